@@ -1,0 +1,1 @@
+typedef int dm_nothing_here;

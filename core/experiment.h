@@ -1,0 +1,57 @@
+/* An experiment: a YAML file with its overrides, typed, defaulted and checked, every value with
+ * where it came from. */
+#ifndef DEMIST_CORE_EXPERIMENT_H
+#define DEMIST_CORE_EXPERIMENT_H
+
+#include "arena.h"
+#include "error.h"
+#include "registry.h"
+#include "settings.h"
+
+typedef struct dm_section {
+    bool present;                  /* the file has it */
+    const dm_plugin *plugin;       /* NULL where absent or the section takes none */
+    void *cfg;                     /* the plugin's filled config struct; NULL if it has none */
+    const char *where;             /* "file:line:col" of the section, for messages */
+} dm_section;
+
+typedef struct dm_experiment {
+    dm_arena *arena;               /* owns everything here */
+    dm_set_run run;
+    dm_set_data data;
+    dm_set_schedule schedule;
+    dm_set_objective objective;
+    dm_set_sampler sampler;
+    dm_set_train train;
+    dm_section section[DM_SEC_COUNT];
+    const char *file;              /* as given */
+    const char *dir;               /* absolute folder of the file; relative paths in it start there */
+    const char *output;            /* absolute run folder */
+} dm_experiment;
+
+/* All that is wrong, one line each: "file:line:col: error: key: message". Notes say what was
+ * dropped by an override. */
+typedef struct dm_faults { char *text; int count; char *notes; } dm_faults;
+void dm_faults_fini(dm_faults *f);
+
+typedef struct dm_experiment_options {
+    const char *const *overrides;  /* "key.path=value" each */
+    int n_overrides;
+    bool need_data;                /* an absent data section is a fault (train); sampling does without */
+    bool lenient_data;             /* the data's files are not looked at (sampling from a run) */
+} dm_experiment_options;
+
+/* Reads, checks and resolves. On DM_EINVAL all faults are in *faults and err has the first.
+ * Plugins are found through reg, whose path gains the experiment's plugin_path. */
+dm_status dm_experiment_load(const char *path, const dm_experiment_options *o, dm_registry *reg, dm_experiment **out,
+                             dm_faults *faults, dm_err *err);
+/* The same from text; name stands for the file, dir is where relative paths start. */
+dm_status dm_experiment_parse(const char *text, size_t n, const char *name, const char *dir, const dm_experiment_options *o,
+                              dm_registry *reg, dm_experiment **out, dm_faults *faults, dm_err *err);
+void dm_experiment_free(dm_experiment *e);
+
+/* The fully resolved YAML, defaults included, which parses to the same experiment; on the heap.
+ * comments: each line says where its value came from. NULL when memory is exhausted. */
+char *dm_experiment_print(const dm_experiment *e, bool comments);
+
+#endif

@@ -1,0 +1,53 @@
+/* Implementations of ops: which device and shapes one serves, and how it is put into a plan as
+ * recorded launches. An implementation says nothing else. They live in backends/ops/, one family a
+ * file, listed in backends/ops/all.c; the portable one of each op serves every device and shape. */
+#ifndef DEMIST_CORE_IMPL_H
+#define DEMIST_CORE_IMPL_H
+
+#include "device.h"
+#include "ops.h"
+
+typedef struct dm_emit dm_emit;
+
+typedef struct dm_impl {
+    const char *name;              /* "portable", "vec16", "clblast", ... */
+    dm_op_kind kind;
+    /* NULL: always. */
+    bool (*serves)(const dm_device_info *dev, const dm_opnode *n);
+    /* Scratch bytes while the op runs; NULL: none. */
+    size_t (*scratch)(const dm_device_info *dev, const dm_opnode *n);
+    /* Records the launches. */
+    dm_status (*emit)(dm_emit *e);
+} dm_impl;
+
+struct dm_emit {
+    dm_device *dev;
+    const dm_opnode *node;
+    dm_buf *in[DM_MAX_IN], *out[DM_MAX_OUT]; /* NULL where absent */
+    dm_buf *scratch;               /* NULL if none was asked for */
+    dm_cmds *cmds;                 /* run each time */
+    const char *label;             /* for --profile: "op/impl" */
+    dm_err *err;
+    /* Derived forms of weights (packed, rotated): NULL derived = pack into scratch is not possible, so
+     * every caller sets it. See dm_emit_derived. */
+    dm_status (*derived)(dm_emit *e, int in, const char *key, size_t bytes, dm_buf **out, dm_cmds **refresh);
+    void *derived_user;
+};
+
+/* A derived form of input `in`, kept with the weight set and rebuilt by *refresh when the weight
+ * changes: *refresh is where to record the launches that make it, NULL if that was already done
+ * by another op with the same weight and key. Where `in` is no weight, *refresh is e->cmds and the
+ * form is made each time. key: names the form, e.g. "conv_vec16_fwd". */
+static inline dm_status dm_emit_derived(dm_emit *e, int in, const char *key, size_t bytes, dm_buf **out, dm_cmds **refresh)
+{
+    return e->derived(e, in, key, bytes, out, refresh);
+}
+
+/* Gets the kernel and records the launch with the op's label and work. cmds: e->cmds or a refresh list. */
+dm_status dm_emit_launch(dm_emit *e, dm_cmds *cmds, const char *file, const char *name, const char *options, const dm_range *r,
+                         const dm_karg *args, int n);
+
+/* All implementations of an op, best guess first, the portable one last; *n of them. */
+const dm_impl *const *dm_impls(dm_op_kind kind, int *n);
+
+#endif

@@ -1,0 +1,71 @@
+/* What an experiment may say outside of its plugins: one struct a section, one parameter row a
+ * key (settings.c), parsed, checked and documented by the same engine as the plugins' own. */
+#ifndef DEMIST_CORE_SETTINGS_H
+#define DEMIST_CORE_SETTINGS_H
+
+#include <demist/plugin.h>
+
+typedef struct dm_set_run {
+    const char *name;
+    int64_t seed;
+    const char *device;
+    const char *output;            /* "" = runs/<name> */
+    const char *plugin_path;       /* folders separated by ':' */
+    bool deterministic;
+} dm_set_run;
+
+typedef struct dm_set_data {
+    dm_ints size;                  /* [] as the data is; [s] or [h, w]: resized to */
+    int32_t crop;                  /* DM_CROP_*, to the target's aspect before resizing */
+    bool flip;                     /* mirror half of the training images */
+    int64_t channels;              /* 0 as the data has */
+    int64_t limit;                 /* use the first n examples; 0 = all */
+    int64_t workers;               /* threads that read ahead */
+} dm_set_data;
+enum { DM_CROP_NONE, DM_CROP_CENTER, DM_CROP_RANDOM };
+
+typedef struct dm_set_schedule { int64_t timesteps; bool zero_terminal_snr; } dm_set_schedule;
+
+typedef struct dm_set_objective { int32_t draw; } dm_set_objective;
+enum { DM_DRAW_UNIFORM, DM_DRAW_STRATIFIED };
+
+typedef struct dm_set_sampler {
+    int64_t steps;                 /* 0 = all T of the schedule */
+    int32_t spacing;               /* DM_SPACING_* */
+    int64_t offset;                /* added to leading timesteps */
+    dm_ints at;                    /* the timesteps themselves, 0-based, noisiest first; [] = by steps and spacing */
+    const char *clip;              /* auto | off | number | dynamic */
+    double dynamic_ratio, dynamic_max;
+    bool clip_eps;                 /* eps follows the clipped x0 */
+    int64_t batch;                 /* images at once; 0 = what fits, at most 64 */
+} dm_set_sampler;
+enum { DM_SPACING_LEADING, DM_SPACING_TRAILING, DM_SPACING_LINSPACE };
+
+typedef struct dm_set_train {
+    int64_t steps, batch, micro_batch; /* micro_batch 0 = what fits */
+    double lr, beta1, beta2, eps, weight_decay, clip; /* clip 0 = off */
+    int64_t warmup;                /* steps from 0 to lr */
+    int32_t decay;                 /* DM_DECAY_* after warm-up */
+    double min_lr;
+    dm_reals ema;                  /* rates; the first is sampled from; [] = none */
+    bool ema_warmup;               /* rate min(ema, (1 + s) / (10 + s)) */
+    int64_t log_every, save_every, keep, sample_every, sample_count;
+    const char *from;              /* weights to start from: a run, checkpoint or folder; "" = fresh */
+} dm_set_train;
+enum { DM_DECAY_CONSTANT, DM_DECAY_LINEAR, DM_DECAY_COSINE };
+
+/* The sections in the order that a resolved file has them. */
+typedef enum dm_section_id {
+    DM_SEC_RUN, DM_SEC_DATA, DM_SEC_SCHEDULE, DM_SEC_NETWORK, DM_SEC_OBJECTIVE, DM_SEC_SAMPLER, DM_SEC_TRAIN, DM_SEC_COUNT
+} dm_section_id;
+
+typedef struct dm_settings_table {
+    const char *name;              /* YAML key of the section; "" = top level */
+    const dm_param *rows;
+    uint32_t size;                 /* of the struct */
+    bool plugin;                   /* has `use` */
+    const char *doc;
+} dm_settings_table;
+extern const dm_settings_table dm_settings[DM_SEC_COUNT];
+
+#endif

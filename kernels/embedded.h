@@ -1,0 +1,10 @@
+/* The OpenCL C sources below kernels/, as they were when demist was built. */
+#ifndef DEMIST_EMBEDDED_H
+#define DEMIST_EMBEDDED_H
+
+#include <stddef.h>
+
+typedef struct dm_embedded { const char *file, *source; size_t length; } dm_embedded; /* source ends in 0 */
+extern const dm_embedded dm_embedded_kernels[]; /* the last has file NULL */
+
+#endif
