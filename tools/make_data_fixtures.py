@@ -6,6 +6,9 @@ import sys
 import numpy as np
 import torch
 from safetensors.torch import save_file
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 out = sys.argv[1]
 
@@ -31,5 +34,21 @@ def tensors():
               f"{out}/plain.safetensors", metadata={"step": "7"})
 
 
+def events():
+    """Steps 1..3 as TensorBoard's own writer frames them."""
+    value, image = Summary.Value, Summary.Image
+    png = bytes(range(200))
+    with open(f"{out}/events.bin", "wb") as f:
+        w = RecordWriter(f)
+        w.write(Event(wall_time=1.0, file_version="brain.Event:2").SerializeToString())
+        for step in (1, 2, 3):
+            w.write(Event(wall_time=1700000000.25 + step, step=step * 1000, summary=Summary(value=[
+                value(tag="loss", simple_value=0.1 * step), value(tag="lr", simple_value=float("nan"))])).SerializeToString())
+        w.write(Event(wall_time=5.0, step=3000, summary=Summary(value=[value(tag="samples", image=image(
+            height=300, width=7, colorspace=3, encoded_image_string=png))])).SerializeToString())
+        w.flush()
+
+
 np.random.seed(0)
 tensors()
+events()

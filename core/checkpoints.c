@@ -1,0 +1,124 @@
+/* The checkpoints of a run folder by their names; see run_folder.h. */
+#include "run_folder.h"
+
+#include "arena.h"
+#include "file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+char *dm_checkpoint_path(const char *dir, int64_t step)
+{
+    char name[64];
+
+    snprintf(name, sizeof name, "checkpoints/step-%08lld.safetensors", (long long)step);
+    return dm_run_path(dir, name);
+}
+
+/* The step in a name that dm_checkpoint_path makes, or -1. */
+static int64_t parse_name(const char *name)
+{
+    char same[64];
+    long long step;
+
+    if (strncmp(name, "step-", 5) || strlen(name) >= sizeof same || name[5] < '0' || name[5] > '9')
+        return -1;
+    errno = 0;
+    step = strtoll(name + 5, NULL, 10);
+    snprintf(same, sizeof same, "step-%08lld.safetensors", step);
+    return errno || strcmp(name, same) ? -1 : step;
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+dm_status dm_checkpoint_list(const char *dir, int64_t **steps, int *n, dm_err *err)
+{
+    char *path = dm_run_path(dir, "checkpoints");
+    dm_status s = path ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory: checkpoints of '%s'", dir);
+    DIR *d = path ? opendir(path) : NULL;
+    int64_t *list = NULL, step;
+    size_t count = 0, cap = 0;
+
+    if (path && !d && errno != ENOENT && errno != ENOTDIR)
+        s = dm_file_error(err, "read folder", path);
+    for (struct dirent *e; d && !s && (e = readdir(d));) {
+        if ((step = parse_name(e->d_name)) < 0)
+            continue;
+        if (!dm_grow((void **)&list, count, &cap, sizeof *list))
+            s = dm_error(err, DM_ENOMEM, "out of memory: checkpoints of '%s'", dir);
+        else
+            list[count++] = step;
+    }
+    if (d)
+        closedir(d);
+    free(path);
+    if (s) {
+        free(list);
+        return s;
+    }
+    if (count)
+        qsort(list, count, sizeof *list, newest_first);
+    *steps = list;
+    *n = (int)count;
+    return DM_OK;
+}
+
+dm_status dm_checkpoint_latest(const char *dir, dm_st **out, int64_t *step, dm_err *skipped, dm_err *err)
+{
+    dm_err first = {DM_OK, ""}, e;
+    int64_t *steps;
+    dm_status s;
+    int n, i;
+
+    if (skipped)
+        *skipped = first;
+    if ((s = dm_checkpoint_list(dir, &steps, &n, err)))
+        return s;
+    for (i = 0, s = DM_ENOENT; i < n; i++) {
+        char *path = dm_checkpoint_path(dir, steps[i]);
+
+        s = path ? dm_st_open(path, out, &e) : dm_error(&e, DM_ENOMEM, "out of memory: checkpoints of '%s'", dir);
+        free(path);
+        if (s == DM_OK)
+            *step = steps[i];
+        else if (!first.code)
+            first = e;
+        if (s != DM_ECORRUPT)
+            break;
+    }
+    free(steps);
+    if (s == DM_OK && skipped)
+        *skipped = first;
+    if (n == 0)
+        return dm_error(err, DM_ENOENT, "'%s' has no checkpoint", dir);
+    if (s == DM_ECORRUPT)
+        return dm_error(err, s, "no checkpoint in '%s' is whole; the newest: %s", dir, first.msg);
+    return s ? dm_error(err, s, "%s", e.msg) : DM_OK;
+}
+
+dm_status dm_checkpoint_prune(const char *dir, int64_t step, int64_t keep, dm_err *err)
+{
+    int64_t *steps, kept = 0;
+    dm_status s;
+    int n;
+
+    if ((s = dm_checkpoint_list(dir, &steps, &n, err)))
+        return s;
+    for (int i = 0; i < n && !s; i++) {
+        char *path = steps[i] <= step && kept++ < keep ? NULL : dm_checkpoint_path(dir, steps[i]);
+
+        if (path && unlink(path) && errno != ENOENT)
+            s = dm_file_error(err, "remove", path);
+        free(path);
+    }
+    free(steps);
+    return s;
+}

@@ -1,0 +1,240 @@
+/* The run folder; see run_folder.h. */
+#include "run_folder.h"
+
+#include "file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <png.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+#include <zlib.h>
+
+struct dm_run { char *dir; int lock; };
+
+/* What a run leaves in its folder, and in which of its folders the files that end so are its own. */
+static const char *const own_files[] = {DM_RUN_CONFIG, DM_RUN_LOG, "env.json", "log.txt", "plan.json", "loss.png", DM_RUN_EVENTS};
+static const struct { const char *dir, *end; } own_folders[] = {{"checkpoints", ".safetensors"}, {"samples", ".png"}};
+enum { N_FILES = sizeof own_files / sizeof own_files[0], N_FOLDERS = sizeof own_folders / sizeof own_folders[0] };
+
+char *dm_run_path(const char *dir, const char *name)
+{
+    const size_t n = strlen(dir) + strlen(name) + 2;
+    char *p = malloc(n);
+
+    if (p)
+        snprintf(p, n, "%s/%s", dir, name);
+    return p;
+}
+
+static bool ends(const char *name, const char *end)
+{
+    const size_t n = strlen(name), m = strlen(end);
+
+    return n >= m && strcmp(name + n - m, end) == 0;
+}
+
+static bool is_there(const char *dir, const char *name)
+{
+    char *p = dm_run_path(dir, name);
+    struct stat st;
+    const bool there = p && lstat(p, &st) == 0;
+
+    free(p);
+    return there;
+}
+
+static dm_status remove_file(const char *dir, const char *name, dm_err *err)
+{
+    char *p = dm_run_path(dir, name);
+    dm_status s = DM_OK;
+
+    if (!p)
+        return dm_error(err, DM_ENOMEM, "out of memory: a name in '%s'", dir);
+    if (unlink(p) && errno != ENOENT)
+        s = dm_file_error(err, "remove", p);
+    free(p);
+    return s;
+}
+
+/* Removes the files in dir/sub that end so; a folder that is not there has none. */
+static dm_status remove_ending(const char *dir, const char *sub, const char *end, dm_err *err)
+{
+    char *path = dm_run_path(dir, sub);
+    DIR *d = path ? opendir(path) : NULL;
+    dm_status s = path ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory: a name in '%s'", dir);
+
+    for (struct dirent *e; d && !s && (e = readdir(d));)
+        if (ends(e->d_name, end))
+            s = remove_file(path, e->d_name, err);
+    if (d)
+        closedir(d);
+    free(path);
+    return s;
+}
+
+static dm_status take_lock(dm_run *r, dm_err *err)
+{
+    char *path = dm_run_path(r->dir, "lock"), pid[24] = "";
+    dm_status s = DM_OK;
+    ssize_t n;
+
+    if (!path)
+        return dm_error(err, DM_ENOMEM, "out of memory: a name in '%s'", r->dir);
+    r->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (r->lock < 0)
+        s = dm_file_error(err, "open", path);
+    else if (flock(r->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
+        n = pread(r->lock, pid, sizeof pid - 1, 0);
+        pid[n > 0 ? strspn(pid, "0123456789") : 0] = 0;
+        s = dm_error(err, DM_EINVAL, "run folder '%s' is in use by another process%s%s; wait for it, or choose another output",
+                     r->dir, *pid ? ", " : "", pid);
+        close(r->lock);
+        r->lock = -1;
+    } else if (snprintf(pid, sizeof pid, "%ld\n", (long)getpid()) > 0 && !ftruncate(r->lock, 0))
+        s = dm_file_write(r->lock, path, pid, strlen(pid), err);
+    free(path);
+    return s;
+}
+
+static dm_status has_run(const char *dir, bool *there, dm_err *err)
+{
+    int64_t *steps;
+    dm_status s;
+    int n;
+
+    if ((s = dm_checkpoint_list(dir, &steps, &n, err)))
+        return s;
+    free(steps);
+    *there = n > 0;
+    for (int i = 0; i < N_FILES; i++)
+        *there |= is_there(dir, own_files[i]);
+    return DM_OK;
+}
+
+static dm_status clear(const char *dir, dm_err *err)
+{
+    dm_status s = DM_OK;
+
+    for (int i = 0; i < N_FOLDERS && !s; i++)
+        s = remove_ending(dir, own_folders[i].dir, own_folders[i].end, err);
+    for (int i = 0; i < N_FILES && !s; i++)
+        s = remove_file(dir, own_files[i], err);
+    return s;
+}
+
+static dm_status make_folders(const char *dir, dm_err *err)
+{
+    static const char *const names[] = {"checkpoints", "samples", "tb"};
+    dm_status s = remove_ending(dir, ".", ".tmp", err);
+
+    for (int i = 0; i < 3 && !s; i++) {
+        char *p = dm_run_path(dir, names[i]);
+
+        s = p ? dm_folder_make(p, err) : dm_error(err, DM_ENOMEM, "out of memory: a name in '%s'", dir);
+        free(p);
+        if (!s)
+            s = remove_ending(dir, names[i], ".tmp", err);
+    }
+    return s ? s : dm_folder_sync(dir, err);
+}
+
+static dm_status prepare(dm_run *r, dm_run_mode mode, dm_err *err)
+{
+    bool there = false;
+    dm_status s = take_lock(r, err);
+
+    if (s || (mode == DM_RUN_NEW && (s = has_run(r->dir, &there, err))))
+        return s;
+    if (there)
+        return dm_error(err, DM_EINVAL, "'%s' already has a run: go on with it by --resume, or choose another output", r->dir);
+    if (mode == DM_RUN_RESUME && !is_there(r->dir, DM_RUN_CONFIG))
+        return dm_error(err, DM_ENOENT, "nothing to resume: '%s' has no " DM_RUN_CONFIG, r->dir);
+    if (mode == DM_RUN_OVERWRITE && (s = clear(r->dir, err)))
+        return s;
+    return make_folders(r->dir, err);
+}
+
+dm_status dm_run_open(const char *dir, dm_run_mode mode, dm_run **out, dm_err *err)
+{
+    struct stat st;
+    dm_run *r;
+    dm_status s;
+
+    if (mode == DM_RUN_RESUME && stat(dir, &st))
+        return dm_error(err, DM_ENOENT, "nothing to resume: there is no folder '%s'", dir);
+    if ((s = dm_folder_make(dir, err)))
+        return s;
+    if (!(r = calloc(1, sizeof *r)) || !(r->dir = strdup(dir))) {
+        free(r);
+        return dm_error(err, DM_ENOMEM, "out of memory: run folder '%s'", dir);
+    }
+    r->lock = -1;
+    if ((s = prepare(r, mode, err)))
+        dm_run_close(r);
+    else
+        *out = r;
+    return s;
+}
+
+void dm_run_close(dm_run *r)
+{
+    if (!r)
+        return;
+    if (r->lock >= 0)
+        close(r->lock);
+    free(r->dir);
+    free(r);
+}
+
+const char *dm_run_dir(const dm_run *r) { return r->dir; }
+
+dm_status dm_run_write(const dm_run *r, const char *name, const void *data, size_t n, dm_err *err)
+{
+    char *p = dm_run_path(r->dir, name);
+    const dm_status s = p ? dm_file_write_atomic(p, data, n, err) : dm_error(err, DM_ENOMEM, "out of memory: a name in '%s'", r->dir);
+
+    free(p);
+    return s;
+}
+
+dm_status dm_run_write_env(const dm_run *r, int argc, const char *const *argv, const dm_st_pair *more, int n, dm_err *err)
+{
+    json_t *o = json_object(), *args = json_array();
+    const time_t now = time(NULL);
+    struct utsname u;
+    struct tm tm;
+    char when[32] = "", *text;
+    dm_status s;
+
+    if (gmtime_r(&now, &tm))
+        strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    json_object_set_new(o, "demist", json_string(DEMIST_VERSION));
+    json_object_set_new(o, "plugin_abi", json_sprintf("%u.%u", DM_ABI >> 16, DM_ABI & 0xffffu));
+    json_object_set_new(o, "started", json_string(when));
+    if (uname(&u) >= 0)
+        json_object_set_new(o, "system", json_sprintf("%s %s %s", u.sysname, u.release, u.machine));
+    json_object_set_new(o, "libraries", json_pack("{s:s, s:s, s:s}", "jansson", jansson_version_str(), "zlib", zlibVersion(), "libpng", png_get_libpng_ver(NULL)));
+    for (int i = 0; i < argc; i++) {
+        json_t *v = json_string(argv[i]);
+
+        json_array_append_new(args, v ? v : json_null()); /* null: not UTF-8 */
+    }
+    json_object_set_new(o, "argv", args);
+    for (int i = 0; i < n; i++)
+        json_object_set_new(o, more[i].key, json_string(more[i].value));
+    text = json_dumps(o, JSON_INDENT(2));
+    json_decref(o);
+    if (!text)
+        return dm_error(err, DM_ENOMEM, "out of memory: env.json");
+    s = dm_run_write(r, "env.json", text, strlen(text), err);
+    free(text);
+    return s;
+}
