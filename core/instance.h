@@ -6,6 +6,9 @@
 #include "noise.h"
 #include "tensor.h"
 
+/* Where launches go while a dm_op puts itself into a plan. */
+typedef struct dm_recording { dm_cmds *cmds; const char *label; dm_work work; } dm_recording;
+
 /* What stands behind dm_ctx.host. Fields that a kind has no use for are NULL. The first member is
  * the public table, so that the functions in it find the rest. */
 typedef struct dm_services {
@@ -13,7 +16,7 @@ typedef struct dm_services {
     const dm_noise *noise;         /* point_at_*, posterior */
     dm_device *device;             /* kernel, launch, sum, ... */
     struct dm_sampling *sampling;  /* the run that a sampler's calls belong to */
-    struct dm_recording *recording; /* where launch() records while a dm_op puts itself into a plan */
+    dm_recording *recording;        /* where launch() records while a dm_op puts itself into a plan */
     void (*log)(void *user, const char *line);
     void *log_user;
 } dm_services;

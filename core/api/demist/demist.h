@@ -1,0 +1,115 @@
+/* demist/demist.h: training, sampling and prediction from an application. The program `demist` makes
+ * the same calls.
+ *
+ * Every call returns dm_status and writes why into *err; nothing is printed, no signal handler, locale,
+ * environment or working directory is changed, and no state is global: calls from several threads may
+ * run at once, each on devices of its own. Structs begin with their size: set it with sizeof.
+ *
+ *     dm_err err = {0};
+ *     dm_images out = {.size = sizeof out};
+ *     dm_sample_options o = {.size = sizeof o, .count = 16};
+ *     if (dm_sample("runs/fashion-mnist", &o, &out, &err))
+ *         fprintf(stderr, "%s\n", err.msg);
+ *     ... out.x is f32[16,1,28,28] ...
+ *     dm_images_free(&out);
+ */
+#ifndef DEMIST_DEMIST_H
+#define DEMIST_DEMIST_H
+
+#include <demist/plugin.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* "0.1.0" */
+DM_EXPORT const char *dm_version(void);
+
+typedef enum dm_level { DM_LOG_ERROR, DM_LOG_WARNING, DM_LOG_INFO, DM_LOG_DEBUG } dm_level;
+
+typedef struct dm_progress {
+    uint32_t size;
+    const char *what;              /* "train", "sample", "compile" */
+    int64_t step, steps;
+    double loss;                   /* NaN where there is none */
+    double rate;                   /* images a second; 0 where it is not known yet */
+    double seconds_left;           /* NaN where it is not known */
+} dm_progress;
+
+/* What a call tells its caller, and how it is stopped. Any member may be NULL. */
+typedef struct dm_callbacks {
+    uint32_t size;
+    void *user;
+    void (*log)(void *user, dm_level level, const char *line);
+    void (*progress)(void *user, const dm_progress *p);
+    /* Asked between steps: true stops training with a checkpoint (DM_ECANCELLED), and sampling at once. */
+    bool (*cancelled)(void *user);
+} dm_callbacks;
+
+typedef struct dm_train_options {
+    uint32_t size;
+    const char *const *overrides;  /* "key.path=value" each */
+    int32_t n_overrides;
+    bool resume;                   /* go on from the newest checkpoint of the run folder; from the start if there is none */
+    bool overwrite;                /* remove what an earlier run left */
+    bool profile;                  /* log time, FLOP/s and GB/s of each kernel at the end */
+    int32_t argc;                  /* kept in the run folder's env.json; may be 0 */
+    const char *const *argv;
+    dm_callbacks callbacks;
+} dm_train_options;
+
+/* Trains the experiment in a YAML file; its run folder is said in the log. DM_ECANCELLED: stopped on
+ * request, a checkpoint is saved. */
+DM_EXPORT dm_status dm_train(const char *experiment, const dm_train_options *o, dm_err *err);
+
+typedef struct dm_sample_options {
+    uint32_t size;
+    const char *const *overrides;  /* another sampler, steps, seed, device, ... than in training */
+    int32_t n_overrides;
+    bool raw;                      /* the raw weights, not the first average */
+    bool profile;
+    int64_t count;                 /* images; 0 = 1, or as many as noise has */
+    int64_t first_index;           /* of the first image: image i of a seed is the same whatever is drawn with it */
+    const int32_t *labels;         /* count classes; NULL = all of class i mod classes where the model has classes */
+    const float *noise;            /* f32[count,...]: x at the noisiest point; NULL = drawn from the seed */
+    const float *z;                /* f32[draws,count,...]: taken in turn for each draw of fresh noise; NULL = drawn */
+    int64_t draws;
+    /* x after i of n steps, f32[n_images,...], for images first..first + n_images of this call; i = 0 is the noise. May be NULL. */
+    void (*trace)(void *user, int32_t i, int32_t n, int64_t first, int64_t n_images, const float *x);
+    dm_callbacks callbacks;
+} dm_sample_options;
+
+typedef struct dm_images {
+    uint32_t size;
+    dm_shape shape;                /* N,C,H,W or N,D */
+    float *x;                      /* pixels in [-1,1]; free with dm_images_free */
+    bool pixels;                   /* the data were pixels */
+    int32_t steps;                 /* of the sampler */
+    int64_t evaluations;           /* of the network, each for a whole batch */
+    double seconds;
+} dm_images;
+
+/* Samples from a run folder or a checkpoint. */
+DM_EXPORT dm_status dm_sample(const char *run, const dm_sample_options *o, dm_images *out, dm_err *err);
+DM_EXPORT void dm_images_free(dm_images *im);
+
+typedef struct dm_predict_options {
+    uint32_t size;
+    const char *const *overrides;
+    int32_t n_overrides;
+    bool raw;
+    bool profile;
+    dm_shape shape;                /* of x: N,C,H,W or N,D; N, H and W need not be the training's */
+    const float *x;
+    const double *t;               /* f64[N]: what the network is told, 0-based steps for the published objectives */
+    const int32_t *labels;         /* NULL where the model has no classes */
+    dm_callbacks callbacks;
+} dm_predict_options;
+
+/* The network alone: out = network(x, t, labels), f32[N,out_channels,...]. */
+DM_EXPORT dm_status dm_predict(const char *run, const dm_predict_options *o, dm_images *out, dm_err *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,32 @@
+/* Checkpoints of a training run: safetensors with the raw weights ("model.KEY"), each average ("ema.0.KEY"),
+ * AdamW's moments ("adam.m.KEY", "adam.v.KEY"), and in the metadata the step, from which every random
+ * number follows. */
+#ifndef DEMIST_CORE_CHECKPOINT_H
+#define DEMIST_CORE_CHECKPOINT_H
+
+#include "safetensors.h"
+#include "weights.h"
+
+enum { DM_MAX_EMA = 4 };
+
+/* What is in one: sets of weights and flat arrays laid out alike. */
+typedef struct dm_train_state {
+    const dm_layout *layout;
+    dm_wset *model, *ema[DM_MAX_EMA];
+    double ema_rate[DM_MAX_EMA];
+    int n_ema;
+    dm_buf *m, *v;
+    int64_t step;                  /* steps done */
+} dm_train_state;
+
+/* Durable when it returns; what was at path stays where it fails. meta: more pairs. */
+dm_status dm_checkpoint_save(const char *path, const dm_train_state *s, const dm_st_pair *meta, int n_meta, dm_err *err);
+/* All of it, back onto the device; DM_ECORRUPT lists what is missing or has another shape. */
+dm_status dm_checkpoint_load(const dm_st *f, dm_train_state *s, dm_err *err);
+/* One set of weights: prefix "model.", "ema.0.", or "" for a bare file. Values that are not finite are
+ * refused with DM_ECORRUPT. */
+dm_status dm_checkpoint_load_weights(const dm_st *f, const char *prefix, dm_wset *to, dm_err *err);
+/* Whether the file has tensors of this prefix. */
+bool dm_checkpoint_has(const dm_st *f, const char *prefix);
+
+#endif

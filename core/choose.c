@@ -1,0 +1,55 @@
+/* Which implementation an op gets: the first that serves, or what the user forces. */
+#include "plan.h"
+
+#include <string.h>
+
+/* What `force` says of this op: the text after "op=", or a bare name for all ops; length in *n. */
+static const char *forced(const char *force, const char *op, size_t *n)
+{
+    const char *bare = NULL;
+    size_t bare_n = 0;
+
+    for (const char *p = force; p && *p;) {
+        const size_t len = strcspn(p, ",");
+        const char *eq = memchr(p, '=', len);
+
+        if (!eq) {
+            bare = p;
+            bare_n = len;
+        } else if ((size_t)(eq - p) == strlen(op) && !strncmp(p, op, (size_t)(eq - p))) {
+            *n = len - (size_t)(eq + 1 - p);
+            return eq + 1;
+        }
+        p += len + (p[len] == ',');
+    }
+    *n = bare_n;
+    return bare;
+}
+
+dm_status dm_choose(const dm_device_info *dev, const dm_opnode *node, const char *force, const dm_impl **out, dm_err *err)
+{
+    const char *op = dm_op_name(node->kind), *want;
+    size_t want_n;
+    int n;
+    const dm_impl *const *list = dm_impls(node->kind, &n);
+    bool exists = false;
+
+    *out = NULL;
+    want = forced(force, op, &want_n);
+    for (int i = 0; i < n && want; i++)
+        if (strlen(list[i]->name) == want_n && !strncmp(list[i]->name, want, want_n)) {
+            exists = true;
+            if (!list[i]->serves || list[i]->serves(dev, node)) {
+                *out = list[i];
+                return DM_OK;
+            }
+        }
+    if (want && want > force && want[-1] == '=' && !exists)
+        return dm_error(err, DM_EINVAL, "no implementation '%.*s' of %s", (int)want_n, want, op);
+    for (int i = 0; i < n; i++)
+        if (!list[i]->serves || list[i]->serves(dev, node)) {
+            *out = list[i];
+            return DM_OK;
+        }
+    return dm_error(err, DM_EDEVICE, "no implementation of %s serves '%s'", op, dev->name);
+}

@@ -1,0 +1,282 @@
+/* The model of an experiment; see model.h. */
+#include "model.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct dm_model {
+    const dm_experiment *experiment;
+    const dm_noise *noise;
+    dm_device *device;
+    dm_data_info data;
+    int32_t out_channels;
+    dm_services services;
+    dm_instance network, objective;
+    dm_layout *layout;
+};
+
+const dm_layout *dm_model_layout(const dm_model *m) { return m->layout; }
+dm_instance *dm_model_objective(dm_model *m) { return &m->objective; }
+const dm_data_info *dm_model_data(const dm_model *m) { return &m->data; }
+int32_t dm_model_out_channels(const dm_model *m) { return m->out_channels; }
+
+dm_shape dm_model_batch_shape(const dm_shape *example, int64_t n, int64_t channels)
+{
+    dm_shape s = {.rank = example->rank + 1, .dim = {n, channels, 1, 1, 1, 1, 1, 1}};
+
+    for (int32_t i = 1; i < example->rank && i < 7; i++)
+        s.dim[i + 1] = example->dim[i];
+    return s;
+}
+
+dm_val dm_model_network(dm_model *m, dm_graph_core *g, const dm_graph *api, dm_val x, dm_val noise, dm_val labels)
+{
+    const dm_net_in in = {.size = sizeof in, .x = x, .noise = noise, .labels = labels, .classes = m->data.classes,
+                          .out_channels = m->out_channels};
+    const dm_shape from = api->shape(api, x);
+    dm_instance *const owner = g->owner;
+    dm_val y;
+
+    g->builds++;
+    g->owner = &m->network;
+    y = m->network.plugin->network->build(&m->network.ctx, api, &in);
+    g->owner = owner;
+    if (g->err.code)
+        return DM_FAILED;
+    if (y < 0) {
+        dm_err err = {0};
+
+        if (m->network.err.code)
+            dm_instance_fail(&m->network, &err);
+        else
+            dm_error(&err, DM_EINVAL, "network '%s' failed without a reason", m->network.plugin->name);
+        return dm_graph_fail(g, err.code, "%s", err.msg);
+    }
+    {
+        const dm_shape s = api->shape(api, y);
+        bool fits = s.rank == 2 || (s.rank == from.rank && s.dim[0] == from.dim[0]);
+
+        fits = fits && s.dim[0] == from.dim[0] && s.dim[1] == m->out_channels;
+        for (int32_t i = 2; fits && i < s.rank; i++)
+            fits = s.dim[i] == from.dim[i];
+        if (!fits)
+            return dm_graph_fail(g, DM_EINVAL, "network '%s' returns rank %d with %lld channels for %d outputs of rank %d",
+                                 m->network.plugin->name, (int)s.rank, (long long)s.dim[1], (int)m->out_channels, (int)from.rank);
+    }
+    return y;
+}
+
+/* What g->network does inside an objective. */
+static dm_val run_network(void *user, const dm_graph *api, int32_t weights, dm_val x, dm_val noise, dm_val labels)
+{
+    dm_graph_core *g = dm_graph_of(api);
+
+    if (weights != 0)
+        return dm_graph_fail(g, DM_EINVAL, "there is no weight set %d", (int)weights);
+    return dm_model_network(user, g, api, x, noise, labels);
+}
+
+dm_status dm_model_graph(dm_model *m, bool training, dm_graph_core **g, const dm_graph **api, dm_err *err)
+{
+    const dm_status rc = dm_graph_new(g, api, err);
+
+    if (rc)
+        return rc;
+    (*g)->training = training;
+    (*g)->network = run_network;
+    (*g)->network_user = m;
+    return DM_OK;
+}
+
+/* Builds the network once, for one example, to learn its weights. */
+static dm_status find_weights(dm_model *m, dm_err *err)
+{
+    const dm_shape s = dm_model_batch_shape(&m->data.shape, 1, m->data.shape.dim[0]);
+    const bool diffusion = m->objective.plugin->objective->affine != NULL;
+    dm_graph_core *g;
+    const dm_graph *api;
+    dm_status rc;
+
+    if ((rc = dm_model_graph(m, true, &g, &api, err)))
+        return rc;
+    {
+        const dm_val x = dm_graph_to_image(g, dm_graph_input(g, "x", &s, DM_DT_F32, false));
+        const dm_val noise = diffusion ? dm_graph_input(g, "noise", &(dm_shape){1, {1}}, DM_DT_F32, false) : DM_NONE;
+        const dm_val labels = m->data.classes ? dm_graph_input(g, "labels", &(dm_shape){1, {1}}, DM_DT_I32, false) : DM_NONE;
+
+        if (dm_model_network(m, g, api, x, noise, labels) < 0)
+            rc = dm_error(err, g->err.code, "%s", g->err.msg);
+        else
+            rc = dm_layout_new(g, dm_device_about(m->device)->align, &m->layout, err);
+    }
+    dm_graph_free(g);
+    return rc;
+}
+
+static dm_status open_objective(dm_model *m, dm_err *err)
+{
+    const dm_objective *o = m->objective.plugin->objective;
+    const int32_t T = m->noise && dm_noise_discrete(m->noise) ? dm_noise_T(m->noise) : 0;
+
+    m->out_channels = (int32_t)m->data.shape.dim[0];
+    if (o->affine && !m->noise)
+        return dm_error(err, DM_EINVAL, "objective '%s' needs a schedule; the experiment has none", m->objective.plugin->name);
+    if (o->n_scalars < 0 || o->n_scalars > 64)
+        return dm_error(err, DM_EABI, "objective '%s' has %d scalars; 0 to 64 are possible", m->objective.plugin->name, (int)o->n_scalars);
+    if (o->open && o->open(&m->objective.ctx, &m->data, T, &m->out_channels))
+        return dm_instance_fail(&m->objective, err);
+    if (m->out_channels < 1 || m->out_channels > 1 << 20)
+        return dm_error(err, DM_EINVAL, "objective '%s' asks for %d output channels", m->objective.plugin->name, (int)m->out_channels);
+    return DM_OK;
+}
+
+dm_status dm_model_new(const dm_experiment *e, const dm_noise *noise, dm_device *d, const dm_data_info *data, dm_model **out, dm_err *err)
+{
+    const dm_section *net = &e->section[DM_SEC_NETWORK], *obj = &e->section[DM_SEC_OBJECTIVE];
+    dm_model *m;
+    dm_status rc;
+
+    if (!net->plugin || !obj->plugin)
+        return dm_error(err, DM_EINVAL, "%s: error: section '%s' is missing", e->file, net->plugin ? "objective" : "network");
+    if (!(m = calloc(1, sizeof *m)))
+        return dm_error(err, DM_ENOMEM, "out of memory for the model");
+    m->experiment = e;
+    m->noise = noise;
+    m->device = d;
+    m->data = *data;
+    dm_services_init(&m->services);
+    m->services.noise = noise;
+    m->services.device = d;
+    if ((rc = dm_instance_init(&m->network, net->plugin, net->cfg, &m->services, err)) ||
+        (rc = dm_instance_init(&m->objective, obj->plugin, obj->cfg, &m->services, err)) || (rc = open_objective(m, err)) ||
+        (rc = find_weights(m, err))) {
+        dm_model_free(m);
+        return rc;
+    }
+    *out = m;
+    return DM_OK;
+}
+
+void dm_model_free(dm_model *m)
+{
+    if (!m)
+        return;
+    dm_layout_free(m->layout);
+    if (m->objective.plugin)
+        dm_instance_fini(&m->objective);
+    if (m->network.plugin)
+        dm_instance_fini(&m->network);
+    free(m);
+}
+
+dm_status dm_model_draw(dm_model *m, int32_t n, const double *u, dm_point *at, double *importance, dm_err *err)
+{
+    const dm_objective *o = m->objective.plugin->objective;
+    const int32_t T = dm_noise_T(m->noise);
+
+    for (int32_t i = 0; i < n; i++)
+        importance[i] = 1;
+    if (o->draw)
+        return o->draw(&m->objective.ctx, n, u, at, importance) ? dm_instance_fail(&m->objective, err) : DM_OK;
+    for (int32_t i = 0; i < n; i++)
+        dm_noise_at(m->noise, dm_noise_discrete(m->noise) ? fmin(1 + floor(u[i] * T), T) : u[i] * T, &at[i]);
+    return DM_OK;
+}
+
+/* ---- the network alone --------------------------------------------------------------- */
+
+struct dm_forward {
+    int64_t n;
+    dm_graph_core *graph;
+    dm_plan *plan;
+    dm_val x, c_in, c_noise, labels, out;
+    float *host;
+};
+
+static void describe_forward(dm_forward *f, dm_model *m, const dm_graph *api, const dm_shape *example)
+{
+    const dm_shape s = dm_model_batch_shape(example, f->n, example->dim[0]), row = {1, {f->n}};
+    const bool diffusion = m->objective.plugin->objective->affine != NULL;
+    dm_graph_core *g = f->graph;
+    dm_val x;
+
+    f->x = dm_graph_input(g, "x", &s, DM_DT_F32, false);
+    f->c_in = f->c_noise = f->labels = DM_NONE;
+    x = dm_graph_to_image(g, f->x);
+    if (diffusion) {
+        f->c_in = dm_graph_input(g, "c_in", &row, DM_DT_F32, false);
+        f->c_noise = dm_graph_input(g, "c_noise", &row, DM_DT_F32, false);
+        x = api->mul(api, x, f->c_in);
+    }
+    if (m->data.classes)
+        f->labels = dm_graph_input(g, "labels", &row, DM_DT_I32, false);
+    f->out = dm_graph_to_rows(g, dm_model_network(m, g, api, x, f->c_noise, f->labels));
+    if (f->out >= 0) {
+        dm_graph_fuse(g, &f->out, 1);
+        dm_graph_prune(g, &f->out, 1);
+    }
+}
+
+dm_status dm_forward_new(dm_model *m, dm_wset *weights, int64_t n, const dm_shape *example, dm_forward **out, dm_err *err)
+{
+    dm_forward *f = calloc(1, sizeof *f);
+    const dm_plan_options o = {.name = "forward"};
+    const dm_graph *api;
+    dm_status rc;
+
+    if (!f || !(f->host = calloc((size_t)n, sizeof *f->host))) {
+        free(f);
+        return dm_error(err, DM_ENOMEM, "out of memory for a batch of %lld", (long long)n);
+    }
+    f->n = n;
+    if (!(rc = dm_model_graph(m, false, &f->graph, &api, err))) {
+        dm_val keep[5];
+
+        describe_forward(f, m, api, example ? example : &m->data.shape);
+        keep[0] = f->out, keep[1] = f->x, keep[2] = f->c_in, keep[3] = f->c_noise, keep[4] = f->labels;
+        rc = f->graph->err.code ? dm_error(err, f->graph->err.code, "%s", f->graph->err.msg)
+                                : dm_plan_new(m->device, f->graph, weights, keep, 5, &o, &f->plan, err);
+    }
+    if (rc) {
+        dm_forward_free(f);
+        return rc;
+    }
+    *out = f;
+    return DM_OK;
+}
+
+void dm_forward_free(dm_forward *f)
+{
+    if (!f)
+        return;
+    dm_plan_free(f->plan);
+    dm_graph_free(f->graph);
+    free(f->host);
+    free(f);
+}
+
+dm_buf *dm_forward_input(const dm_forward *f) { return dm_plan_buffer(f->plan, f->x); }
+dm_buf *dm_forward_output(const dm_forward *f) { return dm_plan_buffer(f->plan, f->out); }
+const dm_plan *dm_forward_plan(const dm_forward *f) { return f->plan; }
+
+static dm_status write_row(dm_forward *f, dm_val v, const double *from, dm_err *err)
+{
+    if (v < 0)
+        return DM_OK;
+    for (int64_t i = 0; i < f->n; i++)
+        f->host[i] = (float)from[i];
+    return dm_buf_write(dm_plan_buffer(f->plan, v), 0, (size_t)f->n * sizeof *f->host, f->host, err);
+}
+
+dm_status dm_forward_run(dm_forward *f, const double *c_in, const double *c_noise, const int32_t *labels, dm_err *err)
+{
+    dm_status rc;
+
+    if ((rc = write_row(f, f->c_in, c_in, err)) || (rc = write_row(f, f->c_noise, c_noise, err)))
+        return rc;
+    if (f->labels >= 0 && labels &&
+        (rc = dm_buf_write(dm_plan_buffer(f->plan, f->labels), 0, (size_t)f->n * sizeof *labels, labels, err)))
+        return rc;
+    return dm_plan_run(f->plan, err);
+}

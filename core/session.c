@@ -1,0 +1,254 @@
+/* Sessions; see session.h. */
+#include "session.h"
+
+#include "run_folder.h"
+
+#include <errno.h>
+#include <locale.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+const char *dm_version(void) { return DEMIST_VERSION; }
+
+void dm_session_log(const dm_session *s, dm_level level, const char *fmt, ...)
+{
+    char line[2048];
+    va_list ap;
+
+    if (!s->callbacks.log)
+        return;
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    s->callbacks.log(s->callbacks.user, level, line);
+}
+
+/* One log line for each line of text. */
+static void log_lines(const dm_session *s, dm_level level, const char *text)
+{
+    while (text && *text) {
+        const size_t n = strcspn(text, "\n");
+
+        dm_session_log(s, level, "%.*s", (int)n, text);
+        text += n + (text[n] == '\n');
+    }
+}
+
+static dm_status after_load(dm_session *s, dm_status rc, dm_faults *faults, dm_err *err)
+{
+    log_lines(s, DM_LOG_ERROR, faults->text);
+    log_lines(s, DM_LOG_INFO, faults->notes);
+    if (rc && faults->count > 1)
+        dm_error(err, rc, "%d errors in the experiment", faults->count);
+    else if (rc && faults->count == 1)
+        dm_error(err, rc, "1 error in the experiment");
+    dm_faults_fini(faults);
+    if (rc)
+        return rc;
+    return s->experiment->section[DM_SEC_SCHEDULE].plugin ? dm_noise_new(s->experiment, &s->noise, err) : DM_OK;
+}
+
+dm_status dm_session_read(dm_session *s, const char *experiment, const char *const *overrides, int n, const dm_callbacks *cb, dm_err *err)
+{
+    const dm_experiment_options o = {.overrides = overrides, .n_overrides = n, .need_data = true};
+    dm_faults faults = {0};
+    dm_status rc;
+
+    *s = (dm_session){.callbacks = *cb};
+    if (!(rc = dm_registry_new(NULL, &s->registry, err)))
+        rc = after_load(s, dm_experiment_load(experiment, &o, s->registry, &s->experiment, &faults, err), &faults, err);
+    if (rc)
+        dm_session_fini(s);
+    return rc;
+}
+
+/* Opens the checkpoint that a run folder or a file names. */
+static dm_status open_checkpoint(dm_session *s, const char *run, dm_err *err)
+{
+    struct stat st;
+    dm_err damaged = {0};
+    dm_status rc;
+
+    if (stat(run, &st))
+        return dm_error(err, errno == ENOENT ? DM_ENOENT : DM_EIO, "unable to open '%s': %s; give a run folder or a checkpoint", run,
+                        errno == ENOENT ? "no such file or folder" : "not readable");
+    if (!S_ISDIR(st.st_mode))
+        return dm_st_open(run, &s->checkpoint, err);
+    rc = dm_checkpoint_latest(run, &s->checkpoint, &s->step, &damaged, err);
+    if (damaged.msg[0])
+        dm_session_log(s, DM_LOG_WARNING, "the newest checkpoint is damaged, an older one is used: %s", damaged.msg);
+    return rc;
+}
+
+dm_status dm_session_read_run(dm_session *s, const char *run, const char *const *overrides, int n, const dm_callbacks *cb, dm_err *err)
+{
+    const dm_experiment_options o = {.overrides = overrides, .n_overrides = n, .lenient_data = true};
+    dm_faults faults = {0};
+    const char *text;
+    dm_status rc;
+
+    *s = (dm_session){.callbacks = *cb};
+    if ((rc = open_checkpoint(s, run, err)) || (rc = dm_data_meta_read(s->checkpoint, &s->data, err)))
+        goto failed;
+    if (!(text = dm_st_meta(s->checkpoint, "experiment"))) {
+        rc = dm_error(err, DM_ECORRUPT, "'%s' is no checkpoint of a training run: it has no experiment", dm_st_path(s->checkpoint));
+        goto failed;
+    }
+    if ((rc = dm_registry_new(NULL, &s->registry, err)))
+        goto failed;
+    rc = after_load(s, dm_experiment_parse(text, strlen(text), dm_st_path(s->checkpoint), ".", &o, s->registry, &s->experiment, &faults, err),
+                    &faults, err);
+failed:
+    if (rc)
+        dm_session_fini(s);
+    return rc;
+}
+
+static void building(void *user, const char *program)
+{
+    const dm_session *s = user;
+
+    dm_session_log(s, DM_LOG_DEBUG, "compiling %s", program);
+}
+
+dm_status dm_session_open(dm_session *s, bool profile, dm_err *err)
+{
+    const dm_device_options o = {.profile = profile, .building = building, .user = s};
+    dm_status rc;
+
+    if ((rc = dm_device_open(s->experiment->run.device, &o, &s->device, err)))
+        return rc;
+    return dm_model_new(s->experiment, s->noise, s->device, &s->data, &s->model, err);
+}
+
+dm_status dm_session_weights(dm_session *s, bool raw, dm_wset **out, dm_err *err)
+{
+    const char *prefix = !raw && dm_checkpoint_has(s->checkpoint, "ema.0.") ? "ema.0." : "model.";
+    dm_status rc;
+
+    if ((rc = dm_wset_new(s->device, dm_model_layout(s->model), out, err)))
+        return rc;
+    if ((rc = dm_checkpoint_load_weights(s->checkpoint, prefix, *out, err))) {
+        dm_wset_free(*out);
+        *out = NULL;
+    }
+    return rc;
+}
+
+void dm_session_fini(dm_session *s)
+{
+    dm_model_free(s->model);
+    dm_device_close(s->device);
+    dm_st_close(s->checkpoint);
+    dm_noise_free(s->noise);
+    dm_experiment_free(s->experiment);
+    dm_registry_free(s->registry);
+    s->model = NULL;
+    s->device = NULL;
+    s->checkpoint = NULL;
+    s->noise = NULL;
+    s->experiment = NULL;
+    s->registry = NULL;
+}
+
+dm_status dm_session_log_profile(const dm_session *s, dm_err *err)
+{
+    dm_profile_row *rows;
+    double total = 0;
+    dm_status rc;
+    int n;
+
+    if ((rc = dm_device_profile(s->device, &rows, &n, err)))
+        return rc;
+    for (int i = 0; i < n; i++)
+        total += rows[i].seconds;
+    dm_session_log(s, DM_LOG_INFO, "%-32s %8s %10s %6s %10s %8s", "kernel", "calls", "ms", "%", "GFLOP/s", "GB/s");
+    for (int i = 0; i < n; i++)
+        dm_session_log(s, DM_LOG_INFO, "%-32s %8llu %10.2f %6.1f %10.1f %8.1f", rows[i].label, (unsigned long long)rows[i].calls,
+                       rows[i].seconds * 1e3, total > 0 ? 100 * rows[i].seconds / total : 0,
+                       rows[i].seconds > 0 ? rows[i].flops / rows[i].seconds * 1e-9 : 0,
+                       rows[i].seconds > 0 ? rows[i].bytes / rows[i].seconds * 1e-9 : 0);
+    free(rows);
+    return DM_OK;
+}
+
+/* ---- the data's facts ---------------------------------------------------------------- */
+
+/* Numbers are written and read in the "C" locale, whatever the process has. */
+static void write_real(char *to, size_t size, double x)
+{
+    locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0), old = c ? uselocale(c) : (locale_t)0;
+
+    snprintf(to, size, "%.17g", x);
+    if (c) {
+        uselocale(old);
+        freelocale(c);
+    }
+}
+
+static bool read_real(const char *s, double *x)
+{
+    locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0), old = c ? uselocale(c) : (locale_t)0;
+    char *end = NULL;
+
+    *x = strtod(s, &end);
+    if (c) {
+        uselocale(old);
+        freelocale(c);
+    }
+    return end != s && !*end;
+}
+
+void dm_data_meta_write(const dm_data_info *data, dm_data_meta *t, dm_st_pair pairs[DM_DATA_PAIRS])
+{
+    size_t at = 0;
+
+    for (int32_t i = 0; i < data->shape.rank; i++)
+        at += (size_t)snprintf(t->shape + at, sizeof t->shape - at, "%s%lld", i ? "," : "", (long long)data->shape.dim[i]);
+    snprintf(t->classes, sizeof t->classes, "%d", (int)data->classes);
+    snprintf(t->levels, sizeof t->levels, "%d", (int)data->levels);
+    write_real(t->low, sizeof t->low, data->low);
+    write_real(t->high, sizeof t->high, data->high);
+    pairs[0] = (dm_st_pair){"data.shape", t->shape};
+    pairs[1] = (dm_st_pair){"data.classes", t->classes};
+    pairs[2] = (dm_st_pair){"data.levels", t->levels};
+    pairs[3] = (dm_st_pair){"data.low", t->low};
+    pairs[4] = (dm_st_pair){"data.high", t->high};
+}
+
+static bool read_int(const dm_st *f, const char *key, long max, int32_t *out)
+{
+    const char *s = dm_st_meta(f, key);
+    char *end;
+    long v;
+
+    if (!s || !*s)
+        return false;
+    errno = 0;
+    v = strtol(s, &end, 10);
+    *out = (int32_t)v;
+    return !errno && !*end && v >= 0 && v <= max;
+}
+
+dm_status dm_data_meta_read(const dm_st *f, dm_data_info *data, dm_err *err)
+{
+    const char *s = dm_st_meta(f, "data.shape"), *low = dm_st_meta(f, "data.low"), *high = dm_st_meta(f, "data.high");
+
+    *data = (dm_data_info){.size = sizeof *data};
+    if (!s || !low || !high || !read_int(f, "data.classes", 1 << 20, &data->classes) || !read_int(f, "data.levels", 1 << 20, &data->levels) ||
+        !read_real(low, &data->low) || !read_real(high, &data->high))
+        return dm_error(err, DM_ECORRUPT, "'%s' is no checkpoint of a training run: it does not say what its data were", dm_st_path(f));
+    for (char *end; *s; s = end + (*end == ',')) {
+        const long long v = strtoll(s, &end, 10);
+
+        if (end == s || v < 1 || v > 1 << 24 || data->shape.rank == 4 || (*end && *end != ','))
+            return dm_error(err, DM_ECORRUPT, "'%s': data.shape '%s' is no shape", dm_st_path(f), dm_st_meta(f, "data.shape"));
+        data->shape.dim[data->shape.rank++] = v;
+    }
+    if (data->shape.rank != 1 && data->shape.rank != 3)
+        return dm_error(err, DM_ECORRUPT, "'%s': data.shape '%s' is neither C,H,W nor D", dm_st_path(f), dm_st_meta(f, "data.shape"));
+    for (int32_t i = data->shape.rank; i < 8; i++)
+        data->shape.dim[i] = 1;
+    return DM_OK;
+}

@@ -1,0 +1,43 @@
+/* What a command works with: an experiment with its plugins, noise process, device and model, opened
+ * together from a YAML file or from what a training run left. */
+#ifndef DEMIST_CORE_SESSION_H
+#define DEMIST_CORE_SESSION_H
+
+#include <demist/demist.h>
+
+#include "checkpoint.h"
+#include "model.h"
+
+typedef struct dm_session {
+    dm_registry *registry;
+    dm_experiment *experiment;
+    dm_noise *noise;               /* NULL where the experiment has no schedule */
+    dm_device *device;
+    dm_model *model;
+    dm_data_info data;
+    dm_st *checkpoint;             /* sessions from a run; NULL otherwise */
+    int64_t step;
+    dm_callbacks callbacks;
+} dm_session;
+
+/* Reads the experiment, finds its plugins, makes the noise process. All faults go to the log. */
+dm_status dm_session_read(dm_session *s, const char *experiment, const char *const *overrides, int n, const dm_callbacks *cb, dm_err *err);
+/* The same from a run folder or checkpoint, with the data's facts and the weights' file. */
+dm_status dm_session_read_run(dm_session *s, const char *run, const char *const *overrides, int n, const dm_callbacks *cb, dm_err *err);
+/* Opens the device and makes the model; s->data must be known. */
+dm_status dm_session_open(dm_session *s, bool profile, dm_err *err);
+/* A set of weights from the checkpoint: the first average unless raw or there is none. */
+dm_status dm_session_weights(dm_session *s, bool raw, dm_wset **out, dm_err *err);
+void dm_session_fini(dm_session *s);
+
+void dm_session_log(const dm_session *s, dm_level level, const char *fmt, ...) DM_PRINTF(3, 4);
+/* A line a kernel: time, FLOP/s, GB/s. */
+dm_status dm_session_log_profile(const dm_session *s, dm_err *err);
+
+/* How data's facts travel in a checkpoint's metadata: "demist.data.shape" and so on. text: room for the values. */
+typedef struct dm_data_meta { char shape[96], classes[16], levels[16], low[32], high[32]; } dm_data_meta;
+enum { DM_DATA_PAIRS = 5 };
+void dm_data_meta_write(const dm_data_info *data, dm_data_meta *text, dm_st_pair pairs[DM_DATA_PAIRS]);
+dm_status dm_data_meta_read(const dm_st *f, dm_data_info *data, dm_err *err);
+
+#endif
