@@ -312,7 +312,7 @@ static void loss_rule(tape *t, dm_op_kind kind, const dm_gnode *n, dm_val dy, in
 /* The plan clears each din and calls the plugin, which adds to it. */
 static void custom_rule(tape *t, const dm_gnode *n)
 {
-    dm_val out[DM_MAX_OUT];
+    dm_val out[DM_MAX_OUT] = {DM_NONE};
     dm_gnode *made;
 
     if (!n->custom->backward)
