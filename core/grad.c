@@ -293,7 +293,7 @@ static void embedding_rule(tape *t, const dm_gnode *n, dm_val dy)
 /* An elementwise loss of `from`.. inputs, those from `first` on having gradients, in one node. */
 static void loss_rule(tape *t, dm_op_kind kind, const dm_gnode *n, dm_val dy, int first)
 {
-    dm_val in[DM_MAX_IN] = {dy}, out[DM_MAX_OUT];
+    dm_val in[DM_MAX_IN] = {dy}, out[DM_MAX_OUT] = {DM_NONE};
     const int n_in = n->op.n_in, n_out = n_in - first;
     dm_gnode *made;
 
