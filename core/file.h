@@ -5,6 +5,9 @@
 
 #include "error.h"
 
+/* Metadata of a file. */
+typedef struct dm_pair { const char *key, *value; } dm_pair;
+
 /* Opens a regular file for reading; its size comes back. DM_ENOENT where it is not there. */
 dm_status dm_file_open(const char *path, int *fd, int64_t *size, dm_err *err);
 /* All n bytes at `at`; DM_ECORRUPT where the file ends before. */

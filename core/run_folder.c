@@ -205,7 +205,7 @@ dm_status dm_run_write(const dm_run *r, const char *name, const void *data, size
     return s;
 }
 
-dm_status dm_run_write_env(const dm_run *r, int argc, const char *const *argv, const dm_st_pair *more, int n, dm_err *err)
+dm_status dm_run_write_env(const dm_run *r, int argc, const char *const *argv, const dm_pair *more, int n, dm_err *err)
 {
     json_t *o = json_object(), *args = json_array();
     const time_t now = time(NULL);

@@ -34,7 +34,7 @@ char *dm_run_path(const char *dir, const char *name);
 dm_status dm_run_write(const dm_run *r, const char *name, const void *data, size_t n, dm_err *err);
 
 /* env.json: demist, the system, the libraries, the command line, and the pairs (device, driver, ...). */
-dm_status dm_run_write_env(const dm_run *r, int argc, const char *const *argv, const dm_st_pair *more, int n, dm_err *err);
+dm_status dm_run_write_env(const dm_run *r, int argc, const char *const *argv, const dm_pair *more, int n, dm_err *err);
 
 /* Checkpoints need no lock to be read; dir is the run folder. */
 char *dm_checkpoint_path(const char *dir, int64_t step);

@@ -22,7 +22,7 @@ struct dm_st {
     const char *path;
     dm_st_tensor *tensor;
     const dm_st_tensor **by_name;
-    dm_st_pair *meta;
+    dm_pair *meta;
     int64_t n, n_meta;
 };
 
@@ -143,7 +143,7 @@ static dm_status parse_meta(dm_st *f, json_t *o, dm_err *err)
     if (!(f->meta = dm_alloc_n(f->arena, json_object_size(o), sizeof *f->meta)))
         return dm_error(err, DM_ENOMEM, "out of memory: header of '%s'", f->path);
     json_object_foreach(o, key, v) {
-        dm_st_pair *p = &f->meta[f->n_meta++];
+        dm_pair *p = &f->meta[f->n_meta++];
 
         if (!json_is_string(v))
             return dm_error(err, DM_ECORRUPT, "'%s': metadata '%.100s' is not a string", f->path, key);

@@ -4,7 +4,7 @@
 #ifndef DEMIST_CORE_SAFETENSORS_H
 #define DEMIST_CORE_SAFETENSORS_H
 
-#include "error.h"
+#include "file.h"
 
 typedef enum dm_st_type {
     DM_ST_BOOL, DM_ST_U8, DM_ST_I8, DM_ST_F8_E5M2, DM_ST_F8_E4M3, DM_ST_I16, DM_ST_U16, DM_ST_F16, DM_ST_BF16,
@@ -51,10 +51,9 @@ typedef struct dm_st_source {
     dm_status (*fill)(void *user, uint64_t from, void *to, size_t n, dm_err *err);
     void *user;
 } dm_st_source;
-typedef struct dm_st_pair { const char *key, *value; } dm_st_pair;
 
 /* Tensors and metadata in the order given, the same bytes each time; durable when it returns, and
  * where it fails what was at path is still there. */
-dm_status dm_st_write(const char *path, const dm_st_source *t, int64_t n, const dm_st_pair *meta, int64_t n_meta, dm_err *err);
+dm_status dm_st_write(const char *path, const dm_st_source *t, int64_t n, const dm_pair *meta, int64_t n_meta, dm_err *err);
 
 #endif

@@ -55,7 +55,7 @@ static dm_status describe(json_t *root, const dm_st_source *t, uint64_t *at, dm_
     return DM_OK;
 }
 
-static dm_status describe_meta(json_t *root, const dm_st_pair *meta, int64_t n, dm_err *err)
+static dm_status describe_meta(json_t *root, const dm_pair *meta, int64_t n, dm_err *err)
 {
     json_t *o = json_object();
 
@@ -67,7 +67,7 @@ static dm_status describe_meta(json_t *root, const dm_st_pair *meta, int64_t n, 
     return json_object_set_new(root, "__metadata__", o) ? dm_error(err, DM_ENOMEM, "out of memory: metadata") : DM_OK;
 }
 
-static dm_status put_header(dm_file_out *f, const dm_st_source *t, int64_t n, const dm_st_pair *meta, int64_t n_meta, dm_err *err)
+static dm_status put_header(dm_file_out *f, const dm_st_source *t, int64_t n, const dm_pair *meta, int64_t n_meta, dm_err *err)
 {
     json_t *root = json_object();
     dm_status s = n_meta ? describe_meta(root, meta, n_meta, err) : DM_OK;
@@ -114,7 +114,7 @@ static dm_status put_tensor(dm_file_out *f, const dm_st_source *t, char *buf, dm
     return DM_OK;
 }
 
-dm_status dm_st_write(const char *path, const dm_st_source *t, int64_t n, const dm_st_pair *meta, int64_t n_meta, dm_err *err)
+dm_status dm_st_write(const char *path, const dm_st_source *t, int64_t n, const dm_pair *meta, int64_t n_meta, dm_err *err)
 {
     char *buf = malloc(CHUNK);
     dm_file_out f = {-1, NULL, NULL};

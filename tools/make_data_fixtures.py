@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -49,6 +50,17 @@ def events():
         w.flush()
 
 
+def resized():
+    """Pillow's BILINEAR: in<i> u8[h,w] and what it becomes, out<i>."""
+    t = {}
+    for i, (h, w, oh, ow) in enumerate([(28, 28, 32, 32), (33, 47, 16, 16), (40, 20, 7, 31), (5, 3, 5, 3), (64, 64, 1, 1), (1, 1, 4, 3)]):
+        a = np.random.randint(0, 256, (h, w)).astype(np.uint8)
+        t[f"in{i}"] = torch.from_numpy(a)
+        t[f"out{i}"] = torch.from_numpy(np.array(Image.fromarray(a).resize((ow, oh), Image.BILINEAR)))
+    save_file(t, f"{out}/resize.safetensors")
+
+
 np.random.seed(0)
 tensors()
 events()
+resized()

@@ -101,7 +101,7 @@ static void write__same_bytes_as_python(void **state)
         const char *to = scratch_path(&dir, names[k]);
         const int64_t n = dm_st_count(f);
         dm_st_source src[12];
-        dm_st_pair meta[2];
+        dm_pair meta[2];
         unsigned char *a, *b;
         size_t na, nb;
         int64_t m = 0;
