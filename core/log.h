@@ -3,9 +3,9 @@
 #ifndef DEMIST_CORE_LOG_H
 #define DEMIST_CORE_LOG_H
 
-#include "error.h"
+#include <demist/demist.h>
 
-typedef enum dm_log_level { DM_LOG_ERROR, DM_LOG_WARNING, DM_LOG_INFO, DM_LOG_DEBUG } dm_log_level;
+#include "error.h"
 
 /* One line without its newline. Never called twice at once for one log. */
 typedef void (*dm_log_sink)(void *user, dm_log_level level, const char *line);

@@ -11,7 +11,7 @@
 
 const char *dm_version(void) { return DEMIST_VERSION; }
 
-void dm_session_log(const dm_session *s, dm_level level, const char *fmt, ...)
+void dm_session_log(const dm_session *s, dm_log_level level, const char *fmt, ...)
 {
     char line[2048];
     va_list ap;
@@ -25,7 +25,7 @@ void dm_session_log(const dm_session *s, dm_level level, const char *fmt, ...)
 }
 
 /* One log line for each line of text. */
-static void log_lines(const dm_session *s, dm_level level, const char *text)
+static void log_lines(const dm_session *s, dm_log_level level, const char *text)
 {
     while (text && *text) {
         const size_t n = strcspn(text, "\n");

@@ -30,7 +30,7 @@ dm_status dm_session_open(dm_session *s, bool profile, dm_err *err);
 dm_status dm_session_weights(dm_session *s, bool raw, dm_wset **out, dm_err *err);
 void dm_session_fini(dm_session *s);
 
-void dm_session_log(const dm_session *s, dm_level level, const char *fmt, ...) DM_PRINTF(3, 4);
+void dm_session_log(const dm_session *s, dm_log_level level, const char *fmt, ...) DM_PRINTF(3, 4);
 /* A line a kernel: time, FLOP/s, GB/s. */
 dm_status dm_session_log_profile(const dm_session *s, dm_err *err);
 

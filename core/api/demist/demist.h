@@ -25,23 +25,22 @@ extern "C" {
 /* "0.1.0" */
 DM_EXPORT const char *dm_version(void);
 
-typedef enum dm_level { DM_LOG_ERROR, DM_LOG_WARNING, DM_LOG_INFO, DM_LOG_DEBUG } dm_level;
+typedef enum dm_log_level { DM_LOG_ERROR, DM_LOG_WARNING, DM_LOG_INFO, DM_LOG_DEBUG } dm_log_level;
 
-typedef struct dm_progress {
+typedef struct dm_progress_info {
     uint32_t size;
-    const char *what;              /* "train", "sample", "compile" */
-    int64_t step, steps;
+    const char *what;              /* "train", "sample" */
+    int64_t step, steps;           /* done, in all; the first call of a command has those done before it */
+    double per_step;               /* images of one step */
     double loss;                   /* NaN where there is none */
-    double rate;                   /* images a second; 0 where it is not known yet */
-    double seconds_left;           /* NaN where it is not known */
-} dm_progress;
+} dm_progress_info;
 
 /* What a call tells its caller, and how it is stopped. Any member may be NULL. */
 typedef struct dm_callbacks {
     uint32_t size;
     void *user;
-    void (*log)(void *user, dm_level level, const char *line);
-    void (*progress)(void *user, const dm_progress *p);
+    void (*log)(void *user, dm_log_level level, const char *line);
+    void (*progress)(void *user, const dm_progress_info *p);
     /* Asked between steps: true stops training with a checkpoint (DM_ECANCELLED), and sampling at once. */
     bool (*cancelled)(void *user);
 } dm_callbacks;

@@ -1,0 +1,43 @@
+/* The command line program: what its commands share. Each command is a file cmd_*.c with one function;
+ * all work is done by libdemist. Messages go to stderr, data that was asked for to stdout. */
+#ifndef DEMIST_CLI_H
+#define DEMIST_CLI_H
+
+#include <getopt.h>
+#include <stdbool.h>
+
+#include <demist/demist.h>
+
+typedef struct cli_command {
+    const char *name, *usage, *summary, *help;
+    int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns the exit code */
+} cli_command;
+
+extern const cli_command cmd_train, cmd_sample, cmd_predict, cmd_schedule, cmd_check, cmd_plot, cmd_plugins, cmd_devices, cmd_doctor,
+    cmd_selftest, cmd_inspect, cmd_new_plugin, cmd_docs;
+
+/* Prints "demist: error: message" once; returns the exit code of the error. */
+int cli_fail(const dm_err *err);
+/* A usage error: prints it with the command's usage; returns 2. */
+int cli_usage(const cli_command *c, const char *fmt, ...) DM_PRINTF(2, 3);
+void cli_help(const cli_command *c);
+
+/* Options that all commands know. */
+#define CLI_COMMON {"help", no_argument, NULL, 'h'}, {"quiet", no_argument, NULL, 'q'}, {"verbose", no_argument, NULL, 'v'}, {NULL, 0, NULL, 0}
+typedef struct cli_common { bool quiet, verbose; } cli_common;
+/* Handles what getopt_long gave if it is common: true and *done set where the command is to return *code. */
+bool cli_common_option(const cli_command *c, int opt, char **argv, cli_common *o, bool *done, int *code);
+
+/* A whole number in [min, max]; a usage error is printed and false returned otherwise. */
+bool cli_int(const cli_command *c, const char *what, const char *text, int64_t min, int64_t max, int64_t *out);
+
+/* Callbacks that draw the progress bar and print the log; SIGINT and SIGTERM set what `cancelled` asks. */
+typedef struct cli_terminal cli_terminal;
+cli_terminal *cli_terminal_new(const cli_common *o);
+void cli_terminal_free(cli_terminal *t);
+dm_callbacks cli_callbacks(cli_terminal *t);
+/* The signal that asked to stop, 0 if none did. */
+int cli_signal(void);
+void cli_catch_signals(void);
+
+#endif

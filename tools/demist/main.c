@@ -1,0 +1,108 @@
+/* demist: the command line program. Finds the command and turns its errors into exit codes. */
+#include "cli.h"
+
+#include <errno.h>
+#include <locale.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+
+static const cli_command *const commands[] = {&cmd_train, &cmd_sample, &cmd_predict, &cmd_schedule, &cmd_check, &cmd_plot, &cmd_plugins,
+                                              &cmd_devices, &cmd_doctor, &cmd_selftest, &cmd_inspect, &cmd_new_plugin, &cmd_docs};
+enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
+
+int cli_fail(const dm_err *err)
+{
+    fprintf(stderr, "demist: error: %s\n", err->msg[0] ? err->msg : dm_status_name(err->code));
+    return dm_status_exit(err->code ? err->code : DM_EIO);
+}
+
+int cli_usage(const cli_command *c, const char *fmt, ...)
+{
+    va_list ap;
+
+    fprintf(stderr, "demist: error: ");
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fprintf(stderr, "\nusage: demist %s\n       demist %s --help tells more\n", c->usage, c->name);
+    return 2;
+}
+
+void cli_help(const cli_command *c) { printf("usage: demist %s\n\n%s\n\n%s", c->usage, c->summary, c->help); }
+
+bool cli_common_option(const cli_command *c, int opt, char **argv, cli_common *o, bool *done, int *code)
+{
+    *done = false;
+    switch (opt) {
+    case 'q': o->quiet = true; return true;
+    case 'v': o->verbose = true; return true;
+    case 'h':
+        cli_help(c);
+        *done = true;
+        *code = 0;
+        return true;
+    case '?':
+        *done = true;
+        *code = cli_usage(c, "unknown option '%s'", argv[optind - 1]);
+        return true;
+    case ':':
+        *done = true;
+        *code = cli_usage(c, "option '%s' needs a value", argv[optind - 1]);
+        return true;
+    default: return false;
+    }
+}
+
+bool cli_int(const cli_command *c, const char *what, const char *text, int64_t min, int64_t max, int64_t *out)
+{
+    char *end;
+
+    errno = 0;
+    *out = strtoll(text, &end, 10);
+    if (!errno && end != text && !*end && *out >= min && *out <= max)
+        return true;
+    cli_usage(c, "%s is '%s'; it must be a whole number from %lld to %lld", what, text, (long long)min, (long long)max);
+    return false;
+}
+
+static void help(FILE *to)
+{
+    fprintf(to, "demist %s: denoising diffusion on any OpenCL device\n\nusage: demist COMMAND ...\n\n", dm_version());
+    for (int i = 0; i < N_COMMANDS; i++)
+        fprintf(to, "  %-11s %s\n", commands[i]->name, commands[i]->summary);
+    fprintf(to, "\ndemist COMMAND --help tells more of each. First steps:\n"
+                "  demist train configs/moons.yaml\n  demist sample runs/moons --count 2000 --out moons.png\n\n"
+                "exit codes: 0 done, 1 failed, 2 usage or experiment wrong, 3 plugin refused, 4 device or driver,\n"
+                "5 data or checkpoint corrupt, 6 out of memory or disk, 7 training diverged, 75 stopped with a\n"
+                "checkpoint saved, 130 stopped\n");
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : NULL;
+
+    setlocale(LC_CTYPE, "");
+    if (name && (!strcmp(name, "--version") || !strcmp(name, "version"))) {
+        printf("demist %s (plugin interface %d.%d)\n", dm_version(), (int)(DM_ABI >> 16), (int)(DM_ABI & 0xffff));
+        return 0;
+    }
+    if (!name || !strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
+        help(name ? stdout : stderr);
+        return name ? 0 : 2;
+    }
+    for (int i = 0; i < N_COMMANDS; i++)
+        if (!strcmp(commands[i]->name, name)) {
+            if (argc > 2 && !strcmp(argv[2], "--version")) {
+                printf("demist %s\n", dm_version());
+                return 0;
+            }
+            return commands[i]->run(argc - 1, argv + 1);
+        }
+    fprintf(stderr, "demist: error: unknown command '%s'; demist --help lists them\n", name);
+    return 2;
+}
