@@ -1,0 +1,212 @@
+/* Device memory: allocations, windows on them, and what moves bytes in and out.
+ *
+ * A write copies into one of a few host blocks and returns; the block is used again when the
+ * device has read it, so that a host that runs ahead waits here and nowhere else. */
+#include "opencl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { UPLOAD_MAX = 32 << 20 }; /* longer writes wait for the device instead */
+
+static double gib(uint64_t bytes) { return (double)bytes / (1 << 30); }
+
+static dm_status too_large(const dm_device *d, size_t bytes, const char *what, dm_err *err)
+{
+    const char *advice = "use a smaller batch, micro-batch or network, or a device with more memory";
+
+    if (bytes > d->info.max_alloc)
+        return dm_error(err, DM_ENOMEM, "unable to allocate %zu bytes (%.2f GiB) for %s: device %s allows %llu (%.2f GiB) in one buffer; %s",
+                        bytes, gib(bytes), what, d->where, (unsigned long long)d->info.max_alloc, gib(d->info.max_alloc), advice);
+    if (bytes > d->info.global_mem || d->now > d->info.global_mem - bytes)
+        return dm_error(err, DM_ENOMEM, "unable to allocate %zu bytes (%.2f GiB) for %s: device %s has %.2f GiB, of which %.2f GiB are in use; %s",
+                        bytes, gib(bytes), what, d->where, gib(d->info.global_mem), gib(d->now), advice);
+    return DM_OK;
+}
+
+dm_status dm_buf_new(dm_device *d, size_t bytes, const char *what, dm_buf **out, dm_err *err)
+{
+    char subject[256];
+    dm_buf *b;
+    cl_int code;
+    dm_status s;
+
+    if (!bytes)
+        return dm_error(err, DM_EINVAL, "unable to allocate 0 bytes for %s: a buffer has at least 1", what);
+    if ((s = too_large(d, bytes, what, err)) != DM_OK)
+        return s;
+    if (!(b = calloc(1, sizeof *b)))
+        return dm_error(err, DM_ENOMEM, "out of memory for %s", what);
+    b->mem = clCreateBuffer(d->context, CL_MEM_READ_WRITE, bytes, NULL, &code);
+    if (!b->mem) {
+        free(b);
+        snprintf(subject, sizeof subject, "%zu bytes (%.2f GiB) for %s, %.2f GiB already in use", bytes, gib(bytes), what,
+                 gib(d->now));
+        return ocl_error(d, code, "clCreateBuffer", subject, err);
+    }
+    b->d = d;
+    b->bytes = bytes;
+    d->now += bytes;
+    d->allocations++;
+    if (d->now > d->peak)
+        d->peak = d->now;
+    *out = b;
+    return DM_OK;
+}
+
+dm_status ocl_buf_check(const dm_buf *b, size_t offset, size_t bytes, const char *what, dm_err *err)
+{
+    if (offset > b->bytes || bytes > b->bytes - offset)
+        return dm_error(err, DM_EINVAL, "%s of %zu bytes at %zu is outside of a buffer of %zu bytes", what, bytes, offset, b->bytes);
+    return DM_OK;
+}
+
+dm_status dm_buf_window(dm_buf *parent, size_t offset, size_t bytes, dm_buf **out, dm_err *err)
+{
+    const size_t align = parent->d->info.align;
+    dm_buf *root = parent, *b;
+    cl_buffer_region region;
+    dm_status s;
+    cl_int code;
+
+    if ((s = ocl_buf_check(parent, offset, bytes, "window", err)) != DM_OK)
+        return s;
+    if (!bytes || offset % align)
+        return dm_error(err, DM_EINVAL, "window of %zu bytes at %zu: at least 1 byte, at a multiple of %zu, is allowed", bytes,
+                        offset, align);
+    while (root->parent)
+        root = root->parent;
+    if (!(b = calloc(1, sizeof *b)))
+        return dm_error(err, DM_ENOMEM, "out of memory for a window of %zu bytes", bytes);
+    region = (cl_buffer_region){parent->origin + offset, bytes};
+    b->mem = clCreateSubBuffer(root->mem, CL_MEM_READ_WRITE, CL_BUFFER_CREATE_TYPE_REGION, &region, &code);
+    if (!b->mem) {
+        free(b);
+        return ocl_error(parent->d, code, "clCreateSubBuffer", NULL, err);
+    }
+    b->d = parent->d;
+    b->parent = parent;
+    b->bytes = bytes;
+    b->origin = region.origin;
+    *out = b;
+    return DM_OK;
+}
+
+void dm_buf_free(dm_buf *b)
+{
+    if (!b)
+        return;
+    clReleaseMemObject(b->mem);
+    if (!b->parent)
+        b->d->now -= b->bytes;
+    free(b);
+}
+
+size_t dm_buf_bytes(const dm_buf *b) { return b->bytes; }
+dm_device *dm_buf_device(const dm_buf *b) { return b->d; }
+
+/* ---- moving bytes ---------------------------------------------------------- */
+
+/* A host block of at least this size that the device no longer reads. */
+static dm_status upload_room(dm_device *d, size_t bytes, ocl_upload **out, dm_err *err)
+{
+    ocl_upload *u = &d->uploads[d->next_upload];
+    cl_int code;
+
+    d->next_upload = (d->next_upload + 1) % OCL_UPLOADS;
+    if (u->event) {
+        code = clWaitForEvents(1, &u->event);
+        clReleaseEvent(u->event);
+        u->event = NULL;
+        if (code != CL_SUCCESS)
+            return ocl_error(d, code, "clWaitForEvents", "an earlier write", err);
+    }
+    if (u->cap < bytes) {
+        free(u->host);
+        u->cap = 0;
+        if (!(u->host = malloc(bytes)))
+            return dm_error(err, DM_ENOMEM, "out of memory for a write of %zu bytes", bytes);
+        u->cap = bytes;
+    }
+    *out = u;
+    return DM_OK;
+}
+
+
+dm_status dm_buf_write(dm_buf *b, size_t offset, size_t bytes, const void *from, dm_err *err)
+{
+    dm_device *d = b->d;
+    const dm_work work = {0, (double)bytes};
+    ocl_upload *u = NULL;
+    cl_event event = NULL;
+    cl_int code;
+    dm_status s;
+    int row;
+
+    if ((s = ocl_buf_check(b, offset, bytes, "write", err)) != DM_OK || !bytes)
+        return s;
+    if ((s = ocl_profile_row(d, "write", &row, err)) != DM_OK)
+        return s;
+    if (bytes <= UPLOAD_MAX) {
+        if ((s = upload_room(d, bytes, &u, err)) != DM_OK)
+            return s;
+        memcpy(u->host, from, bytes);
+    }
+    code = clEnqueueWriteBuffer(d->queue, b->mem, u ? CL_FALSE : CL_TRUE, offset, bytes, u ? u->host : from, 0, NULL, &event);
+    if (code != CL_SUCCESS)
+        return ocl_error(d, code, "clEnqueueWriteBuffer", NULL, err);
+    if (u) {
+        u->event = event;
+        clFlush(d->queue);
+        if (row >= 0)
+            clRetainEvent(event);
+    } else if (row < 0) {
+        clReleaseEvent(event);
+    }
+    return ocl_profile_add(d, row, event, &work, err);
+}
+
+dm_status dm_buf_read(dm_buf *b, size_t offset, size_t bytes, void *to, dm_err *err)
+{
+    dm_device *d = b->d;
+    const dm_work work = {0, (double)bytes};
+    cl_event event = NULL;
+    cl_int code;
+    dm_status s;
+    int row;
+
+    if ((s = ocl_buf_check(b, offset, bytes, "read", err)) != DM_OK || !bytes)
+        return s;
+    if ((s = ocl_profile_row(d, "read", &row, err)) != DM_OK)
+        return s;
+    code = clEnqueueReadBuffer(d->queue, b->mem, CL_TRUE, offset, bytes, to, 0, NULL, ocl_profile_event(d, row, &event));
+    if (code != CL_SUCCESS)
+        return ocl_error(d, code, "clEnqueueReadBuffer", NULL, err);
+    return ocl_profile_add(d, row, event, &work, err);
+}
+
+dm_status ocl_copy(dm_buf *from, size_t from_offset, dm_buf *to, size_t to_offset, size_t bytes, int row, dm_err *err)
+{
+    dm_device *d = from->d;
+    const dm_work work = {0, 2 * (double)bytes};
+    cl_event event = NULL;
+    const cl_int code = clEnqueueCopyBuffer(d->queue, from->mem, to->mem, from_offset, to_offset, bytes, 0, NULL,
+                                            ocl_profile_event(d, row, &event));
+
+    if (code != CL_SUCCESS)
+        return ocl_error(d, code, "clEnqueueCopyBuffer", NULL, err);
+    return ocl_profile_add(d, row, event, &work, err);
+}
+
+dm_status dm_buf_copy(dm_buf *from, size_t from_offset, dm_buf *to, size_t to_offset, size_t bytes, dm_err *err)
+{
+    dm_status s;
+    int row;
+
+    if ((s = ocl_buf_check(from, from_offset, bytes, "copy", err)) != DM_OK ||
+        (s = ocl_buf_check(to, to_offset, bytes, "copy", err)) != DM_OK || !bytes)
+        return s;
+    if ((s = ocl_profile_row(from->d, "copy", &row, err)) != DM_OK)
+        return s;
+    return ocl_copy(from, from_offset, to, to_offset, bytes, row, err);
+}

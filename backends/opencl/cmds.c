@@ -1,0 +1,155 @@
+/* Recorded lists of commands. Each launch has a kernel object of its own with its arguments set, so
+ * that running the list is enqueueing and nothing else. */
+#include "opencl.h"
+
+#include <stdlib.h>
+
+typedef enum kind { LAUNCH, COPY, GEMM } kind;
+
+typedef struct command {
+    kind kind;
+    int row;               /* of the profile, -1 = none */
+    dm_work work;
+    union {
+        struct { const dm_kernel *k; cl_kernel cl; ocl_range range; } launch;
+        struct { dm_buf *from, *to; size_t from_offset, to_offset, bytes; } copy;
+        dm_gemm gemm;
+    } u;
+} command;
+
+struct dm_cmds { dm_device *d; command *list; size_t n, cap; };
+
+dm_status dm_cmds_new(dm_device *d, dm_cmds **out, dm_err *err)
+{
+    dm_cmds *c = calloc(1, sizeof *c);
+
+    if (!c)
+        return dm_error(err, DM_ENOMEM, "out of memory for a list of commands");
+    c->d = d;
+    *out = c;
+    return DM_OK;
+}
+
+void dm_cmds_free(dm_cmds *c)
+{
+    if (!c)
+        return;
+    for (size_t i = 0; i < c->n; i++)
+        if (c->list[i].kind == LAUNCH)
+            clReleaseKernel(c->list[i].u.launch.cl);
+    free(c->list);
+    free(c);
+}
+
+int dm_cmds_count(const dm_cmds *c) { return (int)c->n; }
+
+/* The next command of the list; it counts only when *n is raised. */
+static dm_status next(dm_cmds *c, kind what, const char *label, dm_work work, command **out, dm_err *err)
+{
+    dm_status s;
+    int row;
+
+    if (c->n >= INT32_MAX || !dm_grow((void **)&c->list, c->n, &c->cap, sizeof *c->list))
+        return dm_error(err, DM_ENOMEM, "out of memory for a list of %zu commands", c->n);
+    if ((s = ocl_profile_row(c->d, label, &row, err)) != DM_OK)
+        return s;
+    *out = &c->list[c->n];
+    **out = (command){.kind = what, .row = row, .work = work};
+    return DM_OK;
+}
+
+dm_status dm_cmds_launch(dm_cmds *c, dm_kernel *k, const dm_range *r, const dm_karg *args, int n, const char *label,
+                         dm_work work, dm_err *err)
+{
+    command *e;
+    dm_status s;
+
+    if (k->d != c->d)
+        return dm_error(err, DM_EINVAL, "kernel '%s' of '%s' belongs to device %s, not %s", k->name, k->program->id,
+                        k->d->where, c->d->where);
+    if ((s = next(c, LAUNCH, label ? label : k->name, work, &e, err)) != DM_OK)
+        return s;
+    e->u.launch.k = k;
+    if ((s = ocl_range_make(k, r, &e->u.launch.range, err)) != DM_OK || (s = ocl_kernel_new(k, &e->u.launch.cl, err)) != DM_OK)
+        return s;
+    if ((s = ocl_args_set(k, e->u.launch.cl, args, n, err)) != DM_OK) {
+        clReleaseKernel(e->u.launch.cl);
+        return s;
+    }
+    c->n++;
+    return DM_OK;
+}
+
+dm_status dm_cmds_zero(dm_cmds *c, dm_buf *b, size_t offset, size_t bytes, dm_err *err)
+{
+    const dm_work work = {0, (double)bytes};
+    dm_kernel *k;
+    command *e;
+    dm_status s;
+
+    if ((s = next(c, LAUNCH, "zero", work, &e, err)) != DM_OK ||
+        (s = ocl_zero_make(b, offset, bytes, &k, &e->u.launch.cl, &e->u.launch.range, err)) != DM_OK)
+        return s;
+    e->u.launch.k = k;
+    c->n++;
+    return DM_OK;
+}
+
+dm_status dm_cmds_copy(dm_cmds *c, dm_buf *from, size_t from_offset, dm_buf *to, size_t to_offset, size_t bytes, dm_err *err)
+{
+    const dm_work work = {0, 2 * (double)bytes};
+    command *e;
+    dm_status s;
+
+    if ((s = ocl_buf_check(from, from_offset, bytes, "copy", err)) != DM_OK ||
+        (s = ocl_buf_check(to, to_offset, bytes, "copy", err)) != DM_OK || !bytes)
+        return s;
+    if ((s = next(c, COPY, "copy", work, &e, err)) != DM_OK)
+        return s;
+    e->u.copy.from = from;
+    e->u.copy.to = to;
+    e->u.copy.from_offset = from_offset;
+    e->u.copy.to_offset = to_offset;
+    e->u.copy.bytes = bytes;
+    c->n++;
+    return DM_OK;
+}
+
+dm_status dm_cmds_gemm(dm_cmds *c, const dm_gemm *g, const char *label, dm_work work, dm_err *err)
+{
+    command *e;
+    dm_status s;
+
+    if ((s = ocl_gemm_check(c->d, g, err)) != DM_OK || (s = next(c, GEMM, label ? label : "gemm", work, &e, err)) != DM_OK)
+        return s;
+    e->u.gemm = *g;
+    c->n++;
+    return DM_OK;
+}
+
+static dm_status run_one(dm_device *d, const command *e, dm_err *err)
+{
+    switch (e->kind) {
+    case LAUNCH: return ocl_enqueue(e->u.launch.k, e->u.launch.cl, &e->u.launch.range, e->row, &e->work, err);
+    case COPY:
+        return ocl_copy(e->u.copy.from, e->u.copy.from_offset, e->u.copy.to, e->u.copy.to_offset, e->u.copy.bytes, e->row, err);
+    case GEMM: return ocl_gemm_run(d, &e->u.gemm, e->row, &e->work, err);
+    }
+    return DM_OK;
+}
+
+dm_status dm_cmds_run(dm_cmds *c, dm_err *err) { return dm_cmds_run_range(c, 0, (int)c->n, err); }
+
+dm_status dm_cmds_run_range(dm_cmds *c, int from, int to, dm_err *err)
+{
+    cl_int code;
+    dm_status s;
+
+    if (from < 0 || to < from || (size_t)to > c->n)
+        return dm_error(err, DM_EINVAL, "commands [%d,%d) of a list of %zu", from, to, c->n);
+    for (int i = from; i < to; i++)
+        if ((s = run_one(c->d, &c->list[i], err)) != DM_OK)
+            return s;
+    code = clFlush(c->d->queue);
+    return code == CL_SUCCESS ? DM_OK : ocl_error(c->d, code, "clFlush", NULL, err);
+}

@@ -1,0 +1,253 @@
+/* Which OpenCL devices there are, what each can do, and which of them a name means. */
+#include "opencl.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_PLATFORMS = 32, MAX_DEVICES = 64 };
+
+static const char install[] = "install an OpenCL driver, e.g. apt-get install ocl-icd-libopencl1 pocl-opencl-icd";
+
+static cl_uint platforms(cl_platform_id ids[MAX_PLATFORMS])
+{
+    cl_uint n = 0;
+
+    if (clGetPlatformIDs(MAX_PLATFORMS, ids, &n) != CL_SUCCESS)
+        return 0;
+    return n < MAX_PLATFORMS ? n : MAX_PLATFORMS;
+}
+
+static cl_uint devices(cl_platform_id p, cl_device_id ids[MAX_DEVICES])
+{
+    cl_uint n = 0;
+
+    if (clGetDeviceIDs(p, CL_DEVICE_TYPE_ALL, MAX_DEVICES, ids, &n) != CL_SUCCESS)
+        return 0;
+    return n < MAX_DEVICES ? n : MAX_DEVICES;
+}
+
+static void trim(char *s)
+{
+    size_t n = strlen(s), first = strspn(s, " \t");
+
+    while (n > first && isspace((unsigned char)s[n - 1]))
+        n--;
+    memmove(s, s + first, n - first);
+    s[n - first] = 0;
+}
+
+/* A text of the device, cut to fit. */
+static void text(cl_device_id d, cl_device_info what, char *s, size_t size)
+{
+    char full[1024] = "";
+    size_t n = 0;
+
+    if (clGetDeviceInfo(d, what, 0, NULL, &n) != CL_SUCCESS || n > sizeof full ||
+        clGetDeviceInfo(d, what, n, full, NULL) != CL_SUCCESS)
+        full[0] = 0;
+    full[sizeof full - 1] = 0;
+    trim(full);
+    snprintf(s, size, "%s", full);
+}
+
+static bool has_word(const char *list, const char *word)
+{
+    const size_t n = strlen(word);
+
+    for (const char *p = list; (p = strstr(p, word)); p += n)
+        if ((p == list || p[-1] == ' ') && (p[n] == ' ' || !p[n]))
+            return true;
+    return false;
+}
+
+static void extensions(cl_device_id d, dm_device_info *o)
+{
+    size_t n = 0;
+    char *s;
+
+    if (clGetDeviceInfo(d, CL_DEVICE_EXTENSIONS, 0, NULL, &n) != CL_SUCCESS || n > 1 << 20 || !(s = calloc(1, n + 1)))
+        return;
+    if (clGetDeviceInfo(d, CL_DEVICE_EXTENSIONS, n, s, NULL) == CL_SUCCESS) {
+        o->fp16 = has_word(s, "cl_khr_fp16");
+        o->fp64 = has_word(s, "cl_khr_fp64");
+        o->subgroups = has_word(s, "cl_khr_subgroups") || has_word(s, "cl_intel_subgroups");
+        o->command_buffer = has_word(s, "cl_khr_command_buffer");
+    }
+    free(s);
+}
+
+static void numbers(cl_device_id d, dm_device_info *o)
+{
+    cl_device_type type = 0;
+    cl_uint units = 1, lanes = 1, align_bits = 0;
+    cl_ulong global = 0, alloc = 0, local = 0;
+    cl_device_local_mem_type local_type = CL_LOCAL;
+    size_t group = 1;
+
+    clGetDeviceInfo(d, CL_DEVICE_TYPE, sizeof type, &type, NULL);
+    clGetDeviceInfo(d, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof units, &units, NULL);
+    clGetDeviceInfo(d, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, sizeof lanes, &lanes, NULL);
+    clGetDeviceInfo(d, CL_DEVICE_MEM_BASE_ADDR_ALIGN, sizeof align_bits, &align_bits, NULL);
+    clGetDeviceInfo(d, CL_DEVICE_GLOBAL_MEM_SIZE, sizeof global, &global, NULL);
+    clGetDeviceInfo(d, CL_DEVICE_MAX_MEM_ALLOC_SIZE, sizeof alloc, &alloc, NULL);
+    clGetDeviceInfo(d, CL_DEVICE_LOCAL_MEM_SIZE, sizeof local, &local, NULL);
+    clGetDeviceInfo(d, CL_DEVICE_LOCAL_MEM_TYPE, sizeof local_type, &local_type, NULL);
+    clGetDeviceInfo(d, CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof group, &group, NULL);
+    o->cpu = type & CL_DEVICE_TYPE_CPU;
+    o->gpu = type & CL_DEVICE_TYPE_GPU;
+    o->compute_units = units;
+    o->native_float = lanes ? lanes : 1;
+    o->global_mem = global;
+    o->max_alloc = alloc;
+    o->local_mem = local;
+    o->max_group = group;
+    o->local_is_global = local_type == CL_GLOBAL;
+    for (o->align = 128; o->align < align_bits / 8 && o->align < 1 << 20;)
+        o->align *= 2;
+}
+
+static void describe(int pi, cl_platform_id p, int di, cl_device_id d, dm_device_info *o)
+{
+    memset(o, 0, sizeof *o);
+    o->platform = pi;
+    o->device = di;
+    if (clGetPlatformInfo(p, CL_PLATFORM_NAME, sizeof o->platform_name - 1, o->platform_name, NULL) != CL_SUCCESS)
+        snprintf(o->platform_name, sizeof o->platform_name, "platform %d", pi);
+    trim(o->platform_name);
+    text(d, CL_DEVICE_NAME, o->name, sizeof o->name);
+    text(d, CL_DEVICE_VENDOR, o->vendor, sizeof o->vendor);
+    text(d, CL_DRIVER_VERSION, o->driver, sizeof o->driver);
+    text(d, CL_DEVICE_VERSION, o->version, sizeof o->version);
+    numbers(d, o);
+    extensions(d, o);
+    o->emulated = strstr(o->platform_name, "Oclgrind") != NULL;
+    o->driver_caches = strstr(o->platform_name, "Portable Computing Language") || strstr(o->platform_name, "NVIDIA");
+}
+
+static bool usable(cl_device_id d)
+{
+    cl_bool there = CL_FALSE, compiler = CL_FALSE;
+
+    clGetDeviceInfo(d, CL_DEVICE_AVAILABLE, sizeof there, &there, NULL);
+    clGetDeviceInfo(d, CL_DEVICE_COMPILER_AVAILABLE, sizeof compiler, &compiler, NULL);
+    return there && compiler;
+}
+
+dm_status dm_device_list(dm_device_info **list, int *n, dm_err *err)
+{
+    cl_platform_id ps[MAX_PLATFORMS];
+    const cl_uint np = platforms(ps);
+    dm_device_info *all = NULL;
+    size_t count = 0, cap = 0;
+
+    for (cl_uint i = 0; i < np; i++) {
+        cl_device_id ds[MAX_DEVICES];
+        const cl_uint nd = devices(ps[i], ds);
+
+        for (cl_uint j = 0; j < nd; j++) {
+            if (!usable(ds[j]))
+                continue;
+            if (!dm_grow((void **)&all, count, &cap, sizeof *all)) {
+                free(all);
+                return dm_error(err, DM_ENOMEM, "out of memory while listing the OpenCL devices");
+            }
+            describe((int)i, ps[i], (int)j, ds[j], &all[count++]);
+        }
+    }
+    *list = all;
+    *n = (int)count;
+    return DM_OK;
+}
+
+dm_status ocl_device_ids(const dm_device_info *info, cl_platform_id *p, cl_device_id *d, dm_err *err)
+{
+    cl_platform_id ps[MAX_PLATFORMS];
+    cl_device_id ds[MAX_DEVICES];
+
+    if ((cl_uint)info->platform >= platforms(ps) || (cl_uint)info->device >= devices(ps[info->platform], ds))
+        return dm_error(err, DM_EDEVICE, "device %d:%d '%s' is gone", info->platform, info->device, info->name);
+    *p = ps[info->platform];
+    *d = ds[info->device];
+    return DM_OK;
+}
+
+/* ---- choosing -------------------------------------------------------------- */
+
+static bool contains(const char *s, const char *part)
+{
+    for (; *s; s++) {
+        size_t i = 0;
+
+        while (part[i] && tolower((unsigned char)s[i]) == tolower((unsigned char)part[i]))
+            i++;
+        if (!part[i])
+            return true;
+    }
+    return false;
+}
+
+/* i:j, nothing else. */
+static bool numbered(const char *s, int *i, int *j)
+{
+    const size_t a = strspn(s, "0123456789"), b = s[a] == ':' ? strspn(s + a + 1, "0123456789") : 0;
+
+    if (!a || !b || a > 4 || b > 4 || s[a + 1 + b])
+        return false;
+    *i = atoi(s);
+    *j = atoi(s + a + 1);
+    return true;
+}
+
+static bool fits(const dm_device_info *o, const char *select)
+{
+    int i, j;
+
+    if (numbered(select, &i, &j))
+        return o->platform == i && o->device == j;
+    if (!strcmp(select, "auto"))
+        return true;
+    if (!strcmp(select, "cpu"))
+        return o->cpu;
+    if (!strcmp(select, "gpu"))
+        return o->gpu;
+    return contains(o->name, select) || contains(o->platform_name, select);
+}
+
+static dm_status none(const char *select, const dm_device_info *all, int n, dm_err *err)
+{
+    char found[512] = "";
+
+    if (!n)
+        return dm_error(err, DM_EDEVICE, "no OpenCL device found for device '%s'; %s, or run `demist doctor`", select, install);
+    for (int i = 0; i < n; i++) {
+        const size_t used = strlen(found);
+
+        snprintf(found + used, sizeof found - used, "%s%d:%d '%s' (%s)", i ? ", " : "", all[i].platform, all[i].device,
+                 all[i].name, all[i].platform_name);
+    }
+    return dm_error(err, DM_EDEVICE,
+                    "no OpenCL device fits '%s'; found %s; use auto, cpu, gpu, i:j or part of a name, or install its driver",
+                    select, found);
+}
+
+dm_status dm_device_pick(const char *select, dm_device_info *info, dm_err *err)
+{
+    dm_device_info *all;
+    int n, best = -1;
+    dm_status s;
+
+    if (!select || !*select)
+        select = "auto";
+    if ((s = dm_device_list(&all, &n, err)) != DM_OK)
+        return s;
+    for (int i = 0; i < n; i++)
+        if (fits(&all[i], select) && (best < 0 || (all[i].gpu && !all[best].gpu)))
+            best = i;
+    if (best < 0)
+        s = none(select, all, n, err);
+    else
+        *info = all[best];
+    free(all);
+    return s;
+}

@@ -1,0 +1,166 @@
+/* What the files of the OpenCL backend share. Nothing outside backends/opencl/ includes this.
+ *
+ * Functions here begin with ocl_. A failing OpenCL call is reported by ocl_error(), which names
+ * the call, the code and the device, and picks the status. */
+#ifndef DEMIST_OPENCL_H
+#define DEMIST_OPENCL_H
+
+#include <CL/cl.h>
+
+#include "arena.h"
+#include "device.h"
+
+enum {
+    OCL_MAX_ARGS = 64,     /* of one kernel */
+    OCL_PATH = 4096,       /* bytes of a path, the 0 included */
+    OCL_UPLOADS = 8,       /* host copies of writes in flight */
+    OCL_PROFILE_BATCH = 512 /* events that are kept before their times are read */
+};
+
+/* What a kernel's argument takes; OCL_ARG_ANY where the driver does not tell. */
+typedef enum ocl_arg { OCL_ARG_ANY, OCL_ARG_BUF, OCL_ARG_LOCAL, OCL_ARG_F32, OCL_ARG_I32, OCL_ARG_OTHER } ocl_arg;
+
+typedef struct ocl_program {
+    struct ocl_program *next;
+    char *id;              /* the file below kernels/, or where the text came from */
+    char *text;            /* the source as it was given, NULL for a file */
+    char *options;         /* as given, "" = none */
+    cl_program cl;
+    dm_kernel *kernels;
+} ocl_program;
+
+struct dm_kernel {
+    dm_kernel *next;
+    dm_device *d;
+    const ocl_program *program;
+    char *name;
+    cl_kernel cl;          /* for dm_launch; recorded commands have their own */
+    int n_args;
+    ocl_arg args[OCL_MAX_ARGS];
+    char types[OCL_MAX_ARGS][24]; /* "float", ...; "" where the driver does not tell */
+    size_t group[3];       /* what reqd_work_group_size demands, all 0 = nothing */
+    size_t max_group;
+};
+
+struct dm_buf {
+    dm_device *d;
+    dm_buf *parent;        /* NULL: an allocation of its own */
+    cl_mem mem;
+    size_t bytes, origin;  /* origin: from the start of the allocation */
+};
+
+/* A write on its way: the host's copy, and the event that says that it was read. */
+typedef struct ocl_upload { void *host; size_t cap; cl_event event; } ocl_upload;
+
+typedef struct ocl_profile {
+    dm_profile_row *rows;
+    size_t n, cap;
+    cl_event events[OCL_PROFILE_BATCH];
+    int row_of[OCL_PROFILE_BATCH], n_events;
+} ocl_profile;
+
+struct dm_device {
+    dm_device_info info;
+    char where[288];       /* "'0:0 NAME (PLATFORM)'" for messages */
+    cl_platform_id platform;
+    cl_device_id id;
+    cl_context context;
+    cl_command_queue queue;
+    dm_arena *arena;       /* names, kernels, programs: all that lives as long as the device */
+    const char *cache_dir, *kernel_dir; /* "" = none */
+    void (*building)(void *user, const char *program);
+    void *user;
+    ocl_program *programs;
+    ocl_upload uploads[OCL_UPLOADS];
+    int next_upload;
+    uint64_t now, peak, allocations;
+    bool clblast;          /* it holds programs of this context */
+    ocl_profile *profile;  /* NULL without */
+};
+
+/* ---- cl_names.c ---------------------------------------------------------- */
+
+/* "CL_OUT_OF_RESOURCES"; CLBlast's codes too; "unknown code" */
+const char *ocl_code_name(cl_int code);
+/* d may be NULL. subject: what it was about ("kernel 'x' of 'f.cl'"), or NULL. */
+dm_status ocl_error(const dm_device *d, cl_int code, const char *call, const char *subject, dm_err *err);
+
+/* ---- device_list.c ------------------------------------------------------- */
+
+/* The ids behind info's i:j. */
+dm_status ocl_device_ids(const dm_device_info *info, cl_platform_id *p, cl_device_id *d, dm_err *err);
+
+/* ---- files.c ------------------------------------------------------------- */
+
+/* A text or byte string that grows; s always ends in 0 when it is not NULL. */
+typedef struct ocl_text { char *s; size_t n, cap; } ocl_text;
+
+bool ocl_text_add(ocl_text *t, const void *p, size_t n);
+bool ocl_text_print(ocl_text *t, const char *fmt, ...) DM_PRINTF(2, 3);
+void ocl_text_fini(ocl_text *t);
+/* dir/rest; false when it does not fit. */
+bool ocl_path(char path[OCL_PATH], const char *dir, const char *rest);
+/* Makes it and the folders above; false when it is not there in the end or may not be written. */
+bool ocl_folder(const char *path);
+/* The whole file; DM_ENOENT untold (err untouched) where there is none. limit: most bytes that are read. */
+dm_status ocl_file_read(const char *path, size_t limit, ocl_text *out, dm_err *err);
+/* By a temporary file and a rename; false when it did not work. */
+bool ocl_file_write(const char *path, const void *p, size_t n);
+uint64_t ocl_hash(uint64_t seed, const void *p, size_t n);
+/* Where cached things go: asked for, or from the environment; "" = nowhere. */
+void ocl_cache_dir(const char *asked, char path[OCL_PATH]);
+
+/* ---- source.c ------------------------------------------------------------ */
+
+/* The full text of a program: common.clh, then the file (text NULL) or the text, includes expanded. */
+dm_status ocl_source(const dm_device *d, const char *id, const char *text, ocl_text *out, dm_err *err);
+
+/* ---- cache.c: program binaries ------------------------------------------- */
+
+/* NULL: not there, broken or of another device. The program is built. */
+cl_program ocl_cache_load(const dm_device *d, const char *options, const ocl_text *source);
+/* A failure is no error: the next run builds again. */
+void ocl_cache_store(const dm_device *d, const char *options, const ocl_text *source, cl_program p);
+
+/* ---- program.c ----------------------------------------------------------- */
+
+void ocl_programs_free(dm_device *d);
+/* A kernel object of its own. */
+dm_status ocl_kernel_new(const dm_kernel *k, cl_kernel *out, dm_err *err);
+/* "kernel 'x' of 'f.cl'" */
+void ocl_kernel_subject(const dm_kernel *k, char *s, size_t n);
+
+/* ---- launch.c ------------------------------------------------------------ */
+
+typedef struct ocl_range { cl_uint dim; bool driver; size_t global[3], local[3]; } ocl_range; /* driver: it chooses local */
+
+dm_status ocl_range_make(const dm_kernel *k, const dm_range *r, ocl_range *out, dm_err *err);
+dm_status ocl_args_set(const dm_kernel *k, cl_kernel cl, const dm_karg *args, int n, dm_err *err);
+dm_status ocl_enqueue(const dm_kernel *k, cl_kernel cl, const ocl_range *r, int row, const dm_work *work, dm_err *err);
+/* The fill kernel and its range for bytes of b; the arguments are set on a kernel object of its own. */
+dm_status ocl_zero_make(dm_buf *b, size_t offset, size_t bytes, dm_kernel **k, cl_kernel *cl, ocl_range *r, dm_err *err);
+
+/* ---- buffer.c ------------------------------------------------------------ */
+
+/* offset and bytes inside of b. */
+dm_status ocl_buf_check(const dm_buf *b, size_t offset, size_t bytes, const char *what, dm_err *err);
+dm_status ocl_copy(dm_buf *from, size_t from_offset, dm_buf *to, size_t to_offset, size_t bytes, int row, dm_err *err);
+
+/* ---- gemm_clblast.c ------------------------------------------------------ */
+
+dm_status ocl_gemm_check(const dm_device *d, const dm_gemm *g, dm_err *err);
+dm_status ocl_gemm_run(dm_device *d, const dm_gemm *g, int row, const dm_work *work, dm_err *err);
+/* Frees what CLBlast kept for this device. */
+void ocl_gemm_forget(void);
+
+/* ---- profile.c ----------------------------------------------------------- */
+
+/* The row of a label, -1 without profile. */
+dm_status ocl_profile_row(dm_device *d, const char *label, int *row, dm_err *err);
+/* Where an enqueue puts its event; NULL without profile. */
+cl_event *ocl_profile_event(dm_device *d, int row, cl_event *room);
+/* After an enqueue with that event; counts the call. */
+dm_status ocl_profile_add(dm_device *d, int row, cl_event event, const dm_work *work, dm_err *err);
+void ocl_profile_free(dm_device *d);
+
+#endif

@@ -1,1 +1,0 @@
-typedef int dm_nothing_here;
