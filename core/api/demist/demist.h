@@ -71,10 +71,14 @@ typedef struct dm_sample_options {
     int64_t first_index;           /* of the first image: image i of a seed is the same whatever is drawn with it */
     const int32_t *labels;         /* count classes; NULL = all of class i mod classes where the model has classes */
     const float *noise;            /* f32[count,...]: x at the noisiest point; NULL = drawn from the seed */
+    dm_shape noise_shape;          /* of noise */
     const float *z;                /* f32[draws,count,...]: taken in turn for each draw of fresh noise; NULL = drawn */
     int64_t draws;
-    /* x after i of n steps, f32[n_images,...], for images first..first + n_images of this call; i = 0 is the noise. May be NULL. */
-    void (*trace)(void *user, int32_t i, int32_t n, int64_t first, int64_t n_images, const float *x);
+    /* x after i of n steps, f32[n_images,...] of `example` elements each, for images first.. of this call;
+     * i = 0 is the noise. May be NULL. */
+    void *trace_user;
+    void (*trace)(void *trace_user, int32_t i, int32_t n, int64_t first, int64_t n_images, int64_t count, int64_t example,
+                  const float *x);
     dm_callbacks callbacks;
 } dm_sample_options;
 
@@ -86,6 +90,7 @@ typedef struct dm_images {
     int32_t steps;                 /* of the sampler */
     int64_t evaluations;           /* of the network, each for a whole batch */
     double seconds;
+    char about[512];               /* "demist 0.1.0 sampler=ddim steps=50 seed=1 checkpoint=3000" */
 } dm_images;
 
 /* Samples from a run folder or a checkpoint. */

@@ -1,0 +1,153 @@
+/* demist sample: draws images from a trained model. */
+#include "cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+#include "output.h"
+#include "safetensors.h"
+
+static int run(int argc, char **argv);
+
+const cli_command cmd_sample = {
+    "sample", "sample RUN [key=value ...] --count N --out F.png", "draw images from a run folder or a checkpoint",
+    "  demist sample runs/fashion-mnist --count 64 --out clothes.png\n"
+    "  demist sample runs/fashion-mnist sampler.use=ddpm sampler.steps=1000 seed=7 --count 4 --out 'dir/%05d.png'\n\n"
+    "key=value: another sampler, number of steps, seed or device than in training. The data need not be there.\n"
+    "  --count N                how many (1)\n"
+    "  --first I                index of the first: image I of a seed is always the same (0)\n"
+    "  --out F.png              a grid, or one file an image where the name has a number such as %05d\n"
+    "  --tensors F.safetensors  the result as x f32[N,C,H,W]\n"
+    "  --noise F.safetensors    begin with its x f32[N,C,H,W]; its z f32[D,N,C,H,W], if there, is taken in turn\n"
+    "                           for each draw of fresh noise\n"
+    "  --trace F                from noise to image: a strip as F.png, or x after each step as F.safetensors\n"
+    "  --raw                    the weights as trained, not their first average\n"
+    "  --force                  overwrite files that are there\n"
+    "  --profile                time, FLOP/s and GB/s of each kernel\n",
+    run};
+
+typedef struct request { const char *out, *tensors, *noise, *trace; bool force; float *x, *z; } request;
+
+/* Noise from a file: x, and z if there. */
+static dm_status read_noise(request *r, dm_sample_options *o, dm_err *err)
+{
+    const dm_st_tensor *x, *z;
+    dm_st *f;
+    dm_status rc;
+
+    if ((rc = dm_st_open(r->noise, &f, err)))
+        return rc;
+    x = dm_st_find(f, "x");
+    z = dm_st_find(f, "z");
+    if (!x || x->count < 1 || x->shape.rank < 2)
+        rc = dm_error(err, DM_EINVAL, "'%s' has no noise x f32[N,C,H,W]", r->noise);
+    else if (z && (z->shape.rank != x->shape.rank + 1 || memcmp(z->shape.dim + 1, x->shape.dim, (size_t)x->shape.rank * sizeof x->shape.dim[0])))
+        rc = dm_error(err, DM_EINVAL, "'%s': z must be f32[D,...] with the extents of x behind D", r->noise);
+    if (!rc) {
+        r->x = malloc((size_t)x->count * sizeof *r->x);
+        r->z = z ? malloc((size_t)z->count * sizeof *r->z + 1) : NULL;
+        if (!r->x || (z && !r->z))
+            rc = dm_error(err, DM_ENOMEM, "out of memory for the noise in '%s'", r->noise);
+        else if (!(rc = dm_st_read_f32(f, x, 0, x->count, r->x, err)) && z)
+            rc = dm_st_read_f32(f, z, 0, z->count, r->z, err);
+    }
+    if (!rc) {
+        o->noise = r->x;
+        o->noise_shape = x->shape;
+        o->z = r->z;
+        o->draws = z ? z->shape.dim[0] : 0;
+    }
+    dm_st_close(f);
+    return rc;
+}
+
+static dm_status write_all(const request *r, const dm_images *im, const dm_sample_options *o, const output_trace *trace, dm_err *err)
+{
+    dm_status rc = DM_OK;
+
+    if (r->out)
+        rc = output_pictures(r->out, im, o->first_index, err);
+    if (!rc && r->tensors)
+        rc = output_tensor(r->tensors, "x", &im->shape, im->x, im->about, err);
+    if (!rc && r->trace)
+        rc = output_trace_write(r->trace, trace, im, err);
+    return rc;
+}
+
+static dm_status sample(const char *run_path, request *r, dm_sample_options *o, const cli_common *common, dm_err *err)
+{
+    const char *const paths[] = {r->out, r->tensors, r->trace};
+    dm_images im = {.size = sizeof im};
+    output_trace trace = {0};
+    dm_status rc;
+
+    for (size_t i = 0; i < 3; i++)
+        if ((rc = output_check(paths[i], r->force, err)))
+            return rc;
+    if (r->noise && (rc = read_noise(r, o, err)))
+        return rc;
+    if (r->trace) {
+        o->trace = output_trace_put;
+        o->trace_user = &trace;
+    }
+    if (!(rc = dm_sample(run_path, o, &im, err))) {
+        rc = write_all(r, &im, o, &trace, err);
+        if (!rc && !common->quiet)
+            fprintf(stderr, "%lld images in %.2f s (%s)\n", (long long)im.shape.dim[0], im.seconds, im.about);
+        if (!rc && r->out)
+            printf("%s\n", r->out);
+    }
+    free(trace.x);
+    dm_images_free(&im);
+    return rc;
+}
+
+static int run(int argc, char **argv)
+{
+    static const struct option options[] = {{"count", required_argument, NULL, 'n'}, {"first", required_argument, NULL, 'i'},
+                                            {"out", required_argument, NULL, 'o'}, {"tensors", required_argument, NULL, 't'},
+                                            {"noise", required_argument, NULL, 'x'}, {"trace", required_argument, NULL, 'r'},
+                                            {"raw", no_argument, NULL, 'w'}, {"force", no_argument, NULL, 'f'},
+                                            {"profile", no_argument, NULL, 'p'}, CLI_COMMON};
+    dm_sample_options o = {.size = sizeof o};
+    request r = {0};
+    cli_common common = {0};
+    cli_terminal *t;
+    dm_err err = {0};
+    dm_status rc;
+    int opt, code;
+    bool done;
+
+    while ((opt = getopt_long(argc, argv, ":hqvf", options, NULL)) != -1)
+        switch (opt) {
+        case 'n': if (!cli_int(&cmd_sample, "--count", optarg, 1, 1 << 24, &o.count)) return 2; break;
+        case 'i': if (!cli_int(&cmd_sample, "--first", optarg, 0, INT32_MAX, &o.first_index)) return 2; break;
+        case 'o': r.out = optarg; break;
+        case 't': r.tensors = optarg; break;
+        case 'x': r.noise = optarg; break;
+        case 'r': r.trace = optarg; break;
+        case 'w': o.raw = true; break;
+        case 'f': r.force = true; break;
+        case 'p': o.profile = true; break;
+        default:
+            if (cli_common_option(&cmd_sample, opt, argv, &common, &done, &code) && done)
+                return code;
+        }
+    if (optind >= argc || (!r.out && !r.tensors))
+        return cli_usage(&cmd_sample, "%s", optind >= argc ? "which run?" : "where to? give --out or --tensors");
+    if (!(t = cli_terminal_new(&common)))
+        return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});
+    o.overrides = (const char *const *)argv + optind + 1;
+    o.n_overrides = argc - optind - 1;
+    o.callbacks = cli_callbacks(t);
+    cli_catch_signals();
+    rc = sample(argv[optind], &r, &o, &common, &err);
+    cli_terminal_free(t);
+    free(r.x);
+    free(r.z);
+    if (rc == DM_ECANCELLED)
+        return 128 + cli_signal();
+    return rc ? cli_fail(&err) : 0;
+}

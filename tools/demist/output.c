@@ -1,0 +1,147 @@
+/* Where a command writes what it made; see output.h. */
+#include "output.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "image.h"
+#include "safetensors.h"
+
+static bool ends_in(const char *path, const char *end)
+{
+    const size_t n = strlen(path), m = strlen(end);
+
+    return n >= m && !strcmp(path + n - m, end);
+}
+
+dm_status output_check(const char *path, bool force, dm_err *err)
+{
+    if (!path || !*path || force || access(path, F_OK))
+        return DM_OK;
+    return dm_error(err, DM_EINVAL, "'%s' is already there; give --force to overwrite it, or another name", path);
+}
+
+static dm_status picture_of(const dm_images *im, const float *x, int64_t n, int64_t columns, dm_picture *p, dm_err *err)
+{
+    const int64_t *d = im->shape.dim;
+
+    if (im->shape.rank == 4)
+        return dm_picture_grid(x, n, d[1], d[2], d[3], columns, n > 1 ? 2 : 0, p, err);
+    if (im->shape.rank == 2 && d[1] == 2)
+        return dm_picture_scatter(x, n, NULL, 0, 512, 0, p, err);
+    return dm_error(err, DM_EINVAL, "f32[N,%lld] is no picture; use --tensors", (long long)d[1]);
+}
+
+static dm_status write_picture(const char *path, const dm_picture *p, const dm_images *im, dm_err *err)
+{
+    return dm_png_write(path, p, &(dm_pair){"demist", im->about}, 1, err);
+}
+
+/* The one %d of a pattern such as out/%05d.png, and nothing else that printf would take. */
+static bool is_pattern(const char *path)
+{
+    const char *p = strchr(path, '%');
+
+    if (!p || strchr(p + 1, '%'))
+        return false;
+    p++;
+    p += strspn(p, "0123456789");
+    return *p == 'd' && p - strchr(path, '%') < 4;
+}
+
+dm_status output_pictures(const char *path, const dm_images *im, int64_t first, dm_err *err)
+{
+    const int64_t n = im->shape.dim[0];
+    const char *const percent = strchr(path, '%');
+    int64_t example = 1;
+    dm_picture p = {0};
+    dm_status rc = DM_OK;
+
+    if (!ends_in(path, ".png"))
+        return dm_error(err, DM_EINVAL, "'%s': pictures are written as .png", path);
+    if (!percent) {
+        if (!(rc = picture_of(im, im->x, n, 0, &p, err)))
+            rc = write_picture(path, &p, im, err);
+        dm_picture_fini(&p);
+        return rc;
+    }
+    if (!is_pattern(path) || im->shape.rank != 4)
+        return dm_error(err, DM_EINVAL, "'%s': one file an image needs images and one number such as %%05d in the name", path);
+    for (int32_t i = 1; i < im->shape.rank; i++)
+        example *= im->shape.dim[i];
+    for (int64_t i = 0; i < n && !rc; i++) {
+        const int width = atoi(percent + 1);
+        const char *rest = percent + 1 + strspn(percent + 1, "0123456789") + 1;
+        char name[4096];
+
+        snprintf(name, sizeof name, "%.*s%0*lld%s", (int)(percent - path), path, width, (long long)(first + i), rest);
+        if (!(rc = picture_of(im, im->x + i * example, 1, 1, &p, err)))
+            rc = write_picture(name, &p, im, err);
+        dm_picture_fini(&p);
+    }
+    return rc;
+}
+
+dm_status output_tensor(const char *path, const char *name, const dm_shape *shape, const float *x, const char *about, dm_err *err)
+{
+    const dm_st_source t = {.name = name, .type = DM_ST_F32, .shape = *shape, .data = x};
+
+    return dm_st_write(path, &t, 1, &(dm_st_pair){"demist", about}, 1, err);
+}
+
+void output_trace_put(void *user, int32_t i, int32_t n, int64_t first, int64_t n_images, int64_t count, int64_t example,
+                      const float *x)
+{
+    output_trace *t = user;
+
+    if (!t->x && !t->failed) {
+        t->steps = n;
+        t->n = count;
+        t->example = example;
+        t->x = calloc((size_t)(n + 1) * (size_t)t->n * (size_t)t->example, sizeof *t->x);
+        t->failed = !t->x;
+    }
+    if (!t->failed)
+        memcpy(t->x + ((size_t)i * (size_t)t->n + (size_t)first) * (size_t)t->example, x,
+               (size_t)n_images * (size_t)t->example * sizeof *x);
+}
+
+/* Some steps of the first images, a row each. */
+static dm_status write_strip(const char *path, const output_trace *t, const dm_images *im, dm_err *err)
+{
+    const int64_t rows = t->n < 8 ? t->n : 8, columns = t->steps + 1 < 12 ? t->steps + 1 : 12;
+    float *x = malloc((size_t)(rows * columns * t->example) * sizeof *x);
+    dm_picture p = {0};
+    dm_status rc;
+
+    if (!x)
+        return dm_error(err, DM_ENOMEM, "out of memory for the strip");
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t k = 0; k < columns; k++) {
+            const int64_t step = columns > 1 ? k * t->steps / (columns - 1) : 0;
+
+            memcpy(x + (r * columns + k) * t->example, t->x + (step * t->n + r) * t->example, (size_t)t->example * sizeof *x);
+        }
+    if (!(rc = picture_of(im, x, rows * columns, columns, &p, err)))
+        rc = write_picture(path, &p, im, err);
+    dm_picture_fini(&p);
+    free(x);
+    return rc;
+}
+
+dm_status output_trace_write(const char *path, const output_trace *t, const dm_images *im, dm_err *err)
+{
+    dm_shape s = {.rank = im->shape.rank + 1, .dim = {t->steps + 1}};
+
+    if (t->failed || !t->x)
+        return dm_error(err, DM_ENOMEM, "out of memory for %d steps of %lld images", (int)t->steps + 1, (long long)t->n);
+    for (int32_t i = 0; i < im->shape.rank; i++)
+        s.dim[i + 1] = im->shape.dim[i];
+    if (ends_in(path, ".safetensors"))
+        return output_tensor(path, "x", &s, t->x, im->about, err);
+    if (im->shape.rank != 4)
+        return dm_error(err, DM_EINVAL, "the strip of points is no picture; give --trace F.safetensors");
+    return write_strip(path, t, im, err);
+}

@@ -1,0 +1,21 @@
+/* Where a command writes what it made: pictures and tensors. */
+#ifndef DEMIST_CLI_OUTPUT_H
+#define DEMIST_CLI_OUTPUT_H
+
+#include <demist/demist.h>
+
+/* DM_EINVAL where the file is there and force is not set; NULL and "" are fine. */
+dm_status output_check(const char *path, bool force, dm_err *err);
+/* F.png: one picture of all (a grid, or points as a scatter); DIR/%05d.png: one file an image, numbered
+ * from first. about goes into the files. */
+dm_status output_pictures(const char *path, const dm_images *im, int64_t first, dm_err *err);
+/* One f32 tensor. */
+dm_status output_tensor(const char *path, const char *name, const dm_shape *shape, const float *x, const char *about, dm_err *err);
+
+/* x after each step: f32[steps+1,N,...] in a .safetensors file, or a strip of some of them as PNG. */
+typedef struct output_trace { int32_t steps; int64_t n; int64_t example; float *x; bool failed; } output_trace;
+void output_trace_put(void *user, int32_t i, int32_t n, int64_t first, int64_t n_images, int64_t count, int64_t example,
+                      const float *x);
+dm_status output_trace_write(const char *path, const output_trace *t, const dm_images *im, dm_err *err);
+
+#endif
