@@ -25,6 +25,7 @@ typedef struct ocl_program {
     char *id;              /* the file below kernels/, or where the text came from */
     char *text;            /* the source as it was given, NULL for a file */
     char *options;         /* as given, "" = none */
+    const char *signatures; /* of its kernels, where it came from the cache; NULL: the driver knows */
     cl_program cl;
     dm_kernel *kernels;
 } ocl_program;
@@ -117,8 +118,8 @@ dm_status ocl_source(const dm_device *d, const char *id, const char *text, ocl_t
 
 /* ---- cache.c: program binaries ------------------------------------------- */
 
-/* NULL: not there, broken or of another device. The program is built. */
-cl_program ocl_cache_load(const dm_device *d, const char *options, const ocl_text *source);
+/* Sets cl and signatures; false: not there, broken or of another device. */
+bool ocl_cache_load(const dm_device *d, const char *options, const ocl_text *source, ocl_program *out);
 /* A failure is no error: the next run builds again. */
 void ocl_cache_store(const dm_device *d, const char *options, const ocl_text *source, cl_program p);
 
@@ -129,6 +130,13 @@ void ocl_programs_free(dm_device *d);
 dm_status ocl_kernel_new(const dm_kernel *k, cl_kernel *out, dm_err *err);
 /* "kernel 'x' of 'f.cl'" */
 void ocl_kernel_subject(const dm_kernel *k, char *s, size_t n);
+
+/* ---- signature.c --------------------------------------------------------- */
+
+/* Fills in what k's arguments are and which group it demands. */
+dm_status ocl_kernel_describe(dm_kernel *k, dm_err *err);
+/* Of all kernels of a built program, as text: drivers forget the arguments of a program from a binary. */
+bool ocl_signatures(cl_program p, ocl_text *out);
 
 /* ---- launch.c ------------------------------------------------------------ */
 

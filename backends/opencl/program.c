@@ -86,14 +86,15 @@ static dm_status build_failed(const dm_device *d, cl_program p, cl_int code, con
     return s;
 }
 
-static dm_status build(dm_device *d, const char *id, const char *options, const ocl_text *source, cl_program *out, dm_err *err)
+static dm_status build(dm_device *d, const char *id, const char *options, const ocl_text *source, ocl_program *out,
+                       dm_err *err)
 {
     const char *text = source->s;
     cl_program p;
     cl_int code;
     dm_status s;
 
-    if ((*out = ocl_cache_load(d, options, source)))
+    if (ocl_cache_load(d, options, source, out))
         return DM_OK;
     if (d->building)
         d->building(d->user, id);
@@ -107,52 +108,11 @@ static dm_status build(dm_device *d, const char *id, const char *options, const 
         return s;
     }
     ocl_cache_store(d, options, source, p);
-    *out = p;
+    out->cl = p;
     return DM_OK;
 }
 
-/* ---- the kernel's arguments ---------------------------------------------- */
-
-static ocl_arg kind_of(cl_kernel_arg_address_qualifier q, const char *type)
-{
-    if (q == CL_KERNEL_ARG_ADDRESS_GLOBAL || q == CL_KERNEL_ARG_ADDRESS_CONSTANT)
-        return OCL_ARG_BUF;
-    if (q == CL_KERNEL_ARG_ADDRESS_LOCAL)
-        return OCL_ARG_LOCAL;
-    if (!strcmp(type, "float"))
-        return OCL_ARG_F32;
-    if (!strcmp(type, "int") || !strcmp(type, "uint") || !strcmp(type, "unsigned int"))
-        return OCL_ARG_I32;
-    return OCL_ARG_OTHER;
-}
-
-static dm_status describe(dm_kernel *k, dm_err *err)
-{
-    dm_device *d = k->d;
-    cl_uint n = 0;
-    cl_int code;
-
-    if ((code = clGetKernelInfo(k->cl, CL_KERNEL_NUM_ARGS, sizeof n, &n, NULL)) != CL_SUCCESS)
-        return ocl_error(d, code, "clGetKernelInfo", k->name, err);
-    if (n > OCL_MAX_ARGS)
-        return dm_error(err, DM_EINVAL, "kernel '%s' of '%s' has %u arguments; at most %d are possible", k->name,
-                        k->program->id, n, OCL_MAX_ARGS);
-    k->n_args = (int)n;
-    for (cl_uint i = 0; i < n; i++) {
-        cl_kernel_arg_address_qualifier q;
-        char type[64] = "";
-
-        if (clGetKernelArgInfo(k->cl, i, CL_KERNEL_ARG_ADDRESS_QUALIFIER, sizeof q, &q, NULL) != CL_SUCCESS ||
-            clGetKernelArgInfo(k->cl, i, CL_KERNEL_ARG_TYPE_NAME, sizeof type - 1, type, NULL) != CL_SUCCESS)
-            continue;
-        k->args[i] = kind_of(q, type);
-        snprintf(k->types[i], sizeof k->types[i], "%.*s", (int)sizeof k->types[i] - 1, type);
-    }
-    k->max_group = d->info.max_group;
-    clGetKernelWorkGroupInfo(k->cl, d->id, CL_KERNEL_COMPILE_WORK_GROUP_SIZE, sizeof k->group, k->group, NULL);
-    clGetKernelWorkGroupInfo(k->cl, d->id, CL_KERNEL_WORK_GROUP_SIZE, sizeof k->max_group, &k->max_group, NULL);
-    return DM_OK;
-}
+/* ---- kernels -------------------------------------------------------------- */
 
 dm_status ocl_kernel_new(const dm_kernel *k, cl_kernel *out, dm_err *err)
 {
@@ -192,7 +152,7 @@ static dm_status new_program(dm_device *d, const char *id, const char *text, con
         return dm_error(err, DM_EINVAL, "kernel source '%s': build options longer than %d characters", id, MAX_OPTIONS);
     snprintf(all, sizeof all, "%s%s%s", default_options, options[0] ? " " : "", options);
     if ((s = ocl_source(d, id, text, &source, err)) == DM_OK)
-        s = build(d, id, all, &source, &p->cl, err);
+        s = build(d, id, all, &source, p, err);
     ocl_text_fini(&source);
     if (s != DM_OK)
         return s;
@@ -223,7 +183,7 @@ static dm_status get(dm_device *d, const char *id, const char *text, const char 
     k->program = p;
     if ((s = ocl_kernel_new(k, &k->cl, err)) != DM_OK)
         return s;
-    if ((s = describe(k, err)) != DM_OK) {
+    if ((s = ocl_kernel_describe(k, err)) != DM_OK) {
         clReleaseKernel(k->cl);
         return s;
     }
