@@ -1,7 +1,11 @@
 #!/usr/bin/env python3
 """Writes the files in tests/unit/data that demist did not write: make_data_fixtures.py OUT.
 Made with Python 3.11, numpy 2.4.6, torch 2.13.0, safetensors 0.8.0, pillow 13.0.0."""
+import io
+import os
+import struct
 import sys
+import zlib
 
 import numpy as np
 import torch
@@ -60,7 +64,52 @@ def resized():
     save_file(t, f"{out}/resize.safetensors")
 
 
+def png16(pixels, kind):
+    """A PNG of 16 bits a sample, which Pillow cannot write in colour."""
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+    h, w = pixels.shape[:2]
+    rows = b"".join(b"\0" + pixels[y].astype(">u2").tobytes() for y in range(h))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, 16, kind, 0, 0, 0)) +
+            chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def images():
+    """Every kind of PNG and JPEG, 7 x 5, and in images.safetensors what Pillow makes of each as RGB."""
+    os.makedirs(f"{out}/images", exist_ok=True)
+    rgb = np.random.randint(0, 256, (5, 7, 3)).astype(np.uint8)
+    wide = np.random.randint(0, 65536, (5, 7, 3))
+    alpha = np.random.randint(0, 256, (5, 7, 1)).astype(np.uint8)
+    smooth = Image.fromarray(rgb).resize((7, 5), Image.BICUBIC, (2, 2, 4, 3))
+    colour, grey = Image.fromarray(rgb), Image.fromarray(rgb[:, :, 0].copy())
+    palette, bits = colour.quantize(9), grey.point(lambda v: 255 * (v > 99)).convert("1")
+    want = {}
+    for name, image, options in [
+            ("grey.png", grey, {}), ("bits.png", bits, {}), ("rgb.png", colour, {}), ("palette.png", palette, {}),
+            ("palette-alpha.png", palette, {"transparency": bytes([0, 128, 255])}),
+            ("rgba.png", Image.fromarray(np.concatenate([rgb, alpha], 2)), {}),
+            ("grey-alpha.png", Image.fromarray(np.concatenate([rgb[:, :, :1], alpha], 2)), {}),
+            ("grey.JPG", smooth.convert("L"), {"quality": 90}), ("rgb.jpeg", smooth, {"quality": 90}),
+            ("progressive.jpg", smooth, {"quality": 90, "progressive": True})]:
+        b = io.BytesIO()
+        image.save(b, "PNG" if name.endswith("png") else "JPEG", **options)
+        open(f"{out}/images/{name}", "wb").write(b.getvalue())
+        want[name] = np.array(Image.open(b).convert("RGBA").convert("RGB"))
+    for name, kind, pixels in [("rgb16.png", 2, wide), ("grey16.png", 0, wide[:, :, :1])]:
+        open(f"{out}/images/{name}", "wb").write(png16(pixels, kind))
+        want[name] = np.broadcast_to(np.round(pixels / 257), (5, 7, 3)).astype(np.uint8)
+    save_file({k: torch.from_numpy(v.transpose(2, 0, 1).copy()) for k, v in want.items()}, f"{out}/images.safetensors")
+
+
+def arrays():
+    """NumPy's own files."""
+    np.save(f"{out}/points.npy", np.array([[0.5, -1.25], [3, 4], [1e-3, -7]], "<f8"))
+    np.save(f"{out}/images.npy", (np.arange(2 * 4 * 5 * 3) * 7 % 256).astype("u1").reshape(2, 4, 5, 3))
+
+
 np.random.seed(0)
 tensors()
 events()
 resized()
+images()
+arrays()

@@ -1,0 +1,494 @@
+/* The data set plugins as the host opens them, on files of NumPy's and Pillow's, and on files that lie. */
+#include "../unit/scratch.h"
+
+#include "data.h"
+#include "image.h"
+#include "param.h"
+#include "safetensors.h"
+
+#include <dlfcn.h>
+#include <math.h>
+#include <sys/stat.h>
+#include <zlib.h>
+
+/* A plugin from the build folder, its config from "key=value" texts, and the host's keys. */
+typedef struct fixture { dm_experiment e; dm_services s; dm_arena *arena; void *so; dm_data *data; dm_err err; } fixture;
+
+static void fixture_free(fixture *f)
+{
+    dm_data_close(f->data);
+    dm_arena_free(f->arena);
+    dlclose(f->so);
+    free(f);
+}
+
+static fixture *load(const char *name, const char *const *settings, dm_set_data set)
+{
+    const char *dir = getenv("DEMIST_TEST_PLUGINS");
+    fixture *f = calloc(1, sizeof *f);
+    char path[1200];
+    const dm_plugin *p;
+    void *cfg;
+
+    assert_non_null(dir);
+    assert_true(snprintf(path, sizeof path, "%s/%s.so", dir, name) < (int)sizeof path);
+    assert_non_null(f->so = dlopen(path, RTLD_NOW | RTLD_LOCAL));
+    assert_non_null(p = dlsym(f->so, "dm_plugin_entry"));
+    f->arena = dm_arena_new();
+    cfg = dm_alloc(f->arena, p->cfg_size);
+    for (const dm_param *r = p->params; r->type != DM_T_END; r++)
+        if (r->def)
+            assert_status(dm_param_set_text(r, r->def, "/", f->arena, cfg, &f->err), DM_OK, &f->err);
+    for (; *settings; settings++) {
+        char key[64], dir_now[1024];
+        const char *eq = strchr(*settings, '=');
+
+        assert_non_null(getcwd(dir_now, sizeof dir_now));
+        snprintf(key, sizeof key, "%.*s", (int)(eq - *settings), *settings);
+        assert_status(dm_param_set_text(dm_param_find(p->params, key), eq + 1, dir_now, f->arena, cfg, &f->err), DM_OK, &f->err);
+    }
+    f->e.data = set;
+    f->e.data.workers = 1;
+    f->e.section[DM_SEC_DATA] = (dm_section){.present = true, .plugin = p, .cfg = cfg};
+    dm_services_init(&f->s);
+    return f;
+}
+
+#define SET(...) (const char *const[]){__VA_ARGS__, NULL}
+#define PLAIN (dm_set_data){.flip = false}
+
+static fixture *open_ok(const char *name, const char *const *settings, dm_set_data set)
+{
+    fixture *f = load(name, settings, set);
+
+    assert_status(dm_data_open(&f->e, "train", &f->s, &f->data, &f->err), DM_OK, &f->err);
+    return f;
+}
+
+static void open_fails(const char *name, const char *const *settings, dm_set_data set, dm_status code, const char *says)
+{
+    fixture *f = load(name, settings, set);
+
+    assert_fails(dm_data_open(&f->e, "train", &f->s, &f->data, &f->err), code, &f->err, says);
+    fixture_free(f);
+}
+
+/* "key=" and the path of a file in the scratch folder; four at a time. */
+static const char *setting(scratch *dir, const char *key, const char *path)
+{
+    char *to = dir->path[dir->next++ % 4], copy[1024];
+
+    snprintf(copy, sizeof copy, "%s", path);
+    assert_true(snprintf(to, sizeof dir->path[0], "%s=%s", key, copy) < (int)sizeof dir->path[0]);
+    return to;
+}
+
+/* ---- idx --------------------------------------------------------------- */
+
+static const unsigned char idx_images[16 + 12] = {0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 3, 0, 255, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
+static const unsigned char idx_labels[8 + 2] = {0, 0, 8, 1, 0, 0, 0, 2, 9, 0};
+
+static const char *gzip_file(scratch *dir, const char *name, const void *data, size_t n)
+{
+    const char *path = scratch_path(dir, name);
+    gzFile f = gzopen(path, "wb");
+
+    assert_int_equal(gzwrite(f, data, (unsigned)n), n);
+    gzclose(f);
+    return path;
+}
+
+static void idx__plain_and_gzip(void **state)
+{
+    (void)state;
+    for (int gz = 0; gz < 2; gz++) {
+        scratch dir = scratch_new();
+        const char *images = gz ? gzip_file(&dir, "i.gz", idx_images, sizeof idx_images) : scratch_file(&dir, "i", idx_images, sizeof idx_images);
+        const char *labels = gz ? gzip_file(&dir, "l.gz", idx_labels, sizeof idx_labels) : scratch_file(&dir, "l", idx_labels, sizeof idx_labels);
+        fixture *f = open_ok("idx", SET(setting(&dir, "train_images", images), setting(&dir, "train_labels", labels)), PLAIN);
+        const dm_data_info *a = dm_data_about(f->data);
+        int32_t label[2];
+        float x[12];
+        dm_data *d;
+
+        assert_true(a->count == 2 && a->classes == 10 && a->levels == 256 && a->shape.rank == 3);
+        assert_true(a->shape.dim[0] == 1 && a->shape.dim[1] == 2 && a->shape.dim[2] == 3);
+        assert_status(dm_data_at(f->data, 0, 2, x, label, &f->err), DM_OK, &f->err);
+        assert_true(x[0] == -1 && x[1] == 1 && x[11] == 11 / 127.5f - 1);
+        assert_true(label[0] == 9 && label[1] == 0);
+        assert_fails(dm_data_open(&f->e, "test", &f->s, &d, &f->err), DM_ENOENT, &f->err, "test_images is not set");
+        fixture_free(f);
+        scratch_remove(dir.dir);
+    }
+}
+
+static void idx__hostile(void **state)
+{
+    static const struct { int at; unsigned char byte; int n; dm_status code; const char *says; } cases[] = {
+        {0, 0, 15, DM_ECORRUPT, "too short"},
+        {0, 0, 27, DM_ECORRUPT, "its header says 28"},
+        {0, 0, 29, DM_ECORRUPT, ""},
+        {2, 9, 28, DM_ECORRUPT, "no IDX file of unsigned bytes"},
+        {3, 4, 28, DM_ECORRUPT, "no IDX file of unsigned bytes"},
+        {4, 255, 28, DM_ECORRUPT, ""},
+        {8, 255, 28, DM_ECORRUPT, "dimension 1 is 4278190082"},
+        {11, 0, 28, DM_ECORRUPT, "dimension 1 is 0"},
+        {7, 0, 16, DM_EINVAL, "has 0 examples"},
+    };
+    scratch dir = scratch_new();
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        for (int gz = 0; gz < 2; gz++) {
+            unsigned char b[40] = {0};
+
+            memcpy(b, idx_images, sizeof idx_images);
+            b[cases[i].at] = cases[i].byte;
+            const char *path = gz ? gzip_file(&dir, "f", b, (size_t)cases[i].n) : scratch_file(&dir, "f", b, (size_t)cases[i].n);
+            open_fails("idx", SET(setting(&dir, "train_images", path)), PLAIN, cases[i].code, i == 1 && gz ? "ends or is damaged at byte 27" : cases[i].says);
+        }
+    open_fails("idx", SET(setting(&dir, "train_images", scratch_path(&dir, "none"))), PLAIN, DM_ENOENT, "unable to open");
+    open_fails("idx", SET(setting(&dir, "train_images", dir.dir)), PLAIN, DM_ECORRUPT, "too short");
+    scratch_remove(dir.dir);
+}
+
+/* A label that is none, labels for other images, a gzip file that promises much or is damaged. */
+static void idx__labels_and_bombs(void **state)
+{
+    static const unsigned char bomb[16] = {0, 0, 8, 3, 0xff, 0xff, 0xff, 0xff, 0, 0, 0x40, 0, 0, 0, 0x40, 0};
+    static const unsigned char three[8 + 3] = {0, 0, 8, 1, 0, 0, 0, 3, 1, 2, 3};
+    scratch dir = scratch_new();
+    unsigned char *gz;
+    size_t n;
+
+    (void)state;
+    scratch_file(&dir, "i", idx_images, sizeof idx_images);
+    scratch_file(&dir, "l", idx_labels, sizeof idx_labels);
+    scratch_file(&dir, "three", three, sizeof three);
+    open_fails("idx", SET(setting(&dir, "train_images", scratch_path(&dir, "i")), setting(&dir, "train_labels", scratch_path(&dir, "l")),
+                          "classes=9"), PLAIN, DM_ECORRUPT, "label 0 is 9; classes is 9");
+    open_fails("idx", SET(setting(&dir, "train_images", scratch_path(&dir, "i")), setting(&dir, "train_labels", scratch_path(&dir, "three"))),
+               PLAIN, DM_ECORRUPT, "3 labels for 2 images");
+    open_fails("idx", SET(setting(&dir, "train_images", gzip_file(&dir, "b", bomb, 16))), PLAIN, DM_ECORRUPT, "gzip cannot hold");
+    gz = scratch_read(gzip_file(&dir, "d", idx_images, sizeof idx_images), &n);
+    gz[n - 6] ^= 1; /* the checksum */
+    open_fails("idx", SET(setting(&dir, "train_images", scratch_file(&dir, "d", gz, n))), PLAIN, DM_ECORRUPT, "damaged");
+    for (size_t k = 2; k < n; k++)
+        open_fails("idx", SET(setting(&dir, "train_images", scratch_file(&dir, "d", gz, k))), PLAIN, DM_ECORRUPT, "d'");
+    free(gz);
+    scratch_remove(dir.dir);
+}
+
+/* ---- npy --------------------------------------------------------------- */
+
+static void npy__numpys_files(void **state)
+{
+    scratch dir = scratch_new();
+    char path[1024];
+    float x[60];
+    fixture *f = open_ok("npy", SET(setting(&dir, "file", scratch_data(path, sizeof path, "points.npy"))), PLAIN);
+
+    (void)state;
+    assert_true(dm_data_about(f->data)->count == 3 && dm_data_about(f->data)->shape.rank == 1 && dm_data_about(f->data)->levels == 0);
+    assert_status(dm_data_at(f->data, 0, 3, x, NULL, &f->err), DM_OK, &f->err);
+    assert_true(x[0] == 0.5f && x[1] == -1.25f && x[4] == 1e-3f && x[5] == -7);
+    fixture_free(f);
+    f = open_ok("npy", SET(setting(&dir, "file", scratch_data(path, sizeof path, "images.npy")), "layout=hwc"), PLAIN);
+    assert_true(dm_data_about(f->data)->count == 2 && dm_data_about(f->data)->shape.dim[0] == 3 && dm_data_about(f->data)->shape.dim[2] == 5);
+    assert_status(dm_data_at(f->data, 1, 1, x, NULL, &f->err), DM_OK, &f->err);
+    for (int k = 0; k < 60; k++) /* k = (c 4 + y) 5 + x; in the file it is ((4 + y) 5 + x) 3 + c */
+        assert_int_equal(dm_pixel(x[k]), (60 + k % 20 * 3 + k / 20) * 7 % 256);
+    fixture_free(f);
+    f = open_ok("npy", SET(setting(&dir, "file", scratch_data(path, sizeof path, "images.npy")), "test_every=2"), PLAIN);
+    assert_true(dm_data_about(f->data)->count == 1 && dm_data_about(f->data)->shape.dim[0] == 4);
+    fixture_free(f);
+    scratch_remove(dir.dir);
+}
+
+static void npy__hostile(void **state)
+{
+    static const struct { const char *dict; int data; dm_status code; const char *says; } cases[] = {
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3), }", 6, DM_OK, ""},
+        {"{'shape':(2,3),'fortran_order':False,'descr':'|u1'}  \n", 6, DM_OK, ""},
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3), }", 5, DM_ECORRUPT, "5 bytes of data; its shape says 6"},
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3), }", 7, DM_ECORRUPT, "7 bytes of data; its shape says 6"},
+        {"{'descr': '|u1', 'fortran_order': True, 'shape': (2, 3), }", 6, DM_ECORRUPT, "is not of |u1"},
+        {"{'descr': '|O', 'fortran_order': False, 'shape': (2, 3), }", 6, DM_ECORRUPT, "is not of |u1"},
+        {"{'descr': '>f4', 'fortran_order': False, 'shape': (2, 3), }", 24, DM_ECORRUPT, "is not of |u1"},
+        {"{'descr': '|u1', 'fortran_order': False}", 6, DM_ECORRUPT, "is not of |u1"},
+        {"{'descr': '|u1', 'descr': '|u1', 'fortran_order': False, 'shape': (2, 3)}", 6, DM_ECORRUPT, "is not of |u1"},
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3)} x", 6, DM_ECORRUPT, "is not of |u1"},
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3), 'x': 1}", 6, DM_ECORRUPT, "is not of |u1"},
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': (2, -3)}", 6, DM_ECORRUPT, "is not of |u1"},
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': (2 3)}", 6, DM_ECORRUPT, "is not of |u1"},
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': (6)}", 6, DM_ECORRUPT, "is not of |u1"},
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': (6,)}", 6, DM_EINVAL, "rank 1"},
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': (1, 1, 1, 1, 6)}", 6, DM_ECORRUPT, "is not of |u1"},
+        {"{'descr': '<f8', 'fortran_order': False, 'shape': (2147483647, 2147483647, 2147483647)}", 6, DM_ECORRUPT, "overflows"},
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': (2, 99999999999999999999)}", 6, DM_ECORRUPT, "is not of |u1"},
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': (0, 3)}", 0, DM_EINVAL, "has 0 examples"},
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': (2, 0)}", 0, DM_ECORRUPT, "extent 1 is 0"},
+        {"", 2, DM_ECORRUPT, "is not of |u1"},
+    };
+    scratch dir = scratch_new();
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const size_t n = strlen(cases[i].dict);
+        unsigned char b[300] = "\x93NUMPY\1";
+
+        b[8] = (unsigned char)n;
+        memcpy(b + 10, cases[i].dict, n);
+        const char *path = setting(&dir, "file", scratch_file(&dir, "f", b, 10 + n + (size_t)cases[i].data));
+        if (cases[i].code)
+            open_fails("npy", SET(path), PLAIN, cases[i].code, cases[i].says);
+        else
+            fixture_free(open_ok("npy", SET(path), PLAIN));
+    }
+    open_fails("npy", SET(setting(&dir, "file", scratch_file(&dir, "f", "\x93NUMPY\2\0\xff\xff\xff\x7f{}", 14))), PLAIN, DM_ECORRUPT, "no npy file");
+    open_fails("npy", SET(setting(&dir, "file", scratch_file(&dir, "f", "\x93NUMPX\1\0\2\0{}", 12))), PLAIN, DM_ECORRUPT, "no npy file");
+    open_fails("npy", SET(setting(&dir, "file", scratch_file(&dir, "f", "\x93NUM", 4))), PLAIN, DM_ECORRUPT, "too short");
+    scratch_remove(dir.dir);
+}
+
+static void npy__labels_in_the_last_column(void **state)
+{
+    static const char dict[] = "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3), }";
+    scratch dir = scratch_new();
+    unsigned char b[100] = "\x93NUMPY\1";
+    int32_t label;
+    float x[2];
+
+    (void)state;
+    b[8] = sizeof dict - 1;
+    memcpy(b + 10, dict, sizeof dict - 1);
+    memcpy(b + 10 + sizeof dict - 1, "\0\xff\3\0\0\xb", 6);
+    fixture *f = open_ok("npy", SET(setting(&dir, "file", scratch_file(&dir, "f", b, 10 + sizeof dict - 1 + 6)), "label=last"), PLAIN);
+    assert_status(dm_data_at(f->data, 0, 1, x, &label, &f->err), DM_OK, &f->err);
+    assert_true(x[0] == -1 && x[1] == 1 && label == 3);
+    assert_fails(dm_data_at(f->data, 1, 1, x, &label, &f->err), DM_ECORRUPT, &f->err, "row 1 has label 11");
+    fixture_free(f);
+    scratch_remove(dir.dir);
+}
+
+/* ---- image_folder ------------------------------------------------------ */
+
+static void folder__every_kind_as_pillow(void **state)
+{
+    static const char *const sorted[] = {"bits.png", "grey-alpha.png", "grey.JPG", "grey.png", "grey16.png", "palette-alpha.png",
+                                         "palette.png", "progressive.jpg", "rgb.jpeg", "rgb.png", "rgb16.png", "rgba.png"};
+    scratch dir = scratch_new();
+    char path[1024];
+    dm_st *want;
+    fixture *f = open_ok("image_folder", SET(setting(&dir, "folder", scratch_data(path, sizeof path, "images"))), (dm_set_data){.channels = 3});
+
+    (void)state;
+    assert_status(dm_st_open(scratch_data(path, sizeof path, "images.safetensors"), &want, &f->err), DM_OK, &f->err);
+    assert_int_equal(dm_data_about(f->data)->count, 12);
+    for (int i = 0; i < 12; i++) {
+        const dm_st_tensor *t = dm_st_find(want, sorted[i]);
+        const int tolerance = strstr(sorted[i], "png") ? 0 : 2;
+        float x[105], w[105];
+
+        assert_status(dm_st_read_f32(want, t, 0, 105, w, &f->err), DM_OK, &f->err);
+        assert_status(dm_data_at(f->data, i, 1, x, NULL, &f->err), DM_OK, &f->err);
+        for (int k = 0; k < 105; k++)
+            if (abs(dm_pixel(x[k]) - (int)w[k]) > tolerance)
+                fail_msg("'%s': value %d is %d; Pillow has %d", sorted[i], k, dm_pixel(x[k]), (int)w[k]);
+    }
+    dm_st_close(want);
+    fixture_free(f);
+    open_fails("image_folder", SET(setting(&dir, "folder", scratch_data(path, sizeof path, "images"))), PLAIN, DM_EINVAL, "say data.channels");
+    scratch_remove(dir.dir);
+}
+
+static void copy_image(scratch *dir, const char *name, const char *to, size_t most)
+{
+    char path[1024], from[64];
+    unsigned char *b;
+    size_t n;
+
+    snprintf(from, sizeof from, "images/%s", name);
+    b = scratch_read(scratch_data(path, sizeof path, from), &n);
+    scratch_file(dir, to, b, n < most ? n : most);
+    free(b);
+}
+
+static void folder__classes_and_sizes(void **state)
+{
+    static const int64_t six[] = {6};
+    scratch dir = scratch_new();
+    uint8_t pixels[12 * 9] = {0};
+    int32_t label[3];
+    float x[108];
+    dm_err err;
+
+    (void)state;
+    mkdir(scratch_path(&dir, "zebra"), 0700);
+    mkdir(scratch_path(&dir, "ant"), 0700);
+    mkdir(scratch_path(&dir, "ant/deep"), 0700);
+    copy_image(&dir, "grey.png", "zebra/1.png", 9999);
+    copy_image(&dir, "grey.png", "ant/deep/2.png", 9999);
+    copy_image(&dir, "grey.png", "ant/.hidden.png", 5);
+    scratch_file(&dir, "ant/readme.txt", "x", 1);
+    const char *folder = setting(&dir, "folder", dir.dir);
+    fixture *f = open_ok("image_folder", SET(folder, "labels=true"), PLAIN);
+    assert_true(dm_data_about(f->data)->count == 2 && dm_data_about(f->data)->classes == 2);
+    assert_status(dm_data_at(f->data, 0, 2, x, label, &f->err), DM_OK, &f->err);
+    assert_true(label[0] == 0 && label[1] == 1);
+    fixture_free(f);
+
+    assert_status(dm_png_write(scratch_path(&dir, "zebra/0.png"), &(dm_picture){12, 9, 1, pixels}, NULL, 0, &err), DM_OK, &err);
+    folder = setting(&dir, "folder", dir.dir);
+    open_fails("image_folder", SET(folder), PLAIN, DM_EINVAL, "ant/deep/2.png' is 7 x 5 and ");
+    f = open_ok("image_folder", SET(folder, "labels=true"), (dm_set_data){.size = {1, six}});
+    assert_status(dm_data_at(f->data, 0, 3, x, label, &f->err), DM_OK, &f->err);
+    assert_true(label[2] == 1 && x[36] == -1);
+    fixture_free(f);
+
+    copy_image(&dir, "grey.png", "3.png", 9999);
+    folder = setting(&dir, "folder", dir.dir);
+    open_fails("image_folder", SET(folder, "labels=true"), (dm_set_data){.size = {1, six}}, DM_EINVAL, "3.png' is in no subfolder");
+    scratch_remove(dir.dir);
+}
+
+static void folder__hostile(void **state)
+{
+    /* extents in bytes 16..23, the header's checksum after them made by zlib below */
+    static const struct { uint32_t w, h; unsigned char depth, colour; const char *says; } cases[] = {
+        {16385, 1, 8, 0, "IHDR"}, {1, 4000000000u, 8, 0, "out of range"}, {16384, 16384, 8, 2, "256 MiB"}, {0, 5, 8, 0, "IHDR"}, {7, 5, 9, 0, "IHDR"},
+    };
+    scratch dir = scratch_new();
+    char path[1024];
+    size_t n;
+    unsigned char *b = scratch_read(scratch_data(path, sizeof path, "images/grey.png"), &n);
+
+    (void)state;
+    open_fails("image_folder", SET(setting(&dir, "folder", dir.dir)), PLAIN, DM_EINVAL, "has 0 images");
+    open_fails("image_folder", SET(setting(&dir, "folder", scratch_path(&dir, "none"))), PLAIN, DM_ENOENT, "unable to read folder");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        for (int k = 0; k < 4; k++) {
+            b[16 + k] = (unsigned char)(cases[i].w >> (24 - 8 * k));
+            b[20 + k] = (unsigned char)(cases[i].h >> (24 - 8 * k));
+        }
+        b[24] = cases[i].depth;
+        b[25] = cases[i].colour;
+        const uint32_t crc = (uint32_t)crc32(0, b + 12, 17);
+        for (int k = 0; k < 4; k++)
+            b[29 + k] = (unsigned char)(crc >> (24 - 8 * k));
+        scratch_file(&dir, "x.png", b, n);
+        open_fails("image_folder", SET(setting(&dir, "folder", dir.dir)), PLAIN, DM_ECORRUPT, cases[i].says);
+    }
+    free(b);
+    scratch_file(&dir, "x.png", "GIF89a", 6);
+    open_fails("image_folder", SET(setting(&dir, "folder", dir.dir)), PLAIN, DM_ECORRUPT, "neither PNG nor JPEG");
+    scratch_file(&dir, "x.png", "", 0);
+    open_fails("image_folder", SET(setting(&dir, "folder", dir.dir)), PLAIN, DM_ECORRUPT, "neither PNG nor JPEG");
+    scratch_remove(dir.dir);
+}
+
+/* Cut short at any byte or with any byte changed: refused at once, when read, or read: never a fault. */
+static void folder__damaged(void **state)
+{
+    static const char *const names[] = {"palette-alpha.png", "progressive.jpg", "rgb16.png"};
+
+    (void)state;
+    for (int k = 0; k < 3; k++) {
+        scratch dir = scratch_new();
+        char path[1024], from[64];
+        int bad = 0;
+        unsigned char *b;
+        size_t n;
+
+        snprintf(from, sizeof from, "images/%s", names[k]);
+        b = scratch_read(scratch_data(path, sizeof path, from), &n);
+        for (size_t i = 0; i < 2 * n; i += 3) {
+            b[i % n] ^= i < n ? 0 : 0x21;
+            scratch_file(&dir, "a.png", b, i < n ? i : n);
+            b[i % n] ^= i < n ? 0 : 0x21;
+            fixture *f = load("image_folder", SET(setting(&dir, "folder", dir.dir)), (dm_set_data){.channels = 3, .size = {1, (const int64_t[]){4}}});
+            float x[48];
+            const bool ok = dm_data_open(&f->e, "train", &f->s, &f->data, &f->err) == DM_OK && dm_data_at(f->data, 0, 1, x, NULL, &f->err) == DM_OK;
+
+            bad += !ok && i < n;
+            if (!ok)
+                assert_true((f->err.code == DM_ECORRUPT || f->err.code == DM_EINVAL) && strstr(f->err.msg, "a.png"));
+            fixture_free(f);
+        }
+        assert_in_range(bad, n / 3 - 5, n / 3 + 1); /* all but a few that end after the pixels */
+        free(b);
+        scratch_remove(dir.dir);
+    }
+}
+
+/* ---- toy2d ------------------------------------------------------------- */
+
+static void toy2d__mean_and_variance(void **state)
+{
+    static const char *const shapes[] = {"shape=moons", "shape=swiss_roll", "shape=eight_gaussians"};
+    enum { N = 40000 };
+    float *x = malloc(2 * N * sizeof *x);
+    int32_t *label = malloc(N * sizeof *label);
+
+    (void)state;
+    for (int k = 0; k < 3; k++) {
+        fixture *f = open_ok("toy2d", SET(shapes[k], "labels=true", "noise=0.2"), PLAIN);
+        double mean[2] = {0}, var = 0, first = 0;
+        const int classes = dm_data_about(f->data)->classes;
+        float other[2];
+        dm_data *d;
+
+        assert_status(dm_data_at(f->data, 0, N, x, label, &f->err), DM_OK, &f->err);
+        for (int i = 0; i < N; i++) {
+            mean[0] += (double)x[2 * i] / N;
+            mean[1] += (double)x[2 * i + 1] / N;
+            var += ((double)x[2 * i] * (double)x[2 * i] + (double)x[2 * i + 1] * (double)x[2 * i + 1]) / N / 2;
+            first += label[i] == 0;
+        }
+        assert_true(fabs(mean[0]) < 0.03 && fabs(mean[1]) < 0.03);
+        assert_true(fabs(var - 1.04) < 0.02); /* 1 of the shape, 0.2^2 of the noise */
+        assert_true(fabs(first - (double)N / classes) < 400);
+        assert_status(dm_data_open(&f->e, "test", &f->s, &d, &f->err), DM_OK, &f->err);
+        assert_status(dm_data_at(d, 0, 1, other, NULL, &f->err), DM_OK, &f->err);
+        assert_true(other[0] != x[0] && other[1] != x[1]);
+        dm_data_close(d);
+        fixture_free(f);
+    }
+    free(x);
+    free(label);
+}
+
+/* Without noise every point lies on its shape. */
+static void toy2d__on_the_shape(void **state)
+{
+    fixture *f = open_ok("toy2d", SET("noise=0", "shape=moons"), PLAIN);
+    float x[2];
+
+    (void)state;
+    for (int i = 0; i < 200; i++) {
+        assert_status(dm_data_at(f->data, i, 1, x, NULL, &f->err), DM_OK, &f->err);
+        const double a = (double)x[0] * 0.70502 + 0.5, b = (double)x[1] * 0.70502 + 0.25;
+        assert_true((fabs(hypot(a, b) - 1) < 1e-5 && b > -1e-5) || (fabs(hypot(a - 1, b - 0.5) - 1) < 1e-5 && b < 0.5 + 1e-5));
+    }
+    fixture_free(f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(idx__plain_and_gzip),
+        cmocka_unit_test(idx__hostile),
+        cmocka_unit_test(idx__labels_and_bombs),
+        cmocka_unit_test(npy__numpys_files),
+        cmocka_unit_test(npy__hostile),
+        cmocka_unit_test(npy__labels_in_the_last_column),
+        cmocka_unit_test(folder__every_kind_as_pillow),
+        cmocka_unit_test(folder__classes_and_sizes),
+        cmocka_unit_test(folder__hostile),
+        cmocka_unit_test(folder__damaged),
+        cmocka_unit_test(toy2d__mean_and_variance),
+        cmocka_unit_test(toy2d__on_the_shape),
+    };
+
+    return cmocka_run_group_tests_name("datasets", tests, NULL, NULL);
+}
