@@ -16,10 +16,15 @@ dm_plan *dm_trainer_plan(dm_trainer *t);
 /* One optimizer step on a whole batch: x0 f32[batch,...], labels i32[batch] or NULL. Waits for nothing. */
 dm_status dm_trainer_step(dm_trainer *t, const float *x0, const int32_t *labels, dm_err *err);
 
-/* What came together since the last call; waits. DM_EDIVERGED where a gradient was not finite: names the
- * step and the first tensor that is not; the weights are those before that step. */
+/* What came together since the last call; waits. DM_EDIVERGED where a gradient was not finite: the weights
+ * are those before that step. */
 typedef struct dm_train_numbers { double loss, grad_norm; int64_t steps; } dm_train_numbers;
 dm_status dm_trainer_numbers(dm_trainer *t, dm_train_numbers *n, dm_err *err);
+/* DM_EDIVERGED where a gradient was not finite, as above, resetting nothing; waits. */
+dm_status dm_trainer_check(dm_trainer *t, int64_t *bad_step, dm_err *err);
+/* Runs a step's forward and backward pass again, from its whole batch, and names the first tensor that is
+ * not finite; false if all were. */
+bool dm_trainer_find_nonfinite(dm_trainer *t, int64_t step, const float *x0, const int32_t *labels, char *what, size_t size, dm_err *err);
 /* The sums behind dm_trainer_numbers, to save and restore with a checkpoint. */
 dm_status dm_trainer_get_sums(dm_trainer *t, float *loss_sum, int64_t *steps, dm_err *err);
 dm_status dm_trainer_set_sums(dm_trainer *t, float loss_sum, int64_t steps, dm_err *err);

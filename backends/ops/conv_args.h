@@ -1,0 +1,26 @@
+/* A convolution's extents as its kernels take them, from conv2d nodes and from linear layers alike. */
+#ifndef DEMIST_OPS_CONV_ARGS_H
+#define DEMIST_OPS_CONV_ARGS_H
+
+#include "impl.h"
+
+/* x f32[N,H,W,C], y f32[N,OH,OW,O], w f32[O,C,k,k]. */
+typedef struct dm_conv_args { int64_t N, H, W, C, OH, OW, O; int32_t k, stride, pad; } dm_conv_args;
+
+/* Of CONV2D, CONV2D_DX and CONV2D_DW. */
+dm_conv_args dm_conv_args_of(const dm_opnode *n);
+/* The extents in the order that every kernel ends with. */
+#define DM_CONV_ARGS(g)                                                                                                \
+    DM_KI((g).N), DM_KI((g).H), DM_KI((g).W), DM_KI((g).C), DM_KI((g).OH), DM_KI((g).OW), DM_KI((g).O), DM_KI((g).k),  \
+        DM_KI((g).stride), DM_KI((g).pad)
+
+/* The register-tile kernels for CPUs, shared by convolutions and linear layers. w, b, temb, res as
+ * DM_OP_CONV2D has them; weight: the input that is packed. */
+bool dm_vec16_serves(const dm_device_info *dev, const dm_conv_args *g);
+dm_status dm_vec16_forward(dm_emit *e, const dm_conv_args *g, int weight, dm_buf *b, dm_buf *temb, dm_buf *res);
+dm_status dm_vec16_dx(dm_emit *e, const dm_conv_args *g, dm_buf *dy, int weight);
+bool dm_vec16_dw_serves(const dm_device_info *dev, const dm_conv_args *g);
+size_t dm_vec16_dw_scratch(const dm_device_info *dev, const dm_conv_args *g);
+dm_status dm_vec16_dw(dm_emit *e, const dm_conv_args *g, dm_buf *x, dm_buf *dy);
+
+#endif

@@ -1,0 +1,97 @@
+/* Implementations of matmul. */
+#include "conv_args.h"
+
+/* The three products of a linear layer, y[m,n] = x[m,k] w[n,k]', as convolutions of size 1. */
+typedef enum form { NEITHER, FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT } form;
+
+/* Rows become images of as many pixels as divide them, at most 64. */
+static void rows_as_images(int64_t rows, dm_conv_args *g)
+{
+    int64_t w = rows < 64 ? rows : 64;
+
+    while (rows % w)
+        w--;
+    g->N = rows / w;
+    g->H = g->OH = 1;
+    g->W = g->OW = w;
+    g->k = g->stride = 1;
+    g->pad = 0;
+}
+
+static form form_of(const dm_opnode *n, dm_conv_args *g)
+{
+    const bool bias = n->in[2].rank >= 0;
+
+    if (n->a.mm.batch != 1)
+        return NEITHER;
+    if (!n->a.mm.ta && n->a.mm.tb && !n->accum) {
+        rows_as_images(n->a.mm.m, g);
+        g->C = n->a.mm.k;
+        g->O = n->a.mm.n;
+        return FORWARD;
+    }
+    if (!n->a.mm.ta && !n->a.mm.tb && !n->accum && !bias) {
+        rows_as_images(n->a.mm.m, g);
+        g->C = n->a.mm.n;
+        g->O = n->a.mm.k;
+        return INPUT_GRADIENT;
+    }
+    if (n->a.mm.ta && !n->a.mm.tb && !bias) {
+        rows_as_images(n->a.mm.k, g);
+        g->C = n->a.mm.n;
+        g->O = n->a.mm.m;
+        return WEIGHT_GRADIENT;
+    }
+    return NEITHER;
+}
+
+static bool vec16_serves(const dm_device_info *dev, const dm_opnode *n)
+{
+    dm_conv_args g;
+
+    switch (form_of(n, &g)) {
+    case NEITHER: return false;
+    case WEIGHT_GRADIENT: return dm_vec16_dw_serves(dev, &g);
+    default: return dm_vec16_serves(dev, &g);
+    }
+}
+
+static size_t vec16_scratch(const dm_device_info *dev, const dm_opnode *n)
+{
+    dm_conv_args g;
+
+    return form_of(n, &g) == WEIGHT_GRADIENT ? dm_vec16_dw_scratch(dev, &g) : 0;
+}
+
+static dm_status vec16(dm_emit *e)
+{
+    dm_conv_args g;
+
+    switch (form_of(e->node, &g)) {
+    case FORWARD: return dm_vec16_forward(e, &g, 1, e->in[2], NULL, NULL);
+    case INPUT_GRADIENT: return dm_vec16_dx(e, &g, e->in[0], 1);
+    default: return dm_vec16_dw(e, &g, e->in[1], e->in[0]);
+    }
+}
+
+/* Elements from one of the batch to the next. */
+static int64_t step_of(bool batched, int64_t rows, int64_t columns) { return batched ? rows * columns : 0; }
+
+static dm_status portable(dm_emit *e)
+{
+    const dm_opnode *n = e->node;
+    const dm_range r = {.dim = 3, .global = {(size_t)n->a.mm.n, (size_t)n->a.mm.m, (size_t)n->a.mm.batch}};
+
+    return dm_emit_launch(e, e->cmds, "matmul/matmul_portable.cl", "matmul", NULL, &r,
+                          DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->out[0]), DM_KI(n->a.mm.m), DM_KI(n->a.mm.n),
+                                   DM_KI(n->a.mm.k), DM_KI(n->a.mm.ta), DM_KI(n->a.mm.tb),
+                                   DM_KI(step_of(n->a.mm.a_batch, n->a.mm.m, n->a.mm.k)), DM_KI(step_of(n->a.mm.b_batch, n->a.mm.k, n->a.mm.n)),
+                                   DM_KI(n->accum)));
+}
+
+static const dm_impl impls[] = {
+    {"vec16", DM_OP_MATMUL, vec16_serves, vec16_scratch, vec16},
+    {"portable", DM_OP_MATMUL, NULL, NULL, portable},
+};
+
+const dm_impl *const dm_impls_matmul[] = {&impls[0], &impls[1], NULL};
