@@ -102,10 +102,15 @@ const char *ocl_code_name(cl_int code)
     return "unknown code";
 }
 
-dm_status ocl_error(const dm_device *d, cl_int code, const char *call, const char *subject, dm_err *err)
+dm_status ocl_status(cl_int code)
 {
     const bool memory = code == CL_MEM_OBJECT_ALLOCATION_FAILURE || code == CL_OUT_OF_HOST_MEMORY || code == -2050;
 
-    return dm_error(err, memory ? DM_ENOMEM : DM_EDEVICE, "%s failed: %s (%d) on device %s%s%s", call, ocl_code_name(code),
-                    (int)code, d ? d->where : "'none'", subject ? ", " : "", subject ? subject : "");
+    return memory ? DM_ENOMEM : DM_EDEVICE;
+}
+
+dm_status ocl_error(const dm_device *d, cl_int code, const char *call, const char *subject, dm_err *err)
+{
+    return dm_error(err, ocl_status(code), "%s failed: %s (%d) on device %s%s%s", call, ocl_code_name(code), (int)code,
+                    d ? d->where : "'none'", subject ? ", " : "", subject ? subject : "");
 }

@@ -83,6 +83,8 @@ struct dm_device {
 
 /* "CL_OUT_OF_RESOURCES"; CLBlast's codes too; "unknown code" */
 const char *ocl_code_name(cl_int code);
+/* DM_ENOMEM where memory ran out, else DM_EDEVICE. */
+dm_status ocl_status(cl_int code);
 /* d may be NULL. subject: what it was about ("kernel 'x' of 'f.cl'"), or NULL. */
 dm_status ocl_error(const dm_device *d, cl_int code, const char *call, const char *subject, dm_err *err);
 

@@ -31,7 +31,8 @@ static dm_status collect(dm_device *d, dm_err *err)
 {
     ocl_profile *p = d->profile;
     const int n = p->n_events;
-    cl_int code = n ? clFinish(d->queue) : CL_SUCCESS;
+    const cl_int finish = n ? clFinish(d->queue) : CL_SUCCESS;
+    cl_int code = finish;
 
     for (int i = 0; i < n; i++) {
         cl_ulong from = 0, to = 0;
@@ -45,7 +46,7 @@ static dm_status collect(dm_device *d, dm_err *err)
         clReleaseEvent(p->events[i]);
     }
     p->n_events = 0;
-    return code == CL_SUCCESS ? DM_OK : ocl_error(d, code, "clGetEventProfilingInfo", NULL, err);
+    return code == CL_SUCCESS ? DM_OK : ocl_error(d, code, finish != CL_SUCCESS ? "clFinish" : "clGetEventProfilingInfo", NULL, err);
 }
 
 dm_status ocl_profile_add(dm_device *d, int row, cl_event event, const dm_work *work, dm_err *err)

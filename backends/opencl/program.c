@@ -77,10 +77,10 @@ static dm_status build_failed(const dm_device *d, cl_program p, cl_int code, con
     build_log(d, p, &log);
     first_error(log.s, line, sizeof line);
     if (keep_log(d, id, options, &log, source, path))
-        s = dm_error(err, DM_EDEVICE, "unable to build '%s': clBuildProgram failed: %s (%d) on device %s%s%s; the log is in '%.400s'",
+        s = dm_error(err, ocl_status(code), "unable to build '%s': clBuildProgram failed: %s (%d) on device %s%s%s; the log is in '%.400s'",
                      id, ocl_code_name(code), (int)code, d->where, line[0] ? ": " : "", line, path);
     else
-        s = dm_error(err, DM_EDEVICE, "unable to build '%s': clBuildProgram failed: %s (%d) on device %s%s%s", id,
+        s = dm_error(err, ocl_status(code), "unable to build '%s': clBuildProgram failed: %s (%d) on device %s%s%s", id,
                      ocl_code_name(code), (int)code, d->where, line[0] ? ": " : "", line);
     ocl_text_fini(&log);
     return s;
