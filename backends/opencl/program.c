@@ -58,7 +58,7 @@ static bool keep_log(const dm_device *d, const char *id, const char *options, co
 
     snprintf(name, sizeof name, "build-%.128s-%016llx.log", id, (unsigned long long)h);
     for (char *p = name; *p; p++)
-        if (*p == '/' || *p == ' ')
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", *p))
             *p = '_';
     ok = ocl_path(path, dir, name) && ocl_text_print(&all, "device %s\noptions %s\n", d->where, options) &&
          ocl_text_add(&all, log->s ? log->s : "", log->n) && ocl_text_print(&all, "\n---- source ----\n") &&
