@@ -7,6 +7,8 @@
 
 #include "error.h"
 
+#include <demist/demist.h>
+
 /* One line without its newline. Never called twice at once for one log. */
 typedef void (*dm_log_sink)(void *user, dm_log_level level, const char *line);
 

@@ -4,7 +4,7 @@
  *     log.jsonl log.txt        numbers (run_log.h), messages
  *     tb/                      TensorBoard events (tb_events.h)
  *     checkpoints/step-00001000.safetensors
- *     samples/ *.png           grids during training, plots */
+ *     samples/ plots/          grids during training, curves: PNG */
 #ifndef DEMIST_CORE_RUN_FOLDER_H
 #define DEMIST_CORE_RUN_FOLDER_H
 
@@ -16,7 +16,7 @@
 
 typedef enum dm_run_mode {
     DM_RUN_NEW,                    /* refused where a run is there, DM_EINVAL */
-    DM_RUN_RESUME,                 /* refused where none is, DM_ENOENT */
+    DM_RUN_RESUME,                 /* whether one is there or not */
     DM_RUN_OVERWRITE               /* what a run left there is removed first */
 } dm_run_mode;
 

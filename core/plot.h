@@ -1,0 +1,25 @@
+/* Curves as PNG, drawn by gnuplot, which is run as a program of its own and may be absent. */
+#ifndef DEMIST_CORE_PLOT_H
+#define DEMIST_CORE_PLOT_H
+
+#include "error.h"
+
+typedef struct dm_series {
+    const char *title;             /* "" = not in the key */
+    const double *x, *y;           /* n each; pairs that cannot be drawn are left out */
+    int64_t n;
+} dm_series;
+
+typedef struct dm_panel {
+    const char *title, *x_label, *y_label;
+    bool log_x, log_y;
+    const dm_series *series;
+    int n_series;                  /* at most 6 */
+} dm_panel;
+
+/* The panels in a grid of two columns, or one if there is one. DM_ENOENT where gnuplot is not installed. */
+dm_status dm_plot(const char *path, const dm_panel *panels, int n, dm_err *err);
+/* Loss (as it is, and smoothed), lr, grad_norm and images_per_s of a run's log.jsonl. */
+dm_status dm_plot_run(const char *dir, const char *path, dm_err *err);
+
+#endif

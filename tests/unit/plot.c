@@ -1,0 +1,101 @@
+/* Curves through gnuplot: pictures of the right size, and clear errors. */
+#include "scratch.h"
+
+#include "plot.h"
+#include "run_log.h"
+
+#include <math.h>
+#include <png.h>
+
+static bool have_gnuplot(void)
+{
+    if (system("gnuplot --version >/dev/null 2>&1") == 0)
+        return true;
+    print_message("SKIP: gnuplot is not installed\n");
+    return false;
+}
+
+static void assert_picture(const char *path, int width, int height)
+{
+    png_image img = {.version = PNG_IMAGE_VERSION};
+
+    assert_true(png_image_begin_read_from_file(&img, path));
+    assert_int_equal(img.width, width);
+    assert_int_equal(img.height, height);
+    png_image_free(&img);
+}
+
+static void plot__odd_series(void **state)
+{
+    const double x[] = {1, 2, NAN, 4}, y[] = {1e-3, INFINITY, 3, -1};
+    const dm_series some[] = {{"a \"quoted\" \\ `date` 50% title", x, y, 4}, {"", x, y, 1}, {"none", x, y, 0}};
+    const dm_panel panels[] = {{"one", "x", "y", true, true, some, 3}, {"", "", "", false, false, some, 1}, {"empty", "", "", true, true, some + 2, 1}};
+    scratch dir = scratch_new();
+    const char *path = scratch_path(&dir, "it's a plot.png");
+    dm_err err;
+
+    (void)state;
+    if (!have_gnuplot()) {
+        scratch_remove(dir.dir);
+        skip();
+    }
+    assert_status(dm_plot(path, panels, 1, &err), DM_OK, &err);
+    assert_picture(path, 560, 400);
+    assert_status(dm_plot(path, panels, 3, &err), DM_OK, &err);
+    assert_picture(path, 1120, 800);
+    assert_int_equal(scratch_entries(dir.dir), 1);
+    scratch_remove(dir.dir);
+}
+
+static void plot_run__from_its_log(void **state)
+{
+    scratch dir = scratch_new();
+    const char *path = scratch_path(&dir, "curves.png");
+    dm_run_log *l;
+    dm_err err;
+
+    (void)state;
+    assert_fails(dm_plot_run(dir.dir, path, &err), DM_ENOENT, &err, "log.jsonl");
+    assert_status(dm_run_log_open(scratch_path(&dir, "log.jsonl"), -1, &l, &err), DM_OK, &err);
+    assert_fails(dm_plot_run(dir.dir, path, &err), DM_EINVAL, &err, "no steps");
+    for (int i = 1; i <= 300; i++)
+        assert_status(dm_run_log_put(l, i * 10, (const dm_field[]){{"loss", i == 7 ? NAN : 1 / sqrt(i) * (1 + 0.2 * sin(i * 7))}, {"lr", 1e-4 * fmin(1, i / 50.0)},
+                                                                   {"grad_norm", 1 + cos(i)}, {"images_per_s", 500 + i % 7}}, 4, &err), DM_OK, &err);
+    dm_run_log_close(l);
+    if (have_gnuplot()) {
+        assert_status(dm_plot_run(dir.dir, path, &err), DM_OK, &err);
+        assert_picture(path, 1120, 800);
+    }
+    scratch_remove(dir.dir);
+}
+
+static void plot__without_gnuplot(void **state)
+{
+    const double x[] = {1, 2};
+    const dm_series s = {"", x, x, 2};
+    const dm_panel p = {"", "", "", false, false, &s, 1};
+    scratch dir = scratch_new();
+    char *old = strdup(getenv("PATH"));
+    dm_status st;
+    dm_err err;
+
+    (void)state;
+    setenv("PATH", dir.dir, 1);
+    st = dm_plot(scratch_path(&dir, "a.png"), &p, 1, &err);
+    setenv("PATH", old, 1);
+    free(old);
+    assert_fails(st, DM_ENOENT, &err, "apt install gnuplot-nox");
+    assert_int_equal(scratch_entries(dir.dir), 0);
+    scratch_remove(dir.dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(plot__odd_series),
+        cmocka_unit_test(plot_run__from_its_log),
+        cmocka_unit_test(plot__without_gnuplot),
+    };
+
+    return cmocka_run_group_tests_name("plot", tests, NULL, NULL);
+}
