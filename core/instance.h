@@ -15,7 +15,8 @@ typedef struct dm_services {
     dm_host api;
     const dm_noise *noise;         /* point_at_*, posterior */
     dm_device *device;             /* kernel, launch, sum, ... */
-    struct dm_sampling *sampling;  /* the run that a sampler's calls belong to */
+    struct dm_sampling *sampling;  /* the run that a sampler's calls belong to (sampling.h) */
+    char plugin[64];               /* whose log lines these are; may be "" */
     dm_recording *recording;        /* where launch() records while a dm_op puts itself into a plan */
     void (*log)(void *user, const char *line);
     void *log_user;
@@ -36,6 +37,8 @@ typedef struct dm_instance {
 dm_status dm_instance_init(dm_instance *i, const dm_plugin *p, const void *cfg, dm_services *s, dm_err *err);
 /* Calls the plugin's close and frees its memory. */
 void dm_instance_fini(dm_instance *i);
+/* The same context with an error of its own, for a thread that reads a data set. */
+dm_ctx dm_instance_ctx(const dm_instance *i, dm_err *err);
 /* Copies the instance's error with "plugin 'name': " before it; returns its code. */
 dm_status dm_instance_fail(const dm_instance *i, dm_err *err);
 

@@ -1,10 +1,10 @@
 /* Sessions; see session.h. */
 #include "session.h"
 
+#include "number.h"
 #include "run_folder.h"
 
 #include <errno.h>
-#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -175,31 +175,6 @@ dm_status dm_session_log_profile(const dm_session *s, dm_err *err)
 
 /* ---- the data's facts ---------------------------------------------------------------- */
 
-/* Numbers are written and read in the "C" locale, whatever the process has. */
-static void write_real(char *to, size_t size, double x)
-{
-    locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0), old = c ? uselocale(c) : (locale_t)0;
-
-    snprintf(to, size, "%.17g", x);
-    if (c) {
-        uselocale(old);
-        freelocale(c);
-    }
-}
-
-static bool read_real(const char *s, double *x)
-{
-    locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0), old = c ? uselocale(c) : (locale_t)0;
-    char *end = NULL;
-
-    *x = strtod(s, &end);
-    if (c) {
-        uselocale(old);
-        freelocale(c);
-    }
-    return end != s && !*end;
-}
-
 void dm_data_meta_write(const dm_data_info *data, dm_data_meta *t, dm_st_pair pairs[DM_DATA_PAIRS])
 {
     size_t at = 0;
@@ -208,8 +183,8 @@ void dm_data_meta_write(const dm_data_info *data, dm_data_meta *t, dm_st_pair pa
         at += (size_t)snprintf(t->shape + at, sizeof t->shape - at, "%s%lld", i ? "," : "", (long long)data->shape.dim[i]);
     snprintf(t->classes, sizeof t->classes, "%d", (int)data->classes);
     snprintf(t->levels, sizeof t->levels, "%d", (int)data->levels);
-    write_real(t->low, sizeof t->low, data->low);
-    write_real(t->high, sizeof t->high, data->high);
+    dm_number_write(data->low, t->low);
+    dm_number_write(data->high, t->high);
     pairs[0] = (dm_st_pair){"data.shape", t->shape};
     pairs[1] = (dm_st_pair){"data.classes", t->classes};
     pairs[2] = (dm_st_pair){"data.levels", t->levels};
@@ -237,7 +212,7 @@ dm_status dm_data_meta_read(const dm_st *f, dm_data_info *data, dm_err *err)
 
     *data = (dm_data_info){.size = sizeof *data};
     if (!s || !low || !high || !read_int(f, "data.classes", 1 << 20, &data->classes) || !read_int(f, "data.levels", 1 << 20, &data->levels) ||
-        !read_real(low, &data->low) || !read_real(high, &data->high))
+        dm_number_real(low, &data->low) || dm_number_real(high, &data->high))
         return dm_error(err, DM_ECORRUPT, "'%s' is no checkpoint of a training run: it does not say what its data were", dm_st_path(f));
     for (char *end; *s; s = end + (*end == ',')) {
         const long long v = strtoll(s, &end, 10);

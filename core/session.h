@@ -7,6 +7,7 @@
 
 #include "checkpoint.h"
 #include "model.h"
+#include "number.h"
 
 typedef struct dm_session {
     dm_registry *registry;
@@ -35,7 +36,7 @@ void dm_session_log(const dm_session *s, dm_log_level level, const char *fmt, ..
 dm_status dm_session_log_profile(const dm_session *s, dm_err *err);
 
 /* How data's facts travel in a checkpoint's metadata: "demist.data.shape" and so on. text: room for the values. */
-typedef struct dm_data_meta { char shape[96], classes[16], levels[16], low[32], high[32]; } dm_data_meta;
+typedef struct dm_data_meta { char shape[96], classes[16], levels[16], low[DM_NUMBER_TEXT], high[DM_NUMBER_TEXT]; } dm_data_meta;
 enum { DM_DATA_PAIRS = 5 };
 void dm_data_meta_write(const dm_data_info *data, dm_data_meta *text, dm_st_pair pairs[DM_DATA_PAIRS]);
 dm_status dm_data_meta_read(const dm_st *f, dm_data_info *data, dm_err *err);
