@@ -1,0 +1,221 @@
+/* y = softmax(q k' / sqrt(d)) v for each head h of each example, and its gradient. q, y f32[N,L,D],
+ * k, v f32[N,M,D]; the head is columns [h d, (h+1) d), d = D / heads; lse f32[N,heads,L].
+ * A work-item takes ROWS queries (or keys) of one head against KEYS keys (or queries) at a time, W of them
+ * in the lanes; the other side comes transposed from `transpose` as f32[heads of the slice, d, T rounded up
+ * to W]. n0: the first example of the slice, to which transposed and delta belong alone.
+ * Oracle tests/ops/attention.c; 3e-6 of the largest output. */
+#include "vec.clh"
+
+#define ROWS 8
+#define KEYS 64
+#define ALL for (int r = 0; r < ROWS; r++)
+
+/* xt[n,h,j,t] = x[n0 + n, t, h d + j], 0 for t in [T, padded). An item: W positions of one head. */
+kernel void transpose(global const float *x, global float *xt, int n0, int count, int T, int padded, int heads, int d)
+{
+    const int strips = padded / W, t = get_global_id(0) % strips * W, nh = get_global_id(0) / strips;
+    const size_t D = (size_t)heads * d;
+    float v[W];
+
+    if (nh >= count * heads)
+        return;
+    x += (((size_t)n0 + nh / heads) * T + t) * D + nh % heads * d;
+    xt += (size_t)nh * d * padded + t;
+    for (int j = 0; j < d; j++) {
+        for (int i = 0; i < W; i++)
+            v[i] = t + i < T ? x[i * D + j] : 0.0f;
+        VSTORE(VLOAD(v), xt + (size_t)j * padded);
+    }
+}
+
+/* acc[r] = sum over j of row[r][j] * xt[j][lanes]. */
+static inline void dots(VF *acc, global const float *const *row, global const float *xt, int padded, int d)
+{
+    ALL acc[r] = 0.0f;
+    for (int j = 0; j < d; j++) {
+        const VF v = VLOAD(xt + (size_t)j * padded);
+
+        ALL acc[r] = fma((VF)(row[r][j]), v, acc[r]);
+    }
+}
+
+/* out[r][0..d) = keep[r] * out[r] + sum over i < n of p[r][i] * x[i]; keep NULL: 0. Only `rows` rows are written. */
+static inline void mix(global float *out, int rows, const float *keep, const float *p, global const float *x, int n, size_t D, int d)
+{
+    for (int j = 0; j < d; j += W) {
+        VF acc[ROWS];
+
+        ALL acc[r] = keep && r < rows ? keep[r] * load(out + r * D + j, d - j) : (VF)(0.0f);
+        for (int i = 0; i < n; i++) {
+            const VF v = load(x + i * D + j, d - j);
+
+            ALL acc[r] = fma((VF)(p[r * KEYS + i]), v, acc[r]);
+        }
+        for (int r = 0; r < rows; r++)
+            store(acc[r], out + r * D + j, d - j);
+    }
+}
+
+/* Pointers to ROWS rows from `first`, those beyond the last repeated. */
+static inline void take_rows(global const float **row, global const float *x, int first, int T, size_t D)
+{
+    ALL row[r] = x + min(first + r, T - 1) * D;
+}
+
+static inline float lanes_exp_sum(float *p, int n, float top)
+{
+    VF sum = 0.0f;
+
+    for (int i = 0; i < n; i += W) {
+        const VF e = vexp(VLOAD(p + i) - top);
+
+        VSTORE(e, p + i);
+        sum += e;
+    }
+    return lanes_sum(sum);
+}
+
+static inline float lanes_top(const float *p, int n, float top)
+{
+    VF m = top;
+
+    for (int i = 0; i < n; i += W)
+        m = fmax(m, VLOAD(p + i));
+    return lanes_max(m);
+}
+
+/* p[r][i] = scaled scores of n keys from kt, -1e30 beyond the last of them. */
+static inline void scores(float *p, global const float *const *q, global const float *kt, int n, int padded, int d, float scale)
+{
+    for (int i = 0; i < n; i += W) {
+        VF acc[ROWS];
+
+        dots(acc, q, kt + i, padded, d);
+        ALL {
+            VSTORE(scale * acc[r], p + r * KEYS + i);
+            for (int e = n; e < i + W; e++)
+                p[r * KEYS + e] = -1e30f;
+        }
+    }
+}
+
+kernel void forward(global const float *q, global const float *kt, global const float *v, global float *y, global float *lse, int n0,
+                    int count, int L, int M, int padded, int heads, int d, float scale)
+{
+    const int blocks = (L + ROWS - 1) / ROWS, l0 = get_global_id(0) % blocks * ROWS, nh = get_global_id(0) / blocks;
+    const int n = n0 + nh / heads, h = nh % heads, rows = min(ROWS, L - l0);
+    const size_t D = (size_t)heads * d;
+    global const float *row[ROWS];
+    float p[ROWS * KEYS], top[ROWS], sum[ROWS], keep[ROWS];
+
+    if (nh >= count * heads)
+        return;
+    take_rows(row, q + (size_t)n * L * D + h * d, l0, L, D);
+    y += ((size_t)n * L + l0) * D + h * d;
+    ALL {
+        top[r] = -1e30f;
+        sum[r] = 0.0f;
+    }
+    for (int m = 0; m < M; m += KEYS) {
+        const int keys = min(KEYS, M - m);
+
+        scores(p, row, kt + (size_t)nh * d * padded + m, keys, padded, d, scale);
+        ALL {
+            const float now = lanes_top(p + r * KEYS, keys, top[r]);
+
+            keep[r] = m ? exp(top[r] - now) : 0.0f;
+            sum[r] = sum[r] * keep[r] + lanes_exp_sum(p + r * KEYS, keys, now);
+            top[r] = now;
+        }
+        mix(y, rows, m ? keep : 0, p, v + ((size_t)n * M + m) * D + h * d, keys, D, d);
+    }
+    for (int r = 0; r < rows; r++) {
+        for (int j = 0; j < d; j += W)
+            store(load(y + r * D + j, d - j) / sum[r], y + r * D + j, d - j);
+        lse[((size_t)n * heads + h) * L + l0 + r] = top[r] + log(sum[r]);
+    }
+}
+
+/* delta[n,h,l] = dy . y of the head; an item a row. */
+kernel void deltas(global const float *dy, global const float *y, global float *delta, int n0, int count, int L, int heads, int d)
+{
+    const size_t id = get_global_id(0), l = id % L, nh = id / L, at = ((n0 + nh / heads) * L + l) * heads * d + nh % heads * d;
+    VF s = 0.0f;
+
+    if (nh >= (size_t)count * heads)
+        return;
+    for (int j = 0; j < d; j += W)
+        s = fma(load(dy + at + j, d - j), load(y + at + j, d - j), s);
+    delta[id] = lanes_sum(s);
+}
+
+/* dq of ROWS queries: ds = p (dy v' - delta) scale against all keys, dq = ds k. */
+kernel void backward_q(global const float *dy, global const float *q, global const float *k, global const float *kt,
+                       global const float *vt, global const float *lse, global const float *delta, global float *dq, int n0,
+                       int count, int L, int M, int padded, int heads, int d, float scale)
+{
+    const int blocks = (L + ROWS - 1) / ROWS, l0 = get_global_id(0) % blocks * ROWS, nh = get_global_id(0) / blocks;
+    const int n = n0 + nh / heads, h = nh % heads, rows = min(ROWS, L - l0);
+    const size_t D = (size_t)heads * d, plane = (size_t)nh * d * padded;
+    global const float *row[ROWS], *drow[ROWS];
+    float ds[ROWS * KEYS], one[ROWS], row_lse[ROWS], row_delta[ROWS];
+
+    if (nh >= count * heads)
+        return;
+    take_rows(row, q + (size_t)n * L * D + h * d, l0, L, D);
+    take_rows(drow, dy + (size_t)n * L * D + h * d, l0, L, D);
+    ALL {
+        one[r] = 1.0f;
+        row_lse[r] = lse[((size_t)n * heads + h) * L + min(l0 + r, L - 1)];
+        row_delta[r] = delta[(size_t)nh * L + min(l0 + r, L - 1)];
+    }
+    for (int m = 0; m < M; m += KEYS) {
+        const int keys = min(KEYS, M - m);
+
+        for (int i = 0; i < keys; i += W) {
+            VF acc[ROWS];
+
+            dots(acc, row, kt + plane + m + i, padded, d);
+            ALL VSTORE(scale * vexp(fma((VF)(scale), acc[r], (VF)(-row_lse[r]))), ds + r * KEYS + i);
+            dots(acc, drow, vt + plane + m + i, padded, d);
+            ALL VSTORE(VLOAD(ds + r * KEYS + i) * (acc[r] - row_delta[r]), ds + r * KEYS + i);
+        }
+        mix(dq + ((size_t)n * L + l0) * D + h * d, rows, m ? one : 0, ds, k + ((size_t)n * M + m) * D + h * d, keys, D, d);
+    }
+}
+
+/* dk and dv of ROWS keys against all queries: dv = p' dy, dk = ds' q. */
+kernel void backward_kv(global const float *dy, global const float *q, global const float *k, global const float *v,
+                        global const float *qt, global const float *dyt, global const float *lse, global const float *delta,
+                        global float *dk, global float *dv, int n0, int count, int L, int M, int padded, int heads, int d, float scale)
+{
+    const int blocks = (M + ROWS - 1) / ROWS, m0 = get_global_id(0) % blocks * ROWS, nh = get_global_id(0) / blocks;
+    const int n = n0 + nh / heads, h = nh % heads, rows = min(ROWS, M - m0);
+    const size_t D = (size_t)heads * d, plane = (size_t)nh * d * padded, out = ((size_t)n * M + m0) * D + h * d;
+    global const float *krow[ROWS], *vrow[ROWS];
+    float p[ROWS * KEYS], ds[ROWS * KEYS], one[ROWS];
+
+    if (nh >= count * heads)
+        return;
+    take_rows(krow, k + (size_t)n * M * D + h * d, m0, M, D);
+    take_rows(vrow, v + (size_t)n * M * D + h * d, m0, M, D);
+    lse += ((size_t)n * heads + h) * L;
+    delta += (size_t)nh * L;
+    ALL one[r] = 1.0f;
+    for (int l = 0; l < L; l += KEYS) {
+        const int queries = min(KEYS, L - l);
+        const size_t at = ((size_t)n * L + l) * D + h * d;
+
+        for (int i = 0; i < queries; i += W) {
+            const VF less = load(lse + l + i, L - l - i), d0 = load(delta + l + i, L - l - i);
+            VF acc[ROWS];
+
+            dots(acc, krow, qt + plane + l + i, padded, d);
+            ALL VSTORE(vexp(fma((VF)(scale), acc[r], -less)), p + r * KEYS + i);
+            dots(acc, vrow, dyt + plane + l + i, padded, d);
+            ALL VSTORE(scale * VLOAD(p + r * KEYS + i) * (acc[r] - d0), ds + r * KEYS + i);
+        }
+        mix(dv + out, rows, l ? one : 0, p, dy + at, queries, D, d);
+        mix(dk + out, rows, l ? one : 0, ds, q + at, queries, D, d);
+    }
+}
