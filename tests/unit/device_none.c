@@ -1,5 +1,6 @@
 /* A machine without any OpenCL driver: the loader finds nothing (OCL_ICD_VENDORS points nowhere). */
 #include "device_setup.h"
+#include "doctor.h"
 
 static void list__is_empty(void **state)
 {
@@ -27,9 +28,27 @@ static void pick__says_what_to_install(void **state)
     }
 }
 
+static void doctor__says_what_to_install(void **state)
+{
+    char text[8192] = "";
+    FILE *f = tmpfile();
+    dm_err err;
+
+    (void)state;
+    assert_non_null(f);
+    must_fail(dm_doctor(f, &err), DM_EDEVICE, &err, "apt-get install pocl-opencl-icd");
+    rewind(f);
+    assert_true(fread(text, 1, sizeof text - 1, f) > 0);
+    assert_non_null(strstr(text, "FAIL  platforms: none, clGetPlatformIDs: CL_PLATFORM_NOT_FOUND_KHR (-1001)"));
+    assert_non_null(strstr(text, "OK    CLBlast: version "));
+    assert_null(strstr(text, "device "));
+    fclose(f);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(list__is_empty), cmocka_unit_test(pick__says_what_to_install)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(list__is_empty), cmocka_unit_test(pick__says_what_to_install),
+                                       cmocka_unit_test(doctor__says_what_to_install)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
