@@ -30,25 +30,24 @@ dm_status dm_choose(const dm_device_info *dev, const dm_opnode *node, const char
 {
     const char *op = dm_op_name(node->kind), *want;
     size_t want_n;
-    int n;
-    const dm_impl *const *list = dm_impls(node->kind, &n);
+    const dm_impl *impl;
     bool exists = false;
 
     *out = NULL;
     want = forced(force, op, &want_n);
-    for (int i = 0; i < n && want; i++)
-        if (strlen(list[i]->name) == want_n && !strncmp(list[i]->name, want, want_n)) {
+    for (int i = 0; want && (impl = dm_impl_at(node->kind, i)); i++)
+        if (strlen(impl->name) == want_n && !strncmp(impl->name, want, want_n)) {
             exists = true;
-            if (!list[i]->serves || list[i]->serves(dev, node)) {
-                *out = list[i];
+            if (!impl->serves || impl->serves(dev, node)) {
+                *out = impl;
                 return DM_OK;
             }
         }
     if (want && want > force && want[-1] == '=' && !exists)
         return dm_error(err, DM_EINVAL, "no implementation '%.*s' of %s", (int)want_n, want, op);
-    for (int i = 0; i < n; i++)
-        if (!list[i]->serves || list[i]->serves(dev, node)) {
-            *out = list[i];
+    for (int i = 0; (impl = dm_impl_at(node->kind, i)); i++)
+        if (!impl->serves || impl->serves(dev, node)) {
+            *out = impl;
             return DM_OK;
         }
     return dm_error(err, DM_EDEVICE, "no implementation of %s serves '%s'", op, dev->name);

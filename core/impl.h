@@ -28,6 +28,7 @@ struct dm_emit {
     dm_cmds *cmds;                 /* run each time */
     const char *label;             /* for --profile: "op/impl" */
     dm_err *err;
+    bool counted;                  /* the op's work has been put on a launch */
     /* Derived forms of weights (packed, rotated): NULL derived = pack into scratch is not possible, so
      * every caller sets it. See dm_emit_derived. */
     dm_status (*derived)(dm_emit *e, int in, const char *key, size_t bytes, dm_buf **out, dm_cmds **refresh);
@@ -47,7 +48,7 @@ static inline dm_status dm_emit_derived(dm_emit *e, int in, const char *key, siz
 dm_status dm_emit_launch(dm_emit *e, dm_cmds *cmds, const char *file, const char *name, const char *options, const dm_range *r,
                          const dm_karg *args, int n);
 
-/* All implementations of an op, best guess first, the portable one last; *n of them. */
-const dm_impl *const *dm_impls(dm_op_kind kind, int *n);
+/* The i-th implementation of an op, best guess first, the portable one last; NULL past the last. */
+const dm_impl *dm_impl_at(dm_op_kind kind, int i);
 
 #endif
