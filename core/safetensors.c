@@ -5,7 +5,6 @@
 #include "file.h"
 
 #include <jansson.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -286,67 +285,27 @@ dm_status dm_st_read(const dm_st *f, const dm_st_tensor *t, uint64_t from, void 
     return dm_file_read_at(f->fd, f->path, (int64_t)(t->offset + from), to, n, err);
 }
 
-static double half(uint16_t h)
-{
-    const int e = h >> 10 & 31, m = h & 1023;
-    const double v = e == 31 ? (m ? NAN : INFINITY) : e ? ldexp(1024 + m, e - 25) : ldexp(m, -24);
-
-    return h >> 15 ? -v : v;
-}
-
-static float bfloat(uint16_t h)
-{
-    const uint32_t bits = (uint32_t)h << 16;
-    float v;
-
-    memcpy(&v, &bits, 4);
-    return v;
-}
-
-typedef union cell {
-    uint8_t u8[CHUNK]; int8_t i8[CHUNK]; uint16_t u16[CHUNK / 2]; int16_t i16[CHUNK / 2]; uint32_t u32[CHUNK / 4];
-    int32_t i32[CHUNK / 4]; float f32[CHUNK / 4]; uint64_t u64[CHUNK / 8]; int64_t i64[CHUNK / 8]; double f64[CHUNK / 8];
-} cell;
-
-static double element(const cell *c, dm_st_type type, int64_t i)
-{
-    switch (type) {
-    case DM_ST_BOOL: case DM_ST_U8: return c->u8[i];
-    case DM_ST_I8: return c->i8[i];
-    case DM_ST_I16: return c->i16[i];
-    case DM_ST_U16: return c->u16[i];
-    case DM_ST_F16: return half(c->u16[i]);
-    case DM_ST_BF16: return (double)bfloat(c->u16[i]);
-    case DM_ST_I32: return c->i32[i];
-    case DM_ST_U32: return c->u32[i];
-    case DM_ST_F32: return (double)c->f32[i];
-    case DM_ST_I64: return (double)c->i64[i];
-    case DM_ST_U64: return (double)c->u64[i];
-    default: return c->f64[i];
-    }
-}
-
 /* Into f32 or f64, whichever is not NULL. */
 static dm_status convert(const dm_st *f, const dm_st_tensor *t, int64_t first, int64_t n, float *f32, double *f64, dm_err *err)
 {
-    const int64_t size = (int64_t)types[t->type].size;
+    const int64_t size = (int64_t)types[t->type].size, most = CHUNK / 8;
+    unsigned char bytes[CHUNK];
+    double v[CHUNK / 8];
     dm_status s;
-    cell c;
 
-    if (t->type == DM_ST_F8_E4M3 || t->type == DM_ST_F8_E5M2)
-        return dm_error(err, DM_EINVAL, "unable to convert tensor '%s' of '%s': dtype %s", t->name, f->path, types[t->type].name);
     if (first < 0 || n < 0 || first > t->count || n > t->count - first)
         return dm_error(err, DM_EINVAL, "unable to read %lld elements at %lld of tensor '%s': it has %lld", (long long)n,
                         (long long)first, t->name, (long long)t->count);
     for (int64_t i = 0, k; i < n; i += k) {
-        k = n - i < CHUNK / size ? n - i : CHUNK / size;
-        if ((s = dm_st_read(f, t, (uint64_t)((first + i) * size), &c, (size_t)(k * size), err)))
+        double *to = f64 ? f64 + i : v;
+
+        k = n - i < most ? n - i : most;
+        if ((s = dm_st_read(f, t, (uint64_t)((first + i) * size), bytes, (size_t)(k * size), err)))
             return s;
-        for (int64_t j = 0; j < k; j++)
-            if (f32)
-                f32[i + j] = (float)element(&c, t->type, j);
-            else
-                f64[i + j] = element(&c, t->type, j);
+        if (!dm_st_to_f64(t->type, bytes, k, to))
+            return dm_error(err, DM_EINVAL, "unable to convert tensor '%s' of '%s': dtype %s", t->name, f->path, types[t->type].name);
+        for (int64_t j = 0; f32 && j < k; j++)
+            f32[i + j] = (float)v[j];
     }
     return DM_OK;
 }
