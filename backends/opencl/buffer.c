@@ -16,11 +16,13 @@ static dm_status too_large(const dm_device *d, size_t bytes, const char *what, d
     const char *advice = "use a smaller batch, micro-batch or network, or a device with more memory";
 
     if (bytes > d->info.max_alloc)
-        return dm_error(err, DM_ENOMEM, "unable to allocate %zu bytes (%.2f GiB) for %s: device %s allows %llu (%.2f GiB) in one buffer; %s",
-                        bytes, gib(bytes), what, d->where, (unsigned long long)d->info.max_alloc, gib(d->info.max_alloc), advice);
+        return dm_error(err, DM_ENOMEM, "unable to allocate %zu bytes (%.2f GiB) for %s: device %s allows %llu "
+                        "(%.2f GiB) in one buffer; %s", bytes, gib(bytes), what, d->where,
+                        (unsigned long long)d->info.max_alloc, gib(d->info.max_alloc), advice);
     if (bytes > d->info.global_mem || d->now > d->info.global_mem - bytes)
-        return dm_error(err, DM_ENOMEM, "unable to allocate %zu bytes (%.2f GiB) for %s: device %s has %.2f GiB, of which %.2f GiB are in use; %s",
-                        bytes, gib(bytes), what, d->where, gib(d->info.global_mem), gib(d->now), advice);
+        return dm_error(err, DM_ENOMEM, "unable to allocate %zu bytes (%.2f GiB) for %s: device %s has %.2f GiB, of "
+                        "which %.2f GiB are in use; %s", bytes, gib(bytes), what, d->where, gib(d->info.global_mem),
+                        gib(d->now), advice);
     return DM_OK;
 }
 
@@ -40,8 +42,8 @@ dm_status dm_buf_new(dm_device *d, size_t bytes, const char *what, dm_buf **out,
     b->mem = clCreateBuffer(d->context, CL_MEM_READ_WRITE, bytes, NULL, &code);
     if (!b->mem) {
         free(b);
-        snprintf(subject, sizeof subject, "%zu bytes (%.2f GiB) for %s, %.2f GiB already in use", bytes, gib(bytes), what,
-                 gib(d->now));
+        snprintf(subject, sizeof subject, "%zu bytes (%.2f GiB) for %s, %.2f GiB already in use", bytes, gib(bytes),
+                 what, gib(d->now));
         return ocl_error(d, code, "clCreateBuffer", subject, err);
     }
     b->d = d;
@@ -57,7 +59,8 @@ dm_status dm_buf_new(dm_device *d, size_t bytes, const char *what, dm_buf **out,
 dm_status ocl_buf_check(const dm_buf *b, size_t offset, size_t bytes, const char *what, dm_err *err)
 {
     if (offset > b->bytes || bytes > b->bytes - offset)
-        return dm_error(err, DM_EINVAL, "%s of %zu bytes at %zu is outside of a buffer of %zu bytes", what, bytes, offset, b->bytes);
+        return dm_error(err, DM_EINVAL, "%s of %zu bytes at %zu is outside of a buffer of %zu bytes", what, bytes,
+                        offset, b->bytes);
     return DM_OK;
 }
 
@@ -72,8 +75,8 @@ dm_status dm_buf_window(dm_buf *parent, size_t offset, size_t bytes, dm_buf **ou
     if ((s = ocl_buf_check(parent, offset, bytes, "window", err)) != DM_OK)
         return s;
     if (!bytes || offset % align)
-        return dm_error(err, DM_EINVAL, "window of %zu bytes at %zu: at least 1 byte, at a multiple of %zu, is allowed", bytes,
-                        offset, align);
+        return dm_error(err, DM_EINVAL, "window of %zu bytes at %zu: at least 1 byte, at a multiple of %zu, is allowed",
+                        bytes, offset, align);
     while (root->parent)
         root = root->parent;
     if (!(b = calloc(1, sizeof *b)))
@@ -152,7 +155,8 @@ dm_status dm_buf_write(dm_buf *b, size_t offset, size_t bytes, const void *from,
             return s;
         memcpy(u->host, from, bytes);
     }
-    code = clEnqueueWriteBuffer(d->queue, b->mem, u ? CL_FALSE : CL_TRUE, offset, bytes, u ? u->host : from, 0, NULL, &event);
+    code = clEnqueueWriteBuffer(d->queue, b->mem, u ? CL_FALSE : CL_TRUE, offset, bytes, u ? u->host : from, 0, NULL,
+                                &event);
     if (code != CL_SUCCESS)
         return ocl_error(d, code, "clEnqueueWriteBuffer", NULL, err);
     if (u) {
@@ -179,7 +183,8 @@ dm_status dm_buf_read(dm_buf *b, size_t offset, size_t bytes, void *to, dm_err *
         return s;
     if ((s = ocl_profile_row(d, "read", &row, err)) != DM_OK)
         return s;
-    code = clEnqueueReadBuffer(d->queue, b->mem, CL_TRUE, offset, bytes, to, 0, NULL, ocl_profile_event(d, row, &event));
+    code = clEnqueueReadBuffer(d->queue, b->mem, CL_TRUE, offset, bytes, to, 0, NULL,
+                               ocl_profile_event(d, row, &event));
     if (code != CL_SUCCESS)
         return ocl_error(d, code, "clEnqueueReadBuffer", NULL, err);
     return ocl_profile_add(d, row, event, &work, err);

@@ -15,8 +15,8 @@ static bool active(const dm_device *d) { return d->cache_dir[0] && !d->info.driv
 /* All that a binary depends on. */
 static bool make_key(const dm_device *d, const char *options, const ocl_text *source, ocl_text *key)
 {
-    return ocl_text_print(key, "%s%s\n%s\n%s\n%s\n%s\n%s\n%s\n", magic, DEMIST_VERSION, d->info.platform_name, d->info.name,
-                          d->info.vendor, d->info.driver, d->info.version, options) &&
+    return ocl_text_print(key, "%s%s\n%s\n%s\n%s\n%s\n%s\n%s\n", magic, DEMIST_VERSION, d->info.platform_name,
+                          d->info.name, d->info.vendor, d->info.driver, d->info.version, options) &&
            ocl_text_add(key, source->s, source->n + 1);
 }
 
@@ -69,8 +69,8 @@ static bool load_binary(const dm_device *d, const char *options, const entry_par
     char *signatures = dm_strdup(d->arena, e->signatures);
     cl_program p;
 
-    if (!signatures || !(p = clCreateProgramWithBinary(d->context, 1, &d->id, &e->n, (const unsigned char *[]){e->binary},
-                                                       &status, &code)))
+    if (!signatures || !(p = clCreateProgramWithBinary(d->context, 1, &d->id, &e->n,
+                                                       (const unsigned char *[]){e->binary}, &status, &code)))
         return false;
     if (status != CL_SUCCESS || clBuildProgram(p, 1, &d->id, options, NULL, NULL) != CL_SUCCESS) {
         clReleaseProgram(p);
@@ -89,7 +89,8 @@ bool ocl_cache_load(const dm_device *d, const char *options, const ocl_text *sou
     bool found;
 
     found = active(d) && make_key(d, options, source, &key) && entry_path(d, &key, path) &&
-            trusted(path) && ocl_file_read(path, MAX_ENTRY, &entry, NULL) == DM_OK && check_entry(&entry, &key, &parts) &&
+            trusted(path) && ocl_file_read(path, MAX_ENTRY, &entry, NULL) == DM_OK &&
+            check_entry(&entry, &key, &parts) &&
             load_binary(d, options, &parts, out);
     ocl_text_fini(&entry);
     ocl_text_fini(&key);

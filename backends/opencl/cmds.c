@@ -70,7 +70,8 @@ dm_status dm_cmds_launch(dm_cmds *c, dm_kernel *k, const dm_range *r, const dm_k
     if ((s = next(c, LAUNCH, label ? label : k->name, work, &e, err)) != DM_OK)
         return s;
     e->u.launch.k = k;
-    if ((s = ocl_range_make(k, r, &e->u.launch.range, err)) != DM_OK || (s = ocl_kernel_new(k, &e->u.launch.cl, err)) != DM_OK)
+    if ((s = ocl_range_make(k, r, &e->u.launch.range, err)) != DM_OK ||
+        (s = ocl_kernel_new(k, &e->u.launch.cl, err)) != DM_OK)
         return s;
     if ((s = ocl_args_set(k, e->u.launch.cl, args, n, err)) != DM_OK) {
         clReleaseKernel(e->u.launch.cl);
@@ -95,7 +96,8 @@ dm_status dm_cmds_zero(dm_cmds *c, dm_buf *b, size_t offset, size_t bytes, dm_er
     return DM_OK;
 }
 
-dm_status dm_cmds_copy(dm_cmds *c, dm_buf *from, size_t from_offset, dm_buf *to, size_t to_offset, size_t bytes, dm_err *err)
+dm_status dm_cmds_copy(dm_cmds *c, dm_buf *from, size_t from_offset, dm_buf *to, size_t to_offset, size_t bytes,
+                       dm_err *err)
 {
     const dm_work work = {0, 2 * (double)bytes};
     command *e;
@@ -120,7 +122,8 @@ dm_status dm_cmds_gemm(dm_cmds *c, const dm_gemm *g, const char *label, dm_work 
     command *e;
     dm_status s;
 
-    if ((s = ocl_gemm_check(c->d, g, err)) != DM_OK || (s = next(c, GEMM, label ? label : "gemm", work, &e, err)) != DM_OK)
+    if ((s = ocl_gemm_check(c->d, g, err)) != DM_OK ||
+        (s = next(c, GEMM, label ? label : "gemm", work, &e, err)) != DM_OK)
         return s;
     e->u.gemm = *g;
     c->n++;
@@ -132,7 +135,8 @@ static dm_status run_one(dm_device *d, const command *e, dm_err *err)
     switch (e->kind) {
     case LAUNCH: return ocl_enqueue(e->u.launch.k, e->u.launch.cl, &e->u.launch.range, e->row, &e->work, err);
     case COPY:
-        return ocl_copy(e->u.copy.from, e->u.copy.from_offset, e->u.copy.to, e->u.copy.to_offset, e->u.copy.bytes, e->row, err);
+        return ocl_copy(e->u.copy.from, e->u.copy.from_offset, e->u.copy.to, e->u.copy.to_offset, e->u.copy.bytes,
+                        e->row, err);
     case GEMM: return ocl_gemm_run(d, &e->u.gemm, e->row, &e->work, err);
     }
     return DM_OK;

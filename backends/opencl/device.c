@@ -23,7 +23,8 @@ static dm_status check_version(const dm_device *d, dm_err *err)
     int major = 0, minor = 0;
 
     if (sscanf(d->info.version, "OpenCL %d.%d", &major, &minor) != 2 || major < 1 || (major == 1 && minor < 2))
-        return dm_error(err, DM_EDEVICE, "device %s has '%s': OpenCL 1.2 or later is needed", d->where, d->info.version);
+        return dm_error(err, DM_EDEVICE, "device %s has '%s': OpenCL 1.2 or later is needed", d->where,
+                        d->info.version);
     return DM_OK;
 }
 

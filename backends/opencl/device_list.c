@@ -219,7 +219,8 @@ static dm_status none(const char *select, const dm_device_info *all, int n, dm_e
     char found[512] = "";
 
     if (!n)
-        return dm_error(err, DM_EDEVICE, "no OpenCL device found for device '%s'; %s, or run `demist doctor`", select, install);
+        return dm_error(err, DM_EDEVICE, "no OpenCL device found for device '%s'; %s, or run `demist doctor`", select,
+                        install);
     for (int i = 0; i < n; i++) {
         const size_t used = strlen(found);
 
@@ -227,8 +228,8 @@ static dm_status none(const char *select, const dm_device_info *all, int n, dm_e
                  all[i].name, all[i].platform_name);
     }
     return dm_error(err, DM_EDEVICE,
-                    "no OpenCL device fits '%s'; found %s; use auto, cpu, gpu, i:j or part of a name, or install its driver",
-                    select, found);
+                    "no OpenCL device fits '%s'; found %s; use auto, cpu, gpu, i:j or part of a name, or install its "
+                    "driver", select, found);
 }
 
 dm_status dm_device_pick(const char *select, dm_device_info *info, dm_err *err)

@@ -30,8 +30,8 @@ static void print_row(FILE *out, const dm_device_info *o)
 {
     fprintf(out, "%d:%d  %-5s %s\n", o->platform, o->device, type_name(o), o->name);
     fprintf(out, "     platform  %s, %s, driver %s\n", o->platform_name, o->version, o->driver);
-    fprintf(out, "     memory    %.1f GiB, %.1f GiB in one buffer, %" PRIu64 " KiB local\n", (double)o->global_mem / (1 << 30),
-            (double)o->max_alloc / (1 << 30), o->local_mem / 1024);
+    fprintf(out, "     memory    %.1f GiB, %.1f GiB in one buffer, %" PRIu64 " KiB local\n",
+            (double)o->global_mem / (1 << 30), (double)o->max_alloc / (1 << 30), o->local_mem / 1024);
     fprintf(out, "     units     %" PRIu32 ", native float vector of %" PRIu32 ", groups up to %zu\n", o->compute_units,
             o->native_float, o->max_group);
     fputs("     features ", out);
@@ -47,11 +47,12 @@ static json_t *to_json(const dm_device_info *o)
     json_t *j;
 
     snprintf(select, sizeof select, "%d:%d", o->platform, o->device);
-    j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "device", select, "type", type_name(o),
-                  "platform", o->platform_name, "name", o->name, "vendor", o->vendor, "driver", o->driver, "version", o->version,
-                  "compute_units", (json_int_t)o->compute_units, "native_float", (json_int_t)o->native_float, "global_mem",
-                  (json_int_t)o->global_mem, "max_alloc", (json_int_t)o->max_alloc, "local_mem", (json_int_t)o->local_mem,
-                  "max_group", (json_int_t)o->max_group, "align", (json_int_t)o->align);
+    j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "device", select, "type",
+                  type_name(o), "platform", o->platform_name, "name", o->name, "vendor", o->vendor, "driver", o->driver,
+                  "version", o->version,
+                  "compute_units", (json_int_t)o->compute_units, "native_float", (json_int_t)o->native_float,
+                  "global_mem", (json_int_t)o->global_mem, "max_alloc", (json_int_t)o->max_alloc, "local_mem",
+                  (json_int_t)o->local_mem, "max_group", (json_int_t)o->max_group, "align", (json_int_t)o->align);
     for (size_t i = 0; j && i < sizeof features / sizeof features[0]; i++)
         if (json_object_set_new(j, features[i].name, json_boolean(has_feature(o, i))) != 0) {
             json_decref(j);

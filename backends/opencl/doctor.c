@@ -73,10 +73,11 @@ static void check_device(report *r, const dm_device_info *o)
         dm_device_close(d);
     }
     if (s == DM_OK)
-        ok(r, "device %s: '%s' (%s), %s, driver %s: a kernel runs", select, o->name, o->platform_name, o->version, o->driver);
+        ok(r, "device %s: '%s' (%s), %s, driver %s: a kernel runs", select, o->name, o->platform_name, o->version,
+           o->driver);
     else
-        fail(r, s, "device %s: '%s' (%s), driver %s: %s (update or reinstall this driver)", select, o->name, o->platform_name,
-             o->driver, why.msg);
+        fail(r, s, "device %s: '%s' (%s), driver %s: %s (update or reinstall this driver)", select, o->name,
+             o->platform_name, o->driver, why.msg);
 }
 
 static void check_opencl(report *r)
@@ -90,8 +91,8 @@ static void check_opencl(report *r)
 
     ok(r, "loader: OpenCL's ICD loader is there");
     if (code != CL_SUCCESS || !platforms)
-        fail(r, DM_EDEVICE, "platforms: none, clGetPlatformIDs: %s (%d) (apt-get install pocl-opencl-icd, or your GPU's OpenCL driver)",
-             ocl_code_name(code), (int)code);
+        fail(r, DM_EDEVICE, "platforms: none, clGetPlatformIDs: %s (%d) (apt-get install pocl-opencl-icd, or your "
+             "GPU's OpenCL driver)", ocl_code_name(code), (int)code);
     else
         ok(r, "platforms: %u", platforms);
     if (s != DM_OK)
@@ -122,7 +123,8 @@ static void check_cache(report *r)
     if (path[0])
         ok(r, "cache: '%s'", path);
     else
-        fail(r, DM_EIO, "cache: no folder that can be written (set DEMIST_CACHE to one); programs are built anew in each run");
+        fail(r, DM_EIO, "cache: no folder that can be written (set DEMIST_CACHE to one); programs are built anew in "
+             "each run");
 }
 
 /* Bytes of the folder's part of a path. */
@@ -147,7 +149,8 @@ static void check_plugins(report *r)
         fail(r, s, "plugins: %s", why.msg);
     for (int i = 0; s == DM_OK && i < n; i++) {
         const size_t length = folder_length(f[i].file);
-        const bool last = i + 1 == n || folder_length(f[i + 1].file) != length || strncmp(f[i].file, f[i + 1].file, length);
+        const bool last = i + 1 == n || folder_length(f[i + 1].file) != length ||
+                          strncmp(f[i].file, f[i + 1].file, length);
 
         if (!f[i].plugin)
             fail(r, DM_EABI, "plugin '%s': %s", f[i].file, f[i].refusal);

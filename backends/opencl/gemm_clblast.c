@@ -14,8 +14,8 @@ static bool matrix_fits(const dm_buf *b, int64_t rows, int64_t cols, int64_t ld,
 dm_status ocl_gemm_check(const dm_device *d, const dm_gemm *g, dm_err *err)
 {
     if (g->m < 1 || g->n < 1 || g->k < 1 || g->batch < 1)
-        return dm_error(err, DM_EINVAL, "gemm of m %lld, n %lld, k %lld, batch %lld: each must be above 0", (long long)g->m,
-                        (long long)g->n, (long long)g->k, (long long)g->batch);
+        return dm_error(err, DM_EINVAL, "gemm of m %lld, n %lld, k %lld, batch %lld: each must be above 0",
+                        (long long)g->m, (long long)g->n, (long long)g->k, (long long)g->batch);
     if (!g->a || !g->b || !g->c || g->a->d != d || g->b->d != d || g->c->d != d)
         return dm_error(err, DM_EINVAL, "gemm: a matrix is missing or on another device than %s", d->where);
     if (!matrix_fits(g->a, g->ta ? g->k : g->m, g->ta ? g->m : g->k, g->lda, g->stride_a, g->batch) ||
@@ -37,12 +37,13 @@ dm_status ocl_gemm_run(dm_device *d, const dm_gemm *g, int row, const dm_work *w
 
     d->clblast = true;
     if (g->batch == 1)
-        code = CLBlastSgemm(CLBlastLayoutRowMajor, ta, tb, m, n, k, g->alpha, g->a->mem, 0, (size_t)g->lda, g->b->mem, 0,
-                            (size_t)g->ldb, g->beta, g->c->mem, 0, (size_t)g->ldc, &d->queue, room);
+        code = CLBlastSgemm(CLBlastLayoutRowMajor, ta, tb, m, n, k, g->alpha, g->a->mem, 0, (size_t)g->lda, g->b->mem,
+                            0, (size_t)g->ldb, g->beta, g->c->mem, 0, (size_t)g->ldc, &d->queue, room);
     else
-        code = CLBlastSgemmStridedBatched(CLBlastLayoutRowMajor, ta, tb, m, n, k, g->alpha, g->a->mem, 0, (size_t)g->lda,
-                                          (size_t)g->stride_a, g->b->mem, 0, (size_t)g->ldb, (size_t)g->stride_b, g->beta,
-                                          g->c->mem, 0, (size_t)g->ldc, (size_t)g->stride_c, (size_t)g->batch, &d->queue, room);
+        code = CLBlastSgemmStridedBatched(CLBlastLayoutRowMajor, ta, tb, m, n, k, g->alpha, g->a->mem, 0,
+                                          (size_t)g->lda, (size_t)g->stride_a, g->b->mem, 0, (size_t)g->ldb,
+                                          (size_t)g->stride_b, g->beta, g->c->mem, 0, (size_t)g->ldc,
+                                          (size_t)g->stride_c, (size_t)g->batch, &d->queue, room);
     if (code == CLBlastSuccess)
         return ocl_profile_add(d, row, event, work, err);
     snprintf(subject, sizeof subject, "m %zu, n %zu, k %zu, batch %lld", m, n, k, (long long)g->batch);
@@ -56,8 +57,8 @@ void ocl_gemm_forget(void) { CLBlastClearCache(); }
 dm_status ocl_gemm_check(const dm_device *d, const dm_gemm *g, dm_err *err)
 {
     (void)g;
-    return dm_error(err, DM_EDEVICE, "no CLBlast for device %s: demist was built without it (apt-get install libclblast-dev)",
-                    d->where);
+    return dm_error(err, DM_EDEVICE, "no CLBlast for device %s: demist was built without it (apt-get install "
+                    "libclblast-dev)", d->where);
 }
 
 dm_status ocl_gemm_run(dm_device *d, const dm_gemm *g, int row, const dm_work *work, dm_err *err)

@@ -14,7 +14,8 @@ enum {
 static dm_status bad_range(const dm_kernel *k, const ocl_range *r, const char *why, dm_err *err)
 {
     return dm_error(err, DM_EINVAL, "kernel '%s' of '%s': range [%zu %zu %zu] in groups of [%zu %zu %zu]: %s", k->name,
-                    k->program->id, r->global[0], r->global[1], r->global[2], r->local[0], r->local[1], r->local[2], why);
+                    k->program->id, r->global[0], r->global[1], r->global[2], r->local[0], r->local[1], r->local[2],
+                    why);
 }
 
 /* Fills the group sizes that were left to the device. */
@@ -87,8 +88,9 @@ static dm_status check_arg(const dm_kernel *k, const dm_karg *a, int i, dm_err *
         return dm_error(err, DM_EINVAL, "kernel '%s' of '%s': argument %d is a buffer of another device", k->name,
                         k->program->id, i);
     if (a->kind == DM_LOCAL && (!a->v.bytes || a->v.bytes > k->d->info.local_mem))
-        return dm_error(err, DM_EINVAL, "kernel '%s' of '%s': argument %d asks for %zu bytes of local memory; 1 to %llu are possible",
-                        k->name, k->program->id, i, a->v.bytes, (unsigned long long)k->d->info.local_mem);
+        return dm_error(err, DM_EINVAL, "kernel '%s' of '%s': argument %d asks for %zu bytes of local memory; 1 to "
+                        "%llu are possible", k->name, k->program->id, i, a->v.bytes,
+                        (unsigned long long)k->d->info.local_mem);
     return DM_OK;
 }
 
@@ -108,8 +110,8 @@ dm_status ocl_args_set(const dm_kernel *k, cl_kernel cl, const dm_karg *args, in
     dm_status s;
 
     if (n != k->n_args)
-        return dm_error(err, DM_EINVAL, "kernel '%s' of '%s': %d arguments given where it has %d", k->name, k->program->id, n,
-                        k->n_args);
+        return dm_error(err, DM_EINVAL, "kernel '%s' of '%s': %d arguments given where it has %d", k->name,
+                        k->program->id, n, k->n_args);
     for (int i = 0; i < n; i++) {
         cl_int code;
 
@@ -118,8 +120,8 @@ dm_status ocl_args_set(const dm_kernel *k, cl_kernel cl, const dm_karg *args, in
         if ((code = set_arg(cl, (cl_uint)i, &args[i])) != CL_SUCCESS) {
             char subject[256];
 
-            snprintf(subject, sizeof subject, "argument %d (%s) of kernel '%s' of '%s'", i, arg_name(args[i].kind), k->name,
-                     k->program->id);
+            snprintf(subject, sizeof subject, "argument %d (%s) of kernel '%s' of '%s'", i, arg_name(args[i].kind),
+                     k->name, k->program->id);
             return ocl_error(k->d, code, "clSetKernelArg", subject, err);
         }
     }
@@ -131,8 +133,8 @@ dm_status ocl_args_set(const dm_kernel *k, cl_kernel cl, const dm_karg *args, in
 dm_status ocl_enqueue(const dm_kernel *k, cl_kernel cl, const ocl_range *r, int row, const dm_work *work, dm_err *err)
 {
     cl_event event = NULL;
-    const cl_int code = clEnqueueNDRangeKernel(k->d->queue, cl, r->dim, NULL, r->global, r->driver ? NULL : r->local, 0, NULL,
-                                               ocl_profile_event(k->d, row, &event));
+    const cl_int code = clEnqueueNDRangeKernel(k->d->queue, cl, r->dim, NULL, r->global, r->driver ? NULL : r->local, 0,
+                                               NULL, ocl_profile_event(k->d, row, &event));
     char subject[256];
 
     if (code == CL_SUCCESS)
@@ -172,7 +174,8 @@ dm_status ocl_zero_make(dm_buf *b, size_t offset, size_t bytes, dm_kernel **k, c
     dm_device *d = b->d;
     const bool cpu = !d->info.gpu;
     const cl_ulong words = bytes / 4;
-    const size_t strips = (size_t)((words + CPU_STRIP - 1) / CPU_STRIP), groups = (size_t)((words + GPU_GROUP - 1) / GPU_GROUP);
+    const size_t strips = (size_t)((words + CPU_STRIP - 1) / CPU_STRIP);
+    const size_t groups = (size_t)((words + GPU_GROUP - 1) / GPU_GROUP);
     dm_range range = {.dim = 1};
     dm_status s;
     cl_int code;
@@ -201,7 +204,8 @@ dm_status dm_buf_zero(dm_buf *b, size_t offset, size_t bytes, dm_err *err)
     dm_status s;
     int row;
 
-    if ((s = ocl_profile_row(b->d, "zero", &row, err)) != DM_OK || (s = ocl_zero_make(b, offset, bytes, &k, &cl, &r, err)) != DM_OK)
+    if ((s = ocl_profile_row(b->d, "zero", &row, err)) != DM_OK ||
+        (s = ocl_zero_make(b, offset, bytes, &k, &cl, &r, err)) != DM_OK)
         return s;
     s = ocl_enqueue(k, cl, &r, row, &work, err);
     clReleaseKernel(cl);

@@ -142,13 +142,15 @@ bool ocl_signatures(cl_program p, ocl_text *out);
 
 /* ---- launch.c ------------------------------------------------------------ */
 
-typedef struct ocl_range { cl_uint dim; bool driver; size_t global[3], local[3]; } ocl_range; /* driver: it chooses local */
+/* driver: it chooses local. */
+typedef struct ocl_range { cl_uint dim; bool driver; size_t global[3], local[3]; } ocl_range;
 
 dm_status ocl_range_make(const dm_kernel *k, const dm_range *r, ocl_range *out, dm_err *err);
 dm_status ocl_args_set(const dm_kernel *k, cl_kernel cl, const dm_karg *args, int n, dm_err *err);
 dm_status ocl_enqueue(const dm_kernel *k, cl_kernel cl, const ocl_range *r, int row, const dm_work *work, dm_err *err);
 /* The fill kernel and its range for bytes of b; the arguments are set on a kernel object of its own. */
-dm_status ocl_zero_make(dm_buf *b, size_t offset, size_t bytes, dm_kernel **k, cl_kernel *cl, ocl_range *r, dm_err *err);
+dm_status ocl_zero_make(dm_buf *b, size_t offset, size_t bytes, dm_kernel **k, cl_kernel *cl, ocl_range *r,
+                        dm_err *err);
 
 /* ---- buffer.c ------------------------------------------------------------ */
 

@@ -46,7 +46,9 @@ static dm_status collect(dm_device *d, dm_err *err)
         clReleaseEvent(p->events[i]);
     }
     p->n_events = 0;
-    return code == CL_SUCCESS ? DM_OK : ocl_error(d, code, finish != CL_SUCCESS ? "clFinish" : "clGetEventProfilingInfo", NULL, err);
+    if (code == CL_SUCCESS)
+        return DM_OK;
+    return ocl_error(d, code, finish != CL_SUCCESS ? "clFinish" : "clGetEventProfilingInfo", NULL, err);
 }
 
 dm_status ocl_profile_add(dm_device *d, int row, cl_event event, const dm_work *work, dm_err *err)

@@ -46,8 +46,8 @@ static void first_error(const char *log, char *s, size_t n)
 }
 
 /* Writes log and source into the cache folder or, without one, that of temporary files. */
-static bool keep_log(const dm_device *d, const char *id, const char *options, const ocl_text *log, const ocl_text *source,
-                     char path[OCL_PATH])
+static bool keep_log(const dm_device *d, const char *id, const char *options, const ocl_text *log,
+                     const ocl_text *source, char path[OCL_PATH])
 {
     const char *tmp = getenv("TMPDIR");
     const char *dir = d->cache_dir[0] ? d->cache_dir : tmp && *tmp ? tmp : P_tmpdir;
@@ -77,8 +77,9 @@ static dm_status build_failed(const dm_device *d, cl_program p, cl_int code, con
     build_log(d, p, &log);
     first_error(log.s, line, sizeof line);
     if (keep_log(d, id, options, &log, source, path))
-        s = dm_error(err, ocl_status(code), "unable to build '%s': clBuildProgram failed: %s (%d) on device %s%s%s; the log is in '%.400s'",
-                     id, ocl_code_name(code), (int)code, d->where, line[0] ? ": " : "", line, path);
+        s = dm_error(err, ocl_status(code), "unable to build '%s': clBuildProgram failed: %s (%d) on device %s%s%s; "
+                     "the log is in '%.400s'", id, ocl_code_name(code), (int)code, d->where, line[0] ? ": " : "", line,
+                     path);
     else
         s = dm_error(err, ocl_status(code), "unable to build '%s': clBuildProgram failed: %s (%d) on device %s%s%s", id,
                      ocl_code_name(code), (int)code, d->where, line[0] ? ": " : "", line);
@@ -123,8 +124,8 @@ dm_status ocl_kernel_new(const dm_kernel *k, cl_kernel *out, dm_err *err)
         return DM_OK;
     ocl_kernel_subject(k, subject, sizeof subject);
     if (code == CL_INVALID_KERNEL_NAME)
-        return dm_error(err, DM_ENOENT, "%s: there is no such kernel in it (clCreateKernel failed: %s (%d) on device %s)",
-                        subject, ocl_code_name(code), (int)code, k->d->where);
+        return dm_error(err, DM_ENOENT, "%s: there is no such kernel in it (clCreateKernel failed: %s (%d) on device "
+                        "%s)", subject, ocl_code_name(code), (int)code, k->d->where);
     return ocl_error(k->d, code, "clCreateKernel", subject, err);
 }
 
@@ -133,12 +134,14 @@ dm_status ocl_kernel_new(const dm_kernel *k, cl_kernel *out, dm_err *err)
 static ocl_program *find_program(const dm_device *d, const char *id, const char *text, const char *options)
 {
     for (ocl_program *p = d->programs; p; p = p->next)
-        if (!strcmp(p->id, id) && !strcmp(p->options, options) && !p->text == !text && (!text || !strcmp(p->text, text)))
+        if (!strcmp(p->id, id) && !strcmp(p->options, options) && !p->text == !text &&
+            (!text || !strcmp(p->text, text)))
             return p;
     return NULL;
 }
 
-static dm_status new_program(dm_device *d, const char *id, const char *text, const char *options, ocl_program **out, dm_err *err)
+static dm_status new_program(dm_device *d, const char *id, const char *text, const char *options, ocl_program **out,
+                             dm_err *err)
 {
     char all[MAX_OPTIONS + sizeof default_options + 1];
     ocl_text source = {0};
@@ -161,8 +164,8 @@ static dm_status new_program(dm_device *d, const char *id, const char *text, con
     return DM_OK;
 }
 
-static dm_status get(dm_device *d, const char *id, const char *text, const char *name, const char *options, dm_kernel **out,
-                     dm_err *err)
+static dm_status get(dm_device *d, const char *id, const char *text, const char *name, const char *options,
+                     dm_kernel **out, dm_err *err)
 {
     ocl_program *p;
     dm_kernel *k;
@@ -192,13 +195,14 @@ static dm_status get(dm_device *d, const char *id, const char *text, const char 
     return DM_OK;
 }
 
-dm_status dm_kernel_get(dm_device *d, const char *file, const char *name, const char *options, dm_kernel **out, dm_err *err)
+dm_status dm_kernel_get(dm_device *d, const char *file, const char *name, const char *options, dm_kernel **out,
+                        dm_err *err)
 {
     return get(d, file, NULL, name, options, out, err);
 }
 
-dm_status dm_kernel_from_source(dm_device *d, const char *origin, const char *source, const char *name, const char *options,
-                                dm_kernel **out, dm_err *err)
+dm_status dm_kernel_from_source(dm_device *d, const char *origin, const char *source, const char *name,
+                                const char *options, dm_kernel **out, dm_err *err)
 {
     return get(d, origin, source, name, options, out, err);
 }

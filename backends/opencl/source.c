@@ -18,7 +18,7 @@ typedef struct walk {
 
 static dm_status expand(walk *w, const char *name, const char *text, int depth);
 
-static dm_status full(walk *w)
+static dm_status full(const walk *w)
 {
     return dm_error(w->err, DM_ENOMEM, "out of memory while reading a kernel source");
 }
@@ -44,8 +44,7 @@ static dm_status load(const walk *w, const char *name, ocl_text *text)
     }
     for (const dm_embedded *e = dm_embedded_kernels; e->file; e++)
         if (!strcmp(e->file, name))
-            return ocl_text_add(text, e->source, e->length) ? DM_OK
-                                                            : dm_error(w->err, DM_ENOMEM, "out of memory for '%s'", name);
+            return ocl_text_add(text, e->source, e->length) ? DM_OK : full(w);
     return dm_error(w->err, DM_ENOENT, "kernel source '%s' is not part of demist%s%s", name,
                     w->d->kernel_dir[0] ? " and not in " : "", w->d->kernel_dir);
 }

@@ -68,7 +68,8 @@ DM_EXPORT cl_context clCreateContext(const cl_context_properties *props, cl_uint
     return o;
 }
 
-DM_EXPORT cl_command_queue clCreateCommandQueue(cl_context c, cl_device_id d, cl_command_queue_properties p, cl_int *code)
+DM_EXPORT cl_command_queue clCreateCommandQueue(cl_context c, cl_device_id d, cl_command_queue_properties p,
+                                                cl_int *code)
 {
     cl_command_queue (*f)(cl_context, cl_device_id, cl_command_queue_properties, cl_int *);
     cl_command_queue o;
@@ -90,7 +91,8 @@ DM_EXPORT cl_mem clCreateBuffer(cl_context c, cl_mem_flags flags, size_t n, void
     return o;
 }
 
-DM_EXPORT cl_mem clCreateSubBuffer(cl_mem m, cl_mem_flags flags, cl_buffer_create_type type, const void *info, cl_int *code)
+DM_EXPORT cl_mem clCreateSubBuffer(cl_mem m, cl_mem_flags flags, cl_buffer_create_type type, const void *info,
+                                   cl_int *code)
 {
     cl_mem (*f)(cl_mem, cl_mem_flags, cl_buffer_create_type, const void *, cl_int *);
     cl_mem o;
@@ -101,7 +103,8 @@ DM_EXPORT cl_mem clCreateSubBuffer(cl_mem m, cl_mem_flags flags, cl_buffer_creat
     return o;
 }
 
-DM_EXPORT cl_program clCreateProgramWithSource(cl_context c, cl_uint n, const char **s, const size_t *lengths, cl_int *code)
+DM_EXPORT cl_program clCreateProgramWithSource(cl_context c, cl_uint n, const char **s, const size_t *lengths,
+                                               cl_int *code)
 {
     cl_program (*f)(cl_context, cl_uint, const char **, const size_t *, cl_int *);
     cl_program o;
@@ -115,7 +118,8 @@ DM_EXPORT cl_program clCreateProgramWithSource(cl_context c, cl_uint n, const ch
 DM_EXPORT cl_int clBuildProgram(cl_program p, cl_uint n, const cl_device_id *ids, const char *options,
                                 void(CL_CALLBACK *notify)(cl_program, void *), void *user)
 {
-    cl_int (*f)(cl_program, cl_uint, const cl_device_id *, const char *, void(CL_CALLBACK *)(cl_program, void *), void *);
+    cl_int (*f)(cl_program, cl_uint, const cl_device_id *, const char *, void(CL_CALLBACK *)(cl_program, void *),
+                void *);
 
     FAIL_CODE("clBuildProgram")
     NEXT(f, "clBuildProgram");

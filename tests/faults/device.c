@@ -17,9 +17,9 @@ static dm_status use(dm_device *d, dm_err *err)
     dm_kernel *k;
     dm_status s;
 
-    if ((s = dm_buf_new(d, 2 * align, "a test", &b, err)) == DM_OK && (s = dm_buf_window(b, align, 16, &w, err)) == DM_OK &&
-        (s = dm_cmds_new(d, &c, err)) == DM_OK && (s = dm_buf_zero(b, 0, align, err)) == DM_OK &&
-        (s = dm_buf_write(w, 0, 16, x, err)) == DM_OK &&
+    if ((s = dm_buf_new(d, 2 * align, "a test", &b, err)) == DM_OK &&
+        (s = dm_buf_window(b, align, 16, &w, err)) == DM_OK && (s = dm_cmds_new(d, &c, err)) == DM_OK &&
+        (s = dm_buf_zero(b, 0, align, err)) == DM_OK && (s = dm_buf_write(w, 0, 16, x, err)) == DM_OK &&
         (s = dm_kernel_from_source(d, "tests/faults", source, "twice", NULL, &k, err)) == DM_OK &&
         (s = dm_launch(d, k, &r, DM_KARGS(DM_KB(w), DM_KI(4)), err)) == DM_OK &&
         (s = dm_cmds_launch(c, k, &r, DM_KARGS(DM_KB(w), DM_KI(4)), "twice", (dm_work){0, 0}, err)) == DM_OK &&

@@ -139,7 +139,8 @@ static void buf__too_large_says_what_to_do(void **state)
     dm_buf *b;
     dm_err err;
 
-    must_fail(dm_buf_new(*state, (size_t)info->max_alloc + 1, "activations", &b, &err), DM_ENOMEM, &err, "for activations");
+    must_fail(dm_buf_new(*state, (size_t)info->max_alloc + 1, "activations", &b, &err), DM_ENOMEM, &err,
+              "for activations");
     must_fail(dm_buf_new(*state, SIZE_MAX, "activations", &b, &err), DM_ENOMEM, &err, "smaller batch");
     must_fail(dm_buf_new(*state, 0, "activations", &b, &err), DM_EINVAL, &err, "0 bytes");
 }
@@ -179,8 +180,10 @@ static void launch__computes(void **state)
     }
     must(dm_buf_write(bx, 0, sizeof x, x, &err), &err);
     must(dm_buf_write(by, 0, sizeof y, y, &err), &err);
-    must(dm_launch(*state, kernel(*state, "axpy"), &r, DM_KARGS(DM_KB(by), DM_KB(bx), DM_KF(0.5), DM_KI(N - 1)), &err), &err);
-    must(dm_launch(*state, kernel(*state, "axpy"), &r, DM_KARGS(DM_KB(by), DM_KB(NULL), DM_KF(2), DM_KI(N - 1)), &err), &err);
+    must(dm_launch(*state, kernel(*state, "axpy"), &r, DM_KARGS(DM_KB(by), DM_KB(bx), DM_KF(0.5), DM_KI(N - 1)), &err),
+         &err);
+    must(dm_launch(*state, kernel(*state, "axpy"), &r, DM_KARGS(DM_KB(by), DM_KB(NULL), DM_KF(2), DM_KI(N - 1)), &err),
+         &err);
     must(dm_device_finish(*state, &err), &err);
     must(dm_buf_read(by, 0, sizeof y, y, &err), &err);
     for (int i = 0; i < N - 1; i++)
@@ -207,8 +210,10 @@ static void launch__groups(void **state)
     must(dm_launch(*state, kernel(*state, "group"), &g, DM_KARGS(DM_KB(by)), &err), &err);
     must(dm_buf_read(by, 0, sizeof z, z, &err), &err);
     assert_true(z[0] == 402 && z[1] == 402 && z[2] == 402);
-    must_fail(dm_launch(*state, kernel(*state, "group"), &wrong, DM_KARGS(DM_KB(by)), &err), DM_EINVAL, &err, "reqd_work_group_size");
-    must_fail(dm_launch(*state, kernel(*state, "group"), &uneven, DM_KARGS(DM_KB(by)), &err), DM_EINVAL, &err, "multiple");
+    must_fail(dm_launch(*state, kernel(*state, "group"), &wrong, DM_KARGS(DM_KB(by)), &err), DM_EINVAL, &err,
+              "reqd_work_group_size");
+    must_fail(dm_launch(*state, kernel(*state, "group"), &uneven, DM_KARGS(DM_KB(by)), &err), DM_EINVAL, &err,
+              "multiple");
     dm_buf_free(bx), dm_buf_free(by);
 }
 
@@ -225,15 +230,23 @@ static void launch__refuses(void **state)
     must_fail(dm_launch(*state, k, &ok, DM_KARGS(DM_KB(b)), &err), DM_EINVAL, &err, "1 arguments given where it has 4");
     must_fail(dm_launch(*state, k, &ok, DM_KARGS(DM_KB(b), DM_KB(b), DM_KI(1), DM_KI(8)), &err), DM_EINVAL, &err,
               "argument 2 is DM_I32 where the kernel has 'float'");
-    must_fail(dm_launch(*state, k, &ok, DM_KARGS(DM_KF(1), DM_KB(b), DM_KF(1), DM_KI(8)), &err), DM_EINVAL, &err, "DM_F32");
-    must_fail(dm_launch(*state, kernel(*state, "odd_type"), &ok, DM_KARGS(DM_KB(b), DM_KI(1)), &err), DM_EINVAL, &err, "ulong");
-    must_fail(dm_launch(*state, k, &none, DM_KARGS(DM_KB(b), DM_KB(b), DM_KF(1), DM_KI(8)), &err), DM_EINVAL, &err, "0");
-    must_fail(dm_launch(*state, k, &four, DM_KARGS(DM_KB(b), DM_KB(b), DM_KF(1), DM_KI(8)), &err), DM_EINVAL, &err, "dimensions");
-    must_fail(dm_launch(*state, k, &uneven, DM_KARGS(DM_KB(b), DM_KB(b), DM_KF(1), DM_KI(8)), &err), DM_EINVAL, &err, "multiple");
-    must_fail(dm_launch(*state, k, &huge, DM_KARGS(DM_KB(b), DM_KB(b), DM_KF(1), DM_KI(8)), &err), DM_EINVAL, &err, "larger");
-    must_fail(dm_launch(*state, kernel(*state, "sum"), &ok, DM_KARGS(DM_KB(b), DM_KB(b), DM_KL(SIZE_MAX), DM_KI(8)), &err),
+    must_fail(dm_launch(*state, k, &ok, DM_KARGS(DM_KF(1), DM_KB(b), DM_KF(1), DM_KI(8)), &err), DM_EINVAL, &err,
+              "DM_F32");
+    must_fail(dm_launch(*state, kernel(*state, "odd_type"), &ok, DM_KARGS(DM_KB(b), DM_KI(1)), &err), DM_EINVAL, &err,
+              "ulong");
+    must_fail(dm_launch(*state, k, &none, DM_KARGS(DM_KB(b), DM_KB(b), DM_KF(1), DM_KI(8)), &err), DM_EINVAL, &err,
+              "0");
+    must_fail(dm_launch(*state, k, &four, DM_KARGS(DM_KB(b), DM_KB(b), DM_KF(1), DM_KI(8)), &err), DM_EINVAL, &err,
+              "dimensions");
+    must_fail(dm_launch(*state, k, &uneven, DM_KARGS(DM_KB(b), DM_KB(b), DM_KF(1), DM_KI(8)), &err), DM_EINVAL, &err,
+              "multiple");
+    must_fail(dm_launch(*state, k, &huge, DM_KARGS(DM_KB(b), DM_KB(b), DM_KF(1), DM_KI(8)), &err), DM_EINVAL, &err,
+              "larger");
+    k = kernel(*state, "sum");
+    must_fail(dm_launch(*state, k, &ok, DM_KARGS(DM_KB(b), DM_KB(b), DM_KL(SIZE_MAX), DM_KI(8)), &err),
               DM_EINVAL, &err, "local memory");
-    must_fail(dm_kernel_from_source(*state, "tests/device", source, "nowhere", NULL, &k, &err), DM_ENOENT, &err, "'nowhere'");
+    must_fail(dm_kernel_from_source(*state, "tests/device", source, "nowhere", NULL, &k, &err), DM_ENOENT, &err,
+              "'nowhere'");
     dm_buf_free(b);
 }
 
@@ -250,8 +263,10 @@ static void cmds__replay(void **state)
 
     must(dm_cmds_new(*state, &c, &err), &err);
     must(dm_cmds_zero(c, a, 0, 16, &err), &err);
-    must(dm_cmds_launch(c, k, &r, DM_KARGS(DM_KB(a), DM_KB(NULL), DM_KF(1), DM_KI(4)), "one", (dm_work){8, 16}, &err), &err);
-    must(dm_cmds_launch(c, k, &r, DM_KARGS(DM_KB(a), DM_KB(a), DM_KF(2), DM_KI(3)), "two", (dm_work){8, 16}, &err), &err);
+    must(dm_cmds_launch(c, k, &r, DM_KARGS(DM_KB(a), DM_KB(NULL), DM_KF(1), DM_KI(4)), "one", (dm_work){8, 16}, &err),
+         &err);
+    must(dm_cmds_launch(c, k, &r, DM_KARGS(DM_KB(a), DM_KB(a), DM_KF(2), DM_KI(3)), "two", (dm_work){8, 16}, &err),
+         &err);
     must(dm_cmds_copy(c, a, 4, b, 0, 8, &err), &err);
     must_fail(dm_cmds_launch(c, k, &r, DM_KARGS(DM_KB(a)), "bad", (dm_work){0, 0}, &err), DM_EINVAL, &err, "arguments");
     must_fail(dm_cmds_copy(c, a, 12, b, 0, 8, &err), DM_EINVAL, &err, "outside");

@@ -38,8 +38,9 @@ static void gemm__every_form(void **state)
     must(dm_buf_write(ba, 0, sizeof a, a, &err), &err);
     must(dm_buf_write(bb, 0, sizeof b, b, &err), &err);
     for (int form = 0; form < 8; form++) {
-        const dm_gemm g = {.ta = form & 1, .tb = form & 2, .m = M, .n = N, .k = K, .batch = form & 4 ? BATCH : 1, .alpha = 1.5f,
-                           .beta = form & 1 ? 1 : 0, .a = ba, .b = bb, .c = bc, .lda = LD, .ldb = LD, .ldc = LD,
+        const dm_gemm g = {.ta = form & 1, .tb = form & 2, .m = M, .n = N, .k = K, .batch = form & 4 ? BATCH : 1,
+                           .alpha = 1.5f, .beta = form & 1 ? 1 : 0, .a = ba, .b = bb, .c = bc, .lda = LD, .ldb = LD,
+                           .ldc = LD,
                            .stride_a = STRIDE, .stride_b = STRIDE, .stride_c = STRIDE};
 
         must(dm_cmds_new(d, &list, &err), &err);

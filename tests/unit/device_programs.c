@@ -129,8 +129,8 @@ static void program__the_folder_overrides(void **state)
 
     scratch_path(&o->dir, "memory");
     assert_int_equal(mkdir(scratch_path(&o->dir, "memory"), 0755), 0);
-    put(o, "memory/fill.cl", "__kernel void zero_strips(__global uint *x, ulong first, ulong count) { x[first] = 77; }\n"
-                             "__kernel void zero_strided(__global uint *x, ulong first, ulong count) { x[first] = 77; }\n");
+    put(o, "memory/fill.cl", "#define BODY (__global uint *x, ulong first, ulong count) { x[first] = 77; }\n"
+                             "__kernel void zero_strips BODY\n__kernel void zero_strided BODY\n");
     must(dm_buf_new(o->d, 4, "a test", &b, &err), &err);
     must(dm_buf_write(b, 0, 4, &before, &err), &err);
     must(dm_buf_zero(b, 0, 4, &err), &err);
@@ -149,7 +149,8 @@ static void program__a_build_failure_names_its_log(void **state)
     dm_err err;
     size_t n;
 
-    must_fail(dm_kernel_from_source(o->d, "plugin 'x'", broken, "f", "-DABC=1", &k, &err), DM_EDEVICE, &err, "unable to build 'plugin 'x''");
+    must_fail(dm_kernel_from_source(o->d, "plugin 'x'", broken, "f", "-DABC=1", &k, &err), DM_EDEVICE, &err,
+              "unable to build 'plugin 'x''");
     assert_non_null(strstr(err.msg, "clBuildProgram"));
     assert_non_null(strstr(err.msg, "(-11)"));
     assert_non_null(strstr(err.msg, "on device '"));
@@ -161,7 +162,8 @@ static void program__a_build_failure_names_its_log(void **state)
     assert_non_null(strstr((char *)log, "no_such_name"));
     assert_non_null(strstr((char *)log, "-DABC=1"));
     free(log);
-    must_fail(dm_kernel_from_source(o->d, "t", "", "f", "-no-such-option", &k, &err), DM_EDEVICE, &err, "clBuildProgram");
+    must_fail(dm_kernel_from_source(o->d, "t", "", "f", "-no-such-option", &k, &err), DM_EDEVICE, &err,
+              "clBuildProgram");
 }
 
 /* ---- the cache ------------------------------------------------------------------------- */
@@ -203,7 +205,10 @@ static void entry(opened *o, char path[1200])
     closedir(list);
 }
 
-static bool kept_by_us(const dm_device *d) { return !dm_device_about(d)->driver_caches && !dm_device_about(d)->emulated; }
+static bool kept_by_us(const dm_device *d)
+{
+    return !dm_device_about(d)->driver_caches && !dm_device_about(d)->emulated;
+}
 
 /* Where the driver has a cache of its own, all is left to it. */
 static void cache__serves_the_second_run(void **state)
@@ -340,8 +345,9 @@ static void device__two_at_once(void **state)
 
 static void profile__sums_by_label(void **state)
 {
-    static const char source[] = "__kernel void f(__global float *y) { float s = 1; for (int i = 0; i < 20000; i++) s += sin(s);\n"
-                                 "    *y = s; }\n__kernel void g(__global float *y) { *y = 1; }\n";
+    static const char source[] = "__kernel void f(__global float *y)\n"
+                                 "{ float s = 1; for (int i = 0; i < 20000; i++) s += sin(s); *y = s; }\n"
+                                 "__kernel void g(__global float *y) { *y = 1; }\n";
     const dm_device_options options = {.profile = true};
     const dm_range r = {.dim = 1, .global = {1}};
     opened *o = *state;
