@@ -20,7 +20,7 @@
 struct dm_run { char *dir; int lock; };
 
 /* What a run leaves in its folder, and in which of its folders the files that end so are its own. */
-static const char *const own_files[] = {DM_RUN_CONFIG, DM_RUN_LOG, "env.json", "log.txt", "plan.json", DM_RUN_EVENTS};
+static const char *const own_files[] = {DM_RUN_CONFIG, DM_RUN_LOG, "env.json", "log.txt", "choices.json", DM_RUN_EVENTS};
 static const struct { const char *dir, *end; } own_folders[] = {{"checkpoints", ".safetensors"}, {"samples", ".png"}, {"plots", ".png"}};
 enum { N_FILES = sizeof own_files / sizeof own_files[0], N_FOLDERS = sizeof own_folders / sizeof own_folders[0] };
 
@@ -155,6 +155,8 @@ static dm_status prepare(dm_run *r, dm_run_mode mode, dm_err *err)
         return s;
     if (there)
         return dm_error(err, DM_EINVAL, "'%s' already has a run: go on with it by --resume, or choose another output", r->dir);
+    if (mode == DM_RUN_RESUME && !is_there(r->dir, DM_RUN_CONFIG))
+        return dm_error(err, DM_ENOENT, "nothing to resume: '%s' has no " DM_RUN_CONFIG, r->dir);
     if (mode == DM_RUN_OVERWRITE && (s = clear(r->dir, err)))
         return s;
     return make_folders(r->dir, err);
@@ -162,9 +164,12 @@ static dm_status prepare(dm_run *r, dm_run_mode mode, dm_err *err)
 
 dm_status dm_run_open(const char *dir, dm_run_mode mode, dm_run **out, dm_err *err)
 {
+    struct stat st;
     dm_run *r;
     dm_status s;
 
+    if (mode == DM_RUN_RESUME && stat(dir, &st))
+        return dm_error(err, DM_ENOENT, "nothing to resume: there is no folder '%s'", dir);
     if ((s = dm_folder_make(dir, err)))
         return s;
     if (!(r = calloc(1, sizeof *r)) || !(r->dir = strdup(dir))) {

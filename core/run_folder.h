@@ -1,6 +1,7 @@
 /* The run folder: who may write it, and what lies where.
  *     lock                     held while a process writes the run
  *     resolved.yaml env.json   the experiment, and with what it ran
+ *     choices.json             what the plan chose, kept for a resumed run
  *     log.jsonl log.txt        numbers (run_log.h), messages
  *     tb/                      TensorBoard events (tb_events.h)
  *     checkpoints/step-00001000.safetensors
@@ -16,7 +17,7 @@
 
 typedef enum dm_run_mode {
     DM_RUN_NEW,                    /* refused where a run is there, DM_EINVAL */
-    DM_RUN_RESUME,                 /* whether one is there or not */
+    DM_RUN_RESUME,                 /* refused where none is, DM_ENOENT */
     DM_RUN_OVERWRITE               /* what a run left there is removed first */
 } dm_run_mode;
 

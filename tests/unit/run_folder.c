@@ -13,8 +13,10 @@ static void open__modes(void **state)
     dm_run *r;
 
     (void)state;
-    assert_status(dm_run_open(path, DM_RUN_RESUME, &r, &err), DM_OK, &err);
+    assert_fails(dm_run_open(path, DM_RUN_RESUME, &r, &err), DM_ENOENT, &err, "nothing to resume");
+    assert_status(dm_run_open(path, DM_RUN_NEW, &r, &err), DM_OK, &err);
     dm_run_close(r); /* stopped before it was a run: a new one may begin */
+    assert_fails(dm_run_open(path, DM_RUN_RESUME, &r, &err), DM_ENOENT, &err, "nothing to resume");
     assert_status(dm_run_open(path, DM_RUN_NEW, &r, &err), DM_OK, &err);
     assert_status(dm_run_write(r, DM_RUN_CONFIG, "name: x\n", 8, &err), DM_OK, &err);
     assert_status(dm_run_write(r, "checkpoints/step-00000001.safetensors", "x", 1, &err), DM_OK, &err);
