@@ -92,7 +92,9 @@ typedef struct dm_karg {
 #define DM_KARGS(...) (const dm_karg[]){__VA_ARGS__}, (int)(sizeof((const dm_karg[]){__VA_ARGS__}) / sizeof(dm_karg))
 
 /* Runs it now, in order. The count and kinds of arguments are checked against the kernel.
- * dm_range.local 0 = the device's choice (1 on CPUs where the kernel demands nothing). */
+ * dm_range.local 0 = what the kernel demands, else the device's choice: on GPUs 64 where that divides;
+ * on CPUs 1 for our kernels, which do many elements a work-item, and for kernels given as text, which
+ * often do one, 64 where that divides and leaves work for all units. */
 dm_status dm_launch(dm_device *d, dm_kernel *k, const dm_range *r, const dm_karg *args, int n, dm_err *err);
 /* Waits for everything that was enqueued. */
 dm_status dm_device_finish(dm_device *d, dm_err *err);

@@ -5,6 +5,8 @@
 
 enum {
     GPU_GROUP = 64,
+    TEXT_GROUP = 64,       /* of a plugin's kernel on a CPU, where a group costs 3 to 6 ns */
+    TEXT_SHARE = 8,        /* groups a compute unit that must be left */
     CPU_STRIP = 1 << 14,   /* words that a work-item of a CPU zeroes in one go */
     GPU_ITEMS = 1 << 18    /* work-items at most that stride over the words on a GPU */
 };
@@ -28,6 +30,9 @@ static void choose_local(const dm_kernel *k, ocl_range *o)
             o->local[i] = o->local[i] ? o->local[i] : k->group[i];
     } else if (none && k->d->info.gpu && o->global[0] % GPU_GROUP == 0 && k->max_group >= GPU_GROUP) {
         o->local[0] = GPU_GROUP;
+    } else if (none && k->d->info.cpu && k->program->text && o->global[0] % TEXT_GROUP == 0 &&
+               k->max_group >= TEXT_GROUP && o->global[0] / TEXT_GROUP >= (size_t)TEXT_SHARE * k->d->info.compute_units) {
+        o->local[0] = TEXT_GROUP;
     } else if (none && !k->d->info.cpu) {
         o->driver = true;
     }

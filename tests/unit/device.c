@@ -11,6 +11,7 @@ static const char source[] =
     "__kernel __attribute__((reqd_work_group_size(4, 2, 1))) void group(__global int *y)\n"
     "{ if (!get_local_id(0) && !get_local_id(1))\n"
     "    y[get_group_id(0)] = 100 * (int)get_local_size(0) + (int)get_local_size(1); }\n"
+    "__kernel void size(__global int *y) { if (!get_global_id(0)) y[0] = (int)get_local_size(0); }\n"
     "__kernel void odd_type(__global int *y, ulong n) { y[0] = (int)n; }\n";
 
 static dm_kernel *kernel(dm_device *d, const char *name)
@@ -217,6 +218,27 @@ static void launch__groups(void **state)
     dm_buf_free(bx), dm_buf_free(by);
 }
 
+static void launch__chooses_groups_for_text(void **state)
+{
+    const dm_device_info *info = dm_device_about(*state);
+    const size_t many = 64 * 8 * (size_t)info->compute_units;
+    const struct { size_t global, cpu; } cases[] = {{many, 64}, {many + 1, 1}, {64, 1}, {1, 1}};
+    dm_buf *b = buffer(*state, 4);
+    int32_t got;
+    dm_err err;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const dm_range r = {.dim = 1, .global = {cases[i].global}};
+
+        must(dm_launch(*state, kernel(*state, "size"), &r, DM_KARGS(DM_KB(b)), &err), &err);
+        must(dm_buf_read(b, 0, 4, &got, &err), &err);
+        assert_int_equal(cases[i].global % (size_t)got, 0);
+        if (info->cpu && !info->gpu && !info->emulated)
+            assert_int_equal(got, cases[i].cpu);
+    }
+    dm_buf_free(b);
+}
+
 static void launch__refuses(void **state)
 {
     const dm_range ok = {.dim = 1, .global = {8}}, none = {.dim = 1, .global = {0}}, four = {.dim = 4, .global = {1}};
@@ -292,10 +314,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(buf__write_read_copy_at_odd_places), cmocka_unit_test(buf__many_writes_keep_their_order),
-        cmocka_unit_test(buf__windows_add_up),      cmocka_unit_test(buf__zero_leaves_the_rest),
+        cmocka_unit_test(buf__windows_add_up), cmocka_unit_test(buf__zero_leaves_the_rest),
         cmocka_unit_test(buf__too_large_says_what_to_do), cmocka_unit_test(buf__memory_is_counted),
-        cmocka_unit_test(launch__computes),         cmocka_unit_test(launch__groups),
-        cmocka_unit_test(launch__refuses),          cmocka_unit_test(cmds__replay),
+        cmocka_unit_test(launch__computes), cmocka_unit_test(launch__groups),
+        cmocka_unit_test(launch__chooses_groups_for_text), cmocka_unit_test(launch__refuses), cmocka_unit_test(cmds__replay),
     };
 
     return cmocka_run_group_tests(tests, open_device, close_device);
