@@ -49,9 +49,10 @@ static dm_status after_load(dm_session *s, dm_status rc, dm_faults *faults, dm_e
     return s->experiment->section[DM_SEC_SCHEDULE].plugin ? dm_noise_new(s->experiment, &s->noise, err) : DM_OK;
 }
 
-dm_status dm_session_read(dm_session *s, const char *experiment, const char *const *overrides, int n, const dm_callbacks *cb, dm_err *err)
+dm_status dm_session_read(dm_session *s, const char *experiment, const char *const *overrides, int n, bool need_data, const dm_callbacks *cb,
+                          dm_err *err)
 {
-    const dm_experiment_options o = {.overrides = overrides, .n_overrides = n, .need_data = true};
+    const dm_experiment_options o = {.overrides = overrides, .n_overrides = n, .need_data = need_data, .lenient_data = !need_data};
     dm_faults faults = {0};
     dm_status rc;
 

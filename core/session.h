@@ -21,14 +21,18 @@ typedef struct dm_session {
     dm_callbacks callbacks;
 } dm_session;
 
-/* Reads the experiment, finds its plugins, makes the noise process. All faults go to the log. */
-dm_status dm_session_read(dm_session *s, const char *experiment, const char *const *overrides, int n, const dm_callbacks *cb, dm_err *err);
+/* Reads the experiment, finds its plugins, makes the noise process. All faults go to the log. need_data: the
+ * data section must be there and sound. */
+dm_status dm_session_read(dm_session *s, const char *experiment, const char *const *overrides, int n, bool need_data, const dm_callbacks *cb,
+                          dm_err *err);
 /* The same from a run folder or checkpoint, with the data's facts and the weights' file. */
 dm_status dm_session_read_run(dm_session *s, const char *run, const char *const *overrides, int n, const dm_callbacks *cb, dm_err *err);
 /* Opens the device and makes the model; s->data must be known. */
 dm_status dm_session_open(dm_session *s, bool profile, dm_err *err);
 /* A set of weights from the checkpoint: the first average unless raw or there is none. */
 dm_status dm_session_weights(dm_session *s, bool raw, dm_wset **out, dm_err *err);
+/* Would the sampler work on this grid with this objective? Needs the model; no device work. */
+dm_status dm_session_check_sampler(dm_session *s, dm_err *err);
 void dm_session_fini(dm_session *s);
 
 void dm_session_log(const dm_session *s, dm_log_level level, const char *fmt, ...) DM_PRINTF(3, 4);

@@ -61,6 +61,19 @@ typedef struct dm_train_options {
  * request, a checkpoint is saved. */
 DM_EXPORT dm_status dm_train(const char *experiment, const dm_train_options *o, dm_err *err);
 
+typedef struct dm_check_options {
+    uint32_t size;
+    const char *const *overrides;
+    int32_t n_overrides;
+    bool explain;                  /* also a line for each op: implementation, extents, work */
+    dm_callbacks callbacks;
+} dm_check_options;
+
+/* Would it train and sample? Everything that training does before its first step; all faults go to the log at
+ * DM_LOG_ERROR. When clean, text lines go to `line`: the resolved experiment, parameters, work and memory. */
+DM_EXPORT dm_status dm_check(const char *experiment, const dm_check_options *o, void (*line)(void *user, const char *text), void *user,
+                             dm_err *err);
+
 typedef struct dm_sample_options {
     uint32_t size;
     const char *const *overrides;  /* another sampler, steps, seed, device, ... than in training */

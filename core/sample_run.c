@@ -1,0 +1,146 @@
+/* dm_sample and dm_predict: what a trained model gives. */
+#include "drawing.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+void dm_images_free(dm_images *im)
+{
+    free(im->x);
+    im->x = NULL;
+}
+
+static dm_status check_request(const dm_session *s, const dm_sample_options *o, int64_t *count, dm_err *err)
+{
+    const dm_shape want = dm_model_batch_shape(&s->data.shape, o->noise ? o->noise_shape.dim[0] : 1, s->data.shape.dim[0]);
+
+    *count = o->count ? o->count : o->noise ? o->noise_shape.dim[0] : 1;
+    if (*count < 1)
+        return dm_error(err, DM_EINVAL, "%lld images; at least 1", (long long)*count);
+    if (!o->noise)
+        return DM_OK;
+    if (o->noise_shape.rank != want.rank || memcmp(o->noise_shape.dim, want.dim, (size_t)want.rank * sizeof want.dim[0]))
+        return dm_error(err, DM_EINVAL, "the given noise is of rank %d with %lld channels; this model's images need rank %d, %lld x %lld x %lld each",
+                        (int)o->noise_shape.rank, (long long)o->noise_shape.dim[1], (int)want.rank, (long long)want.dim[1],
+                        (long long)want.dim[2], (long long)want.dim[3]);
+    if (*count > o->noise_shape.dim[0])
+        return dm_error(err, DM_EINVAL, "%lld images are asked for; the given noise is for %lld", (long long)*count,
+                        (long long)o->noise_shape.dim[0]);
+    if (o->z && *count != o->noise_shape.dim[0])
+        return dm_error(err, DM_EINVAL, "with given z all %lld images of the noise must be drawn, not %lld", (long long)o->noise_shape.dim[0],
+                        (long long)*count);
+    return DM_OK;
+}
+
+static void describe(const dm_session *s, dm_images *out)
+{
+    const dm_experiment *e = s->experiment;
+
+    snprintf(out->about, sizeof out->about, "demist %s name=%s sampler=%s steps=%d seed=%lld checkpoint=%s", dm_version(), e->run.name,
+             e->section[DM_SEC_SAMPLER].plugin->name, (int)out->steps, (long long)e->run.seed, dm_st_meta(s->checkpoint, "step"));
+}
+
+static dm_status sample(dm_session *s, const dm_sample_options *o, dm_images *out, dm_err *err)
+{
+    dm_drawing d = {.first_index = o->first_index, .noise = o->noise, .z = o->z, .draws = o->draws, .labels = o->labels,
+                    .trace = o->trace, .trace_user = o->trace_user, .progress = true};
+    const double began = now();
+    dm_wset *weights = NULL;
+    dm_status rc;
+
+    if ((rc = check_request(s, o, &d.count, err)) || (rc = dm_session_open(s, o->profile, err)) ||
+        (rc = dm_session_weights(s, o->raw, &weights, err)))
+        return rc;
+    out->shape = dm_model_batch_shape(&s->data.shape, d.count, s->data.shape.dim[0]);
+    out->pixels = s->data.levels > 0;
+    if (!(out->x = malloc((size_t)dm_shape_count(&out->shape) * sizeof *out->x)))
+        rc = dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)d.count);
+    if (!rc && !(rc = dm_draw_images(s, weights, &d, out->x, &out->steps, &out->evaluations, err))) {
+        out->seconds = now() - began;
+        describe(s, out);
+        rc = o->profile ? dm_session_log_profile(s, err) : DM_OK;
+    }
+    dm_wset_free(weights);
+    return rc;
+}
+
+dm_status dm_sample(const char *run, const dm_sample_options *o, dm_images *out, dm_err *err)
+{
+    dm_session s;
+    dm_status rc;
+
+    *out = (dm_images){.size = sizeof *out};
+    if ((rc = dm_session_read_run(&s, run, o->overrides, o->n_overrides, &o->callbacks, err)))
+        return rc;
+    if (!s.noise)
+        rc = dm_error(err, DM_EINVAL, "'%s' has no schedule; there is nothing to sample", run);
+    else
+        rc = sample(&s, o, out, err);
+    dm_session_fini(&s);
+    if (rc)
+        dm_images_free(out);
+    return rc;
+}
+
+static dm_status predict(dm_session *s, const dm_predict_options *o, dm_images *out, dm_err *err)
+{
+    const int64_t n = o->shape.dim[0], C = s->data.shape.dim[0];
+    dm_shape example = {.rank = o->shape.rank - 1, .dim = {1, 1, 1, 1, 1, 1, 1, 1}};
+    dm_wset *weights = NULL;
+    dm_forward *f = NULL;
+    double *ones;
+    dm_status rc;
+
+    if (o->shape.rank != s->data.shape.rank + 1 || o->shape.dim[1] != C)
+        return dm_error(err, DM_EINVAL, "x has rank %d and %lld channels; this model needs rank %d and %lld", (int)o->shape.rank,
+                        (long long)o->shape.dim[1], (int)s->data.shape.rank + 1, (long long)C);
+    if (s->data.classes && !o->labels)
+        dm_session_log(s, DM_LOG_DEBUG, "no labels y are given; class 0 is taken");
+    for (int32_t i = 1; i < o->shape.rank; i++)
+        example.dim[i - 1] = o->shape.dim[i];
+    if (!(ones = calloc((size_t)n, sizeof *ones)))
+        return dm_error(err, DM_ENOMEM, "out of memory for %lld inputs", (long long)n);
+    for (int64_t i = 0; i < n; i++)
+        ones[i] = 1;
+    if (!(rc = dm_session_open(s, o->profile, err)) && !(rc = dm_session_weights(s, o->raw, &weights, err)) &&
+        !(rc = dm_forward_new(s->model, weights, n, &example, &f, err)) &&
+        !(rc = dm_buf_write(dm_forward_input(f), 0, (size_t)dm_shape_count(&o->shape) * sizeof *o->x, o->x, err)) &&
+        !(rc = dm_forward_run(f, ones, o->t, o->labels, err))) {
+        out->shape = dm_model_batch_shape(&example, n, dm_model_out_channels(s->model));
+        if (!(out->x = malloc((size_t)dm_shape_count(&out->shape) * sizeof *out->x)))
+            rc = dm_error(err, DM_ENOMEM, "out of memory for the outputs");
+        else
+            rc = dm_buf_read(dm_forward_output(f), 0, (size_t)dm_shape_count(&out->shape) * sizeof *out->x, out->x, err);
+    }
+    if (!rc && o->profile)
+        rc = dm_session_log_profile(s, err);
+    dm_forward_free(f);
+    dm_wset_free(weights);
+    free(ones);
+    return rc;
+}
+
+dm_status dm_predict(const char *run, const dm_predict_options *o, dm_images *out, dm_err *err)
+{
+    dm_session s;
+    dm_status rc;
+
+    *out = (dm_images){.size = sizeof *out};
+    if ((rc = dm_session_read_run(&s, run, o->overrides, o->n_overrides, &o->callbacks, err)))
+        return rc;
+    rc = predict(&s, o, out, err);
+    dm_session_fini(&s);
+    if (rc)
+        dm_images_free(out);
+    return rc;
+}

@@ -1,0 +1,380 @@
+/* dm_train: a training run from its YAML file to the last checkpoint, with its run folder. */
+#include "train_run.h"
+
+#include "data.h"
+#include "plot.h"
+#include "run_folder.h"
+#include "run_log.h"
+#include "tb_events.h"
+#include "trainer.h"
+#include "training.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+typedef struct run {
+    const dm_train_options *o;
+    dm_session s;
+    dm_services services;          /* of the data set */
+    dm_data *data;
+    dm_run *folder;
+    dm_run_log *numbers;
+    dm_tb *events;
+    dm_trainer *trainer;
+    const char *dir, *file;
+    float *x0;
+    int32_t *labels;
+    bool resumed;
+    double loss;                   /* the last that was logged */
+    double since;                  /* when it was */
+} run;
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static double wall(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void data_log(void *user, const char *line) { dm_session_log(user, DM_LOG_INFO, "%s", line); }
+
+static dm_status open_data(run *r, dm_err *err)
+{
+    const int64_t batch = r->s.experiment->train.batch;
+    int64_t example = 1;
+    dm_status rc;
+
+    dm_services_init(&r->services);
+    r->services.log = data_log;
+    r->services.log_user = &r->s;
+    if ((rc = dm_data_open(r->s.experiment, "train", &r->services, &r->data, err)))
+        return rc;
+    r->s.data = *dm_data_about(r->data);
+    for (int32_t i = 0; i < r->s.data.shape.rank; i++)
+        example *= r->s.data.shape.dim[i];
+    if (example > INT64_MAX / batch / 8 || !(r->x0 = malloc((size_t)(example * batch) * sizeof *r->x0)) ||
+        !(r->labels = malloc((size_t)batch * sizeof *r->labels)))
+        return dm_error(err, DM_ENOMEM, "out of memory for a batch of %lld examples", (long long)batch);
+    dm_session_log(&r->s, DM_LOG_INFO, "data: %lld examples", (long long)r->s.data.count);
+    return DM_OK;
+}
+
+/* ---- the run folder ----------------------------------------------------------------- */
+
+static dm_status write_choices(const run *r, dm_err *err)
+{
+    json_t *j = json_pack("{s:I}", "micro_batch", (json_int_t)dm_trainer_micro_batch(r->trainer));
+    char *text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
+    const dm_status rc = text ? dm_run_write(r->folder, "choices.json", text, strlen(text), err)
+                              : dm_error(err, DM_ENOMEM, "out of memory for choices.json");
+
+    free(text);
+    json_decref(j);
+    return rc;
+}
+
+static dm_status read_choices(const run *r, int64_t *micro, dm_err *err)
+{
+    char *path = dm_run_path(r->dir, "choices.json"), *text = NULL;
+    json_error_t why;
+    json_t *j = NULL;
+    dm_status rc;
+
+    if (!path)
+        return dm_error(err, DM_ENOMEM, "out of memory");
+    if (!(rc = dm_file_slurp(path, 1 << 20, &text, NULL, err))) {
+        j = json_loads(text, JSON_REJECT_DUPLICATES, &why);
+        *micro = j ? (int64_t)json_integer_value(json_object_get(j, "micro_batch")) : 0;
+        if (*micro < 1 || *micro > r->s.experiment->train.batch)
+            rc = dm_error(err, DM_ECORRUPT, "'%s' does not say a micro_batch from 1 to the batch", path);
+    }
+    json_decref(j);
+    free(text);
+    free(path);
+    return rc;
+}
+
+static dm_status open_folder(run *r, dm_err *err)
+{
+    dm_status rc;
+
+    r->dir = r->s.experiment->output;
+    r->resumed = r->o->resume;
+    rc = dm_run_open(r->dir, r->o->overwrite ? DM_RUN_OVERWRITE : r->o->resume ? DM_RUN_RESUME : DM_RUN_NEW, &r->folder, err);
+    if (rc == DM_ENOENT && r->o->resume) {
+        r->resumed = false;
+        rc = dm_run_open(r->dir, DM_RUN_NEW, &r->folder, err);
+    }
+    return rc;
+}
+
+static dm_status write_config(run *r, dm_err *err)
+{
+    const dm_device_info *d = dm_device_about(r->s.device);
+    const dm_pair more[] = {{"device", d->name}, {"platform", d->platform_name}, {"driver", d->driver}};
+    char *text = dm_experiment_print(r->s.experiment, false), *old = NULL, *path = dm_run_path(r->dir, DM_RUN_CONFIG);
+    dm_status rc = text && path ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for the resolved experiment");
+
+    if (!rc && r->resumed) {
+        if (!(rc = dm_file_slurp(path, 1 << 20, &old, NULL, err)))
+            rc = dm_resume_compare(old, text, r->dir, err);
+    } else if (!rc) {
+        rc = dm_run_write(r->folder, DM_RUN_CONFIG, text, strlen(text), err);
+    }
+    if (!rc)
+        rc = dm_run_write_env(r->folder, r->o->argc, r->o->argv, more, 3, err);
+    free(text);
+    free(old);
+    free(path);
+    return rc;
+}
+
+static dm_status open_logs(run *r, int64_t step, dm_err *err)
+{
+    char *log = dm_run_path(r->dir, DM_RUN_LOG), *events = dm_run_path(r->dir, DM_RUN_EVENTS);
+    const int64_t last = r->resumed ? step : -1;
+    dm_status rc = log && events ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory");
+
+    if (!rc && !(rc = dm_run_log_open(log, last, &r->numbers, err)))
+        rc = dm_tb_open(events, last, &r->events, err);
+    free(log);
+    free(events);
+    return rc;
+}
+
+/* ---- checkpoints --------------------------------------------------------------------- */
+
+static dm_status save(run *r, dm_err *err)
+{
+    dm_train_state *state = dm_trainer_state(r->trainer);
+    char *text = dm_experiment_print(r->s.experiment, false), *path = dm_checkpoint_path(r->dir, state->step), sum[32], since[32];
+    dm_st_pair meta[DM_DATA_PAIRS + 3];
+    dm_data_meta data;
+    float loss_sum;
+    int64_t steps, bad;
+    dm_status rc = text && path ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for a checkpoint");
+
+    /* What diverged is never saved. */
+    if (!rc && !(rc = dm_trainer_check(r->trainer, &bad, err)) && !(rc = dm_trainer_get_sums(r->trainer, &loss_sum, &steps, err))) {
+        uint32_t bits;
+
+        memcpy(&bits, &loss_sum, sizeof bits);
+        snprintf(sum, sizeof sum, "%08x", (unsigned)bits);
+        snprintf(since, sizeof since, "%lld", (long long)steps);
+        dm_data_meta_write(&r->s.data, &data, meta);
+        meta[DM_DATA_PAIRS] = (dm_st_pair){"experiment", text};
+        meta[DM_DATA_PAIRS + 1] = (dm_st_pair){"loss_sum", sum};
+        meta[DM_DATA_PAIRS + 2] = (dm_st_pair){"loss_steps", since};
+        rc = dm_checkpoint_save(path, state, meta, DM_DATA_PAIRS + 3, err);
+        if (!rc)
+            rc = dm_checkpoint_prune(r->dir, state->step, r->s.experiment->train.keep, err);
+        if (!rc)
+            dm_session_log(&r->s, DM_LOG_DEBUG, "checkpoint of step %lld saved", (long long)state->step);
+    }
+    free(text);
+    free(path);
+    return rc;
+}
+
+static dm_status load(run *r, dm_err *err)
+{
+    dm_err damaged = {0};
+    const char *sum, *since;
+    dm_st *f;
+    int64_t step;
+    dm_status rc = dm_checkpoint_latest(r->dir, &f, &step, &damaged, err);
+
+    if (rc == DM_ENOENT)
+        return DM_OK;
+    if (rc)
+        return rc;
+    if (damaged.msg[0])
+        dm_session_log(&r->s, DM_LOG_WARNING, "the newest checkpoint is damaged, an older one is used: %s", damaged.msg);
+    sum = dm_st_meta(f, "loss_sum");
+    since = dm_st_meta(f, "loss_steps");
+    if (!(rc = dm_checkpoint_load(f, dm_trainer_state(r->trainer), err))) {
+        if (!sum || !since) {
+            rc = dm_error(err, DM_ECORRUPT, "'%s' is no checkpoint of a training run: it has no loss_sum", dm_st_path(f));
+        } else {
+            const uint32_t bits = (uint32_t)strtoul(sum, NULL, 16);
+            float loss_sum;
+
+            memcpy(&loss_sum, &bits, sizeof loss_sum);
+            rc = dm_trainer_set_sums(r->trainer, loss_sum, strtoll(since, NULL, 10), err);
+        }
+    }
+    dm_st_close(f);
+    if (!rc)
+        dm_session_log(&r->s, DM_LOG_INFO, "resuming at step %lld", (long long)step);
+    return rc;
+}
+
+/* ---- the loop -------------------------------------------------------------------------- */
+
+static dm_status diverged(run *r, int64_t bad, dm_err *err)
+{
+    const dm_set_train *t = &r->s.experiment->train;
+    char what[256] = "";
+    dm_err ignored = {0};
+
+    if (!dm_data_batch(r->data, (uint64_t)(bad * t->batch), t->batch, r->x0, r->labels, &ignored) &&
+        dm_trainer_find_nonfinite(r->trainer, bad, r->x0, r->labels, what, sizeof what, &ignored))
+        return dm_error(err, DM_EDIVERGED, "training diverged at step %lld: the first tensor that is not finite is the %s; "
+                        "the last checkpoint is whole. A lower train.lr, a longer train.warmup or train.clip may help", (long long)bad + 1, what);
+    return dm_error(err, DM_EDIVERGED, "training diverged at step %lld: the norm of the gradient is not finite, though each tensor is; "
+                    "the last checkpoint is whole. A lower train.lr may help", (long long)bad + 1);
+}
+
+static dm_status log_numbers(run *r, dm_err *err)
+{
+    const dm_set_train *t = &r->s.experiment->train;
+    const int64_t step = dm_trainer_state(r->trainer)->step;
+    dm_train_numbers n;
+    int64_t bad;
+    double rate;
+    dm_status rc;
+
+    if ((rc = dm_trainer_check(r->trainer, &bad, err)) || (rc = dm_trainer_numbers(r->trainer, &n, err)))
+        return rc == DM_EDIVERGED ? diverged(r, bad, err) : rc;
+    rate = (double)(n.steps * t->batch) / (now() - r->since);
+    r->since = now();
+    r->loss = n.loss;
+    {
+        const dm_field f[] = {{"loss", n.loss}, {"lr", dm_train_lr(t, step - 1)}, {"grad_norm", n.grad_norm}, {"images_per_s", rate}};
+
+        if ((rc = dm_run_log_put(r->numbers, step, f, 4, err)))
+            return rc;
+        return dm_tb_scalars(r->events, step, wall(), f, 4, err);
+    }
+}
+
+static void progress(const run *r)
+{
+    const dm_set_train *t = &r->s.experiment->train;
+    const dm_progress_info p = {.size = sizeof p, .what = "train", .step = dm_trainer_state(r->trainer)->step, .steps = t->steps,
+                                .per_step = (double)t->batch, .loss = r->loss};
+
+    if (r->o->callbacks.progress)
+        r->o->callbacks.progress(r->o->callbacks.user, &p);
+}
+
+static bool cancelled(const run *r) { return r->o->callbacks.cancelled && r->o->callbacks.cancelled(r->o->callbacks.user); }
+
+static bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
+
+static dm_status loop(run *r, dm_err *err)
+{
+    const dm_set_train *t = &r->s.experiment->train;
+    dm_train_state *state = dm_trainer_state(r->trainer);
+    dm_status rc;
+
+    if ((rc = dm_data_prefetch(r->data, (uint64_t)(state->step * t->batch), t->batch, err)))
+        return rc;
+    r->since = now();
+    r->loss = NAN;
+    progress(r);
+    while (state->step < t->steps) {
+        if ((rc = dm_data_batch(r->data, (uint64_t)(state->step * t->batch), t->batch, r->x0, r->s.data.classes ? r->labels : NULL, err)) ||
+            (rc = dm_trainer_step(r->trainer, r->x0, r->s.data.classes ? r->labels : NULL, err)))
+            return rc;
+        if ((due(state->step, t->log_every) || state->step == t->steps) && (rc = log_numbers(r, err)))
+            return rc;
+        progress(r);
+        if (due(state->step, t->sample_every) && (rc = dm_train_samples(&r->s, r->folder, r->events, state, wall(), err)))
+            return rc;
+        if ((due(state->step, t->save_every) || state->step == t->steps) && (rc = save(r, err)))
+            return rc;
+        if (cancelled(r) && state->step < t->steps) {
+            if (!due(state->step, t->save_every) && (rc = save(r, err)))
+                return rc;
+            return dm_error(err, DM_ECANCELLED, "stopped at step %lld of %lld, a checkpoint is saved; go on with: demist train %s --resume",
+                            (long long)state->step, (long long)t->steps, r->file);
+        }
+    }
+    return DM_OK;
+}
+
+static void finish(run *r)
+{
+    char *log, *plot = dm_run_path(r->dir, "plots/loss.png"), *plots = dm_run_path(r->dir, "plots");
+    dm_err why = {0};
+
+    if (plot && plots && !dm_folder_make(plots, &why) && !dm_plot_run(r->dir, plot, &why))
+        dm_session_log(&r->s, DM_LOG_INFO, "curves:     %s", plot);
+    else
+        dm_session_log(&r->s, DM_LOG_WARNING, "no plot of the training: %s", why.msg);
+    free(plot);
+    free(plots);
+    log = dm_checkpoint_path(r->dir, dm_trainer_state(r->trainer)->step);
+    dm_session_log(&r->s, DM_LOG_INFO, "checkpoint: %s", log ? log : r->dir);
+    dm_session_log(&r->s, DM_LOG_INFO, "next:       demist sample %s --count 64 --out samples.png", r->dir);
+    free(log);
+}
+
+static dm_status train(run *r, dm_err *err)
+{
+    int64_t micro = r->s.experiment->train.micro_batch;
+    dm_status rc;
+
+    /* All that can be wrong with the experiment is found before the run folder is touched. */
+    if ((rc = open_data(r, err)) || (rc = dm_session_open(&r->s, r->o->profile, err)) || (rc = dm_session_check_sampler(&r->s, err)) ||
+        (rc = open_folder(r, err)) || (rc = write_config(r, err)))
+        return rc;
+    {
+        char *choices = dm_run_path(r->dir, "choices.json");
+        const bool there = choices && r->resumed && !access(choices, F_OK);
+
+        free(choices);
+        if (there && (rc = read_choices(r, &micro, err)))
+            return rc;
+        if ((rc = dm_trainer_new(&r->s, micro, &r->trainer, err)) || (!there && (rc = write_choices(r, err))))
+            return rc;
+    }
+    {
+        const dm_device_info *d = dm_device_about(r->s.device);
+        const dm_plan_stats p = dm_plan_about(dm_trainer_plan(r->trainer));
+        uint64_t held, peak;
+
+        dm_device_memory(r->s.device, &held, &peak);
+        dm_session_log(&r->s, DM_LOG_INFO, "device: %s (%s)", d->name, d->platform_name);
+        dm_session_log(&r->s, DM_LOG_INFO, "network: %lld parameters; a step of %lld images in micro-batches of %lld: %.2f GFLOP and %d kernel calls each, %.1f MB on the device",
+                       (long long)dm_model_layout(r->s.model)->parameters, (long long)r->s.experiment->train.batch,
+                       (long long)dm_trainer_micro_batch(r->trainer), p.flops * 1e-9, (int)p.commands, (double)held * 1e-6);
+    }
+    if ((r->resumed && (rc = load(r, err))) || (rc = open_logs(r, dm_trainer_state(r->trainer)->step, err)) || (rc = loop(r, err)))
+        return rc;
+    finish(r);
+    return r->o->profile ? dm_session_log_profile(&r->s, err) : DM_OK;
+}
+
+dm_status dm_train(const char *experiment, const dm_train_options *o, dm_err *err)
+{
+    run r = {.o = o, .file = experiment};
+    dm_status rc;
+
+    if ((rc = dm_session_read(&r.s, experiment, o->overrides, o->n_overrides, true, &o->callbacks, err)))
+        return rc;
+    rc = train(&r, err);
+    dm_trainer_free(r.trainer);
+    dm_run_log_close(r.numbers);
+    dm_tb_close(r.events);
+    dm_data_close(r.data);
+    dm_run_close(r.folder);
+    free(r.x0);
+    free(r.labels);
+    dm_session_fini(&r.s);
+    return rc;
+}

@@ -1,0 +1,16 @@
+/* Pieces of a training run that stand on their own: may it be resumed, and its sample grids. */
+#ifndef DEMIST_CORE_TRAIN_RUN_H
+#define DEMIST_CORE_TRAIN_RUN_H
+
+#include "drawing.h"
+#include "run_folder.h"
+#include "tb_events.h"
+
+/* DM_EINVAL with the first key that may not change when a run goes on: old and now are resolved experiments.
+ * Those that decide only how long it goes on, what it logs and how it samples may. */
+dm_status dm_resume_compare(const char *old, const char *now, const char *dir, dm_err *err);
+
+/* samples/step-00001000.png from fixed noise, by the first average or the raw weights, also as a TensorBoard image. */
+dm_status dm_train_samples(dm_session *s, const dm_run *folder, dm_tb *events, const dm_train_state *state, double wall, dm_err *err);
+
+#endif

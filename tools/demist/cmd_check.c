@@ -1,0 +1,44 @@
+/* demist check: would this experiment run, and at what cost? */
+#include "cli.h"
+
+#include <stdio.h>
+
+static int run(int argc, char **argv);
+
+const cli_command cmd_check = {
+    "check", "check EXP.yaml [key=value ...] [--explain]", "check an experiment and say what it would cost",
+    "All faults at once, each with file:line:column. When there is none: the resolved experiment, parameters, work an\n"
+    "image, device memory, kernels.\n"
+    "  --explain   a line for each op: implementation, extents, work\n",
+    run};
+
+static void print_line(void *user, const char *text) { fprintf(user, "%s\n", text); }
+
+static int run(int argc, char **argv)
+{
+    static const struct option options[] = {{"explain", no_argument, NULL, 'e'}, CLI_COMMON};
+    dm_check_options o = {.size = sizeof o};
+    cli_common common = {0};
+    cli_terminal *t;
+    dm_err err = {0};
+    dm_status rc;
+    int opt, code;
+    bool done;
+
+    while ((opt = getopt_long(argc, argv, ":hqv", options, NULL)) != -1) {
+        if (opt == 'e')
+            o.explain = true;
+        else if (cli_common_option(&cmd_check, opt, argv, &common, &done, &code) && done)
+            return code;
+    }
+    if (optind >= argc)
+        return cli_usage(&cmd_check, "which experiment?");
+    if (!(t = cli_terminal_new(&common)))
+        return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});
+    o.overrides = (const char *const *)argv + optind + 1;
+    o.n_overrides = argc - optind - 1;
+    o.callbacks = cli_callbacks(t);
+    rc = dm_check(argv[optind], &o, print_line, stdout, &err);
+    cli_terminal_free(t);
+    return rc ? cli_fail(&err) : 0;
+}

@@ -1,0 +1,113 @@
+/* demist devices, doctor, inspect, plot: what is there. */
+#include "cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device.h"
+#include "doctor.h"
+#include "file.h"
+#include "inspect.h"
+#include "plot.h"
+#include "run_folder.h"
+
+static int run_devices(int argc, char **argv), run_doctor(int argc, char **argv), run_inspect(int argc, char **argv),
+    run_plot(int argc, char **argv);
+
+const cli_command cmd_devices = {"devices", "devices [--json | --list]", "list the OpenCL devices",
+                                 "  --json   as a JSON array\n  --list   one line each: i:j, platform, device\n", run_devices};
+const cli_command cmd_doctor = {"doctor", "doctor", "check the installation and say what to install",
+                                "Loader, platforms, drivers, CLBlast, plugin folders, cache: each OK or what to do.\n", run_doctor};
+const cli_command cmd_inspect = {"inspect", "inspect FILE", "show what is in a safetensors, npy or idx file",
+                                 "Names, types, shapes, ranges, and how many values are not finite. Nothing is executed.\n", run_inspect};
+const cli_command cmd_plot = {"plot", "plot RUN [--out F.png]", "draw loss, learning rate, gradient norm and throughput of a run",
+                              "  --out F.png   where (RUN/plots/loss.png)\n", run_plot};
+
+static int run_devices(int argc, char **argv)
+{
+    static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {"list", no_argument, NULL, 'l'}, CLI_COMMON};
+    bool json = false, list = false, done;
+    cli_common common = {0};
+    dm_device_info *all;
+    dm_err err = {0};
+    int opt, code, n;
+
+    while ((opt = getopt_long(argc, argv, ":hqv", options, NULL)) != -1) {
+        if (opt == 'j')
+            json = true;
+        else if (opt == 'l')
+            list = true;
+        else if (cli_common_option(&cmd_devices, opt, argv, &common, &done, &code) && done)
+            return code;
+    }
+    if (!list)
+        return dm_devices_print(stdout, json, &err) ? cli_fail(&err) : 0;
+    if (dm_device_list(&all, &n, &err))
+        return cli_fail(&err);
+    for (int i = 0; i < n; i++)
+        printf("%d:%d %s, %s\n", all[i].platform, all[i].device, all[i].platform_name, all[i].name);
+    free(all);
+    return n ? 0 : 4;
+}
+
+static int run_doctor(int argc, char **argv)
+{
+    static const struct option options[] = {CLI_COMMON};
+    cli_common common = {0};
+    dm_err err = {0};
+    bool done;
+    int opt, code;
+
+    while ((opt = getopt_long(argc, argv, ":hqv", options, NULL)) != -1)
+        if (cli_common_option(&cmd_doctor, opt, argv, &common, &done, &code) && done)
+            return code;
+    return dm_doctor(stdout, &err) ? cli_fail(&err) : 0;
+}
+
+static int run_inspect(int argc, char **argv)
+{
+    static const struct option options[] = {CLI_COMMON};
+    cli_common common = {0};
+    dm_err err = {0};
+    bool done;
+    int opt, code;
+
+    while ((opt = getopt_long(argc, argv, ":hqv", options, NULL)) != -1)
+        if (cli_common_option(&cmd_inspect, opt, argv, &common, &done, &code) && done)
+            return code;
+    if (optind != argc - 1)
+        return cli_usage(&cmd_inspect, "which file?");
+    return dm_inspect(argv[optind], stdout, &err) ? cli_fail(&err) : 0;
+}
+
+static int run_plot(int argc, char **argv)
+{
+    static const struct option options[] = {{"out", required_argument, NULL, 'o'}, CLI_COMMON};
+    const char *out = NULL;
+    char *folder, *path;
+    cli_common common = {0};
+    dm_err err = {0};
+    dm_status rc;
+    bool done;
+    int opt, code;
+
+    while ((opt = getopt_long(argc, argv, ":hqv", options, NULL)) != -1) {
+        if (opt == 'o')
+            out = optarg;
+        else if (cli_common_option(&cmd_plot, opt, argv, &common, &done, &code) && done)
+            return code;
+    }
+    if (optind != argc - 1)
+        return cli_usage(&cmd_plot, "which run?");
+    folder = dm_run_path(argv[optind], "plots");
+    path = out ? strdup(out) : dm_run_path(argv[optind], "plots/loss.png");
+    rc = folder && path ? DM_OK : DM_ENOMEM;
+    if (!rc && !out)
+        rc = dm_folder_make(folder, &err);
+    if (!rc && !(rc = dm_plot_run(argv[optind], path, &err)))
+        printf("%s\n", path);
+    free(folder);
+    free(path);
+    return rc ? cli_fail(&err) : 0;
+}
