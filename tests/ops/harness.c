@@ -1,0 +1,297 @@
+/* See harness.h. */
+#include "harness.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { MAX_FORMS = 8, GUARD = 64 }; /* guard words on either side */
+
+typedef struct operand { dm_buf *whole, *window; size_t count, lead; uint32_t *before; double *ref; } operand;
+
+typedef struct bench {
+    dm_device *d;
+    const ops_case *c;
+    dm_opnode node;
+    operand in[DM_MAX_IN], out[DM_MAX_OUT];
+    dm_cmds *cmds, *refresh;
+    dm_buf *forms[MAX_FORMS], *scratch;
+    int n_forms;
+} bench;
+
+bool ops_small(void) { return getenv("DEMIST_TEST_SMALL") != NULL; }
+
+dm_desc ops_desc(int32_t rank, const int64_t *dim)
+{
+    dm_desc d = {.type = DM_DT_F32, .rank = rank, .dim = {1, 1, 1, 1, 1, 1, 1, 1}};
+
+    memcpy(d.dim, dim, (size_t)rank * sizeof *dim);
+    return d;
+}
+
+int ops_setup(void **state)
+{
+    const char *select = getenv("DEMIST_DEVICE");
+    const dm_device_options o = {0};
+    dm_device *d;
+    dm_err err = {0};
+
+    if (dm_device_open(select ? select : "auto", &o, &d, &err)) {
+        print_error("%s\n", err.msg);
+        return -1;
+    }
+    *state = d;
+    return 0;
+}
+
+int ops_teardown(void **state)
+{
+    dm_device_close(*state);
+    return 0;
+}
+
+/* A small generator of its own: roughly normal values. */
+static uint32_t seed_word;
+static double uniform(void)
+{
+    seed_word = seed_word * 1664525u + 1013904223u;
+    return ((seed_word >> 8) + 0.5) / 16777216.0;
+}
+static double normal(void) { return (uniform() + uniform() + uniform() + uniform() - 2) * 1.7320508; }
+
+static void must(dm_status rc, const dm_err *err, const char *what)
+{
+    if (rc)
+        fail_msg("%s: %s", what, err->msg);
+}
+
+/* Values between guard words, on the device; NaN where fill is not given. */
+static void make_operand(bench *b, operand *o, const dm_desc *d, const double *values)
+{
+    const dm_device_info *about = dm_device_about(b->d);
+    dm_err err = {0};
+    size_t words;
+
+    *o = (operand){0};
+    if (d->rank < 0)
+        return;
+    o->count = (size_t)dm_desc_count(d);
+    o->lead = (GUARD * 4 + about->align - 1) / about->align * about->align / 4;
+    words = o->lead + o->count + GUARD;
+    o->before = malloc(words * sizeof *o->before);
+    o->ref = malloc(o->count * sizeof *o->ref);
+    for (size_t i = 0; i < words; i++)
+        o->before[i] = 0xdeadbeefu ^ (uint32_t)i;
+    for (size_t i = 0; i < o->count; i++) {
+        const float f = values ? (float)values[i] : NAN;
+        const int32_t v = values ? (int32_t)values[i] : 0;
+
+        if (d->type == DM_DT_I32)
+            memcpy(&o->before[o->lead + i], &v, 4);
+        else
+            memcpy(&o->before[o->lead + i], &f, 4);
+        o->ref[i] = d->type == DM_DT_I32 ? (double)v : (double)f;
+    }
+    must(dm_buf_new(b->d, words * 4, "operand", &o->whole, &err), &err, "allocation");
+    must(dm_buf_window(o->whole, o->lead * 4, o->count * 4, &o->window, &err), &err, "window");
+    must(dm_buf_write(o->whole, 0, words * 4, o->before, &err), &err, "write");
+}
+
+static void free_operand(operand *o)
+{
+    dm_buf_free(o->window);
+    dm_buf_free(o->whole);
+    free(o->before);
+    free(o->ref);
+    *o = (operand){0};
+}
+
+static dm_status derived(dm_emit *e, int in, const char *key, size_t bytes, dm_buf **out, dm_cmds **refresh)
+{
+    bench *b = e->derived_user;
+    const dm_status rc = dm_buf_new(b->d, bytes, key, out, e->err);
+
+    (void)in;
+    if (!rc)
+        b->forms[b->n_forms++] = *out;
+    *refresh = b->refresh;
+    return rc;
+}
+
+static void emit(bench *b, const dm_impl *impl)
+{
+    const size_t scratch = impl->scratch ? impl->scratch(dm_device_about(b->d), &b->node) : 0;
+    dm_err err = {0};
+    dm_emit e = {.dev = b->d, .node = &b->node, .label = impl->name, .err = &err, .derived = derived, .derived_user = b};
+
+    must(dm_cmds_new(b->d, &b->cmds, &err), &err, "cmds");
+    must(dm_cmds_new(b->d, &b->refresh, &err), &err, "cmds");
+    if (scratch)
+        must(dm_buf_new(b->d, scratch, "scratch", &b->scratch, &err), &err, "scratch");
+    for (int i = 0; i < DM_MAX_IN; i++) {
+        e.in[i] = b->in[i].window;
+        e.out[i] = b->out[i].window;
+    }
+    e.scratch = b->scratch;
+    e.cmds = b->cmds;
+    must(impl->emit(&e), &err, impl->name);
+}
+
+static uint32_t *read_back(const operand *o)
+{
+    const size_t words = dm_buf_bytes(o->whole) / 4;
+    uint32_t *v = malloc(words * 4);
+    dm_err err = {0};
+
+    must(dm_buf_read(o->whole, 0, words * 4, v, &err), &err, "read");
+    return v;
+}
+
+static void check_guards(const ops_case *c, const dm_impl *impl, const char *what, int k, const operand *o, const uint32_t *now, bool all)
+{
+    const size_t words = dm_buf_bytes(o->whole) / 4;
+
+    for (size_t i = 0; i < words; i++)
+        if ((all || i < o->lead || i >= o->lead + o->count) && now[i] != o->before[i])
+            fail_msg("%s, %s: word %lld of %s %d was overwritten", c->name, impl->name, (long long)i - (long long)o->lead, what, k);
+}
+
+static void compare(const ops_case *c, const dm_impl *impl, int k, const operand *o, const uint32_t *now)
+{
+    double largest = 0;
+
+    for (size_t i = 0; i < o->count; i++)
+        largest = fmax(largest, fabs(o->ref[i]));
+    for (size_t i = 0; i < o->count; i++) {
+        float v;
+
+        memcpy(&v, &now[o->lead + i], 4);
+        if (!(fabs((double)v - o->ref[i]) <= c->tolerance * fmax(largest, 1e-30)))
+            fail_msg("%s, %s: output %d, element %zu is %.9g; it should be %.9g (largest %.3g, tolerance %.1e)", c->name, impl->name, k, i,
+                     (double)v, o->ref[i], largest, c->tolerance);
+    }
+}
+
+static void run(bench *b, const dm_impl *impl)
+{
+    uint32_t *first[DM_MAX_OUT] = {0};
+    dm_err err = {0};
+
+    for (int again = 0; again < 2; again++) {
+        for (int k = 0; k < DM_MAX_OUT; k++)
+            if (b->out[k].whole)
+                must(dm_buf_write(b->out[k].whole, 0, dm_buf_bytes(b->out[k].whole), b->out[k].before, &err), &err, "write");
+        must(dm_cmds_run(b->refresh, &err), &err, impl->name);
+        must(dm_cmds_run(b->cmds, &err), &err, impl->name);
+        for (int k = 0; k < DM_MAX_OUT; k++) {
+            uint32_t *now;
+
+            if (!b->out[k].whole)
+                continue;
+            now = read_back(&b->out[k]);
+            if (again) {
+                if (memcmp(now, first[k], dm_buf_bytes(b->out[k].whole)))
+                    fail_msg("%s, %s: output %d has other bits when run again", b->c->name, impl->name, k);
+                free(now);
+            } else {
+                first[k] = now;
+            }
+        }
+    }
+    for (int k = 0; k < DM_MAX_OUT; k++) {
+        if (first[k]) {
+            check_guards(b->c, impl, "output", k, &b->out[k], first[k], false);
+            compare(b->c, impl, k, &b->out[k], first[k]);
+        }
+        free(first[k]);
+        if (b->in[k].whole) {
+            uint32_t *now = read_back(&b->in[k]);
+
+            check_guards(b->c, impl, "input", k, &b->in[k], now, true);
+            free(now);
+        }
+    }
+}
+
+static double *random_values(const ops_case *c, const dm_desc *d)
+{
+    const int64_t n = dm_desc_count(d);
+    double *v = malloc((size_t)(n ? n : 1) * sizeof *v);
+
+    for (int64_t i = 0; i < n; i++)
+        v[i] = d->type == DM_DT_I32 ? floor(uniform() * c->levels) : normal() * (c->scale != 0 ? c->scale : 1);
+    return v;
+}
+
+static void make_operands(bench *b)
+{
+    const ops_case *c = b->c;
+    const double *in[DM_MAX_IN];
+    double *out[DM_MAX_OUT];
+
+    seed_word = 12345;
+    for (int k = 0; k < DM_MAX_IN; k++) {
+        double *v = k < c->node.n_in && c->node.in[k].rank >= 0 ? random_values(c, &c->node.in[k]) : NULL;
+
+        if (k < c->node.n_in)
+            make_operand(b, &b->in[k], &c->node.in[k], c->given[k] ? c->given[k] : v);
+        free(v);
+        in[k] = b->in[k].ref;
+    }
+    for (int k = 0; k < DM_MAX_OUT; k++) {
+        double *v = NULL;
+
+        if (k < c->node.n_out) {
+            v = c->node.accum ? random_values(c, &c->node.out[k]) : NULL;
+            make_operand(b, &b->out[k], &c->node.out[k], v);
+        }
+        free(v);
+        out[k] = b->out[k].ref;
+    }
+    c->reference(&c->node, in, out);
+}
+
+static void release(bench *b)
+{
+    dm_cmds_free(b->cmds);
+    dm_cmds_free(b->refresh);
+    dm_buf_free(b->scratch);
+    for (int i = 0; i < b->n_forms; i++)
+        dm_buf_free(b->forms[i]);
+    b->cmds = b->refresh = NULL;
+    b->scratch = NULL;
+    b->n_forms = 0;
+}
+
+void ops_check(dm_device *d, const ops_case *c)
+{
+    bench b = {.d = d, .c = c, .node = c->node};
+    const dm_impl *impl;
+    bool served = false;
+
+    for (int k = c->node.n_in; k < DM_MAX_IN; k++)
+        b.node.in[k] = OPS_NONE;
+    for (int k = c->node.n_out; k < DM_MAX_OUT; k++)
+        b.node.out[k] = OPS_NONE;
+    make_operands(&b);
+    for (int i = 0; (impl = dm_impl_at(c->node.kind, i)); i++) {
+        if (impl->serves && !impl->serves(dm_device_about(d), &b.node))
+            continue;
+        served = true;
+        emit(&b, impl);
+        run(&b, impl);
+        release(&b);
+    }
+    for (int k = 0; k < DM_MAX_IN; k++) {
+        free_operand(&b.in[k]);
+        free_operand(&b.out[k]);
+    }
+    if (!served)
+        fail_msg("%s: no implementation serves this device", c->name);
+}

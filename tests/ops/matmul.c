@@ -1,0 +1,72 @@
+/* matmul against sums in double precision, in all transpositions. */
+#include "harness.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static const int64_t small[][3] = {{1, 1, 1}, {3, 16, 5}, {5, 3, 16}};
+static const int64_t large[][3] = {{12, 32, 32}, {13, 33, 31}, {64, 64, 128}, {65, 31, 33}, {1, 64, 64}, {128, 1, 12}, {49, 64, 65}};
+
+static void reference(const dm_opnode *p, const double *const *in, double *const *out)
+{
+    const int64_t m = p->a.mm.m, n = p->a.mm.n, k = p->a.mm.k;
+
+    for (int64_t b = 0; b < p->a.mm.batch; b++)
+        for (int64_t i = 0; i < m; i++)
+            for (int64_t j = 0; j < n; j++) {
+                double sum = p->accum ? out[0][(b * m + i) * n + j] : 0;
+
+                for (int64_t q = 0; q < k; q++)
+                    sum += in[0][(p->a.mm.a_batch ? b : 0) * m * k + (p->a.mm.ta ? q * m + i : i * k + q)] *
+                           in[1][(p->a.mm.b_batch ? b : 0) * k * n + (p->a.mm.tb ? j * k + q : q * n + j)];
+                out[0][(b * m + i) * n + j] = sum + (in[2] ? in[2][j] : 0);
+            }
+}
+
+static void check(dm_device *d, const int64_t *e, bool ta, bool tb, bool bias, bool accum, int64_t batch)
+{
+    const int64_t m = e[0], n = e[1], k = e[2];
+    ops_case c = {.name = "matmul", .reference = reference, .tolerance = 5e-6};
+
+    c.node = (dm_opnode){.kind = DM_OP_MATMUL, .n_in = 3, .n_out = 1, .accum = accum, .out = {OPS_DESC(batch, m, n)}};
+    c.node.in[0] = ta ? OPS_DESC(batch, k, m) : OPS_DESC(batch, m, k);
+    c.node.in[1] = tb ? OPS_DESC(n, k) : OPS_DESC(k, n);
+    c.node.in[2] = bias ? OPS_DESC(n) : OPS_NONE;
+    c.node.a.mm.ta = ta;
+    c.node.a.mm.tb = tb;
+    c.node.a.mm.a_batch = batch > 1;
+    c.node.a.mm.batch = batch;
+    c.node.a.mm.m = m;
+    c.node.a.mm.n = n;
+    c.node.a.mm.k = k;
+    ops_check(d, &c);
+}
+
+static void all_forms(dm_device *d, const int64_t *e)
+{
+    check(d, e, false, true, true, false, 1);   /* a linear layer */
+    check(d, e, false, true, false, false, 1);
+    check(d, e, false, false, false, false, 1); /* its input's gradient */
+    check(d, e, true, false, false, true, 1);   /* its weight's gradient */
+    check(d, e, true, false, false, false, 1);
+    check(d, e, true, true, true, true, 1);
+    check(d, e, false, false, true, true, 3);
+}
+
+static void matmul__forms(void **state)
+{
+    for (size_t i = 0; i < sizeof small / sizeof small[0]; i++)
+        all_forms(*state, small[i]);
+    for (size_t i = 0; i < sizeof large / sizeof large[0] && !ops_small(); i++)
+        all_forms(*state, large[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(matmul__forms)};
+
+    return cmocka_run_group_tests(tests, ops_setup, ops_teardown);
+}
