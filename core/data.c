@@ -43,14 +43,14 @@ static dm_status check_info(const dm_data *d, const dm_data_info *i, dm_err *err
                         (long long)i->count, (int)i->shape.rank);
     for (int32_t k = 0; k < i->shape.rank; k++) {
         if (i->shape.dim[k] < 1 || i->shape.dim[k] > max_values / n)
-            return dm_error(err, DM_EINVAL, "data set '%s': extent %d of an example is %lld, or it is too large", name, (int)k,
-                            (long long)i->shape.dim[k]);
+            return dm_error(err, DM_EINVAL, "data set '%s': extent %d of an example is %lld, or it is too large", name,
+                            (int)k, (long long)i->shape.dim[k]);
         n *= i->shape.dim[k];
     }
-    if (i->classes < 0 || i->levels < 0 || i->levels == 1 || !isfinite(i->low) || !isfinite(i->high) || i->low > i->high ||
-        (i->levels && i->low == i->high))
-        return dm_error(err, DM_EINVAL, "data set '%s': range %g to %g with %d levels and %d classes", name, i->low, i->high,
-                        (int)i->levels, (int)i->classes);
+    if (i->classes < 0 || i->levels < 0 || i->levels == 1 || !isfinite(i->low) || !isfinite(i->high) ||
+        i->low > i->high || (i->levels && i->low == i->high))
+        return dm_error(err, DM_EINVAL, "data set '%s': range %g to %g with %d levels and %d classes", name, i->low,
+                        i->high, (int)i->levels, (int)i->classes);
     return DM_OK;
 }
 
@@ -86,8 +86,10 @@ static dm_status check_shapes(dm_data *d, const dm_set_data *set, dm_shape *firs
         if (sizes)
             return dm_error(err, DM_EINVAL, "'%s' has %lld channels and '%s' %lld; say data.channels: 1 or 3", x,
                             (long long)first->dim[0], y, (long long)s.dim[0]);
-        return dm_error(err, DM_EINVAL, "'%s' is %lld x %lld and '%s' %lld x %lld pixels; say data.size, to which they are resized", x,
-                        (long long)first->dim[2], (long long)first->dim[1], y, (long long)s.dim[2], (long long)s.dim[1]);
+        return dm_error(err, DM_EINVAL,
+                        "'%s' is %lld x %lld and '%s' %lld x %lld pixels; say data.size, to which they are resized", x,
+                        (long long)first->dim[2], (long long)first->dim[1], y, (long long)s.dim[2],
+                        (long long)s.dim[1]);
     }
     return DM_OK;
 }
@@ -101,9 +103,11 @@ static dm_status plan(dm_data *d, const dm_set_data *set, dm_err *err)
     dm_status s;
 
     if (a->shape.rank == 1 && (set->size.n || set->crop || set->flip || set->channels))
-        return dm_error(err, DM_EINVAL, "data.size, crop, flip and channels are for images; '%s' has points", d->instance.plugin->name);
+        return dm_error(err, DM_EINVAL, "data.size, crop, flip and channels are for images; '%s' has points",
+                        d->instance.plugin->name);
     if (set->size.n > 2)
-        return dm_error(err, DM_EINVAL, "data.size has %d numbers; [side] or [height, width] are allowed", (int)set->size.n);
+        return dm_error(err, DM_EINVAL, "data.size has %d numbers; [side] or [height, width] are allowed",
+                        (int)set->size.n);
     if (set->crop && !set->size.n)
         return dm_error(err, DM_EINVAL, "data.crop needs data.size, to whose aspect it cuts");
     if ((s = check_shapes(d, set, &first, err)))
@@ -122,8 +126,8 @@ static dm_status plan(dm_data *d, const dm_set_data *set, dm_err *err)
     if (set->channels)
         r->out.dim[0] = set->channels;
     if (set->channels && set->channels != first.dim[0] && set->channels != 1 && set->channels != 3)
-        return dm_error(err, DM_EINVAL, "data.channels is %lld; the data has %lld, and can become 1 or 3", (long long)set->channels,
-                        (long long)first.dim[0]);
+        return dm_error(err, DM_EINVAL, "data.channels is %lld; the data has %lld, and can become 1 or 3",
+                        (long long)set->channels, (long long)first.dim[0]);
     a->shape = r->out;
     if (a->levels) {
         a->low = -1;
@@ -132,7 +136,8 @@ static dm_status plan(dm_data *d, const dm_set_data *set, dm_err *err)
     d->size = 1;
     for (int32_t k = 0; k < a->shape.rank; k++)
         d->size *= a->shape.dim[k];
-    return d->size <= max_values ? DM_OK : dm_error(err, DM_EINVAL, "data.size makes examples of %lld values", (long long)d->size);
+    return d->size <= max_values ? DM_OK : dm_error(err, DM_EINVAL, "data.size makes examples of %lld values",
+                                                    (long long)d->size);
 }
 
 static dm_status open_set(dm_data *d, const dm_experiment *e, dm_err *err)
@@ -197,6 +202,14 @@ void dm_data_close(dm_data *d)
     free(d);
 }
 
+/* Where label i goes; NULL, having made it 0, where the data has none. */
+static int32_t *label_of(const dm_data *d, int32_t *labels, int64_t i)
+{
+    if (labels && !d->about.classes)
+        labels[i] = 0;
+    return labels && d->about.classes ? labels + i : NULL;
+}
+
 /* Example of the training stream at `position`. */
 static dm_status stream(dm_data *d, dm_example_room *room, uint64_t position, float *x, int32_t *label, dm_err *err)
 {
@@ -212,19 +225,17 @@ static dm_status make_ahead(void *user, int worker, uint64_t position, float *x,
 {
     dm_data *d = user;
 
-    return stream(d, &d->rooms[worker], position, x, d->about.classes ? label : NULL, err);
+    return stream(d, &d->rooms[worker], position, x, label_of(d, label, 0), err);
 }
 
 dm_status dm_data_batch(dm_data *d, uint64_t position, int64_t n, float *x, int32_t *labels, dm_err *err)
 {
     dm_status s = DM_OK;
 
-    if (labels && !d->about.classes)
-        return dm_error(err, DM_EINVAL, "data set '%s' has no labels", d->instance.plugin->name);
     if (d->ahead && dm_prefetch_take(d->ahead, position, n, x, labels, &s, err))
         return s;
     for (int64_t i = 0; i < n && !s; i++)
-        s = stream(d, &d->room, position + (uint64_t)i, x + i * d->size, labels ? labels + i : NULL, err);
+        s = stream(d, &d->room, position + (uint64_t)i, x + i * d->size, label_of(d, labels, i), err);
     return s;
 }
 
@@ -232,13 +243,12 @@ dm_status dm_data_at(dm_data *d, int64_t first, int64_t n, float *x, int32_t *la
 {
     dm_status s = DM_OK;
 
-    if (labels && !d->about.classes)
-        return dm_error(err, DM_EINVAL, "data set '%s' has no labels", d->instance.plugin->name);
     if (first < 0 || n < 0 || first > d->about.count || n > d->about.count - first)
-        return dm_error(err, DM_EINVAL, "examples %lld to %lld: the %s split has %lld", (long long)first, (long long)(first + n),
-                        d->split, (long long)d->about.count);
+        return dm_error(err, DM_EINVAL, "examples %lld to %lld: the %s split has %lld", (long long)first,
+                        (long long)(first + n), d->split, (long long)d->about.count);
     for (int64_t i = 0; i < n && !s; i++)
-        s = dm_example_make(&d->instance, &d->rules, &d->room, first + i, NULL, x + i * d->size, labels ? labels + i : NULL, err);
+        s = dm_example_make(&d->instance, &d->rules, &d->room, first + i, NULL, x + i * d->size, label_of(d, labels, i),
+                            err);
     return s;
 }
 
@@ -247,6 +257,6 @@ dm_status dm_data_prefetch(dm_data *d, uint64_t position, int64_t n, dm_err *err
     stop_ahead(d);
     if (!(d->rooms = calloc((size_t)d->workers, sizeof *d->rooms)))
         return dm_error(err, DM_ENOMEM, "out of memory: reading ahead");
-    return dm_prefetch_new(&(dm_prefetch_setup){.make = make_ahead, .user = d, .workers = d->workers, .position = position, .n = n,
-                                                .size = d->size}, &d->ahead, err);
+    return dm_prefetch_new(&(dm_prefetch_setup){.make = make_ahead, .user = d, .workers = d->workers,
+                                                .position = position, .n = n, .size = d->size}, &d->ahead, err);
 }

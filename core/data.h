@@ -15,7 +15,8 @@ void dm_data_close(dm_data *d);
  * -1..1, continuous data is left alone. */
 const dm_data_info *dm_data_about(const dm_data *d);
 
-/* The n examples of the endless training stream from `position`: x[n,...] and labels, NULL if not wanted.
+/* The n examples of the endless training stream from `position`: x[n,...] and labels, NULL if not wanted,
+ * 0 where the data has none.
  * Position p is example shuffle(p mod count) of epoch p / count, augmented as p alone decides. */
 dm_status dm_data_batch(dm_data *d, uint64_t position, int64_t n, float *x, int32_t *labels, dm_err *err);
 /* Examples first..first + n in the data's own order, never augmented: for evaluation. */

@@ -67,14 +67,15 @@ dm_status dm_example_shape(const dm_instance *i, int64_t index, const dm_shape *
     for (int32_t k = 0; k < 8; k++) {
         out->dim[k] = k < largest->rank ? out->dim[k] : 1;
         if (out->rank != largest->rank || out->dim[k] < 1 || out->dim[k] > largest->dim[k])
-            return dm_error(err, DM_EABI, "plugin '%s': the shape of example %lld does not fit the largest it named", i->plugin->name,
-                            (long long)index);
+            return dm_error(err, DM_EABI, "plugin '%s': the shape of example %lld does not fit the largest it named",
+                            i->plugin->name, (long long)index);
     }
     return DM_OK;
 }
 
 /* The example as the plugin has it, checked. */
-static dm_status read_raw(const dm_instance *i, const dm_example_rules *r, int64_t index, int64_t n, float *x, int32_t *label, dm_err *err)
+static dm_status read_raw(const dm_instance *i, const dm_example_rules *r, int64_t index, int64_t n, float *x,
+                          int32_t *label, dm_err *err)
 {
     dm_err why = {DM_OK, ""};
     dm_ctx c = context(i, &why);
@@ -82,12 +83,12 @@ static dm_status read_raw(const dm_instance *i, const dm_example_rules *r, int64
     if (i->plugin->dataset->read(&c, index, x, label))
         return failed(i, &why, err);
     if (label && (*label < 0 || *label >= r->classes))
-        return dm_error(err, DM_ECORRUPT, "data set '%s': example %lld has label %d; it has %d classes", i->plugin->name,
-                        (long long)index, (int)*label, (int)r->classes);
+        return dm_error(err, DM_ECORRUPT, "data set '%s': example %lld has label %d; it has %d classes",
+                        i->plugin->name, (long long)index, (int)*label, (int)r->classes);
     for (int64_t k = 0; k < n; k++)
         if (!isfinite(x[k]))
-            return dm_error(err, DM_ECORRUPT, "data set '%s': value %lld of example %lld is not finite", i->plugin->name, (long long)k,
-                            (long long)index);
+            return dm_error(err, DM_ECORRUPT, "data set '%s': value %lld of example %lld is not finite",
+                            i->plugin->name, (long long)k, (long long)index);
     return DM_OK;
 }
 
@@ -135,20 +136,21 @@ static void to_levels(const dm_example_rules *r, float *x, int64_t n)
     }
 }
 
-static dm_status transform(const dm_example_rules *r, dm_example_room *room, const dm_shape *s, const dm_example_draw *draw, float *x, dm_err *err)
+static dm_status transform(const dm_example_rules *r, dm_example_room *room, const dm_shape *s,
+                           const dm_example_draw *draw, float *x, dm_err *err)
 {
     const int64_t channels = s->dim[0], from = s->dim[1] * s->dim[2], to = r->out.dim[1] * r->out.dim[2];
     const window v = cut(r, s, draw);
     dm_status e;
 
     if (channels != r->out.dim[0] && channels != 1 && !(channels == 3 && r->out.dim[0] == 1))
-        return dm_error(err, DM_EINVAL, "data.channels is %lld; images of %lld channels cannot become so", (long long)r->out.dim[0],
-                        (long long)channels);
+        return dm_error(err, DM_EINVAL, "data.channels is %lld; images of %lld channels cannot become so",
+                        (long long)r->out.dim[0], (long long)channels);
     if (!make_room(&room->plane, &room->plane_cap, channels * to))
         return dm_error(err, DM_ENOMEM, "out of memory: resizing an image");
     for (int64_t k = 0; k < channels; k++)
-        if ((e = dm_resize(room->raw + k * from + v.y * s->dim[2] + v.x, v.h, v.w, s->dim[2], room->plane + k * to, r->out.dim[1],
-                           r->out.dim[2], err)))
+        if ((e = dm_resize(room->raw + k * from + v.y * s->dim[2] + v.x, v.h, v.w, s->dim[2], room->plane + k * to,
+                           r->out.dim[1], r->out.dim[2], err)))
             return e;
     for (int64_t k = 0; k < r->out.dim[0]; k++)
         pick(room->plane, channels, to, k, r->out.dim[0], x + k * to);
@@ -186,7 +188,9 @@ dm_status dm_example_make(const dm_instance *i, const dm_example_rules *r, dm_ex
     }
     if (!same && !make_room(&room->raw, &room->raw_cap, n))
         return dm_error(err, DM_ENOMEM, "out of memory: an example of %lld values", (long long)n);
-    if ((e = read_raw(i, r, index, n, same ? x : room->raw, label, err)) || (!same && (e = transform(r, room, &s, draw, x, err))))
+    if ((e = read_raw(i, r, index, n, same ? x : room->raw, label, err)))
+        return e;
+    if (!same && (e = transform(r, room, &s, draw, x, err)))
         return e;
     if (r->flip && draw && draw->flip)
         mirror(x, o->dim[0] * o->dim[1], o->dim[2]);

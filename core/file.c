@@ -143,7 +143,8 @@ static dm_status sync_parent(const char *path, dm_err *err)
 {
     const char *slash = strrchr(path, '/');
     char *dir = slash == path ? strdup("/") : slash ? strndup(path, (size_t)(slash - path)) : strdup(".");
-    const dm_status s = dir ? dm_folder_sync(dir, err) : dm_error(err, DM_ENOMEM, "out of memory: folder of '%s'", path);
+    const dm_status s = dir ? dm_folder_sync(dir, err)
+                            : dm_error(err, DM_ENOMEM, "out of memory: folder of '%s'", path);
 
     free(dir);
     return s;

@@ -23,23 +23,25 @@ uint8_t dm_pixel(float x)
 static dm_status make(int64_t width, int64_t height, int32_t channels, uint8_t fill, dm_picture *out, dm_err *err)
 {
     if (width < 1 || height < 1 || width > MAX_SIDE || height > MAX_SIDE || width * height * channels > MAX_BYTES)
-        return dm_error(err, DM_EINVAL, "a picture of %lld x %lld pixels is too large; take fewer images at once", (long long)width,
-                        (long long)height);
+        return dm_error(err, DM_EINVAL, "a picture of %lld x %lld pixels is too large; take fewer images at once",
+                        (long long)width, (long long)height);
     *out = (dm_picture){(int32_t)width, (int32_t)height, channels, malloc((size_t)(width * height * channels))};
     if (!out->pixels)
-        return dm_error(err, DM_ENOMEM, "out of memory: a picture of %lld x %lld pixels", (long long)width, (long long)height);
+        return dm_error(err, DM_ENOMEM, "out of memory: a picture of %lld x %lld pixels", (long long)width,
+                        (long long)height);
     memset(out->pixels, fill, (size_t)(width * height * channels));
     return DM_OK;
 }
 
-dm_status dm_picture_grid(const float *x, int64_t n, int64_t c, int64_t h, int64_t w, int64_t columns, int32_t gap, dm_picture *out,
-                          dm_err *err)
+dm_status dm_picture_grid(const float *x, int64_t n, int64_t c, int64_t h, int64_t w, int64_t columns, int32_t gap,
+                          dm_picture *out, dm_err *err)
 {
     const int32_t channels = c == 3 ? 3 : 1;
     dm_status s;
 
     if (n < 1 || c < 1 || h < 1 || w < 1 || n > MAX_BYTES || h > MAX_SIDE || w > MAX_SIDE)
-        return dm_error(err, DM_EINVAL, "no picture of %lld images of %lld x %lld pixels", (long long)n, (long long)w, (long long)h);
+        return dm_error(err, DM_EINVAL, "no picture of %lld images of %lld x %lld pixels", (long long)n, (long long)w,
+                        (long long)h);
     if (columns < 1)
         columns = (int64_t)ceil(sqrt((double)n));
     columns = columns < n ? columns : n;
@@ -101,11 +103,12 @@ static void dots(const dm_picture *p, const float *x, int64_t n, double limit, c
     const int radius = p->width >= 400 ? 1 : 0;
 
     for (int64_t i = 0; i < n; i++)
-        dot(p, p->width / 2.0 + scale * (double)x[2 * i], p->height / 2.0 - scale * (double)x[2 * i + 1], radius, colour);
+        dot(p, p->width / 2.0 + scale * (double)x[2 * i], p->height / 2.0 - scale * (double)x[2 * i + 1], radius,
+            colour);
 }
 
-dm_status dm_picture_scatter(const float *x, int64_t n, const float *like, int64_t m, int32_t side, double limit, dm_picture *out,
-                             dm_err *err)
+dm_status dm_picture_scatter(const float *x, int64_t n, const float *like, int64_t m, int32_t side, double limit,
+                             dm_picture *out, dm_err *err)
 {
     static const uint8_t grey[3] = {200, 200, 200}, blue[3] = {31, 95, 180};
     dm_status s;

@@ -55,7 +55,8 @@ static void put_shape(FILE *to, const dm_shape *s)
 
 static void put_head(FILE *to, int width)
 {
-    fprintf(to, "%-*s  %-7s  %-20s %12s %12s %12s %8s %8s\n", width, "name", "type", "shape", "min", "max", "mean", "nan", "inf");
+    fprintf(to, "%-*s  %-7s  %-20s %12s %12s %12s %8s %8s\n", width, "name", "type", "shape", "min", "max", "mean",
+            "nan", "inf");
 }
 
 /* Seven digits, with a point in every locale. */
@@ -136,7 +137,8 @@ static dm_status inspect_st(const char *path, FILE *to, dm_err *err)
     put_head(to, width);
     for (int64_t i = 0; i < dm_st_count(f) && !s; i++)
         if (!(s = scan(f, dm_st_at(f, i), &st, err)))
-            put_row(to, width, dm_st_at(f, i)->name, dm_st_type_name(dm_st_at(f, i)->type), &dm_st_at(f, i)->shape, &st);
+            put_row(to, width, dm_st_at(f, i)->name, dm_st_type_name(dm_st_at(f, i)->type), &dm_st_at(f, i)->shape,
+                    &st);
     dm_st_close(f);
     return s;
 }
@@ -227,12 +229,14 @@ static const char *after(const char *head, const char *key)
 static dm_status parse_npy(array *a, const char *head, dm_err *err)
 {
     static const struct { char name[3]; dm_st_type type; } types[] = {
-        {"b1", DM_ST_BOOL}, {"u1", DM_ST_U8}, {"i1", DM_ST_I8}, {"u2", DM_ST_U16}, {"i2", DM_ST_I16}, {"u4", DM_ST_U32}, {"i4", DM_ST_I32},
+        {"b1", DM_ST_BOOL}, {"u1", DM_ST_U8}, {"i1", DM_ST_I8}, {"u2", DM_ST_U16}, {"i2", DM_ST_I16}, {"u4", DM_ST_U32},
+        {"i4", DM_ST_I32},
         {"u8", DM_ST_U64}, {"i8", DM_ST_I64}, {"f2", DM_ST_F16}, {"f4", DM_ST_F32}, {"f8", DM_ST_F64}};
     const char *type = after(head, "'descr'"), *p = after(head, "'shape'");
     size_t k = 0;
 
-    while (k < sizeof types / sizeof types[0] && (strlen(type) < 5 || strncmp(type + 2, types[k].name, 2) || type[4] != '\''))
+    while (k < sizeof types / sizeof types[0] && (strlen(type) < 5 || strncmp(type + 2, types[k].name, 2) ||
+                                                  type[4] != '\''))
         k++;
     if (k == sizeof types / sizeof types[0] || *p != '(')
         return dm_error(err, DM_ECORRUPT, "'%s': no numbers that are known: %.100s", a->path, head);
@@ -243,7 +247,8 @@ static dm_status parse_npy(array *a, const char *head, dm_err *err)
         const long long d = *p >= '0' && *p <= '9' ? strtoll(p, &end, 10) : -1;
 
         if (d < 0 || d == INT64_MAX || a->shape.rank == MAX_RANK)
-            return dm_error(err, DM_ECORRUPT, "'%s': a shape of another kind, or of rank above %d: %.100s", a->path, MAX_RANK, head);
+            return dm_error(err, DM_ECORRUPT, "'%s': a shape of another kind, or of rank above %d: %.100s", a->path,
+                            MAX_RANK, head);
         a->shape.dim[a->shape.rank++] = d;
         p = end;
     }
@@ -263,11 +268,13 @@ static dm_status inspect_npy(array *a, FILE *to, dm_err *err)
         return s;
     n = b[4] | (size_t)b[5] << 8 | (size_t)b[6] << 16 | (size_t)b[7] << 24;
     if (memcmp(b, "PY", 2) || b[2] < 1 || b[2] > 3 || n > MAX_HEAD)
-        return dm_error(err, DM_ECORRUPT, "'%s' is no npy file: version %d.%d, header of %zu bytes", a->path, b[2], b[3], n);
+        return dm_error(err, DM_ECORRUPT, "'%s' is no npy file: version %d.%d, header of %zu bytes", a->path, b[2],
+                        b[3], n);
     if (!(head = calloc(n + 1, 1)))
         return dm_error(err, DM_ENOMEM, "out of memory: header of '%s'", a->path);
     if (!(s = take(a, head, n, err)) && !(s = parse_npy(a, head, err)))
-        s = inspect_array(a, strncmp(after(head, "'fortran_order'"), "True", 4) ? "npy" : "npy in Fortran order", to, err);
+        s = inspect_array(a, strncmp(after(head, "'fortran_order'"), "True", 4) ? "npy" : "npy in Fortran order", to,
+                          err);
     free(head);
     return s;
 }

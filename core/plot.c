@@ -65,7 +65,8 @@ static void put_panel(FILE *f, int index, const dm_panel *p)
     put_line(f, "set title", p->title);
     put_line(f, "set xlabel", p->x_label);
     put_line(f, "set ylabel", p->y_label);
-    fprintf(f, "unset logscale\n%s%sset autoscale\n", p->log_x ? "set logscale x\n" : "", p->log_y ? "set logscale y\n" : "");
+    fprintf(f, "unset logscale\n%s%sset autoscale\n", p->log_x ? "set logscale x\n" : "",
+            p->log_y ? "set logscale y\n" : "");
     for (int k = 0; k < p->n_series; k++)
         if (put_data(f, p, index, k))
             drawn |= 1 << k;
@@ -74,8 +75,8 @@ static void put_panel(FILE *f, int index, const dm_panel *p)
     for (int k = 0, first = 1; k < p->n_series; k++) {
         if (!(drawn & 1 << k))
             continue;
-        fprintf(f, "%s $d%d_%d using 1:2 with %s ls %d ", first ? "plot" : ",", index, k, p->series[k].n < 2 ? "points" : "lines",
-                p->n_series > 1 ? k + 1 : 2);
+        fprintf(f, "%s $d%d_%d using 1:2 with %s ls %d ", first ? "plot" : ",", index, k,
+                p->series[k].n < 2 ? "points" : "lines", p->n_series > 1 ? k + 1 : 2);
         fputs(*p->series[k].title ? "title " : "notitle", f);
         if (*p->series[k].title)
             put_text(f, p->series[k].title);
@@ -92,8 +93,9 @@ static void put_script(FILE *f, const dm_panel *panels, int n)
                "if (strstrt(GPVAL_TERMINALS, 'pngcairo')) { set terminal pngcairo noenhanced size %d,%d }\n",
             columns * 560, rows * 400, columns * 560, rows * 400);
     fputs("set grid lc rgb '#dddddd'\nset key top right\n"
-          "set style line 1 lc rgb '#9dbbe0' lw 1\nset style line 2 lc rgb '#1f4f94' lw 2\nset style line 3 lc rgb '#c0392b' lw 2\n"
-          "set style line 4 lc rgb '#2e8b57' lw 2\nset style line 5 lc rgb '#8e44ad' lw 2\nset style line 6 lc rgb '#555555' lw 2\n", f);
+          "set style line 1 lc rgb '#9dbbe0' lw 1\nset style line 2 lc rgb '#1f4f94' lw 2\n"
+          "set style line 3 lc rgb '#c0392b' lw 2\nset style line 4 lc rgb '#2e8b57' lw 2\n"
+          "set style line 5 lc rgb '#8e44ad' lw 2\nset style line 6 lc rgb '#555555' lw 2\n", f);
     fprintf(f, "set multiplot layout %d,%d\n", rows, columns);
     for (int i = 0; i < n; i++)
         put_panel(f, i, &panels[i]);
@@ -207,10 +209,14 @@ enum { STEP, LOSS, LR, NORM, SPEED, FIELDS };
 
 static dm_status plot_columns(const char *path, double *const *c, int64_t n, dm_err *err)
 {
-    const dm_series loss[] = {{"as logged", c[STEP], c[LOSS], n}, {"smoothed", c[STEP], c[FIELDS], n}}, lr = {"", c[STEP], c[LR], n},
-                    norm = {"", c[STEP], c[NORM], n}, speed = {"", c[STEP], c[SPEED], n};
-    const dm_panel panels[] = {{"loss", "step", "", false, true, loss, 2}, {"learning rate", "step", "", false, false, &lr, 1},
-                               {"gradient norm", "step", "", false, true, &norm, 1}, {"images/s", "step", "", false, false, &speed, 1}};
+    const dm_series loss[] = {{"as logged", c[STEP], c[LOSS], n}, {"smoothed", c[STEP], c[FIELDS], n}};
+    const dm_series lr = {"", c[STEP], c[LR], n}, norm = {"", c[STEP], c[NORM], n}, speed = {"", c[STEP], c[SPEED], n};
+    const dm_panel panels[] = {
+        {"loss", "step", "", false, true, loss, 2},
+        {"learning rate", "step", "", false, false, &lr, 1},
+        {"gradient norm", "step", "", false, true, &norm, 1},
+        {"images/s", "step", "", false, false, &speed, 1},
+    };
 
     return dm_plot(path, panels, 4, err);
 }
@@ -221,7 +227,8 @@ dm_status dm_plot_run(const char *dir, const char *path, dm_err *err)
     double *rows = NULL, *all = NULL, *c[FIELDS + 1];
     char *log = dm_run_path(dir, DM_RUN_LOG);
     int64_t n = 0;
-    dm_status s = log ? dm_run_log_read(log, names, FIELDS, &rows, &n, err) : dm_error(err, DM_ENOMEM, "out of memory: '%s'", dir);
+    dm_status s = log ? dm_run_log_read(log, names, FIELDS, &rows, &n, err)
+                      : dm_error(err, DM_ENOMEM, "out of memory: '%s'", dir);
 
     free(log);
     if (s)

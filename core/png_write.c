@@ -57,8 +57,9 @@ static bool encode(png_structp png, png_infop info, const dm_picture *p, png_tex
     if (setjmp(png_jmpbuf(png)))
         return false;
     png_set_write_fn(png, j, on_write, on_flush);
-    png_set_IHDR(png, info, (png_uint_32)p->width, (png_uint_32)p->height, 8, p->channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY,
-                 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_set_IHDR(png, info, (png_uint_32)p->width, (png_uint_32)p->height, 8,
+                 p->channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY, PNG_INTERLACE_NONE,
+                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     if (n)
         png_set_text(png, info, t, n);
     png_write_info(png, info);
@@ -86,7 +87,8 @@ dm_status dm_png_encode(const dm_picture *p, const dm_pair *text, int n, uint8_t
     free(t);
     if (!ok) {
         free(j.bytes);
-        return dm_error(err, DM_ENOMEM, "unable to encode a PNG of %d x %d pixels: %s", (int)p->width, (int)p->height, j.msg);
+        return dm_error(err, DM_ENOMEM, "unable to encode a PNG of %d x %d pixels: %s", (int)p->width, (int)p->height,
+                        j.msg);
     }
     *out = j.bytes;
     *size = j.n;

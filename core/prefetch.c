@@ -80,7 +80,8 @@ dm_status dm_prefetch_new(const dm_prefetch_setup *s, dm_prefetch **out, dm_err 
     bool ok = true;
 
     if (s->workers < 1 || s->workers > MAX_WORKERS || s->n < 1 || s->size < 1 || s->n > INT64_MAX / 8 / s->size)
-        return dm_error(err, DM_EINVAL, "unable to read ahead batches of %lld with %d threads", (long long)s->n, s->workers);
+        return dm_error(err, DM_EINVAL, "unable to read ahead batches of %lld with %d threads", (long long)s->n,
+                        s->workers);
     if (!(p = calloc(1, sizeof *p)))
         return dm_error(err, DM_ENOMEM, "out of memory: reading ahead");
     p->s = *s;
@@ -95,7 +96,8 @@ dm_status dm_prefetch_new(const dm_prefetch_setup *s, dm_prefetch **out, dm_err 
     }
     if (!ok || !start(p)) {
         dm_prefetch_free(p);
-        return dm_error(err, DM_ENOMEM, "out of memory: %d threads with batches of %lld examples", s->workers, (long long)s->n);
+        return dm_error(err, DM_ENOMEM, "out of memory: %d threads with batches of %lld examples", s->workers,
+                        (long long)s->n);
     }
     *out = p;
     return DM_OK;
@@ -121,7 +123,8 @@ void dm_prefetch_free(dm_prefetch *p)
     free(p);
 }
 
-bool dm_prefetch_take(dm_prefetch *p, uint64_t position, int64_t n, float *x, int32_t *labels, dm_status *status, dm_err *err)
+bool dm_prefetch_take(dm_prefetch *p, uint64_t position, int64_t n, float *x, int32_t *labels, dm_status *status,
+                      dm_err *err)
 {
     slot *s;
 

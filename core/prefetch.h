@@ -21,6 +21,7 @@ void dm_prefetch_free(dm_prefetch *p); /* waits for what is being made */
 
 /* true where this is the next batch: it is copied, once it is made, and *status says how that went. A batch
  * that failed is failed each time it is asked for. labels may be NULL. One thread may take. */
-bool dm_prefetch_take(dm_prefetch *p, uint64_t position, int64_t n, float *x, int32_t *labels, dm_status *status, dm_err *err);
+bool dm_prefetch_take(dm_prefetch *p, uint64_t position, int64_t n, float *x, int32_t *labels, dm_status *status,
+                      dm_err *err);
 
 #endif

@@ -120,7 +120,8 @@ static void draw_bar(dm_progress *p, const char *state)
         for (int i = 0; i < wide; i++)
             bar[i] = i < full ? '#' : '-';
         bar[wide] = 0;
-        fprintf(p->s.to, "\r%s [%s%s%s]%s\033[K", count, colour ? "\033[32m" : "", bar, colour ? "\033[0m" : "", *state ? state + 1 : "");
+        fprintf(p->s.to, "\r%s [%s%s%s]%s\033[K", count, colour ? "\033[32m" : "", bar, colour ? "\033[0m" : "",
+                *state ? state + 1 : "");
     }
     fflush(p->s.to);
     p->on_line = true;

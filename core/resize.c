@@ -68,7 +68,8 @@ static void columns(const axis *y, const float *from, float *to, int64_t oh, int
     }
 }
 
-dm_status dm_resize(const float *from, int64_t h, int64_t w, int64_t stride, float *to, int64_t oh, int64_t ow, dm_err *err)
+dm_status dm_resize(const float *from, int64_t h, int64_t w, int64_t stride, float *to, int64_t oh, int64_t ow,
+                    dm_err *err)
 {
     axis x = {0}, y = {0};
     float *middle = malloc((size_t)(h * ow) * sizeof *middle);
@@ -81,5 +82,6 @@ dm_status dm_resize(const float *from, int64_t h, int64_t w, int64_t stride, flo
     axis_fini(&x);
     axis_fini(&y);
     free(middle);
-    return ok ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory: resizing an image to %lld x %lld", (long long)ow, (long long)oh);
+    return ok ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory: resizing an image to %lld x %lld", (long long)ow,
+                                 (long long)oh);
 }

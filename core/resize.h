@@ -6,6 +6,7 @@
 #include "error.h"
 
 /* from[h,w], rows `stride` apart, to to[oh,ow]. */
-dm_status dm_resize(const float *from, int64_t h, int64_t w, int64_t stride, float *to, int64_t oh, int64_t ow, dm_err *err);
+dm_status dm_resize(const float *from, int64_t h, int64_t w, int64_t stride, float *to, int64_t oh, int64_t ow,
+                    dm_err *err);
 
 #endif

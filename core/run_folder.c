@@ -20,8 +20,10 @@
 struct dm_run { char *dir; int lock; };
 
 /* What a run leaves in its folder, and in which of its folders the files that end so are its own. */
-static const char *const own_files[] = {DM_RUN_CONFIG, DM_RUN_LOG, "env.json", "log.txt", "choices.json", DM_RUN_EVENTS};
-static const struct { const char *dir, *end; } own_folders[] = {{"checkpoints", ".safetensors"}, {"samples", ".png"}, {"plots", ".png"}};
+static const char *const own_files[] = {DM_RUN_CONFIG, DM_RUN_LOG, "env.json", "log.txt", "choices.json",
+                                        DM_RUN_EVENTS};
+static const struct { const char *dir, *end; } own_folders[] = {{"checkpoints", ".safetensors"}, {"samples", ".png"},
+                                                                {"plots", ".png"}};
 enum { N_FILES = sizeof own_files / sizeof own_files[0], N_FOLDERS = sizeof own_folders / sizeof own_folders[0] };
 
 char *dm_run_path(const char *dir, const char *name)
@@ -94,8 +96,9 @@ static dm_status take_lock(dm_run *r, dm_err *err)
     else if (flock(r->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
         n = pread(r->lock, pid, sizeof pid - 1, 0);
         pid[n > 0 ? strspn(pid, "0123456789") : 0] = 0;
-        s = dm_error(err, DM_EINVAL, "run folder '%s' is in use by another process%s%s; wait for it, or choose another output",
-                     r->dir, *pid ? ", " : "", pid);
+        s = dm_error(err, DM_EINVAL,
+                     "run folder '%s' is in use by another process%s%s; wait for it, or choose another output", r->dir,
+                     *pid ? ", " : "", pid);
         close(r->lock);
         r->lock = -1;
     } else if (snprintf(pid, sizeof pid, "%ld\n", (long)getpid()) > 0 && !ftruncate(r->lock, 0))
@@ -154,7 +157,8 @@ static dm_status prepare(dm_run *r, dm_run_mode mode, dm_err *err)
     if (s || (mode == DM_RUN_NEW && (s = has_run(r->dir, &there, err))))
         return s;
     if (there)
-        return dm_error(err, DM_EINVAL, "'%s' already has a run: go on with it by --resume, or choose another output", r->dir);
+        return dm_error(err, DM_EINVAL, "'%s' already has a run: go on with it by --resume, or choose another output",
+                        r->dir);
     if (mode == DM_RUN_RESUME && !is_there(r->dir, DM_RUN_CONFIG))
         return dm_error(err, DM_ENOENT, "nothing to resume: '%s' has no " DM_RUN_CONFIG, r->dir);
     if (mode == DM_RUN_OVERWRITE && (s = clear(r->dir, err)))
@@ -199,7 +203,8 @@ const char *dm_run_dir(const dm_run *r) { return r->dir; }
 dm_status dm_run_write(const dm_run *r, const char *name, const void *data, size_t n, dm_err *err)
 {
     char *p = dm_run_path(r->dir, name);
-    const dm_status s = p ? dm_file_write_atomic(p, data, n, err) : dm_error(err, DM_ENOMEM, "out of memory: a name in '%s'", r->dir);
+    const dm_status s = p ? dm_file_write_atomic(p, data, n, err)
+                          : dm_error(err, DM_ENOMEM, "out of memory: a name in '%s'", r->dir);
 
     free(p);
     return s;
@@ -221,7 +226,8 @@ dm_status dm_run_write_env(const dm_run *r, int argc, const char *const *argv, c
     json_object_set_new(o, "started", json_string(when));
     if (uname(&u) >= 0)
         json_object_set_new(o, "system", json_sprintf("%s %s %s", u.sysname, u.release, u.machine));
-    json_object_set_new(o, "libraries", json_pack("{s:s, s:s, s:s}", "jansson", jansson_version_str(), "zlib", zlibVersion(), "libpng", png_get_libpng_ver(NULL)));
+    json_object_set_new(o, "libraries", json_pack("{s:s, s:s, s:s}", "jansson", jansson_version_str(), "zlib",
+                                                  zlibVersion(), "libpng", png_get_libpng_ver(NULL)));
     for (int i = 0; i < argc; i++) {
         json_t *v = json_string(argv[i]);
 

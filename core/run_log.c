@@ -131,7 +131,8 @@ dm_status dm_run_log_put(dm_run_log *l, int64_t step, const dm_field *f, int n, 
         const double v = f[i].value;
         const bool whole = fabs(v) < 9007199254740992.0 && v == floor(v);
 
-        json_object_set_new(o, f[i].name, !isfinite(v) ? json_null() : whole ? json_integer((json_int_t)v) : json_real(v));
+        json_object_set_new(o, f[i].name,
+                            !isfinite(v) ? json_null() : whole ? json_integer((json_int_t)v) : json_real(v));
     }
     text = json_dumps(o, JSON_REAL_PRECISION(9));
     json_decref(o);
@@ -144,7 +145,8 @@ dm_status dm_run_log_put(dm_run_log *l, int64_t step, const dm_field *f, int n, 
     return s;
 }
 
-dm_status dm_run_log_read(const char *path, const char *const *names, int n, double **values, int64_t *rows, dm_err *err)
+dm_status dm_run_log_read(const char *path, const char *const *names, int n, double **values, int64_t *rows,
+                          dm_err *err)
 {
     FILE *f = fopen(path, "re");
     char *line = malloc(MAX_LINE);

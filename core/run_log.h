@@ -19,6 +19,7 @@ dm_status dm_run_log_put(dm_run_log *l, int64_t step, const dm_field *f, int n, 
 void dm_run_log_close(dm_run_log *l);
 
 /* The named numbers of all whole lines: values[row * n + i], NaN where a line lacks one; on the heap. */
-dm_status dm_run_log_read(const char *path, const char *const *names, int n, double **values, int64_t *rows, dm_err *err);
+dm_status dm_run_log_read(const char *path, const char *const *names, int n, double **values, int64_t *rows,
+                          dm_err *err);
 
 #endif

@@ -59,14 +59,16 @@ static dm_status parse_tensor(const dm_st *f, const char *name, json_t *v, uint6
     if (find_type(type, &t->type))
         return dm_error(err, DM_ECORRUPT, "'%s': tensor '%s' has the unknown dtype '%.40s'", f->path, name, type);
     if (json_array_size(shape) > MAX_RANK)
-        return dm_error(err, DM_ECORRUPT, "'%s': tensor '%s' has rank %zu; at most %d", f->path, name, json_array_size(shape), MAX_RANK);
+        return dm_error(err, DM_ECORRUPT, "'%s': tensor '%s' has rank %zu; at most %d", f->path, name,
+                        json_array_size(shape), MAX_RANK);
     t->shape.rank = (int32_t)json_array_size(shape);
     for (int i = 0; i < MAX_RANK; i++) {
         const json_t *d = i < t->shape.rank ? json_array_get(shape, (size_t)i) : NULL;
         const int64_t dim = d ? json_integer_value(d) : 1;
 
         if (d && (!json_is_integer(d) || dim < 0))
-            return dm_error(err, DM_ECORRUPT, "'%s': extent %d of tensor '%s' is not a whole number from 0", f->path, i, name);
+            return dm_error(err, DM_ECORRUPT, "'%s': extent %d of tensor '%s' is not a whole number from 0", f->path, i,
+                            name);
         if (dim && count > (uint64_t)INT64_MAX / 8 / (uint64_t)dim)
             return dm_error(err, DM_ECORRUPT, "'%s': the shape of tensor '%s' overflows", f->path, name);
         t->shape.dim[i] = dim;
@@ -74,14 +76,15 @@ static dm_status parse_tensor(const dm_st *f, const char *name, json_t *v, uint6
     }
     const int64_t begin = json_integer_value(a), end = json_integer_value(b);
     if (begin < 0 || end < begin || (uint64_t)end > room)
-        return dm_error(err, DM_ECORRUPT, "'%s': data_offsets [%lld, %lld] of tensor '%s' are outside of the %llu bytes of data",
-                        f->path, (long long)begin, (long long)end, name, (unsigned long long)room);
+        return dm_error(err, DM_ECORRUPT,
+                        "'%s': data_offsets [%lld, %lld] of tensor '%s' are outside of the %llu bytes of data", f->path,
+                        (long long)begin, (long long)end, name, (unsigned long long)room);
     t->offset = (uint64_t)begin;
     t->bytes = (uint64_t)(end - begin);
     t->count = (int64_t)count;
     if (count * types[t->type].size != t->bytes)
-        return dm_error(err, DM_ECORRUPT, "'%s': tensor '%s' has %llu bytes; its shape and dtype say %llu", f->path, name,
-                        (unsigned long long)t->bytes, (unsigned long long)(count * types[t->type].size));
+        return dm_error(err, DM_ECORRUPT, "'%s': tensor '%s' has %llu bytes; its shape and dtype say %llu", f->path,
+                        name, (unsigned long long)t->bytes, (unsigned long long)(count * types[t->type].size));
     t->name = dm_strdup(f->arena, name);
     return t->name ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory: names of '%s'", f->path);
 }
@@ -118,7 +121,8 @@ static dm_status lay_out(dm_st *f, uint64_t data, uint64_t room, dm_err *err)
         dm_st_tensor *t = &f->tensor[i];
 
         if (t->offset != at)
-            return dm_error(err, DM_ECORRUPT, "'%s': tensor '%s' begins at byte %llu of the data, the one before it ends at %llu",
+            return dm_error(err, DM_ECORRUPT,
+                            "'%s': tensor '%s' begins at byte %llu of the data, the one before it ends at %llu",
                             f->path, t->name, (unsigned long long)t->offset, (unsigned long long)at);
         at += t->bytes;
         t->offset += data;
@@ -194,7 +198,8 @@ static dm_status load(dm_st *f, int64_t size, dm_err *err)
     for (int i = 7; i >= 0; i--)
         n = n << 8 | b[i];
     if (n > MAX_HEADER || n > (uint64_t)size - 8)
-        return dm_error(err, DM_ECORRUPT, "'%s' is no safetensors file: a header of %llu bytes in a file of %lld (at most %d)", f->path,
+        return dm_error(err, DM_ECORRUPT,
+                        "'%s' is no safetensors file: a header of %llu bytes in a file of %lld (at most %d)", f->path,
                         (unsigned long long)n, (long long)size, MAX_HEADER);
     if (!(text = malloc((size_t)n + 1)))
         return dm_error(err, DM_ENOMEM, "out of memory: header of '%s'", f->path);
@@ -286,7 +291,8 @@ dm_status dm_st_read(const dm_st *f, const dm_st_tensor *t, uint64_t from, void 
 }
 
 /* Into f32 or f64, whichever is not NULL. */
-static dm_status convert(const dm_st *f, const dm_st_tensor *t, int64_t first, int64_t n, float *f32, double *f64, dm_err *err)
+static dm_status convert(const dm_st *f, const dm_st_tensor *t, int64_t first, int64_t n, float *f32, double *f64,
+                         dm_err *err)
 {
     const int64_t size = (int64_t)types[t->type].size, most = CHUNK / 8;
     unsigned char bytes[CHUNK];
@@ -294,8 +300,8 @@ static dm_status convert(const dm_st *f, const dm_st_tensor *t, int64_t first, i
     dm_status s;
 
     if (first < 0 || n < 0 || first > t->count || n > t->count - first)
-        return dm_error(err, DM_EINVAL, "unable to read %lld elements at %lld of tensor '%s': it has %lld", (long long)n,
-                        (long long)first, t->name, (long long)t->count);
+        return dm_error(err, DM_EINVAL, "unable to read %lld elements at %lld of tensor '%s': it has %lld",
+                        (long long)n, (long long)first, t->name, (long long)t->count);
     for (int64_t i = 0, k; i < n; i += k) {
         double *to = f64 ? f64 + i : v;
 
@@ -303,7 +309,8 @@ static dm_status convert(const dm_st *f, const dm_st_tensor *t, int64_t first, i
         if ((s = dm_st_read(f, t, (uint64_t)((first + i) * size), bytes, (size_t)(k * size), err)))
             return s;
         if (!dm_st_to_f64(t->type, bytes, k, to))
-            return dm_error(err, DM_EINVAL, "unable to convert tensor '%s' of '%s': dtype %s", t->name, f->path, types[t->type].name);
+            return dm_error(err, DM_EINVAL, "unable to convert tensor '%s' of '%s': dtype %s", t->name, f->path,
+                            types[t->type].name);
         for (int64_t j = 0; f32 && j < k; j++)
             f32[i + j] = (float)v[j];
     }

@@ -58,6 +58,7 @@ typedef dm_pair dm_st_pair; /* metadata */
 
 /* Tensors and metadata in the order given, the same bytes each time; durable when it returns, and
  * where it fails what was at path is still there. */
-dm_status dm_st_write(const char *path, const dm_st_source *t, int64_t n, const dm_pair *meta, int64_t n_meta, dm_err *err);
+dm_status dm_st_write(const char *path, const dm_st_source *t, int64_t n, const dm_pair *meta, int64_t n_meta,
+                      dm_err *err);
 
 #endif

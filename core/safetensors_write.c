@@ -47,10 +47,11 @@ static dm_status describe(json_t *root, const dm_st_source *t, uint64_t *at, dm_
     }
     for (int32_t i = 0; i < t->shape.rank; i++)
         json_array_append_new(shape, json_integer(t->shape.dim[i]));
-    v = json_pack("{s:s, s:o, s:[I, I]}", "dtype", dm_st_type_name(t->type), "shape", shape, "data_offsets", (json_int_t)*at,
-                  (json_int_t)(*at + bytes));
+    v = json_pack("{s:s, s:o, s:[I, I]}", "dtype", dm_st_type_name(t->type), "shape", shape, "data_offsets",
+                  (json_int_t)*at, (json_int_t)(*at + bytes));
     if (json_object_set_new(root, t->name, v))
-        return dm_error(err, DM_EINVAL, "unable to write tensor '%s': its name is not UTF-8, or memory is exhausted", t->name);
+        return dm_error(err, DM_EINVAL, "unable to write tensor '%s': its name is not UTF-8, or memory is exhausted",
+                        t->name);
     *at += bytes;
     return DM_OK;
 }
@@ -67,7 +68,8 @@ static dm_status describe_meta(json_t *root, const dm_pair *meta, int64_t n, dm_
     return json_object_set_new(root, "__metadata__", o) ? dm_error(err, DM_ENOMEM, "out of memory: metadata") : DM_OK;
 }
 
-static dm_status put_header(dm_file_out *f, const dm_st_source *t, int64_t n, const dm_pair *meta, int64_t n_meta, dm_err *err)
+static dm_status put_header(dm_file_out *f, const dm_st_source *t, int64_t n, const dm_pair *meta, int64_t n_meta,
+                            dm_err *err)
 {
     json_t *root = json_object();
     dm_status s = n_meta ? describe_meta(root, meta, n_meta, err) : DM_OK;
@@ -114,11 +116,13 @@ static dm_status put_tensor(dm_file_out *f, const dm_st_source *t, char *buf, dm
     return DM_OK;
 }
 
-dm_status dm_st_write(const char *path, const dm_st_source *t, int64_t n, const dm_pair *meta, int64_t n_meta, dm_err *err)
+dm_status dm_st_write(const char *path, const dm_st_source *t, int64_t n, const dm_pair *meta, int64_t n_meta,
+                      dm_err *err)
 {
     char *buf = malloc(CHUNK);
     dm_file_out f = {-1, NULL, NULL};
-    dm_status s = buf ? dm_file_begin(&f, path, err) : dm_error(err, DM_ENOMEM, "out of memory: unable to write '%s'", path);
+    dm_status s = buf ? dm_file_begin(&f, path, err) : dm_error(err, DM_ENOMEM, "out of memory: unable to write '%s'",
+                                                                path);
 
     if (!s)
         s = put_header(&f, t, n, meta, n_meta, err);

@@ -20,7 +20,8 @@ int64_t dm_shuffle(uint64_t seed, uint64_t epoch, int64_t index, int64_t count)
         uint32_t left = (uint32_t)(x >> half), right = (uint32_t)x & mask;
 
         for (uint32_t r = 0; r < ROUNDS; r++) {
-            const uint32_t ctr[4] = {(uint32_t)DM_PURPOSE_SHUFFLE << 24 | r, (uint32_t)epoch, (uint32_t)(epoch >> 32), right};
+            const uint32_t ctr[4] = {(uint32_t)DM_PURPOSE_SHUFFLE << 24 | r, (uint32_t)epoch, (uint32_t)(epoch >> 32),
+                                     right};
             uint32_t f[4];
 
             dm_philox(key, ctr, f);

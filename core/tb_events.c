@@ -140,8 +140,8 @@ dm_status dm_tb_scalars(dm_tb *t, int64_t step, double wall, const dm_field *f, 
     return put_record(t, &event, err);
 }
 
-dm_status dm_tb_image(dm_tb *t, int64_t step, double wall, const char *tag, int32_t width, int32_t height, int32_t channels,
-                      const void *png, size_t n, dm_err *err)
+dm_status dm_tb_image(dm_tb *t, int64_t step, double wall, const char *tag, int32_t width, int32_t height,
+                      int32_t channels, const void *png, size_t n, dm_err *err)
 {
     bytes event = {0}, summary = {0}, value = {0}, image = {0};
 
@@ -217,7 +217,8 @@ static unsigned char *take_record(int fd, const char *path, int64_t at, int64_t 
     len = take_le(head, 8);
     if (len > MAX_RECORD || len > (uint64_t)(size - at - 16) || !(r = malloc((size_t)len + 16)))
         return NULL;
-    if (dm_file_read_at(fd, path, at, r, (size_t)len + 16, NULL) || masked(r + 12, (size_t)len) != take_le(r + 12 + len, 4)) {
+    if (dm_file_read_at(fd, path, at, r, (size_t)len + 16, NULL) || masked(r + 12, (size_t)len) != take_le(r + 12 + len,
+                                                                                                           4)) {
         free(r);
         return NULL;
     }

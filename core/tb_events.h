@@ -13,8 +13,8 @@ dm_status dm_tb_open(const char *path, int64_t last, dm_tb **out, dm_err *err);
 void dm_tb_close(dm_tb *t);
 /* wall: seconds since 1970. */
 dm_status dm_tb_scalars(dm_tb *t, int64_t step, double wall, const dm_field *f, int n, dm_err *err);
-dm_status dm_tb_image(dm_tb *t, int64_t step, double wall, const char *tag, int32_t width, int32_t height, int32_t channels,
-                      const void *png, size_t n, dm_err *err);
+dm_status dm_tb_image(dm_tb *t, int64_t step, double wall, const char *tag, int32_t width, int32_t height,
+                      int32_t channels, const void *png, size_t n, dm_err *err);
 
 /* The checksum of records before it is masked. */
 uint32_t dm_crc32c(const void *data, size_t n);

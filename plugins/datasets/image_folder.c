@@ -31,7 +31,8 @@ enum { MAX_SIDE = 16384, MAX_BYTES = 256 << 20, MAX_DEPTH = 16, MAX_SCANS = 200,
 /* ---- files ------------------------------------------------------------- */
 
 /* One file being decoded: extents, then pixels with channels last. */
-typedef struct { FILE *f; jmp_buf jump; char msg[200]; int32_t w, h, c; unsigned char *pixels; unsigned char **row; } job;
+typedef struct { FILE *f; jmp_buf jump; char msg[200]; int32_t w, h,
+                c; unsigned char *pixels; unsigned char **row; } job;
 
 static bool fail(job *j, const char *msg)
 {
@@ -303,7 +304,8 @@ static dm_status find_class(dm_ctx *c, const char *below, const char *path, int3
             *label = i;
             return DM_OK;
         }
-    return dm_fail(c, DM_EINVAL, "labels: true, but '%s' is in no subfolder of '%s'", path, ((const cfg *)c->cfg)->folder);
+    return dm_fail(c, DM_EINVAL, "labels: true, but '%s' is in no subfolder of '%s'", path,
+                   ((const cfg *)c->cfg)->folder);
 }
 
 static dm_status open_(dm_ctx *c, const char *split, dm_data_info *info)
@@ -324,7 +326,8 @@ static dm_status open_(dm_ctx *c, const char *split, dm_data_info *info)
     for (int64_t i = 0; i < st->n; i++) {
         image *m = &st->image[i];
 
-        if (decode(c, m->path, &j, false) || (p->labels && find_class(c, m->path + strlen(dir) + 1, m->path, &m->label)))
+        if (decode(c, m->path, &j, false) || (p->labels && find_class(c, m->path + strlen(dir) + 1, m->path,
+                                                                      &m->label)))
             return c->err->code;
         m->w = j.w, m->h = j.h, m->c = j.c;
         info->shape.dim[0] = m->c > info->shape.dim[0] ? m->c : info->shape.dim[0];
@@ -385,5 +388,5 @@ const dm_plugin dm_plugin_entry = {
     .abi = DM_ABI, .size = sizeof(dm_plugin), .name = "image_folder", .version = "1", .license = "Apache-2.0",
     .doc = "the PNG and JPEG files below a folder", .params = params,
     .cfg_size = sizeof(cfg), .self_size = sizeof(state), .close = close_,
-    .dataset = &(const dm_dataset){.size = sizeof(dm_dataset), .open = open_, .read = read_, .shape = shape_, .name = name_},
-};
+    .dataset = &(const dm_dataset){.size = sizeof(dm_dataset), .open = open_, .read = read_, .shape = shape_,
+                                   .name = name_}, };

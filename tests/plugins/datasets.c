@@ -12,7 +12,14 @@
 #include <zlib.h>
 
 /* A plugin from the build folder, its config from "key=value" texts, and the host's keys. */
-typedef struct fixture { dm_experiment e; dm_services s; dm_arena *arena; void *so; dm_data *data; dm_err err; } fixture;
+typedef struct fixture {
+    dm_experiment e;
+    dm_services s;
+    dm_arena *arena;
+    void *so;
+    dm_data *data;
+    dm_err err;
+} fixture;
 
 static void fixture_free(fixture *f)
 {
@@ -45,7 +52,8 @@ static fixture *load(const char *name, const char *const *settings, dm_set_data 
 
         assert_non_null(getcwd(dir_now, sizeof dir_now));
         snprintf(key, sizeof key, "%.*s", (int)(eq - *settings), *settings);
-        assert_status(dm_param_set_text(dm_param_find(p->params, key), eq + 1, dir_now, f->arena, cfg, &f->err), DM_OK, &f->err);
+        assert_status(dm_param_set_text(dm_param_find(p->params, key), eq + 1, dir_now, f->arena, cfg, &f->err), DM_OK,
+                      &f->err);
     }
     f->e.data = set;
     f->e.data.workers = 1;
@@ -85,7 +93,8 @@ static const char *setting(scratch *dir, const char *key, const char *path)
 
 /* ---- idx --------------------------------------------------------------- */
 
-static const unsigned char idx_images[16 + 12] = {0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 3, 0, 255, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
+static const unsigned char idx_images[16 + 12] = {0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 3, 0, 255, 2, 3, 4, 5, 6,
+                                                  7, 8, 9, 10, 11};
 static const unsigned char idx_labels[8 + 2] = {0, 0, 8, 1, 0, 0, 0, 2, 9, 0};
 
 static const char *gzip_file(scratch *dir, const char *name, const void *data, size_t n)
@@ -103,9 +112,12 @@ static void idx__plain_and_gzip(void **state)
     (void)state;
     for (int gz = 0; gz < 2; gz++) {
         scratch dir = scratch_new();
-        const char *images = gz ? gzip_file(&dir, "i.gz", idx_images, sizeof idx_images) : scratch_file(&dir, "i", idx_images, sizeof idx_images);
-        const char *labels = gz ? gzip_file(&dir, "l.gz", idx_labels, sizeof idx_labels) : scratch_file(&dir, "l", idx_labels, sizeof idx_labels);
-        fixture *f = open_ok("idx", SET(setting(&dir, "train_images", images), setting(&dir, "train_labels", labels)), PLAIN);
+        const char *images = gz ? gzip_file(&dir, "i.gz", idx_images, sizeof idx_images)
+                                : scratch_file(&dir, "i", idx_images, sizeof idx_images);
+        const char *labels = gz ? gzip_file(&dir, "l.gz", idx_labels, sizeof idx_labels)
+                                : scratch_file(&dir, "l", idx_labels, sizeof idx_labels);
+        fixture *f = open_ok("idx", SET(setting(&dir, "train_images", images), setting(&dir, "train_labels", labels)),
+                             PLAIN);
         const dm_data_info *a = dm_data_about(f->data);
         int32_t label[2];
         float x[12];
@@ -144,10 +156,13 @@ static void idx__hostile(void **state)
 
             memcpy(b, idx_images, sizeof idx_images);
             b[cases[i].at] = cases[i].byte;
-            const char *path = gz ? gzip_file(&dir, "f", b, (size_t)cases[i].n) : scratch_file(&dir, "f", b, (size_t)cases[i].n);
-            open_fails("idx", SET(setting(&dir, "train_images", path)), PLAIN, cases[i].code, i == 1 && gz ? "ends or is damaged at byte 27" : cases[i].says);
+            const char *path = gz ? gzip_file(&dir, "f", b, (size_t)cases[i].n)
+                                  : scratch_file(&dir, "f", b, (size_t)cases[i].n);
+            open_fails("idx", SET(setting(&dir, "train_images", path)), PLAIN, cases[i].code,
+                       i == 1 && gz ? "ends or is damaged at byte 27" : cases[i].says);
         }
-    open_fails("idx", SET(setting(&dir, "train_images", scratch_path(&dir, "none"))), PLAIN, DM_ENOENT, "unable to open");
+    open_fails("idx", SET(setting(&dir, "train_images", scratch_path(&dir, "none"))), PLAIN, DM_ENOENT,
+               "unable to open");
     open_fails("idx", SET(setting(&dir, "train_images", dir.dir)), PLAIN, DM_ECORRUPT, "too short");
     scratch_remove(dir.dir);
 }
@@ -165,14 +180,18 @@ static void idx__labels_and_bombs(void **state)
     scratch_file(&dir, "i", idx_images, sizeof idx_images);
     scratch_file(&dir, "l", idx_labels, sizeof idx_labels);
     scratch_file(&dir, "three", three, sizeof three);
-    open_fails("idx", SET(setting(&dir, "train_images", scratch_path(&dir, "i")), setting(&dir, "train_labels", scratch_path(&dir, "l")),
+    open_fails("idx", SET(setting(&dir, "train_images", scratch_path(&dir, "i")),
+                          setting(&dir, "train_labels", scratch_path(&dir, "l")),
                           "classes=9"), PLAIN, DM_ECORRUPT, "label 0 is 9; classes is 9");
-    open_fails("idx", SET(setting(&dir, "train_images", scratch_path(&dir, "i")), setting(&dir, "train_labels", scratch_path(&dir, "three"))),
-               PLAIN, DM_ECORRUPT, "3 labels for 2 images");
-    open_fails("idx", SET(setting(&dir, "train_images", gzip_file(&dir, "b", bomb, 16))), PLAIN, DM_ECORRUPT, "gzip cannot hold");
+    open_fails("idx", SET(setting(&dir, "train_images", scratch_path(&dir, "i")),
+                          setting(&dir, "train_labels", scratch_path(&dir, "three"))), PLAIN, DM_ECORRUPT,
+                          "3 labels for 2 images");
+    open_fails("idx", SET(setting(&dir, "train_images", gzip_file(&dir, "b", bomb, 16))), PLAIN, DM_ECORRUPT,
+               "of gzip cannot hold");
     gz = scratch_read(gzip_file(&dir, "d", idx_images, sizeof idx_images), &n);
     gz[n - 6] ^= 1; /* the checksum */
-    open_fails("idx", SET(setting(&dir, "train_images", scratch_file(&dir, "d", gz, n))), PLAIN, DM_ECORRUPT, "damaged");
+    open_fails("idx", SET(setting(&dir, "train_images", scratch_file(&dir, "d", gz, n))), PLAIN, DM_ECORRUPT,
+               "damaged");
     for (size_t k = 2; k < n; k++)
         open_fails("idx", SET(setting(&dir, "train_images", scratch_file(&dir, "d", gz, k))), PLAIN, DM_ECORRUPT, "d'");
     free(gz);
@@ -189,17 +208,20 @@ static void npy__numpys_files(void **state)
     fixture *f = open_ok("npy", SET(setting(&dir, "file", scratch_data(path, sizeof path, "points.npy"))), PLAIN);
 
     (void)state;
-    assert_true(dm_data_about(f->data)->count == 3 && dm_data_about(f->data)->shape.rank == 1 && dm_data_about(f->data)->levels == 0);
+    assert_true(dm_data_about(f->data)->count == 3 && dm_data_about(f->data)->shape.rank == 1 &&
+                dm_data_about(f->data)->levels == 0);
     assert_status(dm_data_at(f->data, 0, 3, x, NULL, &f->err), DM_OK, &f->err);
     assert_true(x[0] == 0.5f && x[1] == -1.25f && x[4] == 1e-3f && x[5] == -7);
     fixture_free(f);
     f = open_ok("npy", SET(setting(&dir, "file", scratch_data(path, sizeof path, "images.npy")), "layout=hwc"), PLAIN);
-    assert_true(dm_data_about(f->data)->count == 2 && dm_data_about(f->data)->shape.dim[0] == 3 && dm_data_about(f->data)->shape.dim[2] == 5);
+    assert_true(dm_data_about(f->data)->count == 2 && dm_data_about(f->data)->shape.dim[0] == 3 &&
+                dm_data_about(f->data)->shape.dim[2] == 5);
     assert_status(dm_data_at(f->data, 1, 1, x, NULL, &f->err), DM_OK, &f->err);
     for (int k = 0; k < 60; k++) /* k = (c 4 + y) 5 + x; in the file it is ((4 + y) 5 + x) 3 + c */
         assert_int_equal(dm_pixel(x[k]), (60 + k % 20 * 3 + k / 20) * 7 % 256);
     fixture_free(f);
-    f = open_ok("npy", SET(setting(&dir, "file", scratch_data(path, sizeof path, "images.npy")), "test_every=2"), PLAIN);
+    f = open_ok("npy", SET(setting(&dir, "file", scratch_data(path, sizeof path, "images.npy")), "test_every=2"),
+                PLAIN);
     assert_true(dm_data_about(f->data)->count == 1 && dm_data_about(f->data)->shape.dim[0] == 4);
     fixture_free(f);
     scratch_remove(dir.dir);
@@ -210,8 +232,10 @@ static void npy__hostile(void **state)
     static const struct { const char *dict; int data; dm_status code; const char *says; } cases[] = {
         {"{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3), }", 6, DM_OK, ""},
         {"{'shape':(2,3),'fortran_order':False,'descr':'|u1'}  \n", 6, DM_OK, ""},
-        {"{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3), }", 5, DM_ECORRUPT, "5 bytes of data; its shape says 6"},
-        {"{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3), }", 7, DM_ECORRUPT, "7 bytes of data; its shape says 6"},
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3), }", 5, DM_ECORRUPT,
+         "5 bytes of data; its shape says 6"},
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3), }", 7, DM_ECORRUPT,
+         "7 bytes of data; its shape says 6"},
         {"{'descr': '|u1', 'fortran_order': True, 'shape': (2, 3), }", 6, DM_ECORRUPT, "is not of |u1"},
         {"{'descr': '|O', 'fortran_order': False, 'shape': (2, 3), }", 6, DM_ECORRUPT, "is not of |u1"},
         {"{'descr': '>f4', 'fortran_order': False, 'shape': (2, 3), }", 24, DM_ECORRUPT, "is not of |u1"},
@@ -224,8 +248,10 @@ static void npy__hostile(void **state)
         {"{'descr': '|u1', 'fortran_order': False, 'shape': (6)}", 6, DM_ECORRUPT, "is not of |u1"},
         {"{'descr': '|u1', 'fortran_order': False, 'shape': (6,)}", 6, DM_EINVAL, "rank 1"},
         {"{'descr': '|u1', 'fortran_order': False, 'shape': (1, 1, 1, 1, 6)}", 6, DM_ECORRUPT, "is not of |u1"},
-        {"{'descr': '<f8', 'fortran_order': False, 'shape': (2147483647, 2147483647, 2147483647)}", 6, DM_ECORRUPT, "overflows"},
-        {"{'descr': '|u1', 'fortran_order': False, 'shape': (2, 99999999999999999999)}", 6, DM_ECORRUPT, "is not of |u1"},
+        {"{'descr': '<f8', 'fortran_order': False, 'shape': (2147483647, 2147483647, 2147483647)}", 6, DM_ECORRUPT,
+         "overflows"},
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': (2, 99999999999999999999)}", 6, DM_ECORRUPT,
+         "is not of |u1"},
         {"{'descr': '|u1', 'fortran_order': False, 'shape': (0, 3)}", 0, DM_EINVAL, "has 0 examples"},
         {"{'descr': '|u1', 'fortran_order': False, 'shape': (2, 0)}", 0, DM_ECORRUPT, "extent 1 is 0"},
         {"", 2, DM_ECORRUPT, "is not of |u1"},
@@ -245,9 +271,12 @@ static void npy__hostile(void **state)
         else
             fixture_free(open_ok("npy", SET(path), PLAIN));
     }
-    open_fails("npy", SET(setting(&dir, "file", scratch_file(&dir, "f", "\x93NUMPY\2\0\xff\xff\xff\x7f{}", 14))), PLAIN, DM_ECORRUPT, "no npy file");
-    open_fails("npy", SET(setting(&dir, "file", scratch_file(&dir, "f", "\x93NUMPX\1\0\2\0{}", 12))), PLAIN, DM_ECORRUPT, "no npy file");
-    open_fails("npy", SET(setting(&dir, "file", scratch_file(&dir, "f", "\x93NUM", 4))), PLAIN, DM_ECORRUPT, "too short");
+    open_fails("npy", SET(setting(&dir, "file", scratch_file(&dir, "f", "\x93NUMPY\2\0\xff\xff\xff\x7f{}", 14))), PLAIN,
+               DM_ECORRUPT, "no npy file");
+    open_fails("npy", SET(setting(&dir, "file", scratch_file(&dir, "f", "\x93NUMPX\1\0\2\0{}", 12))), PLAIN,
+               DM_ECORRUPT, "no npy file");
+    open_fails("npy", SET(setting(&dir, "file", scratch_file(&dir, "f", "\x93NUM", 4))), PLAIN, DM_ECORRUPT,
+               "too short");
     scratch_remove(dir.dir);
 }
 
@@ -263,7 +292,8 @@ static void npy__labels_in_the_last_column(void **state)
     b[8] = sizeof dict - 1;
     memcpy(b + 10, dict, sizeof dict - 1);
     memcpy(b + 10 + sizeof dict - 1, "\0\xff\3\0\0\xb", 6);
-    fixture *f = open_ok("npy", SET(setting(&dir, "file", scratch_file(&dir, "f", b, 10 + sizeof dict - 1 + 6)), "label=last"), PLAIN);
+    fixture *f = open_ok("npy", SET(setting(&dir, "file", scratch_file(&dir, "f", b, 10 + sizeof dict - 1 + 6)),
+                                    "label=last"), PLAIN);
     assert_status(dm_data_at(f->data, 0, 1, x, &label, &f->err), DM_OK, &f->err);
     assert_true(x[0] == -1 && x[1] == 1 && label == 3);
     assert_fails(dm_data_at(f->data, 1, 1, x, &label, &f->err), DM_ECORRUPT, &f->err, "row 1 has label 11");
@@ -275,12 +305,15 @@ static void npy__labels_in_the_last_column(void **state)
 
 static void folder__every_kind_as_pillow(void **state)
 {
-    static const char *const sorted[] = {"bits.png", "grey-alpha.png", "grey.JPG", "grey.png", "grey16.png", "palette-alpha.png",
-                                         "palette.png", "progressive.jpg", "rgb.jpeg", "rgb.png", "rgb16.png", "rgba.png"};
+    static const char *const sorted[] = {"bits.png", "grey-alpha.png", "grey.JPG", "grey.png", "grey16.png",
+                                         "palette-alpha.png",
+                                         "palette.png", "progressive.jpg", "rgb.jpeg", "rgb.png", "rgb16.png",
+                                         "rgba.png"};
     scratch dir = scratch_new();
     char path[1024];
     dm_st *want;
-    fixture *f = open_ok("image_folder", SET(setting(&dir, "folder", scratch_data(path, sizeof path, "images"))), (dm_set_data){.channels = 3});
+    fixture *f = open_ok("image_folder", SET(setting(&dir, "folder", scratch_data(path, sizeof path, "images"))),
+                         (dm_set_data){.channels = 3});
 
     (void)state;
     assert_status(dm_st_open(scratch_data(path, sizeof path, "images.safetensors"), &want, &f->err), DM_OK, &f->err);
@@ -298,7 +331,8 @@ static void folder__every_kind_as_pillow(void **state)
     }
     dm_st_close(want);
     fixture_free(f);
-    open_fails("image_folder", SET(setting(&dir, "folder", scratch_data(path, sizeof path, "images"))), PLAIN, DM_EINVAL, "say data.channels");
+    open_fails("image_folder", SET(setting(&dir, "folder", scratch_data(path, sizeof path, "images"))), PLAIN,
+               DM_EINVAL, "say data.channels");
     scratch_remove(dir.dir);
 }
 
@@ -338,7 +372,8 @@ static void folder__classes_and_sizes(void **state)
     assert_true(label[0] == 0 && label[1] == 1);
     fixture_free(f);
 
-    assert_status(dm_png_write(scratch_path(&dir, "zebra/0.png"), &(dm_picture){12, 9, 1, pixels}, NULL, 0, &err), DM_OK, &err);
+    assert_status(dm_png_write(scratch_path(&dir, "zebra/0.png"), &(dm_picture){12, 9, 1, pixels}, NULL, 0, &err),
+                  DM_OK, &err);
     folder = setting(&dir, "folder", dir.dir);
     open_fails("image_folder", SET(folder), PLAIN, DM_EINVAL, "ant/deep/2.png' is 7 x 5 and ");
     f = open_ok("image_folder", SET(folder, "labels=true"), (dm_set_data){.size = {1, six}});
@@ -348,7 +383,8 @@ static void folder__classes_and_sizes(void **state)
 
     copy_image(&dir, "grey.png", "3.png", 9999);
     folder = setting(&dir, "folder", dir.dir);
-    open_fails("image_folder", SET(folder, "labels=true"), (dm_set_data){.size = {1, six}}, DM_EINVAL, "3.png' is in no subfolder");
+    open_fails("image_folder", SET(folder, "labels=true"), (dm_set_data){.size = {1, six}}, DM_EINVAL,
+               "3.png' is in no subfolder");
     scratch_remove(dir.dir);
 }
 
@@ -356,7 +392,8 @@ static void folder__hostile(void **state)
 {
     /* extents in bytes 16..23, the header's checksum after them made by zlib below */
     static const struct { uint32_t w, h; unsigned char depth, colour; const char *says; } cases[] = {
-        {16385, 1, 8, 0, "IHDR"}, {1, 4000000000u, 8, 0, "out of range"}, {16384, 16384, 8, 2, "256 MiB"}, {0, 5, 8, 0, "IHDR"}, {7, 5, 9, 0, "IHDR"},
+        {16385, 1, 8, 0, "IHDR"}, {1, 4000000000u, 8, 0, "out of range"}, {16384, 16384, 8, 2, "256 MiB"},
+        {0, 5, 8, 0, "IHDR"}, {7, 5, 9, 0, "IHDR"},
     };
     scratch dir = scratch_new();
     char path[1024];
@@ -365,7 +402,8 @@ static void folder__hostile(void **state)
 
     (void)state;
     open_fails("image_folder", SET(setting(&dir, "folder", dir.dir)), PLAIN, DM_EINVAL, "has 0 images");
-    open_fails("image_folder", SET(setting(&dir, "folder", scratch_path(&dir, "none"))), PLAIN, DM_ENOENT, "unable to read folder");
+    open_fails("image_folder", SET(setting(&dir, "folder", scratch_path(&dir, "none"))), PLAIN, DM_ENOENT,
+               "unable to read folder");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         for (int k = 0; k < 4; k++) {
             b[16 + k] = (unsigned char)(cases[i].w >> (24 - 8 * k));
@@ -406,9 +444,11 @@ static void folder__damaged(void **state)
             b[i % n] ^= i < n ? 0 : 0x21;
             scratch_file(&dir, "a.png", b, i < n ? i : n);
             b[i % n] ^= i < n ? 0 : 0x21;
-            fixture *f = load("image_folder", SET(setting(&dir, "folder", dir.dir)), (dm_set_data){.channels = 3, .size = {1, (const int64_t[]){4}}});
+            fixture *f = load("image_folder", SET(setting(&dir, "folder", dir.dir)),
+                              (dm_set_data){.channels = 3, .size = {1, (const int64_t[]){4}}});
             float x[48];
-            const bool ok = dm_data_open(&f->e, "train", &f->s, &f->data, &f->err) == DM_OK && dm_data_at(f->data, 0, 1, x, NULL, &f->err) == DM_OK;
+            const bool ok = dm_data_open(&f->e, "train", &f->s, &f->data, &f->err) == DM_OK &&
+                            dm_data_at(f->data, 0, 1, x, NULL, &f->err) == DM_OK;
 
             bad += !ok && i < n;
             if (!ok)
@@ -468,7 +508,8 @@ static void toy2d__on_the_shape(void **state)
     for (int i = 0; i < 200; i++) {
         assert_status(dm_data_at(f->data, i, 1, x, NULL, &f->err), DM_OK, &f->err);
         const double a = (double)x[0] * 0.70502 + 0.5, b = (double)x[1] * 0.70502 + 0.25;
-        assert_true((fabs(hypot(a, b) - 1) < 1e-5 && b > -1e-5) || (fabs(hypot(a - 1, b - 0.5) - 1) < 1e-5 && b < 0.5 + 1e-5));
+        assert_true((fabs(hypot(a, b) - 1) < 1e-5 && b > -1e-5) ||
+                    (fabs(hypot(a - 1, b - 0.5) - 1) < 1e-5 && b < 0.5 + 1e-5));
     }
     fixture_free(f);
 }

@@ -12,7 +12,8 @@
 static void pixel__rounds_half_to_even_and_cuts(void **state)
 {
     static const struct { float x; int p; } cases[] = {
-        {-1, 0}, {1, 255}, {0, 128 /* 127.5 */}, {-2, 0}, {3, 255}, {-INFINITY, 0}, {INFINITY, 255}, {NAN, 0}, {0.5f, 191}, {-0.5f, 64},
+        {-1, 0}, {1, 255}, {0, 128 /* 127.5 */}, {-2, 0}, {3, 255}, {-INFINITY, 0}, {INFINITY, 255},
+        {NAN, 0}, {0.5f, 191}, {-0.5f, 64},
     };
 
     (void)state;
@@ -90,7 +91,8 @@ static void png__comes_back(void **state)
         free(bytes);
     }
     assert_int_equal(scratch_entries(dir.dir), 1);
-    assert_fails(dm_png_write(scratch_path(&dir, "no/a.png"), &(dm_picture){7, 5, 1, pixels}, NULL, 0, &err), DM_ENOENT, &err, "no/a.png");
+    assert_fails(dm_png_write(scratch_path(&dir, "no/a.png"), &(dm_picture){7, 5, 1, pixels}, NULL, 0, &err), DM_ENOENT,
+                 &err, "no/a.png");
     scratch_remove(dir.dir);
 }
 
@@ -115,8 +117,8 @@ static void resize__as_pillow(void **state)
         got = malloc((size_t)out->count * 4);
         assert_status(dm_st_read_f32(f, in, 0, in->count, a, &err), DM_OK, &err);
         assert_status(dm_st_read_f32(f, out, 0, out->count, want, &err), DM_OK, &err);
-        assert_status(dm_resize(a, in->shape.dim[0], in->shape.dim[1], in->shape.dim[1], got, out->shape.dim[0], out->shape.dim[1], &err),
-                      DM_OK, &err);
+        assert_status(dm_resize(a, in->shape.dim[0], in->shape.dim[1], in->shape.dim[1], got, out->shape.dim[0],
+                                out->shape.dim[1], &err), DM_OK, &err);
         for (int64_t k = 0; k < out->count; k++) /* Pillow rounds after each axis */
             assert_true(fabsf(got[k] - want[k]) <= 1.001f);
         free(a);

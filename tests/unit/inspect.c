@@ -42,11 +42,15 @@ static void inspect__known_files(void **state)
 
     (void)state;
     assert_prints(scratch_data(path, sizeof path, "types.safetensors"),
-                  PARTS("12 tensors, 36 elements", "  format = pt\n", "F64      [2, 3]                      -2.25       1e+300", "scalar  F32",
-                        "h       F16      [6]                          -2.5        65504     13100.57        0        1\n"));
-    assert_prints(scratch_data(path, sizeof path, "points.npy"), PARTS("npy, 6 elements", "F64      [3, 2]                         -7            4"));
+                  PARTS("12 tensors, 36 elements", "  format = pt\n",
+                        "F64      [2, 3]                      -2.25       1e+300", "scalar  F32",
+                        "h       F16      [6]                          -2.5        65504     "
+                        "13100.57        0        1\n"));
+    assert_prints(scratch_data(path, sizeof path, "points.npy"),
+                  PARTS("npy, 6 elements", "F64      [3, 2]                         -7            4"));
     assert_prints(scratch_data(path, sizeof path, "images.npy"), PARTS("U8       [2, 4, 5, 3]"));
-    assert_prints(scratch_file(&dir, "i", idx, sizeof idx), PARTS("idx, 2 elements", "I16      [1, 2]                         -2          256          127"));
+    assert_prints(scratch_file(&dir, "i", idx, sizeof idx),
+                  PARTS("idx, 2 elements", "I16      [1, 2]                         -2          256          127"));
     gz = gzopen(scratch_path(&dir, "i.gz"), "wb");
     gzwrite(gz, idx, sizeof idx);
     gzclose(gz);
@@ -69,9 +73,12 @@ static void inspect__escapes_names(void **state)
 static void inspect__refuses(void **state)
 {
     static const struct { const char *b; size_t n; const char *says; } cases[] = {
-        {"", 0, "of no kind"}, {"hello", 5, "of no kind"}, {"\0\0\x0a\1\0\0\0\1x", 9, "of no kind"}, {"\0\0\x08\0", 4, "of no kind"},
-        {"\0\0\x08\1\0\0\0\2x", 9, "too early"}, {"\0\0\x08\1\0\0\0\0xy", 10, "more bytes"}, {"\0\0\x08\2\0\0", 6, "too early"},
-        {"\x93NUMPY\1\0\4\0{}  ", 14, "no numbers"}, {"\x93NUMPY\7\0\4\0{}  ", 14, "no npy file"}, {"\x93NUMPY\2\0\0\0\0\x7f", 12, "no npy file"},
+        {"", 0, "of no kind"}, {"hello", 5, "of no kind"}, {"\0\0\x0a\1\0\0\0\1x", 9, "of no kind"},
+        {"\0\0\x08\0", 4, "of no kind"},
+        {"\0\0\x08\1\0\0\0\2x", 9, "too early"}, {"\0\0\x08\1\0\0\0\0xy", 10, "more bytes"},
+        {"\0\0\x08\2\0\0", 6, "too early"},
+        {"\x93NUMPY\1\0\4\0{}  ", 14, "no numbers"}, {"\x93NUMPY\7\0\4\0{}  ", 14, "no npy file"},
+        {"\x93NUMPY\2\0\0\0\0\x7f", 12, "no npy file"},
         {"\x93NUMPY\1\0\x21\0{'descr': '|O1', 'shape': (1, 2)}", 43, "no numbers"},
         {"\x93NUMPY\1\0\x21\0{'descr': '|u1', 'shape': (1, x)}", 43, "another kind"},
         {"\x93NUMPY\1\0\x21\0{'descr': '|u1', 'shape': (1, 2 }", 43, "another kind"},

@@ -29,7 +29,8 @@ static void plot__odd_series(void **state)
 {
     const double x[] = {1, 2, NAN, 4}, y[] = {1e-3, INFINITY, 3, -1};
     const dm_series some[] = {{"a \"quoted\" \\ `date` 50% title", x, y, 4}, {"", x, y, 1}, {"none", x, y, 0}};
-    const dm_panel panels[] = {{"one", "x", "y", true, true, some, 3}, {"", "", "", false, false, some, 1}, {"empty", "", "", true, true, some + 2, 1}};
+    const dm_panel panels[] = {{"one", "x", "y", true, true, some, 3}, {"", "", "", false, false, some, 1},
+                               {"empty", "", "", true, true, some + 2, 1}};
     scratch dir = scratch_new();
     const char *path = scratch_path(&dir, "it's a plot.png");
     dm_err err;
@@ -58,9 +59,13 @@ static void plot_run__from_its_log(void **state)
     assert_fails(dm_plot_run(dir.dir, path, &err), DM_ENOENT, &err, "log.jsonl");
     assert_status(dm_run_log_open(scratch_path(&dir, "log.jsonl"), -1, &l, &err), DM_OK, &err);
     assert_fails(dm_plot_run(dir.dir, path, &err), DM_EINVAL, &err, "no steps");
-    for (int i = 1; i <= 300; i++)
-        assert_status(dm_run_log_put(l, i * 10, (const dm_field[]){{"loss", i == 7 ? NAN : 1 / sqrt(i) * (1 + 0.2 * sin(i * 7))}, {"lr", 1e-4 * fmin(1, i / 50.0)},
-                                                                   {"grad_norm", 1 + cos(i)}, {"images_per_s", 500 + i % 7}}, 4, &err), DM_OK, &err);
+    for (int i = 1; i <= 300; i++) {
+        const double loss = i == 7 ? NAN : 1 / sqrt(i) * (1 + 0.2 * sin(i * 7));
+        const dm_field f[] = {{"loss", loss}, {"lr", 1e-4 * fmin(1, i / 50.0)}, {"grad_norm", 1 + cos(i)},
+                              {"images_per_s", 500 + i % 7}};
+
+        assert_status(dm_run_log_put(l, i * 10, f, 4, &err), DM_OK, &err);
+    }
     dm_run_log_close(l);
     if (have_gnuplot()) {
         assert_status(dm_plot_run(dir.dir, path, &err), DM_OK, &err);

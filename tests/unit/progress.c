@@ -35,7 +35,8 @@ static void step__plain_lines_are_rare(void **state)
     char *text = run(DM_PROGRESS_PLAIN, 80, NULL);
 
     (void)state;
-    assert_string_equal(text, "step 30/50, loss 0.03333, 128 images/s, 0:10 left\nstep 50/50, loss 0.02, 128 images/s\n");
+    assert_string_equal(text,
+                        "step 30/50, loss 0.03333, 128 images/s, 0:10 left\nstep 50/50, loss 0.02, 128 images/s\n");
     free(text);
 }
 
@@ -71,7 +72,8 @@ static void step__silent_but_for_messages(void **state)
 
 static void step__colour_only_where_asked(void **state)
 {
-    char *bar = run(DM_PROGRESS_BAR, 80, NULL), *colour = run(DM_PROGRESS_COLOUR, 80, NULL), *file = run(DM_PROGRESS_AUTO, 80, NULL);
+    char *bar = run(DM_PROGRESS_BAR, 80, NULL), *colour = run(DM_PROGRESS_COLOUR, 80, NULL),
+         *file = run(DM_PROGRESS_AUTO, 80, NULL);
 
     (void)state;
     assert_null(strstr(bar, "\033[32m"));

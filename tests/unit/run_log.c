@@ -26,10 +26,12 @@ static void put__one_line_each(void **state)
 
     (void)state;
     assert_status(dm_run_log_open(path, -1, &l, &err), DM_OK, &err);
-    assert_status(dm_run_log_put(l, 10, (const dm_field[]){{"loss", 0.5}, {"lr", 1e-4}, {"images", 640}}, 3, &err), DM_OK, &err);
+    assert_status(dm_run_log_put(l, 10, (const dm_field[]){{"loss", 0.5}, {"lr", 1e-4}, {"images", 640}}, 3, &err),
+                  DM_OK, &err);
     assert_status(dm_run_log_put(l, 20, (const dm_field[]){{"loss", NAN}, {"lr", INFINITY}}, 2, &err), DM_OK, &err);
     dm_run_log_close(l);
-    assert_text(path, "{\"step\": 10, \"loss\": 0.5, \"lr\": 0.0001, \"images\": 640}\n{\"step\": 20, \"loss\": null, \"lr\": null}\n");
+    assert_text(path, "{\"step\": 10, \"loss\": 0.5, \"lr\": 0.0001, \"images\": 640}\n"
+                      "{\"step\": 20, \"loss\": null, \"lr\": null}\n");
     assert_status(dm_run_log_read(path, names, 4, &v, &rows, &err), DM_OK, &err);
     assert_int_equal(rows, 2);
     assert_true(v[0] == 10 && v[1] == 0.5 && fabs(v[2] - 1e-4) < 1e-12 && isnan(v[3]));

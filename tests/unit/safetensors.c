@@ -82,7 +82,8 @@ static void read__parts_and_bounds(void **state)
     assert_fails(dm_st_read_f32(f, w, -1, 1, v, &err), DM_EINVAL, &err, "it has 6");
     assert_fails(dm_st_read(f, w, UINT64_MAX, v, 8, &err), DM_EINVAL, &err, "it has 24");
     assert_status(dm_st_expect(f, "w", &(dm_shape){2, {-1, 3}}, &t, &err), DM_OK, &err);
-    assert_fails(dm_st_expect(f, "w", &(dm_shape){2, {-1, 4}}, &t, &err), DM_ECORRUPT, &err, "is [2, 3]; [any, 4] is needed");
+    assert_fails(dm_st_expect(f, "w", &(dm_shape){2, {-1, 4}}, &t, &err), DM_ECORRUPT, &err,
+                 "is [2, 3]; [any, 4] is needed");
     assert_fails(dm_st_expect(f, "q", &(dm_shape){0, {0}}, &t, &err), DM_ECORRUPT, &err, "no tensor 'q'");
     dm_st_close(f);
 }
@@ -140,9 +141,12 @@ static const struct { const char *header, *says; } bad[] = {
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", "its header says 4"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,12]}}", "outside of the 8 bytes"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", "begins at byte 4"},
-    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", "duplicate"},
-    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", "ends at 8"},
-    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"z\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[4,4]}}", "begins at byte 4"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
+     "\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", "duplicate"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
+     "\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", "ends at 8"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
+     "\"z\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[4,4]}}", "begins at byte 4"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", "say 12"},
     {"{\"a\":{\"dtype\":\"F99\",\"shape\":[2],\"data_offsets\":[0,8]}}", "unknown dtype 'F99'"},
     {"{\"a\":{\"dtype\":4,\"shape\":[2],\"data_offsets\":[0,8]}}", "is not {dtype"},
@@ -196,7 +200,8 @@ static void open__hostile_lengths(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        assert_fails(dm_st_open(scratch_file(&dir, "f", cases[i].b, cases[i].n), &f, &err), DM_ECORRUPT, &err, cases[i].says);
+        assert_fails(dm_st_open(scratch_file(&dir, "f", cases[i].b, cases[i].n), &f, &err), DM_ECORRUPT, &err,
+                     cases[i].says);
     assert_fails(dm_st_open(dir.dir, &f, &err), DM_EINVAL, &err, "not a regular file");
     assert_fails(dm_st_open(scratch_path(&dir, "none"), &f, &err), DM_ENOENT, &err, "none");
     scratch_remove(dir.dir);
@@ -305,7 +310,8 @@ static void write__refuses(void **state)
     const char *path = scratch_path(&dir, "w");
     const float x[1] = {0};
     const struct { dm_st_source t[2]; int n; const char *says; } cases[] = {
-        {{{.name = "a", .type = DM_ST_F32, .shape = {1, {1}}, .data = x}, {.name = "a", .type = DM_ST_F32, .shape = {0, {0}}, .data = x}}, 2, "name is taken"},
+        {{{.name = "a", .type = DM_ST_F32, .shape = {1, {1}}, .data = x},
+          {.name = "a", .type = DM_ST_F32, .shape = {0, {0}}, .data = x}}, 2, "name is taken"},
         {{{.name = "__metadata__", .type = DM_ST_F32, .shape = {0, {0}}, .data = x}}, 1, "name is taken"},
         {{{.name = "\xff", .type = DM_ST_F32, .shape = {0, {0}}, .data = x}}, 1, "not UTF-8"},
         {{{.name = "a", .type = DM_ST_F32, .shape = {2, {INT64_MAX, 2}}, .data = x}}, 1, "overflows"},
