@@ -38,16 +38,7 @@ void dm_example_draw_init(dm_example_draw *d, uint64_t seed, uint64_t position)
     d->x = dm_uniform(u[2]);
 }
 
-/* A context for this call alone, so that threads do not share the error. */
-static dm_ctx context(const dm_instance *i, dm_err *err)
-{
-    dm_ctx c = i->ctx;
-
-    c.err = err;
-    return c;
-}
-
-/* The plugin's error with its name and, where it has one, the example's. */
+/* The plugin's error with its name before it. */
 static dm_status failed(const dm_instance *i, const dm_err *why, dm_err *err)
 {
     return dm_error(err, why->code ? why->code : DM_EIO, "plugin '%s': %.900s", i->plugin->name, why->msg);
@@ -57,7 +48,7 @@ dm_status dm_example_shape(const dm_instance *i, int64_t index, const dm_shape *
 {
     const dm_dataset *set = i->plugin->dataset;
     dm_err why = {DM_OK, ""};
-    dm_ctx c = context(i, &why);
+    dm_ctx c = dm_instance_ctx(i, &why);
 
     *out = *largest;
     if (!DM_HAS(dm_dataset, set, shape) || !set->shape)
@@ -78,7 +69,7 @@ static dm_status read_raw(const dm_instance *i, const dm_example_rules *r, int64
                           int32_t *label, dm_err *err)
 {
     dm_err why = {DM_OK, ""};
-    dm_ctx c = context(i, &why);
+    dm_ctx c = dm_instance_ctx(i, &why);
 
     if (i->plugin->dataset->read(&c, index, x, label))
         return failed(i, &why, err);

@@ -58,7 +58,7 @@ static fixture *load(const char *name, const char *const *settings, dm_set_data 
     f->e.data = set;
     f->e.data.workers = 1;
     f->e.section[DM_SEC_DATA] = (dm_section){.present = true, .plugin = p, .cfg = cfg};
-    dm_services_init(&f->s);
+    f->s.api = (dm_host){.abi = DM_ABI, .size = sizeof(dm_host)}; /* data sets are offered a log alone */
     return f;
 }
 

@@ -82,7 +82,7 @@ static fixture *make(const cfg *c, dm_set_data set)
     if (!set.workers)
         f->e.data.workers = 1;
     f->e.section[DM_SEC_DATA] = (dm_section){.present = true, .plugin = &plugin, .cfg = &f->c};
-    dm_services_init(&f->s);
+    f->s.api = (dm_host){.abi = DM_ABI, .size = sizeof(dm_host)}; /* data sets are offered a log alone */
     return f;
 }
 
