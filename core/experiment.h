@@ -5,6 +5,7 @@
 
 #include "arena.h"
 #include "error.h"
+#include "faults.h"
 #include "registry.h"
 #include "settings.h"
 
@@ -13,6 +14,7 @@ typedef struct dm_section {
     const dm_plugin *plugin;       /* NULL where absent or the section takes none */
     void *cfg;                     /* the plugin's filled config struct; NULL if it has none */
     const char *where;             /* "file:line:col" of the section, for messages */
+    const char **from;             /* where each value came from, the host's rows, then the plugin's: a place or "default" */
 } dm_section;
 
 typedef struct dm_experiment {
@@ -29,23 +31,22 @@ typedef struct dm_experiment {
     const char *output;            /* absolute run folder */
 } dm_experiment;
 
-/* All that is wrong, one line each: "file:line:col: error: key: message". Notes say what was
- * dropped by an override. */
-typedef struct dm_faults { char *text; int count; char *notes; } dm_faults;
-void dm_faults_fini(dm_faults *f);
-
 typedef struct dm_experiment_options {
     const char *const *overrides;  /* "key.path=value" each */
     int n_overrides;
+    bool partial;                  /* network and objective may be absent (looking at a schedule alone) */
     bool need_data;                /* an absent data section is a fault (train); sampling does without */
-    bool lenient_data;             /* the data's files are not looked at (sampling from a run) */
+    bool lenient_data;             /* the data's files need not be there, nor its plugin (sampling from a run) */
 } dm_experiment_options;
 
-/* Reads, checks and resolves. On DM_EINVAL all faults are in *faults and err has the first.
- * Plugins are found through reg, whose path gains the experiment's plugin_path. */
+/* Reads, checks and resolves. Where the experiment is wrong, all faults are in *faults, and err has the first
+ * and its code: DM_EINVAL, or DM_EABI for a plugin that was refused. Each override is an argument "key=value";
+ * faults name it by its place in the list, from 1. Plugins are found through reg, which must outlive the
+ * experiment and whose path gains the experiment's plugin_path. o and faults may be NULL. */
 dm_status dm_experiment_load(const char *path, const dm_experiment_options *o, dm_registry *reg, dm_experiment **out,
                              dm_faults *faults, dm_err *err);
-/* The same from text; name stands for the file, dir is where relative paths start. */
+/* The same from text; name stands for the file, dir (itself relative to the current directory) is where relative
+ * paths start. */
 dm_status dm_experiment_parse(const char *text, size_t n, const char *name, const char *dir, const dm_experiment_options *o,
                               dm_registry *reg, dm_experiment **out, dm_faults *faults, dm_err *err);
 void dm_experiment_free(dm_experiment *e);

@@ -40,7 +40,7 @@ static void make_printable(char *s)
 {
     for (; *s; s++)
         if ((unsigned char)*s < 0x20 || *s == 0x7f)
-            *s = '?';
+            *s = *s == '\t' ? ' ' : '?';
 }
 
 static bool continues(char c) { return ((unsigned char)c & 0xc0) == 0x80; }
@@ -59,7 +59,7 @@ static size_t prefix(const char *s, size_t n, size_t characters)
     return i;
 }
 
-static bool find_line(const dm_source *s, uint32_t line, const char **start, size_t *n)
+static bool find_line(const dm_origin *s, uint32_t line, const char **start, size_t *n)
 {
     const char *p = s->text, *end = s->text ? s->text + s->n : NULL, *stop;
 

@@ -221,15 +221,13 @@ static dm_status read_list(const dm_param *row, const dm_value *v, dm_arena *a, 
     char *items;
     dm_status rc;
 
-    if (!v->list)
-        return dm_error(err, DM_EINVAL, "'%s' is not a list; write [%s]", dm_show(v->item[0].text).text, dm_show(v->item[0].text).text);
     if (v->n > LONGEST_LIST)
         return dm_error(err, DM_EINVAL, "a list of %d is longer than %d", (int)v->n, LONGEST_LIST);
     if (!(items = dm_alloc_n(a, (size_t)v->n, 8)))
         return dm_error(err, DM_ENOMEM, "out of memory");
     for (int32_t i = 0; i < v->n; i++) {
         if ((rc = read_scalar(row, &v->item[i], NULL, a, items + 8 * (size_t)i, err))) {
-            *bad = i;
+            *bad = v->list ? i : -1;
             return rc;
         }
     }

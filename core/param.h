@@ -9,7 +9,7 @@
 
 /* quoted: written in quotes, so text for certain. */
 typedef struct dm_scalar { const char *text; bool quoted; } dm_scalar;
-/* A scalar is a list of one with list = false. */
+/* A scalar is one item with list = false; where a list belongs it is a list of one. */
 typedef struct dm_value { bool list; int32_t n; const dm_scalar *item; } dm_value;
 
 /* Checks v against the row and stores it at row->offset of cfg; what it points to is copied to a.

@@ -6,8 +6,8 @@ static const dm_param run_rows[] = {
     DM_STRING(S, name, "run", "name of the experiment, and of its run folder below runs/"),
     DM_INT(S, seed, "0", 0, 9007199254740992.0, "", "every random number follows from it"),
     DM_STRING(S, device, "auto", "auto, cpu, gpu, part of a platform's or device's name, or i:j"),
-    DM_PATH(S, output, "", "run folder; empty = runs/ and the name"),
-    DM_STRING(S, plugin_path, "", "folders to search for plugins first, separated by ':'"),
+    DM_PATH(S, output, "", "run folder, relative to where the command is run; empty = runs/ and the name"),
+    DM_STRING(S, plugin_path, "", "folders to search for plugins first, separated by ':', relative to the file that says so"),
     DM_BOOL(S, deterministic, "false", "bitwise the same results for any batch size and in every run on one device"),
     DM_END,
 };

@@ -9,8 +9,8 @@ typedef struct dm_set_run {
     const char *name;
     int64_t seed;
     const char *device;
-    const char *output;            /* "" = runs/<name> */
-    const char *plugin_path;       /* folders separated by ':' */
+    const char *output;            /* absolute; as read, "" = runs/<name> */
+    const char *plugin_path;       /* absolute folders separated by ':' */
     bool deterministic;
 } dm_set_run;
 

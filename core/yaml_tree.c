@@ -19,7 +19,7 @@ typedef struct level {
 typedef struct anchor { const char *name; dm_yaml *node; } anchor;
 
 typedef struct builder {
-    const dm_source *source;
+    const dm_origin *source;
     uint32_t first_column;         /* where the text begins in the source's first line */
     dm_arena *arena;
     dm_faults *faults;
@@ -29,10 +29,10 @@ typedef struct builder {
     anchor anchors[DM_YAML_ANCHORS];
     int n_anchors;
     const dm_yaml *root;
-    bool failed, stop, no_memory;
+    bool stop, no_memory;
 } builder;
 
-#define FAULT(b, at, ...) ((b)->failed = true, dm_fault((b)->faults, DM_EINVAL, (at), __VA_ARGS__))
+#define FAULT(b, at, ...) dm_fault((b)->faults, DM_EINVAL, (at), __VA_ARGS__)
 /* After which reading on makes no sense. */
 #define FATAL(b, at, ...) ((b)->stop = true, FAULT(b, at, __VA_ARGS__))
 
@@ -259,11 +259,11 @@ static void on_error(builder *b, const yaml_parser_t *p, const char *text, size_
     if (p->error == YAML_MEMORY_ERROR) {
         b->no_memory = true;
     } else if (p->error == YAML_READER_ERROR) {
-        FAULT(b, mark_of_byte(b, text, n, p->problem_offset), "%s (the text must be UTF-8)", problem);
+        FATAL(b, mark_of_byte(b, text, n, p->problem_offset), "%s (the text must be UTF-8)", problem);
     } else if (p->context) {
-        FAULT(b, mark_of(b, &p->problem_mark), "%s, %s that begins in line %zu", problem, p->context, p->context_mark.line + 1);
+        FATAL(b, mark_of(b, &p->problem_mark), "%s, %s that begins in line %zu", problem, p->context, p->context_mark.line + 1);
     } else {
-        FAULT(b, mark_of(b, &p->problem_mark), "%s", problem);
+        FATAL(b, mark_of(b, &p->problem_mark), "%s", problem);
     }
 }
 
@@ -292,7 +292,7 @@ static void build(builder *b, const char *text, size_t n)
         free(b->stack[--b->depth].entries);
 }
 
-dm_status dm_yaml_parse(const dm_source *s, size_t skip, size_t *nodes, dm_arena *a, dm_faults *f, const dm_yaml **root,
+dm_status dm_yaml_parse(const dm_origin *s, size_t skip, size_t *nodes, dm_arena *a, dm_faults *f, const dm_yaml **root,
                         dm_err *err)
 {
     const dm_mark whole = {s, 0, 0};
@@ -312,9 +312,9 @@ dm_status dm_yaml_parse(const dm_source *s, size_t skip, size_t *nodes, dm_arena
     build(b, s->text + skip, s->n - skip);
     if (b->no_memory || f->lost)
         rc = dm_error(err, DM_ENOMEM, "out of memory");
-    else if (!b->failed)
+    else if (!b->stop)
         *root = b->root;
-    if (!rc && !b->failed && !b->root)
+    if (!rc && !b->stop && !b->root)
         dm_fault(f, DM_EINVAL, whole, "there is nothing in it");
     free(b);
     return rc;

@@ -30,8 +30,9 @@ struct dm_yaml {
 };
 
 /* *nodes counts up to DM_YAML_NODES over several calls. The text begins at byte `skip` of the source.
- * Faults are collected; *root is NULL if there were any. Fails only where memory is exhausted. */
-dm_status dm_yaml_parse(const dm_source *s, size_t skip, size_t *nodes, dm_arena *a, dm_faults *f, const dm_yaml **root,
+ * Faults are collected; *root is NULL if reading on made no sense after one, and without what was at fault if it
+ * did. Fails only where memory is exhausted. */
+dm_status dm_yaml_parse(const dm_origin *s, size_t skip, size_t *nodes, dm_arena *a, dm_faults *f, const dm_yaml **root,
                         dm_err *err);
 
 /* The entry of a map, or NULL, also where y is no map. */

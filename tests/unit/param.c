@@ -99,7 +99,8 @@ static const scalar_case scalars[] = {
     {"p", "/abs/x y", "\"/abs/x y\"", NULL, false},
     {"p", "", "\"\"", NULL, true},
     {"p", "\xff", NULL, "path '/base/dir/\xff' is not UTF-8", false},
-    {"is", "32", NULL, "'32' is not a list; write [32]", false},
+    {"is", "32", "[32]", NULL, false},
+    {"is", "65", NULL, "65 is outside [1, 64] pixels (whole numbers)", false},
 };
 
 static void set__scalars(void **state)

@@ -12,7 +12,7 @@
 
 #include "yaml_tree.h"
 
-typedef struct { dm_arena *arena; dm_faults faults; dm_source source; const dm_yaml *root; size_t nodes; } read_case;
+typedef struct { dm_arena *arena; dm_faults faults; dm_origin source; const dm_yaml *root; size_t nodes; } read_case;
 
 static void read_text(read_case *r, const char *text, size_t n)
 {
@@ -100,7 +100,7 @@ static void parse__refused(void **state)
         read_case r;
 
         read_text(&r, cases[i].text, strlen(cases[i].text));
-        assert_null(r.root);
+        assert_true(r.faults.count > 0);
         assert_string_equal(r.faults.text, cases[i].error);
         release(&r);
     }
@@ -160,10 +160,10 @@ static void parse__many_keys(void **state)
     read_case r;
 
     (void)state;
-    for (int i = 0; i < 60000; i++)
+    for (int i = 0; i < 40000; i++)
         n += (size_t)sprintf(text + n, "k%d: 1\n", i);
     read_text(&r, text, n);
-    assert_null(r.root);
+    assert_int_equal(r.root->n, 1024);
     assert_non_null(strstr(r.faults.text, "more than 1024 keys in one map"));
     assert_non_null(strstr(r.faults.text, "and more errors"));
     release(&r);
@@ -210,13 +210,13 @@ static void parse__mutilated(void **state)
         read_case r;
 
         read_text(&r, text, i);
-        assert_true((r.root != NULL) == (r.faults.count == 0));
+        assert_true(r.root || r.faults.count > 0);
         release(&r);
         for (size_t k = 0; k < sizeof odd; k++) {
             memcpy(copy, text, sizeof text);
             copy[i] = odd[k];
             read_text(&r, copy, sizeof text - 1);
-            assert_true((r.root != NULL) == (r.faults.count == 0));
+            assert_true(r.root || r.faults.count > 0);
             release(&r);
         }
     }
