@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-const char *dm_version(void) { return DEMIST_VERSION; }
 
 void dm_session_log(const dm_session *s, dm_log_level level, const char *fmt, ...)
 {
