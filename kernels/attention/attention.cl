@@ -1,8 +1,8 @@
 /* y = softmax(q k' / sqrt(d)) v for each head h of each example, and its gradient. q, y f32[N,L,D],
  * k, v f32[N,M,D]; the head is columns [h d, (h+1) d), d = D / heads; lse f32[N,heads,L].
  * A work-item takes ROWS queries (or keys) of one head against KEYS keys (or queries) at a time, W of them
- * in the lanes; the other side comes transposed from `transpose` as f32[heads of the slice, d, T rounded up
- * to W]. n0: the first example of the slice, to which transposed and delta belong alone.
+ * in the lanes; the other side comes transposed from `transpose` as f32[count,heads,d,T rounded up to W]. n0: the
+ * first example of the slice of `count`, to which what lies in scratch belongs, at the offsets given.
  * Oracle tests/ops/attention.c; 3e-6 of the largest output. */
 #include "vec.clh"
 
@@ -10,8 +10,8 @@
 #define KEYS 64
 #define ALL for (int r = 0; r < ROWS; r++)
 
-/* xt[n,h,j,t] = x[n0 + n, t, h d + j], 0 for t in [T, padded). An item: W positions of one head. */
-kernel void transpose(global const float *x, global float *xt, int n0, int count, int T, int padded, int heads, int d)
+/* xt[to + (n,h,j,t)] = x[n0 + n, t, h d + j], 0 for t in [T, padded). An item: W positions of one head. */
+kernel void transpose(global const float *x, global float *xt, int to, int n0, int count, int T, int padded, int heads, int d)
 {
     const int strips = padded / W, t = get_global_id(0) % strips * W, nh = get_global_id(0) / strips;
     const size_t D = (size_t)heads * d;
@@ -20,7 +20,7 @@ kernel void transpose(global const float *x, global float *xt, int n0, int count
     if (nh >= count * heads)
         return;
     x += (((size_t)n0 + nh / heads) * T + t) * D + nh % heads * d;
-    xt += (size_t)nh * d * padded + t;
+    xt += to + (size_t)nh * d * padded + t;
     for (int j = 0; j < d; j++) {
         for (int i = 0; i < W; i++)
             v[i] = t + i < T ? x[i * D + j] : 0.0f;
@@ -136,8 +136,8 @@ kernel void forward(global const float *q, global const float *kt, global const 
     }
 }
 
-/* delta[n,h,l] = dy . y of the head; an item a row. */
-kernel void deltas(global const float *dy, global const float *y, global float *delta, int n0, int count, int L, int heads, int d)
+/* delta[to + (n,h,l)] = dy . y of the head; an item a row. */
+kernel void deltas(global const float *dy, global const float *y, global float *delta, int to, int n0, int count, int L, int heads, int d)
 {
     const size_t id = get_global_id(0), l = id % L, nh = id / L, at = ((n0 + nh / heads) * L + l) * heads * d + nh % heads * d;
     VF s = 0.0f;
@@ -146,13 +146,13 @@ kernel void deltas(global const float *dy, global const float *y, global float *
         return;
     for (int j = 0; j < d; j += W)
         s = fma(load(dy + at + j, d - j), load(y + at + j, d - j), s);
-    delta[id] = lanes_sum(s);
+    delta[to + id] = lanes_sum(s);
 }
 
 /* dq of ROWS queries: ds = p (dy v' - delta) scale against all keys, dq = ds k. */
-kernel void backward_q(global const float *dy, global const float *q, global const float *k, global const float *kt,
-                       global const float *vt, global const float *lse, global const float *delta, global float *dq, int n0,
-                       int count, int L, int M, int padded, int heads, int d, float scale)
+kernel void backward_q(global const float *dy, global const float *q, global const float *k, global const float *lse,
+                       global const float *scratch, global float *dq, int kt, int vt, int delta, int n0, int count, int L, int M,
+                       int padded, int heads, int d, float scale)
 {
     const int blocks = (L + ROWS - 1) / ROWS, l0 = get_global_id(0) % blocks * ROWS, nh = get_global_id(0) / blocks;
     const int n = n0 + nh / heads, h = nh % heads, rows = min(ROWS, L - l0);
@@ -167,7 +167,7 @@ kernel void backward_q(global const float *dy, global const float *q, global con
     ALL {
         one[r] = 1.0f;
         row_lse[r] = lse[((size_t)n * heads + h) * L + min(l0 + r, L - 1)];
-        row_delta[r] = delta[(size_t)nh * L + min(l0 + r, L - 1)];
+        row_delta[r] = scratch[delta + (size_t)nh * L + min(l0 + r, L - 1)];
     }
     for (int m = 0; m < M; m += KEYS) {
         const int keys = min(KEYS, M - m);
@@ -175,9 +175,9 @@ kernel void backward_q(global const float *dy, global const float *q, global con
         for (int i = 0; i < keys; i += W) {
             VF acc[ROWS];
 
-            dots(acc, row, kt + plane + m + i, padded, d);
+            dots(acc, row, scratch + kt + plane + m + i, padded, d);
             ALL VSTORE(scale * vexp(fma((VF)(scale), acc[r], (VF)(-row_lse[r]))), ds + r * KEYS + i);
-            dots(acc, drow, vt + plane + m + i, padded, d);
+            dots(acc, drow, scratch + vt + plane + m + i, padded, d);
             ALL VSTORE(VLOAD(ds + r * KEYS + i) * (acc[r] - row_delta[r]), ds + r * KEYS + i);
         }
         mix(dq + ((size_t)n * L + l0) * D + h * d, rows, m ? one : 0, ds, k + ((size_t)n * M + m) * D + h * d, keys, D, d);
@@ -186,8 +186,8 @@ kernel void backward_q(global const float *dy, global const float *q, global con
 
 /* dk and dv of ROWS keys against all queries: dv = p' dy, dk = ds' q. */
 kernel void backward_kv(global const float *dy, global const float *q, global const float *k, global const float *v,
-                        global const float *qt, global const float *dyt, global const float *lse, global const float *delta,
-                        global float *dk, global float *dv, int n0, int count, int L, int M, int padded, int heads, int d, float scale)
+                        global const float *lse, global const float *scratch, global float *dk, global float *dv, int qt, int dyt,
+                        int delta, int n0, int count, int L, int M, int padded, int heads, int d, float scale)
 {
     const int blocks = (M + ROWS - 1) / ROWS, m0 = get_global_id(0) % blocks * ROWS, nh = get_global_id(0) / blocks;
     const int n = n0 + nh / heads, h = nh % heads, rows = min(ROWS, M - m0);
@@ -200,19 +200,18 @@ kernel void backward_kv(global const float *dy, global const float *q, global co
     take_rows(krow, k + (size_t)n * M * D + h * d, m0, M, D);
     take_rows(vrow, v + (size_t)n * M * D + h * d, m0, M, D);
     lse += ((size_t)n * heads + h) * L;
-    delta += (size_t)nh * L;
     ALL one[r] = 1.0f;
     for (int l = 0; l < L; l += KEYS) {
         const int queries = min(KEYS, L - l);
         const size_t at = ((size_t)n * L + l) * D + h * d;
 
         for (int i = 0; i < queries; i += W) {
-            const VF less = load(lse + l + i, L - l - i), d0 = load(delta + l + i, L - l - i);
+            const VF less = load(lse + l + i, L - l - i), d0 = load(scratch + delta + (size_t)nh * L + l + i, L - l - i);
             VF acc[ROWS];
 
-            dots(acc, krow, qt + plane + l + i, padded, d);
+            dots(acc, krow, scratch + qt + plane + l + i, padded, d);
             ALL VSTORE(vexp(fma((VF)(scale), acc[r], -less)), p + r * KEYS + i);
-            dots(acc, vrow, dyt + plane + l + i, padded, d);
+            dots(acc, vrow, scratch + dyt + plane + l + i, padded, d);
             ALL VSTORE(scale * VLOAD(p + r * KEYS + i) * (acc[r] - d0), ds + r * KEYS + i);
         }
         mix(dv + out, rows, l ? one : 0, p, dy + at, queries, D, d);

@@ -2,7 +2,7 @@
  * xh = (x - mean) / sd over a group's channels and all of L; act = SiLU or nothing; and its gradient.
  * An element (c, l) of an example is at l sl + c sc; sc = 1 unless W = 1.
  * gamma, beta f32[C], scale, shift f32[N,C] may be null; stats f32[N,groups,2] = mean, 1 / sd.
- * Scratch, per example: part f32[parts,2,C] sums over `span` pixels each, coef f32[6,C].
+ * Scratch: part f32[N,parts,2,C] sums over `span` pixels each; from element `behind` on coef f32[N,6,C].
  * CPUs: `forward`, `backward`, a work-item a block of whole groups, two sweeps, parts = 1. GPUs: the same
  * steps as kernels of their own. Sums are shifted by the channel's first value and folded, so that a
  * large mean costs nothing. Oracle tests/ops/norm.c; 2e-6 of the largest output. */
@@ -105,17 +105,18 @@ static inline void normalise(global const float *x, global const float *coef, gl
 #define ROW(p, n) ((p) ? (p) + (size_t)(n) * C : (p))
 
 kernel void forward(global const float *x, global const float *gamma, global const float *beta, global const float *scale,
-                    global const float *shift, global float *y, global float *stats, global float *part, global float *coef, int N,
+                    global const float *shift, global float *y, global float *stats, global float *part, int behind, int N,
                     int C, int L, int groups, int sl, int sc, float eps, int silu, int block)
 {
     const int blocks = (C + block - 1) / block, n = get_global_id(0) / blocks, c0 = get_global_id(0) % blocks * block;
     const int c1 = min(c0 + block, C), width = C / groups;
+    global float *coef;
 
     if (n >= N)
         return;
     x += (size_t)n * C * L;
+    coef = part + behind + (size_t)n * COEFS * C;
     part += (size_t)n * 2 * C;
-    coef += (size_t)n * COEFS * C;
     for (int c = c0; c < c1; c += W)
         channel_stats(x, part, c, c1, C, 0, L, sl, sc);
     for (int g = c0 / width; g < c1 / width; g++)
@@ -133,26 +134,26 @@ kernel void forward_stats(global const float *x, global float *part, int N, int 
                       min(l0 + span, L), sl, sc);
 }
 
-kernel void forward_coef(global const float *part, global const float *gamma, global const float *beta, global const float *scale,
-                         global const float *shift, global float *stats, global float *coef, int N, int C, int L, int groups,
+kernel void forward_coef(global float *part, global const float *gamma, global const float *beta, global const float *scale,
+                         global const float *shift, global float *stats, int behind, int N, int C, int L, int groups,
                          int parts, int span, float eps)
 {
     const int n = get_global_id(0) / groups, g = get_global_id(0) % groups;
 
     if (n < N)
         group_coef(part + (size_t)n * parts * 2 * C, gamma, beta, ROW(scale, n), ROW(shift, n), stats + (size_t)n * 2 * groups,
-                   coef + (size_t)n * COEFS * C, g, C, L, groups, parts, span, eps);
+                   part + behind + (size_t)n * COEFS * C, g, C, L, groups, parts, span, eps);
 }
 
 /* An item: W channels of `each` pixels. */
-kernel void forward_apply(global const float *x, global const float *coef, global float *y, int N, int C, int L, int sl, int sc,
+kernel void forward_apply(global const float *x, global const float *part, global float *y, int behind, int N, int C, int L, int sl, int sc,
                           int silu, int each)
 {
     const int blocks = (C + W - 1) / W, strips = (L + each - 1) / each, row = get_global_id(0) / blocks;
     const int c = get_global_id(0) % blocks * W, n = row / strips, l0 = row % strips * each;
 
     if (n < N)
-        normalise(x + (size_t)n * C * L, coef + (size_t)n * COEFS * C, y + (size_t)n * C * L, c, min(c + W, C), C, l0,
+        normalise(x + (size_t)n * C * L, part + behind + (size_t)n * COEFS * C, y + (size_t)n * C * L, c, min(c + W, C), C, l0,
                   min(l0 + each, L), sl, sc, silu);
 }
 
@@ -248,18 +249,19 @@ static inline void input_gradient(global const float *dy, global const float *x,
 
 kernel void backward(global const float *dy, global const float *x, global const float *gamma, global const float *beta,
                      global const float *stats, global const float *scale, global const float *shift, global float *dx,
-                     global float *dscale, global float *dshift, global float *part, global float *coef, int N, int C, int L,
+                     global float *dscale, global float *dshift, global float *part, int behind, int N, int C, int L,
                      int groups, int sl, int sc, int silu, int block)
 {
     const int blocks = (C + block - 1) / block, n = get_global_id(0) / blocks, c0 = get_global_id(0) % blocks * block;
     const int c1 = min(c0 + block, C), width = C / groups;
+    global float *coef;
 
     if (n >= N)
         return;
     x += (size_t)n * C * L;
     dy += (size_t)n * C * L;
+    coef = part + behind + (size_t)n * COEFS * C;
     part += (size_t)n * 2 * C;
-    coef += (size_t)n * COEFS * C;
     for (int c = c0; c < c1; c++)
         channel_coef(gamma, beta, ROW(scale, n), ROW(shift, n), stats + (size_t)n * 2 * groups, coef, c, C, groups);
     for (int c = c0; c < c1; c += W)
@@ -271,44 +273,44 @@ kernel void backward(global const float *dy, global const float *x, global const
 }
 
 kernel void backward_coef(global const float *gamma, global const float *beta, global const float *stats, global const float *scale,
-                          global const float *shift, global float *coef, int N, int C, int groups)
+                          global const float *shift, global float *part, int behind, int N, int C, int groups)
 {
     const int n = get_global_id(0) / C, c = get_global_id(0) % C;
 
     if (n < N)
-        channel_coef(gamma, beta, ROW(scale, n), ROW(shift, n), stats + (size_t)n * 2 * groups, coef + (size_t)n * COEFS * C, c, C,
+        channel_coef(gamma, beta, ROW(scale, n), ROW(shift, n), stats + (size_t)n * 2 * groups, part + behind + (size_t)n * COEFS * C, c, C,
                      groups);
 }
 
-kernel void backward_sums(global const float *dy, global const float *x, global const float *coef, global float *part, int N, int C,
+kernel void backward_sums(global const float *dy, global const float *x, global float *part, int behind, int N, int C,
                           int L, int sl, int sc, int silu, int parts, int span)
 {
     const int blocks = (C + W - 1) / W, row = get_global_id(0) / blocks, c = get_global_id(0) % blocks * W, n = row / parts;
     const int l0 = row % parts * span;
 
     if (n < N)
-        channel_sums(dy + (size_t)n * C * L, x + (size_t)n * C * L, coef + (size_t)n * COEFS * C, part + (size_t)row * 2 * C, c, C,
+        channel_sums(dy + (size_t)n * C * L, x + (size_t)n * C * L, part + behind + (size_t)n * COEFS * C, part + (size_t)row * 2 * C, c, C,
                      min(c + W, C), l0, min(l0 + span, L), sl, sc, silu);
 }
 
-kernel void backward_means(global float *part, global const float *gamma, global const float *beta, global float *coef,
-                           global float *dscale, global float *dshift, int N, int C, int L, int groups, int parts)
+kernel void backward_means(global float *part, global const float *gamma, global const float *beta,
+                           global float *dscale, global float *dshift, int behind, int N, int C, int L, int groups, int parts)
 {
     const int n = get_global_id(0) / groups, g = get_global_id(0) % groups;
 
     if (n < N)
-        group_means(part + (size_t)n * parts * 2 * C, gamma, beta, coef + (size_t)n * COEFS * C, ROW(dscale, n), ROW(dshift, n), g,
+        group_means(part + (size_t)n * parts * 2 * C, gamma, beta, part + behind + (size_t)n * COEFS * C, ROW(dscale, n), ROW(dshift, n), g,
                     C, L, groups, parts);
 }
 
-kernel void backward_apply(global const float *dy, global const float *x, global const float *coef, global float *dx, int N, int C,
+kernel void backward_apply(global const float *dy, global const float *x, global const float *part, global float *dx, int behind, int N, int C,
                            int L, int sl, int sc, int silu, int each)
 {
     const int blocks = (C + W - 1) / W, strips = (L + each - 1) / each, row = get_global_id(0) / blocks;
     const int c = get_global_id(0) % blocks * W, n = row / strips, l0 = row % strips * each;
 
     if (n < N)
-        input_gradient(dy + (size_t)n * C * L, x + (size_t)n * C * L, coef + (size_t)n * COEFS * C, dx + (size_t)n * C * L, c,
+        input_gradient(dy + (size_t)n * C * L, x + (size_t)n * C * L, part + behind + (size_t)n * COEFS * C, dx + (size_t)n * C * L, c,
                        min(c + W, C), C, l0, min(l0 + each, L), sl, sc, silu);
 }
 

@@ -1,11 +1,10 @@
 /* Unit Gaussians and dropout by Philox counters (core/ops.h): {purpose << 24 | node, step,
  * draw << 28 | block, index} under the seed, index = first + n for example n of x f32[N,P,C], P pixels,
- * channels last; block = element / 4 in C,P order. state u32[16] holds seed, step and first index.
+ * channels last; block = element / 4 in C,P order. state u32[16] begins
+ * with the seed's low and high word, step and first index.
  * Oracle tests/ops/random.c: dropout exact, Gaussians 1e-5. */
 #include "vec.clh"
 #include "random/philox.clh"
-
-enum { SEED_LO, SEED_HI, STEP, FIRST_INDEX };
 
 #if W == 16
 #define LANES ((VU)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15))
@@ -17,17 +16,17 @@ enum { SEED_LO, SEED_HI, STEP, FIRST_INDEX };
 #define LANES 0u
 #endif
 
-static inline void draw(VU *x, global const uint *state, uint stream, uint draw_no, VU block, uint n)
+static inline void draw(VU *x, uint4 state, uint stream, uint draw_no, VU block, uint n)
 {
     x[0] = stream;
-    x[1] = state[STEP];
+    x[1] = state.s2;
     x[2] = block | draw_no << 28;
-    x[3] = state[FIRST_INDEX] + n;
-    philox(x, state[SEED_LO], state[SEED_HI]);
+    x[3] = state.s3 + n;
+    philox(x, state.s0, state.s1);
 }
 
 /* An item: `each` blocks (a multiple of W) of 4 elements. */
-kernel void randn(global const uint *state, global float *y, int N, int P, int C, int stream, int draw_no, int each)
+static inline void gaussians(uint4 state, global float *y, int N, int P, int C, int stream, int draw_no, int each)
 {
     const uint blocks = ((uint)P * C + 3) / 4, strips = (blocks + each - 1) / each;
     const uint n = get_global_id(0) / strips, from = get_global_id(0) % strips * each, to = min(from + each, blocks);
@@ -60,6 +59,17 @@ kernel void randn(global const uint *state, global float *y, int N, int P, int C
     }
 }
 
+kernel void randn(global const uint *state, global float *y, int N, int P, int C, int stream, int draw_no, int each)
+{
+    gaussians(vload4(0, state), y, N, P, C, stream, draw_no, each);
+}
+
+/* The same with the state's words as arguments, P elements an example. */
+kernel void randn_at(int seed_lo, int seed_hi, int step, int first, global float *y, int N, int P, int stream, int draw_no, int each)
+{
+    gaussians((uint4)(seed_lo, seed_hi, step, first), y, N, P, 1, stream, draw_no, each);
+}
+
 static inline VF masked(VF x, VU word, float p, float k) { return uniform(word) < p ? (VF)(0.0f) : x * k; }
 
 /* y = 0 where the element's uniform is below p, else k x. An item: W channels of `each` pixels, a
@@ -81,11 +91,11 @@ kernel void dropout(global const float *x, global const uint *state, global floa
         VU word;
 
         if (P % 4) {
-            draw(w, state, stream, draw_no, e / 4, n);
+            draw(w, vload4(0, state), stream, draw_no, e / 4, n);
             word = (e & 3) == 0 ? w[0] : (e & 3) == 1 ? w[1] : (e & 3) == 2 ? w[2] : w[3];
         } else {
             if (i % 4 == 0)
-                draw(w, state, stream, draw_no, e / 4, n);
+                draw(w, vload4(0, state), stream, draw_no, e / 4, n);
             word = w[i & 3];
         }
         store(masked(load(x + (size_t)i * C + c, C - c), word, p, k), y + (size_t)i * C + c, C - c);
@@ -108,7 +118,7 @@ kernel void dropout_rows(global const float *x, global const uint *state, global
         uint t[4 * W];
         float u[W];
 
-        draw(w, state, stream, draw_no, b + LANES, n);
+        draw(w, vload4(0, state), stream, draw_no, b + LANES, n);
         for (int q = 0; q < 4; q++) {
             VSTORE(uniform(w[q]), u);
             for (int i = 0; i < W; i++)

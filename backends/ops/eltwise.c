@@ -1,0 +1,112 @@
+/* Portable implementations of the element-wise ops. */
+#include "portable.h"
+
+/* ---- one value from one, of the same extents ------------------------------------------ */
+
+static dm_status flat(dm_emit *e, const char *name)
+{
+    const dm_device_info *d = dm_device_about(e->dev);
+    const int64_t n = dm_desc_count(&e->node->out[0]), chunk = dm_chunk(d, n);
+    const dm_status s = dm_fits(e, 0);
+
+    if (s != DM_OK)
+        return s;
+    if (e->node->n_in == 2)
+        return dm_emit_items(e, "eltwise/flat.cl", name, dm_div_up(n, chunk),
+                             DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]), DM_KI(n), DM_KI(chunk)));
+    return dm_emit_items(e, "eltwise/flat.cl", name, dm_div_up(n, chunk),
+                         DM_KARGS(DM_KB(e->in[0]), DM_KB(e->out[0]), DM_KI(n), DM_KI(chunk)));
+}
+
+static dm_status silu(dm_emit *e) { return flat(e, "silu"); }
+static dm_status silu_dx(dm_emit *e) { return flat(e, "silu_dx"); }
+static dm_status gelu(dm_emit *e) { return flat(e, "gelu"); }
+static dm_status gelu_dx(dm_emit *e) { return flat(e, "gelu_dx"); }
+static dm_status accum(dm_emit *e) { return flat(e, "accum"); }
+
+static dm_status scale(dm_emit *e)
+{
+    const int64_t n = dm_desc_count(&e->node->out[0]), chunk = dm_chunk(dm_device_about(e->dev), n);
+    const dm_status s = dm_fits(e, 0);
+
+    return s != DM_OK ? s
+                      : dm_emit_items(e, "eltwise/flat.cl", "scale", dm_div_up(n, chunk),
+                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->out[0]), DM_KF(e->node->a.scale.k), DM_KF(e->node->a.scale.b),
+                                               DM_KI(n), DM_KI(chunk)));
+}
+
+/* ---- with broadcasting -------------------------------------------------------------------- */
+
+/* Whether axis i + 1 goes on where axis i leaves off, for both operands. */
+static bool joins(const dm_attr_bcast *b, int i)
+{
+    return b->sa[i] == b->sa[i + 1] * b->dim[i + 1] && b->sb[i] == b->sb[i + 1] * b->dim[i + 1];
+}
+
+/* The same broadcast with as long inner axes as possible, aligned at the last. */
+static dm_attr_bcast coalesced(const dm_attr_bcast *from)
+{
+    dm_attr_bcast b = *from, c = {{1, 1, 1, 1}, {0}, {0}};
+    int n = 0;
+
+    for (int i = 0; i < 4; i++)
+        if (b.dim[i] != 1) {
+            b.dim[n] = b.dim[i];
+            b.sa[n] = b.sa[i];
+            b.sb[n++] = b.sb[i];
+        }
+    for (int i = n - 2; i >= 0; i--)
+        if (joins(&b, i)) {
+            b.dim[i] *= b.dim[i + 1];
+            b.sa[i] = b.sa[i + 1];
+            b.sb[i] = b.sb[i + 1];
+            for (int k = i + 1; k < n - 1; k++) {
+                b.dim[k] = b.dim[k + 1];
+                b.sa[k] = b.sa[k + 1];
+                b.sb[k] = b.sb[k + 1];
+            }
+            n--;
+        }
+    for (int i = 0; i < n; i++) {
+        c.dim[4 - n + i] = b.dim[i];
+        c.sa[4 - n + i] = b.sa[i];
+        c.sb[4 - n + i] = b.sb[i];
+    }
+    return c;
+}
+
+/* op: as kernels/eltwise/rows.cl counts them. */
+static dm_status broadcasting(dm_emit *e, int op)
+{
+    const dm_attr_bcast b = coalesced(&e->node->a.bcast);
+    const int64_t rows = b.dim[0] * b.dim[1] * b.dim[2];
+    const dm_cut c = dm_cut_table(dm_device_about(e->dev), rows, b.dim[3]);
+    const dm_status s = dm_fits(e, 0);
+
+    if (s != DM_OK)
+        return s;
+    return dm_emit_items(e, "eltwise/rows.cl", "rows", c.items,
+                         DM_KARGS(DM_KI(op), DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]), DM_KI(rows), DM_KI(b.dim[3]), DM_KI(b.dim[1]),
+                                  DM_KI(b.dim[2]), DM_KI(b.sa[0]), DM_KI(b.sa[1]), DM_KI(b.sa[2]), DM_KI(b.sa[3]), DM_KI(b.sb[0]),
+                                  DM_KI(b.sb[1]), DM_KI(b.sb[2]), DM_KI(b.sb[3]), DM_KI(c.each), DM_KI(c.cols)));
+}
+
+static dm_status add(dm_emit *e) { return broadcasting(e, 0); }
+static dm_status mul(dm_emit *e) { return broadcasting(e, 1); }
+static dm_status broadcast(dm_emit *e) { return broadcasting(e, 2); }
+
+static const dm_impl impls[] = {
+    {"portable", DM_OP_ADD, NULL, NULL, add},
+    {"portable", DM_OP_MUL, NULL, NULL, mul},
+    {"portable", DM_OP_BROADCAST, NULL, NULL, broadcast},
+    {"portable", DM_OP_SCALE, NULL, NULL, scale},
+    {"portable", DM_OP_SILU, NULL, NULL, silu},
+    {"portable", DM_OP_SILU_DX, NULL, NULL, silu_dx},
+    {"portable", DM_OP_GELU, NULL, NULL, gelu},
+    {"portable", DM_OP_GELU_DX, NULL, NULL, gelu_dx},
+    {"portable", DM_OP_ACCUM, NULL, NULL, accum},
+};
+
+const dm_impl *const dm_impls_eltwise[] = {
+    &impls[0], &impls[1], &impls[2], &impls[3], &impls[4], &impls[5], &impls[6], &impls[7], &impls[8], NULL,
+};

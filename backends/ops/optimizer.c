@@ -1,0 +1,141 @@
+/* The optimizer's recorded launches; see core/kernels.h and kernels/optim/adamw.cl. */
+#include "kernels.h"
+#include "portable.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* As the kernels number them. */
+enum { DECAY, BETA1, REST1, BETA2, REST2, RATE, ROOT, EPS, CLIP, EMA, STEP = EMA + 4, SCALARS = 16 };
+enum { NORM, FACTOR, BAD, BAD_STEP, STATE = 4 };
+/* Elements of a first sum; first sums of a second one. */
+enum { CPU_SQUARES = 16384, GPU_SQUARES = 1024, SECOND = 64 };
+
+static const char file[] = "optim/adamw.cl";
+
+struct dm_optimizer {
+    dm_device *d;
+    dm_optimizer_arrays a;
+    dm_buf *scalars, *state, *first, *second;
+    dm_cmds *cmds;
+};
+
+static dm_status record(dm_optimizer *o, const char *name, int64_t items, const dm_karg *args, int n, double flops, double bytes, dm_err *err)
+{
+    const dm_device_info *d = dm_device_about(o->d);
+    const dm_range r = dm_over(d, items);
+    dm_kernel *k;
+    const dm_status s = dm_kernel_get(o->d, file, name, dm_lanes_option(d), &k, err);
+
+    return s != DM_OK ? s : dm_cmds_launch(o->cmds, k, &r, args, n, name, (dm_work){flops, bytes}, err);
+}
+
+static dm_status record_all(dm_optimizer *o, int64_t chunk, int64_t first, int64_t second, dm_err *err)
+{
+    const dm_optimizer_arrays *a = &o->a;
+    const double n = (double)a->count;
+    const int64_t each = dm_chunk(dm_device_about(o->d), (int64_t)a->count);
+    dm_status s = record(o, "squares", first, DM_KARGS(DM_KB(a->g), DM_KB(o->first), DM_KI(a->count), DM_KI(chunk)), 2 * n, 4 * n, err);
+
+    if (s == DM_OK)
+        s = record(o, "sums", second, DM_KARGS(DM_KB(o->first), DM_KB(o->second), DM_KI(first), DM_KI(SECOND)), (double)first, 4.0 * (double)first, err);
+    if (s == DM_OK)
+        s = record(o, "judge", 1, DM_KARGS(DM_KB(o->second), DM_KB(o->scalars), DM_KB(o->state), DM_KI(second)), 0, 0, err);
+    if (s == DM_OK)
+        s = record(o, "adamw", dm_div_up((int64_t)a->count, each),
+                   DM_KARGS(DM_KB(a->w), DM_KB(a->g), DM_KB(a->m), DM_KB(a->v), DM_KB(a->ema[0]), DM_KB(a->ema[1]), DM_KB(a->ema[2]),
+                            DM_KB(a->ema[3]), DM_KB(o->scalars), DM_KB(o->state), DM_KI(a->count), DM_KI(each)),
+                   (15.0 + 3 * a->n_ema) * n, (32.0 + 8 * a->n_ema) * n, err);
+    return s;
+}
+
+static dm_status build(dm_optimizer *o, dm_err *err)
+{
+    const int64_t chunk = dm_device_about(o->d)->cpu ? CPU_SQUARES : GPU_SQUARES;
+    const int64_t first = dm_div_up((int64_t)o->a.count, chunk), second = dm_div_up(first, SECOND);
+    dm_status s = dm_buf_new(o->d, SCALARS * sizeof(float), "optimizer", &o->scalars, err);
+
+    if (s == DM_OK)
+        s = dm_buf_new(o->d, STATE * sizeof(float), "optimizer", &o->state, err);
+    if (s == DM_OK)
+        s = dm_buf_new(o->d, (size_t)first * sizeof(float), "optimizer", &o->first, err);
+    if (s == DM_OK)
+        s = dm_buf_new(o->d, (size_t)second * sizeof(float), "optimizer", &o->second, err);
+    if (s == DM_OK)
+        s = dm_cmds_new(o->d, &o->cmds, err);
+    if (s == DM_OK)
+        s = record_all(o, chunk, first, second, err);
+    return s != DM_OK ? s : dm_optimizer_reset(o, err);
+}
+
+dm_status dm_optimizer_new(dm_device *d, const dm_optimizer_arrays *a, dm_optimizer **out, dm_err *err)
+{
+    dm_optimizer *o;
+    dm_status s;
+
+    if (!a->count || a->count > INT32_MAX - 65536 || a->n_ema < 0 || a->n_ema > 4)
+        return dm_error(err, DM_EINVAL, "optimizer of %zu parameters and %d averages; 1 to %d and 0 to 4 are possible", a->count, a->n_ema,
+                        INT32_MAX - 65536);
+    if (!(o = calloc(1, sizeof *o)))
+        return dm_error(err, DM_ENOMEM, "out of memory for the optimizer");
+    o->d = d;
+    o->a = *a;
+    for (int i = a->n_ema; i < 4; i++)
+        o->a.ema[i] = NULL;
+    if ((s = build(o, err)) != DM_OK) {
+        dm_optimizer_free(o);
+        return s;
+    }
+    *out = o;
+    return DM_OK;
+}
+
+void dm_optimizer_free(dm_optimizer *o)
+{
+    if (!o)
+        return;
+    if (o->cmds)
+        dm_cmds_free(o->cmds);
+    dm_buf_free(o->scalars);
+    dm_buf_free(o->state);
+    dm_buf_free(o->first);
+    dm_buf_free(o->second);
+    free(o);
+}
+
+dm_status dm_optimizer_run(dm_optimizer *o, const dm_optimizer_step *s, dm_err *err)
+{
+    const double t = (double)s->step + 1;
+    union { float f; int32_t i; } k[SCALARS] = {{0}};
+    dm_status status;
+
+    k[DECAY].f = (float)(1 - s->lr * s->weight_decay);
+    k[BETA1].f = (float)s->beta1;
+    k[REST1].f = (float)(1 - s->beta1);
+    k[BETA2].f = (float)s->beta2;
+    k[REST2].f = (float)(1 - s->beta2);
+    k[RATE].f = (float)(s->lr / -expm1(t * log(s->beta1)));
+    k[ROOT].f = (float)(1 / sqrt(-expm1(t * log(s->beta2))));
+    k[EPS].f = (float)s->eps;
+    k[CLIP].f = (float)s->clip;
+    for (int i = 0; i < o->a.n_ema; i++)
+        k[EMA + i].f = (float)(1 - s->ema[i]);
+    k[STEP].i = (int32_t)s->step;
+    if ((status = dm_buf_write(o->scalars, 0, sizeof k, k, err)) != DM_OK)
+        return status;
+    return dm_cmds_run(o->cmds, err);
+}
+
+dm_status dm_optimizer_read(dm_optimizer *o, dm_optimizer_numbers *n, dm_err *err)
+{
+    union { float f; int32_t i; } k[STATE];
+    const dm_status s = dm_buf_read(o->state, 0, sizeof k, k, err);
+
+    if (s != DM_OK)
+        return s;
+    n->norm = (double)k[NORM].f;
+    n->bad_step = k[BAD].f != 0 ? k[BAD_STEP].i : -1;
+    return DM_OK;
+}
+
+dm_status dm_optimizer_reset(dm_optimizer *o, dm_err *err) { return dm_buf_zero(o->state, 0, STATE * sizeof(float), err); }
