@@ -37,10 +37,10 @@ kernel void gelu_dx(global const float *dy, global const float *x, global float 
 
     for (size_t i = from; i < to; i += W) {
         const VF v = load(x + i, to - i), v2 = v * v;
-        const VF s = sigmoid(1.59576912f * v * fma((VF)(0.044715f), v2, (VF)(1.0f)));
+        const VF e = vexp(-1.59576912f * v * fma((VF)(0.044715f), v2, (VF)(1.0f))), s = 1.0f / (1.0f + e);
         const VF slope = 1.59576912f * fma((VF)(0.134145f), v2, (VF)(1.0f));
 
-        store(load(dy + i, to - i) * fma(v * slope, s * (1.0f - s), s), dx + i, to - i);
+        store(load(dy + i, to - i) * fma(v * slope, s * (e * s), s), dx + i, to - i);
     }
 }
 
