@@ -1,73 +1,16 @@
 /* The data set plugins as the host opens them, on files of NumPy's and Pillow's, and on files that lie. */
-#include "../unit/scratch.h"
+#include "dataset.h"
 
-#include "data.h"
 #include "image.h"
-#include "param.h"
 #include "safetensors.h"
 
-#include <dlfcn.h>
 #include <math.h>
 #include <sys/stat.h>
 #include <zlib.h>
 
-/* A plugin from the build folder, its config from "key=value" texts, and the host's keys. */
-typedef struct fixture {
-    dm_experiment e;
-    dm_services s;
-    dm_arena *arena;
-    void *so;
-    dm_data *data;
-    dm_err err;
-} fixture;
-
-static void fixture_free(fixture *f)
+static dataset *open_ok(const char *name, const char *const *settings, dm_set_data set)
 {
-    dm_data_close(f->data);
-    dm_arena_free(f->arena);
-    dlclose(f->so);
-    free(f);
-}
-
-static fixture *load(const char *name, const char *const *settings, dm_set_data set)
-{
-    const char *dir = getenv("DEMIST_TEST_PLUGINS");
-    fixture *f = calloc(1, sizeof *f);
-    char path[1200];
-    const dm_plugin *p;
-    void *cfg;
-
-    assert_non_null(dir);
-    assert_true(snprintf(path, sizeof path, "%s/%s.so", dir, name) < (int)sizeof path);
-    assert_non_null(f->so = dlopen(path, RTLD_NOW | RTLD_LOCAL));
-    assert_non_null(p = dlsym(f->so, "dm_plugin_entry"));
-    f->arena = dm_arena_new();
-    cfg = dm_alloc(f->arena, p->cfg_size);
-    for (const dm_param *r = p->params; r->type != DM_T_END; r++)
-        if (r->def)
-            assert_status(dm_param_set_text(r, r->def, "/", f->arena, cfg, &f->err), DM_OK, &f->err);
-    for (; *settings; settings++) {
-        char key[64], dir_now[1024];
-        const char *eq = strchr(*settings, '=');
-
-        assert_non_null(getcwd(dir_now, sizeof dir_now));
-        snprintf(key, sizeof key, "%.*s", (int)(eq - *settings), *settings);
-        assert_status(dm_param_set_text(dm_param_find(p->params, key), eq + 1, dir_now, f->arena, cfg, &f->err), DM_OK,
-                      &f->err);
-    }
-    f->e.data = set;
-    f->e.data.workers = 1;
-    f->e.section[DM_SEC_DATA] = (dm_section){.present = true, .plugin = p, .cfg = cfg};
-    f->s.api = (dm_host){.abi = DM_ABI, .size = sizeof(dm_host)}; /* data sets are offered a log alone */
-    return f;
-}
-
-#define SET(...) (const char *const[]){__VA_ARGS__, NULL}
-#define PLAIN (dm_set_data){.flip = false}
-
-static fixture *open_ok(const char *name, const char *const *settings, dm_set_data set)
-{
-    fixture *f = load(name, settings, set);
+    dataset *f = dataset_load(name, settings, set);
 
     assert_status(dm_data_open(&f->e, "train", &f->s, &f->data, &f->err), DM_OK, &f->err);
     return f;
@@ -75,10 +18,10 @@ static fixture *open_ok(const char *name, const char *const *settings, dm_set_da
 
 static void open_fails(const char *name, const char *const *settings, dm_set_data set, dm_status code, const char *says)
 {
-    fixture *f = load(name, settings, set);
+    dataset *f = dataset_load(name, settings, set);
 
     assert_fails(dm_data_open(&f->e, "train", &f->s, &f->data, &f->err), code, &f->err, says);
-    fixture_free(f);
+    dataset_free(f);
 }
 
 /* "key=" and the path of a file in the scratch folder; four at a time. */
@@ -116,7 +59,7 @@ static void idx__plain_and_gzip(void **state)
                                 : scratch_file(&dir, "i", idx_images, sizeof idx_images);
         const char *labels = gz ? gzip_file(&dir, "l.gz", idx_labels, sizeof idx_labels)
                                 : scratch_file(&dir, "l", idx_labels, sizeof idx_labels);
-        fixture *f = open_ok("idx", SET(setting(&dir, "train_images", images), setting(&dir, "train_labels", labels)),
+        dataset *f = open_ok("idx", SET(setting(&dir, "train_images", images), setting(&dir, "train_labels", labels)),
                              PLAIN);
         const dm_data_info *a = dm_data_about(f->data);
         int32_t label[2];
@@ -129,7 +72,7 @@ static void idx__plain_and_gzip(void **state)
         assert_true(x[0] == -1 && x[1] == 1 && x[11] == 11 / 127.5f - 1);
         assert_true(label[0] == 9 && label[1] == 0);
         assert_fails(dm_data_open(&f->e, "test", &f->s, &d, &f->err), DM_ENOENT, &f->err, "test_images is not set");
-        fixture_free(f);
+        dataset_free(f);
         scratch_remove(dir.dir);
     }
 }
@@ -205,25 +148,25 @@ static void npy__numpys_files(void **state)
     scratch dir = scratch_new();
     char path[1024];
     float x[60];
-    fixture *f = open_ok("npy", SET(setting(&dir, "file", scratch_data(path, sizeof path, "points.npy"))), PLAIN);
+    dataset *f = open_ok("npy", SET(setting(&dir, "file", scratch_data(path, sizeof path, "points.npy"))), PLAIN);
 
     (void)state;
     assert_true(dm_data_about(f->data)->count == 3 && dm_data_about(f->data)->shape.rank == 1 &&
                 dm_data_about(f->data)->levels == 0);
     assert_status(dm_data_at(f->data, 0, 3, x, NULL, &f->err), DM_OK, &f->err);
     assert_true(x[0] == 0.5f && x[1] == -1.25f && x[4] == 1e-3f && x[5] == -7);
-    fixture_free(f);
+    dataset_free(f);
     f = open_ok("npy", SET(setting(&dir, "file", scratch_data(path, sizeof path, "images.npy")), "layout=hwc"), PLAIN);
     assert_true(dm_data_about(f->data)->count == 2 && dm_data_about(f->data)->shape.dim[0] == 3 &&
                 dm_data_about(f->data)->shape.dim[2] == 5);
     assert_status(dm_data_at(f->data, 1, 1, x, NULL, &f->err), DM_OK, &f->err);
     for (int k = 0; k < 60; k++) /* k = (c 4 + y) 5 + x; in the file it is ((4 + y) 5 + x) 3 + c */
         assert_int_equal(dm_pixel(x[k]), (60 + k % 20 * 3 + k / 20) * 7 % 256);
-    fixture_free(f);
+    dataset_free(f);
     f = open_ok("npy", SET(setting(&dir, "file", scratch_data(path, sizeof path, "images.npy")), "test_every=2"),
                 PLAIN);
     assert_true(dm_data_about(f->data)->count == 1 && dm_data_about(f->data)->shape.dim[0] == 4);
-    fixture_free(f);
+    dataset_free(f);
     scratch_remove(dir.dir);
 }
 
@@ -269,7 +212,7 @@ static void npy__hostile(void **state)
         if (cases[i].code)
             open_fails("npy", SET(path), PLAIN, cases[i].code, cases[i].says);
         else
-            fixture_free(open_ok("npy", SET(path), PLAIN));
+            dataset_free(open_ok("npy", SET(path), PLAIN));
     }
     open_fails("npy", SET(setting(&dir, "file", scratch_file(&dir, "f", "\x93NUMPY\2\0\xff\xff\xff\x7f{}", 14))), PLAIN,
                DM_ECORRUPT, "no npy file");
@@ -292,12 +235,12 @@ static void npy__labels_in_the_last_column(void **state)
     b[8] = sizeof dict - 1;
     memcpy(b + 10, dict, sizeof dict - 1);
     memcpy(b + 10 + sizeof dict - 1, "\0\xff\3\0\0\xb", 6);
-    fixture *f = open_ok("npy", SET(setting(&dir, "file", scratch_file(&dir, "f", b, 10 + sizeof dict - 1 + 6)),
+    dataset *f = open_ok("npy", SET(setting(&dir, "file", scratch_file(&dir, "f", b, 10 + sizeof dict - 1 + 6)),
                                     "label=last"), PLAIN);
     assert_status(dm_data_at(f->data, 0, 1, x, &label, &f->err), DM_OK, &f->err);
     assert_true(x[0] == -1 && x[1] == 1 && label == 3);
     assert_fails(dm_data_at(f->data, 1, 1, x, &label, &f->err), DM_ECORRUPT, &f->err, "row 1 has label 11");
-    fixture_free(f);
+    dataset_free(f);
     scratch_remove(dir.dir);
 }
 
@@ -312,7 +255,7 @@ static void folder__every_kind_as_pillow(void **state)
     scratch dir = scratch_new();
     char path[1024];
     dm_st *want;
-    fixture *f = open_ok("image_folder", SET(setting(&dir, "folder", scratch_data(path, sizeof path, "images"))),
+    dataset *f = open_ok("image_folder", SET(setting(&dir, "folder", scratch_data(path, sizeof path, "images"))),
                          (dm_set_data){.channels = 3});
 
     (void)state;
@@ -330,7 +273,7 @@ static void folder__every_kind_as_pillow(void **state)
                 fail_msg("'%s': value %d is %d; Pillow has %d", sorted[i], k, dm_pixel(x[k]), (int)w[k]);
     }
     dm_st_close(want);
-    fixture_free(f);
+    dataset_free(f);
     open_fails("image_folder", SET(setting(&dir, "folder", scratch_data(path, sizeof path, "images"))), PLAIN,
                DM_EINVAL, "say data.channels");
     scratch_remove(dir.dir);
@@ -366,11 +309,11 @@ static void folder__classes_and_sizes(void **state)
     copy_image(&dir, "grey.png", "ant/.hidden.png", 5);
     scratch_file(&dir, "ant/readme.txt", "x", 1);
     const char *folder = setting(&dir, "folder", dir.dir);
-    fixture *f = open_ok("image_folder", SET(folder, "labels=true"), PLAIN);
+    dataset *f = open_ok("image_folder", SET(folder, "labels=true"), PLAIN);
     assert_true(dm_data_about(f->data)->count == 2 && dm_data_about(f->data)->classes == 2);
     assert_status(dm_data_at(f->data, 0, 2, x, label, &f->err), DM_OK, &f->err);
     assert_true(label[0] == 0 && label[1] == 1);
-    fixture_free(f);
+    dataset_free(f);
 
     assert_status(dm_png_write(scratch_path(&dir, "zebra/0.png"), &(dm_picture){12, 9, 1, pixels}, NULL, 0, &err),
                   DM_OK, &err);
@@ -379,7 +322,7 @@ static void folder__classes_and_sizes(void **state)
     f = open_ok("image_folder", SET(folder, "labels=true"), (dm_set_data){.size = {1, six}});
     assert_status(dm_data_at(f->data, 0, 3, x, label, &f->err), DM_OK, &f->err);
     assert_true(label[2] == 1 && x[36] == -1);
-    fixture_free(f);
+    dataset_free(f);
 
     copy_image(&dir, "grey.png", "3.png", 9999);
     folder = setting(&dir, "folder", dir.dir);
@@ -444,7 +387,7 @@ static void folder__damaged(void **state)
             b[i % n] ^= i < n ? 0 : 0x21;
             scratch_file(&dir, "a.png", b, i < n ? i : n);
             b[i % n] ^= i < n ? 0 : 0x21;
-            fixture *f = load("image_folder", SET(setting(&dir, "folder", dir.dir)),
+            dataset *f = dataset_load("image_folder", SET(setting(&dir, "folder", dir.dir)),
                               (dm_set_data){.channels = 3, .size = {1, (const int64_t[]){4}}});
             float x[48];
             const bool ok = dm_data_open(&f->e, "train", &f->s, &f->data, &f->err) == DM_OK &&
@@ -453,7 +396,7 @@ static void folder__damaged(void **state)
             bad += !ok && i < n;
             if (!ok)
                 assert_true((f->err.code == DM_ECORRUPT || f->err.code == DM_EINVAL) && strstr(f->err.msg, "a.png"));
-            fixture_free(f);
+            dataset_free(f);
         }
         assert_in_range(bad, n / 3 - 5, n / 3 + 1); /* all but a few that end after the pixels */
         free(b);
@@ -472,7 +415,7 @@ static void toy2d__mean_and_variance(void **state)
 
     (void)state;
     for (int k = 0; k < 3; k++) {
-        fixture *f = open_ok("toy2d", SET(shapes[k], "labels=true", "noise=0.2"), PLAIN);
+        dataset *f = open_ok("toy2d", SET(shapes[k], "labels=true", "noise=0.2"), PLAIN);
         double mean[2] = {0}, var = 0, first = 0;
         const int classes = dm_data_about(f->data)->classes;
         float other[2];
@@ -492,7 +435,7 @@ static void toy2d__mean_and_variance(void **state)
         assert_status(dm_data_at(d, 0, 1, other, NULL, &f->err), DM_OK, &f->err);
         assert_true(other[0] != x[0] && other[1] != x[1]);
         dm_data_close(d);
-        fixture_free(f);
+        dataset_free(f);
     }
     free(x);
     free(label);
@@ -501,7 +444,7 @@ static void toy2d__mean_and_variance(void **state)
 /* Without noise every point lies on its shape. */
 static void toy2d__on_the_shape(void **state)
 {
-    fixture *f = open_ok("toy2d", SET("noise=0", "shape=moons"), PLAIN);
+    dataset *f = open_ok("toy2d", SET("noise=0", "shape=moons"), PLAIN);
     float x[2];
 
     (void)state;
@@ -511,7 +454,7 @@ static void toy2d__on_the_shape(void **state)
         assert_true((fabs(hypot(a, b) - 1) < 1e-5 && b > -1e-5) ||
                     (fabs(hypot(a - 1, b - 0.5) - 1) < 1e-5 && b < 0.5 + 1e-5));
     }
-    fixture_free(f);
+    dataset_free(f);
 }
 
 int main(void)
