@@ -52,8 +52,8 @@ static dm_status write_rows(FILE *to, const dm_param *rows, dm_err *err)
 
         fits = value && range;
         if (fits)
-            fprintf(to, "  %-*s  %-*s  %-*s  %-*s  %s\n", w.name, row->name, w.type, dm_param_type(row), w.value, value, w.range,
-                    range, row->doc);
+            fprintf(to, "  %-*s  %-*s  %-*s  %-*s  %s\n", w.name, row->name, w.type, dm_param_type(row), w.value,
+                    value, w.range, range, row->doc);
     }
     dm_arena_free(a);
     return fits ? DM_OK : no_memory(err);
@@ -194,14 +194,14 @@ static const char intro[] =
     "Generated from the tables that check an experiment; do not edit.\n"
     "\n"
     "An experiment is a YAML file: keys at the top level, and one map a section. A value's type is that of its key:\n"
-    "`1e-4` is a real, only `true` and `false` are booleans, whole numbers are written in decimal. A list of one may be\n"
-    "written without brackets. Unknown, repeated, missing and out-of-range keys are errors, all of them shown at once.\n"
+    "`1e-4` is a real, only `true` and `false` are booleans, whole numbers are written in decimal. A list of one may\n"
+    "be written without brackets. Unknown, repeated, missing and out-of-range keys are errors, all shown at once.\n"
     "\n"
     "- `include: base.yaml`, or a list of files, at the top level: those first, this file's keys over them.\n"
     "- Paths are relative to the file that says them; `output`, and paths in overrides, to the current directory.\n"
-    "- Overrides on the command line: `sampler.steps=25`, `schedule.use=cosine`. Where `use` changes, in an override or over an\n"
-    "  included file, the keys that only the former plugin took are dropped, and a line says which.\n"
-    "- A section that nothing needs may be absent: a schedule and a sampler are required by an objective that diffuses.\n";
+    "- Overrides on the command line: `sampler.steps=25`, `schedule.use=cosine`. Where `use` changes, in an override\n"
+    "  or over an included file, the keys that only the former plugin took are dropped, and a line says which.\n"
+    "- A section that nothing needs may be absent: an objective that diffuses requires a schedule and a sampler.\n";
 
 dm_status dm_describe_reference(FILE *to, dm_registry *r, dm_err *err)
 {

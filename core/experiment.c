@@ -81,8 +81,10 @@ static void resolve_output(dm_reading *r)
     if (r->faults->count)
         return;
     if (!*e->run.output && !*r->cwd)
-        dm_fault(r->faults, DM_EINVAL, r->s[DM_SEC_RUN].at, "output: the current directory is not known; write an absolute path");
-    else if (!*e->run.output && !(e->run.output = dm_sprintf(r->arena, "%s/runs/%s", r->cwd[1] ? r->cwd : "", e->run.name)))
+        dm_fault(r->faults, DM_EINVAL, r->s[DM_SEC_RUN].at,
+                 "output: the current directory is not known; write an absolute path");
+    else if (!*e->run.output &&
+             !(e->run.output = dm_sprintf(r->arena, "%s/runs/%s", r->cwd[1] ? r->cwd : "", e->run.name)))
         r->failed = DM_ENOMEM;
     e->output = e->run.output;
 }
@@ -163,14 +165,15 @@ static dm_status begin(dm_reading *r, const char *name, const char *dir, dm_err 
 {
     dm_experiment *e = r->e;
 
-    if (!(r->cwd = current_folder(r->arena)) || !(e->file = dm_strdup(r->arena, name)) || !(dir = dm_strdup(r->arena, dir)) ||
-        !(e->dir = absolute(r->arena, r->cwd, dir)))
+    if (!(r->cwd = current_folder(r->arena)) || !(e->file = dm_strdup(r->arena, name)) ||
+        !(dir = dm_strdup(r->arena, dir)) || !(e->dir = absolute(r->arena, r->cwd, dir)))
         return no_memory(err);
     return DM_OK;
 }
 
-static dm_status read_from(const char *text, size_t n, const char *name, const char *dir, const dm_experiment_options *o,
-                           dm_registry *reg, dm_experiment **out, dm_faults *faults, dm_err *err)
+static dm_status read_from(const char *text, size_t n, const char *name, const char *dir,
+                           const dm_experiment_options *o, dm_registry *reg, dm_experiment **out, dm_faults *faults,
+                           dm_err *err)
 {
     static const dm_experiment_options none = {0};
     dm_faults mine = {0};
@@ -204,8 +207,9 @@ dm_status dm_experiment_load(const char *path, const dm_experiment_options *o, d
     return read_from(NULL, 0, path, NULL, o, reg, out, faults, err);
 }
 
-dm_status dm_experiment_parse(const char *text, size_t n, const char *name, const char *dir, const dm_experiment_options *o,
-                              dm_registry *reg, dm_experiment **out, dm_faults *faults, dm_err *err)
+dm_status dm_experiment_parse(const char *text, size_t n, const char *name, const char *dir,
+                              const dm_experiment_options *o, dm_registry *reg, dm_experiment **out,
+                              dm_faults *faults, dm_err *err)
 {
     return read_from(text, n, name, dir, o, reg, out, faults, err);
 }

@@ -14,7 +14,7 @@ typedef struct dm_section {
     const dm_plugin *plugin;       /* NULL where absent or the section takes none */
     void *cfg;                     /* the plugin's filled config struct; NULL if it has none */
     const char *where;             /* "file:line:col" of the section, for messages */
-    const char **from;             /* where each value came from, the host's rows, then the plugin's: a place or "default" */
+    const char **from;             /* a place or "default" for each of the host's rows, then the plugin's */
 } dm_section;
 
 typedef struct dm_experiment {
@@ -47,8 +47,9 @@ dm_status dm_experiment_load(const char *path, const dm_experiment_options *o, d
                              dm_faults *faults, dm_err *err);
 /* The same from text; name stands for the file, dir (itself relative to the current directory) is where relative
  * paths start. */
-dm_status dm_experiment_parse(const char *text, size_t n, const char *name, const char *dir, const dm_experiment_options *o,
-                              dm_registry *reg, dm_experiment **out, dm_faults *faults, dm_err *err);
+dm_status dm_experiment_parse(const char *text, size_t n, const char *name, const char *dir,
+                              const dm_experiment_options *o, dm_registry *reg, dm_experiment **out, dm_faults *faults,
+                              dm_err *err);
 void dm_experiment_free(dm_experiment *e);
 
 /* The fully resolved YAML, defaults included, which parses to the same experiment; on the heap.

@@ -40,7 +40,8 @@ static void check_name(dm_reading *r)
 
     if (name && (!n || n > 100 || *name == '.' || *name == '-' ||
                  strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != n))
-        FAULT(r, DM_SEC_RUN, "name", "name: '%s' cannot name a folder: 1 to 100 of A-Z, a-z, 0-9, '.', '_', '-', the first no '.' or '-'",
+        FAULT(r, DM_SEC_RUN, "name",
+              "name: '%s' cannot name a folder: 1 to 100 of A-Z, a-z, 0-9, '.', '_', '-', the first no '.' or '-'",
               dm_show(name).text);
 }
 
@@ -49,7 +50,8 @@ static void check_data(dm_reading *r)
     const dm_set_data *d = &r->e->data;
 
     if (d->size.n > 2)
-        FAULT(r, DM_SEC_DATA, "size", "data.size: has %d values; [side] and [height, width] are allowed", (int)d->size.n);
+        FAULT(r, DM_SEC_DATA, "size", "data.size: has %d values; [side] and [height, width] are allowed",
+              (int)d->size.n);
     if (d->crop != DM_CROP_NONE && !d->size.n)
         FAULT(r, DM_SEC_DATA, "crop", "data.crop: needs data.size, whose aspect it cuts to");
 }
@@ -62,7 +64,8 @@ static void check_clip(dm_reading *r)
     if (!clip || !strcmp(clip, "auto") || !strcmp(clip, "off") || !strcmp(clip, "dynamic") ||
         (dm_number_real(clip, &limit) == DM_NUMBER_OK && limit > 0))
         return;
-    FAULT(r, DM_SEC_SAMPLER, "clip", "sampler.clip: '%s' is none of auto, off, dynamic and a number above 0", dm_show(clip).text);
+    FAULT(r, DM_SEC_SAMPLER, "clip", "sampler.clip: '%s' is none of auto, off, dynamic and a number above 0",
+          dm_show(clip).text);
 }
 
 static void check_at_list(dm_reading *r, int64_t T)
@@ -71,13 +74,13 @@ static void check_at_list(dm_reading *r, int64_t T)
 
     for (int32_t i = 0; i < at->n; i++) {
         if (at->v[i] >= T) {
-            FAULT(r, DM_SEC_SAMPLER, "at", "sampler.at: timestep %lld is not below the schedule's %lld", (long long)at->v[i],
-                  (long long)T);
+            FAULT(r, DM_SEC_SAMPLER, "at", "sampler.at: timestep %lld is not below the schedule's %lld",
+                  (long long)at->v[i], (long long)T);
             return;
         }
         if (i > 0 && at->v[i] >= at->v[i - 1]) {
-            FAULT(r, DM_SEC_SAMPLER, "at", "sampler.at: %lld follows %lld; the noisiest comes first", (long long)at->v[i],
-                  (long long)at->v[i - 1]);
+            FAULT(r, DM_SEC_SAMPLER, "at", "sampler.at: %lld follows %lld; the noisiest comes first",
+                  (long long)at->v[i], (long long)at->v[i - 1]);
             return;
         }
     }
@@ -94,22 +97,24 @@ static void check_discrete(dm_reading *r, int64_t T)
         return;
     }
     if (steps > T)
-        FAULT(r, DM_SEC_SAMPLER, "steps", "sampler.steps: %lld is more than the schedule's %lld timesteps", (long long)steps,
-              (long long)T);
+        FAULT(r, DM_SEC_SAMPLER, "steps", "sampler.steps: %lld is more than the schedule's %lld timesteps",
+              (long long)steps, (long long)T);
     else if (s->spacing == DM_SPACING_LEADING && (steps - 1) * (T / steps) + s->offset >= T)
-        FAULT(r, DM_SEC_SAMPLER, "offset", "sampler.offset: %lld moves the first timestep to %lld, beyond %lld", (long long)s->offset,
-              (long long)((steps - 1) * (T / steps) + s->offset), (long long)(T - 1));
+        FAULT(r, DM_SEC_SAMPLER, "offset", "sampler.offset: %lld moves the first timestep to %lld, beyond %lld",
+              (long long)s->offset, (long long)((steps - 1) * (T / steps) + s->offset), (long long)(T - 1));
 }
 
 static void check_continuous(dm_reading *r, const dm_plugin *schedule)
 {
     if (r->e->schedule.zero_terminal_snr)
-        FAULT(r, DM_SEC_SCHEDULE, "zero_terminal_snr", "schedule.zero_terminal_snr: %s is continuous; only discrete schedules are rescaled",
-              schedule->name);
+        FAULT(r, DM_SEC_SCHEDULE, "zero_terminal_snr",
+              "schedule.zero_terminal_snr: %s is continuous; only discrete schedules are rescaled", schedule->name);
     if (r->e->sampler.at.n)
-        FAULT(r, DM_SEC_SAMPLER, "at", "sampler.at: schedule %s is continuous and has no whole timesteps; use steps", schedule->name);
+        FAULT(r, DM_SEC_SAMPLER, "at", "sampler.at: schedule %s is continuous and has no whole timesteps; use steps",
+              schedule->name);
     if (r->e->section[DM_SEC_SAMPLER].present && !r->e->sampler.steps)
-        FAULT(r, DM_SEC_SAMPLER, "steps", "sampler.steps: 0 stands for all timesteps, but schedule %s is continuous", schedule->name);
+        FAULT(r, DM_SEC_SAMPLER, "steps", "sampler.steps: 0 stands for all timesteps, but schedule %s is continuous",
+              schedule->name);
 }
 
 static void check_schedule(dm_reading *r)
@@ -130,11 +135,11 @@ static void check_train(dm_reading *r)
     char a[DM_NUMBER_TEXT], b[DM_NUMBER_TEXT];
 
     if (t->micro_batch > t->batch)
-        FAULT(r, DM_SEC_TRAIN, "micro_batch", "train.micro_batch: %lld is more than the batch of %lld", (long long)t->micro_batch,
-              (long long)t->batch);
+        FAULT(r, DM_SEC_TRAIN, "micro_batch", "train.micro_batch: %lld is more than the batch of %lld",
+              (long long)t->micro_batch, (long long)t->batch);
     if (t->decay != DM_DECAY_CONSTANT && t->min_lr > t->lr)
-        FAULT(r, DM_SEC_TRAIN, "min_lr", "train.min_lr: %s is above train.lr = %s, which decays to it", dm_number_write(t->min_lr, a),
-              dm_number_write(t->lr, b));
+        FAULT(r, DM_SEC_TRAIN, "min_lr", "train.min_lr: %s is above train.lr = %s, which decays to it",
+              dm_number_write(t->min_lr, a), dm_number_write(t->lr, b));
 }
 
 void dm_reading_check(dm_reading *r)

@@ -90,7 +90,8 @@ static void drop_former(dm_reading *r, dm_section_id id, const dm_yaml *use)
     const dm_said *said = dm_said_find(s, "use");
     const bool changes = said && said->value->kind == DM_YAML_SCALAR && strcmp(said->value->text, use->text);
     const char *former = changes ? said->value->text : "", *place;
-    const dm_plugin *old = changes ? quiet_get(r, id, former) : NULL, *new = changes ? quiet_get(r, id, use->text) : NULL;
+    const dm_plugin *old = changes ? quiet_get(r, id, former) : NULL,
+                    *new = changes ? quiet_get(r, id, use->text) : NULL;
     char names[400] = "";
     size_t kept = 0;
 
@@ -99,8 +100,8 @@ static void drop_former(dm_reading *r, dm_section_id id, const dm_yaml *use)
     for (size_t i = 0; i < s->n; i++) {
         const char *key = s->said[i].key;
         const size_t used = strlen(names);
-        const bool stays = !strcmp(key, "use") || dm_param_find(dm_settings[id].rows, key) || dm_param_find(new->params, key) ||
-                           (old && !dm_param_find(old->params, key));
+        const bool stays = !strcmp(key, "use") || dm_param_find(dm_settings[id].rows, key) ||
+                           dm_param_find(new->params, key) || (old && !dm_param_find(old->params, key));
 
         if (stays)
             s->said[kept++] = s->said[i];

@@ -30,8 +30,8 @@ static void add_comment(text *t, const char *s)
     }
 }
 
-static void add_rows(text *t, const dm_param *rows, const void *cfg, const char *const *from, const char *indent, bool comments,
-                     dm_arena *a)
+static void add_rows(text *t, const dm_param *rows, const void *cfg, const char *const *from, const char *indent,
+                     bool comments, dm_arena *a)
 {
     for (int32_t i = 0; rows && rows[i].type != DM_T_END; i++) {
         add(t, indent);

@@ -24,7 +24,8 @@ void *dm_section_settings(dm_experiment *e, dm_section_id id)
 static const char *full_key(dm_reading *r, dm_section_id id, const char *key)
 {
     const char *section = dm_settings[id].name;
-    const char *full = *section ? dm_sprintf(r->arena, "%s.%s", section, dm_show(key).text) : dm_sprintf(r->arena, "%s", dm_show(key).text);
+    const char *full = *section ? dm_sprintf(r->arena, "%s.%s", section, dm_show(key).text)
+                                : dm_sprintf(r->arena, "%s", dm_show(key).text);
 
     if (!full)
         r->failed = DM_ENOMEM;
@@ -73,7 +74,8 @@ static void fail_unknown(dm_reading *r, dm_section_id id, const dm_said *said)
     else if (owner)
         dm_fault(r->faults, DM_EINVAL, said->at, "%s: unknown key; it belongs to section '%s'", key, owner);
     else
-        dm_fault(r->faults, DM_EINVAL, said->at, "%s: unknown key%s%s; there are: %s", key, p ? " of " : "", p ? p->name : "", k.names);
+        dm_fault(r->faults, DM_EINVAL, said->at, "%s: unknown key%s%s; there are: %s", key, p ? " of " : "",
+                 p ? p->name : "", k.names);
 }
 
 /* ---- values ------------------------------------------------------------------------ */
@@ -184,7 +186,8 @@ static void find_plugin(dm_reading *r, dm_section_id id, dm_section *s)
     if (!use && r->s[id].spoiled)
         return;
     if (!use) {
-        dm_fault(r->faults, DM_EINVAL, r->s[id].at, "%s: is missing; it names the %s", key, dm_kind_name(dm_section_kind(id)));
+        dm_fault(r->faults, DM_EINVAL, r->s[id].at, "%s: is missing; it names the %s", key,
+                 dm_kind_name(dm_section_kind(id)));
         return;
     }
     if (use->value->kind != DM_YAML_SCALAR || dm_yaml_is_null(use->value)) {

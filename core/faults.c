@@ -115,7 +115,8 @@ void dm_fault(dm_faults *f, dm_status code, dm_mark at, const char *fmt, ...)
     va_list ap;
 
     va_start(ap, fmt);
-    vsnprintf(message, sizeof message, fmt, ap);
+    if (vsnprintf(message, sizeof message, fmt, ap) < 0)
+        message[0] = 0;
     va_end(ap);
     snprintf(line, sizeof line, "%.900s: error: %s", place ? place : "experiment", message);
     make_printable(line);
@@ -137,7 +138,8 @@ void dm_fault_note(dm_faults *f, const char *fmt, ...)
     va_list ap;
 
     va_start(ap, fmt);
-    vsnprintf(line, sizeof line - 1, fmt, ap);
+    if (vsnprintf(line, sizeof line - 1, fmt, ap) < 0)
+        line[0] = 0;
     va_end(ap);
     make_printable(line);
     strcat(line, "\n");

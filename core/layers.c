@@ -66,7 +66,8 @@ static dm_status read_file(const char *path, dm_arena *a, dm_origin *s, chain *w
     if (fstat(fd, &st) || !S_ISREG(st.st_mode))
         rc = dm_error(err, DM_EINVAL, "'%s' is not a file", s->name);
     else if (st.st_size > DM_YAML_BYTES)
-        rc = dm_error(err, DM_EINVAL, "'%s' has %lld bytes, more than %d", s->name, (long long)st.st_size, DM_YAML_BYTES);
+        rc = dm_error(err, DM_EINVAL, "'%s' has %lld bytes, more than %d", s->name, (long long)st.st_size,
+                      DM_YAML_BYTES);
     else
         rc = read_all(fd, a, s, err);
     if (!rc) {
@@ -111,7 +112,8 @@ static dm_status include_file(dm_layers *l, const dm_origin *from, const dm_yaml
         return DM_OK;
     }
     path = *y->text == '/' ? y->text : dm_sprintf(l->arena, "%s/%s", from->dir, y->text);
-    if (!s || !path || !(s->name = beside(l->arena, from->name, y->text)) || !(s->dir = folder_of(l->arena, from->dir, y->text)))
+    if (!s || !path || !(s->name = beside(l->arena, from->name, y->text)) ||
+        !(s->dir = folder_of(l->arena, from->dir, y->text)))
         return no_memory(err);
     if (here.depth > DM_LAYERS_DEPTH || l->files >= DM_LAYERS_FILES) {
         FAIL_FILE(l, DM_EINVAL, y->at, "include: more than %d files, or nested deeper than %d", DM_LAYERS_FILES,

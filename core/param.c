@@ -32,7 +32,8 @@ static dm_status fail_range(const dm_param *row, const char *seen, dm_arena *a, 
 
     if (!range)
         return dm_error(err, DM_ENOMEM, "out of memory");
-    return dm_error(err, DM_EINVAL, "%s is outside %s%s%s (%s)", dm_show(seen).text, range, *unit ? " " : "", unit, row->doc);
+    return dm_error(err, DM_EINVAL, "%s is outside %s%s%s (%s)", dm_show(seen).text, range, *unit ? " " : "", unit,
+                    row->doc);
 }
 
 static dm_status fail_int(const char *text, dm_err *err)
@@ -66,7 +67,8 @@ static dm_status read_int(const dm_param *row, const char *text, dm_arena *a, in
 
 static dm_status fail_real(const char *text, dm_err *err)
 {
-    static const char *const odd[] = {".nan", ".NaN", ".NAN", "nan", "NaN", ".inf", "-.inf", "+.inf", ".Inf", "inf", "-inf", NULL};
+    static const char *const odd[] = {".nan",  ".NaN",  ".NAN", "nan", "NaN",  ".inf",
+                                      "-.inf", "+.inf", ".Inf", "inf", "-inf", NULL};
     const char *hint = "";
 
     if (is_word(text, odd))
@@ -179,7 +181,8 @@ static dm_status read_path(const char *text, const char *dir, dm_arena *a, const
 
     if (*text && *text != '/') {
         if (!dir || *dir != '/')
-            return dm_error(err, DM_EINVAL, "path '%s' is relative to a folder that is not known; write an absolute path",
+            return dm_error(err, DM_EINVAL,
+                            "path '%s' is relative to a folder that is not known; write an absolute path",
                             dm_show(text).text);
         while (path[0] == '.' && path[1] == '/')
             path += 2;
@@ -192,15 +195,17 @@ static dm_status read_path(const char *text, const char *dir, dm_arena *a, const
     return read_text(path, a, out, err);
 }
 
-static dm_status read_scalar(const dm_param *row, const dm_scalar *s, const char *dir, dm_arena *a, void *to, dm_err *err)
+static dm_status read_scalar(const dm_param *row, const dm_scalar *s, const char *dir, dm_arena *a, void *to,
+                             dm_err *err)
 {
     const bool is_text = row->type == DM_T_STRING || row->type == DM_T_PATH || row->type == DM_T_ENUM;
 
     if (is_null(s))
-        return dm_error(err, DM_EINVAL, "has no value%s", is_text && row->type != DM_T_ENUM ? "; write '' for an empty text" : "");
+        return dm_error(err, DM_EINVAL, "has no value%s",
+                        is_text && row->type != DM_T_ENUM ? "; write '' for an empty text" : "");
     if (s->quoted && !is_text)
-        return dm_error(err, DM_EINVAL, "'%s' is quoted, so text, where %s belongs; drop the quotes", dm_show(s->text).text,
-                        row->type == DM_T_BOOL ? "true or false" : "a number");
+        return dm_error(err, DM_EINVAL, "'%s' is quoted, so text, where %s belongs; drop the quotes",
+                        dm_show(s->text).text, row->type == DM_T_BOOL ? "true or false" : "a number");
     switch (row->type) {
     case DM_T_INT:
     case DM_T_INTS: return read_int(row, s->text, a, to, err);

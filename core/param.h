@@ -18,7 +18,8 @@ typedef struct dm_value { bool list; int32_t n; const dm_scalar *item; } dm_valu
 dm_status dm_param_set(const dm_param *row, const dm_value *v, const char *dir, dm_arena *a, void *cfg, int32_t *bad,
                        dm_err *err);
 /* The same from text as a row's default has it: "[1, 2]", "0.5", and for text and paths all of it as it is. */
-dm_status dm_param_set_text(const dm_param *row, const char *text, const char *dir, dm_arena *a, void *cfg, dm_err *err);
+dm_status dm_param_set_text(const dm_param *row, const char *text, const char *dir, dm_arena *a, void *cfg,
+                            dm_err *err);
 
 /* The stored value as YAML that dm_param_set reads back as the same. NULL when memory is exhausted. */
 char *dm_param_print(const dm_param *row, const void *cfg, dm_arena *a);

@@ -34,8 +34,8 @@ static dm_status check_choices(const dm_param *row, dm_err *err)
         const size_t n = strcspn(p, "|");
 
         if (!n || strspn(p, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+-") < n)
-            return dm_error(err, DM_EINVAL, "parameter '%s' has choices '%s'; names divided by '|' are allowed", row->name,
-                            row->choices);
+            return dm_error(err, DM_EINVAL, "parameter '%s' has choices '%s'; names divided by '|' are allowed",
+                            row->name, row->choices);
         for (const char *q = row->choices; q < p; q += strcspn(q, "|") + 1)
             if (strcspn(q, "|") == n && !memcmp(p, q, n))
                 return dm_error(err, DM_EINVAL, "parameter '%s' has the choice '%.*s' twice", row->name, (int)n, p);
@@ -47,18 +47,20 @@ static dm_status check_choices(const dm_param *row, dm_err *err)
 
 static dm_status check_row(const dm_param *row, uint32_t cfg_size, dm_err *err)
 {
-    const bool number = row->type == DM_T_INT || row->type == DM_T_REAL || row->type == DM_T_INTS || row->type == DM_T_REALS;
+    const bool number =
+        row->type == DM_T_INT || row->type == DM_T_REAL || row->type == DM_T_INTS || row->type == DM_T_REALS;
     dm_status rc;
 
     if (row->type < DM_T_INT || row->type > DM_T_REALS)
         return dm_error(err, DM_EINVAL, "a parameter has type %d, which is not known", (int)row->type);
     if (!row->name || !dm_name_ok(row->name))
-        return dm_error(err, DM_EINVAL, "a parameter is named '%s'; a-z, 0-9 and _ are allowed", row->name ? row->name : "");
+        return dm_error(err, DM_EINVAL, "a parameter is named '%s'; a-z, 0-9 and _ are allowed",
+                        row->name ? row->name : "");
     if (!row->doc || !*row->doc)
         return dm_error(err, DM_EINVAL, "parameter '%s' has no sentence of documentation", row->name);
     if (row->offset > cfg_size || dm_param_size(row) > cfg_size - row->offset || row->offset % alignment(row))
-        return dm_error(err, DM_EINVAL, "parameter '%s' lies at %u, outside of the %u bytes of config, or askew", row->name,
-                        (unsigned)row->offset, (unsigned)cfg_size);
+        return dm_error(err, DM_EINVAL, "parameter '%s' lies at %u, outside of the %u bytes of config, or askew",
+                        row->name, (unsigned)row->offset, (unsigned)cfg_size);
     if (number && !(row->min <= row->max))
         return dm_error(err, DM_EINVAL, "parameter '%s' has an empty range", row->name);
     if (row->type == DM_T_ENUM && (rc = check_choices(row, err)))
@@ -84,7 +86,8 @@ static dm_status check_default(const dm_param *row, dm_arena *a, void *cfg, dm_e
     return dm_error(err, why.code, "default of parameter '%s': %s", row->name, why.msg);
 }
 
-static dm_status check_all(const dm_param *rows, uint32_t cfg_size, const dm_param *host, dm_arena *a, void *cfg, dm_err *err)
+static dm_status check_all(const dm_param *rows, uint32_t cfg_size, const dm_param *host, dm_arena *a, void *cfg,
+                           dm_err *err)
 {
     dm_status rc;
 

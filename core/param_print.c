@@ -8,7 +8,8 @@
 
 const char *dm_param_type(const dm_param *row)
 {
-    static const char *const names[] = {"", "int", "real", "bool", "enum", "text", "path", "list of int", "list of real"};
+    static const char *const names[] = {"",     "int",  "real",        "bool",        "enum",
+                                        "text", "path", "list of int", "list of real"};
     return row->type >= DM_T_INT && row->type <= DM_T_REALS ? names[row->type] : "";
 }
 

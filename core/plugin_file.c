@@ -116,16 +116,17 @@ static dm_status check_version(const dm_plugin *p, dm_err *err)
 
     if (major == ours && (major ? minor <= newest : minor == newest))
         return DM_OK;
-    return REFUSE(err, "was built for plugin interface %u.%u, this demist has %u.%u; build it again with this demist's header",
-                  major, minor, ours, newest);
+    return REFUSE(
+        err, "was built for plugin interface %u.%u, this demist has %u.%u; build it again with this demist's header",
+        major, minor, ours, newest);
 }
 
 static dm_status check_size(const char *what, uint32_t found, size_t expected, dm_err *err)
 {
     if (found == expected)
         return DM_OK;
-    return REFUSE(err, "table %s has size %u where the interface has %zu; set .size = sizeof(%s)", what, (unsigned)found,
-                  expected, what);
+    return REFUSE(err, "table %s has size %u where the interface has %zu; set .size = sizeof(%s)", what,
+                  (unsigned)found, expected, what);
 }
 
 static dm_status missing(const char *what, const char *callback, dm_err *err)
@@ -193,7 +194,8 @@ static dm_status check_kind(const dm_plugin *p, dm_kind *kind, dm_err *err)
     for (int k = 0; k < DM_KIND_COUNT; k++) {
         if (!tables[k])
             continue;
-        snprintf(found + strlen(found), sizeof found - strlen(found), "%s%s", n++ ? ", " : "", dm_kind_name((dm_kind)k));
+        snprintf(found + strlen(found), sizeof found - strlen(found), "%s%s", n++ ? ", " : "",
+                 dm_kind_name((dm_kind)k));
         *kind = (dm_kind)k;
     }
     if (n != 1)

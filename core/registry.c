@@ -177,7 +177,8 @@ const char *dm_registry_file(const dm_registry *r, const dm_plugin *p)
 /* ---- scanning ---------------------------------------------------------------------- */
 
 /* The files that may hold a kind: those in its own folders, and those beside these. */
-static void each_candidate(const dm_registry *r, dm_kind kind, bool (*take)(void *, const char *, const char *), void *user)
+static void each_candidate(const dm_registry *r, dm_kind kind, bool (*take)(void *, const char *, const char *),
+                           void *user)
 {
     char path[PATH_MAX];
 
@@ -207,17 +208,19 @@ static bool take_name(void *user, const char *file, const char *stem)
     return true;
 }
 
-static dm_status fail_unknown(const dm_registry *r, dm_kind kind, const char *name, const dm_plugin *other, dm_kind other_kind,
-                              dm_err *err)
+static dm_status fail_unknown(const dm_registry *r, dm_kind kind, const char *name, const dm_plugin *other,
+                              dm_kind other_kind, dm_err *err)
 {
     names n = {.arena = r->arena};
 
     if (other)
-        return dm_error(err, DM_ENOENT, "'%s' is of kind %s, not %s", name, dm_kind_name(other_kind), dm_kind_name(kind));
+        return dm_error(err, DM_ENOENT, "'%s' is of kind %s, not %s", name, dm_kind_name(other_kind),
+                        dm_kind_name(kind));
     dm_nearest_init(&n.near, name);
     each_candidate(r, kind, take_name, &n);
     if (n.near.best)
-        return dm_error(err, DM_ENOENT, "there is no %s '%s'; did you mean '%s'?", dm_kind_name(kind), name, n.near.best);
+        return dm_error(err, DM_ENOENT, "there is no %s '%s'; did you mean '%s'?", dm_kind_name(kind), name,
+                        n.near.best);
     if (*n.known)
         return dm_error(err, DM_ENOENT, "there is no %s '%s'; there are: %s", dm_kind_name(kind), name, n.known);
     return dm_error(err, DM_ENOENT, "there is no %s '%s', nor any other; set plugin_path or DEMIST_PLUGIN_PATH",
@@ -235,7 +238,8 @@ static const dm_plugin *find_other(dm_registry *r, dm_kind kind, const char *nam
     for (int i = 0; i < r->path.n; i++)
         for (int k = 0; k < DM_KIND_COUNT; k++)
             if (k != (int)kind &&
-                (size_t)snprintf(file, sizeof file, "%s/%s/%s.so", r->path.folders[i].path, kinds[k].folder, name) < sizeof file &&
+                (size_t)snprintf(file, sizeof file, "%s/%s/%s.so", r->path.folders[i].path, kinds[k].folder, name) <
+                    sizeof file &&
                 !stat(file, &st) && !load(r, r->path.folders[i].path, file, &l, &err)) {
                 *found = l->kind;
                 return l->plugin;
@@ -258,8 +262,9 @@ dm_status dm_registry_get(dm_registry *r, dm_kind kind, const char *name, const 
             loaded *l;
             dm_status rc;
 
-            if ((size_t)snprintf(file, sizeof file, "%s/%s%s%s.so", r->path.folders[i].path, flat ? "" : dm_kind_folder(kind),
-                                 flat ? "" : "/", name) >= sizeof file || lstat(file, &st))
+            if ((size_t)snprintf(file, sizeof file, "%s/%s%s%s.so", r->path.folders[i].path,
+                                 flat ? "" : dm_kind_folder(kind), flat ? "" : "/", name) >= sizeof file ||
+                lstat(file, &st))
                 continue;
             if ((rc = load(r, r->path.folders[i].path, file, &l, err)))
                 return rc;

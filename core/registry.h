@@ -6,7 +6,9 @@
 #include "error.h"
 #include "settings.h"
 
-typedef enum dm_kind { DM_KIND_SCHEDULE, DM_KIND_SAMPLER, DM_KIND_NETWORK, DM_KIND_OBJECTIVE, DM_KIND_DATASET, DM_KIND_COUNT } dm_kind;
+typedef enum dm_kind {
+    DM_KIND_SCHEDULE, DM_KIND_SAMPLER, DM_KIND_NETWORK, DM_KIND_OBJECTIVE, DM_KIND_DATASET, DM_KIND_COUNT
+} dm_kind;
 const char *dm_kind_name(dm_kind k);    /* "schedule"; the section of a dataset is "data" */
 const char *dm_kind_folder(dm_kind k);  /* "schedules" */
 /* The section whose `use` names plugins of this kind; the host's rows there are dm_settings' of it. */
@@ -38,7 +40,12 @@ const char *dm_registry_warnings(const dm_registry *r);
 typedef struct dm_plugin_folder { const char *path, *origin; bool exists; } dm_plugin_folder;
 const dm_plugin_folder *dm_registry_folders(const dm_registry *r, int *n);
 
-typedef struct dm_found { dm_kind kind; const char *name, *file; const dm_plugin *plugin; /* NULL: refused */ const char *refusal; } dm_found;
+typedef struct dm_found {
+    dm_kind kind;
+    const char *name, *file;
+    const dm_plugin *plugin;       /* NULL: refused */
+    const char *refusal;
+} dm_found;
 /* All plugins on the path, sorted by kind and name; the first of a name wins. The kind of a refused file is
  * that of its folder, or DM_KIND_COUNT. Valid until the registry goes. */
 dm_status dm_registry_list(dm_registry *r, const dm_found **list, int *n, dm_err *err);

@@ -56,7 +56,8 @@ enum { DM_DECAY_CONSTANT, DM_DECAY_LINEAR, DM_DECAY_COSINE };
 
 /* The sections in the order that a resolved file has them. */
 typedef enum dm_section_id {
-    DM_SEC_RUN, DM_SEC_DATA, DM_SEC_SCHEDULE, DM_SEC_NETWORK, DM_SEC_OBJECTIVE, DM_SEC_SAMPLER, DM_SEC_TRAIN, DM_SEC_COUNT
+    DM_SEC_RUN, DM_SEC_DATA, DM_SEC_SCHEDULE, DM_SEC_NETWORK, DM_SEC_OBJECTIVE, DM_SEC_SAMPLER, DM_SEC_TRAIN,
+    DM_SEC_COUNT
 } dm_section_id;
 
 typedef struct dm_settings_table {

@@ -164,7 +164,8 @@ static void on_scalar(builder *b, const yaml_event_t *e)
     place(b, y);
 }
 
-static void on_start(builder *b, dm_yaml_kind kind, const yaml_event_t *e, const yaml_char_t *anchor_name, const yaml_char_t *tag)
+static void on_start(builder *b, dm_yaml_kind kind, const yaml_event_t *e, const yaml_char_t *anchor_name,
+                     const yaml_char_t *tag)
 {
     const dm_mark at = mark_of(b, &e->start_mark);
     dm_yaml *y;
@@ -261,7 +262,8 @@ static void on_error(builder *b, const yaml_parser_t *p, const char *text, size_
     } else if (p->error == YAML_READER_ERROR) {
         FATAL(b, mark_of_byte(b, text, n, p->problem_offset), "%s (the text must be UTF-8)", problem);
     } else if (p->context) {
-        FATAL(b, mark_of(b, &p->problem_mark), "%s, %s that begins in line %zu", problem, p->context, p->context_mark.line + 1);
+        FATAL(b, mark_of(b, &p->problem_mark), "%s, %s that begins in line %zu", problem, p->context,
+              p->context_mark.line + 1);
     } else {
         FATAL(b, mark_of(b, &p->problem_mark), "%s", problem);
     }
@@ -331,5 +333,6 @@ const dm_yaml_entry *dm_yaml_find(const dm_yaml *y, const char *key)
 bool dm_yaml_is_null(const dm_yaml *y)
 {
     return y->kind == DM_YAML_SCALAR && !y->quoted &&
-           (!*y->text || !strcmp(y->text, "~") || !strcmp(y->text, "null") || !strcmp(y->text, "Null") || !strcmp(y->text, "NULL"));
+           (!*y->text || !strcmp(y->text, "~") || !strcmp(y->text, "null") || !strcmp(y->text, "Null") ||
+            !strcmp(y->text, "NULL"));
 }

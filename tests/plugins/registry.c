@@ -76,8 +76,10 @@ static void zoo__other_versions(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         snprintf(file, sizeof file, "%s/%s.so", zoo(), cases[i].name);
-        snprintf(says, sizeof says, "was built for plugin interface %u.%u, this demist has %u.%u; build it again with this demist's header",
-                 cases[i].major, cases[i].minor, major, minor);
+        snprintf(
+            says, sizeof says,
+            "was built for plugin interface %u.%u, this demist has %u.%u; build it again with this demist's header",
+            cases[i].major, cases[i].minor, major, minor);
         expect_refusal(file, says);
     }
 }
@@ -163,7 +165,8 @@ static void get__names_are_no_paths(void **state)
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         dm_err err = {DM_OK, ""};
 
-        assert_fails(dm_registry_get(r, DM_KIND_SCHEDULE, names[i], &p, &err), DM_EINVAL, &err, "cannot be a plugin's name");
+        assert_fails(dm_registry_get(r, DM_KIND_SCHEDULE, names[i], &p, &err), DM_EINVAL, &err,
+                     "cannot be a plugin's name");
     }
     dm_registry_free(r);
 }
@@ -216,7 +219,8 @@ static void get__writers(void **state)
 
     assert_int_equal(chmod(file, 0646), 0);
     r = new_registry(folder);
-    assert_fails(dm_registry_get(r, DM_KIND_SCHEDULE, "good", &p, &err), DM_EABI, &err, "anyone may write it; chmod o-w");
+    assert_fails(dm_registry_get(r, DM_KIND_SCHEDULE, "good", &p, &err), DM_EABI, &err,
+                 "anyone may write it; chmod o-w");
     dm_registry_free(r);
 
     assert_int_equal(chmod(file, 0644), 0);
@@ -339,9 +343,15 @@ static void shipped__fit_with_one_symbol(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(zoo__refused), cmocka_unit_test(zoo__other_versions), cmocka_unit_test(zoo__not_shared_objects), cmocka_unit_test(get__by_kind_and_name),
-        cmocka_unit_test(get__names_are_no_paths), cmocka_unit_test(get__writers), cmocka_unit_test(get__order_of_folders),
-        cmocka_unit_test(list__zoo_and_shipped), cmocka_unit_test(shipped__fit_with_one_symbol),
+        cmocka_unit_test(zoo__refused),
+        cmocka_unit_test(zoo__other_versions),
+        cmocka_unit_test(zoo__not_shared_objects),
+        cmocka_unit_test(get__by_kind_and_name),
+        cmocka_unit_test(get__names_are_no_paths),
+        cmocka_unit_test(get__writers),
+        cmocka_unit_test(get__order_of_folders),
+        cmocka_unit_test(list__zoo_and_shipped),
+        cmocka_unit_test(shipped__fit_with_one_symbol),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

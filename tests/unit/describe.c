@@ -16,8 +16,14 @@ static const dm_param params[] = {
 };
 
 static const dm_plugin plugin = {
-    .abi = DM_ABI_OF(0, 2), .size = sizeof(dm_plugin), .name = "wave", .version = "1", .license = "MIT", .doc = "a wave (Someone 2020)",
-    .params = params, .cfg_size = sizeof(cfg),
+    .abi = DM_ABI_OF(0, 2),
+    .size = sizeof(dm_plugin),
+    .name = "wave",
+    .version = "1",
+    .license = "MIT",
+    .doc = "a wave (Someone 2020)",
+    .params = params,
+    .cfg_size = sizeof(cfg),
 };
 
 static const char page[] =

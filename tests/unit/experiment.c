@@ -21,7 +21,8 @@ static const char moons[] =
 
 typedef struct { dm_registry *registry; dm_experiment *e; dm_faults faults; dm_status rc; dm_err err; } loaded;
 
-static void load_with(loaded *l, const char *text, size_t n, const char *name, const char *dir, const dm_experiment_options *o)
+static void load_with(loaded *l, const char *text, size_t n, const char *name, const char *dir,
+                      const dm_experiment_options *o)
 {
     *l = (loaded){0};
     assert_int_equal(dm_registry_new(getenv("DEMIST_TEST_PLUGINS"), &l->registry, &l->err), DM_OK);
@@ -84,22 +85,29 @@ static void bad__all_faults(void **state)
 
 static void bad__overrides(void **state)
 {
-    static const struct { const char *override, *says; } cases[] = {
+    static const struct { const char *override, *says;
+    } cases[] = {
         {"schedule.beta_start=2",
          "command line: argument 2: error: schedule.beta_start: 2 is outside [1e-09, 1] (beta of the first step)\n"
          "  schedule.beta_start=2\n                      ^\n"},
-        {"schedule.beta_strat=0.1", "command line: argument 2: error: schedule.beta_strat: unknown key; did you mean 'beta_start'?\n"
-                                    "  schedule.beta_strat=0.1\n  ^\n"},
+        {"schedule.beta_strat=0.1",
+         "command line: argument 2: error: schedule.beta_strat: unknown key; did you mean 'beta_start'?\n"
+         "  schedule.beta_strat=0.1\n  ^\n"},
         {"steps", "command line: argument 2: error: 'steps' is not of the form key=value\n  steps\n  ^\n"},
         {"=3", "command line: argument 2: error: '=3' is not of the form key=value\n  =3\n  ^\n"},
-        {"smapler.steps=3", "command line: argument 2: error: smapler: unknown key; did you mean 'sampler'?\n  smapler.steps=3\n  ^\n"},
+        {"smapler.steps=3",
+         "command line: argument 2: error: smapler: unknown key; did you mean 'sampler'?\n  smapler.steps=3\n  ^\n"},
         {"train.steps.x=3", "command line: argument 2: error: train.steps.x: unknown key; did you mean 'steps'?\n"
                             "  train.steps.x=3\n  ^\n"},
-        {"train.steps=[1", "command line: argument 2: error: did not find expected ',' or ']', while parsing a flow sequence"},
-        {"train=3", "command line: argument 2: error: train: must be a map, like {key: value}\n  train=3\n        ^\n"},
+        {"train.steps=[1",
+         "command line: argument 2: error: did not find expected ',' or ']', while parsing a flow sequence"},
+        {"train=3",
+         "command line: argument 2: error: train: must be a map, like {key: value}\n  train=3\n        ^\n"},
         {"include=x.yaml", "command line: argument 2: error: include: can only be said in a file\n"},
-        {"sampler.use=dimd", "command line: argument 2: error: sampler.use: there is no sampler 'dimd'; did you mean 'ddim'?\n"},
-        {"sampler.steps=101", "command line: argument 2: error: sampler.steps: 101 is more than the schedule's 100 timesteps\n"},
+        {"sampler.use=dimd",
+         "command line: argument 2: error: sampler.use: there is no sampler 'dimd'; did you mean 'ddim'?\n"},
+        {"sampler.steps=101",
+         "command line: argument 2: error: sampler.steps: 101 is more than the schedule's 100 timesteps\n"},
         {"name=", "command line: argument 2: error: name: '' cannot name a folder"},
         {"train.lr=&a *a", "command line: argument 2: error: "},
     };
@@ -127,7 +135,8 @@ static void bad__no_such_file(void **state)
 
     (void)state;
     assert_int_equal(dm_registry_new(NULL, &r, &err), DM_OK);
-    assert_fails(dm_experiment_load("no/such.yaml", NULL, r, &e, &faults, &err), DM_EINVAL, &err, "unable to open 'no/such.yaml': ");
+    assert_fails(dm_experiment_load("no/such.yaml", NULL, r, &e, &faults, &err), DM_EINVAL, &err,
+                 "unable to open 'no/such.yaml': ");
     assert_fails(dm_experiment_load("/", NULL, r, &e, NULL, &err), DM_EINVAL, &err, "'/' is not a file");
     assert_int_equal(faults.count, 0);
     dm_registry_free(r);
@@ -186,8 +195,8 @@ static void parse__values(void **state)
 static void parse__overrides(void **state)
 {
     static const char *const overrides[] = {
-        "schedule.use=cosine", "schedule.s=0.01", "sampler.steps=7", "sampler.steps=8", "name=other", "data={shape: swiss_roll}",
-        "train.ema=[0.9, 0.99]", "output=/out/here", "device=0:1",
+        "schedule.use=cosine",      "schedule.s=0.01",       "sampler.steps=7",  "sampler.steps=8", "name=other",
+        "data={shape: swiss_roll}", "train.ema=[0.9, 0.99]", "output=/out/here", "device=0:1",
     };
     const dm_experiment_options o = {.overrides = overrides, .n_overrides = 9};
     loaded l;
@@ -195,8 +204,9 @@ static void parse__overrides(void **state)
     (void)state;
     load_with(&l, moons, sizeof moons - 1, "moons.yaml", "/", &o);
     assert_status(l.rc, DM_OK, &l.err);
-    assert_string_equal(l.faults.notes,
-                        "command line: argument 1: schedule.use = cosine drops beta_start, beta_end, which only linear takes\n");
+    assert_string_equal(
+        l.faults.notes,
+        "command line: argument 1: schedule.use = cosine drops beta_start, beta_end, which only linear takes\n");
     assert_string_equal(l.e->section[DM_SEC_SCHEDULE].plugin->name, "cosine");
     assert_true(((const double *)l.e->section[DM_SEC_SCHEDULE].cfg)[0] == 0.01);
     assert_int_equal(l.e->schedule.timesteps, 100);
@@ -224,7 +234,8 @@ static void parse__override_for_another_plugin(void **state)
 
 static void parse__sections_not_needed(void **state)
 {
-    static const char text[] = "schedule: {use: linear}\nsampler: {use: ddim}\n", classifier[] = "network: {use: mlp}\n";
+    static const char text[] = "schedule: {use: linear}\nsampler: {use: ddim}\n",
+                      classifier[] = "network: {use: mlp}\n";
     const dm_experiment_options o = {.partial = true};
     loaded l;
 
@@ -242,7 +253,8 @@ static void parse__sections_not_needed(void **state)
 
 static void parse__data_files(void **state)
 {
-    static const char text[] = "data: {use: npy, file: sub/no.npy}\nschedule: {use: linear}\n", gone[] = "data: {use: gone}\n";
+    static const char text[] = "data: {use: npy, file: sub/no.npy}\nschedule: {use: linear}\n",
+                      gone[] = "data: {use: gone}\n";
     dm_experiment_options o = {.partial = true};
     loaded l;
 
@@ -266,8 +278,9 @@ static void parse__data_files(void **state)
 
 static void include__over_base(void **state)
 {
-    static const char base[] = "seed: 1\nschedule: {use: linear, beta_start: 0.001, timesteps: 50}\ntrain: {lr: 0.1, batch: 4}\n"
-                               "data: {use: npy, file: here.npy}\n";
+    static const char base[] =
+        "seed: 1\nschedule: {use: linear, beta_start: 0.001, timesteps: 50}\ntrain: {lr: 0.1, batch: 4}\n"
+        "data: {use: npy, file: here.npy}\n";
     static const char over[] = "include: [sub/base.yaml]\nseed: 2\nschedule: {use: cosine, s: 0.5}\ntrain: {batch: 5}\n"
                                "sampler: {use: ddim, steps: 10}\n";
     const dm_experiment_options o = {.partial = true, .lenient_data = true};
@@ -284,14 +297,16 @@ static void include__over_base(void **state)
     fputs(base, f);
     fclose(f);
     assert_int_equal(dm_registry_new(getenv("DEMIST_TEST_PLUGINS"), &l.registry, &l.err), DM_OK);
-    l.rc = dm_experiment_load(scratch_file(&s, "over.yaml", over, sizeof over - 1), &o, l.registry, &l.e, &l.faults, &l.err);
+    l.rc = dm_experiment_load(scratch_file(&s, "over.yaml", over, sizeof over - 1), &o, l.registry, &l.e, &l.faults,
+                              &l.err);
     assert_status(l.rc, DM_OK, &l.err);
     assert_int_equal(l.e->run.seed, 2);
     assert_string_equal(l.e->section[DM_SEC_SCHEDULE].plugin->name, "cosine");
     assert_int_equal(l.e->schedule.timesteps, 50);
     assert_true(l.e->train.lr == 0.1);
     assert_int_equal(l.e->train.batch, 5);
-    assert_non_null(strstr(l.faults.notes, "over.yaml:3:17: schedule.use = cosine drops beta_start, which only linear takes\n"));
+    assert_non_null(
+        strstr(l.faults.notes, "over.yaml:3:17: schedule.use = cosine drops beta_start, which only linear takes\n"));
     base_dir = realpath(sub, NULL);
     snprintf(want, sizeof want, "%s/here.npy", base_dir); /* from the file that says it */
     assert_string_equal(*(const char *const *)l.e->section[DM_SEC_DATA].cfg, want);
@@ -343,7 +358,8 @@ static char *print_again(const char *text, const char *dir, char **first)
 static void print__reads_back(void **state)
 {
     static const char *const overrides[] = {
-        "output=a b/\"quo\\te\"", "plugin_path='x:/y/z:'", "device='é: # no comment'", "train.lr=0.1234567890123456789",
+        "output=a b/\"quo\\te\"", "plugin_path='x:/y/z:'", "device='é: # no comment'",
+        "train.lr=0.1234567890123456789",
         "sampler.at=[9, 3, 1]", "train.from=./w", "sampler.clip=1.5", "deterministic=true",
     };
     const dm_experiment_options o = {.overrides = overrides, .n_overrides = 8};
@@ -371,9 +387,9 @@ static void print__reads_back(void **state)
 static void print__resolved(void **state)
 {
     static const char head[] = "name: moons\nseed: 7\ndevice: auto\noutput: ";
-    static const char middle[] =
-        "schedule:\n  use: linear\n  timesteps: 100\n  zero_terminal_snr: false\n  beta_start: 0.0001\n  beta_end: 0.02\n"
-        "  per_1000: false\nnetwork:\n  use: mlp\n";
+    static const char middle[] = "schedule:\n  use: linear\n  timesteps: 100\n  zero_terminal_snr: false\n  "
+                                 "beta_start: 0.0001\n  beta_end: 0.02\n"
+                                 "  per_1000: false\nnetwork:\n  use: mlp\n";
     char *text;
     loaded l;
 

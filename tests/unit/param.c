@@ -181,30 +181,49 @@ static void check__tables(void **state)
 {
     typedef struct { int64_t a, b; } two;
     static const dm_param host[] = {DM_INT(two, a, "1", 0, 9, "", "host's"), DM_END};
-    static const struct { dm_param row[3]; uint32_t size; const char *error; } cases[] = {
+    static const struct { dm_param row[3]; uint32_t size; const char *error;
+    } cases[] = {
         {{DM_INT(two, b, "1", 0, 9, "", "fine"), DM_END}, 16, NULL},
         {{DM_INT(two, b, NULL, 0, 9, "", "required"), DM_END}, 16, NULL},
-        {{DM_INT(two, a, "1", 0, 9, "", "host's name"), DM_END}, 16, "parameter 'a' has the name of a key of demist's own"},
-        {{{DM_T_INT, "use", 0, "1", 0, 9, 0, "", "d"}, DM_END}, 16, "parameter 'use' has the name of a key of demist's own"},
-        {{DM_INT(two, b, "12", 0, 9, "", "too large"), DM_END}, 16,
+        {{DM_INT(two, a, "1", 0, 9, "", "host's name"), DM_END},
+         16,
+         "parameter 'a' has the name of a key of demist's own"},
+        {{{DM_T_INT, "use", 0, "1", 0, 9, 0, "", "d"}, DM_END},
+         16,
+         "parameter 'use' has the name of a key of demist's own"},
+        {{DM_INT(two, b, "12", 0, 9, "", "too large"), DM_END},
+         16,
          "default of parameter 'b': 12 is outside [0, 9] (too large)"},
-        {{DM_INT(two, b, "x", 0, 9, "", "no number"), DM_END}, 16, "default of parameter 'b': 'x' is not a whole number"},
+        {{DM_INT(two, b, "x", 0, 9, "", "no number"), DM_END},
+         16,
+         "default of parameter 'b': 'x' is not a whole number"},
         {{DM_INT(two, b, "1", 9, 0, "", "d"), DM_END}, 16, "parameter 'b' has an empty range"},
-        {{DM_INT(two, b, "1", 0, 9, "", "d"), DM_END}, 12,
+        {{DM_INT(two, b, "1", 0, 9, "", "d"), DM_END},
+         12,
          "parameter 'b' lies at 8, outside of the 12 bytes of config, or askew"},
-        {{{DM_T_INT, "b", 4, "1", 0, 9, 0, "", "d"}, DM_END}, 16,
+        {{{DM_T_INT, "b", 4, "1", 0, 9, 0, "", "d"}, DM_END},
+         16,
          "parameter 'b' lies at 4, outside of the 16 bytes of config, or askew"},
-        {{{DM_T_INT, "b", UINT32_MAX, "1", 0, 9, 0, "", "d"}, DM_END}, 16,
+        {{{DM_T_INT, "b", UINT32_MAX, "1", 0, 9, 0, "", "d"}, DM_END},
+         16,
          "parameter 'b' lies at 4294967295, outside of the 16 bytes of config, or askew"},
-        {{DM_INT(two, b, "1", 0, 9, "", "d"), DM_INT(two, b, "1", 0, 9, "", "d"), DM_END}, 16, "parameter 'b' is there twice"},
-        {{DM_INT(two, b, "1", 0, 9, "", "d"), {DM_T_BOOL, "c", 9, "true", 0, 0, 0, "", "d"}, DM_END}, 16,
+        {{DM_INT(two, b, "1", 0, 9, "", "d"), DM_INT(two, b, "1", 0, 9, "", "d"), DM_END},
+         16,
+         "parameter 'b' is there twice"},
+        {{DM_INT(two, b, "1", 0, 9, "", "d"), {DM_T_BOOL, "c", 9, "true", 0, 0, 0, "", "d"}, DM_END},
+         16,
          "parameters 'b' and 'c' share bytes of the config"},
-        {{{DM_T_INT, "B", 0, "1", 0, 9, 0, "", "d"}, DM_END}, 16, "a parameter is named 'B'; a-z, 0-9 and _ are allowed"},
-        {{{DM_T_INT, NULL, 0, "1", 0, 9, 0, "", "d"}, DM_END}, 16, "a parameter is named ''; a-z, 0-9 and _ are allowed"},
+        {{{DM_T_INT, "B", 0, "1", 0, 9, 0, "", "d"}, DM_END},
+         16,
+         "a parameter is named 'B'; a-z, 0-9 and _ are allowed"},
+        {{{DM_T_INT, NULL, 0, "1", 0, 9, 0, "", "d"}, DM_END},
+         16,
+         "a parameter is named ''; a-z, 0-9 and _ are allowed"},
         {{{DM_T_INT, "b", 0, "1", 0, 9, 0, "", ""}, DM_END}, 16, "parameter 'b' has no sentence of documentation"},
         {{{(dm_type)99, "b", 0, "1", 0, 9, 0, "", "d"}, DM_END}, 16, "a parameter has type 99, which is not known"},
         {{{DM_T_ENUM, "b", 0, "x", 0, 0, NULL, "", "d"}, DM_END}, 16, "parameter 'b' is an enum without choices"},
-        {{{DM_T_ENUM, "b", 0, "x", 0, 0, "x||y", "", "d"}, DM_END}, 16,
+        {{{DM_T_ENUM, "b", 0, "x", 0, 0, "x||y", "", "d"}, DM_END},
+         16,
          "parameter 'b' has choices 'x||y'; names divided by '|' are allowed"},
         {{{DM_T_ENUM, "b", 0, "x", 0, 0, "x|y|x", "", "d"}, DM_END}, 16, "parameter 'b' has the choice 'x' twice"},
     };
@@ -284,12 +303,20 @@ static void number__integers(void **state)
 
 static void suggest__distance(void **state)
 {
-    static const struct { const char *a, *b; size_t d; } cases[] = {
-        {"", "", 0}, {"abc", "abc", 0}, {"abc", "", 3}, {"cosin", "cosine", 1}, {"cosnie", "cosine", 1}, {"kitten", "sitting", 3},
+    static const struct { const char *a, *b; size_t d;
+    } cases[] = {
+        {"", "", 0},
+        {"abc", "abc", 0},
+        {"abc", "", 3},
+        {"cosin", "cosine", 1},
+        {"cosnie", "cosine", 1},
+        {"kitten", "sitting", 3},
         {"bacth", "batch", 1},
     };
-    static const struct { const char *wanted, *best; } names[] = {
-        {"schedul", "schedule"}, {"smapler", "sampler"}, {"lr2", NULL}, {"x", NULL}, {"completely", NULL}, {"see", "seed"},
+    static const struct { const char *wanted, *best;
+    } names[] = {
+        {"schedul", "schedule"}, {"smapler", "sampler"}, {"lr2", NULL}, {"x", NULL},
+        {"completely", NULL},    {"see", "seed"},
     };
 
     (void)state;

@@ -69,30 +69,40 @@ static void parse__aliases(void **state)
 
 static void parse__refused(void **state)
 {
-    static const struct { const char *text, *error; } cases[] = {
+    static const struct { const char *text, *error;
+    } cases[] = {
         {"", "a.yaml: error: there is nothing in it\n"},
         {"# only a comment\n", "a.yaml: error: there is nothing in it\n"},
         {"a: 1\nb: 2\na: 3\n", "a.yaml:3:1: error: key 'a' is there twice, first at a.yaml:1:1\n  a: 3\n  ^\n"},
         {"a: {b: 1, b: 2, b: 3}\n",
          "a.yaml:1:11: error: key 'b' is there twice, first at a.yaml:1:5\n  a: {b: 1, b: 2, b: 3}\n            ^\n"
-         "a.yaml:1:17: error: key 'b' is there twice, first at a.yaml:1:5\n  a: {b: 1, b: 2, b: 3}\n                  ^\n"},
+         "a.yaml:1:17: error: key 'b' is there twice, first at a.yaml:1:5\n  a: {b: 1, b: 2, b: 3}\n                 "
+         " ^\n"},
         {"a: *b\n", "a.yaml:1:4: error: alias '*b' has no anchor before it\n  a: *b\n     ^\n"},
-        {"a: &x [1, *x]\n", "a.yaml:1:11: error: alias '*x' stands inside of what it stands for\n  a: &x [1, *x]\n            ^\n"},
-        {"a: &x {b: {c: *x}}\n",
-         "a.yaml:1:15: error: alias '*x' stands inside of what it stands for\n  a: &x {b: {c: *x}}\n                ^\n"},
+        {"a: &x [1, *x]\n",
+         "a.yaml:1:11: error: alias '*x' stands inside of what it stands for\n  a: &x [1, *x]\n            ^\n"},
+        {"a: &x {b: {c: *x}}\n", "a.yaml:1:15: error: alias '*x' stands inside of what it stands for\n  a: &x {b: "
+                                 "{c: *x}}\n                ^\n"},
         {"a: 1\n---\nb: 2\n", "a.yaml:2:1: error: a second document begins; one is allowed\n  ---\n  ^\n"},
         {"a: !!int 1\n", "a.yaml:1:4: error: tag 'tag:yaml.org,2002:int' has no use here; the key decides the type\n"
                          "  a: !!int 1\n     ^\n"},
         {"{[a]: 1}\n", "a.yaml:1:2: error: a key must be a word, not a list or map\n  {[a]: 1}\n   ^\n"},
-        {"<<: 1\n", "a.yaml:1:1: error: merge keys ('<<') are not read; write the keys out, or put them into a file to include\n"
-                    "  <<: 1\n  ^\n"},
+        {"<<: 1\n",
+         "a.yaml:1:1: error: merge keys ('<<') are not read; write the keys out, or put them into a file to include\n"
+         "  <<: 1\n  ^\n"},
         {"a: \"x\\0y\"\n", "a.yaml:1:4: error: text has a NUL character in it\n  a: \"x\\0y\"\n     ^\n"},
-        {"a: {b: 1\n", "a.yaml:2:1: error: did not find expected ',' or '}', while parsing a flow mapping that begins in line 1\n"
-                       "  \n  ^\n"},
+        {"a: {b: 1\n",
+         "a.yaml:2:1: error: did not find expected ',' or '}', while parsing a flow mapping that begins in line 1\n"
+         "  \n  ^\n"},
         {"a: b: c\n", "a.yaml:1:5: error: mapping values are not allowed in this context\n  a: b: c\n      ^\n"},
-        {"a: 1\nb: \xff\n", "a.yaml:2:4: error: invalid leading UTF-8 octet (the text must be UTF-8)\n  b: \xff\n     ^\n"},
-        {"a: \x01\n", "a.yaml:1:4: error: control characters are not allowed (the text must be UTF-8)\n  a: ?\n     ^\n"},
-        {"\xff\xfe" "a\0:\0", "a.yaml:1:1: error: invalid leading UTF-8 octet (the text must be UTF-8)\n  \xff\xfe" "a\n  ^\n"},
+        {"a: 1\nb: \xff\n",
+         "a.yaml:2:4: error: invalid leading UTF-8 octet (the text must be UTF-8)\n  b: \xff\n     ^\n"},
+        {"a: \x01\n",
+         "a.yaml:1:4: error: control characters are not allowed (the text must be UTF-8)\n  a: ?\n     ^\n"},
+        {"\xff\xfe"
+         "a\0:\0",
+         "a.yaml:1:1: error: invalid leading UTF-8 octet (the text must be UTF-8)\n  \xff\xfe"
+         "a\n  ^\n"},
     };
 
     (void)state;
