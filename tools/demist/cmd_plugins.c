@@ -1,0 +1,98 @@
+/* demist plugins and docs: documentation from the parameter tables. */
+#include "cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "describe.h"
+#include "error.h"
+#include "suggest.h"
+
+static int run_plugins(int argc, char **argv), run_docs(int argc, char **argv);
+
+const cli_command cmd_plugins = {
+    "plugins", "plugins [KIND/NAME | FILE.so]", "list the plugins, or show one with its parameters",
+    "  demist plugins\n  demist plugins schedule/cosine\n  demist plugins ./my_curve.so\n\n"
+    "Kinds: schedule, sampler, network, objective, dataset. A file is checked and shown without being run.\n", run_plugins};
+const cli_command cmd_docs = {"docs", "docs", "print the reference of all keys, as Markdown",
+                              "Made from the tables that parse and check an experiment: docs/config.md is its output.\n", run_docs};
+
+static bool kind_of(const char *name, size_t n, dm_kind *kind)
+{
+    for (int k = 0; k < DM_KIND_COUNT; k++) {
+        const char *have = dm_kind_name(k);
+
+        if (strlen(have) == n && !strncmp(have, name, n)) {
+            *kind = k;
+            return true;
+        }
+    }
+    return false;
+}
+
+static dm_status show(dm_registry *r, const char *what, dm_err *err)
+{
+    const char *slash = strchr(what, '/');
+    const size_t n = strlen(what);
+    const dm_plugin *p;
+    dm_kind kind;
+    dm_status rc;
+
+    if (n > 3 && !strcmp(what + n - 3, ".so"))
+        rc = dm_registry_open(r, what, &p, &kind, err);
+    else if (!slash || !kind_of(what, (size_t)(slash - what), &kind))
+        rc = dm_error(err, DM_EINVAL, "'%s' is neither KIND/NAME nor a file; kinds are schedule, sampler, network, objective, dataset", what);
+    else
+        rc = dm_registry_get(r, kind, slash + 1, &p, err);
+    if (rc)
+        return rc == DM_ENOENT ? (err->code = DM_EINVAL) : rc;
+    return dm_describe_plugin(stdout, kind, p, dm_registry_file(r, p), err);
+}
+
+/* Parses the options that take nothing; true where the command is to return *code. */
+static bool plain(const cli_command *c, int argc, char **argv, int *code)
+{
+    static const struct option options[] = {CLI_COMMON};
+    cli_common common = {0};
+    bool done;
+    int opt;
+
+    while ((opt = getopt_long(argc, argv, ":hqv", options, NULL)) != -1)
+        if (cli_common_option(c, opt, argv, &common, &done, code) && done)
+            return true;
+    return false;
+}
+
+static int run_plugins(int argc, char **argv)
+{
+    dm_registry *r;
+    dm_err err = {0};
+    dm_status rc;
+    int code;
+
+    if (plain(&cmd_plugins, argc, argv, &code))
+        return code;
+    if (argc - optind > 1)
+        return cli_usage(&cmd_plugins, "one plugin at a time");
+    if (dm_registry_new(NULL, &r, &err))
+        return cli_fail(&err);
+    rc = optind < argc ? show(r, argv[optind], &err) : dm_describe_list(stdout, r, &err);
+    dm_registry_free(r);
+    return rc ? cli_fail(&err) : 0;
+}
+
+static int run_docs(int argc, char **argv)
+{
+    dm_registry *r;
+    dm_err err = {0};
+    dm_status rc;
+    int code;
+
+    if (plain(&cmd_docs, argc, argv, &code))
+        return code;
+    if (dm_registry_new(NULL, &r, &err))
+        return cli_fail(&err);
+    rc = dm_describe_reference(stdout, r, &err);
+    dm_registry_free(r);
+    return rc ? cli_fail(&err) : 0;
+}
