@@ -15,12 +15,10 @@ void dm_session_log(const dm_session *s, dm_log_level level, const char *fmt, ..
     char line[2048];
     va_list ap;
 
-    if (!s->callbacks.log)
-        return;
     va_start(ap, fmt);
     vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
-    s->callbacks.log(s->callbacks.user, level, line);
+    dm_log_put(s->log, level, "%s", line);
 }
 
 /* One log line for each line of text. */
@@ -55,7 +53,7 @@ dm_status dm_session_read(dm_session *s, const char *experiment, const char *con
     dm_faults faults = {0};
     dm_status rc;
 
-    *s = (dm_session){.callbacks = *cb};
+    *s = (dm_session){.callbacks = *cb, .log = dm_log_new(DM_LOG_DEBUG, cb->log, cb->user)};
     if (!(rc = dm_registry_new(NULL, &s->registry, err)))
         rc = after_load(s, dm_experiment_load(experiment, &o, s->registry, &s->experiment, &faults, err), &faults, err);
     if (rc)
@@ -88,7 +86,7 @@ dm_status dm_session_read_run(dm_session *s, const char *run, const char *const 
     const char *text;
     dm_status rc;
 
-    *s = (dm_session){.callbacks = *cb};
+    *s = (dm_session){.callbacks = *cb, .log = dm_log_new(DM_LOG_DEBUG, cb->log, cb->user)};
     if ((rc = open_checkpoint(s, run, err)) || (rc = dm_data_meta_read(s->checkpoint, &s->data, err)))
         goto failed;
     if (!(text = dm_st_meta(s->checkpoint, "experiment"))) {
@@ -144,6 +142,8 @@ void dm_session_fini(dm_session *s)
     dm_noise_free(s->noise);
     dm_experiment_free(s->experiment);
     dm_registry_free(s->registry);
+    dm_log_free(s->log);
+    s->log = NULL;
     s->model = NULL;
     s->device = NULL;
     s->checkpoint = NULL;

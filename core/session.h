@@ -6,6 +6,7 @@
 #include <demist/demist.h>
 
 #include "checkpoint.h"
+#include "log.h"
 #include "model.h"
 #include "number.h"
 
@@ -19,6 +20,7 @@ typedef struct dm_session {
     dm_st *checkpoint;             /* sessions from a run; NULL otherwise */
     int64_t step;
     dm_callbacks callbacks;
+    dm_log *log;                   /* to callbacks.log and, while a run is written, to its log.txt */
 } dm_session;
 
 /* Reads the experiment, finds its plugins, makes the noise process. All faults go to the log. need_data: the

@@ -107,6 +107,16 @@ static dm_status read_choices(const run *r, int64_t *micro, dm_err *err)
     return rc;
 }
 
+/* From now on messages go to log.txt too. */
+static dm_status write_messages(run *r, dm_err *err)
+{
+    char *path = dm_run_path(r->dir, "log.txt");
+    const dm_status rc = path && r->s.log ? dm_log_to_file(r->s.log, path, err) : dm_error(err, DM_ENOMEM, "out of memory for log.txt");
+
+    free(path);
+    return rc;
+}
+
 static dm_status open_folder(run *r, dm_err *err)
 {
     dm_status rc;
@@ -118,7 +128,7 @@ static dm_status open_folder(run *r, dm_err *err)
         r->resumed = false;
         rc = dm_run_open(r->dir, DM_RUN_NEW, &r->folder, err);
     }
-    return rc;
+    return rc ? rc : write_messages(r, err);
 }
 
 static dm_status write_config(run *r, dm_err *err)
