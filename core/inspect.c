@@ -29,18 +29,24 @@ static void stats_add(stats *s, const double *v, int64_t n)
     }
 }
 
-/* Text from a file: bytes that are no printable UTF-8 of a harmless kind as \xNN. */
-static void put_safe(FILE *to, const char *s)
+/* Text from a file: control characters as \xNN, but for line breaks where `lines` is what goes after them. */
+static void put_text(FILE *to, const char *s, const char *lines)
 {
     for (; *s; s++) {
         const unsigned char c = (unsigned char)*s;
 
-        if (c < ' ' || c == 127 || (c == 0xc2 && (unsigned char)s[1] < 0xa0)) /* C0, DEL, C1 */
+        if (c == '\n' && lines && s[1])
+            fprintf(to, "\n%s", lines);
+        else if (c == '\n' && lines)
+            break;
+        else if (c < ' ' || c == 127 || (c == 0xc2 && (unsigned char)s[1] < 0xa0)) /* C0, DEL, C1 */
             fprintf(to, "\\x%02x", c);
         else
             fputc(c, to);
     }
 }
+
+static void put_safe(FILE *to, const char *s) { put_text(to, s, NULL); }
 
 static void put_shape(FILE *to, const dm_shape *s)
 {
@@ -130,8 +136,8 @@ static dm_status inspect_st(const char *path, FILE *to, dm_err *err)
     for (int64_t i = 0; dm_st_meta_at(f, i, &key, &value); i++) {
         fputs("  ", to);
         put_safe(to, key);
-        fputs(" = ", to);
-        put_safe(to, value);
+        fputs(strchr(value, '\n') ? " =\n    " : " = ", to);
+        put_text(to, value, "    ");
         fputc('\n', to);
     }
     put_head(to, width);
