@@ -1,0 +1,131 @@
+"""Training: a killed run ends as one that was not, a stop on request, a lock, divergence, a full disk, the same run again."""
+import os
+import random
+import resource
+import signal
+import subprocess
+import time
+
+from cli import DEMIST, WORK, demist, floats, log_lines, moons, path, read_safetensors, run_tests, same_tensors
+
+LAST = "checkpoints/step-00000060.safetensors"
+STEPS = ["train.steps=60", "train.save_every=7", "train.keep=3"]
+
+
+def numbers(run):
+    """Log lines without what depends on the clock."""
+    return [{k: v for k, v in x.items() if k != "images_per_s"} for x in log_lines(run)]
+
+
+def start(*args):
+    return subprocess.Popen([DEMIST, "train", *args], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=WORK)
+
+
+def reference_run():
+    demist("train", *moons("whole", *STEPS))
+    assert [x["step"] for x in log_lines(path("whole"))] == list(range(5, 61, 5))
+    for f in ("resolved.yaml", "env.json", "log.jsonl", "choices.json", "plots/loss.png", LAST):
+        assert os.path.exists(path("whole", f)), f
+    assert len(os.listdir(path("whole/checkpoints"))) == 3
+    losses = [x["loss"] for x in log_lines(path("whole"))]
+    assert losses[-1] < losses[0], losses
+
+
+def killed_and_resumed():
+    rng, kills = random.Random(3), 0
+    args = moons("killed", *STEPS)
+    for _ in range(200):
+        p = start(*args, "--resume")
+        try:
+            p.wait(timeout=0.15 + 0.5 * rng.random())
+            assert p.returncode == 0, p.stderr.read()
+            break
+        except subprocess.TimeoutExpired:
+            p.kill()
+            p.wait()
+            kills += 1
+            if kills > 25:  # each start costs time; let it finish in the end
+                demist("train", *args, "--resume")
+                break
+    assert kills > 0
+    assert same_tensors(path("whole", LAST), path("killed", LAST)) == []
+    assert numbers(path("killed")) == numbers(path("whole"))
+
+
+def stopped_on_request():
+    p = start(*moons("stopped", "train.steps=100000", "train.save_every=0"))
+    deadline = time.time() + 60
+    while not os.path.exists(path("stopped/log.jsonl")) or os.path.getsize(path("stopped/log.jsonl")) == 0:
+        assert p.poll() is None and time.time() < deadline
+        time.sleep(0.05)
+    p.send_signal(signal.SIGINT)
+    err = p.communicate(timeout=60)[1]
+    assert p.returncode == 75, (p.returncode, err)
+    assert "--resume" in err, err
+    assert len(os.listdir(path("stopped/checkpoints"))) == 1
+    step = int(read_safetensors(path("stopped/checkpoints", os.listdir(path("stopped/checkpoints"))[0]))[1]["step"])
+    demist("train", *moons("stopped", f"train.steps={step + 3}", "train.save_every=0"), "--resume")
+
+
+def one_writer():
+    p = start(*moons("locked", "train.steps=100000"))
+    deadline = time.time() + 60
+    while not os.path.exists(path("locked/log.jsonl")) and time.time() < deadline:
+        time.sleep(0.05)
+    _, err = demist("train", *moons("locked", "train.steps=100000"), "--resume", code=2)
+    p.send_signal(signal.SIGTERM)
+    p.communicate(timeout=60)
+    assert p.returncode == 75
+    assert "process" in err, err
+
+
+def not_over_another_run():
+    _, err = demist("train", *moons("whole", *STEPS), code=2)
+    assert "whole" in err
+    _, err = demist("train", *moons("whole", *STEPS, "network.width=48"), "--resume", code=2)
+    assert "network.width" in err, err
+    assert same_tensors(path("whole", LAST), path("killed", LAST)) == []
+
+
+def resolved_file_gives_the_same_run():
+    demist("train", path("whole/resolved.yaml"), f"output={path('again')}")
+    assert same_tensors(path("whole", LAST), path("again", LAST)) == []
+
+
+def micro_batches_add_up():
+    demist("train", *moons("micro", *STEPS, "train.micro_batch=7"))
+    a, b = (read_safetensors(path(r, LAST))[0] for r in ("whole", "micro"))
+    for k in a:
+        if k.startswith("model."):
+            x, y = floats(a[k]), floats(b[k])
+            largest = max(abs(v) for v in x)
+            assert max(abs(p - q) for p, q in zip(x, y)) < 2e-2 * largest + 1e-4, k
+    first = [log_lines(path(r))[0]["loss"] for r in ("whole", "micro")]
+    assert abs(first[0] - first[1]) < 1e-4 * abs(first[0]), first
+
+
+def divergence_names_step_and_tensor():
+    _, err = demist("train", *moons("nan", *STEPS, "train.lr=10", "train.weight_decay=10", "train.clip=0", "train.save_every=1", "train.steps=2000"), code=7)
+    assert "diverged at step" in err and ("tensor" in err or "norm" in err), err
+    for f in os.listdir(path("nan/checkpoints")):
+        for k, t in read_safetensors(path("nan/checkpoints", f))[0].items():
+            assert all(v - v == 0 for v in floats(t)), (f, k)
+
+
+def full_disk_keeps_the_last_checkpoint():
+    args = moons("full", "train.save_every=5", "network.width=160")  # checkpoints of megabytes
+    demist("train", *args, "train.steps=10")
+    before = open(path("full/checkpoints/step-00000010.safetensors"), "rb").read()
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+
+    _, err = demist("train", *args, "train.steps=20", "--resume", code=6, preexec=limit)
+    assert "step-00000015" in err, err
+    assert open(path("full/checkpoints/step-00000010.safetensors"), "rb").read() == before
+    demist("train", *args, "train.steps=20", "--resume")
+
+
+run_tests([reference_run, killed_and_resumed, stopped_on_request, one_writer, not_over_another_run, resolved_file_gives_the_same_run,
+           micro_batches_add_up, divergence_names_step_and_tensor, full_disk_keeps_the_last_checkpoint])
