@@ -14,12 +14,13 @@ static inline float row_top(global const float *z, int K)
     return m;
 }
 
-static inline float row_mass(global const float *z, int K, float top)
+/* Sum of e^(z - top) over all but the label, so that ln(1 + small) keeps its digits. */
+static inline float row_rest(global const float *z, int K, int label, float top)
 {
     float s = 0.0f;
 
     for (int k = 0; k < K; k++)
-        s += exp(z[k] - top);
+        s += k == label ? 0.0f : exp(z[k] - top);
     return s;
 }
 
@@ -30,9 +31,12 @@ kernel void cross_entropy(global const float *logits, global const int *labels, 
     if (n < N) {
         global const float *z = logits + n * K;
         const int label = labels[n];
-        const float top = row_top(z, K);
+        const float top = row_top(z, K), rest = row_rest(z, K, label, top);
 
-        y[n] = label >= 0 && label < K ? top - z[label] + log(row_mass(z, K, top)) : 0.0f;
+        if (label < 0 || label >= K)
+            y[n] = 0.0f;
+        else
+            y[n] = z[label] == top ? log1p(rest) : top - z[label] + log(rest + exp(z[label] - top));
     }
 }
 
@@ -42,11 +46,12 @@ kernel void cross_entropy_dx(global const float *dy, global const float *logits,
 
     if (n < N) {
         global const float *z = logits + n * K;
-        const int label = labels[n];
-        const float top = row_top(z, K), mass = row_mass(z, K, top), d = label >= 0 && label < K ? dy[n] : 0.0f;
+        const int label = labels[n], counts = label >= 0 && label < K;
+        const float top = row_top(z, K), rest = row_rest(z, K, label, top);
+        const float k0 = counts ? dy[n] / (rest + exp(z[label] - top)) : 0.0f;
 
         for (int k = 0; k < K; k++)
-            dx[n * K + k] = d * (exp(z[k] - top) / mass - (k == label ? 1.0f : 0.0f));
+            dx[n * K + k] = k0 * (k == label ? -rest : exp(z[k] - top));
     }
 }
 
