@@ -1,0 +1,47 @@
+# Sourced by tools/test --all: what takes long. Uses tests, step, count, build_in of tools/test and tools/setup.sh.
+
+# Every test again under AddressSanitizer and UBSan; only what the OpenCL runtimes leak is suppressed, by module.
+# meson's werror stays off: gcc's sanitizers bring false warnings.
+sanitized() {
+  build_in build-sanitize -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=false || { failed=$((failed + 1)); return; }
+  export ASAN_OPTIONS=detect_leaks=1:handle_segv=1:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+  export LSAN_OPTIONS=suppressions=$root/tests/lsan.supp:print_suppressions=0
+  tests sanitize-host build-sanitize host --timeout-multiplier 6
+  while read -r id _; do
+    DEMIST_DEVICE=$id tests "sanitize-device-${id/:/-}" build-sanitize device --timeout-multiplier 8
+  done <<<"$platforms"
+  unset ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS
+}
+
+# Oclgrind interprets each kernel: races, bad accesses and uninitialised values, on the smallest shapes.
+oclgrind_one() {
+  local log=$logs/oclgrind-$(basename "$1").txt
+  OCL_ICD_VENDORS= DEMIST_TEST_SMALL=1 DEMIST_DEVICE=auto timeout 1500 oclgrind --data-races --uninitialized --log "$log" "$1" || return 1
+  [ ! -s "$log" ] || { head -20 "$log"; return 1; }
+}
+under_oclgrind() {
+  local t
+  for t in build/tests/ops/op_*; do
+    [ -x "$t" ] && [ -f "$t" ] && step "oclgrind-$(basename "$t")" oclgrind_one "$t"
+  done
+}
+
+# The whole device suite with each implementation forced where it serves.
+forced() {
+  local impl
+  for impl in portable vec16 clblast; do
+    DEMIST_IMPL=$impl DEMIST_DEVICE=$(awk '/Portable/{print $1; exit}' <<<"$platforms") tests "forced-$impl" build device --timeout-multiplier 20
+  done
+}
+
+# Minutes for each parser.
+fuzzed() { DEMIST_FUZZ_SECONDS=${DEMIST_FUZZ_SECONDS:-120} tests fuzz build fuzz --timeout-multiplier 60; }
+
+# Many more kills while training and saving.
+killed() { DEMIST_KILLS=200 tests kills build kills --timeout-multiplier 20; }
+
+sanitized
+under_oclgrind
+forced
+fuzzed
+killed
