@@ -2,6 +2,7 @@
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -32,8 +33,15 @@ def reference_run():
 
 
 def killed_and_resumed():
-    rng, kills = random.Random(3), 0
+    sweeps = max(1, int(os.environ.get("DEMIST_KILLS", "20")) // 20)
+    for seed in range(sweeps):
+        kill_sweep(seed)
+
+
+def kill_sweep(seed):
+    rng, kills = random.Random(seed), 0
     args = moons("killed", *STEPS)
+    shutil.rmtree(path("killed"), ignore_errors=True)
     for _ in range(200):
         p = start(*args, "--resume")
         try:
@@ -44,7 +52,7 @@ def killed_and_resumed():
             p.kill()
             p.wait()
             kills += 1
-            if kills > 25:  # each start costs time; let it finish in the end
+            if kills > 20:  # each start costs time; let it finish in the end
                 demist("train", *args, "--resume")
                 break
     assert kills > 0

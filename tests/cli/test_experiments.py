@@ -1,0 +1,177 @@
+"""Experiments from the command line: every combination that check accepts trains and samples, the others exit 2 with a
+reason; bad input gets its exit code and a message; the information commands."""
+import gzip
+import itertools
+import json
+import os
+import re
+import struct
+
+from cli import DEVICE, SOURCE, config, demist, floats, moons, path, read_safetensors, run_tests
+
+IMAGES = "/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz"
+
+
+def write(name, text):
+    with open(path(name), "wb") as f:
+        f.write(text if isinstance(text, bytes) else text.encode())
+    return path(name)
+
+
+def idx(name, n, h, w, data=None):
+    return write(name, b"\0\0\x08\x03" + struct.pack(">3I", n, h, w) + (data if data is not None else bytes(i * 37 % 256 for i in range(n * h * w))))
+
+
+def idx_data(name="i.idx", n=24, h=8, w=8):
+    return ["data.use=idx", f"data.train_images={idx(name, n, h, w)}"]
+
+
+UNET = ["network.use=unet", "network.channels=[8,8]", "network.attend=[0,1]", "network.layers=1", "network.groups=4"]
+MLP = ["network.use=mlp", "network.width=16", "network.depth=1"]
+NPY_HEAD = "{'descr': '<f4', 'fortran_order': False, 'shape': (40, 2), }"
+
+
+def npy_points(name="points.npy"):
+    head = NPY_HEAD + " " * (-(len(NPY_HEAD) + 11) % 64) + "\n"
+    return write(name, b"\x93NUMPY\1\0" + struct.pack("<H", len(head)) + head.encode() + struct.pack("<80f", *[(i % 7) / 3 - 1 for i in range(80)]))
+
+
+def every_combination():
+    schedules = ["linear", "cosine"]
+    samplers = [["sampler.use=ddpm", "sampler.variance=fixed_small"], ["sampler.use=ddpm", "sampler.variance=fixed_large"], ["sampler.use=ddim"],
+                ["sampler.use=ddim", "sampler.eta=0.5"]]
+    targets = ["eps", "x0", "v"]
+    spacings = ["leading", "trailing", "linspace"]
+    data = {"points": ["data.use=toy2d", "data.shape=swiss_roll"], "npy": ["data.use=npy", f"data.file={npy_points()}"], "images": idx_data()}
+    accepted = refused = 0
+    for (k, (kind, d)), net in itertools.product(enumerate(data.items()), (MLP, UNET)):
+        for j, (schedule, sampler, target) in enumerate(itertools.product(schedules, samplers, targets)):
+            args = [config("moons.yaml"), f"device={DEVICE}", f"schedule.use={schedule}", "schedule.timesteps=20", "sampler.steps=4",
+                    f"sampler.spacing={spacings[j % 3]}", f"objective.predict={target}", "train.steps=1", "train.batch=4", *d, *net, *sampler]
+            if schedule == "cosine":
+                args.remove("schedule.timesteps=20")
+                args.append("schedule.timesteps=25")
+            fits = (kind == "images") == (net is UNET)
+            if not fits:
+                if j % 8:
+                    continue
+                _, err = demist("check", *args, code=2)
+                assert "points" in err or "images" in err, err
+                refused += 1
+                continue
+            if j % 5 == 0:
+                demist("check", *args)
+            run = f"combo-{kind}-{j}"
+            demist("train", *args, f"output={path(run)}", "-q")
+            demist("sample", path(run), "--count", 2, "--tensors", path("combo"), "--force", "-q")
+            x = floats(read_safetensors(path("combo"))[0]["x"])
+            assert all(v - v == 0 for v in x), args
+            accepted += 1
+    assert accepted == 3 * 24 and refused == 3 * 3, (accepted, refused)
+
+
+def bad_experiments():
+    base = "data: {use: toy2d}\nschedule: {use: linear}\nnetwork: {use: mlp}\nobjective: {use: simple}\nsampler: {use: ddim}\n"
+    good = write("good.yaml", base)
+    demist("check", good, f"device={DEVICE}")
+    cases = [
+        ("schedule: {use: lineer}\n" + base.replace("schedule: {use: linear}\n", ""), "linear"),
+        (base + "train: {stpes: 3}\n", "steps"),
+        (base + "train: {lr: fast}\n", "lr"),
+        (base.replace("linear", "../linear"), "name"),
+        (base + "train: {lr: 1e-3, lr: 1e-4}\n", "lr"),
+        (base + "train: [1, 2\n", ":"),
+        ("a: &a [1,1]\n" + "".join(f"{c}: &{c} [*{p},*{p},*{p},*{p},*{p},*{p},*{p},*{p},*{p}]\n" for p, c in zip("abcdefg", "bcdefgh")) + base, ""),
+        (base.replace("use: linear", "use: linear, timesteps: 0"), "timesteps"),
+        (base.replace("use: ddim", "use: ddim, steps: 2000"), "steps"),
+        ("", ""),
+        (base.replace("use: toy2d", "use: idx"), "train_images"),
+    ]
+    for text, part in cases:
+        file = write("bad.yaml", text)
+        _, err = demist("train", file, f"device={DEVICE}", f"output={path('bad-run')}", code=2)
+        assert "bad.yaml" in err and part in err, (text, err)
+        assert not os.path.exists(path("bad-run"))
+    _, err = demist("check", write("two.yaml", base.replace("mlp", "mlpp") + "train: {lr: -1, batch: 0}\n"), code=2)
+    assert err.count("error:") >= 3, err
+    _, err = demist("train", good, "schedule.beta_start=2", code=2)
+    assert "command line: argument 1" in err, err
+    demist("train", path("not-there.yaml"), code=None)
+
+
+def bad_data():
+    def refused(code, part, *data):
+        _, err = demist("train", config("moons.yaml"), f"device={DEVICE}", f"output={path('bad-data')}", *data, *UNET, code=code)
+        assert part in err, err
+        assert not os.path.exists(path("bad-data/checkpoints"))
+
+    refused(5, "cut.idx", "data.use=idx", f"data.train_images={idx('cut.idx', 10, 8, 8, b'x' * 100)}")
+    refused(5, "long.idx", "data.use=idx", f"data.train_images={idx('long.idx', 2, 8, 8, b'x' * 200)}")
+    refused(2, "0 examples", "data.use=idx", f"data.train_images={idx('none.idx', 0, 8, 8, b'')}")
+    refused(5, "text.idx", "data.use=idx", f"data.train_images={write('text.idx', 'hello')}")
+    refused(5, "bomb.idx.gz", "data.use=idx", f"data.train_images={write('bomb.idx.gz', gzip.compress(bytes(30000000)))}")
+    refused(2, "sides", *idx_data("odd.idx", 4, 7, 9))
+    refused(2, "missing", "data.use=idx", f"data.train_images={path('missing.idx')}")
+
+
+def devices():
+    _, err = demist("train", *moons("none")[:2], "device=9:9", code=4)
+    assert "9:9" in err
+    _, err = demist("train", config("moons.yaml"), f"output={path('none')}", code=4, env={"OCL_ICD_VENDORS": "/nonexistent/"})
+    assert "pocl" in err, err
+
+
+def too_large_a_batch():
+    """A batch that no memory holds is cut into micro-batches, or refused with a reason where that is forbidden."""
+    _, err = demist("check", config("fashion-mnist.yaml"), f"device={DEVICE}", "train.batch=1048576", "train.micro_batch=1048576", code=6)
+    assert "micro_batch" in err, err
+
+
+def schedules():
+    demist("schedule", config("moons.yaml"), "schedule.timesteps=7", "sampler.steps=3", "--json", path("s.json"))
+    s = json.load(open(path("s.json")))
+    assert len(s["beta"]) == len(s["alpha_bar"]) == len(s["log_snr"]) == len(s["posterior_variance"]) == 7
+    assert s["posterior_variance"][0] == 0 and s["timesteps"] == [4, 2, 0], s["timesteps"]
+    ab = 1
+    for b, a in zip(s["beta"], s["alpha_bar"]):
+        ab *= 1 - b
+        assert abs(ab - a) < 1e-15
+    demist("schedule", config("moons.yaml"), "schedule.zero_terminal_snr=true", "objective.predict=v", "--json", path("s.json"))
+    assert json.load(open(path("s.json")))["log_snr"][-1] is None
+    demist("schedule", config("moons.yaml"), "--plot", path("s.png"))
+    assert open(path("s.png"), "rb").read(4) == b"\x89PNG"
+    demist("schedule", config("moons.yaml"), "schedule.timesteps=0", code=2)
+
+
+def information():
+    commands = re.findall(r"^  ([a-z][a-z-]*) {2,}\S", demist("--help")[0], re.M)
+    assert {"train", "sample", "predict", "schedule", "check", "plot", "plugins", "devices", "doctor", "inspect", "docs"} <= set(commands)
+    for command in commands:
+        out, _ = demist(command, "--help")
+        assert out.startswith(f"usage: demist {command}"), command
+        assert demist(command, "--version")[0].startswith("demist ")
+        demist(command, "--no-such-option", code=2)
+    assert "plugin interface" in demist("--version")[0]
+    demist("--help")
+    demist(code=2)
+    demist("fly", code=2)
+    assert "cosine" in demist("plugins")[0]
+    assert "max_beta" in demist("plugins", "schedule/cosine")[0]
+    _, err = demist("plugins", "sampler/ddmi", code=2)
+    assert "ddim" in err
+    json.loads(demist("devices", "--json")[0])
+    assert "OK" in demist("doctor")[0]
+    assert "60000" in demist("inspect", IMAGES)[0]
+    demist("inspect", write("junk", "junk"), code=None)
+    reference = open(os.path.join(SOURCE, "docs/config.md")).read()
+    assert demist("docs")[0] == reference, "docs/config.md is not what demist docs prints"
+
+
+def check_prints_the_experiment():
+    out, _ = demist("check", config("fashion-mnist.yaml"), f"device={DEVICE}", "--explain")
+    assert "parameters: 1062497" in out and "conv2d" in out and "device memory" in out, out[-3000:]
+    resolved = write("resolved.yaml", "\n".join(x for x in out.split("\n") if not x.startswith("# ") and "MFLOP" not in x))
+    demist("check", resolved)
+
+
+run_tests([information, schedules, check_prints_the_experiment, bad_experiments, bad_data, devices, too_large_a_batch, every_combination])
