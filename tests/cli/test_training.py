@@ -22,8 +22,14 @@ def start(*args):
     return subprocess.Popen([DEMIST, "train", *args], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=WORK)
 
 
+whole_seconds = 1.0
+
+
 def reference_run():
+    global whole_seconds
+    began = time.time()
     demist("train", *moons("whole", *STEPS))
+    whole_seconds = time.time() - began
     assert [x["step"] for x in log_lines(path("whole"))] == list(range(5, 61, 5))
     for f in ("resolved.yaml", "env.json", "log.jsonl", "choices.json", "plots/loss.png", LAST):
         assert os.path.exists(path("whole", f)), f
@@ -45,7 +51,7 @@ def kill_sweep(seed):
     for _ in range(200):
         p = start(*args, "--resume")
         try:
-            p.wait(timeout=0.15 + 0.5 * rng.random())
+            p.wait(timeout=0.6 * rng.random() if kills else whole_seconds / 2)
             assert p.returncode == 0, p.stderr.read()
             break
         except subprocess.TimeoutExpired:
