@@ -119,6 +119,7 @@ typedef struct dm_gemm {
     int64_t m, n, k, batch;
     float alpha, beta;
     dm_buf *a, *b, *c;
+    int64_t from_a, from_b, from_c; /* elements before the first of each */
     int64_t lda, ldb, ldc, stride_a, stride_b, stride_c;
 } dm_gemm;
 dm_status dm_cmds_gemm(dm_cmds *c, const dm_gemm *g, const char *label, dm_work work, dm_err *err);

@@ -4,11 +4,11 @@
 #ifdef DEMIST_CLBLAST
 #include <clblast_c.h>
 
-static bool matrix_fits(const dm_buf *b, int64_t rows, int64_t cols, int64_t ld, int64_t stride, int64_t batch)
+static bool matrix_fits(const dm_buf *b, int64_t from, int64_t rows, int64_t cols, int64_t ld, int64_t stride, int64_t batch)
 {
-    const double last = (double)(batch - 1) * (double)stride + (double)(rows - 1) * (double)ld + (double)cols;
+    const double last = (double)from + (double)(batch - 1) * (double)stride + (double)(rows - 1) * (double)ld + (double)cols;
 
-    return ld >= cols && stride >= 0 && last * sizeof(float) <= (double)b->bytes;
+    return from >= 0 && ld >= cols && stride >= 0 && last * sizeof(float) <= (double)b->bytes;
 }
 
 dm_status ocl_gemm_check(const dm_device *d, const dm_gemm *g, dm_err *err)
@@ -18,9 +18,9 @@ dm_status ocl_gemm_check(const dm_device *d, const dm_gemm *g, dm_err *err)
                         (long long)g->m, (long long)g->n, (long long)g->k, (long long)g->batch);
     if (!g->a || !g->b || !g->c || g->a->d != d || g->b->d != d || g->c->d != d)
         return dm_error(err, DM_EINVAL, "gemm: a matrix is missing or on another device than %s", d->where);
-    if (!matrix_fits(g->a, g->ta ? g->k : g->m, g->ta ? g->m : g->k, g->lda, g->stride_a, g->batch) ||
-        !matrix_fits(g->b, g->tb ? g->n : g->k, g->tb ? g->k : g->n, g->ldb, g->stride_b, g->batch) ||
-        !matrix_fits(g->c, g->m, g->n, g->ldc, g->stride_c, g->batch))
+    if (!matrix_fits(g->a, g->from_a, g->ta ? g->k : g->m, g->ta ? g->m : g->k, g->lda, g->stride_a, g->batch) ||
+        !matrix_fits(g->b, g->from_b, g->tb ? g->n : g->k, g->tb ? g->k : g->n, g->ldb, g->stride_b, g->batch) ||
+        !matrix_fits(g->c, g->from_c, g->m, g->n, g->ldc, g->stride_c, g->batch))
         return dm_error(err, DM_EINVAL, "gemm of m %lld, n %lld, k %lld, batch %lld: a matrix does not fit its buffer",
                         (long long)g->m, (long long)g->n, (long long)g->k, (long long)g->batch);
     return DM_OK;
@@ -37,12 +37,12 @@ dm_status ocl_gemm_run(dm_device *d, const dm_gemm *g, int row, const dm_work *w
 
     d->clblast = true;
     if (g->batch == 1)
-        code = CLBlastSgemm(CLBlastLayoutRowMajor, ta, tb, m, n, k, g->alpha, g->a->mem, 0, (size_t)g->lda, g->b->mem,
-                            0, (size_t)g->ldb, g->beta, g->c->mem, 0, (size_t)g->ldc, &d->queue, room);
+        code = CLBlastSgemm(CLBlastLayoutRowMajor, ta, tb, m, n, k, g->alpha, g->a->mem, (size_t)g->from_a, (size_t)g->lda, g->b->mem,
+                            (size_t)g->from_b, (size_t)g->ldb, g->beta, g->c->mem, (size_t)g->from_c, (size_t)g->ldc, &d->queue, room);
     else
-        code = CLBlastSgemmStridedBatched(CLBlastLayoutRowMajor, ta, tb, m, n, k, g->alpha, g->a->mem, 0,
-                                          (size_t)g->lda, (size_t)g->stride_a, g->b->mem, 0, (size_t)g->ldb,
-                                          (size_t)g->stride_b, g->beta, g->c->mem, 0, (size_t)g->ldc,
+        code = CLBlastSgemmStridedBatched(CLBlastLayoutRowMajor, ta, tb, m, n, k, g->alpha, g->a->mem, (size_t)g->from_a,
+                                          (size_t)g->lda, (size_t)g->stride_a, g->b->mem, (size_t)g->from_b, (size_t)g->ldb,
+                                          (size_t)g->stride_b, g->beta, g->c->mem, (size_t)g->from_c, (size_t)g->ldc,
                                           (size_t)g->stride_c, (size_t)g->batch, &d->queue, room);
     if (code == CLBlastSuccess)
         return ocl_profile_add(d, row, event, work, err);

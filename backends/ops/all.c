@@ -5,9 +5,10 @@
 
 extern const dm_impl *const dm_impls_conv2d[], *const dm_impls_matmul[], *const dm_impls_eltwise[], *const dm_impls_reduce[],
     *const dm_impls_norm[], *const dm_impls_attention[], *const dm_impls_shape[], *const dm_impls_embed[], *const dm_impls_random[],
-    *const dm_impls_loss[];
+    *const dm_impls_loss[], *const dm_impls_clblast_gpu[], *const dm_impls_clblast_last[];
 
 static const dm_impl *const *const families[] = {
+    dm_impls_clblast_gpu,
     dm_impls_conv2d,
     dm_impls_matmul,
     dm_impls_eltwise,
@@ -18,6 +19,7 @@ static const dm_impl *const *const families[] = {
     dm_impls_embed,
     dm_impls_random,
     dm_impls_loss,
+    dm_impls_clblast_last,
 };
 
 const dm_impl *dm_impl_at(dm_op_kind kind, int i)
