@@ -33,7 +33,8 @@ static attn attn_of(const dm_device_info *dev, const dm_opnode *n)
 {
     const bool back = n->kind == DM_OP_ATTENTION_DX;
     const dm_desc *q = &n->in[back], *k = &n->in[back + 1];
-    attn a = {.N = q->dim[0], .L = q->dim[1], .M = k->dim[1], .heads = n->a.attn.heads, .d = q->dim[2] / n->a.attn.heads};
+    attn a = {.N = q->dim[0], .L = q->dim[1], .M = k->dim[1], .heads = n->a.attn.heads,
+              .d = q->dim[2] / n->a.attn.heads};
 
     choose_lanes(dev, &a);
     a.lp = dm_div_up(a.L, a.lanes) * a.lanes;
@@ -59,13 +60,16 @@ static dm_status launch(dm_emit *e, const attn *a, const char *name, int64_t ite
     return dm_emit_launch(e, e->cmds, file, name, a->option, &r, args, n);
 }
 
-static dm_status transpose(dm_emit *e, const attn *a, dm_buf *x, int64_t to, int64_t n0, int64_t count, int64_t T, int64_t padded)
+static dm_status transpose(dm_emit *e, const attn *a, dm_buf *x, int64_t to, int64_t n0, int64_t count, int64_t T,
+                           int64_t padded)
 {
     return launch(e, a, "transpose", count * a->heads * padded / a->lanes,
-                  DM_KARGS(DM_KB(x), DM_KB(e->scratch), DM_KI(to), DM_KI(n0), DM_KI(count), DM_KI(T), DM_KI(padded), DM_KI(a->heads), DM_KI(a->d)));
+                  DM_KARGS(DM_KB(x), DM_KB(e->scratch), DM_KI(to), DM_KI(n0), DM_KI(count), DM_KI(T), DM_KI(padded),
+                           DM_KI(a->heads), DM_KI(a->d)));
 }
 
-#define EXTENTS(a, padded) DM_KI((a)->L), DM_KI((a)->M), DM_KI(padded), DM_KI((a)->heads), DM_KI((a)->d), DM_KF((a)->scale)
+#define EXTENTS(a, padded)                                                                                             \
+    DM_KI((a)->L), DM_KI((a)->M), DM_KI(padded), DM_KI((a)->heads), DM_KI((a)->d), DM_KF((a)->scale)
 
 static dm_status forward(dm_emit *e)
 {
@@ -77,8 +81,8 @@ static dm_status forward(dm_emit *e)
 
         if ((s = transpose(e, &a, e->in[1], 0, n0, count, a.M, a.mp)) == DM_OK)
             s = launch(e, &a, "forward", count * a.heads * dm_div_up(a.L, ROWS),
-                       DM_KARGS(DM_KB(e->in[0]), DM_KB(e->scratch), DM_KB(e->in[2]), DM_KB(e->out[0]), DM_KB(e->out[1]), DM_KI(n0),
-                                DM_KI(count), EXTENTS(&a, a.mp)));
+                       DM_KARGS(DM_KB(e->in[0]), DM_KB(e->scratch), DM_KB(e->in[2]), DM_KB(e->out[0]), DM_KB(e->out[1]),
+                                DM_KI(n0), DM_KI(count), EXTENTS(&a, a.mp)));
     }
     return s;
 }
@@ -101,16 +105,18 @@ static dm_status backward_slice(dm_emit *e, const attn *a, const parts *p, int64
         s = transpose(e, a, in[DY], p->dyt, n0, count, a->L, a->lp);
     if (s == DM_OK)
         s = launch(e, a, "deltas", count * a->heads * a->L,
-                   DM_KARGS(DM_KB(in[DY]), DM_KB(in[Y]), DM_KB(e->scratch), DM_KI(p->delta), DM_KI(n0), DM_KI(count), DM_KI(a->L),
-                            DM_KI(a->heads), DM_KI(a->d)));
+                   DM_KARGS(DM_KB(in[DY]), DM_KB(in[Y]), DM_KB(e->scratch), DM_KI(p->delta), DM_KI(n0), DM_KI(count),
+                            DM_KI(a->L), DM_KI(a->heads), DM_KI(a->d)));
     if (s == DM_OK)
         s = launch(e, a, "backward_q", count * a->heads * dm_div_up(a->L, ROWS),
-                   DM_KARGS(DM_KB(in[DY]), DM_KB(in[Q]), DM_KB(in[K]), DM_KB(in[LSE]), DM_KB(e->scratch), DM_KB(e->out[0]), DM_KI(p->kt),
-                            DM_KI(p->vt), DM_KI(p->delta), DM_KI(n0), DM_KI(count), EXTENTS(a, a->mp)));
+                   DM_KARGS(DM_KB(in[DY]), DM_KB(in[Q]), DM_KB(in[K]), DM_KB(in[LSE]), DM_KB(e->scratch),
+                            DM_KB(e->out[0]), DM_KI(p->kt), DM_KI(p->vt), DM_KI(p->delta), DM_KI(n0), DM_KI(count),
+                            EXTENTS(a, a->mp)));
     if (s == DM_OK)
         s = launch(e, a, "backward_kv", count * a->heads * dm_div_up(a->M, ROWS),
-                   DM_KARGS(DM_KB(in[DY]), DM_KB(in[Q]), DM_KB(in[K]), DM_KB(in[V]), DM_KB(in[LSE]), DM_KB(e->scratch), DM_KB(e->out[1]),
-                            DM_KB(e->out[2]), DM_KI(p->qt), DM_KI(p->dyt), DM_KI(p->delta), DM_KI(n0), DM_KI(count), EXTENTS(a, a->lp)));
+                   DM_KARGS(DM_KB(in[DY]), DM_KB(in[Q]), DM_KB(in[K]), DM_KB(in[V]), DM_KB(in[LSE]), DM_KB(e->scratch),
+                            DM_KB(e->out[1]), DM_KB(e->out[2]), DM_KI(p->qt), DM_KI(p->dyt), DM_KI(p->delta), DM_KI(n0),
+                            DM_KI(count), EXTENTS(a, a->lp)));
     return s;
 }
 

@@ -31,8 +31,8 @@ static dm_status scale(dm_emit *e)
 
     return s != DM_OK ? s
                       : dm_emit_items(e, "eltwise/flat.cl", "scale", dm_div_up(n, chunk),
-                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->out[0]), DM_KF(e->node->a.scale.k), DM_KF(e->node->a.scale.b),
-                                               DM_KI(n), DM_KI(chunk)));
+                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->out[0]), DM_KF(e->node->a.scale.k),
+                                               DM_KF(e->node->a.scale.b), DM_KI(n), DM_KI(chunk)));
 }
 
 /* ---- with broadcasting -------------------------------------------------------------------- */
@@ -86,9 +86,10 @@ static dm_status broadcasting(dm_emit *e, int op)
     if (s != DM_OK)
         return s;
     return dm_emit_items(e, "eltwise/rows.cl", "rows", c.items,
-                         DM_KARGS(DM_KI(op), DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]), DM_KI(rows), DM_KI(b.dim[3]), DM_KI(b.dim[1]),
-                                  DM_KI(b.dim[2]), DM_KI(b.sa[0]), DM_KI(b.sa[1]), DM_KI(b.sa[2]), DM_KI(b.sa[3]), DM_KI(b.sb[0]),
-                                  DM_KI(b.sb[1]), DM_KI(b.sb[2]), DM_KI(b.sb[3]), DM_KI(c.each), DM_KI(c.cols)));
+                         DM_KARGS(DM_KI(op), DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]), DM_KI(rows),
+                                  DM_KI(b.dim[3]), DM_KI(b.dim[1]), DM_KI(b.dim[2]), DM_KI(b.sa[0]), DM_KI(b.sa[1]),
+                                  DM_KI(b.sa[2]), DM_KI(b.sa[3]), DM_KI(b.sb[0]), DM_KI(b.sb[1]), DM_KI(b.sb[2]),
+                                  DM_KI(b.sb[3]), DM_KI(c.each), DM_KI(c.cols)));
 }
 
 static dm_status add(dm_emit *e) { return broadcasting(e, 0); }

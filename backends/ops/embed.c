@@ -8,8 +8,8 @@ static dm_status time_embed(dm_emit *e)
 
     return s != DM_OK ? s
                       : dm_emit_items(e, "embed/embed.cl", "time_embed", y->dim[0] * (y->dim[1] / 2),
-                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]), DM_KI(y->dim[0]), DM_KI(y->dim[1]),
-                                               DM_KI(e->node->a.embed.flip)));
+                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]), DM_KI(y->dim[0]),
+                                               DM_KI(y->dim[1]), DM_KI(e->node->a.embed.flip)));
 }
 
 static dm_status embedding(dm_emit *e)
@@ -19,8 +19,9 @@ static dm_status embedding(dm_emit *e)
 
     return s != DM_OK ? s
                       : dm_emit_items(e, "embed/embed.cl", "embedding", dm_desc_count(y),
-                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]), DM_KI(dm_desc_count(&e->node->in[0])),
-                                               DM_KI(w->dim[0]), DM_KI(w->dim[1])));
+                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]),
+                                               DM_KI(dm_desc_count(&e->node->in[0])), DM_KI(w->dim[0]),
+                                               DM_KI(w->dim[1])));
 }
 
 static dm_status embedding_dw(dm_emit *e)
@@ -30,8 +31,9 @@ static dm_status embedding_dw(dm_emit *e)
 
     return s != DM_OK ? s
                       : dm_emit_items(e, "embed/embed.cl", "embedding_dw", dm_desc_count(w),
-                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]), DM_KI(dm_desc_count(&e->node->in[0])),
-                                               DM_KI(w->dim[0]), DM_KI(w->dim[1]), DM_KI(e->node->accum)));
+                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]),
+                                               DM_KI(dm_desc_count(&e->node->in[0])), DM_KI(w->dim[0]),
+                                               DM_KI(w->dim[1]), DM_KI(e->node->accum)));
 }
 
 static const dm_impl impls[] = {

@@ -10,7 +10,8 @@ static dm_status cross_entropy(dm_emit *e)
 
     return s != DM_OK ? s
                       : dm_emit_items(e, file, "cross_entropy", z->dim[0],
-                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]), DM_KI(z->dim[0]), DM_KI(z->dim[1])));
+                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]), DM_KI(z->dim[0]),
+                                               DM_KI(z->dim[1])));
 }
 
 static dm_status cross_entropy_dx(dm_emit *e)
@@ -20,8 +21,8 @@ static dm_status cross_entropy_dx(dm_emit *e)
 
     return s != DM_OK ? s
                       : dm_emit_items(e, file, "cross_entropy_dx", z->dim[0],
-                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->out[0]), DM_KI(z->dim[0]),
-                                               DM_KI(z->dim[1])));
+                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->out[0]),
+                                               DM_KI(z->dim[0]), DM_KI(z->dim[1])));
 }
 
 static dm_status gaussian_kl(dm_emit *e)
@@ -31,8 +32,8 @@ static dm_status gaussian_kl(dm_emit *e)
 
     return s != DM_OK ? s
                       : dm_emit_items(e, file, "gaussian_kl", dm_div_up(n, chunk),
-                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->in[3]), DM_KB(e->out[0]), DM_KI(n),
-                                               DM_KI(chunk)));
+                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->in[3]),
+                                               DM_KB(e->out[0]), DM_KI(n), DM_KI(chunk)));
 }
 
 static dm_status gaussian_kl_dx(dm_emit *e)
@@ -42,8 +43,9 @@ static dm_status gaussian_kl_dx(dm_emit *e)
 
     return s != DM_OK ? s
                       : dm_emit_items(e, file, "gaussian_kl_dx", dm_div_up(n, chunk),
-                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->in[3]), DM_KB(e->in[4]),
-                                               DM_KB(e->out[0]), DM_KB(e->out[1]), DM_KB(e->out[2]), DM_KB(e->out[3]), DM_KI(n), DM_KI(chunk)));
+                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->in[3]),
+                                               DM_KB(e->in[4]), DM_KB(e->out[0]), DM_KB(e->out[1]), DM_KB(e->out[2]),
+                                               DM_KB(e->out[3]), DM_KI(n), DM_KI(chunk)));
 }
 
 static double half_bin(const dm_opnode *n) { return 1 / ((double)n->a.levels.levels - 1); }
@@ -55,8 +57,8 @@ static dm_status discretized_nll(dm_emit *e)
 
     return s != DM_OK ? s
                       : dm_emit_items(e, file, "discretized_nll", dm_div_up(n, chunk),
-                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->out[0]), DM_KF(half_bin(e->node)),
-                                               DM_KI(n), DM_KI(chunk)));
+                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->out[0]),
+                                               DM_KF(half_bin(e->node)), DM_KI(n), DM_KI(chunk)));
 }
 
 static dm_status discretized_nll_dx(dm_emit *e)
@@ -66,8 +68,9 @@ static dm_status discretized_nll_dx(dm_emit *e)
 
     return s != DM_OK ? s
                       : dm_emit_items(e, file, "discretized_nll_dx", dm_div_up(n, chunk),
-                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->in[3]), DM_KB(e->out[0]),
-                                               DM_KB(e->out[1]), DM_KF(half_bin(e->node)), DM_KI(n), DM_KI(chunk)));
+                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->in[3]),
+                                               DM_KB(e->out[0]), DM_KB(e->out[1]), DM_KF(half_bin(e->node)), DM_KI(n),
+                                               DM_KI(chunk)));
 }
 
 static const dm_impl impls[] = {

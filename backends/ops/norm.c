@@ -30,7 +30,8 @@ static int64_t gcd(int64_t a, int64_t b)
 /* The most channels, whole groups and whole vectors where that is possible, that leave items enough for all units. */
 static int64_t block_of(const dm_device_info *d, const dm_attr_norm *a, int lanes)
 {
-    const int64_t width = a->C / a->groups, unit = width / gcd(width, lanes) * lanes, wanted = STRIPS_WANTED * (int64_t)d->compute_units;
+    const int64_t width = a->C / a->groups, unit = width / gcd(width, lanes) * lanes,
+                  wanted = STRIPS_WANTED * (int64_t)d->compute_units;
     int64_t blocks = dm_div_up(wanted, a->N), step;
 
     if (unit >= a->C)
@@ -60,7 +61,10 @@ static gn gn_of(const dm_device_info *d, const dm_opnode *n)
 }
 
 /* The coefficients lie behind the sums: kernels get one buffer and an offset. */
-static size_t gn_scratch(const dm_device_info *d, const dm_opnode *n) { return (size_t)gn_of(d, n).floats * sizeof(float); }
+static size_t gn_scratch(const dm_device_info *d, const dm_opnode *n)
+{
+    return (size_t)gn_of(d, n).floats * sizeof(float);
+}
 
 static dm_status gn_launch(dm_emit *e, const gn *g, const char *name, int64_t items, const dm_karg *args, int n)
 {
@@ -82,16 +86,18 @@ static dm_status gn_forward_steps(dm_emit *e, const gn *g)
 {
     dm_buf *const *in = e->in;
     dm_status s = gn_launch(e, g, "forward_stats", g->a.N * g->parts * gn_vectors(g),
-                            DM_KARGS(DM_KB(in[0]), DM_KB(e->scratch), GN_EXTENTS(g), GN_STRIDES(g), DM_KI(g->parts), DM_KI(g->span)));
+                            DM_KARGS(DM_KB(in[0]), DM_KB(e->scratch), GN_EXTENTS(g), GN_STRIDES(g), DM_KI(g->parts),
+                                     DM_KI(g->span)));
 
     if (s == DM_OK)
         s = gn_launch(e, g, "forward_coef", g->a.N * g->a.groups,
-                      DM_KARGS(DM_KB(e->scratch), DM_KB(in[1]), DM_KB(in[2]), DM_KB(in[3]), DM_KB(in[4]), DM_KB(e->out[1]),
-                               DM_KI(g->part_floats), GN_EXTENTS(g), DM_KI(g->a.groups), DM_KI(g->parts), DM_KI(g->span), DM_KF(g->a.eps)));
+                      DM_KARGS(DM_KB(e->scratch), DM_KB(in[1]), DM_KB(in[2]), DM_KB(in[3]), DM_KB(in[4]),
+                               DM_KB(e->out[1]), DM_KI(g->part_floats), GN_EXTENTS(g), DM_KI(g->a.groups),
+                               DM_KI(g->parts), DM_KI(g->span), DM_KF(g->a.eps)));
     if (s == DM_OK)
         s = gn_launch(e, g, "forward_apply", gn_strips(g) * gn_vectors(g),
-                      DM_KARGS(DM_KB(in[0]), DM_KB(e->scratch), DM_KB(e->out[0]), DM_KI(g->part_floats), GN_EXTENTS(g), GN_STRIDES(g),
-                               DM_KI(g->a.silu), DM_KI(STRIP)));
+                      DM_KARGS(DM_KB(in[0]), DM_KB(e->scratch), DM_KB(e->out[0]), DM_KI(g->part_floats), GN_EXTENTS(g),
+                               GN_STRIDES(g), DM_KI(g->a.silu), DM_KI(STRIP)));
     return s;
 }
 
@@ -104,9 +110,9 @@ static dm_status gn_forward(dm_emit *e)
     if (s != DM_OK || !g.block)
         return s != DM_OK ? s : gn_forward_steps(e, &g);
     return gn_launch(e, &g, "forward", g.a.N * dm_div_up(g.a.C, g.block),
-                     DM_KARGS(DM_KB(in[0]), DM_KB(in[1]), DM_KB(in[2]), DM_KB(in[3]), DM_KB(in[4]), DM_KB(e->out[0]), DM_KB(e->out[1]),
-                              DM_KB(e->scratch), DM_KI(g.part_floats), GN_EXTENTS(&g), DM_KI(g.a.groups), GN_STRIDES(&g), DM_KF(g.a.eps),
-                              DM_KI(g.a.silu), DM_KI(g.block)));
+                     DM_KARGS(DM_KB(in[0]), DM_KB(in[1]), DM_KB(in[2]), DM_KB(in[3]), DM_KB(in[4]), DM_KB(e->out[0]),
+                              DM_KB(e->out[1]), DM_KB(e->scratch), DM_KI(g.part_floats), GN_EXTENTS(&g),
+                              DM_KI(g.a.groups), GN_STRIDES(&g), DM_KF(g.a.eps), DM_KI(g.a.silu), DM_KI(g.block)));
 }
 
 /* ---- group norm: backward ------------------------------------------------------------------- */
@@ -118,21 +124,23 @@ static dm_status gn_backward_steps(dm_emit *e, const gn *g)
 {
     dm_buf *const *in = e->in;
     dm_status s = gn_launch(e, g, "backward_coef", g->a.N * g->a.C,
-                            DM_KARGS(DM_KB(in[GAMMA]), DM_KB(in[BETA]), DM_KB(in[STATS]), DM_KB(in[SCALE]), DM_KB(in[SHIFT]),
-                                     DM_KB(e->scratch), DM_KI(g->part_floats), DM_KI(g->a.N), DM_KI(g->a.C), DM_KI(g->a.groups)));
+                            DM_KARGS(DM_KB(in[GAMMA]), DM_KB(in[BETA]), DM_KB(in[STATS]), DM_KB(in[SCALE]),
+                                     DM_KB(in[SHIFT]), DM_KB(e->scratch), DM_KI(g->part_floats), DM_KI(g->a.N),
+                                     DM_KI(g->a.C), DM_KI(g->a.groups)));
 
     if (s == DM_OK)
         s = gn_launch(e, g, "backward_sums", g->a.N * g->parts * gn_vectors(g),
-                      DM_KARGS(DM_KB(in[DY]), DM_KB(in[X]), DM_KB(e->scratch), DM_KI(g->part_floats), GN_EXTENTS(g), GN_STRIDES(g),
-                               DM_KI(g->a.silu), DM_KI(g->parts), DM_KI(g->span)));
+                      DM_KARGS(DM_KB(in[DY]), DM_KB(in[X]), DM_KB(e->scratch), DM_KI(g->part_floats), GN_EXTENTS(g),
+                               GN_STRIDES(g), DM_KI(g->a.silu), DM_KI(g->parts), DM_KI(g->span)));
     if (s == DM_OK)
         s = gn_launch(e, g, "backward_means", g->a.N * g->a.groups,
-                      DM_KARGS(DM_KB(e->scratch), DM_KB(in[GAMMA]), DM_KB(in[BETA]), DM_KB(e->out[DSCALE]), DM_KB(e->out[DSHIFT]),
-                               DM_KI(g->part_floats), GN_EXTENTS(g), DM_KI(g->a.groups), DM_KI(g->parts)));
+                      DM_KARGS(DM_KB(e->scratch), DM_KB(in[GAMMA]), DM_KB(in[BETA]), DM_KB(e->out[DSCALE]),
+                               DM_KB(e->out[DSHIFT]), DM_KI(g->part_floats), GN_EXTENTS(g), DM_KI(g->a.groups),
+                               DM_KI(g->parts)));
     if (s == DM_OK && e->out[DX])
         s = gn_launch(e, g, "backward_apply", gn_strips(g) * gn_vectors(g),
-                      DM_KARGS(DM_KB(in[DY]), DM_KB(in[X]), DM_KB(e->scratch), DM_KB(e->out[DX]), DM_KI(g->part_floats), GN_EXTENTS(g),
-                               GN_STRIDES(g), DM_KI(g->a.silu), DM_KI(STRIP)));
+                      DM_KARGS(DM_KB(in[DY]), DM_KB(in[X]), DM_KB(e->scratch), DM_KB(e->out[DX]), DM_KI(g->part_floats),
+                               GN_EXTENTS(g), GN_STRIDES(g), DM_KI(g->a.silu), DM_KI(STRIP)));
     return s;
 }
 
@@ -141,9 +149,10 @@ static dm_status gn_backward_block(dm_emit *e, const gn *g)
     dm_buf *const *in = e->in, *const *out = e->out;
 
     return gn_launch(e, g, "backward", g->a.N * dm_div_up(g->a.C, g->block),
-                     DM_KARGS(DM_KB(in[DY]), DM_KB(in[X]), DM_KB(in[GAMMA]), DM_KB(in[BETA]), DM_KB(in[STATS]), DM_KB(in[SCALE]),
-                              DM_KB(in[SHIFT]), DM_KB(out[DX]), DM_KB(out[DSCALE]), DM_KB(out[DSHIFT]), DM_KB(e->scratch),
-                              DM_KI(g->part_floats), GN_EXTENTS(g), DM_KI(g->a.groups), GN_STRIDES(g), DM_KI(g->a.silu), DM_KI(g->block)));
+                     DM_KARGS(DM_KB(in[DY]), DM_KB(in[X]), DM_KB(in[GAMMA]), DM_KB(in[BETA]), DM_KB(in[STATS]),
+                              DM_KB(in[SCALE]), DM_KB(in[SHIFT]), DM_KB(out[DX]), DM_KB(out[DSCALE]),
+                              DM_KB(out[DSHIFT]), DM_KB(e->scratch), DM_KI(g->part_floats), GN_EXTENTS(g),
+                              DM_KI(g->a.groups), GN_STRIDES(g), DM_KI(g->a.silu), DM_KI(g->block)));
 }
 
 static dm_status gn_backward(dm_emit *e)
@@ -156,8 +165,8 @@ static dm_status gn_backward(dm_emit *e)
     if (s != DM_OK || (!e->out[DGAMMA] && !e->out[DBETA]))
         return s;
     return gn_launch(e, &g, "backward_weights", g.a.C,
-                     DM_KARGS(DM_KB(e->scratch), DM_KB(e->in[SCALE]), DM_KB(e->out[DGAMMA]), DM_KB(e->out[DBETA]), DM_KI(g.a.N),
-                              DM_KI(g.a.C), DM_KI(g.parts), DM_KI(e->node->accum)));
+                     DM_KARGS(DM_KB(e->scratch), DM_KB(e->in[SCALE]), DM_KB(e->out[DGAMMA]), DM_KB(e->out[DBETA]),
+                              DM_KI(g.a.N), DM_KI(g.a.C), DM_KI(g.parts), DM_KI(e->node->accum)));
 }
 
 /* ---- layer norm ------------------------------------------------------------------------------- */
@@ -179,12 +188,15 @@ static dm_status ln_forward(dm_emit *e)
 
     return s != DM_OK ? s
                       : dm_emit_items(e, "norm/layer_norm.cl", "forward", dm_div_up(a->N, each),
-                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->out[0]), DM_KB(e->out[1]),
-                                               DM_KI(a->N), DM_KI(a->C), DM_KF(a->eps), DM_KI(each)));
+                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->out[0]),
+                                               DM_KB(e->out[1]), DM_KI(a->N), DM_KI(a->C), DM_KF(a->eps), DM_KI(each)));
 }
 
 /* Rows of an item where each keeps sums of its own. */
-static int64_t ln_back_rows(const dm_device_info *d, const dm_attr_norm *a) { return dm_div_up(a->N, d->cpu ? ITEMS_CPU : ITEMS_GPU); }
+static int64_t ln_back_rows(const dm_device_info *d, const dm_attr_norm *a)
+{
+    return dm_div_up(a->N, d->cpu ? ITEMS_CPU : ITEMS_GPU);
+}
 
 static bool ln_weights(const dm_opnode *n) { return n->out[1].rank >= 0 || n->out[2].rank >= 0; }
 
@@ -193,7 +205,10 @@ static int64_t ln_floats(const dm_device_info *d, const dm_opnode *n)
     return ln_weights(n) ? dm_div_up(n->a.norm.N, ln_back_rows(d, &n->a.norm)) * 2 * n->a.norm.C : 0;
 }
 
-static size_t ln_scratch(const dm_device_info *d, const dm_opnode *n) { return (size_t)ln_floats(d, n) * sizeof(float); }
+static size_t ln_scratch(const dm_device_info *d, const dm_opnode *n)
+{
+    return (size_t)ln_floats(d, n) * sizeof(float);
+}
 
 static dm_status ln_backward(dm_emit *e)
 {
@@ -205,11 +220,12 @@ static dm_status ln_backward(dm_emit *e)
 
     if (s == DM_OK)
         s = dm_emit_items(e, "norm/layer_norm.cl", "backward", items,
-                          DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->in[3]), DM_KB(e->out[0]), DM_KB(part),
-                                   DM_KI(a->N), DM_KI(a->C), DM_KI(each)));
+                          DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->in[3]), DM_KB(e->out[0]),
+                                   DM_KB(part), DM_KI(a->N), DM_KI(a->C), DM_KI(each)));
     if (s == DM_OK && part)
         s = dm_emit_items(e, "norm/layer_norm.cl", "backward_weights", a->C,
-                          DM_KARGS(DM_KB(part), DM_KB(e->out[1]), DM_KB(e->out[2]), DM_KI(items), DM_KI(a->C), DM_KI(e->node->accum)));
+                          DM_KARGS(DM_KB(part), DM_KB(e->out[1]), DM_KB(e->out[2]), DM_KI(items), DM_KI(a->C),
+                                   DM_KI(e->node->accum)));
     return s;
 }
 

@@ -20,7 +20,8 @@ struct dm_optimizer {
     dm_cmds *cmds;
 };
 
-static dm_status record(dm_optimizer *o, const char *name, int64_t items, const dm_karg *args, int n, double flops, double bytes, dm_err *err)
+static dm_status record(dm_optimizer *o, const char *name, int64_t items, const dm_karg *args, int n, double flops,
+                        double bytes, dm_err *err)
 {
     const dm_device_info *d = dm_device_about(o->d);
     const dm_range r = dm_over(d, items);
@@ -35,17 +36,21 @@ static dm_status record_all(dm_optimizer *o, int64_t chunk, int64_t first, int64
     const dm_optimizer_arrays *a = &o->a;
     const double n = (double)a->count;
     const int64_t each = dm_chunk(dm_device_about(o->d), (int64_t)a->count);
-    dm_status s = record(o, "squares", first, DM_KARGS(DM_KB(a->g), DM_KB(o->first), DM_KI(a->count), DM_KI(chunk)), 2 * n, 4 * n, err);
+    dm_status s = record(o, "squares", first,
+                         DM_KARGS(DM_KB(a->g), DM_KB(o->first), DM_KI(a->count), DM_KI(chunk)), 2 * n, 4 * n, err);
 
     if (s == DM_OK)
-        s = record(o, "sums", second, DM_KARGS(DM_KB(o->first), DM_KB(o->second), DM_KI(first), DM_KI(SECOND)), (double)first, 4.0 * (double)first, err);
+        s = record(o, "sums", second,
+                   DM_KARGS(DM_KB(o->first), DM_KB(o->second), DM_KI(first), DM_KI(SECOND)), (double)first,
+                   4.0 * (double)first, err);
     if (s == DM_OK)
-        s = record(o, "judge", 1, DM_KARGS(DM_KB(o->second), DM_KB(o->scalars), DM_KB(o->state), DM_KI(second)), 0, 0, err);
+        s = record(o, "judge", 1,
+                   DM_KARGS(DM_KB(o->second), DM_KB(o->scalars), DM_KB(o->state), DM_KI(second)), 0, 0, err);
     if (s == DM_OK)
         s = record(o, "adamw", dm_div_up((int64_t)a->count, each),
-                   DM_KARGS(DM_KB(a->w), DM_KB(a->g), DM_KB(a->m), DM_KB(a->v), DM_KB(a->ema[0]), DM_KB(a->ema[1]), DM_KB(a->ema[2]),
-                            DM_KB(a->ema[3]), DM_KB(o->scalars), DM_KB(o->state), DM_KI(a->count), DM_KI(each)),
-                   (15.0 + 3 * a->n_ema) * n, (32.0 + 8 * a->n_ema) * n, err);
+                   DM_KARGS(DM_KB(a->w), DM_KB(a->g), DM_KB(a->m), DM_KB(a->v), DM_KB(a->ema[0]), DM_KB(a->ema[1]),
+                            DM_KB(a->ema[2]), DM_KB(a->ema[3]), DM_KB(o->scalars), DM_KB(o->state), DM_KI(a->count),
+                            DM_KI(each)), (15.0 + 3 * a->n_ema) * n, (32.0 + 8 * a->n_ema) * n, err);
     return s;
 }
 
@@ -74,8 +79,8 @@ dm_status dm_optimizer_new(dm_device *d, const dm_optimizer_arrays *a, dm_optimi
     dm_status s;
 
     if (!a->count || a->count > INT32_MAX - 65536 || a->n_ema < 0 || a->n_ema > 4)
-        return dm_error(err, DM_EINVAL, "optimizer of %zu parameters and %d averages; 1 to %d and 0 to 4 are possible", a->count, a->n_ema,
-                        INT32_MAX - 65536);
+        return dm_error(err, DM_EINVAL, "optimizer of %zu parameters and %d averages; 1 to %d and 0 to 4 are possible",
+                        a->count, a->n_ema, INT32_MAX - 65536);
     if (!(o = calloc(1, sizeof *o)))
         return dm_error(err, DM_ENOMEM, "out of memory for the optimizer");
     o->d = d;
@@ -138,4 +143,7 @@ dm_status dm_optimizer_read(dm_optimizer *o, dm_optimizer_numbers *n, dm_err *er
     return DM_OK;
 }
 
-dm_status dm_optimizer_reset(dm_optimizer *o, dm_err *err) { return dm_buf_zero(o->state, 0, STATE * sizeof(float), err); }
+dm_status dm_optimizer_reset(dm_optimizer *o, dm_err *err)
+{
+    return dm_buf_zero(o->state, 0, STATE * sizeof(float), err);
+}

@@ -35,8 +35,8 @@ static dm_status randn(dm_emit *e)
 
     return s != DM_OK ? s
                       : dm_emit_items(e, "random/random.cl", "randn", k.N * dm_div_up(dm_div_up(k.P * k.C, 4), each),
-                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->out[0]), DM_KI(k.N), DM_KI(k.P), DM_KI(k.C), DM_KI(stream(e->node)),
-                                               DM_KI(e->node->a.random.draw), DM_KI(each)));
+                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->out[0]), DM_KI(k.N), DM_KI(k.P), DM_KI(k.C),
+                                               DM_KI(stream(e->node)), DM_KI(e->node->a.random.draw), DM_KI(each)));
 }
 
 static dm_status dropout(dm_emit *e)
@@ -51,11 +51,13 @@ static dm_status dropout(dm_emit *e)
         return s;
     if (k.C == 1)
         return dm_emit_items(e, "random/random.cl", "dropout_rows", k.N * dm_div_up(dm_div_up(k.P, 4), blocks),
-                             DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]), DM_KI(k.N), DM_KI(k.P), DM_KI(stream(e->node)),
-                                      DM_KI(e->node->a.random.draw), DM_KF(p), DM_KF(gain), DM_KI(blocks)));
+                             DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]), DM_KI(k.N), DM_KI(k.P),
+                                      DM_KI(stream(e->node)), DM_KI(e->node->a.random.draw), DM_KF(p), DM_KF(gain),
+                                      DM_KI(blocks)));
     return dm_emit_items(e, "random/random.cl", "dropout", k.N * dm_div_up(k.P, pixels) * dm_div_up(k.C, dm_lanes(d)),
-                         DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]), DM_KI(k.N), DM_KI(k.P), DM_KI(k.C),
-                                  DM_KI(stream(e->node)), DM_KI(e->node->a.random.draw), DM_KF(p), DM_KF(gain), DM_KI(pixels)));
+                         DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]), DM_KI(k.N), DM_KI(k.P),
+                                  DM_KI(k.C), DM_KI(stream(e->node)), DM_KI(e->node->a.random.draw), DM_KF(p),
+                                  DM_KF(gain), DM_KI(pixels)));
 }
 
 static const dm_impl impls[] = {

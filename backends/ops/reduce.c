@@ -41,8 +41,8 @@ static dm_status columns(dm_emit *e, dm_buf *x, dm_buf *y, int64_t red, split s,
     const int64_t outer = e->node->a.reduce.outer, inner = e->node->a.reduce.inner, vecs = d->cpu ? VECS : 1;
 
     return dm_emit_items(e, "reduce/reduce.cl", "cols", outer * s.parts * dm_div_up(inner, vecs * dm_lanes(d)),
-                         DM_KARGS(DM_KB(x), DM_KB(y), DM_KI(outer), DM_KI(red), DM_KI(inner), DM_KI(s.parts), DM_KI(s.span), DM_KI(vecs),
-                                  DM_KF(k), DM_KI(accum)));
+                         DM_KARGS(DM_KB(x), DM_KB(y), DM_KI(outer), DM_KI(red), DM_KI(inner), DM_KI(s.parts),
+                                  DM_KI(s.span), DM_KI(vecs), DM_KF(k), DM_KI(accum)));
 }
 
 static dm_status reduce(dm_emit *e)
@@ -58,8 +58,8 @@ static dm_status reduce(dm_emit *e)
         return status;
     if (n->a.reduce.inner == 1)
         status = dm_emit_items(e, "reduce/reduce.cl", "runs", n->a.reduce.outer * s.parts,
-                               DM_KARGS(DM_KB(e->in[0]), DM_KB(to), DM_KI(n->a.reduce.outer), DM_KI(n->a.reduce.red), DM_KI(s.parts),
-                                        DM_KI(s.span), DM_KF(k), DM_KI(!parted && n->accum)));
+                               DM_KARGS(DM_KB(e->in[0]), DM_KB(to), DM_KI(n->a.reduce.outer), DM_KI(n->a.reduce.red),
+                                        DM_KI(s.parts), DM_KI(s.span), DM_KF(k), DM_KI(!parted && n->accum)));
     else
         status = columns(e, e->in[0], to, n->a.reduce.red, s, k, !parted && n->accum);
     if (status == DM_OK && parted)

@@ -7,8 +7,8 @@
 
 static const char file[] = "sampling/sampling.cl";
 
-static dm_status run(dm_device *d, const char *from, const char *name, const char *options, const dm_range *r, const dm_karg *args, int n,
-                     dm_err *err)
+static dm_status run(dm_device *d, const char *from, const char *name, const char *options, const dm_range *r,
+                     const dm_karg *args, int n, dm_err *err)
 {
     dm_kernel *k;
     const dm_status s = dm_kernel_get(d, from, name, options, &k, err);
@@ -19,7 +19,8 @@ static dm_status run(dm_device *d, const char *from, const char *name, const cha
 static dm_status check_count(const char *what, int64_t count, dm_err *err)
 {
     if (count < 1 || count > INT32_MAX - 65536)
-        return dm_error(err, DM_EINVAL, "%s of %lld elements; 1 to %d are possible", what, (long long)count, INT32_MAX - 65536);
+        return dm_error(err, DM_EINVAL, "%s of %lld elements; 1 to %d are possible", what, (long long)count,
+                        INT32_MAX - 65536);
     return DM_OK;
 }
 
@@ -56,9 +57,9 @@ dm_status dm_run_randn(dm_device *d, dm_buf *out, int64_t n, int64_t per_example
     if (s != DM_OK)
         return s;
     return run(d, "random/random.cl", "randn_at", dm_lanes_option(about), &r,
-               DM_KARGS(DM_KI((uint32_t)q->seed), DM_KI((uint32_t)(q->seed >> 32)), DM_KI(q->step), DM_KI(q->first_index), DM_KB(out), DM_KI(n),
-                        DM_KI(per_example), DM_KI(q->purpose << 24 | q->node), DM_KI(q->draw), DM_KI(each)),
-               err);
+               DM_KARGS(DM_KI((uint32_t)q->seed), DM_KI((uint32_t)(q->seed >> 32)), DM_KI(q->step),
+                        DM_KI(q->first_index), DM_KB(out), DM_KI(n), DM_KI(per_example),
+                        DM_KI(q->purpose << 24 | q->node), DM_KI(q->draw), DM_KI(each)), err);
 }
 
 dm_status dm_run_predict(dm_device *d, const dm_predict_args *a, dm_err *err)
@@ -67,20 +68,23 @@ dm_status dm_run_predict(dm_device *d, const dm_predict_args *a, dm_err *err)
     const int64_t chunk = dm_chunk(about, a->inner);
     const dm_range r = dm_over(about, a->n * dm_div_up(a->inner, chunk));
     const double e_x = (1 - a->alpha * a->c_skip) / a->sigma, e_F = -a->alpha * a->c_out / a->sigma;
-    const dm_status s = check_count("prediction", a->n < 1 || a->stride > INT32_MAX / a->n ? -1 : a->n * a->stride, err);
+    const dm_status s = check_count("prediction", a->n < 1 || a->stride > INT32_MAX / a->n ? -1 : a->n * a->stride,
+                                    err);
 
     if (s != DM_OK)
         return s;
     if (a->eps && !(a->sigma > 0))
         return dm_error(err, DM_EINVAL, "noise cannot be predicted at sigma = %g; it must be above 0", a->sigma);
     return run(d, file, "predict", dm_lanes_option(about), &r,
-               DM_KARGS(DM_KB(a->x), DM_KB(a->F), DM_KB(a->x0), DM_KB(a->eps), DM_KB(a->log_var), DM_KI(a->n), DM_KI(a->inner), DM_KI(a->stride),
-                        DM_KF(a->c_skip), DM_KF(a->c_out), DM_KF(a->limit), DM_KF(a->eps ? e_x : 0), DM_KF(a->eps ? e_F : 0),
-                        DM_KF(a->eps && !a->eps_first ? a->alpha / a->sigma : 0), DM_KF(a->k0), DM_KF(a->k1), DM_KI(chunk)),
-               err);
+               DM_KARGS(DM_KB(a->x), DM_KB(a->F), DM_KB(a->x0), DM_KB(a->eps), DM_KB(a->log_var), DM_KI(a->n),
+                        DM_KI(a->inner), DM_KI(a->stride), DM_KF(a->c_skip), DM_KF(a->c_out), DM_KF(a->limit),
+                        DM_KF(a->eps ? e_x : 0), DM_KF(a->eps ? e_F : 0),
+                        DM_KF(a->eps && !a->eps_first ? a->alpha / a->sigma : 0), DM_KF(a->k0), DM_KF(a->k1),
+                        DM_KI(chunk)), err);
 }
 
-dm_status dm_run_threshold(dm_device *d, dm_buf *x0, dm_buf *scratch, int64_t n, int64_t inner, double ratio, double max, dm_err *err)
+dm_status dm_run_threshold(dm_device *d, dm_buf *x0, dm_buf *scratch, int64_t n, int64_t inner, double ratio,
+                           double max, dm_err *err)
 {
     const dm_device_info *about = dm_device_about(d);
     const size_t group = about->cpu || about->max_group < 128 ? 1 : 128;
@@ -92,7 +96,8 @@ dm_status dm_run_threshold(dm_device *d, dm_buf *x0, dm_buf *scratch, int64_t n,
     if (s != DM_OK)
         return s;
     if (!(ratio >= 0 && ratio <= 1) || !(max >= 1))
-        return dm_error(err, DM_EINVAL, "thresholding at quantile %g up to %g; 0 to 1 and at least 1 are possible", ratio, max);
+        return dm_error(err, DM_EINVAL, "thresholding at quantile %g up to %g; 0 to 1 and at least 1 are possible",
+                        ratio, max);
     return run(d, file, "threshold", group == 1 ? "-DW=4 -DGROUP=1" : "-DW=4 -DGROUP=128", &r,
                DM_KARGS(DM_KB(x0), DM_KI(inner), DM_KI(rank), DM_KF(at - rank), DM_KF(max)), err);
 }

@@ -14,8 +14,8 @@ static dm_status copy(dm_emit *e, const strip *t)
     if (s != DM_OK || !t->width)
         return s;
     return dm_emit_items(e, "shape/copy.cl", "copy", c.items,
-                         DM_KARGS(DM_KB(t->x), DM_KB(t->y), DM_KI(t->rows), DM_KI(t->width), DM_KI(t->xs), DM_KI(t->xo), DM_KI(t->ys),
-                                  DM_KI(t->yo), DM_KI(c.each), DM_KI(c.cols)));
+                         DM_KARGS(DM_KB(t->x), DM_KB(t->y), DM_KI(t->rows), DM_KI(t->width), DM_KI(t->xs), DM_KI(t->xo),
+                                  DM_KI(t->ys), DM_KI(t->yo), DM_KI(c.each), DM_KI(c.cols)));
 }
 
 static dm_status concat(dm_emit *e)
@@ -30,7 +30,8 @@ static dm_status slice(dm_emit *e)
 {
     const int64_t count = e->node->a.slice.count;
 
-    return copy(e, &(strip){e->in[0], e->out[0], e->node->a.slice.outer, count, e->node->a.slice.width, e->node->a.slice.first, count, 0});
+    return copy(e, &(strip){e->in[0], e->out[0], e->node->a.slice.outer, count, e->node->a.slice.width,
+                            e->node->a.slice.first, count, 0});
 }
 
 static dm_status pad(dm_emit *e)
@@ -92,9 +93,10 @@ static dm_status permute(dm_emit *e)
     }
     c = dm_cut_table(dm_device_about(e->dev), dm_desc_count(&e->node->out[0]) / d[7], d[7]);
     return dm_emit_items(e, "shape/permute.cl", "permute", c.items,
-                         DM_KARGS(DM_KB(e->in[0]), DM_KB(e->out[0]), DM_KI(dm_desc_count(&e->node->out[0]) / d[7]), DM_KI(d[7]), DM_KI(d[1]),
-                                  DM_KI(d[2]), DM_KI(d[3]), DM_KI(d[4]), DM_KI(d[5]), DM_KI(d[6]), DM_KI(s[0]), DM_KI(s[1]), DM_KI(s[2]),
-                                  DM_KI(s[3]), DM_KI(s[4]), DM_KI(s[5]), DM_KI(s[6]), DM_KI(a.n ? s[7] : 1), DM_KI(c.each), DM_KI(c.cols)));
+                         DM_KARGS(DM_KB(e->in[0]), DM_KB(e->out[0]), DM_KI(dm_desc_count(&e->node->out[0]) / d[7]),
+                                  DM_KI(d[7]), DM_KI(d[1]), DM_KI(d[2]), DM_KI(d[3]), DM_KI(d[4]), DM_KI(d[5]),
+                                  DM_KI(d[6]), DM_KI(s[0]), DM_KI(s[1]), DM_KI(s[2]), DM_KI(s[3]), DM_KI(s[4]),
+                                  DM_KI(s[5]), DM_KI(s[6]), DM_KI(a.n ? s[7] : 1), DM_KI(c.each), DM_KI(c.cols)));
 }
 
 /* ---- pixels ----------------------------------------------------------------------------------- */
@@ -108,8 +110,9 @@ static dm_status pixels(dm_emit *e, const char *name, double k)
 
     return s != DM_OK ? s
                       : dm_emit_items(e, "shape/pixels.cl", name, c.items,
-                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->out[0]), DM_KI(rows), DM_KI(y->dim[2]), DM_KI(C),
-                                               DM_KI(e->node->a.factor.factor), DM_KF(k), DM_KI(c.each), DM_KI(c.cols)));
+                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->out[0]), DM_KI(rows), DM_KI(y->dim[2]),
+                                               DM_KI(C), DM_KI(e->node->a.factor.factor), DM_KF(k), DM_KI(c.each),
+                                               DM_KI(c.cols)));
 }
 
 static double share(const dm_opnode *n) { return 1 / ((double)n->a.factor.factor * (double)n->a.factor.factor); }

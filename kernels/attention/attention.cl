@@ -8,23 +8,50 @@
 
 #define ROWS 8
 #define KEYS 64
-#define ALL for (int r = 0; r < ROWS; r++)
+#define ALL _Pragma("unroll") for (int r = 0; r < ROWS; r++)
+/* Weights of ROWS rows against KEYS positions: aligned vectors, read one by one too. */
+#define TILE (ROWS * KEYS / W)
+#define AT(r, i) (((r) * KEYS + (i)) / W)
+
+/* v[i][j] and v[j][i] change places: every round deals the two halves of the rows out in turn. */
+static inline void transpose_tile(VF *v)
+{
+#if W > 1
+    VF u[W];
+
+    _Pragma("unroll") for (int round = 1; round < W; round *= 2) {
+        _Pragma("unroll") for (int i = 0; i < W / 2; i++) {
+            u[2 * i].even = v[i].lo;
+            u[2 * i].odd = v[i + W / 2].lo;
+            u[2 * i + 1].even = v[i].hi;
+            u[2 * i + 1].odd = v[i + W / 2].hi;
+        }
+        _Pragma("unroll") for (int i = 0; i < W; i++)
+            v[i] = u[i];
+    }
+#endif
+}
 
 /* xt[to + (n,h,j,t)] = x[n0 + n, t, h d + j], 0 for t in [T, padded). An item: W positions of one head. */
-kernel void transpose(global const float *x, global float *xt, int to, int n0, int count, int T, int padded, int heads, int d)
+kernel void transpose(global const float *x, global float *xt, int to, int n0, int count, int T, int padded,
+                      int heads, int d)
 {
     const int strips = padded / W, t = get_global_id(0) % strips * W, nh = get_global_id(0) / strips;
     const size_t D = (size_t)heads * d;
-    float v[W];
 
     if (nh >= count * heads)
         return;
     x += (((size_t)n0 + nh / heads) * T + t) * D + nh % heads * d;
     xt += to + (size_t)nh * d * padded + t;
-    for (int j = 0; j < d; j++) {
-        for (int i = 0; i < W; i++)
-            v[i] = t + i < T ? x[i * D + j] : 0.0f;
-        VSTORE(VLOAD(v), xt + (size_t)j * padded);
+    for (int j = 0; j < d; j += W) {
+        VF v[W];
+
+        _Pragma("unroll") for (int i = 0; i < W; i++)
+            v[i] = t + i < T ? load(x + i * D + j, d - j) : (VF)(0.0f);
+        transpose_tile(v);
+        _Pragma("unroll") for (int i = 0; i < W; i++)
+            if (j + i < d)
+                VSTORE(v[i], xt + (size_t)(j + i) * padded);
     }
 }
 
@@ -40,8 +67,11 @@ static inline void dots(VF *acc, global const float *const *row, global const fl
 }
 
 /* out[r][0..d) = keep[r] * out[r] + sum over i < n of p[r][i] * x[i]; keep NULL: 0. Only `rows` rows are written. */
-static inline void mix(global float *out, int rows, const float *keep, const float *p, global const float *x, int n, size_t D, int d)
+static inline void mix(global float *out, int rows, const float *keep, const VF *tile, global const float *x, int n,
+                       size_t D, int d)
 {
+    const float *p = (const float *)tile;
+
     for (int j = 0; j < d; j += W) {
         VF acc[ROWS];
 
@@ -62,51 +92,51 @@ static inline void take_rows(global const float **row, global const float *x, in
     ALL row[r] = x + min(first + r, T - 1) * D;
 }
 
-static inline float lanes_exp_sum(float *p, int n, float top)
+static inline float row_exp_sum(VF *p, int n, float top)
 {
     VF sum = 0.0f;
 
     for (int i = 0; i < n; i += W) {
-        const VF e = vexp(VLOAD(p + i) - top);
+        const VF e = vexp(p[i / W] - top);
 
-        VSTORE(e, p + i);
+        p[i / W] = e;
         sum += e;
     }
     return lanes_sum(sum);
 }
 
-static inline float lanes_top(const float *p, int n, float top)
+static inline float row_top(const VF *p, int n, float top)
 {
     VF m = top;
 
     for (int i = 0; i < n; i += W)
-        m = fmax(m, VLOAD(p + i));
+        m = fmax(m, p[i / W]);
     return lanes_max(m);
 }
 
 /* p[r][i] = scaled scores of n keys from kt, -1e30 beyond the last of them. */
-static inline void scores(float *p, global const float *const *q, global const float *kt, int n, int padded, int d, float scale)
+static inline void scores(VF *p, global const float *const *q, global const float *kt, int n, int padded, int d,
+                          float scale)
 {
     for (int i = 0; i < n; i += W) {
         VF acc[ROWS];
 
         dots(acc, q, kt + i, padded, d);
-        ALL {
-            VSTORE(scale * acc[r], p + r * KEYS + i);
-            for (int e = n; e < i + W; e++)
-                p[r * KEYS + e] = -1e30f;
-        }
+        ALL p[AT(r, i)] = scale * acc[r];
+        for (int e = n; e < i + W; e++)
+            ALL ((float *)p)[r * KEYS + e] = -1e30f;
     }
 }
 
-kernel void forward(global const float *q, global const float *kt, global const float *v, global float *y, global float *lse, int n0,
-                    int count, int L, int M, int padded, int heads, int d, float scale)
+kernel void forward(global const float *q, global const float *kt, global const float *v, global float *y,
+                    global float *lse, int n0, int count, int L, int M, int padded, int heads, int d, float scale)
 {
     const int blocks = (L + ROWS - 1) / ROWS, l0 = get_global_id(0) % blocks * ROWS, nh = get_global_id(0) / blocks;
     const int n = n0 + nh / heads, h = nh % heads, rows = min(ROWS, L - l0);
     const size_t D = (size_t)heads * d;
     global const float *row[ROWS];
-    float p[ROWS * KEYS], top[ROWS], sum[ROWS], keep[ROWS];
+    float top[ROWS], sum[ROWS], keep[ROWS];
+    VF p[TILE];
 
     if (nh >= count * heads)
         return;
@@ -121,10 +151,10 @@ kernel void forward(global const float *q, global const float *kt, global const 
 
         scores(p, row, kt + (size_t)nh * d * padded + m, keys, padded, d, scale);
         ALL {
-            const float now = lanes_top(p + r * KEYS, keys, top[r]);
+            const float now = row_top(p + AT(r, 0), keys, top[r]);
 
             keep[r] = m ? exp(top[r] - now) : 0.0f;
-            sum[r] = sum[r] * keep[r] + lanes_exp_sum(p + r * KEYS, keys, now);
+            sum[r] = sum[r] * keep[r] + row_exp_sum(p + AT(r, 0), keys, now);
             top[r] = now;
         }
         mix(y, rows, m ? keep : 0, p, v + ((size_t)n * M + m) * D + h * d, keys, D, d);
@@ -137,9 +167,11 @@ kernel void forward(global const float *q, global const float *kt, global const 
 }
 
 /* delta[to + (n,h,l)] = dy . y of the head; an item a row. */
-kernel void deltas(global const float *dy, global const float *y, global float *delta, int to, int n0, int count, int L, int heads, int d)
+kernel void deltas(global const float *dy, global const float *y, global float *delta, int to, int n0, int count,
+                   int L, int heads, int d)
 {
-    const size_t id = get_global_id(0), l = id % L, nh = id / L, at = ((n0 + nh / heads) * L + l) * heads * d + nh % heads * d;
+    const size_t id = get_global_id(0), l = id % L, nh = id / L;
+    const size_t at = ((n0 + nh / heads) * L + l) * heads * d + nh % heads * d;
     VF s = 0.0f;
 
     if (nh >= (size_t)count * heads)
@@ -151,14 +183,15 @@ kernel void deltas(global const float *dy, global const float *y, global float *
 
 /* dq of ROWS queries: ds = p (dy v' - delta) scale against all keys, dq = ds k. */
 kernel void backward_q(global const float *dy, global const float *q, global const float *k, global const float *lse,
-                       global const float *scratch, global float *dq, int kt, int vt, int delta, int n0, int count, int L, int M,
-                       int padded, int heads, int d, float scale)
+                       global const float *scratch, global float *dq, int kt, int vt, int delta, int n0, int count,
+                       int L, int M, int padded, int heads, int d, float scale)
 {
     const int blocks = (L + ROWS - 1) / ROWS, l0 = get_global_id(0) % blocks * ROWS, nh = get_global_id(0) / blocks;
     const int n = n0 + nh / heads, h = nh % heads, rows = min(ROWS, L - l0);
     const size_t D = (size_t)heads * d, plane = (size_t)nh * d * padded;
     global const float *row[ROWS], *drow[ROWS];
-    float ds[ROWS * KEYS], one[ROWS], row_lse[ROWS], row_delta[ROWS];
+    float one[ROWS], row_lse[ROWS], row_delta[ROWS];
+    VF ds[TILE];
 
     if (nh >= count * heads)
         return;
@@ -176,24 +209,27 @@ kernel void backward_q(global const float *dy, global const float *q, global con
             VF acc[ROWS];
 
             dots(acc, row, scratch + kt + plane + m + i, padded, d);
-            ALL VSTORE(scale * vexp(fma((VF)(scale), acc[r], (VF)(-row_lse[r]))), ds + r * KEYS + i);
+            ALL ds[AT(r, i)] = scale * vexp(fma((VF)(scale), acc[r], (VF)(-row_lse[r])));
             dots(acc, drow, scratch + vt + plane + m + i, padded, d);
-            ALL VSTORE(VLOAD(ds + r * KEYS + i) * (acc[r] - row_delta[r]), ds + r * KEYS + i);
+            ALL ds[AT(r, i)] *= acc[r] - row_delta[r];
         }
-        mix(dq + ((size_t)n * L + l0) * D + h * d, rows, m ? one : 0, ds, k + ((size_t)n * M + m) * D + h * d, keys, D, d);
+        mix(dq + ((size_t)n * L + l0) * D + h * d, rows, m ? one : 0, ds, k + ((size_t)n * M + m) * D + h * d, keys,
+            D, d);
     }
 }
 
 /* dk and dv of ROWS keys against all queries: dv = p' dy, dk = ds' q. */
 kernel void backward_kv(global const float *dy, global const float *q, global const float *k, global const float *v,
-                        global const float *lse, global const float *scratch, global float *dk, global float *dv, int qt, int dyt,
-                        int delta, int n0, int count, int L, int M, int padded, int heads, int d, float scale)
+                        global const float *lse, global const float *scratch, global float *dk, global float *dv,
+                        int qt, int dyt, int delta, int n0, int count, int L, int M, int padded, int heads, int d,
+                        float scale)
 {
     const int blocks = (M + ROWS - 1) / ROWS, m0 = get_global_id(0) % blocks * ROWS, nh = get_global_id(0) / blocks;
     const int n = n0 + nh / heads, h = nh % heads, rows = min(ROWS, M - m0);
     const size_t D = (size_t)heads * d, plane = (size_t)nh * d * padded, out = ((size_t)n * M + m0) * D + h * d;
     global const float *krow[ROWS], *vrow[ROWS];
-    float p[ROWS * KEYS], ds[ROWS * KEYS], one[ROWS];
+    float one[ROWS];
+    VF p[TILE], ds[TILE];
 
     if (nh >= count * heads)
         return;
@@ -206,13 +242,14 @@ kernel void backward_kv(global const float *dy, global const float *q, global co
         const size_t at = ((size_t)n * L + l) * D + h * d;
 
         for (int i = 0; i < queries; i += W) {
-            const VF less = load(lse + l + i, L - l - i), d0 = load(scratch + delta + (size_t)nh * L + l + i, L - l - i);
+            const VF less = load(lse + l + i, L - l - i);
+            const VF d0 = load(scratch + delta + (size_t)nh * L + l + i, L - l - i);
             VF acc[ROWS];
 
             dots(acc, krow, scratch + qt + plane + l + i, padded, d);
-            ALL VSTORE(vexp(fma((VF)(scale), acc[r], -less)), p + r * KEYS + i);
+            ALL p[AT(r, i)] = vexp(fma((VF)(scale), acc[r], -less));
             dots(acc, vrow, scratch + dyt + plane + l + i, padded, d);
-            ALL VSTORE(scale * VLOAD(p + r * KEYS + i) * (acc[r] - d0), ds + r * KEYS + i);
+            ALL ds[AT(r, i)] = scale * p[AT(r, i)] * (acc[r] - d0);
         }
         mix(dv + out, rows, l ? one : 0, p, dy + at, queries, D, d);
         mix(dk + out, rows, l ? one : 0, ds, q + at, queries, D, d);

@@ -19,8 +19,8 @@ static inline VF fetch(global const float *p, size_t i, int stride, size_t n)
     return VLOAD(t);
 }
 
-kernel void rows(int op, global const float *a, global const float *b, global float *y, int rows, int inner, int d1, int d2,
-                 int sa0, int sa1, int sa2, int sa3, int sb0, int sb1, int sb2, int sb3, int each, int cols)
+kernel void rows(int op, global const float *a, global const float *b, global float *y, int rows, int inner, int d1,
+                 int d2, int sa0, int sa1, int sa2, int sa3, int sb0, int sb1, int sb2, int sb3, int each, int cols)
 {
     const size_t blocks = ((size_t)inner + cols - 1) / cols, id = get_global_id(0);
     const size_t from = id / blocks * each, to = min(from + (size_t)each, (size_t)rows);

@@ -31,7 +31,8 @@ kernel void embedding(global const int *index, global const float *w, global flo
 }
 
 /* dw[r] (+)= sum over n with i[n] = r of dy[n]. Items: rows dim. */
-kernel void embedding_dw(global const int *index, global const float *dy, global float *dw, int N, int rows, int dim, int accum)
+kernel void embedding_dw(global const int *index, global const float *dy, global float *dw, int N, int rows, int dim,
+                         int accum)
 {
     const size_t id = get_global_id(0);
     const int r = id / dim;

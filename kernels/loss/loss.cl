@@ -40,7 +40,8 @@ kernel void cross_entropy(global const float *logits, global const int *labels, 
     }
 }
 
-kernel void cross_entropy_dx(global const float *dy, global const float *logits, global const int *labels, global float *dx, int N, int K)
+kernel void cross_entropy_dx(global const float *dy, global const float *logits, global const int *labels,
+                             global float *dx, int N, int K)
 {
     const size_t n = get_global_id(0);
 
@@ -57,21 +58,22 @@ kernel void cross_entropy_dx(global const float *dy, global const float *logits,
 
 /* ---- KL(N(m1, e^lv1) || N(m2, e^lv2)) = (e^(lv1 - lv2) - 1 - (lv1 - lv2) + (m1 - m2)^2 e^-lv2) / 2 */
 
-kernel void gaussian_kl(global const float *m1, global const float *lv1, global const float *m2, global const float *lv2,
-                        global float *y, int n, int chunk)
+kernel void gaussian_kl(global const float *m1, global const float *lv1, global const float *m2,
+                        global const float *lv2, global float *y, int n, int chunk)
 {
     const size_t from = get_global_id(0) * (size_t)chunk, to = min(from + (size_t)chunk, (size_t)n);
 
     for (size_t i = from; i < to; i += W) {
-        const VF b = load(lv2 + i, to - i), r = load(lv1 + i, to - i) - b, d = load(m1 + i, to - i) - load(m2 + i, to - i);
+        const VF b = load(lv2 + i, to - i), r = load(lv1 + i, to - i) - b,
+                 d = load(m1 + i, to - i) - load(m2 + i, to - i);
 
         store(0.5f * (expm1(r) - r + d * d * exp(-b)), y + i, to - i);
     }
 }
 
-kernel void gaussian_kl_dx(global const float *dy, global const float *m1, global const float *lv1, global const float *m2,
-                           global const float *lv2, global float *dm1, global float *dlv1, global float *dm2, global float *dlv2,
-                           int n, int chunk)
+kernel void gaussian_kl_dx(global const float *dy, global const float *m1, global const float *lv1,
+                           global const float *m2, global const float *lv2, global float *dm1, global float *dlv1,
+                           global float *dm2, global float *dlv2, int n, int chunk)
 {
     const size_t from = get_global_id(0) * (size_t)chunk, to = min(from + (size_t)chunk, (size_t)n);
 
@@ -123,8 +125,8 @@ static inline bin bin_of(float x, float mean, float log_var, float h)
     return v;
 }
 
-kernel void discretized_nll(global const float *x, global const float *mean, global const float *log_var, global float *y, float h, int n,
-                            int chunk)
+kernel void discretized_nll(global const float *x, global const float *mean, global const float *log_var,
+                            global float *y, float h, int n, int chunk)
 {
     const size_t from = get_global_id(0) * (size_t)chunk, to = min(from + (size_t)chunk, (size_t)n);
 
@@ -136,8 +138,9 @@ kernel void discretized_nll(global const float *x, global const float *mean, glo
 }
 
 /* d mass / d mean = -(high - low) / sd, d mass / d log_var = -slope / 2. */
-kernel void discretized_nll_dx(global const float *dy, global const float *x, global const float *mean, global const float *log_var,
-                               global float *dmean, global float *dlog_var, float h, int n, int chunk)
+kernel void discretized_nll_dx(global const float *dy, global const float *x, global const float *mean,
+                               global const float *log_var, global float *dmean, global float *dlog_var, float h, int n,
+                               int chunk)
 {
     const size_t from = get_global_id(0) * (size_t)chunk, to = min(from + (size_t)chunk, (size_t)n);
 

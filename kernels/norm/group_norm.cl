@@ -23,7 +23,8 @@ enum { MEAN, RSTD, GAIN, BIAS, GRAD_MEAN, GRAD_SLOPE, COEFS };
 /* ---- forward ---------------------------------------------------------------------- */
 
 /* Mean and sum of squares about it of pixels [l0, l1), W channels from c. */
-static inline void channel_stats(global const float *x, global float *part, int c, int c1, int C, int l0, int l1, int sl, int sc)
+static inline void channel_stats(global const float *x, global float *part, int c, int c1, int C, int l0, int l1,
+                                 int sl, int sc)
 {
     const VF shift = GET(x + (size_t)l0 * sl, c, c1 - c);
     const float n = (float)(l1 - l0);
@@ -50,8 +51,8 @@ static inline int part_pixels(int s, int span, int L) { return min(span, L - s *
 
 /* Statistics of group g from its channels' parts, into stats; and the coefficients of its channels. */
 static inline void group_coef(global const float *part, global const float *gamma, global const float *beta,
-                              global const float *scale, global const float *shift, global float *stats, global float *coef,
-                              int g, int C, int L, int groups, int parts, int span, float eps)
+                              global const float *scale, global const float *shift, global float *stats,
+                              global float *coef, int g, int C, int L, int groups, int parts, int span, float eps)
 {
     const int width = C / groups, c0 = g * width;
     const float total = (float)width * (float)L;
@@ -89,8 +90,8 @@ static inline void group_coef(global const float *part, global const float *gamm
 }
 
 /* y of pixels [l0, l1), channels [c0, c1). */
-static inline void normalise(global const float *x, global const float *coef, global float *y, int c0, int c1, int C, int l0, int l1,
-                             int sl, int sc, int silu)
+static inline void normalise(global const float *x, global const float *coef, global float *y, int c0, int c1, int C,
+                             int l0, int l1, int sl, int sc, int silu)
 {
     for (int l = l0; l < l1; l++)
         for (int c = c0; c < c1; c += W) {
@@ -104,9 +105,10 @@ static inline void normalise(global const float *x, global const float *coef, gl
 /* The example's slices of what may be absent. */
 #define ROW(p, n) ((p) ? (p) + (size_t)(n) * C : (p))
 
-kernel void forward(global const float *x, global const float *gamma, global const float *beta, global const float *scale,
-                    global const float *shift, global float *y, global float *stats, global float *part, int behind, int N,
-                    int C, int L, int groups, int sl, int sc, float eps, int silu, int block)
+kernel void forward(global const float *x, global const float *gamma, global const float *beta,
+                    global const float *scale, global const float *shift, global float *y, global float *stats,
+                    global float *part, int behind, int N, int C, int L, int groups, int sl, int sc, float eps,
+                    int silu, int block)
 {
     const int blocks = (C + block - 1) / block, n = get_global_id(0) / blocks, c0 = get_global_id(0) % blocks * block;
     const int c1 = min(c0 + block, C), width = C / groups;
@@ -120,13 +122,16 @@ kernel void forward(global const float *x, global const float *gamma, global con
     for (int c = c0; c < c1; c += W)
         channel_stats(x, part, c, c1, C, 0, L, sl, sc);
     for (int g = c0 / width; g < c1 / width; g++)
-        group_coef(part, gamma, beta, ROW(scale, n), ROW(shift, n), stats + (size_t)n * 2 * groups, coef, g, C, L, groups, 1, L, eps);
+        group_coef(part, gamma, beta, ROW(scale, n), ROW(shift, n), stats + (size_t)n * 2 * groups, coef, g, C, L,
+                   groups, 1, L, eps);
     normalise(x, coef, y + (size_t)n * C * L, c0, c1, C, 0, L, sl, sc, silu);
 }
 
-kernel void forward_stats(global const float *x, global float *part, int N, int C, int L, int sl, int sc, int parts, int span)
+kernel void forward_stats(global const float *x, global float *part, int N, int C, int L, int sl, int sc, int parts,
+                          int span)
 {
-    const int blocks = (C + W - 1) / W, row = get_global_id(0) / blocks, c = get_global_id(0) % blocks * W, n = row / parts;
+    const int blocks = (C + W - 1) / W, row = get_global_id(0) / blocks, c = get_global_id(0) % blocks * W,
+              n = row / parts;
     const int l0 = row % parts * span;
 
     if (n < N)
@@ -134,27 +139,28 @@ kernel void forward_stats(global const float *x, global float *part, int N, int 
                       min(l0 + span, L), sl, sc);
 }
 
-kernel void forward_coef(global float *part, global const float *gamma, global const float *beta, global const float *scale,
-                         global const float *shift, global float *stats, int behind, int N, int C, int L, int groups,
-                         int parts, int span, float eps)
+kernel void forward_coef(global float *part, global const float *gamma, global const float *beta,
+                         global const float *scale, global const float *shift, global float *stats, int behind, int N,
+                         int C, int L, int groups, int parts, int span, float eps)
 {
     const int n = get_global_id(0) / groups, g = get_global_id(0) % groups;
 
     if (n < N)
-        group_coef(part + (size_t)n * parts * 2 * C, gamma, beta, ROW(scale, n), ROW(shift, n), stats + (size_t)n * 2 * groups,
-                   part + behind + (size_t)n * COEFS * C, g, C, L, groups, parts, span, eps);
+        group_coef(part + (size_t)n * parts * 2 * C, gamma, beta, ROW(scale, n), ROW(shift, n),
+                   stats + (size_t)n * 2 * groups, part + behind + (size_t)n * COEFS * C, g, C, L, groups, parts, span,
+                   eps);
 }
 
 /* An item: W channels of `each` pixels. */
-kernel void forward_apply(global const float *x, global const float *part, global float *y, int behind, int N, int C, int L, int sl, int sc,
-                          int silu, int each)
+kernel void forward_apply(global const float *x, global const float *part, global float *y, int behind, int N, int C,
+                          int L, int sl, int sc, int silu, int each)
 {
     const int blocks = (C + W - 1) / W, strips = (L + each - 1) / each, row = get_global_id(0) / blocks;
     const int c = get_global_id(0) % blocks * W, n = row / strips, l0 = row % strips * each;
 
     if (n < N)
-        normalise(x + (size_t)n * C * L, part + behind + (size_t)n * COEFS * C, y + (size_t)n * C * L, c, min(c + W, C), C, l0,
-                  min(l0 + each, L), sl, sc, silu);
+        normalise(x + (size_t)n * C * L, part + behind + (size_t)n * COEFS * C, y + (size_t)n * C * L, c, min(c + W, C),
+                  C, l0, min(l0 + each, L), sl, sc, silu);
 }
 
 /* ---- backward ----------------------------------------------------------------------- */
@@ -166,7 +172,8 @@ static inline VF before_act(VF dy, VF xh, VF gain, VF bias, int silu)
 }
 
 static inline void channel_coef(global const float *gamma, global const float *beta, global const float *scale,
-                                global const float *shift, global const float *stats, global float *coef, int c, int C, int groups)
+                                global const float *shift, global const float *stats, global float *coef, int c, int C,
+                                int groups)
 {
     const int g = c / (C / groups);
     const float k = scale ? 1.0f + scale[c] : 1.0f;
@@ -178,8 +185,8 @@ static inline void channel_coef(global const float *gamma, global const float *b
 }
 
 /* Sums of dz and dz xh over pixels [l0, l1), W channels from c. */
-static inline void channel_sums(global const float *dy, global const float *x, global const float *coef, global float *part, int c,
-                                int C, int c1, int l0, int l1, int sl, int sc, int silu)
+static inline void channel_sums(global const float *dy, global const float *x, global const float *coef,
+                                global float *part, int c, int C, int c1, int l0, int l1, int sl, int sc, int silu)
 {
     const VF m = load(coef + MEAN * C + c, c1 - c), r = load(coef + RSTD * C + c, c1 - c);
     const VF k = load(coef + GAIN * C + c, c1 - c), b = load(coef + BIAS * C + c, c1 - c);
@@ -204,8 +211,9 @@ static inline void channel_sums(global const float *dy, global const float *x, g
 }
 
 /* The parts of group g summed into part 0, the group's two means, and dscale and dshift. */
-static inline void group_means(global float *part, global const float *gamma, global const float *beta, global float *coef,
-                               global float *dscale, global float *dshift, int g, int C, int L, int groups, int parts)
+static inline void group_means(global float *part, global const float *gamma, global const float *beta,
+                               global float *coef, global float *dscale, global float *dshift, int g, int C, int L,
+                               int groups, int parts)
 {
     const int width = C / groups, c0 = g * width;
     const float total = (float)width * (float)L;
@@ -233,14 +241,15 @@ static inline void group_means(global float *part, global const float *gamma, gl
     }
 }
 
-static inline void input_gradient(global const float *dy, global const float *x, global const float *coef, global float *dx, int c0,
-                                  int c1, int C, int l0, int l1, int sl, int sc, int silu)
+static inline void input_gradient(global const float *dy, global const float *x, global const float *coef,
+                                  global float *dx, int c0, int c1, int C, int l0, int l1, int sl, int sc, int silu)
 {
     for (int l = l0; l < l1; l++)
         for (int c = c0; c < c1; c += W) {
             const VF r = load(coef + RSTD * C + c, c1 - c), k = load(coef + GAIN * C + c, c1 - c);
             const VF xh = (GET(x + (size_t)l * sl, c, c1 - c) - load(coef + MEAN * C + c, c1 - c)) * r;
-            const VF dz = before_act(GET(dy + (size_t)l * sl, c, c1 - c), xh, k, load(coef + BIAS * C + c, c1 - c), silu);
+            const VF dz = before_act(GET(dy + (size_t)l * sl, c, c1 - c), xh, k, load(coef + BIAS * C + c, c1 - c),
+                                     silu);
             const VF v = fma(k, dz, -load(coef + GRAD_MEAN * C + c, c1 - c));
 
             PUT(r * fma(-xh, load(coef + GRAD_SLOPE * C + c, c1 - c), v), dx + (size_t)l * sl, c, c1 - c);
@@ -272,51 +281,54 @@ kernel void backward(global const float *dy, global const float *x, global const
         input_gradient(dy, x, coef, dx + (size_t)n * C * L, c0, c1, C, 0, L, sl, sc, silu);
 }
 
-kernel void backward_coef(global const float *gamma, global const float *beta, global const float *stats, global const float *scale,
-                          global const float *shift, global float *part, int behind, int N, int C, int groups)
+kernel void backward_coef(global const float *gamma, global const float *beta, global const float *stats,
+                          global const float *scale, global const float *shift, global float *part, int behind, int N,
+                          int C, int groups)
 {
     const int n = get_global_id(0) / C, c = get_global_id(0) % C;
 
     if (n < N)
-        channel_coef(gamma, beta, ROW(scale, n), ROW(shift, n), stats + (size_t)n * 2 * groups, part + behind + (size_t)n * COEFS * C, c, C,
-                     groups);
+        channel_coef(gamma, beta, ROW(scale, n), ROW(shift, n), stats + (size_t)n * 2 * groups,
+                     part + behind + (size_t)n * COEFS * C, c, C, groups);
 }
 
 kernel void backward_sums(global const float *dy, global const float *x, global float *part, int behind, int N, int C,
                           int L, int sl, int sc, int silu, int parts, int span)
 {
-    const int blocks = (C + W - 1) / W, row = get_global_id(0) / blocks, c = get_global_id(0) % blocks * W, n = row / parts;
+    const int blocks = (C + W - 1) / W, row = get_global_id(0) / blocks, c = get_global_id(0) % blocks * W,
+              n = row / parts;
     const int l0 = row % parts * span;
 
     if (n < N)
-        channel_sums(dy + (size_t)n * C * L, x + (size_t)n * C * L, part + behind + (size_t)n * COEFS * C, part + (size_t)row * 2 * C, c, C,
-                     min(c + W, C), l0, min(l0 + span, L), sl, sc, silu);
+        channel_sums(dy + (size_t)n * C * L, x + (size_t)n * C * L, part + behind + (size_t)n * COEFS * C,
+                     part + (size_t)row * 2 * C, c, C, min(c + W, C), l0, min(l0 + span, L), sl, sc, silu);
 }
 
 kernel void backward_means(global float *part, global const float *gamma, global const float *beta,
-                           global float *dscale, global float *dshift, int behind, int N, int C, int L, int groups, int parts)
+                           global float *dscale, global float *dshift, int behind, int N, int C, int L, int groups,
+                           int parts)
 {
     const int n = get_global_id(0) / groups, g = get_global_id(0) % groups;
 
     if (n < N)
-        group_means(part + (size_t)n * parts * 2 * C, gamma, beta, part + behind + (size_t)n * COEFS * C, ROW(dscale, n), ROW(dshift, n), g,
-                    C, L, groups, parts);
+        group_means(part + (size_t)n * parts * 2 * C, gamma, beta, part + behind + (size_t)n * COEFS * C,
+                    ROW(dscale, n), ROW(dshift, n), g, C, L, groups, parts);
 }
 
-kernel void backward_apply(global const float *dy, global const float *x, global const float *part, global float *dx, int behind, int N, int C,
-                           int L, int sl, int sc, int silu, int each)
+kernel void backward_apply(global const float *dy, global const float *x, global const float *part, global float *dx,
+                           int behind, int N, int C, int L, int sl, int sc, int silu, int each)
 {
     const int blocks = (C + W - 1) / W, strips = (L + each - 1) / each, row = get_global_id(0) / blocks;
     const int c = get_global_id(0) % blocks * W, n = row / strips, l0 = row % strips * each;
 
     if (n < N)
-        input_gradient(dy + (size_t)n * C * L, x + (size_t)n * C * L, part + behind + (size_t)n * COEFS * C, dx + (size_t)n * C * L, c,
-                       min(c + W, C), C, l0, min(l0 + each, L), sl, sc, silu);
+        input_gradient(dy + (size_t)n * C * L, x + (size_t)n * C * L, part + behind + (size_t)n * COEFS * C,
+                       dx + (size_t)n * C * L, c, min(c + W, C), C, l0, min(l0 + each, L), sl, sc, silu);
 }
 
 /* dgamma[c] (+)= sum over n of (1 + scale) sum of dz xh, dbeta likewise of dz; an item a channel. */
-kernel void backward_weights(global const float *part, global const float *scale, global float *dgamma, global float *dbeta, int N,
-                             int C, int parts, int accum)
+kernel void backward_weights(global const float *part, global const float *scale, global float *dgamma,
+                             global float *dbeta, int N, int C, int parts, int accum)
 {
     const int c = get_global_id(0);
     float g = 0.0f, b = 0.0f;

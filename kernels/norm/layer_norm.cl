@@ -25,8 +25,8 @@ static inline float row_square(global const float *p, int n, float mean)
     return lanes_sum(s);
 }
 
-kernel void forward(global const float *x, global const float *gamma, global const float *beta, global float *y, global float *stats,
-                    int rows, int C, float eps, int each)
+kernel void forward(global const float *x, global const float *gamma, global const float *beta, global float *y,
+                    global float *stats, int rows, int C, float eps, int each)
 {
     const size_t from = get_global_id(0) * (size_t)each, to = min(from + (size_t)each, (size_t)rows);
 
@@ -49,8 +49,8 @@ kernel void forward(global const float *x, global const float *gamma, global con
 
 /* dx = rstd (dz - mean(dz) - xh mean(dz xh)), dz = dy gamma; null where not wanted. part f32[items,2,C]
  * receives each item's sums of dy xh and dy, null where no weights have gradients. */
-kernel void backward(global const float *dy, global const float *x, global const float *gamma, global const float *stats,
-                     global float *dx, global float *part, int rows, int C, int each)
+kernel void backward(global const float *dy, global const float *x, global const float *gamma,
+                     global const float *stats, global float *dx, global float *part, int rows, int C, int each)
 {
     const size_t id = get_global_id(0), from = id * (size_t)each, to = min(from + (size_t)each, (size_t)rows);
     global float *dg = part + id * 2 * C, *db = dg + C;
@@ -84,7 +84,8 @@ kernel void backward(global const float *dy, global const float *x, global const
 }
 
 /* dgamma[c] (+)= sum over the items' parts, dbeta likewise; an item a channel. */
-kernel void backward_weights(global const float *part, global float *dgamma, global float *dbeta, int items, int C, int accum)
+kernel void backward_weights(global const float *part, global float *dgamma, global float *dbeta, int items, int C,
+                             int accum)
 {
     const int c = get_global_id(0);
     float g = 0.0f, b = 0.0f;

@@ -69,12 +69,14 @@ static inline void average(global float *ema, size_t i, size_t left, VF w, float
 }
 
 /* w, m, v and up to 4 averages (null: none) in one pass; g := 0. Nothing but g changes once state[BAD] is set. */
-kernel void adamw(global float *w, global float *g, global float *m, global float *v, global float *ema0, global float *ema1,
-                  global float *ema2, global float *ema3, global const float *scalars, global const float *state, int n, int chunk)
+kernel void adamw(global float *w, global float *g, global float *m, global float *v, global float *ema0,
+                  global float *ema1, global float *ema2, global float *ema3, global const float *scalars,
+                  global const float *state, int n, int chunk)
 {
     const size_t from = get_global_id(0) * (size_t)chunk, to = min(from + (size_t)chunk, (size_t)n);
     const float factor = state[FACTOR], decay = scalars[DECAY], beta1 = scalars[BETA1], rest1 = scalars[REST1];
-    const float beta2 = scalars[BETA2], rest2 = scalars[REST2], rate = scalars[RATE], root = scalars[ROOT], eps = scalars[EPS];
+    const float beta2 = scalars[BETA2], rest2 = scalars[REST2], rate = scalars[RATE], root = scalars[ROOT],
+                eps = scalars[EPS];
     const int bad = state[BAD] != 0.0f;
 
     for (size_t i = from; i < to; i += W) {
@@ -82,7 +84,8 @@ kernel void adamw(global float *w, global float *g, global float *m, global floa
 
         if (!bad) {
             const VF d = factor * load(g + i, left);
-            const VF a = fma((VF)(beta1), load(m + i, left), rest1 * d), b = fma((VF)(beta2), load(v + i, left), rest2 * d * d);
+            const VF a = fma((VF)(beta1), load(m + i, left), rest1 * d),
+                     b = fma((VF)(beta2), load(v + i, left), rest2 * d * d);
             const VF p = decay * load(w + i, left) - rate * a / fma(sqrt(b), (VF)(root), (VF)(eps));
 
             store(a, m + i, left);

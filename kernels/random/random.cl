@@ -65,7 +65,8 @@ kernel void randn(global const uint *state, global float *y, int N, int P, int C
 }
 
 /* The same with the state's words as arguments, P elements an example. */
-kernel void randn_at(int seed_lo, int seed_hi, int step, int first, global float *y, int N, int P, int stream, int draw_no, int each)
+kernel void randn_at(int seed_lo, int seed_hi, int step, int first, global float *y, int N, int P, int stream,
+                     int draw_no, int each)
 {
     gaussians((uint4)(seed_lo, seed_hi, step, first), y, N, P, 1, stream, draw_no, each);
 }
@@ -74,10 +75,11 @@ static inline VF masked(VF x, VU word, float p, float k) { return uniform(word) 
 
 /* y = 0 where the element's uniform is below p, else k x. An item: W channels of `each` pixels, a
  * multiple of 4. Where P is one, the words of a block are 4 pixels of its channel. */
-kernel void dropout(global const float *x, global const uint *state, global float *y, int N, int P, int C, int stream, int draw_no,
-                    float p, float k, int each)
+kernel void dropout(global const float *x, global const uint *state, global float *y, int N, int P, int C, int stream,
+                    int draw_no, float p, float k, int each)
 {
-    const uint blocks = (C + W - 1) / W, strips = (P + each - 1) / each, row = get_global_id(0) / blocks, n = row / strips;
+    const uint blocks = (C + W - 1) / W, strips = (P + each - 1) / each, row = get_global_id(0) / blocks,
+               n = row / strips;
     const uint c = get_global_id(0) % blocks * W, from = row % strips * each, to = min(from + each, (uint)P);
     const VU first = (c + LANES) * (uint)P;
     VU w[4];
@@ -103,8 +105,8 @@ kernel void dropout(global const float *x, global const uint *state, global floa
 }
 
 /* The same with C = 1: an item takes `each` blocks of neighbours. */
-kernel void dropout_rows(global const float *x, global const uint *state, global float *y, int N, int P, int stream, int draw_no, float p,
-                         float k, int each)
+kernel void dropout_rows(global const float *x, global const uint *state, global float *y, int N, int P, int stream,
+                         int draw_no, float p, float k, int each)
 {
     const uint blocks = ((uint)P + 3) / 4, strips = (blocks + each - 1) / each;
     const uint n = get_global_id(0) / strips, from = get_global_id(0) % strips * each, to = min(from + each, blocks);

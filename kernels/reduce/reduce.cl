@@ -62,11 +62,12 @@ static inline float column1(global const float *x, size_t n, size_t stride)
 }
 
 /* y[o,s,i]: rows [s span, (s+1) span) of x[o]; an item takes W * VECS columns. */
-kernel void cols(global const float *x, global float *y, int outer, int red, int inner, int parts, int span, int vecs, float k,
-                 int accum)
+kernel void cols(global const float *x, global float *y, int outer, int red, int inner, int parts, int span, int vecs,
+                 float k, int accum)
 {
     const size_t wide = (size_t)W * vecs, blocks = ((size_t)inner + wide - 1) / wide, id = get_global_id(0);
-    const size_t row = id / blocks, o = row / parts, first = row % parts * span, n = min((size_t)span, (size_t)red - first);
+    const size_t row = id / blocks, o = row / parts, first = row % parts * span,
+                 n = min((size_t)span, (size_t)red - first);
     const size_t left = id % blocks * wide, right = min(left + wide, (size_t)inner);
     global const float *p = x + (o * red + first) * inner;
     global float *q = y + row * inner;

@@ -5,8 +5,8 @@
 /* out = sum of k x, terms with k = 0 not read; out may be one of the x. */
 kernel void weighted_sum(global float *out, global const float *x0, global const float *x1, global const float *x2,
                          global const float *x3, global const float *x4, global const float *x5, global const float *x6,
-                         global const float *x7, float k0, float k1, float k2, float k3, float k4, float k5, float k6, float k7, int n,
-                         int chunk)
+                         global const float *x7, float k0, float k1, float k2, float k3, float k4, float k5, float k6,
+                         float k7, int n, int chunk)
 {
     const size_t from = get_global_id(0) * (size_t)chunk, to = min(from + (size_t)chunk, (size_t)n);
     global const float *const x[8] = {x0, x1, x2, x3, x4, x5, x6, x7};
@@ -26,9 +26,9 @@ kernel void weighted_sum(global float *out, global const float *x0, global const
  * +-limit if limit > 0; eps = e_x x + e_F F, which is (x - alpha x0) / sigma without its cancellation, and,
  * unless eps_first, ratio (= alpha / sigma) times what holding took from x0; log_var = k0 + k1 V. Null:
  * not wanted. Items: n strips of `chunk` elements. */
-kernel void predict(global const float *x, global const float *F, global float *x0, global float *eps, global float *log_var, int n,
-                    int inner, int stride, float c_skip, float c_out, float limit, float e_x, float e_F, float ratio, float k0, float k1,
-                    int chunk)
+kernel void predict(global const float *x, global const float *F, global float *x0, global float *eps,
+                    global float *log_var, int n, int inner, int stride, float c_skip, float c_out, float limit,
+                    float e_x, float e_F, float ratio, float k0, float k1, int chunk)
 {
     const size_t strips = ((size_t)inner + chunk - 1) / chunk, row = get_global_id(0) / strips;
     const size_t from = get_global_id(0) % strips * chunk, to = min(from + (size_t)chunk, (size_t)inner);

@@ -4,7 +4,8 @@
  * Oracle tests/ops/shape.c; exact. */
 #include "vec.clh"
 
-kernel void copy(global const float *x, global float *y, int rows, int width, int xs, int xo, int ys, int yo, int each, int cols)
+kernel void copy(global const float *x, global float *y, int rows, int width, int xs, int xo, int ys, int yo, int each,
+                 int cols)
 {
     const size_t blocks = ((size_t)width + cols - 1) / cols, id = get_global_id(0);
     const size_t from = id / blocks * each, to = min(from + (size_t)each, (size_t)rows);

@@ -5,7 +5,8 @@
  * Oracle tests/ops/shape.c; exact, gather 1e-6. */
 #include "vec.clh"
 
-kernel void spread(global const float *x, global float *y, int pixels, int width, int C, int f, float k, int each, int cols)
+kernel void spread(global const float *x, global float *y, int pixels, int width, int C, int f, float k, int each,
+                   int cols)
 {
     const size_t blocks = ((size_t)C + cols - 1) / cols, id = get_global_id(0);
     const size_t from = id / blocks * each, to = min(from + (size_t)each, (size_t)pixels);
@@ -22,7 +23,8 @@ kernel void spread(global const float *x, global float *y, int pixels, int width
     }
 }
 
-kernel void gather(global const float *x, global float *y, int pixels, int width, int C, int f, float k, int each, int cols)
+kernel void gather(global const float *x, global float *y, int pixels, int width, int C, int f, float k, int each,
+                   int cols)
 {
     const size_t blocks = ((size_t)C + cols - 1) / cols, id = get_global_id(0), wide = (size_t)width * f;
     const size_t from = id / blocks * each, to = min(from + (size_t)each, (size_t)pixels);

@@ -13,8 +13,9 @@
 
 typedef struct shape { int64_t N, L, M, D, heads; } shape;
 
-static const shape shapes[] = {{1, 1, 1, 1, 1},   {2, 3, 5, 4, 2},     {1, 9, 16, 8, 1},   {2, 33, 31, 6, 3},   {1, 65, 64, 16, 1}, {2, 49, 49, 32, 1},
-                               {3, 16, 65, 24, 3}, {2, 31, 130, 33, 1}, {1, 7, 129, 64, 8}, {2, 64, 200, 96, 2}, {1, 8, 1, 40, 1}};
+static const shape shapes[] = {{1, 1, 1, 1, 1},   {2, 3, 5, 4, 2},     {1, 9, 16, 8, 1},   {2, 33, 31, 6, 3},
+                               {1, 65, 64, 16, 1}, {2, 49, 49, 32, 1}, {3, 16, 65, 24, 3}, {2, 31, 130, 33, 1},
+                               {1, 7, 129, 64, 8}, {2, 64, 200, 96, 2}, {1, 8, 1, 40, 1}};
 
 /* p[l][m] of one head. */
 static void weights(const shape *s, const double *q, const double *k, int64_t n, int64_t h, double *p, double *lse)
@@ -40,7 +41,10 @@ static void weights(const shape *s, const double *q, const double *k, int64_t n,
     }
 }
 
-static shape shape_of(const dm_opnode *n, int q) { return (shape){n->in[q].dim[0], n->in[q].dim[1], n->in[q + 1].dim[1], n->in[q].dim[2], n->a.attn.heads}; }
+static shape shape_of(const dm_opnode *n, int q)
+{
+    return (shape){n->in[q].dim[0], n->in[q].dim[1], n->in[q + 1].dim[1], n->in[q].dim[2], n->a.attn.heads};
+}
 
 static void forward(const dm_opnode *n, const double *const *in, double *const *out)
 {
@@ -64,7 +68,8 @@ static void forward(const dm_opnode *n, const double *const *in, double *const *
 }
 
 /* One pair of positions' share of the gradients. */
-static void add_pair(const shape *s, const double *const *in, double *const *out, int64_t ql, int64_t km, double p, double dp_less_delta)
+static void add_pair(const shape *s, const double *const *in, double *const *out, int64_t ql, int64_t km, double p,
+                     double dp_less_delta)
 {
     const int64_t d = s->D / s->heads;
     const double ds = p * dp_less_delta / sqrt((double)d);
@@ -126,15 +131,18 @@ static void check(dm_device *d, const shape *s, double scale)
     const dm_desc q = OPS_DESC(s->N, s->L, s->D), k = OPS_DESC(s->N, s->M, s->D), lse = OPS_DESC(s->N, s->heads, s->L);
     ops_case f = {.name = "attention", .reference = forward, .tolerance = scale > 2 ? 2e-5 : 3e-6};
     ops_case b = {.name = "attention_dx", .reference = backward, .tolerance = scale > 2 ? 1e-4 : 1e-5};
-    double *v[3] = {values(s->N * s->L * s->D, scale, 1), values(s->N * s->M * s->D, scale, 2), values(s->N * s->M * s->D, 1, 3)};
+    double *v[3] = {values(s->N * s->L * s->D, scale, 1), values(s->N * s->M * s->D, scale, 2),
+                    values(s->N * s->M * s->D, 1, 3)};
     double *y = values(s->N * s->L * s->D, 1, 4), *l = values(s->N * s->heads * s->L, 1, 5);
 
-    f.node = (dm_opnode){.kind = DM_OP_ATTENTION, .n_in = 3, .n_out = 2, .in = {q, k, k}, .out = {q, lse}, .a.attn.heads = s->heads};
+    f.node = (dm_opnode){.kind = DM_OP_ATTENTION, .n_in = 3, .n_out = 2, .in = {q, k, k}, .out = {q, lse},
+                         .a.attn.heads = s->heads};
     for (int i = 0; i < 3; i++)
         f.given[i] = b.given[1 + i] = v[i];
     ops_check(d, &f);
     forward(&f.node, (const double *const *)v, (double *const[]){y, l});
-    b.node = (dm_opnode){.kind = DM_OP_ATTENTION_DX, .n_in = 6, .n_out = 3, .in = {q, q, k, k, q, lse}, .out = {q, k, k}, .a.attn.heads = s->heads};
+    b.node = (dm_opnode){.kind = DM_OP_ATTENTION_DX, .n_in = 6, .n_out = 3, .in = {q, q, k, k, q, lse},
+                         .out = {q, k, k}, .a.attn.heads = s->heads};
     b.given[4] = y;
     b.given[5] = l;
     /* with one key the gradients of q and k are nothing but rounding */
@@ -201,7 +209,8 @@ static void references__agree_with_differences(void **state)
 
 static void golden_reference(const dm_opnode *p, const double *const *in, double *const *out)
 {
-    static const double *const f[] = {golden_at_y, golden_at_lse}, *const b[] = {golden_at_dq, golden_at_dk, golden_at_dv};
+    static const double *const f[] = {golden_at_y, golden_at_lse},
+                         *const b[] = {golden_at_dq, golden_at_dk, golden_at_dv};
 
     (void)in;
     for (int i = 0; i < p->n_out; i++)
@@ -211,15 +220,19 @@ static void golden_reference(const dm_opnode *p, const double *const *in, double
 
 static void attention__as_pytorch(void **state)
 {
-    const dm_desc q = OPS_DESC(GOLDEN_AT_N, GOLDEN_AT_L, GOLDEN_AT_D), k = OPS_DESC(GOLDEN_AT_N, GOLDEN_AT_M, GOLDEN_AT_D);
+    const dm_desc q = OPS_DESC(GOLDEN_AT_N, GOLDEN_AT_L, GOLDEN_AT_D),
+                  k = OPS_DESC(GOLDEN_AT_N, GOLDEN_AT_M, GOLDEN_AT_D);
     const dm_desc lse = OPS_DESC(GOLDEN_AT_N, GOLDEN_AT_HEADS, GOLDEN_AT_L);
-    ops_case f = {.name = "attention", .reference = golden_reference, .tolerance = 3e-6, .given = {golden_at_q, golden_at_k, golden_at_v}};
+    ops_case f = {.name = "attention", .reference = golden_reference, .tolerance = 3e-6,
+                  .given = {golden_at_q, golden_at_k, golden_at_v}};
     ops_case b = {.name = "attention_dx", .reference = golden_reference, .tolerance = 5e-6,
                   .given = {golden_at_dy, golden_at_q, golden_at_k, golden_at_v, golden_at_y, golden_at_lse}};
 
-    f.node = (dm_opnode){.kind = DM_OP_ATTENTION, .n_in = 3, .n_out = 2, .in = {q, k, k}, .out = {q, lse}, .a.attn.heads = GOLDEN_AT_HEADS};
+    f.node = (dm_opnode){.kind = DM_OP_ATTENTION, .n_in = 3, .n_out = 2, .in = {q, k, k}, .out = {q, lse},
+                         .a.attn.heads = GOLDEN_AT_HEADS};
     ops_check(*state, &f);
-    b.node = (dm_opnode){.kind = DM_OP_ATTENTION_DX, .n_in = 6, .n_out = 3, .in = {q, q, k, k, q, lse}, .out = {q, k, k}, .a.attn.heads = GOLDEN_AT_HEADS};
+    b.node = (dm_opnode){.kind = DM_OP_ATTENTION_DX, .n_in = 6, .n_out = 3, .in = {q, q, k, k, q, lse},
+                         .out = {q, k, k}, .a.attn.heads = GOLDEN_AT_HEADS};
     ops_check(*state, &b);
 }
 

@@ -48,7 +48,7 @@ static void flat__odd_sizes(void **state)
             const dm_desc d = OPS_DESC(counts[i]);
             ops_case c = {.name = dm_op_name(kinds[k]), .reference = flat_reference, .tolerance = 5e-7, .scale = 3};
 
-            c.node = (dm_opnode){.kind = kinds[k], .n_in = kinds[k] == DM_OP_SILU_DX || kinds[k] == DM_OP_GELU_DX ? 2 : 1,
+            c.node = (dm_opnode){.kind = kinds[k], .n_in = 1 + (kinds[k] == DM_OP_SILU_DX || kinds[k] == DM_OP_GELU_DX),
                                  .n_out = 1, .in = {d, d}, .out = {d}, .accum = kinds[k] == DM_OP_ACCUM};
             if (kinds[k] == DM_OP_SCALE) {
                 c.node.a.scale.k = -1.25;
@@ -80,7 +80,10 @@ static void flat__extremes(void **state)
 
 static void golden_reference(const dm_opnode *n, const double *const *in, double *const *out)
 {
-    const double *from = n->kind == DM_OP_SILU ? golden_silu : n->kind == DM_OP_SILU_DX ? golden_silu_dx : n->kind == DM_OP_GELU ? golden_gelu : golden_gelu_dx;
+    const double *from = n->kind == DM_OP_SILU      ? golden_silu
+                         : n->kind == DM_OP_SILU_DX ? golden_silu_dx
+                         : n->kind == DM_OP_GELU    ? golden_gelu
+                                                    : golden_gelu_dx;
 
     (void)in;
     for (int64_t i = 0; i < GOLDEN_ACT_N; i++)
@@ -135,7 +138,8 @@ static int64_t strides_of(const int64_t *dim, int mask, int64_t *s)
 
 static void bcast__every_mask(void **state)
 {
-    static const int64_t dims[][4] = {{2, 3, 2, 5}, {3, 7, 7, 16}, {2, 5, 3, 33}, {1, 1, 3, 1}, {2, 31, 1, 65}, {2, 1, 1, 20000}, {300, 1, 50, 3}};
+    static const int64_t dims[][4] = {{2, 3, 2, 5}, {3, 7, 7, 16}, {2, 5, 3, 33}, {1, 1, 3, 1}, {2, 31, 1, 65},
+                                      {2, 1, 1, 20000}, {300, 1, 50, 3}};
     static const dm_op_kind kinds[] = {DM_OP_ADD, DM_OP_MUL, DM_OP_BROADCAST};
 
     for (size_t i = 0; i < (ops_small() ? 1 : sizeof dims / sizeof dims[0]); i++)
@@ -161,7 +165,8 @@ static void bcast__strided(void **state)
 {
     ops_case c = {.name = "add", .reference = bcast_reference, .tolerance = 1e-7};
 
-    c.node = (dm_opnode){.kind = DM_OP_ADD, .n_in = 2, .n_out = 1, .in = {OPS_DESC(3, 33), OPS_DESC(33, 3)}, .out = {OPS_DESC(3, 33)}};
+    c.node = (dm_opnode){.kind = DM_OP_ADD, .n_in = 2, .n_out = 1, .in = {OPS_DESC(3, 33), OPS_DESC(33, 3)},
+                         .out = {OPS_DESC(3, 33)}};
     c.node.a.bcast = (dm_attr_bcast){{1, 1, 3, 33}, {0, 0, 33, 1}, {0, 0, 1, 3}};
     ops_check(*state, &c);
 }

@@ -32,7 +32,8 @@ static void time_embed__sizes(void **state)
 
             for (int64_t k = 0; k < t[i][1] / 2; k++)
                 freq[k] = (double)(float)pow(10000, -(double)k / (double)(t[i][1] / 2));
-            c.node = (dm_opnode){.kind = DM_OP_TIME_EMBED, .n_in = 2, .n_out = 1, .in = {OPS_DESC(t[i][0]), OPS_DESC(t[i][1] / 2)}, .out = {OPS_DESC(t[i][0], t[i][1])}};
+            c.node = (dm_opnode){.kind = DM_OP_TIME_EMBED, .n_in = 2, .n_out = 1,
+                                 .in = {OPS_DESC(t[i][0]), OPS_DESC(t[i][1] / 2)}, .out = {OPS_DESC(t[i][0], t[i][1])}};
             c.node.a.embed.flip = flip;
             c.given[1] = freq;
             ops_check(*state, &c);
@@ -73,7 +74,8 @@ static void embedding__sizes(void **state)
     for (size_t i = 0; i < (ops_small() ? 2 : sizeof t / sizeof t[0]); i++)
         for (int accum = 0; accum < 2; accum++) {
             ops_case f = {.name = "embedding", .reference = lookup, .levels = (int32_t)t[i][1] + 2};
-            ops_case b = {.name = "embedding_dw", .reference = lookup_dw, .tolerance = 2e-6, .levels = (int32_t)t[i][1] + 2};
+            ops_case b = {.name = "embedding_dw", .reference = lookup_dw, .tolerance = 2e-6,
+                          .levels = (int32_t)t[i][1] + 2};
             const dm_desc index = {.type = DM_DT_I32, .rank = 1, .dim = {t[i][0]}};
             double *at = malloc((size_t)t[i][0] * sizeof *at);
 
@@ -81,9 +83,11 @@ static void embedding__sizes(void **state)
                 at[k] = (double)(k * 7 % (t[i][1] + 2)) - 1; /* the first row is there for certain */
             at[0] = 0;
             f.given[0] = b.given[0] = at;
-            f.node = (dm_opnode){.kind = DM_OP_EMBEDDING, .n_in = 2, .n_out = 1, .in = {index, OPS_DESC(t[i][1], t[i][2])}, .out = {OPS_DESC(t[i][0], t[i][2])}};
+            f.node = (dm_opnode){.kind = DM_OP_EMBEDDING, .n_in = 2, .n_out = 1,
+                                 .in = {index, OPS_DESC(t[i][1], t[i][2])}, .out = {OPS_DESC(t[i][0], t[i][2])}};
             ops_check(*state, &f);
-            b.node = (dm_opnode){.kind = DM_OP_EMBEDDING_DW, .n_in = 2, .n_out = 1, .accum = accum, .in = {index, f.node.out[0]}, .out = {f.node.in[1]}};
+            b.node = (dm_opnode){.kind = DM_OP_EMBEDDING_DW, .n_in = 2, .n_out = 1, .accum = accum,
+                                 .in = {index, f.node.out[0]}, .out = {f.node.in[1]}};
             ops_check(*state, &b);
             free(at);
         }

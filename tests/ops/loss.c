@@ -48,18 +48,25 @@ static void cross_entropy__sizes(void **state)
 
     for (size_t i = 0; i < (ops_small() ? 2 : sizeof t / sizeof t[0]); i++)
         for (int back = 0; back < 2; back++) {
-            const dm_desc label = {.type = DM_DT_I32, .rank = 1, .dim = {t[i][0]}}, z = OPS_DESC(t[i][0], t[i][1]), y = OPS_DESC(t[i][0]);
-            ops_case c = {.name = "cross_entropy", .reference = cross_entropy, .tolerance = 2e-6, .scale = 5, .levels = (int32_t)t[i][1] + (i > 1)};
+            const dm_desc label = {.type = DM_DT_I32, .rank = 1, .dim = {t[i][0]}}, z = OPS_DESC(t[i][0], t[i][1]),
+                          y = OPS_DESC(t[i][0]);
+            ops_case c = {.name = "cross_entropy", .reference = cross_entropy, .tolerance = 2e-6, .scale = 5,
+                          .levels = (int32_t)t[i][1] + (i > 1)};
 
-            c.node = back ? (dm_opnode){.kind = DM_OP_CROSS_ENTROPY_DX, .n_in = 3, .n_out = 1, .in = {y, z, label}, .out = {z}}
-                          : (dm_opnode){.kind = DM_OP_CROSS_ENTROPY, .n_in = 2, .n_out = 1, .in = {z, label}, .out = {y}};
+            c.node = back ? (dm_opnode){.kind = DM_OP_CROSS_ENTROPY_DX, .n_in = 3, .n_out = 1, .in = {y, z, label},
+                                        .out = {z}}
+                          : (dm_opnode){.kind = DM_OP_CROSS_ENTROPY, .n_in = 2, .n_out = 1, .in = {z, label},
+                                        .out = {y}};
             ops_check(*state, &c);
         }
 }
 
 /* ---- of elements ------------------------------------------------------------------------------ */
 
-static double kl(const double *v) { return 0.5 * (exp(v[1] - v[3]) - 1 - (v[1] - v[3]) + (v[0] - v[2]) * (v[0] - v[2]) * exp(-v[3])); }
+static double kl(const double *v)
+{
+    return 0.5 * (exp(v[1] - v[3]) - 1 - (v[1] - v[3]) + (v[0] - v[2]) * (v[0] - v[2]) * exp(-v[3]));
+}
 
 static void kl_slope(const double *v, double *g)
 {
@@ -80,7 +87,8 @@ static double bin(const double *v, double h, double *a, double *b)
 
     *a = v[0] - h < -1 ? -INFINITY : (v[0] - h - v[1]) * r;
     *b = v[0] + h > 1 ? INFINITY : (v[0] + h - v[1]) * r;
-    return *a + *b > 0 ? 0.5 * (erfc(*a * sqrt(0.5)) - erfc(*b * sqrt(0.5))) : 0.5 * (erfc(-*b * sqrt(0.5)) - erfc(-*a * sqrt(0.5)));
+    return *a + *b > 0 ? 0.5 * (erfc(*a * sqrt(0.5)) - erfc(*b * sqrt(0.5)))
+           : 0.5 * (erfc(-*b * sqrt(0.5)) - erfc(-*a * sqrt(0.5)));
 }
 
 static double nll(const double *v, double h)
@@ -104,7 +112,8 @@ static void nll_slope(const double *v, double h, double *g)
 
 static void elements(const dm_opnode *n, const double *const *in, double *const *out)
 {
-    const bool is_kl = n->kind == DM_OP_GAUSSIAN_KL || n->kind == DM_OP_GAUSSIAN_KL_DX, back = n->kind == DM_OP_GAUSSIAN_KL_DX || n->kind == DM_OP_DISCRETIZED_NLL_DX;
+    const bool is_kl = n->kind == DM_OP_GAUSSIAN_KL || n->kind == DM_OP_GAUSSIAN_KL_DX,
+               back = n->kind == DM_OP_GAUSSIAN_KL_DX || n->kind == DM_OP_DISCRETIZED_NLL_DX;
     const double h = 1.0f / (float)((is_kl ? 2 : n->a.levels.levels) - 1);
 
     for (int64_t i = 0; i < dm_desc_count(&n->in[0]); i++) {
@@ -136,7 +145,8 @@ static void gaussian_kl__sizes(void **state)
             ops_case c = {.name = "gaussian_kl", .reference = elements, .tolerance = 2e-6};
 
             c.node = mask ? (dm_opnode){.kind = DM_OP_GAUSSIAN_KL_DX, .n_in = 5, .n_out = 4, .in = {d, d, d, d, d}}
-                          : (dm_opnode){.kind = DM_OP_GAUSSIAN_KL, .n_in = 4, .n_out = 1, .in = {d, d, d, d}, .out = {d}};
+                          : (dm_opnode){.kind = DM_OP_GAUSSIAN_KL, .n_in = 4, .n_out = 1, .in = {d, d, d, d},
+                                        .out = {d}};
             for (int k = 0; k < 4 && mask; k++)
                 c.node.out[k] = mask >> k & 1 ? d : OPS_NONE;
             ops_check(*state, &c);
@@ -169,7 +179,8 @@ static void discretized_nll__levels(void **state)
 
             make_pixels(n, levels[i], v[0], v[1], v[2]);
             c.node = mask ? (dm_opnode){.kind = DM_OP_DISCRETIZED_NLL_DX, .n_in = 4, .n_out = 2, .in = {d, d, d, d}}
-                          : (dm_opnode){.kind = DM_OP_DISCRETIZED_NLL, .n_in = 3, .n_out = 1, .in = {d, d, d}, .out = {d}};
+                          : (dm_opnode){.kind = DM_OP_DISCRETIZED_NLL, .n_in = 3, .n_out = 1, .in = {d, d, d},
+                                        .out = {d}};
             for (int k = 0; k < 3; k++)
                 c.given[k + (mask > 0)] = v[k];
             for (int k = 0; k < 2 && mask; k++)
@@ -203,7 +214,8 @@ static void references__agree_with_differences(void **state)
 
             up[k + 1] += h;
             down[k + 1] -= h;
-            assert_float_equal((float)g[k], (float)((nll(up, 1.0 / 15) - nll(down, 1.0 / 15)) / (2 * h)), 1e-4f * (1 + fabsf((float)g[k])));
+            assert_float_equal((float)g[k], (float)((nll(up, 1.0 / 15) - nll(down, 1.0 / 15)) / (2 * h)),
+                               1e-4f * (1 + fabsf((float)g[k])));
         }
     }
 }
@@ -223,15 +235,20 @@ static void golden_reference(const dm_opnode *p, const double *const *in, double
 
 static void losses__as_pytorch(void **state)
 {
-    const dm_desc label = {.type = DM_DT_I32, .rank = 1, .dim = {GOLDEN_CE_N}}, z = OPS_DESC(GOLDEN_CE_N, GOLDEN_CE_K), y = OPS_DESC(GOLDEN_CE_N), e = OPS_DESC(GOLDEN_KL_N);
+    const dm_desc label = {.type = DM_DT_I32, .rank = 1, .dim = {GOLDEN_CE_N}}, z = OPS_DESC(GOLDEN_CE_N, GOLDEN_CE_K),
+                  y = OPS_DESC(GOLDEN_CE_N), e = OPS_DESC(GOLDEN_KL_N);
     const ops_case cases[] = {
-        {.name = "cross_entropy", .node = {.kind = DM_OP_CROSS_ENTROPY, .n_in = 2, .n_out = 1, .in = {z, label}, .out = {y}}, .given = {golden_ce_z, golden_ce_labels}},
-        {.name = "cross_entropy_dx", .node = {.kind = DM_OP_CROSS_ENTROPY_DX, .n_in = 3, .n_out = 1, .in = {y, z, label}, .out = {z}},
-         .given = {golden_ce_dy, golden_ce_z, golden_ce_labels}},
-        {.name = "gaussian_kl", .node = {.kind = DM_OP_GAUSSIAN_KL, .n_in = 4, .n_out = 1, .in = {e, e, e, e}, .out = {e}},
-         .given = {golden_kl_m1, golden_kl_lv1, golden_kl_m2, golden_kl_lv2}},
-        {.name = "gaussian_kl_dx", .node = {.kind = DM_OP_GAUSSIAN_KL_DX, .n_in = 5, .n_out = 4, .in = {e, e, e, e, e}, .out = {e, e, e, e}},
-         .given = {golden_kl_dy, golden_kl_m1, golden_kl_lv1, golden_kl_m2, golden_kl_lv2}},
+        {.name = "cross_entropy", .node = {.kind = DM_OP_CROSS_ENTROPY, .n_in = 2, .n_out = 1, .in = {z, label},
+                                           .out = {y}}, .given = {golden_ce_z, golden_ce_labels}},
+        {.name = "cross_entropy_dx", .node = {.kind = DM_OP_CROSS_ENTROPY_DX, .n_in = 3, .n_out = 1,
+                                              .in = {y, z, label}, .out = {z}},
+                                              .given = {golden_ce_dy, golden_ce_z, golden_ce_labels}},
+        {.name = "gaussian_kl", .node = {.kind = DM_OP_GAUSSIAN_KL, .n_in = 4, .n_out = 1, .in = {e, e, e, e},
+                                         .out = {e}}, .given = {golden_kl_m1, golden_kl_lv1, golden_kl_m2,
+                                                                golden_kl_lv2}},
+        {.name = "gaussian_kl_dx", .node = {.kind = DM_OP_GAUSSIAN_KL_DX, .n_in = 5, .n_out = 4, .in = {e, e, e, e, e},
+                                            .out = {e, e, e, e}}, .given = {golden_kl_dy, golden_kl_m1, golden_kl_lv1,
+                                                                            golden_kl_m2, golden_kl_lv2}},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -246,7 +263,8 @@ static void losses__as_pytorch(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cross_entropy__sizes), cmocka_unit_test(gaussian_kl__sizes), cmocka_unit_test(discretized_nll__levels),
+        cmocka_unit_test(cross_entropy__sizes), cmocka_unit_test(gaussian_kl__sizes),
+            cmocka_unit_test(discretized_nll__levels),
         cmocka_unit_test(losses__as_pytorch),   cmocka_unit_test(references__agree_with_differences),
     };
 

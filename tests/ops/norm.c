@@ -60,7 +60,8 @@ static void group_norm(const dm_opnode *p, const double *const *in, double *cons
 }
 
 /* Of one channel: sums over pixels of dz and dz xh, z the value before the activation. */
-static void channel_sums(const dm_attr_norm *a, const double *const *in, int64_t n, int64_t c, double mean, double rstd, double *s)
+static void channel_sums(const dm_attr_norm *a, const double *const *in, int64_t n, int64_t c, double mean, double rstd,
+                         double *s)
 {
     const double k = in[5] ? 1 + in[5][n * a->C + c] : 1, shift = in[6] ? in[6][n * a->C + c] : 0;
 
@@ -112,7 +113,8 @@ static void group_norm_dx(const dm_opnode *p, const double *const *in, double *c
                     const double k = in[5] ? 1 + in[5][n * a->C + c] : 1, gamma = in[2] ? in[2][c] : 1;
                     const double xh = (in[1][place(a, n, c, l)] - mean) * rstd;
                     const double z = (xh * gamma + (in[3] ? in[3][c] : 0)) * k + (in[6] ? in[6][n * a->C + c] : 0);
-                    const double dz = in[0][place(a, n, c, l)] * (a->silu ? sigmoid(z) * (1 + z * (1 - sigmoid(z))) : 1);
+                    const double dz = in[0][place(a, n, c, l)] * (a->silu ? sigmoid(z) * (1 + z * (1 - sigmoid(z)))
+                                                                  : 1);
 
                     out[0][place(a, n, c, l)] = rstd * (dz * k * gamma - m1 - xh * m2);
                 }
@@ -144,12 +146,14 @@ static void layer_norm_dx(const dm_opnode *p, const double *const *in, double *c
 enum { GAMMA = 1, SCALED = 2, SILU = 4, FIRST = 8, WEIGHTS_ONLY = 16, NO_WEIGHTS = 32, MASKS = 64 };
 
 typedef struct shape { int64_t N, C, L, groups; } shape;
-static const shape shapes[] = {{1, 1, 1, 1}, {2, 6, 5, 2}, {2, 4, 3, 4}, {2, 32, 9, 8}, {3, 33, 7, 3}, {1, 64, 65, 32}, {2, 128, 49, 32}, {5, 48, 31, 8},
-                               {4, 96, 33, 1}, {65, 16, 1, 4}, {1, 31, 1000, 31}, {2, 20, 600, 5}, {2, 256, 16, 32}};
+static const shape shapes[] = {{1, 1, 1, 1}, {2, 6, 5, 2}, {2, 4, 3, 4}, {2, 32, 9, 8}, {3, 33, 7, 3}, {1, 64, 65, 32},
+                               {2, 128, 49, 32}, {5, 48, 31, 8}, {4, 96, 33, 1}, {65, 16, 1, 4}, {1, 31, 1000, 31},
+                               {2, 20, 600, 5}, {2, 256, 16, 32}};
 
 static dm_attr_norm attr_of(const shape *s, int mask)
 {
-    return (dm_attr_norm){.N = s->N, .C = s->C, .L = s->L, .groups = s->groups, .eps = 1e-5, .channels_last = !(mask & FIRST), .silu = mask & SILU};
+    return (dm_attr_norm){.N = s->N, .C = s->C, .L = s->L, .groups = s->groups, .eps = 1e-5,
+                          .channels_last = !(mask & FIRST), .silu = mask & SILU};
 }
 
 /* Where x is far from 0, sums of squares would lose all digits; what is left is the rounding of the mean. */
@@ -222,11 +226,13 @@ static void group_norm__backward(void **state)
     for (size_t i = 0; i < (ops_small() ? 4 : sizeof shapes / sizeof shapes[0]); i++)
         for (int mask = 0; mask < MASKS; mask++)
             /* the gradient of x is 0 but for rounding where a group is one value */
-            if (shapes[i].C * shapes[i].L > shapes[i].groups ? !(mask & WEIGHTS_ONLY && mask & NO_WEIGHTS) : (mask & (WEIGHTS_ONLY | GAMMA)) == (WEIGHTS_ONLY | GAMMA))
+            if (shapes[i].C * shapes[i].L > shapes[i].groups ? !(mask & WEIGHTS_ONLY && mask & NO_WEIGHTS)
+                : (mask & (WEIGHTS_ONLY | GAMMA)) == (WEIGHTS_ONLY | GAMMA))
                 check_backward(*state, &shapes[i], mask);
 }
 
-static const int64_t rows[][2] = {{1, 1}, {2, 5}, {3, 16}, {31, 33}, {65, 31}, {7, 384}, {1, 1000}, {500, 64}, {130, 65}};
+static const int64_t rows[][2] = {{1, 1}, {2, 5}, {3, 16}, {31, 33}, {65, 31}, {7, 384}, {1, 1000}, {500, 64},
+                                  {130, 65}};
 
 static void layer_norm__forward(void **state)
 {
@@ -234,10 +240,12 @@ static void layer_norm__forward(void **state)
         for (int weights = 0; weights < 2; weights++) {
             ops_case c = {.name = "layer_norm", .reference = layer_norm, .tolerance = 2e-6};
 
-            c.node = (dm_opnode){.kind = DM_OP_LAYER_NORM, .n_in = 3, .n_out = 2, .in = {OPS_DESC(rows[i][0], rows[i][1])},
+            c.node = (dm_opnode){.kind = DM_OP_LAYER_NORM, .n_in = 3, .n_out = 2,
+                                 .in = {OPS_DESC(rows[i][0], rows[i][1])},
                                  .out = {OPS_DESC(rows[i][0], rows[i][1]), OPS_DESC(rows[i][0], 2)}};
             c.node.in[1] = c.node.in[2] = weights ? OPS_DESC(rows[i][1]) : OPS_NONE;
-            c.node.a.norm = (dm_attr_norm){.N = rows[i][0], .C = rows[i][1], .L = 1, .groups = 1, .eps = rows[i][1] == 1 ? 1 : 1e-6, .channels_last = true};
+            c.node.a.norm = (dm_attr_norm){.N = rows[i][0], .C = rows[i][1], .L = 1, .groups = 1, .eps = rows[i][1] == 1
+                                           ? 1 : 1e-6, .channels_last = true};
             ops_check(*state, &c);
         }
 }
@@ -315,9 +323,12 @@ static void references__agree_with_differences(void **state)
 
 static void golden_reference(const dm_opnode *p, const double *const *in, double *const *out)
 {
-    static const double *const gn[] = {golden_gn_y, golden_gn_stats}, *const gn_dx[] = {golden_gn_dx, golden_gn_dgamma, golden_gn_dbeta};
-    static const double *const ln[] = {golden_ln_y, golden_ln_stats}, *const ln_dx[] = {golden_ln_dx, golden_ln_dgamma, golden_ln_dbeta};
-    const double *const *from = p->kind == DM_OP_GROUP_NORM ? gn : p->kind == DM_OP_GROUP_NORM_DX ? gn_dx : p->kind == DM_OP_LAYER_NORM ? ln : ln_dx;
+    static const double *const gn[] = {golden_gn_y, golden_gn_stats}, *const gn_dx[] = {golden_gn_dx, golden_gn_dgamma,
+                                                                                        golden_gn_dbeta};
+    static const double *const ln[] = {golden_ln_y, golden_ln_stats}, *const ln_dx[] = {golden_ln_dx, golden_ln_dgamma,
+                                                                                        golden_ln_dbeta};
+    const double *const *from = p->kind == DM_OP_GROUP_NORM ? gn : p->kind == DM_OP_GROUP_NORM_DX ? gn_dx
+                  : p->kind == DM_OP_LAYER_NORM ? ln : ln_dx;
 
     (void)in;
     for (int i = 0; i < p->n_out; i++)
@@ -331,13 +342,15 @@ static void group_norm__as_pytorch(void **state)
     const dm_desc x = OPS_DESC(s.N, s.C, s.L), w = OPS_DESC(s.C), stats = OPS_DESC(s.N, s.groups, 2);
     ops_case f = {.name = "group_norm", .reference = golden_reference, .tolerance = 2e-6}, b = f;
 
-    f.node = (dm_opnode){.kind = DM_OP_GROUP_NORM, .n_in = 5, .n_out = 2, .in = {x, w, w, OPS_NONE, OPS_NONE}, .out = {x, stats}};
+    f.node = (dm_opnode){.kind = DM_OP_GROUP_NORM, .n_in = 5, .n_out = 2, .in = {x, w, w, OPS_NONE, OPS_NONE},
+                         .out = {x, stats}};
     f.node.a.norm = attr_of(&s, FIRST | SILU);
     f.given[0] = golden_gn_x;
     f.given[1] = golden_gn_gamma;
     f.given[2] = golden_gn_beta;
     ops_check(*state, &f);
-    b.node = (dm_opnode){.kind = DM_OP_GROUP_NORM_DX, .n_in = 7, .n_out = 3, .in = {x, x, w, w, stats, OPS_NONE, OPS_NONE}, .out = {x, w, w}};
+    b.node = (dm_opnode){.kind = DM_OP_GROUP_NORM_DX, .n_in = 7, .n_out = 3,
+                         .in = {x, x, w, w, stats, OPS_NONE, OPS_NONE}, .out = {x, w, w}};
     b.node.a.norm = f.node.a.norm;
     b.given[0] = golden_gn_dy;
     b.given[1] = golden_gn_x;

@@ -18,8 +18,10 @@ typedef struct answer { uint32_t ctr[4], key[2], out[4]; } answer;
 /* kat_vectors of Random123 1.14, philox4x32 with 10 rounds. */
 static const answer answers[] = {
     {{0, 0, 0, 0}, {0, 0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
-    {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, {0xffffffff, 0xffffffff}, {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
-    {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}, {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
+    {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, {0xffffffff, 0xffffffff},
+     {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+    {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0},
+     {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
 };
 
 static void philox__known_answers_on_the_host(void **state)
@@ -89,7 +91,8 @@ static void philox__known_answers_on_the_device(void **state)
 static void block_of(const double *s, uint32_t purpose, uint32_t node, uint32_t draw, int64_t n, int64_t e, uint32_t *x)
 {
     const uint32_t key[2] = {(uint32_t)(int64_t)s[0], (uint32_t)(int64_t)s[1]};
-    const uint32_t ctr[4] = {purpose << 24 | node, (uint32_t)(int64_t)s[2], draw << 28 | (uint32_t)(e / 4), (uint32_t)((int64_t)s[3] + n)};
+    const uint32_t ctr[4] = {purpose << 24 | node, (uint32_t)(int64_t)s[2], draw << 28 | (uint32_t)(e / 4),
+                             (uint32_t)((int64_t)s[3] + n)};
 
     dm_philox(key, ctr, x);
 }
@@ -114,7 +117,8 @@ static void reference(const dm_opnode *p, const double *const *in, double *const
 
         block_of(in[drop], p->a.random.purpose, p->a.random.node, p->a.random.draw, n, e, x);
         if (drop)
-            out[0][i] = dm_uniform(x[e % 4]) < (double)(float)p->a.random.p ? 0 : in[0][i] * (double)(float)(1 / (1 - p->a.random.p));
+            out[0][i] = dm_uniform(x[e % 4]) < (double)(float)p->a.random.p ? 0
+                : in[0][i] * (double)(float)(1 / (1 - p->a.random.p));
         else
             out[0][i] = normal_of(x, e);
     }

@@ -99,15 +99,19 @@ static void sum__refuses(void **state)
 /* The coefficients of eps, x0 and v prediction at a level. */
 typedef struct level { double alpha, sigma, c_skip, c_out; } level;
 
-static void check_predict(dm_device *d, const level *l, double limit, bool eps_first, bool learned, int64_t n, int64_t inner)
+static void check_predict(dm_device *d, const level *l, double limit, bool eps_first, bool learned, int64_t n,
+                          int64_t inner)
 {
     const int64_t stride = inner * (learned ? 2 : 1);
     const double size = fabs(l->c_skip) + fabs(l->c_out); /* of terms that may cancel */
-    const double eps_size = (fabs(1 - l->alpha * l->c_skip) + l->alpha * fabs(l->c_out) + (limit > 0 && !eps_first ? l->alpha * size : 0)) / l->sigma;
+    const double eps_size = (fabs(1 - l->alpha * l->c_skip) + l->alpha * fabs(l->c_out) +
+                             (limit > 0 && !eps_first ? l->alpha * size : 0)) / l->sigma;
     float *x = values(n * inner, 1), *F = values(n * stride, 2);
-    double *x0 = malloc((size_t)(n * inner) * sizeof *x0), *eps = malloc((size_t)(n * inner) * sizeof *eps), *lv = malloc((size_t)(n * inner) * sizeof *lv);
-    dm_predict_args a = {.n = n, .inner = inner, .stride = stride, .c_skip = l->c_skip, .c_out = l->c_out, .alpha = l->alpha, .sigma = l->sigma,
-                         .limit = limit, .k0 = -3, .k1 = 0.7, .eps_first = eps_first};
+    double *x0 = malloc((size_t)(n * inner) * sizeof *x0), *eps = malloc((size_t)(n * inner) * sizeof *eps),
+            *lv = malloc((size_t)(n * inner) * sizeof *lv);
+    dm_predict_args a = {.n = n, .inner = inner, .stride = stride, .c_skip = l->c_skip, .c_out = l->c_out,
+                         .alpha = l->alpha, .sigma = l->sigma, .limit = limit, .k0 = -3, .k1 = 0.7,
+                         .eps_first = eps_first};
     dm_err err = {0};
 
     for (int64_t i = 0; i < n * inner; i++) {
@@ -148,7 +152,8 @@ static void predict__forms(void **state)
     for (size_t s = 0; s < sizeof sigmas / sizeof sigmas[0]; s++)
         for (int form = 0; form < 3; form++) {
             const double sigma = sigmas[s], alpha = sqrt(1 - sigma * sigma);
-            const level forms[] = {{alpha, sigma, 1 / alpha, -sigma / alpha}, {alpha, sigma, 0, 1}, {alpha, sigma, alpha, -sigma}};
+            const level forms[] = {{alpha, sigma, 1 / alpha, -sigma / alpha}, {alpha, sigma, 0, 1},
+                                   {alpha, sigma, alpha, -sigma}};
 
             for (int mask = 0; mask < 8; mask++)
                 for (size_t i = 0; i < (ops_small() ? 2 : 3); i++)
@@ -211,7 +216,8 @@ static void threshold__quantiles(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(sum__terms), cmocka_unit_test(sum__refuses), cmocka_unit_test(predict__forms), cmocka_unit_test(threshold__quantiles)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(sum__terms), cmocka_unit_test(sum__refuses),
+                                       cmocka_unit_test(predict__forms), cmocka_unit_test(threshold__quantiles)};
 
     return cmocka_run_group_tests(tests, ops_setup, ops_teardown);
 }

@@ -7,11 +7,13 @@
 
 #include <cmocka.h>
 
-static const int64_t strips[][4] = {{1, 1, 1, 0}, {3, 5, 2, 1}, {31, 16, 33, 16}, {65, 33, 31, 0}, {2, 5000, 3000, 2000}, {1000, 3, 64, 30}, {700, 64, 64, 0}, {1, 1, 65, 64}};
+static const int64_t strips[][4] = {{1, 1, 1, 0}, {3, 5, 2, 1}, {31, 16, 33, 16}, {65, 33, 31, 0},
+                                    {2, 5000, 3000, 2000}, {1000, 3, 64, 30}, {700, 64, 64, 0}, {1, 1, 65, 64}};
 
 static void rows(const dm_opnode *n, const double *const *in, double *const *out)
 {
-    const int64_t wa = n->a.concat.wa, wb = n->a.concat.wb, width = n->a.slice.width, first = n->a.slice.first, count = n->a.slice.count;
+    const int64_t wa = n->a.concat.wa, wb = n->a.concat.wb, width = n->a.slice.width, first = n->a.slice.first,
+                  count = n->a.slice.count;
 
     if (n->kind == DM_OP_CONCAT)
         for (int64_t i = 0; i < n->a.concat.outer * (wa + wb); i++) {
@@ -34,14 +36,17 @@ static void rows__concat_slice_pad(void **state)
 {
     for (size_t i = 0; i < (ops_small() ? 4 : sizeof strips / sizeof strips[0]); i++) {
         const int64_t outer = strips[i][0], a = strips[i][1], b = strips[i][2], first = strips[i][3];
-        ops_case c = {.name = "concat", .reference = rows}, s = {.name = "slice", .reference = rows}, p = {.name = "pad", .reference = rows};
+        ops_case c = {.name = "concat", .reference = rows}, s = {.name = "slice", .reference = rows},
+            p = {.name = "pad", .reference = rows};
 
-        c.node = (dm_opnode){.kind = DM_OP_CONCAT, .n_in = 2, .n_out = 1, .in = {OPS_DESC(outer, a), OPS_DESC(outer, b)}, .out = {OPS_DESC(outer, a + b)}};
+        c.node = (dm_opnode){.kind = DM_OP_CONCAT, .n_in = 2, .n_out = 1,
+                             .in = {OPS_DESC(outer, a), OPS_DESC(outer, b)}, .out = {OPS_DESC(outer, a + b)}};
         c.node.a.concat.outer = outer;
         c.node.a.concat.wa = a;
         c.node.a.concat.wb = b;
         ops_check(*state, &c);
-        s.node = (dm_opnode){.kind = DM_OP_SLICE, .n_in = 1, .n_out = 1, .in = {OPS_DESC(outer, b)}, .out = {OPS_DESC(outer, b - first)}};
+        s.node = (dm_opnode){.kind = DM_OP_SLICE, .n_in = 1, .n_out = 1, .in = {OPS_DESC(outer, b)},
+                             .out = {OPS_DESC(outer, b - first)}};
         s.node.a.slice.outer = outer;
         s.node.a.slice.width = b;
         s.node.a.slice.first = first;
@@ -109,7 +114,8 @@ static void permute__axes(void **state)
 /* Where small pixel (h, w) of channel c and large pixel (h f + i, w f + j) lie; k: what goes from one to the other. */
 static void resampled(const dm_opnode *n, const double *const *in, double *const *out)
 {
-    const bool grows = n->kind == DM_OP_UPSAMPLE || n->kind == DM_OP_AVG_POOL_DX, mean = n->kind == DM_OP_AVG_POOL || n->kind == DM_OP_AVG_POOL_DX;
+    const bool grows = n->kind == DM_OP_UPSAMPLE || n->kind == DM_OP_AVG_POOL_DX, mean = n->kind == DM_OP_AVG_POOL ||
+               n->kind == DM_OP_AVG_POOL_DX;
     const dm_desc *s = grows ? &n->in[0] : &n->out[0];
     const int64_t f = n->a.factor.factor, H = s->dim[1], W = s->dim[2], C = s->dim[3];
     const double k = mean ? 1 / (double)(f * f) : 1;
@@ -120,7 +126,8 @@ static void resampled(const dm_opnode *n, const double *const *in, double *const
         for (int64_t h = 0; h < H * f; h++)
             for (int64_t w = 0; w < W * f; w++)
                 for (int64_t c = 0; c < C; c++) {
-                    const int64_t small = ((b * H + h / f) * W + w / f) * C + c, large = ((b * H * f + h) * W * f + w) * C + c;
+                    const int64_t small = ((b * H + h / f) * W + w / f) * C + c,
+                                  large = ((b * H * f + h) * W * f + w) * C + c;
 
                     out[0][grows ? large : small] += k * in[0][grows ? small : large];
                 }
@@ -128,17 +135,20 @@ static void resampled(const dm_opnode *n, const double *const *in, double *const
 
 static void pixels__factors(void **state)
 {
-    static const int64_t t[][5] = {{1, 1, 1, 1, 2}, {2, 3, 2, 5, 2}, {1, 2, 3, 3, 3}, {2, 7, 7, 33, 2}, {3, 4, 4, 65, 4}, {1, 16, 16, 128, 2}, {1, 32, 31, 1, 2}, {2, 5, 5, 16, 1}};
+    static const int64_t t[][5] = {{1, 1, 1, 1, 2}, {2, 3, 2, 5, 2}, {1, 2, 3, 3, 3}, {2, 7, 7, 33, 2},
+                                   {3, 4, 4, 65, 4}, {1, 16, 16, 128, 2}, {1, 32, 31, 1, 2}, {2, 5, 5, 16, 1}};
     static const dm_op_kind kinds[] = {DM_OP_UPSAMPLE, DM_OP_UPSAMPLE_DX, DM_OP_AVG_POOL, DM_OP_AVG_POOL_DX};
 
     for (size_t i = 0; i < (ops_small() ? 3 : sizeof t / sizeof t[0]); i++)
         for (int k = 0; k < 4; k++) {
             const int64_t f = t[i][4];
-            const dm_desc small = OPS_DESC(t[i][0], t[i][1], t[i][2], t[i][3]), large = OPS_DESC(t[i][0], t[i][1] * f, t[i][2] * f, t[i][3]);
+            const dm_desc small = OPS_DESC(t[i][0], t[i][1], t[i][2], t[i][3]),
+                          large = OPS_DESC(t[i][0], t[i][1] * f, t[i][2] * f, t[i][3]);
             const bool grows = kinds[k] == DM_OP_UPSAMPLE || kinds[k] == DM_OP_AVG_POOL_DX;
             ops_case c = {.name = dm_op_name(kinds[k]), .reference = resampled, .tolerance = 1e-6};
 
-            c.node = (dm_opnode){.kind = kinds[k], .n_in = 1, .n_out = 1, .in = {grows ? small : large}, .out = {grows ? large : small}};
+            c.node = (dm_opnode){.kind = kinds[k], .n_in = 1, .n_out = 1, .in = {grows ? small : large},
+                                 .out = {grows ? large : small}};
             c.node.a.factor.factor = f;
             ops_check(*state, &c);
         }
@@ -146,7 +156,8 @@ static void pixels__factors(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(rows__concat_slice_pad), cmocka_unit_test(permute__axes), cmocka_unit_test(pixels__factors)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(rows__concat_slice_pad), cmocka_unit_test(permute__axes),
+                                       cmocka_unit_test(pixels__factors)};
 
     return cmocka_run_group_tests(tests, ops_setup, ops_teardown);
 }
