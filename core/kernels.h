@@ -49,7 +49,7 @@ typedef struct dm_predict_args {
 } dm_predict_args;
 dm_status dm_run_predict(dm_device *d, const dm_predict_args *a, dm_err *err);
 /* Dynamic thresholding (Saharia et al. 2022, section 2.3) of x0 f32[n,inner] in place: s = the ratio quantile of |x0| of each
- * example, held within [1, max]; x0 := clip(x0, -s, s) / s. scratch: f32[n,inner]. Linear interpolation between ranks. */
-dm_status dm_run_threshold(dm_device *d, dm_buf *x0, dm_buf *scratch, int64_t n, int64_t inner, double ratio, double max, dm_err *err);
+ * example, held within [1, max]; x0 := clip(x0, -s, s) / s. Linear interpolation between ranks. */
+dm_status dm_run_threshold(dm_device *d, dm_buf *x0, int64_t n, int64_t inner, double ratio, double max, dm_err *err);
 
 #endif

@@ -64,10 +64,13 @@ typedef enum dm_op_kind {
     DM_OP_TIME_EMBED,
     DM_OP_EMBEDDING,   /* i i32[N], w[rows,dim] -> y[N,dim]; an index outside gives zeros */
     DM_OP_EMBEDDING_DW, /* i i32[N], dy[N,dim] -> dw[rows,dim] accum */
-    /* x, state u32[16] -> y; attr random: y = x mask / (1 - p). Also its own gradient. */
+    /* x, state u32[16] -> y; attr random: y = 0 where the element's uniform is below p, else x / (1 - p). Also
+     * its own gradient. */
     DM_OP_DROPOUT,
-    DM_OP_RANDN,       /* state u32[16] -> y; attr random: unit Gaussians */
-    DM_OP_CROSS_ENTROPY, /* logits[N,K], labels i32[N] -> y[N], nats */
+    /* state u32[16] -> y; attr random: unit Gaussians, sqrt(-2 ln u) times cos and sin of 2 pi v: elements 0 and 1
+     * of a block from its words 0 and 1, elements 2 and 3 from words 2 and 3 */
+    DM_OP_RANDN,
+    DM_OP_CROSS_ENTROPY, /* logits[N,K], labels i32[N] -> y[N], nats; 0 where a label is outside [0,K) */
     DM_OP_CROSS_ENTROPY_DX, /* dy[N], logits, labels -> dlogits */
     /* m1, lv1, m2, lv2 (all of y's shape) -> y: KL(N(m1,e^lv1) || N(m2,e^lv2)), nats */
     DM_OP_GAUSSIAN_KL,
@@ -85,7 +88,7 @@ typedef enum dm_op_kind {
 /* What RANDN and DROPOUT read from `state`, a device buffer that changes from step to step.
  * Philox 4x32-10, key {seed lo, seed hi}, counter {purpose << 24 | node, step, draw << 28 | block, index}:
  * index = first_index + n for the n-th example of the tensor, block = element / 4 within the example in
- * N,C,H,W order (image: the tensor is [N,H,W,C] and is numbered as if it were [N,C,H,W]). */
+ * N,C,H,W order (image: the tensor is [N,H,W,C] and is numbered as if it were [N,C,H,W]), its word element % 4. */
 enum { DM_STATE_SEED_LO, DM_STATE_SEED_HI, DM_STATE_STEP, DM_STATE_FIRST_INDEX, DM_STATE_WORDS = 16 };
 /* Purposes: host and device draw with the same counters. */
 enum { DM_PURPOSE_INIT = 1, DM_PURPOSE_SHUFFLE, DM_PURPOSE_AUGMENT, DM_PURPOSE_TIME, DM_PURPOSE_NOISE, DM_PURPOSE_DROPOUT,

@@ -21,7 +21,7 @@ struct dm_sampling {
     dm_step step;
     dm_tensor x, scratch[MAX_SCRATCH];
     int n_scratch;
-    dm_buf *F, *work[2];           /* the network's output; with dynamic clipping, its room and an x0 nobody asked for */
+    dm_buf *F, *spare;             /* the network's output; with dynamic clipping, an x0 that nobody asked for */
     int64_t inner;                 /* elements of an example */
     double limit;
     bool dynamic;
@@ -101,7 +101,7 @@ static dm_status dynamic(dm_sampling *s, const dm_tensor *x, const dm_point *p, 
     const dm_set_sampler *set = &s->setup.experiment->sampler;
     dm_status rc;
 
-    if ((rc = dm_run_threshold(s->setup.device, want->x0->buf, s->work[0], s->setup.n, s->inner, set->dynamic_ratio, set->dynamic_max, err)) ||
+    if ((rc = dm_run_threshold(s->setup.device, want->x0->buf, s->setup.n, s->inner, set->dynamic_ratio, set->dynamic_max, err)) ||
         !want->eps || !set->clip_eps)
         return rc;
     return dm_run_sum(s->setup.device, want->eps->buf, (double[]){1 / p->sigma, -p->alpha / p->sigma}, (dm_buf *[]){x->buf, want->x0->buf}, 2,
@@ -116,7 +116,7 @@ dm_status dm_sampling_predict(dm_sampling *s, const dm_tensor *x, const dm_point
                          .stride = s->inner / s->setup.data->shape.dim[0] * s->setup.out_channels,
                          .limit = s->limit, .eps_first = !s->setup.experiment->sampler.clip_eps};
     dm_pred with = *want;
-    dm_tensor x0 = {.shape = x->shape, .buf = s->work[1]};
+    dm_tensor x0 = {.shape = x->shape, .buf = s->spare};
     double k[2];
     dm_affine f;
     dm_status rc;
@@ -166,10 +166,7 @@ static dm_status allocate(dm_sampling *s, dm_err *err)
     if ((rc = dm_buf_new(d, count * sizeof(float), "images", &s->x.buf, err)) ||
         (rc = dm_buf_new(d, out * sizeof(float), "the network's output", &s->F, err)))
         return rc;
-    for (int i = 0; i < 2 && s->dynamic; i++)
-        if ((rc = dm_buf_new(d, count * sizeof(float), "dynamic clipping", &s->work[i], err)))
-            return rc;
-    return DM_OK;
+    return s->dynamic ? dm_buf_new(d, count * sizeof(float), "dynamic clipping", &s->spare, err) : DM_OK;
 }
 
 static dm_status check(dm_sampling *s, dm_err *err)
@@ -232,8 +229,7 @@ void dm_sampling_free(dm_sampling *s)
     free_scratch(s);
     dm_buf_free(s->x.buf);
     dm_buf_free(s->F);
-    dm_buf_free(s->work[0]);
-    dm_buf_free(s->work[1]);
+    dm_buf_free(s->spare);
     dm_grid_fini(&s->grid);
     free(s->host);
     free(s);

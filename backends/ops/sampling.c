@@ -83,8 +83,7 @@ dm_status dm_run_predict(dm_device *d, const dm_predict_args *a, dm_err *err)
                         DM_KI(chunk)), err);
 }
 
-dm_status dm_run_threshold(dm_device *d, dm_buf *x0, dm_buf *scratch, int64_t n, int64_t inner, double ratio,
-                           double max, dm_err *err)
+dm_status dm_run_threshold(dm_device *d, dm_buf *x0, int64_t n, int64_t inner, double ratio, double max, dm_err *err)
 {
     const dm_device_info *about = dm_device_about(d);
     const size_t group = about->cpu || about->max_group < 128 ? 1 : 128;
@@ -92,7 +91,6 @@ dm_status dm_run_threshold(dm_device *d, dm_buf *x0, dm_buf *scratch, int64_t n,
     const dm_range r = {.dim = 1, .global = {(size_t)n * group}, .local = {group}};
     const dm_status s = check_count("thresholding", n < 1 || inner > INT32_MAX / n ? -1 : n * inner, err);
 
-    (void)scratch;
     if (s != DM_OK)
         return s;
     if (!(ratio >= 0 && ratio <= 1) || !(max >= 1))
