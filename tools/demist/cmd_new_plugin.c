@@ -1,0 +1,126 @@
+/* demist new-plugin: a skeleton that compiles, with its own build file and test. */
+#include "cli.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "embedded.h"
+#include "file.h"
+#include "registry.h"
+
+static int run(int argc, char **argv);
+
+const cli_command cmd_new_plugin = {
+    "new-plugin", "new-plugin KIND NAME [--dir D]", "write the skeleton of a plugin",
+    "  demist new-plugin schedule my_curve\n\n"
+    "Makes a folder with NAME.c, a build file, a test and a README; it compiles and runs as it is.\n"
+    "Kinds: schedule, sampler, network, objective, dataset.\n"
+    "  --dir D   where (./NAME)\n",
+    run};
+
+typedef struct word { const char *from, *to; } word;
+
+/* text with each word replaced; on the heap, NULL when memory is exhausted. */
+static char *fill_in(const char *text, const word *words, int n)
+{
+    size_t room = strlen(text) + 1, at = 0;
+    char *out;
+
+    for (int i = 0; i < n; i++)
+        for (const char *p = text; (p = strstr(p, words[i].from)); p++)
+            room += strlen(words[i].to);
+    if (!(out = malloc(room)))
+        return NULL;
+    while (*text) {
+        int hit = -1;
+
+        for (int i = 0; i < n && hit < 0; i++)
+            if (!strncmp(text, words[i].from, strlen(words[i].from)))
+                hit = i;
+        if (hit < 0) {
+            out[at++] = *text++;
+        } else {
+            memcpy(out + at, words[hit].to, strlen(words[hit].to));
+            at += strlen(words[hit].to);
+            text += strlen(words[hit].from);
+        }
+    }
+    out[at] = 0;
+    return out;
+}
+
+static dm_status write_one(const char *dir, const char *name, const char *text, const word *words, int n, dm_err *err)
+{
+    char path[4096], *filled = fill_in(text, words, n);
+    dm_status rc;
+
+    if (!filled)
+        return dm_error(err, DM_ENOMEM, "out of memory");
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    rc = dm_file_write_atomic(path, filled, strlen(filled), err);
+    free(filled);
+    if (!rc && !strcmp(name, "test.sh") && chmod(path, 0755))
+        return dm_file_error(err, "make executable", path);
+    return rc;
+}
+
+static dm_status write_all(dm_kind kind, const char *name, const char *dir, dm_err *err)
+{
+    const char *section = kind == DM_KIND_DATASET ? "data" : dm_kind_name(kind);
+    const word words[] = {{"PLUGIN", name}, {"KIND", dm_kind_name(kind)}, {"SECTION", section}};
+    char source[64], target[128];
+    dm_status rc;
+
+    if (mkdir(dir, 0777))
+        return errno == EEXIST ? dm_error(err, DM_EINVAL, "'%s' is already there; choose another name or --dir", dir)
+                               : dm_file_error(err, "make", dir);
+    snprintf(source, sizeof source, "%s.c", dm_kind_name(kind));
+    snprintf(target, sizeof target, "%s.c", name);
+    for (const dm_embedded *e = dm_embedded_templates; e->file; e++) {
+        const bool build = !strcmp(e->file, "meson.build.txt"), code = strchr(e->file, '.') && !strcmp(strchr(e->file, '.'), ".c");
+
+        if (code && strcmp(e->file, source))
+            continue;
+        if ((rc = write_one(dir, code ? target : build ? "meson.build" : e->file, e->source, words, 3, err)))
+            return rc;
+    }
+    return DM_OK;
+}
+
+static bool good_name(const char *name)
+{
+    return *name && strlen(name) < 64 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(name);
+}
+
+static int run(int argc, char **argv)
+{
+    static const struct option options[] = {{"dir", required_argument, NULL, 'd'}, CLI_COMMON};
+    const char *dir = NULL, *name;
+    cli_common common = {0};
+    dm_err err = {0};
+    bool done;
+    int opt, code, kind;
+
+    while ((opt = getopt_long(argc, argv, ":hqv", options, NULL)) != -1) {
+        if (opt == 'd')
+            dir = optarg;
+        else if (cli_common_option(&cmd_new_plugin, opt, argv, &common, &done, &code) && done)
+            return code;
+    }
+    if (argc - optind != 2)
+        return cli_usage(&cmd_new_plugin, "a kind and a name are needed");
+    for (kind = 0; kind < DM_KIND_COUNT && strcmp(dm_kind_name(kind), argv[optind]); kind++)
+        ;
+    name = argv[optind + 1];
+    if (kind == DM_KIND_COUNT)
+        return cli_usage(&cmd_new_plugin, "there is no kind '%s'; kinds are schedule, sampler, network, objective, dataset", argv[optind]);
+    if (!good_name(name))
+        return cli_usage(&cmd_new_plugin, "'%s' is no name for a plugin; use a-z, 0-9 and _, fewer than 64", name);
+    if (write_all(kind, name, dir ? dir : name, &err))
+        return cli_fail(&err);
+    printf("%s\n", dir ? dir : name);
+    return 0;
+}
