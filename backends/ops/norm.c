@@ -130,8 +130,8 @@ static dm_status gn_backward_steps(dm_emit *e, const gn *g)
 
     if (s == DM_OK)
         s = gn_launch(e, g, "backward_sums", g->a.N * g->parts * gn_vectors(g),
-                      DM_KARGS(DM_KB(in[DY]), DM_KB(in[X]), DM_KB(e->scratch), DM_KI(g->part_floats), GN_EXTENTS(g),
-                               GN_STRIDES(g), DM_KI(g->a.silu), DM_KI(g->parts), DM_KI(g->span)));
+                      DM_KARGS(DM_KB(in[DY]), DM_KB(in[X]), DM_KB(e->scratch), DM_KB(e->out[DX]), DM_KI(g->part_floats),
+                               GN_EXTENTS(g), GN_STRIDES(g), DM_KI(g->a.silu), DM_KI(g->parts), DM_KI(g->span)));
     if (s == DM_OK)
         s = gn_launch(e, g, "backward_means", g->a.N * g->a.groups,
                       DM_KARGS(DM_KB(e->scratch), DM_KB(in[GAMMA]), DM_KB(in[BETA]), DM_KB(e->out[DSCALE]),

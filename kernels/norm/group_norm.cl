@@ -184,9 +184,11 @@ static inline void channel_coef(global const float *gamma, global const float *b
     coef[BIAS * C + c] = (beta ? beta[c] * k : 0.0f) + (shift ? shift[c] : 0.0f);
 }
 
-/* Sums of dz and dz xh over pixels [l0, l1), W channels from c. */
+/* Sums of dz and dz xh over pixels [l0, l1), W channels from c. With an activation, dz is left in dx (where
+ * wanted), so that its exponential is taken once. */
 static inline void channel_sums(global const float *dy, global const float *x, global const float *coef,
-                                global float *part, int c, int C, int c1, int l0, int l1, int sl, int sc, int silu)
+                                global float *part, global float *dx, int c, int C, int c1, int l0, int l1, int sl,
+                                int sc, int silu)
 {
     const VF m = load(coef + MEAN * C + c, c1 - c), r = load(coef + RSTD * C + c, c1 - c);
     const VF k = load(coef + GAIN * C + c, c1 - c), b = load(coef + BIAS * C + c, c1 - c);
@@ -200,6 +202,8 @@ static inline void channel_sums(global const float *dy, global const float *x, g
             const VF xh = (GET(x + (size_t)l * sl, c, c1 - c) - m) * r;
             const VF dz = before_act(GET(dy + (size_t)l * sl, c, c1 - c), xh, k, b, silu);
 
+            if (silu && dx)
+                PUT(dz, dx + (size_t)l * sl, c, c1 - c);
             a1 += dz;
             a2 = fma(dz, xh, a2);
         }
@@ -244,12 +248,13 @@ static inline void group_means(global float *part, global const float *gamma, gl
 static inline void input_gradient(global const float *dy, global const float *x, global const float *coef,
                                   global float *dx, int c0, int c1, int C, int l0, int l1, int sl, int sc, int silu)
 {
+    global const float *from = silu ? dx : dy;
+
     for (int l = l0; l < l1; l++)
         for (int c = c0; c < c1; c += W) {
             const VF r = load(coef + RSTD * C + c, c1 - c), k = load(coef + GAIN * C + c, c1 - c);
             const VF xh = (GET(x + (size_t)l * sl, c, c1 - c) - load(coef + MEAN * C + c, c1 - c)) * r;
-            const VF dz = before_act(GET(dy + (size_t)l * sl, c, c1 - c), xh, k, load(coef + BIAS * C + c, c1 - c),
-                                     silu);
+            const VF dz = GET(from + (size_t)l * sl, c, c1 - c);
             const VF v = fma(k, dz, -load(coef + GRAD_MEAN * C + c, c1 - c));
 
             PUT(r * fma(-xh, load(coef + GRAD_SLOPE * C + c, c1 - c), v), dx + (size_t)l * sl, c, c1 - c);
@@ -273,12 +278,13 @@ kernel void backward(global const float *dy, global const float *x, global const
     part += (size_t)n * 2 * C;
     for (int c = c0; c < c1; c++)
         channel_coef(gamma, beta, ROW(scale, n), ROW(shift, n), stats + (size_t)n * 2 * groups, coef, c, C, groups);
+    dx = dx ? dx + (size_t)n * C * L : dx;
     for (int c = c0; c < c1; c += W)
-        channel_sums(dy, x, coef, part, c, C, c1, 0, L, sl, sc, silu);
+        channel_sums(dy, x, coef, part, dx, c, C, c1, 0, L, sl, sc, silu);
     for (int g = c0 / width; g < c1 / width; g++)
         group_means(part, gamma, beta, coef, ROW(dscale, n), ROW(dshift, n), g, C, L, groups, 1);
     if (dx)
-        input_gradient(dy, x, coef, dx + (size_t)n * C * L, c0, c1, C, 0, L, sl, sc, silu);
+        input_gradient(dy, x, coef, dx, c0, c1, C, 0, L, sl, sc, silu);
 }
 
 kernel void backward_coef(global const float *gamma, global const float *beta, global const float *stats,
@@ -292,8 +298,8 @@ kernel void backward_coef(global const float *gamma, global const float *beta, g
                      part + behind + (size_t)n * COEFS * C, c, C, groups);
 }
 
-kernel void backward_sums(global const float *dy, global const float *x, global float *part, int behind, int N, int C,
-                          int L, int sl, int sc, int silu, int parts, int span)
+kernel void backward_sums(global const float *dy, global const float *x, global float *part, global float *dx,
+                          int behind, int N, int C, int L, int sl, int sc, int silu, int parts, int span)
 {
     const int blocks = (C + W - 1) / W, row = get_global_id(0) / blocks, c = get_global_id(0) % blocks * W,
               n = row / parts;
@@ -301,7 +307,8 @@ kernel void backward_sums(global const float *dy, global const float *x, global 
 
     if (n < N)
         channel_sums(dy + (size_t)n * C * L, x + (size_t)n * C * L, part + behind + (size_t)n * COEFS * C,
-                     part + (size_t)row * 2 * C, c, C, min(c + W, C), l0, min(l0 + span, L), sl, sc, silu);
+                     part + (size_t)row * 2 * C, dx ? dx + (size_t)n * C * L : dx, c, C, min(c + W, C), l0,
+                     min(l0 + span, L), sl, sc, silu);
 }
 
 kernel void backward_means(global float *part, global const float *gamma, global const float *beta,
