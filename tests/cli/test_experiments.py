@@ -167,6 +167,12 @@ def information():
     assert demist("docs")[0] == reference, "docs/config.md is not what demist docs prints"
 
 
+def selftest():
+    out, _ = demist("selftest", "--device", DEVICE)
+    assert out.rstrip().endswith(" 0 failed") and "FAIL" not in out, out
+    demist("selftest", "--device", "9:9", code=4)
+
+
 def check_prints_the_experiment():
     out, _ = demist("check", config("fashion-mnist.yaml"), f"device={DEVICE}", "--explain")
     assert "parameters: 1062497" in out and "conv2d" in out and "device memory" in out, out[-3000:]
@@ -174,4 +180,4 @@ def check_prints_the_experiment():
     demist("check", resolved)
 
 
-run_tests([information, schedules, check_prints_the_experiment, bad_experiments, bad_data, devices, too_large_a_batch, every_combination])
+run_tests([information, selftest, schedules, check_prints_the_experiment, bad_experiments, bad_data, devices, too_large_a_batch, every_combination])

@@ -13,7 +13,7 @@
 
 static const cli_command *const commands[] = {&cmd_train, &cmd_sample, &cmd_predict, &cmd_schedule, &cmd_check, &cmd_plot,
                                               &cmd_plugins,
-                                              &cmd_devices, &cmd_doctor, &cmd_inspect, &cmd_new_plugin,
+                                              &cmd_devices, &cmd_doctor, &cmd_selftest, &cmd_inspect, &cmd_new_plugin,
                                               &cmd_docs};
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
