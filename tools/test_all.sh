@@ -13,10 +13,11 @@ sanitized() {
   unset ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS
 }
 
-# Oclgrind interprets each kernel: races, bad accesses and uninitialised values, on the smallest shapes.
+# Oclgrind interprets each kernel: races and bad accesses, on the smallest shapes. (Its check for uninitialised values does not
+# know an instruction that its own compiler makes, freeze.)
 oclgrind_one() {
   local log=$logs/oclgrind-$(basename "$1").txt
-  OCL_ICD_VENDORS= DEMIST_TEST_SMALL=1 DEMIST_DEVICE=auto timeout 1500 oclgrind --data-races --uninitialized --log "$log" "$1" || return 1
+  OCL_ICD_VENDORS= DEMIST_TEST_SMALL=1 DEMIST_DEVICE=auto timeout 1500 oclgrind --data-races --log "$log" "$1" || return 1
   [ ! -s "$log" ] || { head -20 "$log"; return 1; }
 }
 under_oclgrind() {
