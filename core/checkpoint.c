@@ -1,6 +1,8 @@
 /* Checkpoints of a training run; see checkpoint.h. */
 #include "checkpoint.h"
 
+#include "suggest.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -85,35 +87,76 @@ dm_status dm_checkpoint_save(const char *path, const dm_train_state *s, const dm
     return rc;
 }
 
-/* Adds a line to a list of what is wrong, as long as there is room. */
-DM_PRINTF(3, 4) static void list(char *text, size_t size, const char *fmt, ...)
+typedef struct comparing { const dm_st *f; const dm_layout *l; void (*line)(void *user, const char *text); void *user; int bad; char first[600]; } comparing;
+
+DM_PRINTF(2, 3) static void tell(comparing *c, const char *fmt, ...)
 {
-    const size_t at = strlen(text);
+    char text[1200];
+    const size_t used = strlen(c->first);
     va_list ap;
 
     va_start(ap, fmt);
-    vsnprintf(text + at, size - at, fmt, ap);
+    vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
+    if (c->line)
+        c->line(c->user, text);
+    if (c->bad++ < 4)
+        snprintf(c->first + used, sizeof c->first - used, "; %s", text);
 }
 
-/* Every tensor of the prefix is there with its shape; the message names those that are not. */
-static dm_status check(const dm_st *f, const char *prefix, const dm_layout *l, dm_err *err)
+/* The nearest of the file's names that the network does not have. */
+static const char *nearest_in_file(const comparing *c, const char *key)
 {
-    char what[600] = "", key[512];
-    int bad = 0;
+    dm_nearest near;
+
+    dm_nearest_init(&near, key);
+    for (int64_t i = 0; i < dm_st_count(c->f); i++)
+        if (dm_layout_find(c->l, dm_st_at(c->f, i)->name) < 0)
+            dm_nearest_try(&near, dm_st_at(c->f, i)->name);
+    return near.best;
+}
+
+/* The nearest of the network's names that the file does not have. */
+static const char *nearest_in_network(const comparing *c, const char *name)
+{
+    dm_nearest near;
+
+    dm_nearest_init(&near, name);
+    for (int32_t i = 0; i < c->l->n; i++)
+        if (!dm_st_find(c->f, c->l->weights[i].key))
+            dm_nearest_try(&near, c->l->weights[i].key);
+    return near.best;
+}
+
+dm_status dm_checkpoint_compare(const dm_st *f, const char *prefix, const dm_layout *l, void (*line)(void *user, const char *text), void *user,
+                                dm_err *err)
+{
+    comparing c = {.f = f, .l = l, .line = line, .user = user};
+    char key[512];
 
     for (int32_t i = 0; i < l->n; i++) {
         const dm_weight *w = &l->weights[i];
+        const char *near = NULL;
         const dm_st_tensor *t;
         dm_err why = {0};
 
         snprintf(key, sizeof key, "%s%s", prefix, w->key);
-        if (dm_st_expect(f, key, &w->shape, &t, &why) && bad++ < 4)
-            list(what, sizeof what, "; %s", why.msg);
+        if (!dm_st_expect(f, key, &w->shape, &t, &why))
+            continue;
+        if (!*prefix && !dm_st_find(f, key))
+            near = nearest_in_file(&c, key);
+        tell(&c, "%s%s%s%s", why.msg, near ? "; it has '" : "", near ? near : "", near ? "'" : "");
     }
-    if (bad)
-        return dm_error(err, DM_ECORRUPT, "'%s' does not fit this network: %d of %d tensors%s%s", dm_st_path(f), bad, (int)l->n, what,
-                        bad > 4 ? "; ..." : "");
+    for (int64_t i = 0; !*prefix && i < dm_st_count(f); i++) {
+        const char *name = dm_st_at(f, i)->name, *near = dm_layout_find(l, name) < 0 ? nearest_in_network(&c, name) : NULL;
+
+        if (dm_layout_find(l, name) < 0)
+            tell(&c, "'%s': this network has no tensor '%s'%s%s%s", dm_st_path(f), name, near ? "; it lacks '" : "", near ? near : "",
+                 near ? "'" : "");
+    }
+    if (c.bad)
+        return dm_error(err, DM_ECORRUPT, "'%s' does not fit this network of %d tensors in %d%s%s", dm_st_path(f), (int)l->n, c.bad, c.first,
+                        c.bad > 4 ? "; ..." : "");
     return DM_OK;
 }
 
@@ -122,7 +165,7 @@ static dm_status load(const dm_st *f, const char *prefix, const dm_layout *l, dm
     float *host;
     dm_status rc;
 
-    if ((rc = check(f, prefix, l, err)))
+    if ((rc = dm_checkpoint_compare(f, prefix, l, NULL, NULL, err)))
         return rc;
     if (!(host = calloc(l->total ? l->total : 1, sizeof *host)))
         return dm_error(err, DM_ENOMEM, "out of memory for %lld weights", (long long)l->parameters);

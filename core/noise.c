@@ -273,6 +273,8 @@ static dm_status discrete_grid(const dm_noise *n, const dm_set_sampler *s, dm_gr
         before = t;
     }
     g->points[g->n] = data;
+    if (s->last == DM_LAST_FIRST)
+        dm_noise_at(n, 1, &g->points[g->n]);
     return DM_OK;
 }
 
@@ -297,6 +299,8 @@ dm_status dm_noise_grid(const dm_noise *n, const dm_set_sampler *s, dm_grid *g, 
     *g = (dm_grid){.n = (int32_t)steps};
     if (n->discrete && steps > n->T)
         return dm_error(err, DM_EINVAL, "sampler.steps is %lld; the schedule has timesteps: %d", (long long)steps, (int)n->T);
+    if (!n->discrete && s->last == DM_LAST_FIRST)
+        return dm_error(err, DM_EINVAL, "sampler.last is first; schedule '%s' is continuous and has no first step", n->schedule.plugin->name);
     if (!n->discrete && s->at.n)
         return dm_error(err, DM_EINVAL, "sampler.at gives timesteps; schedule '%s' is continuous", n->schedule.plugin->name);
     if (!(g->points = calloc((size_t)steps + 1, sizeof *g->points)) ||

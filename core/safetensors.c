@@ -23,6 +23,8 @@ struct dm_st {
     const dm_st_tensor **by_name;
     dm_pair *meta;
     int64_t n, n_meta;
+    dm_st **files, **from;         /* of a gathered one: what it owns, and where each tensor lies */
+    int64_t n_files;
 };
 
 static const struct { const char *name; size_t size; } types[DM_ST_TYPES] = {
@@ -250,8 +252,71 @@ void dm_st_close(dm_st *f)
 {
     if (!f)
         return;
-    close(f->fd);
+    for (int64_t i = 0; i < f->n_files; i++)
+        dm_st_close(f->files[i]);
+    if (f->fd >= 0)
+        close(f->fd);
     dm_arena_free(f->arena);
+}
+
+static dm_status gather(dm_st *f, const dm_st_part *p, int64_t n, const dm_pair *meta, int64_t n_meta, dm_err *err)
+{
+    bool lost = !(f->tensor = dm_alloc_n(f->arena, (size_t)n, sizeof *f->tensor)) ||
+                !(f->by_name = dm_alloc_n(f->arena, (size_t)n, sizeof *f->by_name)) ||
+                !(f->from = dm_alloc_n(f->arena, (size_t)n, sizeof(dm_st *))) ||
+                !(f->meta = dm_alloc_n(f->arena, (size_t)n_meta, sizeof *f->meta));
+
+    for (int64_t i = 0; i < n_meta && !lost; i++) {
+        f->meta[i] = (dm_pair){dm_strdup(f->arena, meta[i].key), dm_strdup(f->arena, meta[i].value)};
+        lost = !f->meta[i].key || !f->meta[i].value;
+    }
+    f->n_meta = lost ? 0 : n_meta;
+    for (int64_t i = 0; i < n && !lost; i++) {
+        int64_t count = 1;
+
+        f->tensor[i] = *p[i].tensor;
+        f->tensor[i].shape = p[i].shape;
+        for (int32_t k = 0; k < p[i].shape.rank; k++)
+            count *= p[i].shape.dim[k];
+        if (count != p[i].tensor->count)
+            return dm_error(err, DM_ECORRUPT, "'%s': tensor '%s' cannot be of another shape", f->path, p[i].tensor->name);
+        lost = !(f->tensor[i].name = dm_strdup(f->arena, p[i].name));
+        f->from[i] = p[i].file;
+        f->by_name[i] = &f->tensor[i];
+    }
+    if (lost)
+        return dm_error(err, DM_ENOMEM, "out of memory: tensors of '%s'", f->path);
+    f->n = n;
+    if (n)
+        qsort(f->by_name, (size_t)n, sizeof *f->by_name, cmp_name);
+    for (int64_t i = 1; i < n; i++)
+        if (!strcmp(f->by_name[i - 1]->name, f->by_name[i]->name))
+            return dm_error(err, DM_ECORRUPT, "'%s' has tensor '%s' twice", f->path, f->by_name[i]->name);
+    return DM_OK;
+}
+
+dm_status dm_st_gather(const char *path, dm_st *const *files, int64_t n_files, const dm_st_part *parts, int64_t n,
+                       const dm_pair *meta, int64_t n_meta, dm_st **out, dm_err *err)
+{
+    dm_arena *a = dm_arena_new();
+    dm_st *f = a ? dm_alloc(a, sizeof *f) : NULL;
+    dm_status s;
+
+    if (!f || !(f->path = dm_strdup(a, path)) || !(f->files = dm_memdup(a, files, (size_t)n_files * sizeof(dm_st *)))) {
+        for (int64_t i = 0; i < n_files; i++)
+            dm_st_close(files[i]);
+        dm_arena_free(a);
+        return dm_error(err, DM_ENOMEM, "out of memory: unable to open '%s'", path);
+    }
+    f->arena = a;
+    f->fd = -1;
+    f->n_files = n_files;
+    if ((s = gather(f, parts, n, meta, n_meta, err))) {
+        dm_st_close(f);
+        return s;
+    }
+    *out = f;
+    return DM_OK;
 }
 
 const char *dm_st_path(const dm_st *f) { return f->path; }
@@ -287,6 +352,8 @@ dm_status dm_st_read(const dm_st *f, const dm_st_tensor *t, uint64_t from, void 
     if (from > t->bytes || n > t->bytes - from)
         return dm_error(err, DM_EINVAL, "unable to read %zu bytes at %llu of tensor '%s': it has %llu", n,
                         (unsigned long long)from, t->name, (unsigned long long)t->bytes);
+    if (f->from)
+        f = f->from[t - f->tensor];
     return dm_file_read_at(f->fd, f->path, (int64_t)(t->offset + from), to, n, err);
 }
 

@@ -44,6 +44,13 @@ dm_status dm_st_read_f64(const dm_st *f, const dm_st_tensor *t, int64_t first, i
  * of -1 in want fits any. */
 dm_status dm_st_expect(const dm_st *f, const char *name, const dm_shape *want, const dm_st_tensor **out, dm_err *err);
 
+/* A tensor of another source, as it shall be known: as many elements in another shape, under another name. */
+typedef struct dm_st_part { dm_st *file; const dm_st_tensor *tensor; const char *name; dm_shape shape; } dm_st_part;
+/* One source out of several, with metadata of its own; path is what it is called. Owns the files from then on,
+ * also where it fails. DM_ECORRUPT where a name is there twice or a shape does not fit. */
+dm_status dm_st_gather(const char *path, dm_st *const *files, int64_t n_files, const dm_st_part *parts, int64_t n,
+                       const dm_pair *meta, int64_t n_meta, dm_st **out, dm_err *err);
+
 /* A tensor to write: data, or fill, which is asked for the bytes in order, chunk by chunk. */
 typedef struct dm_st_source {
     const char *name;

@@ -84,6 +84,8 @@ dm_status dm_sample(const char *run, const dm_sample_options *o, dm_images *out,
         return rc;
     if (!s.noise)
         rc = dm_error(err, DM_EINVAL, "'%s' has no schedule; there is nothing to sample", run);
+    else if (dm_st_meta(s.checkpoint, "not_sampled"))
+        rc = dm_error(err, DM_EINVAL, "'%s' cannot be sampled: %s", run, dm_st_meta(s.checkpoint, "not_sampled"));
     else
         rc = sample(&s, o, out, err);
     dm_session_fini(&s);

@@ -1,6 +1,7 @@
 /* Sessions; see session.h. */
 #include "session.h"
 
+#include "foreign.h"
 #include "number.h"
 #include "run_folder.h"
 
@@ -73,6 +74,8 @@ static dm_status open_checkpoint(dm_session *s, const char *run, dm_err *err)
                         errno == ENOENT ? "no such file or folder" : "not readable");
     if (!S_ISDIR(st.st_mode))
         return dm_st_open(run, &s->checkpoint, err);
+    if (dm_foreign_is(run))
+        return dm_foreign_open(run, &s->checkpoint, err);
     rc = dm_checkpoint_latest(run, &s->checkpoint, &s->step, &damaged, err);
     if (damaged.msg[0])
         dm_session_log(s, DM_LOG_WARNING, "the newest checkpoint is damaged, an older one is used: %s", damaged.msg);
@@ -120,12 +123,22 @@ dm_status dm_session_open(dm_session *s, bool profile, dm_err *err)
     return dm_model_new(s->experiment, s->noise, s->device, &s->data, &s->model, err);
 }
 
+const char *dm_session_prefix(const dm_session *s, bool raw)
+{
+    if (!raw && dm_checkpoint_has(s->checkpoint, "ema.0."))
+        return "ema.0.";
+    return dm_checkpoint_has(s->checkpoint, "model.") ? "model." : "";
+}
+
+static void log_error(void *user, const char *text) { dm_session_log(user, DM_LOG_ERROR, "%s", text); }
+
 dm_status dm_session_weights(dm_session *s, bool raw, dm_wset **out, dm_err *err)
 {
-    const char *prefix = !raw && dm_checkpoint_has(s->checkpoint, "ema.0.") ? "ema.0." : "model.";
+    const char *prefix = dm_session_prefix(s, raw);
     dm_status rc;
 
-    if ((rc = dm_wset_new(s->device, dm_model_layout(s->model), out, err)))
+    if ((rc = dm_checkpoint_compare(s->checkpoint, prefix, dm_model_layout(s->model), log_error, s, err)) ||
+        (rc = dm_wset_new(s->device, dm_model_layout(s->model), out, err)))
         return rc;
     if ((rc = dm_checkpoint_load_weights(s->checkpoint, prefix, *out, err))) {
         dm_wset_free(*out);

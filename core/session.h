@@ -27,12 +27,14 @@ typedef struct dm_session {
  * data section must be there and sound. */
 dm_status dm_session_read(dm_session *s, const char *experiment, const char *const *overrides, int n, bool need_data, const dm_callbacks *cb,
                           dm_err *err);
-/* The same from a run folder or checkpoint, with the data's facts and the weights' file. */
+/* The same from a run folder, a checkpoint or a model of another program (foreign.h), with the data's facts and the weights' file. */
 dm_status dm_session_read_run(dm_session *s, const char *run, const char *const *overrides, int n, const dm_callbacks *cb, dm_err *err);
 /* Opens the device and makes the model; s->data must be known. */
 dm_status dm_session_open(dm_session *s, bool profile, dm_err *err);
 /* A set of weights from the checkpoint: the first average unless raw or there is none. */
 dm_status dm_session_weights(dm_session *s, bool raw, dm_wset **out, dm_err *err);
+/* What the names of these weights begin with in the checkpoint. */
+const char *dm_session_prefix(const dm_session *s, bool raw);
 /* Would the sampler work on this grid with this objective? Needs the model; no device work. */
 dm_status dm_session_check_sampler(dm_session *s, dm_err *err);
 void dm_session_fini(dm_session *s);

@@ -1,0 +1,65 @@
+"""Writes tests/parity/data/diffusers: tiny UNet2DModels with random weights as diffusers saves them, and in
+expected.safetensors of each folder inputs x, t, y and what UNet2DModel.forward gives for them.
+
+    python tools/make_diffusers_fixtures.py
+"""
+import json
+import os
+import shutil
+
+import torch
+from compare_diffusers import A, AU, D, R, RU, U, inputs, make
+from safetensors.torch import load_file, save_file
+
+HERE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests/parity/data/diffusers")
+SMALL = dict(sample_size=8, block_out_channels=(4, 8), norm_num_groups=2, attention_head_dim=4, in_channels=1, out_channels=1)
+MODELS = {
+    "plain": dict(SMALL, attention_head_dim=None, downsample_padding=0, flip_sin_to_cos=False, freq_shift=1, norm_eps=1e-6),
+    "adm": dict(SMALL, down_block_types=(R, A), up_block_types=(AU, RU), upsample_type="resnet", resnet_time_scale_shift="scale_shift",
+                num_class_embeds=10, sample_size=(8, 4), in_channels=2, out_channels=2),
+    "fourier": dict(SMALL, time_embedding_type="fourier", down_block_types=(D, D), up_block_types=(U, U), add_attention=False, act_fn="mish",
+                    mid_block_scale_factor=2 ** 0.5, out_channels=2),
+}
+OLD = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+
+
+def age(folder):
+    """Attention as it was named and shaped until 2023, in two files with an index, half of it as bfloat16."""
+    file = os.path.join(folder, "diffusion_pytorch_model.safetensors")
+    tensors = {}
+    for k, v in load_file(file).items():
+        for new, old in OLD.items():
+            if f".{new}." in k:
+                k = k.replace(new, old)
+                v = v[:, :, None, None].contiguous() if v.ndim == 2 else v
+        tensors[k] = v
+    names = sorted(tensors)
+    parts = names[::2], names[1::2]
+    files = [f"diffusion_pytorch_model-0000{i + 1}-of-00002.safetensors" for i in range(2)]
+    save_file({k: tensors[k].contiguous() for k in parts[0]}, os.path.join(folder, files[0]), {"format": "pt"})
+    save_file({k: tensors[k].to(torch.bfloat16).contiguous() for k in parts[1]}, os.path.join(folder, files[1]), {"format": "pt"})
+    json.dump({"metadata": {}, "weight_map": {k: files[i] for i in range(2) for k in parts[i]}},
+              open(file + ".index.json", "w"), indent=1, sort_keys=True)
+    os.remove(file)
+
+
+def main():
+    shutil.rmtree(HERE, ignore_errors=True)
+    for seed, (name, change) in enumerate({**MODELS, "old": MODELS["plain"]}.items()):
+        folder = os.path.join(HERE, name)
+        model = make(change, 100 + seed)
+        if name == "old":
+            with torch.no_grad():
+                for p in model.parameters():
+                    p.copy_(p.to(torch.bfloat16))
+        model.save_pretrained(folder)
+        if name == "old":
+            age(folder)
+        x, t, y = inputs(model, 100 + seed)
+        with torch.no_grad():
+            out = model(x, t, class_labels=y).sample
+        save_file({"x": x, "t": t, "out": out, **({"y": y} if y is not None else {})}, os.path.join(folder, "expected.safetensors"))
+
+
+if __name__ == "__main__":
+    main()
