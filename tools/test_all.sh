@@ -27,11 +27,11 @@ under_oclgrind() {
   done
 }
 
-# The whole device suite with each implementation forced where it serves.
+# The device suite with each implementation forced where it serves; not those tests that train for long.
 forced() {
   local impl
   for impl in portable vec16 clblast; do
-    DEMIST_IMPL=$impl DEMIST_DEVICE=$(awk '/Portable/{print $1; exit}' <<<"$platforms") tests "forced-$impl" build device --timeout-multiplier 20
+    DEMIST_IMPL=$impl DEMIST_DEVICE=$(awk '/Portable/{print $1; exit}' <<<"$platforms") tests "forced-$impl" build device --no-suite long --timeout-multiplier 20
   done
 }
 

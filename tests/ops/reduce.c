@@ -23,11 +23,12 @@ static void reference(const dm_opnode *n, const double *const *in, double *const
 
 static void reduce__shapes(void **state)
 {
-    static const int64_t shapes[][3] = {{1, 1, 1}, {3, 5, 1}, {2, 3, 5}, {1, 33, 65}, {1, 100, 16}, {65, 31, 33},
-                                        {2, 784, 1}, {1, 40000, 1}, {3, 40001, 1}, {1, 3000, 3}, {1, 5000, 64},
-                                        {4, 1024, 100}, {1, 1, 7}, {7, 1, 1}, {1, 700, 1}, {2, 513, 129}};
+    static const int64_t shapes[][3] = {{1, 1, 1}, {3, 5, 1}, {2, 3, 5}, {1, 33, 65}, {2, 600, 17}, {1, 100, 16},
+                                        {65, 31, 33}, {2, 784, 1}, {1, 40000, 1}, {3, 40001, 1}, {1, 3000, 3},
+                                        {1, 5000, 64}, {4, 1024, 100}, {1, 1, 7}, {7, 1, 1},
+                                        {1, 700, 1}, {2, 513, 129}};
 
-    for (size_t i = 0; i < (ops_small() ? 4 : sizeof shapes / sizeof shapes[0]); i++)
+    for (size_t i = 0; i < (ops_small() ? 5 : sizeof shapes / sizeof shapes[0]); i++)
         for (int accum = 0; accum < 2; accum++) {
             const int64_t *s = shapes[i];
             ops_case c = {.name = "reduce", .reference = reference, .tolerance = 2e-6};
