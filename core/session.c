@@ -110,7 +110,7 @@ static void building(void *user, const char *program)
 {
     const dm_session *s = user;
 
-    dm_session_log(s, DM_LOG_DEBUG, "compiling %s", program);
+    dm_session_log(s, DM_LOG_DEBUG, "building %s", program);
 }
 
 dm_status dm_session_open(dm_session *s, bool profile, dm_err *err)

@@ -167,6 +167,19 @@ def information():
     assert demist("docs")[0] == reference, "docs/config.md is not what demist docs prints"
 
 
+def beginnings():
+    demist("init", path("mine.yaml"))
+    demist("check", path("mine.yaml"), f"device={DEVICE}")
+    demist("init", path("mine.yaml"), code=2)
+    demist("train", path("mine.yaml"), f"device={DEVICE}", f"output={path('mine')}", "train.steps=4", "train.batch=8", "-q")
+    demist("resume", path("mine"), "train.steps=6", "-q")
+    assert os.path.exists(path("mine/checkpoints/step-00000006.safetensors"))
+    _, err = demist("resume", path("mine"), "train.lr=1", code=2)
+    assert "train.lr" in err, err
+    assert demist("help", "train")[0] == demist("train", "--help")[0]
+    assert ".SS train" in demist("docs", "--man")[0] and "complete" in demist("docs", "--bash")[0]
+
+
 def selftest():
     out, _ = demist("selftest", "--device", DEVICE)
     assert out.rstrip().endswith(" 0 failed") and "FAIL" not in out, out
@@ -180,4 +193,4 @@ def check_prints_the_experiment():
     demist("check", resolved)
 
 
-run_tests([information, selftest, schedules, check_prints_the_experiment, bad_experiments, bad_data, devices, too_large_a_batch, every_combination])
+run_tests([information, beginnings, selftest, schedules, check_prints_the_experiment, bad_experiments, bad_data, devices, too_large_a_batch, every_combination])

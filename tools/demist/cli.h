@@ -13,8 +13,12 @@ typedef struct cli_command {
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns the exit code */
 } cli_command;
 
-extern const cli_command cmd_train, cmd_sample, cmd_predict, cmd_schedule, cmd_check, cmd_plot, cmd_plugins, cmd_devices, cmd_doctor,
+extern const cli_command cmd_resume, cmd_init, cmd_train, cmd_sample, cmd_predict, cmd_schedule, cmd_check, cmd_plot, cmd_plugins, cmd_devices, cmd_doctor,
     cmd_selftest, cmd_inspect, cmd_new_plugin, cmd_docs;
+
+extern const cli_command *const cli_commands[];
+extern const int cli_n_commands;
+extern const char cli_exit_codes[];
 
 /* Prints "demist: error: message" once; returns the exit code of the error. */
 int cli_fail(const dm_err *err);
@@ -27,6 +31,9 @@ void cli_help(const cli_command *c);
 typedef struct cli_common { bool quiet, verbose; } cli_common;
 /* Handles what getopt_long gave if it is common: true and *done set where the command is to return *code. */
 bool cli_common_option(const cli_command *c, int opt, char **argv, cli_common *o, bool *done, int *code);
+
+/* The overrides behind the first argument, with `more` before them unless NULL; on the heap, NULL when memory is exhausted. */
+const char **cli_overrides(const char *more, int argc, char **argv, int32_t *n);
 
 /* A whole number in [min, max]; a usage error is printed and false returned otherwise. */
 bool cli_int(const cli_command *c, const char *what, const char *text, int64_t min, int64_t max, int64_t *out);

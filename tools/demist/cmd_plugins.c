@@ -1,4 +1,4 @@
-/* demist plugins and docs: documentation from the parameter tables. */
+/* demist plugins: documentation from the parameter tables. */
 #include "cli.h"
 
 #include <stdio.h>
@@ -8,15 +8,12 @@
 #include "error.h"
 #include "suggest.h"
 
-static int run_plugins(int argc, char **argv), run_docs(int argc, char **argv);
+static int run_plugins(int argc, char **argv);
 
 const cli_command cmd_plugins = {
     "plugins", "plugins [KIND/NAME | FILE.so]", "list the plugins, or show one with its parameters",
     "  demist plugins\n  demist plugins schedule/cosine\n  demist plugins ./my_curve.so\n\n"
     "Kinds: schedule, sampler, network, objective, dataset. A file is checked and shown without being run.\n", run_plugins};
-const cli_command cmd_docs = {"docs", "docs", "print the reference of all keys, as Markdown",
-                              "Made from the tables that parse and check an experiment: docs/config.md is its output.\n", run_docs};
-
 static bool kind_of(const char *name, size_t n, dm_kind *kind)
 {
     for (int k = 0; k < DM_KIND_COUNT; k++) {
@@ -77,22 +74,6 @@ static int run_plugins(int argc, char **argv)
     if (dm_registry_new(NULL, &r, &err))
         return cli_fail(&err);
     rc = optind < argc ? show(r, argv[optind], &err) : dm_describe_list(stdout, r, &err);
-    dm_registry_free(r);
-    return rc ? cli_fail(&err) : 0;
-}
-
-static int run_docs(int argc, char **argv)
-{
-    dm_registry *r;
-    dm_err err = {0};
-    dm_status rc;
-    int code;
-
-    if (plain(&cmd_docs, argc, argv, &code))
-        return code;
-    if (dm_registry_new(NULL, &r, &err))
-        return cli_fail(&err);
-    rc = dm_describe_reference(stdout, r, &err);
     dm_registry_free(r);
     return rc ? cli_fail(&err) : 0;
 }

@@ -25,6 +25,7 @@ const cli_command cmd_sample = {
     "  --trace F                from noise to image: a strip as F.png, or x after each step as F.safetensors\n"
     "  --raw                    the weights as trained, not their first average\n"
     "  --force                  overwrite files that are there\n"
+    "  --deterministic          the same images bit for bit, whatever is drawn at once\n"
     "  --profile                time, FLOP/s and GB/s of each kernel\n",
     run};
 
@@ -110,7 +111,9 @@ static int run(int argc, char **argv)
                                             {"out", required_argument, NULL, 'o'}, {"tensors", required_argument, NULL, 't'},
                                             {"noise", required_argument, NULL, 'x'}, {"trace", required_argument, NULL, 'r'},
                                             {"raw", no_argument, NULL, 'w'}, {"force", no_argument, NULL, 'f'},
+                                            {"deterministic", no_argument, NULL, 'd'},
                                             {"profile", no_argument, NULL, 'p'}, CLI_COMMON};
+    const char **overrides, *deterministic = NULL;
     dm_sample_options o = {.size = sizeof o};
     request r = {0};
     cli_common common = {0};
@@ -130,6 +133,7 @@ static int run(int argc, char **argv)
         case 'r': r.trace = optarg; break;
         case 'w': o.raw = true; break;
         case 'f': r.force = true; break;
+        case 'd': deterministic = "deterministic=true"; break;
         case 'p': o.profile = true; break;
         default:
             if (cli_common_option(&cmd_sample, opt, argv, &common, &done, &code) && done)
@@ -137,16 +141,17 @@ static int run(int argc, char **argv)
         }
     if (optind >= argc || (!r.out && !r.tensors))
         return cli_usage(&cmd_sample, "%s", optind >= argc ? "which run?" : "where to? give --out or --tensors");
-    if (!(t = cli_terminal_new(&common)))
+    overrides = cli_overrides(deterministic, argc, argv, &o.n_overrides);
+    if (!overrides || !(t = cli_terminal_new(&common)))
         return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});
-    o.overrides = (const char *const *)argv + optind + 1;
-    o.n_overrides = argc - optind - 1;
+    o.overrides = overrides;
     o.callbacks = cli_callbacks(t);
     cli_catch_signals();
     rc = sample(argv[optind], &r, &o, &common, &err);
     cli_terminal_free(t);
     free(r.x);
     free(r.z);
+    free(overrides);
     if (rc == DM_ECANCELLED)
         return 128 + cli_signal();
     return rc ? cli_fail(&err) : 0;

@@ -11,11 +11,14 @@
 
 #include "error.h"
 
-static const cli_command *const commands[] = {&cmd_train, &cmd_sample, &cmd_predict, &cmd_schedule, &cmd_check, &cmd_plot,
+const cli_command *const cli_commands[] = {&cmd_init, &cmd_train, &cmd_resume, &cmd_sample, &cmd_predict, &cmd_schedule, &cmd_check, &cmd_plot,
                                               &cmd_plugins,
                                               &cmd_devices, &cmd_doctor, &cmd_selftest, &cmd_inspect, &cmd_new_plugin,
                                               &cmd_docs};
-enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
+const int cli_n_commands = sizeof cli_commands / sizeof cli_commands[0];
+const char cli_exit_codes[] = "0 done, 1 failed, 2 usage or experiment wrong, 3 plugin refused, 4 device or driver,\n"
+                              "5 data or checkpoint corrupt, 6 out of memory or disk, 7 training diverged, 75 stopped with a\n"
+                              "checkpoint saved, 130 stopped, 128+n killed by signal n\n";
 
 int cli_fail(const dm_err *err)
 {
@@ -72,20 +75,31 @@ bool cli_int(const cli_command *c, const char *what, const char *text, int64_t m
     return false;
 }
 
+const char **cli_overrides(const char *more, int argc, char **argv, int32_t *n)
+{
+    const char **all = calloc((size_t)(argc - optind) + 1, sizeof *all);
+
+    *n = 0;
+    if (all && more)
+        all[(*n)++] = more;
+    for (int i = optind + 1; i < argc && all; i++)
+        all[(*n)++] = argv[i];
+    return all;
+}
+
 static void help(FILE *to)
 {
     fprintf(to, "demist %s: denoising diffusion on any OpenCL device\n\nusage: demist COMMAND ...\n\n", dm_version());
-    for (int i = 0; i < N_COMMANDS; i++)
-        fprintf(to, "  %-11s %s\n", commands[i]->name, commands[i]->summary);
+    for (int i = 0; i < cli_n_commands; i++)
+        fprintf(to, "  %-11s %s\n", cli_commands[i]->name, cli_commands[i]->summary);
     fprintf(to, "\ndemist COMMAND --help tells more of each. First steps:\n"
                 "  demist train configs/moons.yaml\n  demist sample runs/moons --count 2000 --out moons.png\n\n"
-                "exit codes: 0 done, 1 failed, 2 usage or experiment wrong, 3 plugin refused, 4 device or driver,\n"
-                "5 data or checkpoint corrupt, 6 out of memory or disk, 7 training diverged, 75 stopped with a\n"
-                "checkpoint saved, 130 stopped\n");
+                "exit codes: %s", cli_exit_codes);
 }
 
 int main(int argc, char **argv)
 {
+    char dash_help[] = "--help";
     const char *name = argc > 1 ? argv[1] : NULL;
 
     setlocale(LC_CTYPE, "");
@@ -93,17 +107,23 @@ int main(int argc, char **argv)
         printf("demist %s (plugin interface %d.%d)\n", dm_version(), (int)(DM_ABI >> 16), (int)(DM_ABI & 0xffff));
         return 0;
     }
+    if (name && !strcmp(name, "help") && argc > 2) { /* demist help COMMAND */
+        argv[1] = argv[2];
+        argv[2] = dash_help;
+        name = argv[1];
+        argc = 3;
+    }
     if (!name || !strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
         help(name ? stdout : stderr);
         return name ? 0 : 2;
     }
-    for (int i = 0; i < N_COMMANDS; i++)
-        if (!strcmp(commands[i]->name, name)) {
+    for (int i = 0; i < cli_n_commands; i++)
+        if (!strcmp(cli_commands[i]->name, name)) {
             if (argc > 2 && !strcmp(argv[2], "--version")) {
                 printf("demist %s\n", dm_version());
                 return 0;
             }
-            return commands[i]->run(argc - 1, argv + 1);
+            return cli_commands[i]->run(argc - 1, argv + 1);
         }
     fprintf(stderr, "demist: error: unknown command '%s'; demist --help lists them\n", name);
     return 2;
