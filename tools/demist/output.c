@@ -51,6 +51,18 @@ static bool is_pattern(const char *path)
     return *p == 'd' && p - strchr(path, '%') < 4;
 }
 
+/* The folder that a file goes into is made where it is not there. */
+static dm_status make_folder_of(const char *path, dm_err *err)
+{
+    const char *slash = strrchr(path, '/');
+    char folder[4096];
+
+    if (!slash || slash == path)
+        return DM_OK;
+    snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
+    return dm_folder_make(folder, err);
+}
+
 dm_status output_pictures(const char *path, const dm_images *im, int64_t first, dm_err *err)
 {
     const int64_t n = im->shape.dim[0];
@@ -61,6 +73,8 @@ dm_status output_pictures(const char *path, const dm_images *im, int64_t first, 
 
     if (!ends_in(path, ".png"))
         return dm_error(err, DM_EINVAL, "'%s': pictures are written as .png", path);
+    if ((rc = make_folder_of(path, err)))
+        return rc;
     if (!percent) {
         if (!(rc = picture_of(im, im->x, n, 0, &p, err)))
             rc = write_picture(path, &p, im, err);
