@@ -7,8 +7,6 @@
 #include "safetensors.h"
 #include "weights.h"
 
-enum { DM_MAX_EMA = 4 };
-
 /* What is in one: sets of weights and flat arrays laid out alike. */
 typedef struct dm_train_state {
     const dm_layout *layout;

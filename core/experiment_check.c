@@ -137,6 +137,8 @@ static void check_train(dm_reading *r)
     if (t->micro_batch > t->batch)
         FAULT(r, DM_SEC_TRAIN, "micro_batch", "train.micro_batch: %lld is more than the batch of %lld",
               (long long)t->micro_batch, (long long)t->batch);
+    if (t->ema.n > DM_MAX_EMA)
+        FAULT(r, DM_SEC_TRAIN, "ema", "train.ema: %d rates; at most %d averages are kept", (int)t->ema.n, DM_MAX_EMA);
     if (t->decay != DM_DECAY_CONSTANT && t->min_lr > t->lr)
         FAULT(r, DM_SEC_TRAIN, "min_lr", "train.min_lr: %s is above train.lr = %s, which decays to it",
               dm_number_write(t->min_lr, a), dm_number_write(t->lr, b));

@@ -56,6 +56,7 @@ typedef struct dm_set_train {
     const char *from;              /* weights to start from: a run, checkpoint or folder; "" = fresh */
 } dm_set_train;
 enum { DM_DECAY_CONSTANT, DM_DECAY_LINEAR, DM_DECAY_COSINE };
+enum { DM_MAX_EMA = 4 };
 
 /* The sections in the order that a resolved file has them. */
 typedef enum dm_section_id {

@@ -78,6 +78,7 @@ def bad_experiments():
         ("schedule: {use: lineer}\n" + base.replace("schedule: {use: linear}\n", ""), "linear"),
         (base + "train: {stpes: 3}\n", "steps"),
         (base + "train: {lr: fast}\n", "lr"),
+        (base + "train: {ema: [0.1, 0.2, 0.3, 0.4, 0.5]}\n", "ema"),
         (base.replace("linear", "../linear"), "name"),
         (base + "train: {lr: 1e-3, lr: 1e-4}\n", "lr"),
         (base + "train: [1, 2\n", ":"),
