@@ -62,8 +62,7 @@ dm_status dm_session_read(dm_session *s, const char *experiment, const char *con
     return rc;
 }
 
-/* Opens the checkpoint that a run folder or a file names. */
-static dm_status open_checkpoint(dm_session *s, const char *run, dm_err *err)
+dm_status dm_session_source(const dm_session *s, const char *run, dm_st **out, int64_t *step, dm_err *err)
 {
     struct stat st;
     dm_err damaged = {0};
@@ -73,10 +72,10 @@ static dm_status open_checkpoint(dm_session *s, const char *run, dm_err *err)
         return dm_error(err, errno == ENOENT ? DM_ENOENT : DM_EIO, "unable to open '%s': %s; give a run folder or a checkpoint", run,
                         errno == ENOENT ? "no such file or folder" : "not readable");
     if (!S_ISDIR(st.st_mode))
-        return dm_st_open(run, &s->checkpoint, err);
+        return dm_st_open(run, out, err);
     if (dm_foreign_is(run))
-        return dm_foreign_open(run, &s->checkpoint, err);
-    rc = dm_checkpoint_latest(run, &s->checkpoint, &s->step, &damaged, err);
+        return dm_foreign_open(run, out, err);
+    rc = dm_checkpoint_latest(run, out, step, &damaged, err);
     if (damaged.msg[0])
         dm_session_log(s, DM_LOG_WARNING, "the newest checkpoint is damaged, an older one is used: %s", damaged.msg);
     return rc;
@@ -90,7 +89,7 @@ dm_status dm_session_read_run(dm_session *s, const char *run, const char *const 
     dm_status rc;
 
     *s = (dm_session){.callbacks = *cb, .log = dm_log_new(DM_LOG_DEBUG, cb->log, cb->user)};
-    if ((rc = open_checkpoint(s, run, err)) || (rc = dm_data_meta_read(s->checkpoint, &s->data, err)))
+    if ((rc = dm_session_source(s, run, &s->checkpoint, &s->step, err)) || (rc = dm_data_meta_read(s->checkpoint, &s->data, err)))
         goto failed;
     if (!(text = dm_st_meta(s->checkpoint, "experiment"))) {
         rc = dm_error(err, DM_ECORRUPT, "'%s' is no checkpoint of a training run: it has no experiment", dm_st_path(s->checkpoint));
@@ -123,22 +122,26 @@ dm_status dm_session_open(dm_session *s, bool profile, dm_err *err)
     return dm_model_new(s->experiment, s->noise, s->device, &s->data, &s->model, err);
 }
 
-const char *dm_session_prefix(const dm_session *s, bool raw)
+const char *dm_session_prefix(const dm_st *f, bool raw)
 {
-    if (!raw && dm_checkpoint_has(s->checkpoint, "ema.0."))
+    if (!raw && dm_checkpoint_has(f, "ema.0."))
         return "ema.0.";
-    return dm_checkpoint_has(s->checkpoint, "model.") ? "model." : "";
+    return dm_checkpoint_has(f, "model.") ? "model." : "";
 }
 
 static void log_error(void *user, const char *text) { dm_session_log(user, DM_LOG_ERROR, "%s", text); }
 
+dm_status dm_session_fits(dm_session *s, const dm_st *f, bool raw, dm_err *err)
+{
+    return dm_checkpoint_compare(f, dm_session_prefix(f, raw), dm_model_layout(s->model), log_error, s, err);
+}
+
 dm_status dm_session_weights(dm_session *s, bool raw, dm_wset **out, dm_err *err)
 {
-    const char *prefix = dm_session_prefix(s, raw);
+    const char *prefix = dm_session_prefix(s->checkpoint, raw);
     dm_status rc;
 
-    if ((rc = dm_checkpoint_compare(s->checkpoint, prefix, dm_model_layout(s->model), log_error, s, err)) ||
-        (rc = dm_wset_new(s->device, dm_model_layout(s->model), out, err)))
+    if ((rc = dm_session_fits(s, s->checkpoint, raw, err)) || (rc = dm_wset_new(s->device, dm_model_layout(s->model), out, err)))
         return rc;
     if ((rc = dm_checkpoint_load_weights(s->checkpoint, prefix, *out, err))) {
         dm_wset_free(*out);

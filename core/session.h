@@ -33,8 +33,13 @@ dm_status dm_session_read_run(dm_session *s, const char *run, const char *const 
 dm_status dm_session_open(dm_session *s, bool profile, dm_err *err);
 /* A set of weights from the checkpoint: the first average unless raw or there is none. */
 dm_status dm_session_weights(dm_session *s, bool raw, dm_wset **out, dm_err *err);
-/* What the names of these weights begin with in the checkpoint. */
-const char *dm_session_prefix(const dm_session *s, bool raw);
+/* Opens what a run folder (its newest whole checkpoint, whose step comes back), a file or a model of another program
+ * has. */
+dm_status dm_session_source(const dm_session *s, const char *run, dm_st **out, int64_t *step, dm_err *err);
+/* What the names of such weights begin with there. */
+const char *dm_session_prefix(const dm_st *f, bool raw);
+/* DM_ECORRUPT unless they are the model's; what is missing, too many or of another shape goes to the log, all of it. */
+dm_status dm_session_fits(dm_session *s, const dm_st *f, bool raw, dm_err *err);
 /* Would the sampler work on this grid with this objective? Needs the model; no device work. */
 dm_status dm_session_check_sampler(dm_session *s, dm_err *err);
 void dm_session_fini(dm_session *s);

@@ -25,6 +25,7 @@ typedef struct run {
     dm_run_log *numbers;
     dm_tb *events;
     dm_trainer *trainer;
+    dm_st *start;                  /* what train.from names; NULL without */
     const char *dir, *file;
     float *x0;
     int32_t *labels;
@@ -232,6 +233,38 @@ static dm_status load(run *r, dm_err *err)
     return rc;
 }
 
+/* ---- weights to start from ------------------------------------------------------------ */
+
+/* Opens train.from and sees that its weights fit, before anything is written. A run that goes on needs it no more. */
+static dm_status open_start(run *r, dm_err *err)
+{
+    const char *from = r->s.experiment->train.from;
+    int64_t step;
+    dm_status rc;
+
+    if (!*from || (rc = dm_session_source(&r->s, from, &r->start, &step, err)))
+        return *from ? rc : DM_OK;
+    return dm_session_fits(&r->s, r->start, false, err);
+}
+
+/* The raw weights and every average begin with these, the first average of what is there. */
+static dm_status use_start(run *r, dm_err *err)
+{
+    dm_train_state *state = dm_trainer_state(r->trainer);
+    const char *prefix;
+    dm_status rc;
+
+    if (!r->start && ((rc = open_start(r, err)) || !r->start))
+        return rc;
+    prefix = dm_session_prefix(r->start, false);
+    rc = dm_checkpoint_load_weights(r->start, prefix, state->model, err);
+    for (int i = 0; i < state->n_ema && !rc; i++)
+        rc = dm_checkpoint_load_weights(r->start, prefix, state->ema[i], err);
+    if (!rc)
+        dm_session_log(&r->s, DM_LOG_INFO, "weights from %s", dm_st_path(r->start));
+    return rc;
+}
+
 /* ---- the loop -------------------------------------------------------------------------- */
 
 static dm_status diverged(run *r, int64_t bad, dm_err *err)
@@ -341,7 +374,7 @@ static dm_status train(run *r, dm_err *err)
 
     /* All that can be wrong with the experiment is found before the run folder is touched. */
     if ((rc = open_data(r, err)) || (rc = dm_session_open(&r->s, r->o->profile, err)) || (rc = dm_session_check_sampler(&r->s, err)) ||
-        (rc = open_folder(r, err)) || (rc = write_config(r, err)))
+        (!r->o->resume && (rc = open_start(r, err))) || (rc = open_folder(r, err)) || (rc = write_config(r, err)))
         return rc;
     {
         char *choices = dm_run_path(r->dir, "choices.json");
@@ -364,7 +397,7 @@ static dm_status train(run *r, dm_err *err)
                        (long long)dm_model_layout(r->s.model)->parameters, (long long)r->s.experiment->train.batch,
                        (long long)dm_trainer_micro_batch(r->trainer), p.flops * 1e-9, (int)p.commands, (double)held * 1e-6);
     }
-    if ((r->resumed && (rc = load(r, err))) || (rc = open_logs(r, dm_trainer_state(r->trainer)->step, err)) || (rc = loop(r, err)))
+    if ((r->resumed && (rc = load(r, err))) || (dm_trainer_state(r->trainer)->step == 0 && (rc = use_start(r, err))) || (rc = open_logs(r, dm_trainer_state(r->trainer)->step, err)) || (rc = loop(r, err)))
         return rc;
     finish(r);
     return r->o->profile ? dm_session_log_profile(&r->s, err) : DM_OK;
@@ -382,6 +415,7 @@ dm_status dm_train(const char *experiment, const dm_train_options *o, dm_err *er
     dm_run_log_close(r.numbers);
     dm_tb_close(r.events);
     dm_data_close(r.data);
+    dm_st_close(r.start);
     dm_run_close(r.folder);
     free(r.x0);
     free(r.labels);

@@ -1,5 +1,6 @@
 """Writes tests/parity/data/diffusers: tiny UNet2DModels with random weights as diffusers saves them, and in
-expected.safetensors of each folder inputs x, t, y and what UNet2DModel.forward gives for them.
+expected.safetensors of each folder inputs x, t, y and what UNet2DModel.forward gives for them; in walk.safetensors
+noise x and z and, as trace, x after each of 10 steps of the folder's scheduler in double precision.
 
     python tools/make_diffusers_fixtures.py
 """
@@ -9,6 +10,8 @@ import shutil
 
 import torch
 from compare_diffusers import A, AU, D, R, RU, U, inputs, make
+from compare_schedulers import scheduler, step
+from diffusers import DDIMScheduler, DDPMScheduler
 from safetensors.torch import load_file, save_file
 
 HERE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests/parity/data/diffusers")
@@ -19,6 +22,12 @@ MODELS = {
                 num_class_embeds=10, sample_size=(8, 4), in_channels=2, out_channels=2),
     "fourier": dict(SMALL, time_embedding_type="fourier", down_block_types=(D, D), up_block_types=(U, U), add_attention=False, act_fn="mish",
                     mid_block_scale_factor=2 ** 0.5, out_channels=2),
+}
+SCHEDULERS = {
+    "plain": (DDPMScheduler, dict(variance_type="fixed_large")),
+    "adm": (DDIMScheduler, dict(beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", timestep_spacing="trailing",
+                                clip_sample_range=0.9)),
+    "fourier": (DDPMScheduler, dict(beta_schedule="sigmoid", thresholding=True, sample_max_value=1.5, clip_sample=False)),
 }
 OLD = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 
@@ -43,6 +52,19 @@ def age(folder):
     os.remove(file)
 
 
+def walk(folder, model, kind, config):
+    """Ten steps; images have the classes 0, 1 in turn, as demist gives them out."""
+    s, x = scheduler(kind, config, 10), inputs(model, 7)[0]
+    torch.manual_seed(8)
+    z, trace = torch.randn(10, *x.shape), [x.double()]
+    y = torch.arange(len(x)) if model.config.num_class_embeds else None
+    for i, t in enumerate(s.timesteps):
+        with torch.no_grad():
+            out = model(trace[-1].float(), int(t), class_labels=y).sample
+        trace.append(step(s, out, int(t), trace[-1], z[i], 0))
+    save_file({"x": x, "z": z, "trace": torch.stack(trace).float()}, os.path.join(folder, "walk.safetensors"))
+
+
 def main():
     shutil.rmtree(HERE, ignore_errors=True)
     for seed, (name, change) in enumerate({**MODELS, "old": MODELS["plain"]}.items()):
@@ -55,6 +77,11 @@ def main():
         model.save_pretrained(folder)
         if name == "old":
             age(folder)
+        else:
+            kind, config = SCHEDULERS[name]
+            kind(**config).save_pretrained(folder)
+            if model.config.out_channels == model.config.in_channels:
+                walk(folder, model, kind, config)
         x, t, y = inputs(model, 100 + seed)
         with torch.no_grad():
             out = model(x, t, class_labels=y).sample

@@ -44,9 +44,137 @@ def predict_reads_old_names_shards_and_bfloat16():
     agrees("old", 1e-4)
 
 
-def edit(folder, **change):
-    """Keys of the config changed; None removes one."""
-    file = os.path.join(folder, "config.json")
+def walks_like(model):
+    folder = os.path.join(MODELS, model)
+    given = os.path.join(folder, "walk.safetensors")
+    demist("sample", folder, f"device={DEVICE}", "sampler.steps=10", "--noise", given, "--trace", path(f"{model}.safetensors"),
+           "--tensors", path(f"{model}-x.st"))
+    got, want = floats(read_safetensors(path(f"{model}.safetensors"))[0]["x"]), floats(read_safetensors(given)[0]["trace"])
+    assert len(got) == len(want)
+    size = len(want) // 11
+    for i in range(11):
+        a, b = got[i * size:(i + 1) * size], want[i * size:(i + 1) * size]
+        most = max(abs(p - q) for p, q in zip(a, b)) / (max(b) - min(b))
+        assert most <= 1e-4, f"{model}, step {i}: {most:.1e} of the range"
+
+
+def sample_walks_like_ddpmscheduler():
+    walks_like("plain")
+
+
+def sample_walks_like_ddimscheduler():
+    walks_like("adm")
+
+
+def sample_refuses_unknown_schedulers():
+    given = ("--noise", os.path.join(MODELS, "plain", "walk.safetensors"), "--tensors", path("no.st"))
+    for i, (change, words) in enumerate([
+            (dict(_class_name="EulerDiscreteScheduler"), ["EulerDiscreteScheduler", "DDPMScheduler|DDIMScheduler"]),
+            (dict(beta_schedule="laplace"), ["laplace", "squaredcos_cap_v2"]),
+            (dict(prediction_type="flow"), ["prediction_type", "flow"]),
+            (dict(variance_type="fixed"), ["variance_type", "fixed_large_log"]),
+            (dict(variance_type="learned"), ["learned no variance"]),
+            (dict(timestep_spacing="karras"), ["karras"]),
+            (dict(clip_sampel=True), ["clip_sampel", "clip_sample"]),
+            (dict(trained_betas=[0.1, 0.2]), ["trained_betas", "2 entries"]),
+            (dict(trained_betas=[0.1, -0.2], num_train_timesteps=2), ["trained_betas"]),
+            (dict(num_train_timesteps=-4), ["num_train_timesteps"]),
+            (dict(beta_end=7), ["beta_end"])]):
+        folder = copy("plain", f"scheduler{i}")
+        edit(folder, "scheduler_config.json", **change)
+        _, err = demist("sample", folder, f"device={DEVICE}", "sampler.steps=2", *given, code=2)
+        for w in words:
+            assert w in err, f"{change}: {w} is not in: {err}"
+    _, err = demist("sample", os.path.join(MODELS, "old"), f"device={DEVICE}", *given, code=2)
+    assert "scheduler_config.json" in err
+
+
+def same_folders(a, b):
+    names = sorted(os.path.relpath(os.path.join(d, f), a) for d, _, files in os.walk(a) for f in files)
+    assert names == sorted(os.path.relpath(os.path.join(d, f), b) for d, _, files in os.walk(b) for f in files)
+    for f in names:
+        assert open(f"{a}/{f}", "rb").read() == open(f"{b}/{f}", "rb").read(), f
+    return names
+
+
+def export_and_import_again():
+    for model in "plain", "adm", "fourier":
+        demist("export", os.path.join(MODELS, model), "--to", "diffusers", path(model, "1"))
+        demist("export", path(model, "1"), "--to", "diffusers", path(model, "2"))
+        assert same_folders(path(model, "1"), path(model, "2")) == [
+            "model_index.json", "scheduler/scheduler_config.json", "unet/config.json", f"unet/{WEIGHTS}"]
+        there, meta = read_safetensors(path(model, "1", "unet", WEIGHTS))
+        assert there == read_safetensors(os.path.join(MODELS, model, WEIGHTS))[0] and meta == {"format": "pt"}
+        for file in "unet/config.json", "scheduler/scheduler_config.json":
+            ours = json.load(open(path(model, "1", file)))
+            theirs = json.load(open(os.path.join(MODELS, model, os.path.basename(file))))
+            for k, v in ours.items():
+                assert theirs[k] == v or (k, v) == ("clip_sample", False), f"{model}: {k} is {v}, not {theirs[k]}"
+
+
+def images(out, *more):
+    """A short training run on a few images."""
+    import random
+    random.seed(1)
+    x = array.array("B", [random.randrange(256) for _ in range(16 * 64)])
+    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (16, 1, 8, 8), }"
+    header += b" " * (-(len(header) + 11) % 64) + b"\n"
+    open(path("x.npy"), "wb").write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + x.tobytes())
+    open(path("e.yaml"), "w").write(f"""
+device: "{DEVICE}"
+data: {{use: npy, file: {path("x.npy")}}}
+schedule: {{use: sigmoid}}
+network: {{use: unet, channels: [4, 8], attend: [0, 1], layers: 1, groups: 2, dropout: 0}}
+objective: {{use: simple, predict: v}}
+sampler: {{use: ddim, steps: 5}}
+train: {{steps: 3, batch: 4, lr: 1.0e-2}}
+""")
+    demist("train", path("e.yaml"), f"output={path(out)}", *more)
+
+
+def export_of_a_run():
+    images("run")
+    file = "checkpoints/step-00000003.safetensors"
+    own = read_safetensors(path("run", file))[0]
+    for raw, prefix in ((), "ema.0."), (("--raw",), "model."):
+        name = prefix[:3]
+        demist("export", path("run"), "--to", "diffusers", *raw, path(name))
+        got = read_safetensors(path(name, "unet", WEIGHTS))[0]
+        assert {prefix + k: v for k, v in got.items()} == {k: v for k, v in own.items() if k.startswith(prefix)}
+        demist("export", path(name), "--to", "diffusers", path(name + "2"))
+        same_folders(path(name), path(name + "2"))
+    # Not a schedule of diffusers: its betas are given, and the noise process is the same.
+    config = json.load(open(path("ema", "scheduler/scheduler_config.json")))
+    assert config["_class_name"] == "DDIMScheduler" and len(config["trained_betas"]) == 1000 and config["prediction_type"] == "v_prediction"
+    demist("sample", path("run"), "seed=3", "sampler.clip_eps=false", "sampler.clip=1", f"device={DEVICE}", "--tensors", path("a.st"))
+    demist("sample", path("ema"), "seed=3", "sampler.steps=5", f"device={DEVICE}", "--tensors", path("b.st"))
+    a, b = (floats(read_safetensors(path(f))[0]["x"]) for f in ("a.st", "b.st"))
+    assert max(abs(p - q) for p, q in zip(a, b)) < 1e-4
+
+
+def train_from_an_export():
+    images("more", f"train.from={path('ema')}", "train.lr=0")
+    got = read_safetensors(path("more/checkpoints/step-00000003.safetensors"))[0]
+    for k, v in read_safetensors(path("ema", "unet", WEIGHTS))[0].items():
+        assert got["model." + k] == v and got["ema.0." + k] == v, k
+
+
+def export_refuses():
+    for i, (more, words, code) in enumerate([
+            (["--to", "onnx"], "diffusers", 2), (["objective.use=simple", "sampler.use=ddpm", "sampler.variance=learned", "--to", "keras"], "keras", 2),
+            (["network.attend=[1,1,1]", "network.channels=[4,8,8]", "network.down_resnet=[0,1,0]", "--to", "diffusers"], "down_resnet", 2)]):
+        _, err = demist("export", path("run"), *more, path(f"refused{i}"), code=code)
+        assert words in err, err
+        assert not os.path.exists(path(f"refused{i}"))
+    _, err = demist("export", path("run"), "--to", "diffusers", path("ema"), code=2)
+    assert "there already" in err
+    demist("export", path("run"), "--to", "diffusers", "--force", path("ema"))
+    _, err = demist("export", os.path.join(MODELS, "old"), "--to", "diffusers", path("refused"), code=2)
+    assert "scheduler_config.json" in err
+
+
+def edit(folder, name="config.json", **change):
+    file = os.path.join(folder, name)
     config = {**json.load(open(file)), **change}
     json.dump(config, open(file, "w"))
 
@@ -142,4 +270,5 @@ def predict_refuses_an_index_that_leaves_the_folder():
 if __name__ == "__main__":
     run_tests([predict_equals_unet2dmodel, predict_reads_old_names_shards_and_bfloat16, predict_refuses_unknown_config,
                predict_lists_tensors_that_do_not_fit, predict_refuses_nan, predict_refuses_broken_files,
-               predict_refuses_an_index_that_leaves_the_folder])
+               predict_refuses_an_index_that_leaves_the_folder, sample_walks_like_ddpmscheduler, sample_walks_like_ddimscheduler,
+               sample_refuses_unknown_schedulers, export_and_import_again, export_of_a_run, train_from_an_export, export_refuses])

@@ -126,6 +126,18 @@ typedef struct dm_predict_options {
 /* The network alone: out = network(x, t, labels), f32[N,out_channels,...]. */
 DM_EXPORT dm_status dm_predict(const char *run, const dm_predict_options *o, dm_images *out, dm_err *err);
 
+typedef struct dm_export_options {
+    uint32_t size;
+    const char *const *overrides;  /* another sampler than in training, ... */
+    int32_t n_overrides;
+    bool raw;                      /* the raw weights, not the first average */
+    bool overwrite;                /* the folder may be there */
+    dm_callbacks callbacks;
+} dm_export_options;
+
+/* Writes a model into a folder in the format `to`, "diffusers" so far. DM_EINVAL says what it cannot express. */
+DM_EXPORT dm_status dm_export(const char *run, const char *to, const char *dir, const dm_export_options *o, dm_err *err);
+
 #ifdef __cplusplus
 }
 #endif
