@@ -126,6 +126,14 @@ static dm_status open_objective(dm_model *m, dm_err *err)
         return dm_error(err, DM_EABI, "objective '%s' has %d scalars; 0 to 64 are possible", m->objective.plugin->name, (int)o->n_scalars);
     if (o->open && o->open(&m->objective.ctx, &m->data, T, &m->out_channels))
         return dm_instance_fail(&m->objective, err);
+    if (o->affine && m->noise) { /* its noisiest point is where an objective cannot work, if anywhere */
+        dm_point last;
+        dm_affine a;
+
+        dm_noise_at(m->noise, dm_noise_T(m->noise), &last);
+        if (o->affine(&m->objective.ctx, &last, &a))
+            return dm_instance_fail(&m->objective, err);
+    }
     if (m->out_channels < 1 || m->out_channels > 1 << 20)
         return dm_error(err, DM_EINVAL, "objective '%s' asks for %d output channels", m->objective.plugin->name, (int)m->out_channels);
     return DM_OK;

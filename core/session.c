@@ -81,6 +81,17 @@ dm_status dm_session_source(const dm_session *s, const char *run, dm_st **out, i
     return rc;
 }
 
+/* What the weights mean was settled in training; another meaning is allowed, for whoever knows why. */
+static void warn_of_meaning(const dm_session *s, const char *const *overrides, int n)
+{
+    static const char *const sections[] = {"objective", "schedule"};
+
+    for (int i = 0; i < n; i++)
+        for (size_t k = 0; k < sizeof sections / sizeof sections[0]; k++)
+            if (!strncmp(overrides[i], sections[k], strlen(sections[k])) && strchr(".=", overrides[i][strlen(sections[k])]))
+                dm_session_log(s, DM_LOG_WARNING, "%s: the model was trained with another %s", overrides[i], sections[k]);
+}
+
 dm_status dm_session_read_run(dm_session *s, const char *run, const char *const *overrides, int n, const dm_callbacks *cb, dm_err *err)
 {
     const dm_experiment_options o = {.overrides = overrides, .n_overrides = n, .lenient_data = true};
@@ -99,6 +110,7 @@ dm_status dm_session_read_run(dm_session *s, const char *run, const char *const 
         goto failed;
     rc = after_load(s, dm_experiment_parse(text, strlen(text), dm_st_path(s->checkpoint), ".", &o, s->registry, &s->experiment, &faults, err),
                     &faults, err);
+    warn_of_meaning(s, overrides, n);
 failed:
     if (rc)
         dm_session_fini(s);

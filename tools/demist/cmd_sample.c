@@ -84,6 +84,8 @@ static dm_status sample(const char *run_path, request *r, dm_sample_options *o, 
     output_trace trace = {0};
     dm_status rc;
 
+    if ((rc = output_check_picture(r->out, err)))
+        return rc;
     for (size_t i = 0; i < 3; i++)
         if ((rc = output_check(paths[i], r->force, err)))
             return rc;

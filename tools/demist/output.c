@@ -16,6 +16,11 @@ static bool ends_in(const char *path, const char *end)
     return n >= m && !strcmp(path + n - m, end);
 }
 
+dm_status output_check_picture(const char *path, dm_err *err)
+{
+    return !path || ends_in(path, ".png") ? DM_OK : dm_error(err, DM_EINVAL, "'%s': pictures are written as .png", path);
+}
+
 dm_status output_check(const char *path, bool force, dm_err *err)
 {
     if (!path || !*path || force || access(path, F_OK))
@@ -71,8 +76,6 @@ dm_status output_pictures(const char *path, const dm_images *im, int64_t first, 
     dm_picture p = {0};
     dm_status rc = DM_OK;
 
-    if (!ends_in(path, ".png"))
-        return dm_error(err, DM_EINVAL, "'%s': pictures are written as .png", path);
     if ((rc = make_folder_of(path, err)))
         return rc;
     if (!percent) {
