@@ -6,6 +6,7 @@ import json
 import os
 import re
 import struct
+import subprocess
 
 from cli import DEVICE, SOURCE, config, demist, floats, moons, path, read_safetensors, run_tests
 
@@ -162,6 +163,7 @@ def information():
     assert "ddim" in err
     json.loads(demist("devices", "--json")[0])
     assert "OK" in demist("doctor")[0]
+    assert subprocess.run([os.environ["DEMIST"], "devices"], stdout=open("/dev/full", "w"), stderr=subprocess.DEVNULL).returncode == 1
     assert "60000" in demist("inspect", IMAGES)[0]
     demist("inspect", write("junk", "junk"), code=None)
     reference = open(os.path.join(SOURCE, "docs/config.md")).read()

@@ -97,6 +97,15 @@ static void help(FILE *to)
                 "exit codes: %s", cli_exit_codes);
 }
 
+/* What could not be written was not done. */
+static int finish(int code)
+{
+    if (!fflush(stdout) && !ferror(stdout))
+        return code;
+    fprintf(stderr, "demist: error: unable to write to standard output\n");
+    return code ? code : 1;
+}
+
 int main(int argc, char **argv)
 {
     char dash_help[] = "--help";
@@ -123,7 +132,7 @@ int main(int argc, char **argv)
                 printf("demist %s\n", dm_version());
                 return 0;
             }
-            return cli_commands[i]->run(argc - 1, argv + 1);
+            return finish(cli_commands[i]->run(argc - 1, argv + 1));
         }
     fprintf(stderr, "demist: error: unknown command '%s'; demist --help lists them\n", name);
     return 2;
