@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 
 void dm_session_log(const dm_session *s, dm_log_level level, const char *fmt, ...)
@@ -117,11 +118,22 @@ failed:
     return rc;
 }
 
+/* A first run on a device may compile for long: then it says so, once. */
 static void building(void *user, const char *program)
 {
-    const dm_session *s = user;
+    dm_session *s = user;
+    struct timespec t;
+    double now;
 
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    now = (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
     dm_session_log(s, DM_LOG_DEBUG, "building %s", program);
+    if (s->compiling_since == 0)
+        s->compiling_since = now;
+    if (s->compiling_since > 0 && now - s->compiling_since > 2) {
+        dm_session_log(s, DM_LOG_INFO, "compiling kernels for this device; later starts take them from a cache");
+        s->compiling_since = -1;
+    }
 }
 
 dm_status dm_session_open(dm_session *s, bool profile, dm_err *err)

@@ -20,6 +20,7 @@ typedef struct dm_session {
     dm_st *checkpoint;             /* sessions from a run; NULL otherwise */
     int64_t step;
     dm_callbacks callbacks;
+    double compiling_since;        /* seconds of the monotonic clock; 0 = nothing was compiled yet, below 0 = it was said */
     dm_log *log;                   /* to callbacks.log and, while a run is written, to its log.txt */
 } dm_session;
 
