@@ -241,18 +241,22 @@ class UNet(torch.nn.Module):
         return self.net(x, t).sample
 
 
-def train(model, shape, batch=4, steps=20):
-    """AdamW with clipping, as demist's trainer does it; x0 is a fixed pattern."""
+def loss_of(model, shape, step, batch=4):
+    """The loss of a step, from demist's random numbers; x0 is a fixed pattern."""
+    T, seed, count = 1000, 7, int(np.prod(shape))
+    x0 = torch.tensor([start_value("data", step * batch * count + i) * 2 for i in range(batch * count)]).float().double().reshape(batch, *shape)
+    t = [min(int(uniform(philox((seed, 0), (PURPOSE_TIME << 24, step, 0, i))[0]) * T), T - 1) for i in range(batch)]
+    noise = torch.tensor([normals(seed, PURPOSE_NOISE, step, i, count) for i in range(batch)]).reshape(batch, *shape)
+    ab = torch.tensor(np.cumprod(1 - np.linspace(1e-4, 0.02, T))[t]).reshape(batch, *[1] * len(shape))
+    return ((model(ab.sqrt() * x0 + (1 - ab).sqrt() * noise, torch.tensor(t).double()) - noise) ** 2).mean()
+
+
+def train(model, shape, steps=20):
+    """AdamW with clipping, as demist's trainer does it."""
     set_weights(model)
-    T, seed = 1000, 7
-    alpha_bar = np.cumprod(1 - np.linspace(1e-4, 0.02, T))
-    count, optimizer, out = int(np.prod(shape)), torch.optim.AdamW([p for _, p in model.named_parameters()], 1e-3, (0.9, 0.999), 1e-8, weight_decay=0.01), []
+    optimizer, out = torch.optim.AdamW([p for _, p in model.named_parameters()], 1e-3, (0.9, 0.999), 1e-8, weight_decay=0.01), []
     for step in range(steps):
-        x0 = torch.tensor([start_value("data", step * batch * count + i) * 2 for i in range(batch * count)]).float().double().reshape(batch, *shape)
-        t = [min(int(uniform(philox((seed, 0), (PURPOSE_TIME << 24, step, 0, i))[0]) * T), T - 1) for i in range(batch)]
-        noise = torch.tensor([normals(seed, PURPOSE_NOISE, step, i, count) for i in range(batch)]).reshape(batch, *shape)
-        ab = torch.tensor(alpha_bar[t]).reshape(batch, *[1] * len(shape))
-        loss = ((model(ab.sqrt() * x0 + (1 - ab).sqrt() * noise, torch.tensor(t).double()) - noise) ** 2).mean()
+        loss = loss_of(model, shape, step)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_([p for _, p in model.named_parameters()], 1.0)
@@ -291,6 +295,7 @@ def write():
             f.write(f"const double selftest_{name}_losses[SELFTEST_STEPS] = {{{', '.join(repr(v) for v in train(model, shape))}}};\n")
 
 
-for f in (convolutions, products, elementwise, norms, attention, shapes, embeddings, losses):
-    f()
-write()
+if __name__ == "__main__":
+    for f in (convolutions, products, elementwise, norms, attention, shapes, embeddings, losses):
+        f()
+    write()

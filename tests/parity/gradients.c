@@ -1,0 +1,161 @@
+/* The gradients of the first training step against PyTorch's in double precision: each within 1e-4 of its tensor's largest
+ * magnitude, or of 1e-6 of the network's (some weights, as a key's bias, have a gradient of rounding noise alone). */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "session.h"
+#include "training.h"
+
+enum { BATCH = 4 };
+
+/* As tools/make_selftest_values.py has it. */
+static double start_value(const char *key, size_t i)
+{
+    return fmod((double)(i + 1) * 0.6180339887498949 + (double)strlen(key) * 0.7548776662466927, 1.0) - 0.5;
+}
+
+static void set_weights(dm_wset *set)
+{
+    const dm_layout *l = dm_wset_layout(set);
+    float *host = calloc(l->total, sizeof *host);
+    dm_err err = {0};
+
+    for (int32_t k = 0; k < l->n; k++) {
+        const dm_weight *w = &l->weights[k];
+        const int64_t n = dm_layout_count(l, k);
+        const bool gain = strstr(w->key, "norm") && strlen(w->key) > 6 && !strcmp(w->key + strlen(w->key) - 6, "weight");
+
+        for (int64_t i = 0; i < n; i++) {
+            const double v = start_value(w->key, (size_t)i);
+
+            host[l->offset[k] + (size_t)i] = (float)(w->shape.rank > 1 ? 2 * v / sqrt((double)(n / w->shape.dim[0])) : gain + 0.2 * v);
+        }
+    }
+    if (dm_buf_write(dm_wset_flat(set), 0, l->total * sizeof *host, host, &err))
+        fail_msg("%s", err.msg);
+    dm_wset_touch(set);
+    free(host);
+}
+
+static double largest_of(const float *x, int64_t n)
+{
+    double largest = 0;
+
+    for (int64_t i = 0; i < n; i++)
+        largest = fmax(largest, fabs((double)x[i]));
+    return largest;
+}
+
+static void compare(const char *name, const dm_layout *l, const float *got)
+{
+    const char *folder = getenv("DEMIST_TEST_DATA");
+    double network = 0, worst = 0;
+    char path[1024], key[256];
+    dm_err err = {0};
+    float *want;
+    dm_st *f;
+
+    snprintf(path, sizeof path, "%s/gradients.safetensors", folder);
+    if (dm_st_open(path, &f, &err))
+        fail_msg("%s", err.msg);
+    assert_non_null(want = calloc(l->total, sizeof *want));
+    for (int32_t k = 0; k < l->n; k++) {
+        const dm_st_tensor *t;
+
+        snprintf(key, sizeof key, "%s.%s", name, l->weights[k].key);
+        if (dm_st_expect(f, key, &l->weights[k].shape, &t, &err) || dm_st_read_f32(f, t, 0, t->count, want + l->offset[k], &err))
+            fail_msg("%s", err.msg);
+        network = fmax(network, largest_of(want + l->offset[k], t->count));
+    }
+    for (int32_t k = 0; k < l->n; k++) {
+        const float *a = got + l->offset[k], *b = want + l->offset[k];
+        const int64_t n = dm_layout_count(l, k);
+        const double size = fmax(largest_of(b, n), 1e-6 * network / 1e-4);
+
+        for (int64_t i = 0; i < n; i++) {
+            worst = fmax(worst, fabs((double)a[i] - b[i]) / size);
+            if (!(fabs((double)a[i] - b[i]) <= 1e-4 * size))
+                fail_msg("%s: gradient of '%s', element %lld is %.8g; PyTorch has %.8g", name, l->weights[k].key, (long long)i, (double)a[i],
+                         (double)b[i]);
+        }
+    }
+    printf("%s: %d tensors, largest difference %.1e of a tensor's largest\n", name, (int)l->n, worst);
+    free(want);
+    dm_st_close(f);
+}
+
+static void check(const char *name, const char *network, dm_shape shape)
+{
+    static const char common[] = "seed: 7\nschedule: {use: linear}\nobjective: {use: simple}\nsampler: {use: ddim}\n";
+    const char *device = getenv("DEMIST_DEVICE");
+    char text[512], on[256];
+    const char *override = on;
+    const dm_experiment_options o = {.overrides = &override, .n_overrides = 1, .lenient_data = true};
+    dm_session s = {.data = {.size = sizeof s.data, .shape = shape}};
+    float x0[BATCH * 64], *got;
+    double u[BATCH], importance[BATCH], weight[BATCH];
+    dm_point at[BATCH];
+    dm_buf *grads, *sum;
+    dm_grad_step *g;
+    dm_wset *w;
+    dm_err err = {0};
+    size_t bytes;
+
+    snprintf(text, sizeof text, "%snetwork: %s\n", common, network);
+    snprintf(on, sizeof on, "device=%s", device ? device : "auto");
+    if (dm_registry_new(NULL, &s.registry, &err) ||
+        dm_experiment_parse(text, strlen(text), "gradients", ".", &o, s.registry, &s.experiment, NULL, &err) ||
+        dm_noise_new(s.experiment, &s.noise, &err) || dm_session_open(&s, false, &err) ||
+        dm_wset_new(s.device, dm_model_layout(s.model), &w, &err))
+        fail_msg("%s", err.msg);
+    set_weights(w);
+    bytes = dm_model_layout(s.model)->total * sizeof(float);
+    for (int64_t i = 0; i < BATCH * dm_shape_count(&shape); i++)
+        x0[i] = (float)(start_value("data", (size_t)i) * 2);
+    for (int64_t i = 0; i < BATCH; i++) {
+        u[i] = dm_train_uniform(7, DM_DRAW_UNIFORM, 0, i, BATCH);
+        weight[i] = 1.0 / BATCH;
+    }
+    if (dm_buf_new(s.device, bytes, "gradients", &grads, &err) || dm_buf_zero(grads, 0, bytes, &err) ||
+        dm_buf_new(s.device, 4, "loss", &sum, &err) || dm_buf_zero(sum, 0, 4, &err) ||
+        dm_model_draw(s.model, BATCH, u, at, importance, &err) || dm_grad_step_new(s.model, w, grads, sum, BATCH, &g, &err) ||
+        dm_grad_step_run(g, &(dm_grad_batch){.x0 = x0, .at = at, .weight = weight, .seed = 7}, &err))
+        fail_msg("%s", err.msg);
+    assert_non_null(got = malloc(bytes));
+    if (dm_buf_read(grads, 0, bytes, got, &err))
+        fail_msg("%s", err.msg);
+    compare(name, dm_model_layout(s.model), got);
+    free(got);
+    dm_grad_step_free(g);
+    dm_wset_free(w);
+    dm_buf_free(grads);
+    dm_buf_free(sum);
+    dm_session_fini(&s);
+}
+
+static void gradients__perceptron(void **state)
+{
+    (void)state;
+    check("mlp", "{use: mlp, width: 16, depth: 2}", (dm_shape){1, {2, 1, 1, 1, 1, 1, 1, 1}});
+}
+
+static void gradients__unet(void **state)
+{
+    (void)state;
+    check("unet", "{use: unet, channels: [8, 16], attend: [0, 1], layers: 1, groups: 4, dropout: 0}", (dm_shape){3, {1, 8, 8, 1, 1, 1, 1, 1}});
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(gradients__perceptron), cmocka_unit_test(gradients__unet)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
