@@ -87,7 +87,14 @@ dm_status dm_checkpoint_save(const char *path, const dm_train_state *s, const dm
     return rc;
 }
 
-typedef struct comparing { const dm_st *f; const dm_layout *l; void (*line)(void *user, const char *text); void *user; int bad; char first[600]; } comparing;
+typedef struct comparing {
+    const dm_st *f;
+    const dm_layout *l;
+    void (*line)(void *user, const char *text);
+    void *user;
+    int bad;
+    char first[600];               /* the first of them */
+} comparing;
 
 DM_PRINTF(2, 3) static void tell(comparing *c, const char *fmt, ...)
 {
@@ -128,7 +135,8 @@ static const char *nearest_in_network(const comparing *c, const char *name)
     return near.best;
 }
 
-dm_status dm_checkpoint_compare(const dm_st *f, const char *prefix, const dm_layout *l, void (*line)(void *user, const char *text), void *user,
+dm_status dm_checkpoint_compare(const dm_st *f, const char *prefix, const dm_layout *l, void (*line)(void *user,
+        const char *text), void *user,
                                 dm_err *err)
 {
     comparing c = {.f = f, .l = l, .line = line, .user = user};
@@ -148,14 +156,17 @@ dm_status dm_checkpoint_compare(const dm_st *f, const char *prefix, const dm_lay
         tell(&c, "%s%s%s%s", why.msg, near ? "; it has '" : "", near ? near : "", near ? "'" : "");
     }
     for (int64_t i = 0; !*prefix && i < dm_st_count(f); i++) {
-        const char *name = dm_st_at(f, i)->name, *near = dm_layout_find(l, name) < 0 ? nearest_in_network(&c, name) : NULL;
+        const char *name = dm_st_at(f, i)->name, *near = dm_layout_find(l, name) < 0 ? nearest_in_network(&c, name)
+            : NULL;
 
         if (dm_layout_find(l, name) < 0)
-            tell(&c, "'%s': this network has no tensor '%s'%s%s%s", dm_st_path(f), name, near ? "; it lacks '" : "", near ? near : "",
+            tell(&c, "'%s': this network has no tensor '%s'%s%s%s", dm_st_path(f), name, near ? "; it lacks '" : "",
+                 near ? near : "",
                  near ? "'" : "");
     }
     if (c.bad)
-        return dm_error(err, DM_ECORRUPT, "'%s' does not fit this network of %d tensors in %d%s%s", dm_st_path(f), (int)l->n, c.bad, c.first,
+        return dm_error(err, DM_ECORRUPT, "'%s' does not fit this network of %d tensors in %d%s%s", dm_st_path(f),
+                        (int)l->n, c.bad, c.first,
                         c.bad > 4 ? "; ..." : "");
     return DM_OK;
 }

@@ -18,7 +18,8 @@ typedef struct dm_train_state {
 } dm_train_state;
 
 /* Durable when it returns; what was at path stays where it fails. meta: more pairs. */
-dm_status dm_checkpoint_save(const char *path, const dm_train_state *s, const dm_st_pair *meta, int n_meta, dm_err *err);
+dm_status dm_checkpoint_save(const char *path, const dm_train_state *s, const dm_st_pair *meta, int n_meta,
+                             dm_err *err);
 /* All of it, back onto the device; DM_ECORRUPT lists what is missing or has another shape. */
 dm_status dm_checkpoint_load(const dm_st *f, dm_train_state *s, dm_err *err);
 /* One set of weights: prefix "model.", "ema.0.", or "" for a bare file. Values that are not finite are
@@ -26,7 +27,8 @@ dm_status dm_checkpoint_load(const dm_st *f, dm_train_state *s, dm_err *err);
 dm_status dm_checkpoint_load_weights(const dm_st *f, const char *prefix, dm_wset *to, dm_err *err);
 /* A line for each tensor that is missing, of another shape or, with prefix "", not of this network, with the
  * nearest name; DM_ECORRUPT if there is one. */
-dm_status dm_checkpoint_compare(const dm_st *f, const char *prefix, const dm_layout *l, void (*line)(void *user, const char *text), void *user,
+dm_status dm_checkpoint_compare(const dm_st *f, const char *prefix, const dm_layout *l, void (*line)(void *user,
+        const char *text), void *user,
                                 dm_err *err);
 /* Whether the file has tensors of this prefix. */
 bool dm_checkpoint_has(const dm_st *f, const char *prefix);

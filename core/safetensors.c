@@ -279,7 +279,8 @@ static dm_status gather(dm_st *f, const dm_st_part *p, int64_t n, const dm_pair 
         for (int32_t k = 0; k < p[i].shape.rank; k++)
             count *= p[i].shape.dim[k];
         if (count != p[i].tensor->count)
-            return dm_error(err, DM_ECORRUPT, "'%s': tensor '%s' cannot be of another shape", f->path, p[i].tensor->name);
+            return dm_error(err, DM_ECORRUPT, "'%s': tensor '%s' cannot be of another shape", f->path,
+                            p[i].tensor->name);
         lost = !(f->tensor[i].name = dm_strdup(f->arena, p[i].name));
         f->from[i] = p[i].file;
         f->by_name[i] = &f->tensor[i];

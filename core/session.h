@@ -26,10 +26,13 @@ typedef struct dm_session {
 
 /* Reads the experiment, finds its plugins, makes the noise process. All faults go to the log. need_data: the
  * data section must be there and sound. */
-dm_status dm_session_read(dm_session *s, const char *experiment, const char *const *overrides, int n, bool need_data, const dm_callbacks *cb,
+dm_status dm_session_read(dm_session *s, const char *experiment, const char *const *overrides, int n, bool need_data,
+                          const dm_callbacks *cb,
                           dm_err *err);
-/* The same from a run folder, a checkpoint or a model of another program (foreign.h), with the data's facts and the weights' file. */
-dm_status dm_session_read_run(dm_session *s, const char *run, const char *const *overrides, int n, const dm_callbacks *cb, dm_err *err);
+/* The same from a run folder, a checkpoint or a model of another program (foreign.h), with the data's facts and the
+ * weights' file. */
+dm_status dm_session_read_run(dm_session *s, const char *run, const char *const *overrides, int n,
+                              const dm_callbacks *cb, dm_err *err);
 /* Opens the device and makes the model; s->data must be known. */
 dm_status dm_session_open(dm_session *s, bool profile, dm_err *err);
 /* A set of weights from the checkpoint: the first average unless raw or there is none. */
@@ -50,7 +53,8 @@ void dm_session_log(const dm_session *s, dm_log_level level, const char *fmt, ..
 dm_status dm_session_log_profile(const dm_session *s, dm_err *err);
 
 /* How data's facts travel in a checkpoint's metadata: "demist.data.shape" and so on. text: room for the values. */
-typedef struct dm_data_meta { char shape[96], classes[16], levels[16], low[DM_NUMBER_TEXT], high[DM_NUMBER_TEXT]; } dm_data_meta;
+typedef struct dm_data_meta { char shape[96], classes[16], levels[16], low[DM_NUMBER_TEXT],
+                             high[DM_NUMBER_TEXT]; } dm_data_meta;
 enum { DM_DATA_PAIRS = 5 };
 void dm_data_meta_write(const dm_data_info *data, dm_data_meta *text, dm_st_pair pairs[DM_DATA_PAIRS]);
 dm_status dm_data_meta_read(const dm_st *f, dm_data_info *data, dm_err *err);

@@ -78,7 +78,8 @@ dm_status dm_config_end(dm_config *c, dm_err *err)
 
         dm_nearest_init(&near, key);
         if (key[0] != '_' && !was_asked(c, key, &near))
-            dm_config_fail(c, key, "is not known%s%s%s", near.best ? "; did you mean '" : "", near.best ? near.best : "", near.best ? "'?" : "");
+            dm_config_fail(c, key, near.best ? "is not known; did you mean '%s'?" : "is not known%s",
+                           near.best ? near.best : "");
     }
     rc = c->err.code;
     if (rc)
@@ -99,13 +100,13 @@ bool dm_config_has(dm_config *c, const char *key)
 int64_t dm_config_int(dm_config *c, const char *key, int64_t def, int64_t min, int64_t max)
 {
     const json_t *v = ask(c, key);
+    const double r = json_number_value(v);
     int64_t n;
 
     if (!v || json_is_null(v))
         return def;
-    n = json_is_real(v) && json_real_value(v) == floor(json_real_value(v)) && fabs(json_real_value(v)) < 1e15 ? (int64_t)json_real_value(v)
-                                                                                                             : (int64_t)json_integer_value(v);
-    if (!json_is_number(v) || (json_is_real(v) && json_real_value(v) != (double)n))
+    n = json_is_real(v) ? (fabs(r) < 1e15 ? (int64_t)r : 0) : (int64_t)json_integer_value(v);
+    if (!json_is_number(v) || (json_is_real(v) && r != (double)n))
         dm_config_fail(c, key, "must be a whole number");
     else if (n < min || n > max)
         dm_config_fail(c, key, "is %lld; it must lie in [%lld, %lld]", (long long)n, (long long)min, (long long)max);

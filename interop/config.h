@@ -20,7 +20,8 @@ typedef struct dm_config {
 
 /* DM_ENOENT where the file is not there. */
 dm_status dm_config_open(dm_config *c, const char *path, dm_err *err);
-/* The first error, or the first key that was not asked for; those that begin with '_' say nothing of the model. Closes. */
+/* The first error, or the first key that was not asked for; those that begin with '_' say nothing of the model.
+ * Closes. */
 dm_status dm_config_end(dm_config *c, dm_err *err);
 
 bool dm_config_has(dm_config *c, const char *key); /* there and not null */

@@ -23,6 +23,7 @@ dm_status dm_scheduler_read(const char *path, const dm_unet_facts *facts, FILE *
 
 /* The other way round; DM_EINVAL says what diffusers cannot express. */
 dm_status dm_unet_write(const dm_experiment *e, const dm_data_info *data, FILE *to, dm_err *err);
-dm_status dm_scheduler_write(const dm_experiment *e, const dm_data_info *data, FILE *to, const char **class_name, dm_err *err);
+dm_status dm_scheduler_write(const dm_experiment *e, const dm_data_info *data, FILE *to, const char **class_name,
+                             dm_err *err);
 
 #endif

@@ -17,11 +17,13 @@ static dm_status fill(void *user, uint64_t from, void *to, size_t n, dm_err *err
 {
     const piece *p = user;
     float *v = to;
-    const dm_status rc = dm_st_read_f32(p->file, p->tensor, (int64_t)(from / sizeof *v), (int64_t)(n / sizeof *v), v, err);
+    const dm_status rc = dm_st_read_f32(p->file, p->tensor, (int64_t)(from / sizeof *v), (int64_t)(n / sizeof *v), v,
+                                        err);
 
     for (size_t i = 0; i < n / sizeof *v && !rc; i++)
         if (!isfinite(v[i]))
-            return dm_error(err, DM_ECORRUPT, "'%s': tensor '%s' has a value that is not finite", dm_st_path(p->file), p->tensor->name);
+            return dm_error(err, DM_ECORRUPT, "'%s': tensor '%s' has a value that is not finite", dm_st_path(p->file),
+                            p->tensor->name);
     return rc;
 }
 
@@ -43,7 +45,8 @@ static dm_status write_weights(const dm_session *s, bool raw, const char *path, 
         if (strncmp(one->name, prefix, strlen(prefix)))
             continue;
         p[n] = (piece){s->checkpoint, one, one->name + strlen(prefix), one->shape};
-        if (!strcmp(p[n].name, "time_proj.weight") && dm_value_is(&s->experiment->section[DM_SEC_NETWORK], "time", "fourier"))
+        if (!strcmp(p[n].name, "time_proj.weight") &&
+            dm_value_is(&s->experiment->section[DM_SEC_NETWORK], "time", "fourier"))
             p[n].shape.rank = 1;
         n++;
     }
@@ -66,7 +69,8 @@ static void say_rest(const dm_session *s)
     dm_session_log(s, DM_LOG_INFO, "for the same images call diffusers' pipeline with num_inference_steps=%lld%s%s",
                    (long long)(set->steps ? set->steps : s->experiment->schedule.timesteps),
                    dm_uses(sampler, "ddim") && dm_value_real(sampler, "eta") > 0 ? ", eta" : "",
-                   dm_uses(sampler, "ddim") && set->clip_eps && strcmp(set->clip, "off") ? ", use_clipped_model_output=True" : "");
+                   dm_uses(sampler, "ddim") && set->clip_eps && strcmp(set->clip, "off")
+                       ? ", use_clipped_model_output=True" : "");
     if (dm_uses(sampler, "ddim") && set->spacing == DM_SPACING_LINSPACE)
         dm_session_log(s, DM_LOG_WARNING, "diffusers' DDIMScheduler steps wrongly with linspace spacing");
 }
@@ -105,8 +109,8 @@ static dm_status write_folder(const dm_session *s, bool raw, const char *dir, dm
 
     if (!(rc = describe(s, &t, err))) {
         snprintf(index, sizeof index, "{\n  \"_class_name\": \"%s\",\n  \"scheduler\": [\"diffusers\", \"%s\"],\n"
-                 "  \"unet\": [\"diffusers\", \"UNet2DModel\"]\n}\n", strstr(t.scheduler_class, "DDIM") ? "DDIMPipeline" : "DDPMPipeline",
-                 t.scheduler_class);
+                 "  \"unet\": [\"diffusers\", \"UNet2DModel\"]\n}\n",
+                 strstr(t.scheduler_class, "DDIM") ? "DDIMPipeline" : "DDPMPipeline", t.scheduler_class);
         if (!(rc = put_file(dir, "unet", NULL, err)) && !(rc = put_file(dir, "scheduler", NULL, err)) &&
             !(rc = put_file(dir, "unet/config.json", t.unet, err)) &&
             !(rc = put_file(dir, "scheduler/scheduler_config.json", t.scheduler, err))) {

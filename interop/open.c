@@ -43,7 +43,8 @@ bool dm_foreign_is(const char *dir)
 
 static dm_status find(model *m, dm_err *err)
 {
-    static const char *const schedulers[] = {"scheduler/scheduler_config.json", "scheduler_config.json", "../scheduler/scheduler_config.json"};
+    static const char *const schedulers[] = {"scheduler/scheduler_config.json", "scheduler_config.json",
+                                             "../scheduler/scheduler_config.json"};
 
     if (strlen(m->dir) > PATH_ROOM - 200)
         return dm_error(err, DM_EINVAL, "the path '%.60s...' is too long", m->dir);
@@ -93,7 +94,8 @@ static bool plain_name(const char *name)
 {
     const size_t n = strlen(name);
 
-    return n > 12 && n < 256 && !strchr(name, '/') && !strchr(name, '\\') && !strstr(name, "..") && !strcmp(name + n - 12, ".safetensors");
+    return n > 12 && n < 256 && !strchr(name, '/') && !strchr(name, '\\') && !strstr(name, "..") &&
+        !strcmp(name + n - 12, ".safetensors");
 }
 
 /* Every file of the map once, and every tensor in the file that the map says. */
@@ -108,7 +110,8 @@ static dm_status open_map(model *m, const char *path, const json_t *map, dm_err 
         dm_status rc;
 
         if (!name || !plain_name(name))
-            return dm_error(err, DM_ECORRUPT, "'%s' has tensor '%.80s' in '%.80s', which is no .safetensors file of this folder", path, key,
+            return dm_error(err, DM_ECORRUPT,
+                            "'%s' has tensor '%.80s' in '%.80s', which is no .safetensors file of this folder", path, key,
                             name ? name : "?");
         while (i < m->n_files && strcmp(opened[i], name))
             i++;
@@ -157,8 +160,10 @@ static dm_status open_weights(model *m, dm_err *err)
         if (is_in(m->unet, names[i]))
             return open_shard(m, names[i], err);
     if (is_in(m->unet, "diffusion_pytorch_model.bin"))
-        return dm_error(err, DM_EINVAL, "'%s/diffusion_pytorch_model.bin' is a pickle, a program that demist does not run; convert it where it "
-                        "came from: UNet2DModel.from_pretrained(dir).save_pretrained(dir, safe_serialization=True)", m->unet);
+        return dm_error(err, DM_EINVAL,
+                        "'%s/diffusion_pytorch_model.bin' is a pickle, a program that demist does not run; convert it "
+                        "where it came from: UNet2DModel.from_pretrained(dir).save_pretrained(dir, safe_serialization=True)",
+                            m->unet);
     return dm_error(err, DM_ENOENT, "'%s' has no " DM_DIFFUSERS_WEIGHTS " and no index of several", m->unet);
 }
 
@@ -173,7 +178,8 @@ static bool ends_with(const char *s, const char *end, size_t *at)
 /* The names and shapes that attention had until 2023, and the frequencies as a layer of one input. */
 static dm_status rename_part(const model *m, dm_st_part *p, dm_err *err)
 {
-    static const char *const old[][2] = {{"query", "to_q"}, {"key", "to_k"}, {"value", "to_v"}, {"proj_attn", "to_out.0"}};
+    static const char *const old[][2] = {{"query", "to_q"}, {"key", "to_k"}, {"value", "to_v"},
+                                         {"proj_attn", "to_out.0"}};
     static const char *const kinds[] = {".weight", ".bias"};
     size_t at;
 
@@ -223,9 +229,11 @@ static dm_status gather(model *m, dm_st **out, dm_err *err)
 {
     const dm_unet_facts *f = &m->facts;
     char shape[80], classes[24];
-    const dm_pair meta[] = {{"format", "diffusers"}, {"experiment", m->text}, {"step", "0"}, {"data.shape", shape}, {"data.classes", classes},
+    const dm_pair meta[] = {{"format", "diffusers"}, {"experiment", m->text}, {"step", "0"}, {"data.shape", shape},
+                            {"data.classes", classes},
                             {"data.levels", "256"}, {"data.low", "-1"}, {"data.high", "1"},
-                            {"not_sampled", f->sized ? "it has no scheduler_config.json" : "its config.json has no sample_size"}};
+                            {"not_sampled",
+                             f->sized ? "it has no scheduler_config.json" : "its config.json has no sample_size"}};
     /* The network runs without a scheduler or a size; there is then nothing to sample by. */
     const int64_t n_meta = sizeof meta / sizeof meta[0] - (*m->scheduler && f->sized);
     dm_st_part *parts = NULL;

@@ -19,7 +19,8 @@ static void put_betas(dm_config *c, const json_t *list, int64_t T, FILE *to)
     char text[DM_NUMBER_TEXT];
 
     if ((int64_t)json_array_size(list) != T)
-        dm_config_fail(c, "trained_betas", "has %zu entries; num_train_timesteps is %lld", json_array_size(list), (long long)T);
+        dm_config_fail(c, "trained_betas", "has %zu entries; num_train_timesteps is %lld", json_array_size(list),
+                       (long long)T);
     fprintf(to, "  use: betas\n  betas: [");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *v = json_array_get(list, i);
@@ -56,7 +57,8 @@ static int64_t put_schedule(dm_config *c, FILE *to)
 static void put_clip(dm_config *c, int kind, FILE *to)
 {
     const bool clip = dm_config_bool(c, "clip_sample", true), dynamic = dm_config_bool(c, "thresholding", false);
-    const double range = dm_config_real(c, "clip_sample_range", 1), ratio = dm_config_real(c, "dynamic_thresholding_ratio", 0.995);
+    const double range = dm_config_real(c, "clip_sample_range", 1);
+    const double ratio = dm_config_real(c, "dynamic_thresholding_ratio", 0.995);
     const double most = dm_config_real(c, "sample_max_value", 1);
 
     if (dynamic)
@@ -74,7 +76,8 @@ static void put_clip(dm_config *c, int kind, FILE *to)
 static void put_sampler(dm_config *c, int kind, int64_t T, FILE *to)
 {
     static const char *const spacings[] = {"leading", "trailing", "linspace"};
-    static const char *const variances[] = {"fixed_small", "fixed_small", "fixed_large", "fixed_large", "learned", "learned"};
+    static const char *const variances[] = {"fixed_small", "fixed_small", "fixed_large", "fixed_large", "learned",
+                                            "learned"};
     const int spacing = dm_config_choice(c, "timestep_spacing", "leading", "leading|trailing|linspace");
     const int64_t offset = dm_config_int(c, "steps_offset", 0, 0, 1000000);
 
@@ -82,23 +85,36 @@ static void put_sampler(dm_config *c, int kind, int64_t T, FILE *to)
     fprintf(to, "sampler:\n  use: %s\n  steps: %lld\n  spacing: %s\n  offset: %lld\n", kind == DDIM ? "ddim" : "ddpm",
             (long long)(kind == DDPM && !offset ? 0 : T < 50 ? T : 50), spacings[spacing], (long long)offset);
     if (kind == DDPM)
-        fprintf(to, "  variance: %s\n", variances[dm_config_choice(c, "variance_type", "fixed_small", "fixed_small|fixed_small_log|fixed_large|"
+        fprintf(to, "  variance: %s\n", variances[dm_config_choice(c, "variance_type", "fixed_small",
+                                                                   "fixed_small|fixed_small_log|fixed_large|"
                                                                  "fixed_large_log|learned|learned_range")]);
     else
         fprintf(to, "  last: %s\n", dm_config_bool(c, "set_alpha_to_one", true) ? "data" : "first");
     put_clip(c, kind, to);
 }
 
-static void put(dm_config *c, const dm_unet_facts *f, FILE *to)
+/* Channels beyond the image's are a variance only to a scheduler that asks for one. */
+static void put_objective(dm_config *c, const dm_unet_facts *f, FILE *to)
 {
     static const char *const predicts[] = {"eps", "x0", "v"};
+    const int predict = dm_config_choice(c, "prediction_type", "epsilon", "epsilon|sample|v_prediction");
+    const char *variance = json_string_value(json_object_get(c->root, "variance_type"));
+
+    if (variance && !strcmp(variance, "learned_range") && f->outputs == 2 * f->channels && predict == 0) {
+        fprintf(to, "objective:\n  use: hybrid\n");
+        return;
+    }
+    fprintf(to, "objective:\n  use: simple\n  predict: %s\n", predicts[predict]);
+    if (f->outputs != f->channels)
+        fprintf(to, "  outputs: %lld\n", (long long)f->outputs);
+}
+
+static void put(dm_config *c, const dm_unet_facts *f, FILE *to)
+{
     const int kind = dm_config_choice(c, "_class_name", "DDPMScheduler", "DDPMScheduler|DDIMScheduler");
     const int64_t T = put_schedule(c, to);
 
-    fprintf(to, "objective:\n  use: simple\n  predict: %s\n", predicts[dm_config_choice(c, "prediction_type", "epsilon",
-                                                                                        "epsilon|sample|v_prediction")]);
-    if (f->outputs != f->channels)
-        fprintf(to, "  outputs: %lld\n", (long long)f->outputs);
+    put_objective(c, f, to);
     put_sampler(c, kind, T, to);
 }
 

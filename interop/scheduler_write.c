@@ -67,13 +67,17 @@ static dm_status put_betas(const dm_experiment *e, FILE *to, dm_err *err)
 
 static dm_status check(const dm_experiment *e, dm_err *err)
 {
-    const dm_section *schedule = &e->section[DM_SEC_SCHEDULE], *obj = &e->section[DM_SEC_OBJECTIVE], *sampler = &e->section[DM_SEC_SAMPLER];
+    const dm_section *schedule = &e->section[DM_SEC_SCHEDULE], *obj = &e->section[DM_SEC_OBJECTIVE],
+        *sampler = &e->section[DM_SEC_SAMPLER];
 
     if (!schedule->plugin || !schedule->plugin->schedule->fill)
-        return dm_error(err, DM_EINVAL, "diffusers' DDPMScheduler and DDIMScheduler cannot express schedule '%s': it has no betas",
+        return dm_error(err, DM_EINVAL,
+                        "diffusers' DDPMScheduler and DDIMScheduler cannot express schedule '%s': it has no betas",
                         schedule->plugin ? schedule->plugin->name : "none");
-    if (!dm_uses(obj, "simple"))
-        return dm_error(err, DM_EINVAL, "diffusers' DDPMScheduler and DDIMScheduler cannot express objective '%s'; simple can be exported",
+    if (!dm_uses(obj, "simple") && !dm_uses(obj, "hybrid"))
+        return dm_error(err, DM_EINVAL,
+                        "diffusers' DDPMScheduler and DDIMScheduler cannot express objective '%s'; simple and hybrid can "
+                        "be exported",
                         obj->plugin ? obj->plugin->name : "none");
     if (!dm_uses(sampler, "ddpm") && !dm_uses(sampler, "ddim"))
         return dm_error(err, DM_EINVAL, "sampler '%s' cannot be exported; give sampler.use=ddpm or sampler.use=ddim",
@@ -97,10 +101,12 @@ static dm_status put_clip(const dm_experiment *e, const dm_data_info *data, FILE
     return DM_OK;
 }
 
-dm_status dm_scheduler_write(const dm_experiment *e, const dm_data_info *data, FILE *to, const char **class_name, dm_err *err)
+dm_status dm_scheduler_write(const dm_experiment *e, const dm_data_info *data, FILE *to, const char **class_name,
+                             dm_err *err)
 {
     static const char *const spacings[] = {"leading", "trailing", "linspace"};
-    const dm_section *schedule = &e->section[DM_SEC_SCHEDULE], *obj = &e->section[DM_SEC_OBJECTIVE], *sampler = &e->section[DM_SEC_SAMPLER];
+    const dm_section *schedule = &e->section[DM_SEC_SCHEDULE], *obj = &e->section[DM_SEC_OBJECTIVE],
+        *sampler = &e->section[DM_SEC_SAMPLER];
     const bool ddim = dm_uses(sampler, "ddim");
     const char *name = schedule_name(schedule, ddim);
     const double k = dm_value_bool(schedule, "per_1000") ? 1000.0 / (double)e->schedule.timesteps : 1;
@@ -116,7 +122,8 @@ dm_status dm_scheduler_write(const dm_experiment *e, const dm_data_info *data, F
     put_real(to, "beta_start", ends ? k * dm_value_real(schedule, "beta_start") : 1e-4);
     put_clip(e, data, to);
     fprintf(to, "  \"num_train_timesteps\": %lld,\n", (long long)e->schedule.timesteps);
-    put_text(to, "prediction_type", dm_value_is(obj, "predict", "x0") ? "sample" : dm_value_is(obj, "predict", "v") ? "v_prediction" : "epsilon");
+    put_text(to, "prediction_type", dm_value_is(obj, "predict", "x0") ? "sample" : dm_value_is(obj, "predict", "v")
+             ? "v_prediction" : "epsilon");
     /* The betas of other schedules have it in them. */
     put_bool(to, "rescale_betas_zero_snr", e->schedule.zero_terminal_snr && (name || dm_uses(schedule, "betas")));
     put_real(to, "sample_max_value", e->sampler.dynamic_max);

@@ -6,7 +6,11 @@
 #include <string.h>
 
 enum { LEVELS = 16 };
-typedef struct lists { int n; int64_t channels[LEVELS]; bool attend[LEVELS], resnet[LEVELS], attend_up[LEVELS], resnet_up[LEVELS]; } lists;
+typedef struct lists {
+    int n;
+    int64_t channels[LEVELS];
+    bool attend[LEVELS], resnet[LEVELS], attend_up[LEVELS], resnet_up[LEVELS];
+} lists;
 
 static const char *const block_names[2][3] = {{"DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D"},
                                               {"UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"}};
@@ -35,7 +39,8 @@ static void read_blocks(dm_config *c, bool up, lists *l)
         while (kind < 3 && (!name || strcmp(name, block_names[up][kind])))
             kind++;
         if (kind == 3)
-            dm_config_fail(c, key, "has '%.60s', which demist does not know; it has %s, %s and %s", name ? name : "?", block_names[up][0],
+            dm_config_fail(c, key, "has '%.60s', which demist does not know; it has %s, %s and %s", name ? name : "?",
+                           block_names[up][0],
                            block_names[up][1], block_names[up][2]);
         (up ? l->attend_up : l->attend)[level] = kind == 1;
         (up ? l->resnet_up : l->resnet)[level] = kind == 2 || (kind == 1 && resnet);
@@ -62,13 +67,15 @@ static void read_lists(dm_config *c, lists *l)
 static void read_size(dm_config *c, int levels, dm_unet_facts *f)
 {
     const json_t *v = json_object_get(c->root, "sample_size");
-    const json_t *h = json_is_array(v) ? json_array_get(v, 0) : v, *w = json_is_array(v) ? json_array_get(v, json_array_size(v) - 1) : v;
+    const json_t *h = json_is_array(v) ? json_array_get(v, 0) : v;
+    const json_t *w = json_is_array(v) ? json_array_get(v, json_array_size(v) - 1) : v;
 
     f->height = f->width = (int64_t)1 << (levels - 1);
     f->sized = dm_config_has(c, "sample_size");
     if (!f->sized)
         return;
-    if (!json_is_integer(h) || !json_is_integer(w) || (json_is_array(v) && json_array_size(v) > 2) || json_integer_value(h) < 1 ||
+    if (!json_is_integer(h) || !json_is_integer(w) || (json_is_array(v) && json_array_size(v) > 2) ||
+        json_integer_value(h) < 1 ||
         json_integer_value(w) < 1 || json_integer_value(h) > 16384 || json_integer_value(w) > 16384) {
         dm_config_fail(c, "sample_size", "must be a side or [height, width], 1 to 16384 each");
         return;
@@ -122,7 +129,8 @@ static void put_blocks(dm_config *c, FILE *to)
     fprintf(to, "  head_dim: %lld\n", one_head ? 0LL : (long long)head);
     fprintf(to, "  padding: %lld\n", (long long)dm_config_int(c, "downsample_padding", 1, 0, 1));
     fprintf(to, "  act: %s\n", acts[dm_config_choice(c, "act_fn", "silu", "silu|swish|mish|gelu|relu")]);
-    print_bool(to, "scale_shift", dm_config_choice(c, "resnet_time_scale_shift", "default", "default|scale_shift") == 1);
+    print_bool(to, "scale_shift", dm_config_choice(c, "resnet_time_scale_shift", "default",
+                                                   "default|scale_shift") == 1);
     print_bool(to, "mid", dm_config_choice(c, "mid_block_type", "UNetMidBlock2D", "null|UNetMidBlock2D") == 1);
     print_bool(to, "mid_attention", dm_config_bool(c, "add_attention", true));
     fprintf(to, "  mid_groups: %lld\n", (long long)dm_config_int(c, "attn_norm_num_groups", 0, 1, 1024));
@@ -139,7 +147,8 @@ static void put_time(dm_config *c, FILE *to, dm_unet_facts *f)
     if (time == 2 && !rows)
         dm_config_fail(c, "num_train_timesteps", "is needed by a learned time embedding");
     f->fourier = time == 1;
-    fprintf(to, "  time: %s\n  time_dim: %lld\n", times[time], (long long)dm_config_int(c, "time_embedding_dim", 0, 1, 65536));
+    fprintf(to, "  time: %s\n  time_dim: %lld\n", times[time],
+            (long long)dm_config_int(c, "time_embedding_dim", 0, 1, 65536));
     if (rows)
         fprintf(to, "  time_rows: %lld\n", (long long)rows);
     print_bool(to, "flip_sin_to_cos", dm_config_bool(c, "flip_sin_to_cos", true));
@@ -153,12 +162,14 @@ static void put_classes(dm_config *c, FILE *to, dm_unet_facts *f)
 
     /* Classes as numbers are not counted anywhere; they are like timesteps. */
     f->classes = rows ? rows : kind == 1 ? 1000 : 0;
-    fprintf(to, "  class_embed: %s\n  class_rows: %lld\n", kind == 1 ? "timestep" : rows ? "table" : "none", (long long)rows);
+    fprintf(to, "  class_embed: %s\n  class_rows: %lld\n", kind == 1 ? "timestep" : rows ? "table" : "none",
+            (long long)rows);
 }
 
 dm_status dm_unet_read(const char *path, FILE *to, dm_unet_facts *f, dm_err *err)
 {
-    static const char *const ema[] = {"decay", "min_decay", "inv_gamma", "power", "optimization_step", "update_after_step", "use_ema_warmup"};
+    static const char *const ema[] = {"decay", "min_decay", "inv_gamma", "power", "optimization_step",
+                                      "update_after_step", "use_ema_warmup"};
     lists l = {0};
     dm_config c;
     dm_status rc;
@@ -170,7 +181,8 @@ dm_status dm_unet_read(const char *path, FILE *to, dm_unet_facts *f, dm_err *err
     f->channels = dm_config_int(&c, "in_channels", 3, 1, 4096);
     f->outputs = dm_config_int(&c, "out_channels", 3, 1, 4096);
     if (f->outputs < f->channels)
-        dm_config_fail(&c, "out_channels", "is %lld, below in_channels, %lld: demist has no inputs beside the image", (long long)f->outputs,
+        dm_config_fail(&c, "out_channels", "is %lld, below in_channels, %lld: demist has no inputs beside the image",
+                       (long long)f->outputs,
                        (long long)f->channels);
     read_lists(&c, &l);
     read_size(&c, l.n ? l.n : 1, f);

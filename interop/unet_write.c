@@ -38,7 +38,8 @@ static way way_of(const dm_section *net, bool up)
     const dm_ints *attend = dm_value_ints(net, "attend"), *other = dm_value_ints(net, "attend_up");
     const int n = attend->n;
 
-    return (way){up && other->n ? other : attend, dm_value_ints(net, up ? "up_resnet" : "down_resnet"), n, up ? 0 : n - 1};
+    return (way){up && other->n ? other : attend, dm_value_ints(net, up ? "up_resnet" : "down_resnet"), n,
+                 up ? 0 : n - 1};
 }
 
 /* diffusers has one type of resizing for all levels with attention: 1 residual blocks, 0 convolutions, -1 both. */
@@ -83,15 +84,18 @@ static const char *act(const dm_section *net)
 static dm_status check(const dm_experiment *e, const dm_data_info *data, dm_err *err)
 {
     const dm_section *net = &e->section[DM_SEC_NETWORK];
-    const way down = dm_uses(net, "unet") ? way_of(net, false) : (way){0}, up = dm_uses(net, "unet") ? way_of(net, true) : (way){0};
+    const way none = {0}, down = dm_uses(net, "unet") ? way_of(net, false) : none;
+    const way up = dm_uses(net, "unet") ? way_of(net, true) : none;
 
     if (!dm_uses(net, "unet"))
-        return dm_error(err, DM_EINVAL, "diffusers has no network like '%s'; unet can be exported", net->plugin ? net->plugin->name : "?");
+        return dm_error(err, DM_EINVAL, "diffusers has no network like '%s'; unet can be exported",
+                        net->plugin ? net->plugin->name : "?");
     if (data->shape.rank != 3)
         return dm_error(err, DM_EINVAL, "diffusers has no network for data that are no images");
     if (resizing(&down) < 0 || resizing(&up) < 0)
-        return dm_error(err, DM_EINVAL, "diffusers cannot express network.%s: its levels with attention are either all resized by residual "
-                        "blocks or all by convolutions", resizing(&down) < 0 ? "down_resnet" : "up_resnet");
+        return dm_error(err, DM_EINVAL,
+                        "diffusers cannot express network.%s: its levels with attention are all resized by residual "
+                        "blocks, or all by convolutions", resizing(&down) < 0 ? "down_resnet" : "up_resnet");
     return DM_OK;
 }
 
@@ -141,14 +145,15 @@ dm_status dm_unet_write(const dm_experiment *e, const dm_data_info *data, FILE *
     put_int(to, "num_class_embeds", table && !rows ? data->classes + 1 : rows);
     if (learned)
         put_int(to, "num_train_timesteps", dm_value_int(net, "time_rows"));
-    put_int(to, "out_channels", outputs ? outputs : data->shape.dim[0]);
+    put_int(to, "out_channels", outputs ? outputs : data->shape.dim[0] * (dm_uses(obj, "hybrid") ? 2 : 1));
     put_text(to, "resnet_time_scale_shift", dm_value_bool(net, "scale_shift") ? "scale_shift" : "default");
     if (data->shape.dim[1] == data->shape.dim[2])
         put_int(to, "sample_size", data->shape.dim[1]);
     else
         fprintf(to, "  \"sample_size\": [%lld, %lld],\n", (long long)data->shape.dim[1], (long long)data->shape.dim[2]);
     put_int(to, "time_embedding_dim", dm_value_int(net, "time_dim"));
-    put_text(to, "time_embedding_type", learned ? "learned" : dm_value_is(net, "time", "fourier") ? "fourier" : "positional");
+    put_text(to, "time_embedding_type",
+             learned ? "learned" : dm_value_is(net, "time", "fourier") ? "fourier" : "positional");
     put_blocks(to, net, true);
     fprintf(to, "  \"upsample_type\": \"%s\"\n}\n", resizing(&up) ? "resnet" : "conv");
     return DM_OK;

@@ -51,6 +51,8 @@ def configs():
     for v in ("fixed_small", "fixed_small_log", "fixed_large"):
         for spacing in ("leading", "linspace"):
             yield f"DDPM {v} {spacing}", DDPMScheduler, dict(variance_type=v, timestep_spacing=spacing), 50, 0
+    for spacing in ("leading", "linspace"):
+        yield f"DDPM learned_range {spacing}", DDPMScheduler, dict(variance_type="learned_range", timestep_spacing=spacing), 50, 0
     for eta in (0.3, 1.0):
         yield f"DDIM eta {eta}", DDIMScheduler, {}, 50, eta
     for offset in (0, 1):
@@ -100,9 +102,9 @@ def step(s, out, t, x, z, eta):
     return s.step(out, t, x).prev_sample
 
 
-def network(seed):
+def network(seed, config):
     torch.manual_seed(seed)
-    return UNet2DModel(sample_size=8, block_out_channels=(8, 16), layers_per_block=1, norm_num_groups=4, attention_head_dim=8,
+    return UNet2DModel(sample_size=8, out_channels=6 if config.get("variance_type") == "learned_range" else 3, block_out_channels=(8, 16), layers_per_block=1, norm_num_groups=4, attention_head_dim=8,
                        down_block_types=("DownBlock2D", "AttnDownBlock2D"), up_block_types=("AttnUpBlock2D", "UpBlock2D")).eval()
 
 
@@ -110,7 +112,7 @@ def constant(model):
     """The same, its output a constant for each channel, so that a step's two inputs are the same to the last bit."""
     with torch.no_grad():
         model.conv_out.weight.zero_()
-        model.conv_out.bias.copy_(torch.tensor([0.75, -1.25, 0.125]))
+        model.conv_out.bias.copy_(torch.tensor([0.75, -1.25, 0.125, -0.5, 0.25, 1.0])[: len(model.conv_out.bias)])
     return model
 
 
@@ -126,14 +128,14 @@ def run_demist(model, kind, config, steps, eta, x, z, device):
 
 
 def single_steps(kind, config, steps, eta, device):
-    model, s = constant(network(1)), scheduler(kind, config, steps)
+    model, s = constant(network(1, config)), scheduler(kind, config, steps)
     torch.manual_seed(2)
     x, z = torch.randn(SHAPE), torch.randn(min(steps, 60), *SHAPE)
     trace = run_demist(model, kind, config, steps, eta, x, torch.cat([z] * (steps // len(z) + 1)), device)
     if isinstance(trace, str):
         return trace
     worst = 0.0
-    out = model.conv_out.bias.detach()[None, :, None, None].expand(SHAPE)
+    out = model.conv_out.bias.detach()[None, :, None, None].expand(N, -1, *SHAPE[2:])
     for i, t in enumerate(s.timesteps[: len(trace) - 1]):
         t = int(t)
         want = step(s, out, t, trace[i], z[i % len(z)], eta)
@@ -146,7 +148,7 @@ def single_steps(kind, config, steps, eta, device):
 
 
 def whole_run(kind, config, steps, eta, device):
-    model, s = network(3), scheduler(kind, config, steps)
+    model, s = network(3, config), scheduler(kind, config, steps)
     with torch.no_grad():
         model.conv_out.weight.mul_(0.1)
     torch.manual_seed(4)

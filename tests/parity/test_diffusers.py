@@ -152,6 +152,17 @@ def export_of_a_run():
     assert max(abs(p - q) for p, q in zip(a, b)) < 1e-4
 
 
+def export_of_a_learned_variance():
+    images("learned", "objective={use: hybrid}", "sampler={use: ddpm, variance: learned, steps: 3}", "schedule={use: linear}")
+    demist("export", path("learned"), "--to", "diffusers", path("learned1"))
+    assert json.load(open(path("learned1", "unet/config.json")))["out_channels"] == 2
+    assert json.load(open(path("learned1", "scheduler/scheduler_config.json")))["variance_type"] == "learned_range"
+    for model in "learned", "learned1":
+        demist("sample", path(model), "seed=3", "sampler.clip=1", "sampler.steps=3", f"device={DEVICE}", "--tensors", path(f"{model}.st"))
+    a, b = (floats(read_safetensors(path(f"{f}.st"))[0]["x"]) for f in ("learned", "learned1"))
+    assert max(abs(p - q) for p, q in zip(a, b)) < 1e-5
+
+
 def train_from_an_export():
     images("more", f"train.from={path('ema')}", "train.lr=0")
     got = read_safetensors(path("more/checkpoints/step-00000003.safetensors"))[0]
@@ -271,4 +282,4 @@ if __name__ == "__main__":
     run_tests([predict_equals_unet2dmodel, predict_reads_old_names_shards_and_bfloat16, predict_refuses_unknown_config,
                predict_lists_tensors_that_do_not_fit, predict_refuses_nan, predict_refuses_broken_files,
                predict_refuses_an_index_that_leaves_the_folder, sample_walks_like_ddpmscheduler, sample_walks_like_ddimscheduler,
-               sample_refuses_unknown_schedulers, export_and_import_again, export_of_a_run, train_from_an_export, export_refuses])
+               sample_refuses_unknown_schedulers, export_and_import_again, export_of_a_run, export_of_a_learned_variance, train_from_an_export, export_refuses])

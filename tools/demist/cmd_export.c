@@ -42,7 +42,8 @@ static int run(int argc, char **argv)
             return code;
     }
     if (argc - optind < 2 || !to)
-        return cli_usage(&cmd_export, "%s", optind >= argc ? "which run?" : !to ? "--to is needed" : "into which folder?");
+        return cli_usage(&cmd_export, "%s", optind >= argc ? "which run?" : !to ? "--to is needed"
+                         : "into which folder?");
     if (strchr(argv[argc - 1], '='))
         return cli_usage(&cmd_export, "the folder comes last, not '%s'", argv[argc - 1]);
     if (!(t = cli_terminal_new(&common)))
