@@ -242,8 +242,10 @@ static dm_status open_start(run *r, dm_err *err)
     int64_t step;
     dm_status rc;
 
-    if (!*from || (rc = dm_session_source(&r->s, from, &r->start, &step, err)))
-        return *from ? rc : DM_OK;
+    if (!*from)
+        return DM_OK;
+    if ((rc = dm_session_source(&r->s, from, &r->start, &step, err)))
+        return rc;
     return dm_session_fits(&r->s, r->start, false, err);
 }
 
@@ -252,9 +254,9 @@ static dm_status use_start(run *r, dm_err *err)
 {
     dm_train_state *state = dm_trainer_state(r->trainer);
     const char *prefix;
-    dm_status rc;
+    dm_status rc = r->start ? DM_OK : open_start(r, err);
 
-    if (!r->start && ((rc = open_start(r, err)) || !r->start))
+    if (rc || !r->start)
         return rc;
     prefix = dm_session_prefix(r->start, false);
     rc = dm_checkpoint_load_weights(r->start, prefix, state->model, err);
