@@ -32,6 +32,9 @@ typedef struct cli_common { bool quiet, verbose; } cli_common;
 /* Handles what getopt_long gave if it is common: true and *done set where the command is to return *code. */
 bool cli_common_option(const cli_command *c, int opt, char **argv, cli_common *o, bool *done, int *code);
 
+/* For commands without options of their own: true where the command is to return *code. */
+bool cli_only_common(const cli_command *c, int argc, char **argv, cli_common *o, int *code);
+
 /* The overrides behind the first argument, with `more` before them unless NULL; on the heap, NULL when memory is exhausted. */
 const char **cli_overrides(const char *more, int argc, char **argv, int32_t *n);
 

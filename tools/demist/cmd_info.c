@@ -53,29 +53,23 @@ static int run_devices(int argc, char **argv)
 
 static int run_doctor(int argc, char **argv)
 {
-    static const struct option options[] = {CLI_COMMON};
     cli_common common = {0};
     dm_err err = {0};
-    bool done;
-    int opt, code;
+    int code;
 
-    while ((opt = getopt_long(argc, argv, ":hqv", options, NULL)) != -1)
-        if (cli_common_option(&cmd_doctor, opt, argv, &common, &done, &code) && done)
-            return code;
+    if (cli_only_common(&cmd_doctor, argc, argv, &common, &code))
+        return code;
     return dm_doctor(stdout, &err) ? cli_fail(&err) : 0;
 }
 
 static int run_inspect(int argc, char **argv)
 {
-    static const struct option options[] = {CLI_COMMON};
     cli_common common = {0};
     dm_err err = {0};
-    bool done;
-    int opt, code;
+    int code;
 
-    while ((opt = getopt_long(argc, argv, ":hqv", options, NULL)) != -1)
-        if (cli_common_option(&cmd_inspect, opt, argv, &common, &done, &code) && done)
-            return code;
+    if (cli_only_common(&cmd_inspect, argc, argv, &common, &code))
+        return code;
     if (optind != argc - 1)
         return cli_usage(&cmd_inspect, "which file?");
     return dm_inspect(argv[optind], stdout, &err) ? cli_fail(&err) : 0;

@@ -70,18 +70,16 @@ static dm_status print(FILE *to, const char *const *use, dm_err *err)
 
 static int run(int argc, char **argv)
 {
-    static const struct option options[] = {CLI_COMMON};
     cli_common common = {0};
     char *text = NULL;
     dm_err err = {0};
     size_t n = 0;
-    bool done, folder;
-    int opt, code;
+    bool folder;
+    int code;
     FILE *to;
 
-    while ((opt = getopt_long(argc, argv, ":hqv", options, NULL)) != -1)
-        if (cli_common_option(&cmd_init, opt, argv, &common, &done, &code) && done)
-            return code;
+    if (cli_only_common(&cmd_init, argc, argv, &common, &code))
+        return code;
     folder = argc - optind == 2 && !strcmp(argv[optind + 1], "images");
     if (argc - optind != 1 + folder)
         return cli_usage(&cmd_init, "which file?");

@@ -46,28 +46,15 @@ static dm_status show(dm_registry *r, const char *what, dm_err *err)
     return dm_describe_plugin(stdout, kind, p, dm_registry_file(r, p), err);
 }
 
-/* Parses the options that take nothing; true where the command is to return *code. */
-static bool plain(const cli_command *c, int argc, char **argv, int *code)
-{
-    static const struct option options[] = {CLI_COMMON};
-    cli_common common = {0};
-    bool done;
-    int opt;
-
-    while ((opt = getopt_long(argc, argv, ":hqv", options, NULL)) != -1)
-        if (cli_common_option(c, opt, argv, &common, &done, code) && done)
-            return true;
-    return false;
-}
-
 static int run_plugins(int argc, char **argv)
 {
+    cli_common common = {0};
     dm_registry *r;
     dm_err err = {0};
     dm_status rc;
     int code;
 
-    if (plain(&cmd_plugins, argc, argv, &code))
+    if (cli_only_common(&cmd_plugins, argc, argv, &common, &code))
         return code;
     if (argc - optind > 1)
         return cli_usage(&cmd_plugins, "one plugin at a time");

@@ -87,17 +87,14 @@ static int run(int argc, char **argv)
 
 static int run_resume(int argc, char **argv)
 {
-    static const struct option options[] = {CLI_COMMON};
     dm_train_options o = {.size = sizeof o, .resume = true, .argc = argc, .argv = (const char *const *)argv};
     cli_common common = {0};
     const char **overrides;
     char *file, *output;
-    int opt, code;
-    bool done;
+    int code;
 
-    while ((opt = getopt_long(argc, argv, ":hqv", options, NULL)) != -1)
-        if (cli_common_option(&cmd_resume, opt, argv, &common, &done, &code) && done)
-            return code;
+    if (cli_only_common(&cmd_resume, argc, argv, &common, &code))
+        return code;
     if (optind >= argc)
         return cli_usage(&cmd_resume, "which run?");
     file = dm_run_path(argv[optind], DM_RUN_CONFIG);

@@ -63,6 +63,18 @@ bool cli_common_option(const cli_command *c, int opt, char **argv, cli_common *o
     }
 }
 
+bool cli_only_common(const cli_command *c, int argc, char **argv, cli_common *o, int *code)
+{
+    static const struct option options[] = {CLI_COMMON};
+    bool done;
+    int opt;
+
+    while ((opt = getopt_long(argc, argv, ":hqv", options, NULL)) != -1)
+        if (cli_common_option(c, opt, argv, o, &done, code) && done)
+            return true;
+    return false;
+}
+
 bool cli_int(const cli_command *c, const char *what, const char *text, int64_t min, int64_t max, int64_t *out)
 {
     char *end;
