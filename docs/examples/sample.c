@@ -14,7 +14,8 @@ static void on_log(void *user, dm_log_level level, const char *line)
 
 int main(int argc, char **argv)
 {
-    dm_sample_options o = {.size = sizeof o, .count = argc > 2 ? atoi(argv[2]) : 1, .callbacks = {.size = sizeof(dm_callbacks), .log = on_log}};
+    dm_sample_options o = {.size = sizeof o, .count = argc > 2 ? atoi(argv[2]) : 1,
+                           .callbacks = {.size = sizeof(dm_callbacks), .log = on_log}};
     dm_images im = {.size = sizeof im};
     dm_err err = {DM_OK, ""};
 

@@ -10,6 +10,7 @@
 #include "embedded.h"
 #include "file.h"
 #include "registry.h"
+#include "suggest.h"
 
 static int run(int argc, char **argv);
 
@@ -59,8 +60,10 @@ static dm_status write_one(const char *dir, const char *name, const char *text, 
 
     if (!filled)
         return dm_error(err, DM_ENOMEM, "out of memory");
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    rc = dm_file_write_atomic(path, filled, strlen(filled), err);
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", dir, name) >= sizeof path)
+        rc = dm_error(err, DM_EINVAL, "'%s' is too long for a folder's name", dir);
+    else
+        rc = dm_file_write_atomic(path, filled, strlen(filled), err);
     free(filled);
     if (!rc && !strcmp(name, "test.sh") && chmod(path, 0755))
         return dm_file_error(err, "make executable", path);
@@ -70,7 +73,7 @@ static dm_status write_one(const char *dir, const char *name, const char *text, 
 static dm_status write_all(dm_kind kind, const char *name, const char *dir, dm_err *err)
 {
     const char *section = kind == DM_KIND_DATASET ? "data" : dm_kind_name(kind);
-    const word words[] = {{"PLUGIN", name}, {"KIND", dm_kind_name(kind)}, {"SECTION", section}};
+    const word words[] = {{"PLUGIN_NAME", name}, {"PLUGIN_KIND", dm_kind_name(kind)}, {"PLUGIN_SECTION", section}};
     char source[64], target[128];
     dm_status rc;
 
@@ -80,7 +83,8 @@ static dm_status write_all(dm_kind kind, const char *name, const char *dir, dm_e
     snprintf(source, sizeof source, "%s.c", dm_kind_name(kind));
     snprintf(target, sizeof target, "%s.c", name);
     for (const dm_embedded *e = dm_embedded_templates; e->file; e++) {
-        const bool build = !strcmp(e->file, "meson.build.txt"), code = strchr(e->file, '.') && !strcmp(strchr(e->file, '.'), ".c");
+        const size_t n = strlen(e->file);
+        const bool build = !strcmp(e->file, "meson.build.txt"), code = n > 2 && !strcmp(e->file + n - 2, ".c");
 
         if (code && strcmp(e->file, source))
             continue;
@@ -90,15 +94,38 @@ static dm_status write_all(dm_kind kind, const char *name, const char *dir, dm_e
     return DM_OK;
 }
 
-static bool good_name(const char *name)
+/* Why not, NULL where it is a good name. */
+static const char *bad_name(const char *name)
 {
-    return *name && strlen(name) < 64 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(name);
+    /* What the build files call their own targets, of those that are names here. */
+    static const char *const kept[] = {"all", "benchmark", "clean", "coverage", "dist", "distcheck", "install", "phony",
+                                       "reconfigure", "test", "uninstall"};
+
+    if (!*name || strlen(name) >= 64 || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(name))
+        return "is no name for a plugin; use a-z, 0-9 and _, fewer than 64";
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        if (!strcmp(kept[i], name))
+            return "is a name that meson keeps for itself; choose another";
+    return NULL;
+}
+
+static int unknown_kind(const char *kind)
+{
+    dm_nearest near;
+
+    dm_nearest_init(&near, kind);
+    for (int k = 0; k < DM_KIND_COUNT; k++)
+        dm_nearest_try(&near, dm_kind_name(k));
+    if (near.best)
+        return cli_usage(&cmd_new_plugin, "there is no kind '%s'; did you mean '%s'?", kind, near.best);
+    return cli_usage(&cmd_new_plugin, "there is no kind '%s'; kinds are schedule, sampler, network, objective, dataset",
+                     kind);
 }
 
 static int run(int argc, char **argv)
 {
     static const struct option options[] = {{"dir", required_argument, NULL, 'd'}, CLI_COMMON};
-    const char *dir = NULL, *name;
+    const char *dir = NULL, *name, *why;
     cli_common common = {0};
     dm_err err = {0};
     bool done;
@@ -116,9 +143,9 @@ static int run(int argc, char **argv)
         ;
     name = argv[optind + 1];
     if (kind == DM_KIND_COUNT)
-        return cli_usage(&cmd_new_plugin, "there is no kind '%s'; kinds are schedule, sampler, network, objective, dataset", argv[optind]);
-    if (!good_name(name))
-        return cli_usage(&cmd_new_plugin, "'%s' is no name for a plugin; use a-z, 0-9 and _, fewer than 64", name);
+        return unknown_kind(argv[optind]);
+    if ((why = bad_name(name)))
+        return cli_usage(&cmd_new_plugin, "'%s' %s", name, why);
     if (write_all(kind, name, dir ? dir : name, &err))
         return cli_fail(&err);
     printf("%s\n", dir ? dir : name);

@@ -1,4 +1,4 @@
-/* PLUGIN: a data set of points. Say here what it is and where it comes from. */
+/* PLUGIN_NAME: a data set of points. Say here what it is and where it comes from. */
 #include <math.h>
 #include <string.h>
 #include <demist/plugin.h>
@@ -33,7 +33,7 @@ static dm_status read_(dm_ctx *c, int64_t index, float *x, int32_t *label)
 }
 
 const dm_plugin dm_plugin_entry = {
-    .abi = DM_ABI, .size = sizeof(dm_plugin), .name = "PLUGIN", .version = "1", .license = "Apache-2.0",
+    .abi = DM_ABI, .size = sizeof(dm_plugin), .name = "PLUGIN_NAME", .version = "1", .license = "Apache-2.0",
     .doc = "points on a circle",
     .params = params, .cfg_size = sizeof(cfg),
     .dataset = &(const dm_dataset){.size = sizeof(dm_dataset), .open = open_, .read = read_},

@@ -1,4 +1,4 @@
-/* PLUGIN: a network for points. Say here what it is and where it comes from. */
+/* PLUGIN_NAME: a network for points. Say here what it is and where it comes from. */
 #include <demist/plugin.h>
 
 typedef struct { int64_t width; } cfg;
@@ -15,7 +15,7 @@ static dm_val build(dm_ctx *c, const dm_graph *g, const dm_net_in *in)
     dm_val h;
 
     if (g->shape(g, in->x).rank != 2)
-        return dm_fail(c, DM_EINVAL, "PLUGIN is for points, f32[N,D]");
+        return dm_fail(c, DM_EINVAL, "PLUGIN_NAME is for points, f32[N,D]");
     h = g->linear(g, "in", in->x, p->width, 0);
     if (in->noise != DM_NONE)
         h = g->add(g, h, g->linear(g, "time", g->time_embed(g, in->noise, p->width, 0, false), p->width, 0));
@@ -24,7 +24,7 @@ static dm_val build(dm_ctx *c, const dm_graph *g, const dm_net_in *in)
 }
 
 const dm_plugin dm_plugin_entry = {
-    .abi = DM_ABI, .size = sizeof(dm_plugin), .name = "PLUGIN", .version = "1", .license = "Apache-2.0",
+    .abi = DM_ABI, .size = sizeof(dm_plugin), .name = "PLUGIN_NAME", .version = "1", .license = "Apache-2.0",
     .doc = "two layers for points",
     .params = params, .cfg_size = sizeof(cfg),
     .network = &(const dm_network){.size = sizeof(dm_network), .build = build},

@@ -1,4 +1,4 @@
-/* PLUGIN: an objective. Say here what it is and where it comes from. */
+/* PLUGIN_NAME: an objective. Say here what it is and where it comes from. */
 #include <demist/plugin.h>
 
 /* What the network's output F means: x0 = c_skip x + c_out F(c_in x, c_noise). Here F is the noise. */
@@ -30,7 +30,8 @@ static dm_val loss(dm_ctx *c, const dm_graph *g, const dm_batch *b)
 }
 
 const dm_plugin dm_plugin_entry = {
-    .abi = DM_ABI, .size = sizeof(dm_plugin), .name = "PLUGIN", .version = "1", .license = "Apache-2.0",
+    .abi = DM_ABI, .size = sizeof(dm_plugin), .name = "PLUGIN_NAME", .version = "1", .license = "Apache-2.0",
     .doc = "squared error of the noise, weighted by sigma",
-    .objective = &(const dm_objective){.size = sizeof(dm_objective), .n_scalars = 1, .affine = affine, .scalars = scalars, .loss = loss},
+    .objective = &(const dm_objective){.size = sizeof(dm_objective), .n_scalars = 1,
+                                       .affine = affine, .scalars = scalars, .loss = loss},
 };

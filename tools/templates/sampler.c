@@ -1,4 +1,4 @@
-/* PLUGIN: a sampler. Say here what it is and where it comes from. */
+/* PLUGIN_NAME: a sampler. Say here what it is and where it comes from. */
 #include <demist/plugin.h>
 
 typedef struct { dm_tensor *x0, *eps; } state;
@@ -26,7 +26,7 @@ static dm_status step(dm_ctx *c, const dm_step *s)
 }
 
 const dm_plugin dm_plugin_entry = {
-    .abi = DM_ABI, .size = sizeof(dm_plugin), .name = "PLUGIN", .version = "1", .license = "Apache-2.0",
+    .abi = DM_ABI, .size = sizeof(dm_plugin), .name = "PLUGIN_NAME", .version = "1", .license = "Apache-2.0",
     .doc = "deterministic steps of first order",
     .self_size = sizeof(state),
     .sampler = &(const dm_sampler){.size = sizeof(dm_sampler), .begin = begin, .step = step},

@@ -1,4 +1,4 @@
-/* PLUGIN: a noise schedule. Say here what it is and where it comes from. */
+/* PLUGIN_NAME: a noise schedule. Say here what it is and where it comes from. */
 #include <demist/plugin.h>
 
 typedef struct { double beta_max; } cfg;
@@ -19,7 +19,7 @@ static dm_status fill(dm_ctx *c, int32_t T, double *beta)
 }
 
 const dm_plugin dm_plugin_entry = {
-    .abi = DM_ABI, .size = sizeof(dm_plugin), .name = "PLUGIN", .version = "1", .license = "Apache-2.0",
+    .abi = DM_ABI, .size = sizeof(dm_plugin), .name = "PLUGIN_NAME", .version = "1", .license = "Apache-2.0",
     .doc = "betas that rise with the square of the step",
     .params = params, .cfg_size = sizeof(cfg),
     .schedule = &(const dm_schedule){.size = sizeof(dm_schedule), .fill = fill},

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Checks the plugin as the loader does, and uses it for a few steps: test.sh PLUGIN.so [DEMIST]
+# Checks the plugin as the loader does, and uses it for a few steps: test.sh PLUGIN_NAME.so [DEMIST]
 set -e
 so=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 demist=${2:-${DEMIST:-demist}}
@@ -8,15 +8,15 @@ trap 'rm -rf "$work"' EXIT
 "$demist" plugins "$so"
 cat >"$work/try.yaml" <<YAML
 name: try
-plugin_path: $(dirname "$so")
+plugin_path: '$(dirname "$so")'
 data: {use: toy2d}
 schedule: {use: linear, timesteps: 100}
 network: {use: mlp, width: 16, depth: 1}
 objective: {use: simple}
 sampler: {use: ddim, steps: 5}
 train: {steps: 3, batch: 8}
-output: $work/run
+output: '$work/run'
 YAML
-"$demist" train "$work/try.yaml" SECTION.use=PLUGIN --quiet
+"$demist" train "$work/try.yaml" PLUGIN_SECTION.use=PLUGIN_NAME --quiet
 "$demist" sample "$work/run" --count 4 --tensors "$work/x.safetensors" --quiet
-echo "PLUGIN works"
+echo "PLUGIN_NAME works"
