@@ -8,7 +8,7 @@ import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.environ["DEMIST_SOURCE"], "tests/cli"))
-from cli import DEVICE, demist, floats, path, read_safetensors, run_tests, write_safetensors  # noqa: E402
+from cli import DEVICE, demist, floats, log_lines, path, read_safetensors, run_tests, write_safetensors  # noqa: E402
 
 MODELS = os.path.join(os.environ["DEMIST_TEST_DATA"], "diffusers")
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -170,6 +170,34 @@ def train_from_an_export():
         assert got["model." + k] == v and got["ema.0." + k] == v, k
 
 
+def step_from(name, weights, *more):
+    """Loss and gradient of one training step from these weights, none of which moves."""
+    write_safetensors(path(f"{name}.st"), {k: ("F32", shape, array.array("f", v).tobytes()) for k, (shape, v) in weights.items()})
+    images(name, f"train.from={path(name + '.st')}", *more)
+    saved = read_safetensors(path(name, "checkpoints/step-00000001.safetensors"))[0]
+    return log_lines(path(name))[-1]["loss"], {k[7:]: floats(t) for k, t in saved.items() if k.startswith("adam.m.")}
+
+
+def gradients_of_what_unet_adds():
+    """The loss along the gradient rises as the gradient says, for every activation and time embedding."""
+    for i, net in enumerate(["act: mish, time: learned", "act: gelu, time: fourier", "act: relu, scale_shift: true, mid_scale: 1.5",
+                             "attend: [1, 1], head_dim: 4, down_resnet: [1, 0], up_resnet: [0, 1], center: true, mid_groups: 4"]):
+        more = ["network={use: unet, channels: [4, 8], layers: 1, groups: 2, dropout: 0, attend: [0, 1], %s}" % net if "attend" not in net else
+                "network={use: unet, channels: [4, 8], layers: 1, groups: 2, dropout: 0, %s}" % net,
+                "train.steps=1", "train.clip=0", "train.lr=0", "train.log_every=1"]
+        images(f"grad{i}", *more[:2], "train.lr=1e-2", *more[4:])
+        saved = read_safetensors(path(f"grad{i}", "checkpoints/step-00000001.safetensors"))[0]
+        weights = {k[6:]: (t[1], floats(t)) for k, t in saved.items() if k.startswith("model.")}
+        _, m = step_from(f"grad{i}at", weights, *more)
+        g = {k: [10 * x for x in v] for k, v in m.items()}  # beta1 is 0.9
+        size = sum(x * x for v in g.values() for x in v)
+        h = min(0.01 / size, 0.03 / size ** 0.5)
+        losses = [step_from(f"grad{i}{side}", {k: (shape, [w + side * h * d for w, d in zip(v, g[k])]) for k, (shape, v) in weights.items()},
+                            *more)[0] for side in (-1, 1)]
+        rise = (losses[1] - losses[0]) / (2 * h * size)
+        assert abs(rise - 1) < 0.02, f"{net}: the loss rises by {rise:.3f} of what the gradient says"
+
+
 def export_refuses():
     for i, (more, words, code) in enumerate([
             (["--to", "onnx"], "diffusers", 2), (["objective.use=simple", "sampler.use=ddpm", "sampler.variance=learned", "--to", "keras"], "keras", 2),
@@ -282,4 +310,4 @@ if __name__ == "__main__":
     run_tests([predict_equals_unet2dmodel, predict_reads_old_names_shards_and_bfloat16, predict_refuses_unknown_config,
                predict_lists_tensors_that_do_not_fit, predict_refuses_nan, predict_refuses_broken_files,
                predict_refuses_an_index_that_leaves_the_folder, sample_walks_like_ddpmscheduler, sample_walks_like_ddimscheduler,
-               sample_refuses_unknown_schedulers, export_and_import_again, export_of_a_run, export_of_a_learned_variance, train_from_an_export, export_refuses])
+               sample_refuses_unknown_schedulers, export_and_import_again, export_of_a_run, export_of_a_learned_variance, train_from_an_export, gradients_of_what_unet_adds, export_refuses])
