@@ -26,7 +26,7 @@ typedef struct run {
     dm_tb *events;
     dm_trainer *trainer;
     dm_st *start;                  /* what train.from names; NULL without */
-    const char *dir, *file;
+    const char *dir;
     float *x0;
     int32_t *labels;
     bool resumed;
@@ -345,8 +345,8 @@ static dm_status loop(run *r, dm_err *err)
         if (cancelled(r) && state->step < t->steps) {
             if (!due(state->step, t->save_every) && (rc = save(r, err)))
                 return rc;
-            return dm_error(err, DM_ECANCELLED, "stopped at step %lld of %lld, a checkpoint is saved; go on with: demist train %s --resume",
-                            (long long)state->step, (long long)t->steps, r->file);
+            return dm_error(err, DM_ECANCELLED, "stopped at step %lld of %lld, a checkpoint is saved; go on with: demist resume '%s'",
+                            (long long)state->step, (long long)t->steps, r->dir);
         }
     }
     return DM_OK;
@@ -407,7 +407,7 @@ static dm_status train(run *r, dm_err *err)
 
 dm_status dm_train(const char *experiment, const dm_train_options *o, dm_err *err)
 {
-    run r = {.o = o, .file = experiment};
+    run r = {.o = o};
     dm_status rc;
 
     if ((rc = dm_session_read(&r.s, experiment, o->overrides, o->n_overrides, true, &o->callbacks, err)))

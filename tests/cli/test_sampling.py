@@ -105,6 +105,8 @@ def predictions():
     x = [rng.gauss(0, 1) for _ in range(14)]
     write_safetensors(path("in"), {"x": ("F32", [7, 2], pack(x)), "t": ("I64", [7], array.array("q", range(0, 700, 100)).tobytes())})
     demist("predict", path("run"), "--in", path("in"), "--out", path("out"))
+    demist("predict", path("run"), "--in", path("in"), "--out", path("out"), code=2)
+    demist("predict", path("run"), "--in", path("in"), "--out", path("in"), "--force", code=2)
     a = floats(tensor(path("out"), "out"))
     write_safetensors(path("in"), {"x": ("F32", [7, 2], pack(x)), "t": ("F32", [7], pack(range(0, 700, 100)))})
     demist("predict", path("run"), "--in", path("in"), "--out", path("out2"))

@@ -22,7 +22,7 @@ def copy(model, name):
 def predict(folder, out, **kwargs):
     given = os.path.join(MODELS, "plain", "expected.safetensors") if not os.path.exists(f"{folder}/expected.safetensors") \
         else f"{folder}/expected.safetensors"
-    return demist("predict", folder, f"device={DEVICE}", "--in", given, "--out", path(out), **kwargs)
+    return demist("predict", folder, f"device={DEVICE}", "--in", given, "--out", path(out), "--force", **kwargs)
 
 
 def agrees(model, limit):

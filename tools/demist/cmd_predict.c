@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "output.h"
 #include "safetensors.h"
 
 static int run(int argc, char **argv);
@@ -17,6 +18,7 @@ const cli_command cmd_predict = {
     "The input file has x f32[N,C,H,W] (or f32[N,D]), t i32, i64 or f32 [N], what the network is told\n"
     "(0-based timesteps), and for a model with classes y i32 or i64 [N]. The output file has out.\n"
     "  --raw       the weights as trained, not their first average\n"
+    "  --force     overwrite the output file if it is there\n"
     "  --profile   time, FLOP/s and GB/s of each kernel\n",
     run};
 
@@ -86,7 +88,7 @@ static dm_status predict(const char *model, const char *from, const char *to, dm
 static int run(int argc, char **argv)
 {
     static const struct option options[] = {{"in", required_argument, NULL, 'i'}, {"out", required_argument, NULL, 'o'},
-                                            {"raw", no_argument, NULL, 'w'}, {"profile", no_argument, NULL, 'p'}, CLI_COMMON};
+                                            {"raw", no_argument, NULL, 'w'}, {"force", no_argument, NULL, 'f'}, {"profile", no_argument, NULL, 'p'}, CLI_COMMON};
     dm_predict_options o = {.size = sizeof o};
     const char *from = NULL, *to = NULL;
     cli_common common = {0};
@@ -94,13 +96,15 @@ static int run(int argc, char **argv)
     dm_err err = {0};
     dm_status rc;
     int opt, code;
-    bool done;
+    bool done, force = false;
 
-    while ((opt = getopt_long(argc, argv, ":hqv", options, NULL)) != -1) {
+    while ((opt = getopt_long(argc, argv, ":hqvf", options, NULL)) != -1) {
         if (opt == 'i')
             from = optarg;
         else if (opt == 'o')
             to = optarg;
+        else if (opt == 'f')
+            force = true;
         else if (opt == 'w')
             o.raw = true;
         else if (opt == 'p')
@@ -110,6 +114,10 @@ static int run(int argc, char **argv)
     }
     if (optind >= argc || !from || !to)
         return cli_usage(&cmd_predict, "%s", optind >= argc ? "which run?" : "--in and --out are needed");
+    if (output_check(to, force || !strcmp(from, to), &err))
+        return cli_fail(&err);
+    if (!strcmp(from, to))
+        return cli_usage(&cmd_predict, "--in and --out are the same file");
     if (!(t = cli_terminal_new(&common)))
         return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});
     o.overrides = (const char *const *)argv + optind + 1;
