@@ -79,6 +79,12 @@ def pictures():
     before = open(path("picture.png"), "rb").read()
     _, err = demist("sample", path("run"), "--count", 50, "--out", path("picture.png"), code=2)
     assert "--force" in err and open(path("picture.png"), "rb").read() == before
+    demist("sample", path("run"), "--count", 1, "--out", path("both"), "--tensors", path("both"), code=2)
+    _, err = demist("sample", path("run"), "--count", 1, "--out", path("both.png"), "--tensors", path("both.png"), code=2)
+    assert "two outputs" in err, err
+    open(path("n1.png"), "w").write("mine")
+    _, err = demist("sample", path("run"), "--count", 3, "--out", path("n%d.png"), code=2)
+    assert "n1.png" in err and open(path("n1.png")).read() == "mine", err
 
 
 def a_checkpoint_is_enough():

@@ -91,6 +91,12 @@ static dm_status sample(const char *run_path, request *r, dm_sample_options *o, 
             return rc;
     if (r->noise && (rc = read_noise(r, o, err)))
         return rc;
+    if ((rc = output_check_numbered(r->out, o->first_index, o->count ? o->count : r->noise ? o->noise_shape.dim[0] : 1, r->force, err)))
+        return rc;
+    if (r->out && ((r->tensors && !strcmp(r->out, r->tensors)) || (r->trace && !strcmp(r->out, r->trace))))
+        return dm_error(err, DM_EINVAL, "'%s' is named for two outputs", r->out);
+    if (r->tensors && r->trace && !strcmp(r->tensors, r->trace))
+        return dm_error(err, DM_EINVAL, "'%s' is named for two outputs", r->tensors);
     if (r->trace) {
         o->trace = output_trace_put;
         o->trace_user = &trace;

@@ -56,6 +56,14 @@ static bool is_pattern(const char *path)
     return *p == 'd' && p - strchr(path, '%') < 4;
 }
 
+/* The name of image i by a pattern. */
+static void number(const char *pattern, int64_t i, char *name, size_t size)
+{
+    const char *percent = strchr(pattern, '%'), *rest = percent + 1 + strspn(percent + 1, "0123456789") + 1;
+
+    snprintf(name, size, "%.*s%0*lld%s", (int)(percent - pattern), pattern, atoi(percent + 1), (long long)i, rest);
+}
+
 /* The folder that a file goes into is made where it is not there. */
 static dm_status make_folder_of(const char *path, dm_err *err)
 {
@@ -66,6 +74,24 @@ static dm_status make_folder_of(const char *path, dm_err *err)
         return DM_OK;
     snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
     return dm_folder_make(folder, err);
+}
+
+dm_status output_check_numbered(const char *path, int64_t first, int64_t count, bool force, dm_err *err)
+{
+    const char *percent = path ? strchr(path, '%') : NULL;
+    dm_status rc = DM_OK;
+
+    if (!percent)
+        return DM_OK;
+    if (!is_pattern(path))
+        return dm_error(err, DM_EINVAL, "'%s': one file an image needs one number such as %%05d in the name", path);
+    for (int64_t i = 0; i < count && !rc; i++) {
+        char name[4096];
+
+        number(path, first + i, name, sizeof name);
+        rc = output_check(name, force, err);
+    }
+    return rc;
 }
 
 dm_status output_pictures(const char *path, const dm_images *im, int64_t first, dm_err *err)
@@ -89,11 +115,9 @@ dm_status output_pictures(const char *path, const dm_images *im, int64_t first, 
     for (int32_t i = 1; i < im->shape.rank; i++)
         example *= im->shape.dim[i];
     for (int64_t i = 0; i < n && !rc; i++) {
-        const int width = atoi(percent + 1);
-        const char *rest = percent + 1 + strspn(percent + 1, "0123456789") + 1;
         char name[4096];
 
-        snprintf(name, sizeof name, "%.*s%0*lld%s", (int)(percent - path), path, width, (long long)(first + i), rest);
+        number(path, first + i, name, sizeof name);
         if (!(rc = picture_of(im, im->x + i * example, 1, 1, &p, err)))
             rc = write_picture(name, &p, im, err);
         dm_picture_fini(&p);

@@ -6,6 +6,8 @@
 
 /* DM_EINVAL where the file is there and force is not set; NULL and "" are fine. */
 dm_status output_check(const char *path, bool force, dm_err *err);
+/* The same for each of the files that a pattern such as out/%05d.png names; other names are fine. */
+dm_status output_check_numbered(const char *path, int64_t first, int64_t count, bool force, dm_err *err);
 /* DM_EINVAL unless the name says PNG; NULL is fine. */
 dm_status output_check_picture(const char *path, dm_err *err);
 /* F.png: one picture of all (a grid, or points as a scatter); DIR/%05d.png: one file an image, numbered
