@@ -9,10 +9,12 @@
 #include "trainer.h"
 #include "training.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -118,14 +120,35 @@ static dm_status write_messages(run *r, dm_err *err)
     return rc;
 }
 
+/* A run that failed before its first step left nothing to lose: neither a checkpoint nor a line in its log. */
+static bool never_began(const char *dir)
+{
+    char *log = dm_run_path(dir, DM_RUN_LOG);
+    int64_t *steps = NULL;
+    struct stat st;
+    dm_err ignored = {0};
+    bool nothing;
+    int n = 0;
+
+    nothing = log && !dm_checkpoint_list(dir, &steps, &n, &ignored) && n == 0 && (stat(log, &st) ? errno == ENOENT : st.st_size == 0);
+    free(steps);
+    free(log);
+    return nothing;
+}
+
 static dm_status open_folder(run *r, dm_err *err)
 {
+    dm_run_mode mode = r->o->overwrite ? DM_RUN_OVERWRITE : r->o->resume ? DM_RUN_RESUME : DM_RUN_NEW;
     dm_status rc;
 
     r->dir = r->s.experiment->output;
     r->resumed = r->o->resume;
-    rc = dm_run_open(r->dir, r->o->overwrite ? DM_RUN_OVERWRITE : r->o->resume ? DM_RUN_RESUME : DM_RUN_NEW, &r->folder, err);
-    if (rc == DM_ENOENT && r->o->resume) {
+    if (!r->o->overwrite && never_began(r->dir)) {
+        mode = DM_RUN_RESUME; /* the folder, if there is one, is taken again */
+        r->resumed = false;
+    }
+    rc = dm_run_open(r->dir, mode, &r->folder, err);
+    if (rc == DM_ENOENT && mode == DM_RUN_RESUME) {
         r->resumed = false;
         rc = dm_run_open(r->dir, DM_RUN_NEW, &r->folder, err);
     }
@@ -208,8 +231,10 @@ static dm_status load(run *r, dm_err *err)
     int64_t step;
     dm_status rc = dm_checkpoint_latest(r->dir, &f, &step, &damaged, err);
 
-    if (rc == DM_ENOENT)
+    if (rc == DM_ENOENT) {
+        dm_session_log(&r->s, DM_LOG_WARNING, "'%s' has no checkpoint: training begins again at step 0", r->dir);
         return DM_OK;
+    }
     if (rc)
         return rc;
     if (damaged.msg[0])

@@ -93,6 +93,15 @@ def one_writer():
     assert "process" in err, err
 
 
+def a_start_that_failed_is_taken_again():
+    args = [*moons("late")[:2], *moons("late")[2:3], "network.width=60000", "network.depth=200", "train.steps=2"]
+    demist("train", *args, code=6)
+    assert os.path.exists(path("late/resolved.yaml"))
+    demist("train", *moons("late", "train.steps=5"))
+    assert os.path.exists(path("late/checkpoints/step-00000005.safetensors"))
+    demist("train", *moons("late", "train.steps=5"), code=2)
+
+
 def not_over_another_run():
     _, err = demist("train", *moons("whole", *STEPS), code=2)
     assert "whole" in err
@@ -141,5 +150,5 @@ def full_disk_keeps_the_last_checkpoint():
     demist("train", *args, "train.steps=20", "--resume")
 
 
-run_tests([reference_run, killed_and_resumed, stopped_on_request, one_writer, not_over_another_run, resolved_file_gives_the_same_run,
+run_tests([reference_run, killed_and_resumed, stopped_on_request, one_writer, a_start_that_failed_is_taken_again, not_over_another_run, resolved_file_gives_the_same_run,
            micro_batches_add_up, divergence_names_step_and_tensor, full_disk_keeps_the_last_checkpoint])

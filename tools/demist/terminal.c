@@ -28,13 +28,15 @@ int cli_signal(void) { return signalled; }
 
 void cli_catch_signals(void)
 {
-    static const int signals[] = {SIGINT, SIGTERM, SIGUSR1};
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
     struct sigaction a;
 
     memset(&a, 0, sizeof a);
     a.sa_handler = on_signal;
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
         sigaction(signals[i], &a, NULL);
+    a.sa_handler = SIG_IGN; /* a file that may not grow is an error of its write, which says so */
+    sigaction(SIGXFSZ, &a, NULL);
 }
 
 cli_terminal *cli_terminal_new(const cli_common *o)
