@@ -30,11 +30,15 @@ static dm_status zero_terminal_snr(dm_noise *n, dm_err *err)
     const double first = exp(n->log_alpha[1]), last = exp(n->log_alpha[n->T]);
 
     if (!(first > last))
-        return dm_error(err, DM_EINVAL, "schedule.zero_terminal_snr needs at least two steps, not timesteps: %d", (int)n->T);
+        return dm_error(err, DM_EINVAL,
+                        n->T == 1 ? "schedule.zero_terminal_snr needs at least two steps, not timesteps: %d"
+                                  : "schedule.zero_terminal_snr needs noise that grows after the first of timesteps: %d",
+                        (int)n->T);
     for (int32_t t = 1; t <= n->T; t++)
         n->log_alpha[t] = t == n->T ? -INFINITY : log((exp(n->log_alpha[t]) - last) * first / (first - last));
     for (int32_t t = 1; t <= n->T; t++)
-        n->beta[t] = -expm1(2 * (n->log_alpha[t] - n->log_alpha[t - 1]));
+        if (isfinite(n->log_alpha[t - 1])) /* after a step to pure noise any beta says the same */
+            n->beta[t] = -expm1(2 * (n->log_alpha[t] - n->log_alpha[t - 1]));
     return DM_OK;
 }
 
@@ -137,7 +141,7 @@ static dm_point at_angle(double t, double a)
 
 void dm_noise_at(const dm_noise *n, double t, dm_point *p)
 {
-    t = t < 0 ? 0 : t > n->T ? n->T : t;
+    t = t > n->T ? n->T : t > 0 ? t : 0;
     if (n->discrete) {
         const int32_t i = (int32_t)floor(t);
 
@@ -228,7 +232,7 @@ dm_status dm_noise_posterior(const dm_noise *n, const dm_point *at, const dm_poi
     q->log_var = log(share) + 2 * log(to->sigma);
     if (to->sigma > 0)
         return DM_OK;
-    if (n->discrete && at->t + 1 <= n->T) {
+    if (n->discrete && at->t + 1 <= n->T && at->alpha > 0) {
         dm_point above;
 
         dm_noise_at(n, at->t + 1, &above);
@@ -251,8 +255,11 @@ static double round_even(double x)
 
 static int64_t timestep(const dm_set_sampler *s, int32_t T, int32_t n, int32_t i)
 {
+    /* NumPy's arange(T, 0, -T / n) goes by the difference of its first two values, and that decides ties. */
+    const double second = T - (double)T / n, down = i * (second - T);
+
     switch (s->spacing) {
-    case DM_SPACING_TRAILING: return (int64_t)round_even((double)T - i * ((double)T / n)) - 1;
+    case DM_SPACING_TRAILING: return (int64_t)round_even(T + down) - 1;
     case DM_SPACING_LINSPACE: return n == 1 ? 0 : (int64_t)round_even((n - 1 - i) * ((double)(T - 1) / (n - 1)));
     default: return (int64_t)(n - 1 - i) * (T / n) + s->offset;
     }

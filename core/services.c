@@ -4,6 +4,7 @@
 #include "kernels.h"
 #include "sampling.h"
 
+#include <math.h>
 #include <string.h>
 
 static dm_services *services(const dm_ctx *c) { return (dm_services *)(void *)(uintptr_t)(const void *)c->host; }
@@ -34,7 +35,7 @@ static dm_tensor *tensor_like(dm_ctx *c, const dm_tensor *like)
     return dm_sampling_tensor_like(services(c)->sampling, like, c->err);
 }
 
-static dm_shape shape(const dm_tensor *t) { return t->shape; }
+static dm_shape shape(const dm_tensor *t) { return t ? t->shape : (dm_shape){0}; }
 
 static dm_status sum(dm_ctx *c, dm_tensor *out, const dm_term *terms, int32_t n)
 {
@@ -44,6 +45,8 @@ static dm_status sum(dm_ctx *c, dm_tensor *out, const dm_term *terms, int32_t n)
 
     if (!s->device)
         return dm_fail(c, DM_EINVAL, "sum needs a device, which there is not yet");
+    if (!out || !out->buf)
+        return dm_fail(c, DM_EINVAL, "sum into no tensor; ask for tensors in begin(), each time");
     if (n < 1 || n > 8)
         return dm_fail(c, DM_EINVAL, "sum of %d terms; 1 to 8 are possible", (int)n);
     for (int32_t i = 0; i < n; i++) {
@@ -75,6 +78,8 @@ static dm_status point_at_t(dm_ctx *c, double t, dm_point *p)
 {
     if (!services(c)->noise)
         return no_schedule(c);
+    if (isnan(t))
+        return dm_fail(c, DM_EINVAL, "a point was asked for at a t that is not a number");
     dm_noise_at(services(c)->noise, t, p);
     return DM_OK;
 }
@@ -83,6 +88,8 @@ static dm_status point_at_log_snr(dm_ctx *c, double log_snr, dm_point *p)
 {
     if (!services(c)->noise)
         return no_schedule(c);
+    if (isnan(log_snr))
+        return dm_fail(c, DM_EINVAL, "a point was asked for at a log-SNR that is not a number");
     dm_noise_at_log_snr(services(c)->noise, log_snr, p);
     return DM_OK;
 }

@@ -25,8 +25,25 @@ def cosine(T):
     return np.array([min(1 - f((i + 1) / T) / f(i / T), 0.999) for i in range(T)])
 
 
+def scaled_linear(T):
+    return np.linspace(0.00085 ** 0.5, 0.012 ** 0.5, T) ** 2
+
+
+def sigmoid_beta(T):
+    return 1e-4 + (0.02 - 1e-4) / (1 + np.exp(-np.linspace(-6, 6, T)))
+
+
+def sigmoid(T):
+    s = 1 / (1 + np.exp(-(np.arange(T + 1) / T * 6 - 3)))
+    a = (s[-1] - s) / (s[-1] - s[0])
+    return np.minimum(1 - a[1:] / a[:-1], 0.999)
+
+
+SCHEDULES = {f.__name__: f for f in (linear, cosine, scaled_linear, sigmoid_beta, sigmoid)}
+
+
 def table(name, T):
-    beta = {"linear": linear, "cosine": cosine}[name](T)
+    beta = SCHEDULES[name](T)
     ab = np.cumprod(1 - beta)
     before = np.concatenate([[1.0], ab[:-1]])
     at = sorted({0, 1, 2, T // 10, T // 2, T - 2, T - 1} & set(range(T)))
@@ -37,7 +54,8 @@ def table(name, T):
 
 def timesteps():
     rows = []
-    for T, n in [(1000, 50), (1000, 1), (1000, 7), (1000, 1000), (100, 30), (10, 10), (10, 3), (999, 13), (4000, 250)]:
+    for T, n in [(1000, 50), (1000, 1), (1000, 7), (1000, 1000), (100, 30), (10, 10), (10, 3), (999, 13), (4000, 250),
+        (7, 6), (17, 10), (1000, 48), (1000, 96), (1000, 240)]:
         for spacing in ("leading", "trailing", "linspace"):
             for offset in (0, 1) if spacing == "leading" and T > n else (0,):
                 s = DDIMScheduler(num_train_timesteps=T, timestep_spacing=spacing, steps_offset=offset)
@@ -94,7 +112,7 @@ def steps():
 
 
 os.makedirs(OUT, exist_ok=True)
-tables = [table(s, T) for s in ("linear", "cosine") for T in (1, 2, 10, 1000)]
+tables = [table(s, T) for s in SCHEDULES for T in (1, 2, 10, 1000)]
 with open(os.path.join(OUT, "noise.json"), "w") as f:
     json.dump({"tables": tables, "timesteps": timesteps()}, f)
 with open(os.path.join(OUT, "steps.txt"), "w") as f:

@@ -16,7 +16,8 @@ def schedule(*overrides):
 
 def tables():
     for g in GOLDEN["tables"]:
-        s = schedule(f"schedule.use={g['schedule']}", f"schedule.timesteps={g['T']}", "sampler.steps=1")
+        own = ["schedule.beta_start=0.00085", "schedule.beta_end=0.012"] if g["schedule"] == "scaled_linear" else []
+        s = schedule(f"schedule.use={g['schedule']}", f"schedule.timesteps={g['T']}", "sampler.steps=1", *own)
         assert len(s["beta"]) == g["T"]
         for key in ("beta", "alpha_bar", "log_snr", "posterior_variance"):
             for i, want in zip(g["at"], g[key]):
