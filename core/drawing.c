@@ -86,7 +86,8 @@ static dm_status batch(drawer *d, float *x, dm_err *err)
     const int64_t left = o->count - d->first, there = left < d->n ? left : d->n;
     const size_t bytes = (size_t)(there * d->example) * sizeof *x;
     dm_sampling_run_options run = {.first_index = o->first_index + d->first, .z = o->z, .draws = o->draws, .z_count = o->count,
-                                   .z_first = d->first, .step = after_step, .step_user = d};
+                                   .z_first = d->first, .step = after_step, .step_user = d,
+                                   .check_steps = o->trace != NULL};
     float *noise = NULL;
     dm_status rc;
 

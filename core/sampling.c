@@ -79,6 +79,8 @@ dm_status dm_sampling_randn(dm_sampling *s, dm_tensor *t, int32_t draw, dm_err *
 
     if (s->phase != IN_STEP)
         return dm_error(err, DM_EINVAL, "randn may be called in step() alone");
+    if (!t || !t->buf)
+        return dm_error(err, DM_EINVAL, "randn into no tensor; ask for tensors in begin(), each time");
     if (draw < 0 || draw > 15 || dm_shape_count(&t->shape) != (int64_t)count)
         return dm_error(err, DM_EINVAL, "draw %d of shape-%lld noise; draws are 0..15 and of x's shape", (int)draw, (long long)dm_shape_count(&t->shape));
     if (o->z && s->drawn < o->draws) {
@@ -108,23 +110,42 @@ static dm_status dynamic(dm_sampling *s, const dm_tensor *x, const dm_point *p, 
                       s->setup.n * s->inner, err);
 }
 
+/* Each wanted tensor is there, and neither x nor another: the kernel reads x while it writes them. */
+static dm_status check_wanted(const dm_tensor *x, const dm_point *p, const dm_pred *want, dm_err *err)
+{
+    const dm_tensor *t[] = {x, want->x0, want->eps, want->log_var};
+
+    if (!(p->sigma > 0))
+        return dm_error(err, DM_EINVAL, "a prediction needs noise; sigma is %g", p->sigma);
+    for (int i = 0; i < 4; i++) {
+        if (t[i] ? !t[i]->buf : i == 0)
+            return dm_error(err, DM_EINVAL, "predict with no tensor; ask for tensors in begin(), each time");
+        for (int k = 0; k < i; k++)
+            if (t[i] && t[i] == t[k])
+                return dm_error(err, DM_EINVAL,
+                                "predict writes to tensors that are distinct from x and from each other");
+    }
+    return DM_OK;
+}
+
 dm_status dm_sampling_predict(dm_sampling *s, const dm_tensor *x, const dm_point *p, const dm_pred *want, dm_err *err)
 {
     dm_instance *obj = s->setup.objective;
     const dm_objective *o = obj->plugin->objective;
-    dm_predict_args a = {.x = x->buf, .F = s->F, .n = s->setup.n, .inner = s->inner, .alpha = p->alpha, .sigma = p->sigma,
+    dm_predict_args a = {.F = s->F, .n = s->setup.n, .inner = s->inner, .alpha = p->alpha, .sigma = p->sigma,
                          .stride = s->inner / s->setup.data->shape.dim[0] * s->setup.out_channels,
                          .limit = s->limit, .eps_first = !s->setup.experiment->sampler.clip_eps};
     dm_pred with = *want;
-    dm_tensor x0 = {.shape = x->shape, .buf = s->spare};
+    dm_tensor x0 = {.shape = s->x.shape, .buf = s->spare};
     double k[2];
     dm_affine f;
     dm_status rc;
 
     if (s->phase != IN_STEP)
         return dm_error(err, DM_EINVAL, "predict may be called in step() alone");
-    if (!(p->sigma > 0))
-        return dm_error(err, DM_EINVAL, "a prediction needs noise; sigma is %g", p->sigma);
+    if ((rc = check_wanted(x, p, want, err)))
+        return rc;
+    a.x = x->buf;
     if (o->affine(&obj->ctx, p, &f))
         return dm_instance_fail(obj, err);
     if (want->log_var) {
@@ -216,8 +237,10 @@ failed:
 
 static void free_scratch(dm_sampling *s)
 {
-    for (int i = 0; i < s->n_scratch; i++)
+    for (int i = 0; i < s->n_scratch; i++) {
         dm_buf_free(s->scratch[i].buf);
+        s->scratch[i].buf = NULL;
+    }
     s->n_scratch = 0;
 }
 
@@ -255,6 +278,27 @@ static dm_status first_x(dm_sampling *s, dm_err *err)
     return dm_run_sum(s->setup.device, s->x.buf, &p->sigma, &s->x.buf, 1, count, err);
 }
 
+/* The first image of x in host memory that is not finite: -1 if there is none. */
+static int64_t not_finite(const dm_sampling *s, const float *x)
+{
+    for (int64_t i = 0; i < s->setup.n * s->inner; i++)
+        if (!isfinite(x[i]))
+            return i / s->inner;
+    return -1;
+}
+
+static dm_status check_step(dm_sampling *s, int32_t i, dm_err *err)
+{
+    dm_status rc = dm_buf_read(s->x.buf, 0, (size_t)(s->setup.n * s->inner) * sizeof *s->host, s->host, err);
+    int64_t bad;
+
+    if (rc || (bad = not_finite(s, s->host)) < 0)
+        return rc;
+    return dm_error(err, DM_EDIVERGED, "image %lld is not finite after step %d of %d of '%s', at t = %g",
+                    (long long)(s->run.first_index + bad), (int)i + 1, (int)s->grid.n, s->sampler.plugin->name,
+                    s->grid.points[i].t);
+}
+
 static dm_status walk(dm_sampling *s, dm_err *err)
 {
     const dm_sampler *p = s->sampler.plugin->sampler;
@@ -275,6 +319,8 @@ static dm_status walk(dm_sampling *s, dm_err *err)
         rc = p->step(&s->sampler.ctx, &s->step) ? dm_instance_fail(&s->sampler, err) : DM_OK;
         s->phase = OUTSIDE;
         s->call++;
+        if (!rc && o->check_steps)
+            rc = check_step(s, i, err);
         if (!rc && o->step)
             rc = o->step(o->step_user, i + 1, s->grid.n, s->x.buf, err);
     }
@@ -284,6 +330,7 @@ static dm_status walk(dm_sampling *s, dm_err *err)
 dm_status dm_sampling_run(dm_sampling *s, const dm_sampling_run_options *o, float *x, dm_err *err)
 {
     const int64_t count = s->setup.n * s->inner;
+    int64_t bad;
     dm_status rc;
 
     s->run = *o;
@@ -296,9 +343,8 @@ dm_status dm_sampling_run(dm_sampling *s, const dm_sampling_run_options *o, floa
                         s->sampler.plugin->name, (long long)s->drawn);
     if ((rc = dm_buf_read(s->x.buf, 0, (size_t)count * sizeof *x, x, err)))
         return rc;
-    for (int64_t i = 0; i < count; i++)
-        if (!isfinite(x[i]))
-            return dm_error(err, DM_EDIVERGED, "image %lld is not finite after %d steps of '%s'", (long long)(o->first_index + i / s->inner),
-                            (int)s->grid.n, s->sampler.plugin->name);
-    return DM_OK;
+    if ((bad = not_finite(s, x)) < 0)
+        return DM_OK;
+    return dm_error(err, DM_EDIVERGED, "image %lld is not finite after %d steps of '%s'",
+                    (long long)(o->first_index + bad), (int)s->grid.n, s->sampler.plugin->name);
 }

@@ -38,6 +38,7 @@ typedef struct dm_sampling_run_options {
     /* After i of n steps (i = 0: the noise), with x on the device; may be NULL. Anything but DM_OK stops the run. */
     dm_status (*step)(void *user, int32_t i, int32_t n, dm_buf *x, dm_err *err);
     void *step_user;
+    bool check_steps;              /* look at x after each step, which waits for the device: DM_EDIVERGED names it */
 } dm_sampling_run_options;
 
 /* x f32[n,...] comes back in host memory. DM_EDIVERGED names the first image that is not finite. */
