@@ -20,9 +20,19 @@ void dm_images_free(dm_images *im)
     im->x = NULL;
 }
 
+static dm_status check_finite(const char *name, const float *x, int64_t n, dm_err *err)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(x[i]))
+            return dm_error(err, DM_EINVAL, "the given noise %s has %s at element %lld; it must be finite", name,
+                            isnan(x[i]) ? "NaN" : "an infinite value", (long long)i);
+    return DM_OK;
+}
+
 static dm_status check_request(const dm_session *s, const dm_sample_options *o, int64_t *count, dm_err *err)
 {
     const dm_shape want = dm_model_batch_shape(&s->data.shape, o->noise ? o->noise_shape.dim[0] : 1, s->data.shape.dim[0]);
+    dm_status rc;
 
     *count = o->count ? o->count : o->noise ? o->noise_shape.dim[0] : 1;
     if (*count < 1)
@@ -36,6 +46,9 @@ static dm_status check_request(const dm_session *s, const dm_sample_options *o, 
     if (*count > o->noise_shape.dim[0])
         return dm_error(err, DM_EINVAL, "%lld images are asked for; the given noise is for %lld", (long long)*count,
                         (long long)o->noise_shape.dim[0]);
+    if ((rc = check_finite("x", o->noise, dm_shape_count(&want), err)) ||
+        (o->z && (rc = check_finite("z", o->z, o->draws * dm_shape_count(&want), err))))
+        return rc;
     if (o->z && *count != o->noise_shape.dim[0])
         return dm_error(err, DM_EINVAL, "with given z all %lld images of the noise must be drawn, not %lld", (long long)o->noise_shape.dim[0],
                         (long long)*count);
@@ -58,10 +71,12 @@ static dm_status sample(dm_session *s, const dm_sample_options *o, dm_images *ou
     dm_wset *weights = NULL;
     dm_status rc;
 
-    if ((rc = check_request(s, o, &d.count, err)) || (rc = dm_session_open(s, o->profile, err)) ||
-        (rc = dm_session_weights(s, o->raw, &weights, err)))
+    if ((rc = check_request(s, o, &d.count, err)))
         return rc;
     out->shape = dm_model_batch_shape(&s->data.shape, d.count, s->data.shape.dim[0]);
+    if ((o->begin && (rc = o->begin(o->begin_user, &out->shape, err))) || (rc = dm_session_open(s, o->profile, err)) ||
+        (rc = dm_session_weights(s, o->raw, &weights, err)))
+        return rc;
     out->pixels = s->data.levels > 0;
     if (!(out->x = malloc((size_t)dm_shape_count(&out->shape) * sizeof *out->x)))
         rc = dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)d.count);

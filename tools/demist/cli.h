@@ -48,6 +48,7 @@ void cli_terminal_free(cli_terminal *t);
 dm_callbacks cli_callbacks(cli_terminal *t);
 /* The signal that asked to stop, 0 if none did. */
 int cli_signal(void);
-void cli_catch_signals(void);
+/* From now on SIGINT, SIGTERM, SIGHUP and SIGUSR1 ask to stop; `first` says what that leads to. */
+void cli_catch_signals(const char *first);
 
 #endif

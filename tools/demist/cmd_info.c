@@ -9,6 +9,7 @@
 #include "doctor.h"
 #include "file.h"
 #include "inspect.h"
+#include "output.h"
 #include "plot.h"
 #include "run_folder.h"
 
@@ -21,8 +22,8 @@ const cli_command cmd_doctor = {"doctor", "doctor", "check the installation and 
                                 "Loader, platforms, drivers, CLBlast, plugin folders, cache: each OK or what to do.\n", run_doctor};
 const cli_command cmd_inspect = {"inspect", "inspect FILE", "show what is in a safetensors, npy or idx file",
                                  "Names, types, shapes, ranges, and how many values are not finite. Nothing is executed.\n", run_inspect};
-const cli_command cmd_plot = {"plot", "plot RUN [--out F.png]", "draw loss, learning rate, gradient norm and throughput of a run",
-                              "  --out F.png   where (RUN/plots/loss.png)\n", run_plot};
+const cli_command cmd_plot = {"plot", "plot RUN [--out F.png] [--force]", "draw loss, learning rate, gradient norm and throughput of a run",
+                              "  --out F.png   where (RUN/plots/loss.png)\n  --force       overwrite F.png if it is there\n", run_plot};
 
 static int run_devices(int argc, char **argv)
 {
@@ -77,23 +78,27 @@ static int run_inspect(int argc, char **argv)
 
 static int run_plot(int argc, char **argv)
 {
-    static const struct option options[] = {{"out", required_argument, NULL, 'o'}, CLI_COMMON};
+    static const struct option options[] = {{"out", required_argument, NULL, 'o'}, {"force", no_argument, NULL, 'f'}, CLI_COMMON};
     const char *out = NULL;
     char *folder, *path;
     cli_common common = {0};
     dm_err err = {0};
     dm_status rc;
-    bool done;
+    bool done, force = false;
     int opt, code;
 
-    while ((opt = getopt_long(argc, argv, ":hqv", options, NULL)) != -1) {
+    while ((opt = getopt_long(argc, argv, ":hqvf", options, NULL)) != -1) {
         if (opt == 'o')
             out = optarg;
+        else if (opt == 'f')
+            force = true;
         else if (cli_common_option(&cmd_plot, opt, argv, &common, &done, &code) && done)
             return code;
     }
     if (optind != argc - 1)
         return cli_usage(&cmd_plot, "which run?");
+    if (output_check(&(const output_file){out, ".png", false}, 1, force, &err))
+        return cli_fail(&err);
     folder = dm_run_path(argv[optind], "plots");
     path = out ? strdup(out) : dm_run_path(argv[optind], "plots/loss.png");
     rc = folder && path ? DM_OK : DM_ENOMEM;

@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "error.h"
 #include "file.h"
+#include "output.h"
 #include "registry.h"
 #include "settings.h"
 
@@ -83,8 +83,8 @@ static int run(int argc, char **argv)
     folder = argc - optind == 2 && !strcmp(argv[optind + 1], "images");
     if (argc - optind != 1 + folder)
         return cli_usage(&cmd_init, "which file?");
-    if (!access(argv[optind], F_OK))
-        return cli_usage(&cmd_init, "'%s' is already there", argv[optind]);
+    if (output_check(&(const output_file){argv[optind], NULL, false}, 1, false, &err))
+        return cli_fail(&err);
     if (!(to = open_memstream(&text, &n)))
         return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});
     print(to, folder ? images : points, &err);

@@ -114,10 +114,8 @@ static int run(int argc, char **argv)
     }
     if (optind >= argc || !from || !to)
         return cli_usage(&cmd_predict, "%s", optind >= argc ? "which run?" : "--in and --out are needed");
-    if (output_check(to, force || !strcmp(from, to), &err))
+    if (output_check((const output_file[]){{to, NULL, false}, {from, NULL, true}}, 2, force, &err))
         return cli_fail(&err);
-    if (!strcmp(from, to))
-        return cli_usage(&cmd_predict, "--in and --out are the same file");
     if (!(t = cli_terminal_new(&common)))
         return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});
     o.overrides = (const char *const *)argv + optind + 1;

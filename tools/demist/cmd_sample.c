@@ -64,6 +64,20 @@ static dm_status read_noise(request *r, dm_sample_options *o, dm_err *err)
     return rc;
 }
 
+/* What is drawn is known now: can it be written as was asked? */
+static dm_status check_kind(void *user, const dm_shape *shape, dm_err *err)
+{
+    const request *r = user;
+
+    if (r->out && output_is_pattern(r->out) && shape->rank != 4)
+        return dm_error(err, DM_EINVAL, "'%s': one file an image needs images, and these are points; give one name", r->out);
+    if (r->out && shape->rank != 4 && shape->dim[1] != 2)
+        return dm_error(err, DM_EINVAL, "'%s': points in %lld dimensions are no picture; give --tensors", r->out, (long long)shape->dim[1]);
+    if (r->trace && output_ends_in(r->trace, ".png") && shape->rank != 4)
+        return dm_error(err, DM_EINVAL, "'%s': the strip of points is no picture; give --trace F.safetensors", r->trace);
+    return DM_OK;
+}
+
 static dm_status write_all(const request *r, const dm_images *im, const dm_sample_options *o, const output_trace *trace, dm_err *err)
 {
     dm_status rc = DM_OK;
@@ -79,24 +93,18 @@ static dm_status write_all(const request *r, const dm_images *im, const dm_sampl
 
 static dm_status sample(const char *run_path, request *r, dm_sample_options *o, const cli_common *common, dm_err *err)
 {
-    const char *const paths[] = {r->out, r->tensors, r->trace};
+    const output_file files[] = {{r->out, ".png", false}, {r->tensors, NULL, false}, {r->trace, NULL, false}, {r->noise, NULL, true}};
     dm_images im = {.size = sizeof im};
     output_trace trace = {0};
     dm_status rc;
 
-    if ((rc = output_check_picture(r->out, err)))
+    if (r->trace && (output_is_pattern(r->trace) || !(output_ends_in(r->trace, ".png") || output_ends_in(r->trace, ".safetensors"))))
+        return dm_error(err, DM_EINVAL, "'%s': the trace is one file, F.png or F.safetensors", r->trace);
+    if ((rc = output_check(files, 4, r->force, err)) || (r->noise && (rc = read_noise(r, o, err))) ||
+        (rc = output_check_numbered(r->out, o->first_index, o->count ? o->count : r->noise ? o->noise_shape.dim[0] : 1, r->force, err)))
         return rc;
-    for (size_t i = 0; i < 3; i++)
-        if ((rc = output_check(paths[i], r->force, err)))
-            return rc;
-    if (r->noise && (rc = read_noise(r, o, err)))
-        return rc;
-    if ((rc = output_check_numbered(r->out, o->first_index, o->count ? o->count : r->noise ? o->noise_shape.dim[0] : 1, r->force, err)))
-        return rc;
-    if (r->out && ((r->tensors && !strcmp(r->out, r->tensors)) || (r->trace && !strcmp(r->out, r->trace))))
-        return dm_error(err, DM_EINVAL, "'%s' is named for two outputs", r->out);
-    if (r->tensors && r->trace && !strcmp(r->tensors, r->trace))
-        return dm_error(err, DM_EINVAL, "'%s' is named for two outputs", r->tensors);
+    o->begin = check_kind;
+    o->begin_user = r;
     if (r->trace) {
         o->trace = output_trace_put;
         o->trace_user = &trace;
@@ -154,7 +162,7 @@ static int run(int argc, char **argv)
         return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});
     o.overrides = overrides;
     o.callbacks = cli_callbacks(t);
-    cli_catch_signals();
+    cli_catch_signals("stopping after this step");
     rc = sample(argv[optind], &r, &o, &common, &err);
     cli_terminal_free(t);
     free(r.x);

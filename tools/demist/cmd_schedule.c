@@ -3,18 +3,20 @@
 
 #include <stdio.h>
 
+#include "output.h"
 #include "schedule_report.h"
 #include "session.h"
 
 static int run(int argc, char **argv);
 
 const cli_command cmd_schedule = {
-    "schedule", "schedule EXP.yaml [key=value ...] [--json F] [--plot F.png]", "print a noise schedule and the sampler's timesteps",
+    "schedule", "schedule EXP.yaml [key=value ...] [--json F] [--plot F.png] [--force]", "print a noise schedule and the sampler's timesteps",
     "  demist schedule configs/moons.yaml schedule.use=cosine sampler.steps=25 --json cosine.json\n\n"
     "For every t in double precision: beta, alpha_bar, log_snr and posterior_variance; and timesteps, 0-based, those\n"
     "that the sampler will visit, noisiest first.\n"
     "  --json F      one JSON object of arrays under these names, 17 digits\n"
-    "  --plot F.png  as curves\n",
+    "  --plot F.png  as curves\n"
+    "  --force       overwrite files that are there\n",
     run};
 
 static dm_status report(const char *experiment, const char *const *overrides, int n, const char *json, const char *plot, cli_terminal *t,
@@ -44,25 +46,30 @@ static dm_status report(const char *experiment, const char *const *overrides, in
 
 static int run(int argc, char **argv)
 {
-    static const struct option options[] = {{"json", required_argument, NULL, 'j'}, {"plot", required_argument, NULL, 'p'}, CLI_COMMON};
+    static const struct option options[] = {{"json", required_argument, NULL, 'j'}, {"plot", required_argument, NULL, 'p'},
+                                            {"force", no_argument, NULL, 'f'}, CLI_COMMON};
     const char *json = NULL, *plot = NULL;
     cli_common common = {0};
     cli_terminal *t;
     dm_err err = {0};
     dm_status rc;
     int opt, code;
-    bool done;
+    bool done, force = false;
 
-    while ((opt = getopt_long(argc, argv, ":hqv", options, NULL)) != -1) {
+    while ((opt = getopt_long(argc, argv, ":hqvf", options, NULL)) != -1) {
         if (opt == 'j')
             json = optarg;
         else if (opt == 'p')
             plot = optarg;
+        else if (opt == 'f')
+            force = true;
         else if (cli_common_option(&cmd_schedule, opt, argv, &common, &done, &code) && done)
             return code;
     }
     if (optind >= argc)
         return cli_usage(&cmd_schedule, "which experiment?");
+    if (output_check((const output_file[]){{json, NULL, false}, {plot, ".png", false}, {argv[optind], NULL, true}}, 3, force, &err))
+        return cli_fail(&err);
     if (!(t = cli_terminal_new(&common)))
         return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});
     rc = report(argv[optind], (const char *const *)argv + optind + 1, argc - optind - 1, json, plot, t, &err);

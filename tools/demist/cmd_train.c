@@ -41,7 +41,7 @@ static int train(const char *file, dm_train_options *o, const cli_common *common
     if (!t)
         return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});
     o->callbacks = cli_callbacks(t);
-    cli_catch_signals();
+    cli_catch_signals("a checkpoint is saved after this step");
     rc = dm_train(file, o, &err);
     cli_terminal_free(t);
     if (rc == DM_ECANCELLED) {

@@ -1,4 +1,5 @@
 /* Where a command writes what it made; see output.h. */
+#define _XOPEN_SOURCE 700 /* realpath */
 #include "output.h"
 
 #include <stdio.h>
@@ -6,26 +7,89 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "image.h"
 #include "safetensors.h"
 
-static bool ends_in(const char *path, const char *end)
+bool output_ends_in(const char *path, const char *end)
 {
     const size_t n = strlen(path), m = strlen(end);
 
     return n >= m && !strcmp(path + n - m, end);
 }
 
-dm_status output_check_picture(const char *path, dm_err *err)
+/* The folder that a file goes into is made where it is not there. */
+static dm_status make_folder_of(const char *path, dm_err *err)
 {
-    return !path || ends_in(path, ".png") ? DM_OK : dm_error(err, DM_EINVAL, "'%s': pictures are written as .png", path);
+    const char *slash = strrchr(path, '/');
+    char folder[4096];
+
+    if (!slash || slash == path)
+        return DM_OK;
+    if ((size_t)snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path) >= sizeof folder)
+        return dm_error(err, DM_EINVAL, "'%.60s...' is too long for a file's name", path);
+    return dm_folder_make(folder, err);
 }
 
-dm_status output_check(const char *path, bool force, dm_err *err)
+/* Whether two names are one file, there or not: the same name in the same folder. */
+static bool same_file(const char *a, const char *b)
 {
-    if (!path || !*path || force || access(path, F_OK))
+    const char *names[] = {a, b}, *base[2];
+    char *folder[2];
+    bool same;
+
+    for (int i = 0; i < 2; i++) {
+        const char *slash = strrchr(names[i], '/');
+        char *dir = slash == names[i] ? strdup("/") : slash ? strndup(names[i], (size_t)(slash - names[i])) : strdup(".");
+        char *whole = realpath(names[i], NULL); /* follows links, where the file is there */
+
+        base[i] = whole ? "" : slash ? slash + 1 : names[i];
+        folder[i] = whole ? whole : dir ? realpath(dir, NULL) : NULL;
+        free(dir);
+    }
+    same = folder[0] && folder[1] && !strcmp(folder[0], folder[1]) && !strcmp(base[0], base[1]);
+    free(folder[0]);
+    free(folder[1]);
+    return same;
+}
+
+static dm_status check_new(const char *path, bool force, dm_err *err)
+{
+    if (force || access(path, F_OK))
         return DM_OK;
     return dm_error(err, DM_EINVAL, "'%s' is already there; give --force to overwrite it, or another name", path);
+}
+
+/* Makes a file beside it and removes it again: what a write would meet, before hours of work. */
+static dm_status check_writable(const char *path, dm_err *err)
+{
+    dm_file_out f;
+    dm_status rc = make_folder_of(path, err);
+
+    if (rc || (rc = dm_file_begin(&f, path, err)))
+        return rc;
+    dm_file_abort(&f);
+    return DM_OK;
+}
+
+dm_status output_check(const output_file *f, int n, bool force, dm_err *err)
+{
+    dm_status rc;
+
+    for (int i = 0; i < n; i++) {
+        if (!f[i].path || !*f[i].path || f[i].input)
+            continue;
+        if (f[i].end && !output_ends_in(f[i].path, f[i].end))
+            return dm_error(err, DM_EINVAL, "'%s': this is written as %s; give a name that ends so", f[i].path, f[i].end);
+        if (output_is_pattern(f[i].path) ? (rc = make_folder_of(f[i].path, err))
+                                         : ((rc = check_new(f[i].path, force, err)) || (rc = check_writable(f[i].path, err))))
+            return rc;
+        for (int k = 0; k < n; k++)
+            if ((k < i || f[k].input) && f[k].path && *f[k].path && same_file(f[i].path, f[k].path))
+                return dm_error(err, DM_EINVAL, f[k].input ? "'%s' is both read and written; give another name"
+                                                           : "'%s' is named for two outputs; give another name", f[i].path);
+    }
+    return DM_OK;
 }
 
 static dm_status picture_of(const dm_images *im, const float *x, int64_t n, int64_t columns, dm_picture *p, dm_err *err)
@@ -45,7 +109,7 @@ static dm_status write_picture(const char *path, const dm_picture *p, const dm_i
 }
 
 /* The one %d of a pattern such as out/%05d.png, and nothing else that printf would take. */
-static bool is_pattern(const char *path)
+bool output_is_pattern(const char *path)
 {
     const char *p = strchr(path, '%');
 
@@ -64,18 +128,6 @@ static void number(const char *pattern, int64_t i, char *name, size_t size)
     snprintf(name, size, "%.*s%0*lld%s", (int)(percent - pattern), pattern, atoi(percent + 1), (long long)i, rest);
 }
 
-/* The folder that a file goes into is made where it is not there. */
-static dm_status make_folder_of(const char *path, dm_err *err)
-{
-    const char *slash = strrchr(path, '/');
-    char folder[4096];
-
-    if (!slash || slash == path)
-        return DM_OK;
-    snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
-    return dm_folder_make(folder, err);
-}
-
 dm_status output_check_numbered(const char *path, int64_t first, int64_t count, bool force, dm_err *err)
 {
     const char *percent = path ? strchr(path, '%') : NULL;
@@ -83,13 +135,13 @@ dm_status output_check_numbered(const char *path, int64_t first, int64_t count, 
 
     if (!percent)
         return DM_OK;
-    if (!is_pattern(path))
+    if (!output_is_pattern(path))
         return dm_error(err, DM_EINVAL, "'%s': one file an image needs one number such as %%05d in the name", path);
     for (int64_t i = 0; i < count && !rc; i++) {
         char name[4096];
 
         number(path, first + i, name, sizeof name);
-        rc = output_check(name, force, err);
+        rc = check_new(name, force, err);
     }
     return rc;
 }
@@ -102,15 +154,13 @@ dm_status output_pictures(const char *path, const dm_images *im, int64_t first, 
     dm_picture p = {0};
     dm_status rc = DM_OK;
 
-    if ((rc = make_folder_of(path, err)))
-        return rc;
     if (!percent) {
         if (!(rc = picture_of(im, im->x, n, 0, &p, err)))
             rc = write_picture(path, &p, im, err);
         dm_picture_fini(&p);
         return rc;
     }
-    if (!is_pattern(path) || im->shape.rank != 4)
+    if (!output_is_pattern(path) || im->shape.rank != 4)
         return dm_error(err, DM_EINVAL, "'%s': one file an image needs images and one number such as %%05d in the name", path);
     for (int32_t i = 1; i < im->shape.rank; i++)
         example *= im->shape.dim[i];
@@ -180,7 +230,7 @@ dm_status output_trace_write(const char *path, const output_trace *t, const dm_i
         return dm_error(err, DM_ENOMEM, "out of memory for %d steps of %lld images", (int)t->steps + 1, (long long)t->n);
     for (int32_t i = 0; i < im->shape.rank; i++)
         s.dim[i + 1] = im->shape.dim[i];
-    if (ends_in(path, ".safetensors"))
+    if (output_ends_in(path, ".safetensors"))
         return output_tensor(path, "x", &s, t->x, im->about, err);
     if (im->shape.rank != 4)
         return dm_error(err, DM_EINVAL, "the strip of points is no picture; give --trace F.safetensors");

@@ -1,7 +1,7 @@
 /* What a person sees while a command works: the log, the progress bar, and Ctrl-C. */
 #include "cli.h"
 
-#include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,30 +13,51 @@
 struct cli_terminal { cli_common common; dm_progress *bar; char what[32]; };
 
 static volatile sig_atomic_t signalled;
+static const char *promise; /* what the first signal leads to */
 
-/* The first asks to stop; a second ends the program at once. */
-static void on_signal(int sig)
+/* The first signal asks to stop and says so, which may be long before a step ends; a second ends the program. */
+static void *wait_for_signals(void *set)
 {
-    if (signalled) {
-        signal(sig, SIG_DFL);
-        raise(sig);
+    int sig;
+
+    while (!sigwait(set, &sig)) {
+        if (signalled) {
+            sigset_t one;
+
+            signal(sig, SIG_DFL);
+            sigemptyset(&one);
+            sigaddset(&one, sig);
+            pthread_sigmask(SIG_UNBLOCK, &one, NULL);
+            raise(sig);
+        }
+        signalled = sig;
+        fprintf(stderr, "\ndemist: %s; once more to stop at once\n", promise);
     }
-    signalled = sig;
+    return NULL;
 }
 
 int cli_signal(void) { return signalled; }
 
-void cli_catch_signals(void)
+/* A thread of its own takes them, before there are others: every thread and every program that a driver starts (a
+ * compiler, a linker) then has them blocked, and Ctrl-C at a terminal breaks no compilation. */
+void cli_catch_signals(const char *first)
 {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
-    struct sigaction a;
+    static sigset_t set;
+    pthread_t thread;
 
-    memset(&a, 0, sizeof a);
-    a.sa_handler = on_signal;
+    promise = first;
+    sigemptyset(&set);
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
-        sigaction(signals[i], &a, NULL);
-    a.sa_handler = SIG_IGN; /* a file that may not grow is an error of its write, which says so */
-    sigaction(SIGXFSZ, &a, NULL);
+        sigaddset(&set, signals[i]);
+    if (!pthread_sigmask(SIG_BLOCK, &set, NULL)) {
+        if (pthread_create(&thread, NULL, wait_for_signals, &set))
+            pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+        else
+            pthread_detach(thread);
+    }
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of its write, which says so */
+    signal(SIGPIPE, SIG_IGN); /* work does not end because nobody reads what is said of it */
 }
 
 cli_terminal *cli_terminal_new(const cli_common *o)

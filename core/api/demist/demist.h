@@ -92,6 +92,9 @@ typedef struct dm_sample_options {
     void *trace_user;
     void (*trace)(void *trace_user, int32_t i, int32_t n, int64_t first, int64_t n_images, int64_t count, int64_t example,
                   const float *x);
+    /* What will be drawn, before any of it is; another status than DM_OK ends the call with it. May be NULL. */
+    void *begin_user;
+    dm_status (*begin)(void *begin_user, const dm_shape *shape, dm_err *err);
     dm_callbacks callbacks;
 } dm_sample_options;
 
