@@ -77,6 +77,7 @@ dm_status dm_checkpoint_save(const char *path, const dm_train_state *s, const dm
         snprintf(rates + strlen(rates), sizeof rates - strlen(rates), "%s%.17g", i ? "," : "", s->ema_rate[i]);
     pairs[k++] = (dm_st_pair){"format", "demist checkpoint 1"};
     pairs[k++] = (dm_st_pair){"version", DEMIST_VERSION};
+    pairs[k++] = (dm_st_pair){DM_ST_CHECKSUM, ""};
     pairs[k++] = (dm_st_pair){"step", step};
     pairs[k++] = (dm_st_pair){"ema", rates};
     for (int i = 0; i < n_meta && k < MAX_META; i++)

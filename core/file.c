@@ -139,6 +139,21 @@ dm_status dm_file_put(dm_file_out *f, const void *data, size_t n, dm_err *err)
     return s;
 }
 
+dm_status dm_file_put_at(dm_file_out *f, int64_t at, const void *data, size_t n, dm_err *err)
+{
+    dm_status s;
+
+    if (f->fd < 0)
+        return dm_error(err, DM_EIO, "unable to write: an earlier write failed");
+    if (lseek(f->fd, (off_t)at, SEEK_SET) < 0)
+        s = dm_file_error(err, "write", f->path);
+    else
+        s = dm_file_write(f->fd, f->path, data, n, err);
+    if (s)
+        dm_file_abort(f);
+    return s;
+}
+
 static dm_status sync_parent(const char *path, dm_err *err)
 {
     const char *slash = strrchr(path, '/');

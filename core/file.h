@@ -23,6 +23,8 @@ typedef struct dm_file_out { int fd; char *path, *temp; } dm_file_out;
 /* The target must be a regular file or not there; a symbolic link is followed. Its mode is kept. */
 dm_status dm_file_begin(dm_file_out *f, const char *path, dm_err *err);
 dm_status dm_file_put(dm_file_out *f, const void *data, size_t n, dm_err *err);
+/* Over what was put already. */
+dm_status dm_file_put_at(dm_file_out *f, int64_t at, const void *data, size_t n, dm_err *err);
 dm_status dm_file_commit(dm_file_out *f, dm_err *err);
 void dm_file_abort(dm_file_out *f); /* fine after a commit and on a zeroed one */
 

@@ -2,8 +2,8 @@
 #include "run_folder.h"
 
 #include "file.h"
+#include "run_files.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -19,13 +19,6 @@
 
 struct dm_run { char *dir; int lock; };
 
-/* What a run leaves in its folder, and in which of its folders the files that end so are its own. */
-static const char *const own_files[] = {DM_RUN_CONFIG, DM_RUN_LOG, "env.json", "log.txt", "choices.json",
-                                        DM_RUN_EVENTS};
-static const struct { const char *dir, *end; } own_folders[] = {{"checkpoints", ".safetensors"}, {"samples", ".png"},
-                                                                {"plots", ".png"}};
-enum { N_FILES = sizeof own_files / sizeof own_files[0], N_FOLDERS = sizeof own_folders / sizeof own_folders[0] };
-
 char *dm_run_path(const char *dir, const char *name)
 {
     const size_t n = strlen(dir) + strlen(name) + 2;
@@ -36,13 +29,6 @@ char *dm_run_path(const char *dir, const char *name)
     return p;
 }
 
-static bool ends(const char *name, const char *end)
-{
-    const size_t n = strlen(name), m = strlen(end);
-
-    return n >= m && strcmp(name + n - m, end) == 0;
-}
-
 static bool is_there(const char *dir, const char *name)
 {
     char *p = dm_run_path(dir, name);
@@ -51,35 +37,6 @@ static bool is_there(const char *dir, const char *name)
 
     free(p);
     return there;
-}
-
-static dm_status remove_file(const char *dir, const char *name, dm_err *err)
-{
-    char *p = dm_run_path(dir, name);
-    dm_status s = DM_OK;
-
-    if (!p)
-        return dm_error(err, DM_ENOMEM, "out of memory: a name in '%s'", dir);
-    if (unlink(p) && errno != ENOENT)
-        s = dm_file_error(err, "remove", p);
-    free(p);
-    return s;
-}
-
-/* Removes the files in dir/sub that end so; a folder that is not there has none. */
-static dm_status remove_ending(const char *dir, const char *sub, const char *end, dm_err *err)
-{
-    char *path = dm_run_path(dir, sub);
-    DIR *d = path ? opendir(path) : NULL;
-    dm_status s = path ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory: a name in '%s'", dir);
-
-    for (struct dirent *e; d && !s && (e = readdir(d));)
-        if (ends(e->d_name, end))
-            s = remove_file(path, e->d_name, err);
-    if (d)
-        closedir(d);
-    free(path);
-    return s;
 }
 
 static dm_status take_lock(dm_run *r, dm_err *err)
@@ -107,61 +64,43 @@ static dm_status take_lock(dm_run *r, dm_err *err)
     return s;
 }
 
-static dm_status has_run(const char *dir, bool *there, dm_err *err)
-{
-    int64_t *steps;
-    dm_status s;
-    int n;
-
-    if ((s = dm_checkpoint_list(dir, &steps, &n, err)))
-        return s;
-    free(steps);
-    *there = n > 0;
-    for (int i = 0; i < N_FILES; i++)
-        *there |= is_there(dir, own_files[i]);
-    return DM_OK;
-}
-
-static dm_status clear(const char *dir, dm_err *err)
-{
-    dm_status s = DM_OK;
-
-    for (int i = 0; i < N_FOLDERS && !s; i++)
-        s = remove_ending(dir, own_folders[i].dir, own_folders[i].end, err);
-    for (int i = 0; i < N_FILES && !s; i++)
-        s = remove_file(dir, own_files[i], err);
-    return s;
-}
-
 static dm_status make_folders(const char *dir, dm_err *err)
 {
     static const char *const names[] = {"checkpoints", "samples", "plots", "tb"};
-    dm_status s = remove_ending(dir, ".", ".tmp", err);
+    dm_status s = DM_OK;
 
     for (int i = 0; i < 4 && !s; i++) {
         char *p = dm_run_path(dir, names[i]);
 
         s = p ? dm_folder_make(p, err) : dm_error(err, DM_ENOMEM, "out of memory: a name in '%s'", dir);
         free(p);
-        if (!s)
-            s = remove_ending(dir, names[i], ".tmp", err);
     }
     return s ? s : dm_folder_sync(dir, err);
 }
 
+/* May this folder be used so? By resolved.yaml a run is known: without it, files of a run's names are somebody's own. */
+static dm_status check(const char *dir, dm_run_mode mode, dm_err *err)
+{
+    const bool run = is_there(dir, DM_RUN_CONFIG);
+    char found[256];
+    dm_status s;
+
+    if (mode == DM_RUN_RESUME && !run)
+        return dm_error(err, DM_ENOENT, "nothing to resume: '%s' has no " DM_RUN_CONFIG, dir);
+    if (mode == DM_RUN_NEW && run)
+        return dm_error(err, DM_EINVAL, "'%s' already has a run: go on with it by --resume, or choose another output", dir);
+    if (run || (s = dm_run_files_first(dir, found, sizeof found, err)) || !*found)
+        return run ? DM_OK : s;
+    return dm_error(err, DM_EINVAL, "'%s' has no " DM_RUN_CONFIG ", so it is no run, but a '%s' that a run would write over; "
+                    "move it away, or choose another output", dir, found);
+}
+
 static dm_status prepare(dm_run *r, dm_run_mode mode, dm_err *err)
 {
-    bool there = false;
-    dm_status s = take_lock(r, err);
+    dm_status s;
 
-    if (s || (mode == DM_RUN_NEW && (s = has_run(r->dir, &there, err))))
-        return s;
-    if (there)
-        return dm_error(err, DM_EINVAL, "'%s' already has a run: go on with it by --resume, or choose another output",
-                        r->dir);
-    if (mode == DM_RUN_RESUME && !is_there(r->dir, DM_RUN_CONFIG))
-        return dm_error(err, DM_ENOENT, "nothing to resume: '%s' has no " DM_RUN_CONFIG, r->dir);
-    if (mode == DM_RUN_OVERWRITE && (s = clear(r->dir, err)))
+    if ((s = take_lock(r, err)) || (s = check(r->dir, mode, err)) ||
+        (s = dm_run_files_remove(r->dir, true, err)) || (mode == DM_RUN_OVERWRITE && (s = dm_run_files_remove(r->dir, false, err))))
         return s;
     return make_folders(r->dir, err);
 }

@@ -35,6 +35,9 @@ const char *dm_st_meta(const dm_st *f, const char *key);            /* NULL if t
 /* The i-th pair, in the file's order; false past the last. */
 bool dm_st_meta_at(const dm_st *f, int64_t i, const char **key, const char **value);
 
+/* DM_ECORRUPT where the file has a checksum and is not what it was made of; one without is taken as it is. */
+dm_status dm_st_verify(const dm_st *f, dm_err *err);
+
 /* n bytes of t's data from byte `from`, little-endian as they are. */
 dm_status dm_st_read(const dm_st *f, const dm_st_tensor *t, uint64_t from, void *to, size_t n, dm_err *err);
 /* n elements from element `first`, any type but the 8-bit floats converted. */
@@ -62,6 +65,8 @@ typedef struct dm_st_source {
 } dm_st_source;
 
 typedef dm_pair dm_st_pair; /* metadata */
+/* A pair of this key gets the CRC-32 of the file as its value: of all its bytes, this value taken as eight zeros. */
+#define DM_ST_CHECKSUM "crc32"
 
 /* Tensors and metadata in the order given, the same bytes each time; durable when it returns, and
  * where it fails what was at path is still there. */

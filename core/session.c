@@ -72,8 +72,11 @@ dm_status dm_session_source(const dm_session *s, const char *run, dm_st **out, i
     if (stat(run, &st))
         return dm_error(err, errno == ENOENT ? DM_ENOENT : DM_EIO, "unable to open '%s': %s; give a run folder or a checkpoint", run,
                         errno == ENOENT ? "no such file or folder" : "not readable");
-    if (!S_ISDIR(st.st_mode))
-        return dm_st_open(run, out, err);
+    if (!S_ISDIR(st.st_mode)) {
+        if (!(rc = dm_st_open(run, out, err)) && (rc = dm_st_verify(*out, err)))
+            dm_st_close(*out);
+        return rc;
+    }
     if (dm_foreign_is(run))
         return dm_foreign_open(run, out, err);
     rc = dm_checkpoint_latest(run, out, step, &damaged, err);

@@ -5,6 +5,7 @@
 #include "plot.h"
 #include "run_folder.h"
 #include "run_log.h"
+#include "shell_word.h"
 #include "tb_events.h"
 #include "trainer.h"
 #include "training.h"
@@ -29,6 +30,7 @@ typedef struct run {
     dm_trainer *trainer;
     dm_st *start;                  /* what train.from names; NULL without */
     const char *dir;
+    char *word;                    /* dir for a shell */
     float *x0;
     int32_t *labels;
     bool resumed;
@@ -142,6 +144,8 @@ static dm_status open_folder(run *r, dm_err *err)
     dm_status rc;
 
     r->dir = r->s.experiment->output;
+    if (!(r->word = dm_shell_word(r->dir)))
+        return dm_error(err, DM_ENOMEM, "out of memory for a name");
     r->resumed = r->o->resume;
     if (!r->o->overwrite && never_began(r->dir)) {
         mode = DM_RUN_RESUME; /* the folder, if there is one, is taken again */
@@ -152,7 +156,7 @@ static dm_status open_folder(run *r, dm_err *err)
         r->resumed = false;
         rc = dm_run_open(r->dir, DM_RUN_NEW, &r->folder, err);
     }
-    return rc ? rc : write_messages(r, err);
+    return rc;
 }
 
 static dm_status write_config(run *r, dm_err *err)
@@ -165,7 +169,9 @@ static dm_status write_config(run *r, dm_err *err)
     if (!rc && r->resumed) {
         if (!(rc = dm_file_slurp(path, 1 << 20, &old, NULL, err)))
             rc = dm_resume_compare(old, text, r->dir, err);
-    } else if (!rc) {
+    }
+    /* What may change when a run goes on is written too: the file says how far it went. */
+    if (!rc && (!old || strcmp(old, text))) {
         rc = dm_run_write(r->folder, DM_RUN_CONFIG, text, strlen(text), err);
     }
     if (!rc)
@@ -223,6 +229,28 @@ static dm_status save(run *r, dm_err *err)
     return rc;
 }
 
+/* A run that was killed before its first checkpoint begins again; one that has lost its checkpoints does not,
+ * since its log would be cut back to nothing. */
+static dm_status begin_again(const run *r, dm_err *err)
+{
+    static const char *const step = "step";
+    char *log = dm_run_path(r->dir, DM_RUN_LOG);
+    const int64_t first = r->s.experiment->train.save_every;
+    double *rows = NULL;
+    int64_t n = 0;
+    dm_err ignored = {0};
+    dm_status rc = log ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory");
+
+    if (log && !dm_run_log_read(log, &step, 1, &rows, &n, &ignored) && n && first > 0 && rows[n - 1] > (double)first)
+        rc = dm_error(err, DM_EINVAL, "the log of '%s' goes to step %.0f, but its checkpoints are gone: there is nothing to go on from; "
+                      "put one back, or begin anew with --overwrite", r->dir, rows[n - 1]);
+    else if (log)
+        dm_session_log(&r->s, DM_LOG_WARNING, "'%s' has no checkpoint yet: training begins again at step 0", r->dir);
+    free(rows);
+    free(log);
+    return rc;
+}
+
 static dm_status load(run *r, dm_err *err)
 {
     dm_err damaged = {0};
@@ -231,10 +259,8 @@ static dm_status load(run *r, dm_err *err)
     int64_t step;
     dm_status rc = dm_checkpoint_latest(r->dir, &f, &step, &damaged, err);
 
-    if (rc == DM_ENOENT) {
-        dm_session_log(&r->s, DM_LOG_WARNING, "'%s' has no checkpoint: training begins again at step 0", r->dir);
-        return DM_OK;
-    }
+    if (rc == DM_ENOENT)
+        return begin_again(r, err);
     if (rc)
         return rc;
     if (damaged.msg[0])
@@ -255,6 +281,9 @@ static dm_status load(run *r, dm_err *err)
     dm_st_close(f);
     if (!rc)
         dm_session_log(&r->s, DM_LOG_INFO, "resuming at step %lld", (long long)step);
+    if (!rc && step >= r->s.experiment->train.steps)
+        dm_session_log(&r->s, DM_LOG_WARNING, "train.steps = %lld are done already; give a larger train.steps to go on",
+                       (long long)r->s.experiment->train.steps);
     return rc;
 }
 
@@ -297,15 +326,20 @@ static dm_status use_start(run *r, dm_err *err)
 static dm_status diverged(run *r, int64_t bad, dm_err *err)
 {
     const dm_set_train *t = &r->s.experiment->train;
-    char what[256] = "";
+    char what[256] = "", kept[96] = "there is no checkpoint yet";
     dm_err ignored = {0};
+    int64_t *steps = NULL;
+    int n = 0;
 
-    if (!dm_data_batch(r->data, (uint64_t)(bad * t->batch), t->batch, r->x0, r->labels, &ignored) &&
-        dm_trainer_find_nonfinite(r->trainer, bad, r->x0, r->labels, what, sizeof what, &ignored))
-        return dm_error(err, DM_EDIVERGED, "training diverged at step %lld: the first tensor that is not finite is the %s; "
-                        "the last checkpoint is whole. A lower train.lr, a longer train.warmup or train.clip may help", (long long)bad + 1, what);
-    return dm_error(err, DM_EDIVERGED, "training diverged at step %lld: the norm of the gradient is not finite, though each tensor is; "
-                    "the last checkpoint is whole. A lower train.lr may help", (long long)bad + 1);
+    if (!dm_checkpoint_list(r->dir, &steps, &n, &ignored) && n)
+        snprintf(kept, sizeof kept, "the checkpoint of step %lld is whole", (long long)steps[0]);
+    free(steps);
+    if (dm_data_batch(r->data, (uint64_t)(bad * t->batch), t->batch, r->x0, r->labels, &ignored) ||
+        !dm_trainer_find_nonfinite(r->trainer, bad, r->x0, r->labels, what, sizeof what, &ignored))
+        snprintf(what, sizeof what, "norm of the gradient, though each tensor is finite");
+    return dm_error(err, DM_EDIVERGED, "training diverged at step %lld: the first tensor that is not finite is the %s; %s. "
+                    "%s a lower train.lr (now %g), a longer train.warmup or train.clip may help", (long long)bad + 1, what, kept,
+                    bad ? "If the data are sound," : "Data of a large range are likely at the first step; else", t->lr);
 }
 
 static dm_status log_numbers(run *r, dm_err *err)
@@ -370,8 +404,8 @@ static dm_status loop(run *r, dm_err *err)
         if (cancelled(r) && state->step < t->steps) {
             if (!due(state->step, t->save_every) && (rc = save(r, err)))
                 return rc;
-            return dm_error(err, DM_ECANCELLED, "stopped at step %lld of %lld, a checkpoint is saved; go on with: demist resume '%s'",
-                            (long long)state->step, (long long)t->steps, r->dir);
+            return dm_error(err, DM_ECANCELLED, "stopped at step %lld of %lld, a checkpoint is saved; go on with: demist resume %s",
+                            (long long)state->step, (long long)t->steps, r->word);
         }
     }
     return DM_OK;
@@ -390,7 +424,7 @@ static void finish(run *r)
     free(plots);
     log = dm_checkpoint_path(r->dir, dm_trainer_state(r->trainer)->step);
     dm_session_log(&r->s, DM_LOG_INFO, "checkpoint: %s", log ? log : r->dir);
-    dm_session_log(&r->s, DM_LOG_INFO, "next:       demist sample %s --count 64 --out samples.png", r->dir);
+    dm_session_log(&r->s, DM_LOG_INFO, "next:       demist sample %s --count 64 --out samples.png", r->word);
     free(log);
 }
 
@@ -401,7 +435,7 @@ static dm_status train(run *r, dm_err *err)
 
     /* All that can be wrong with the experiment is found before the run folder is touched. */
     if ((rc = open_data(r, err)) || (rc = dm_session_open(&r->s, r->o->profile, err)) || (rc = dm_session_check_sampler(&r->s, err)) ||
-        (!r->o->resume && (rc = open_start(r, err))) || (rc = open_folder(r, err)) || (rc = write_config(r, err)))
+        (!r->o->resume && (rc = open_start(r, err))) || (rc = open_folder(r, err)) || (rc = write_config(r, err)) || (rc = write_messages(r, err)))
         return rc;
     {
         char *choices = dm_run_path(r->dir, "choices.json");
@@ -444,6 +478,7 @@ dm_status dm_train(const char *experiment, const dm_train_options *o, dm_err *er
     dm_data_close(r.data);
     dm_st_close(r.start);
     dm_run_close(r.folder);
+    free(r.word);
     free(r.x0);
     free(r.labels);
     dm_session_fini(&r.s);

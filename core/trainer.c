@@ -242,7 +242,8 @@ bool dm_trainer_find_nonfinite(dm_trainer *t, int64_t step, const float *x0, con
 
     t->state.step = step;
     for (int64_t first = 0; first < t->batch && !found; first += t->micro) {
-        if (dm_buf_zero(t->grads, 0, dm_buf_bytes(t->grads), err) ||
+        /* The sum of losses is what that step left, not its cause. */
+        if (dm_buf_zero(t->loss_sum, 0, sizeof(float), err) || dm_buf_zero(t->grads, 0, dm_buf_bytes(t->grads), err) ||
             micro_batch(t, first, t->batch - first < t->micro ? t->batch - first : t->micro, x0, labels, err) ||
             dm_buf_zero(t->grads, 0, dm_buf_bytes(t->grads), err))
             break;

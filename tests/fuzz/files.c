@@ -25,6 +25,7 @@ static dm_status read_safetensors(const char *path, dm_err *err)
 
     if ((s = dm_st_open(path, &f, err)))
         return s;
+    s = dm_st_verify(f, err);
     for (int64_t i = 0; i < dm_st_count(f) && !s; i++) {
         const dm_st_tensor *t = dm_st_at(f, i);
         double v[64];

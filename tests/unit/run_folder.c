@@ -61,12 +61,25 @@ static void open__second_process_is_refused(void **state)
 static void put_checkpoint(const char *dir, int64_t step)
 {
     const float x = (float)step;
-    const dm_st_source t = {.name = "x", .type = DM_ST_F32, .shape = {0, {0}}, .data = &x};
+    const dm_st_source t = {.name = "x", .type = DM_ST_F32, .shape = {1, {1}}, .data = &x};
     char *path = dm_checkpoint_path(dir, step);
     dm_err err;
 
-    assert_status(dm_st_write(path, &t, 1, NULL, 0, &err), DM_OK, &err);
+    assert_status(dm_st_write(path, &t, 1, &(dm_st_pair){DM_ST_CHECKSUM, ""}, 1, &err), DM_OK, &err);
     free(path);
+}
+
+static void flip_last_byte(const char *path)
+{
+    FILE *f = fopen(path, "r+");
+    int c;
+
+    assert_non_null(f);
+    assert_int_equal(fseek(f, -1, SEEK_END), 0);
+    c = fgetc(f);
+    assert_int_equal(fseek(f, -1, SEEK_END), 0);
+    assert_int_equal(fputc(c ^ 1, f), c ^ 1);
+    assert_int_equal(fclose(f), 0);
 }
 
 static void latest__skips_what_is_damaged(void **state)
@@ -87,6 +100,11 @@ static void latest__skips_what_is_damaged(void **state)
     assert_status(dm_checkpoint_latest(dir.dir, &f, &step, &skipped, &err), DM_OK, &err);
     assert_int_equal(step, 123456789);
     assert_string_equal(skipped.msg, "");
+    dm_st_close(f);
+    flip_last_byte(scratch_path(&dir, "checkpoints/step-123456789.safetensors"));
+    assert_status(dm_checkpoint_latest(dir.dir, &f, &step, &skipped, &err), DM_OK, &err);
+    assert_int_equal(step, 5);
+    assert_non_null(strstr(skipped.msg, "CRC-32"));
     dm_st_close(f);
     assert_int_equal(truncate(scratch_path(&dir, "checkpoints/step-123456789.safetensors"), 20), 0);
     assert_status(dm_checkpoint_latest(dir.dir, &f, &step, &skipped, &err), DM_OK, &err);
@@ -117,6 +135,35 @@ static void prune__keeps_the_newest(void **state)
     assert_int_equal(n, 3);
     assert_true(steps[0] == 20 && steps[1] == 10 && steps[2] == 3);
     free(steps);
+    dm_run_close(r);
+    scratch_remove(dir.dir);
+}
+
+/* Files of a run's names where no run is are somebody's own; others are never touched. */
+static void open__keeps_what_is_not_a_run(void **state)
+{
+    scratch dir = scratch_new();
+    dm_err err;
+    dm_run *r;
+
+    (void)state;
+    scratch_file(&dir, "log.txt", "mine", 4);
+    assert_fails(dm_run_open(dir.dir, DM_RUN_OVERWRITE, &r, &err), DM_EINVAL, &err, "'log.txt' that a run would write over");
+    assert_fails(dm_run_open(dir.dir, DM_RUN_NEW, &r, &err), DM_EINVAL, &err, "it is no run");
+    assert_int_equal(unlink(scratch_path(&dir, "log.txt")), 0);
+    assert_status(dm_run_open(dir.dir, DM_RUN_NEW, &r, &err), DM_OK, &err);
+    assert_status(dm_run_write(r, DM_RUN_CONFIG, "name: x\n", 8, &err), DM_OK, &err);
+    scratch_file(&dir, "samples/mine.png", "x", 1);
+    scratch_file(&dir, "samples/step-1.png", "x", 1);
+    scratch_file(&dir, "mine.tmp", "x", 1);
+    scratch_file(&dir, "mine.12.tmp", "x", 1);
+    dm_run_close(r);
+    assert_status(dm_run_open(dir.dir, DM_RUN_OVERWRITE, &r, &err), DM_OK, &err);
+    assert_int_equal(access(scratch_path(&dir, "samples/mine.png"), F_OK), 0);
+    assert_int_equal(access(scratch_path(&dir, "samples/step-1.png"), F_OK), -1);
+    assert_int_equal(access(scratch_path(&dir, "mine.tmp"), F_OK), 0);
+    assert_int_equal(access(scratch_path(&dir, "mine.12.tmp"), F_OK), 0);
+    assert_int_equal(access(scratch_path(&dir, DM_RUN_CONFIG), F_OK), -1);
     dm_run_close(r);
     scratch_remove(dir.dir);
 }
@@ -155,6 +202,7 @@ int main(void)
         cmocka_unit_test(open__second_process_is_refused),
         cmocka_unit_test(latest__skips_what_is_damaged),
         cmocka_unit_test(prune__keeps_the_newest),
+        cmocka_unit_test(open__keeps_what_is_not_a_run),
         cmocka_unit_test(open__removes_leftovers),
     };
 
