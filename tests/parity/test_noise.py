@@ -10,7 +10,7 @@ GOLDEN = json.load(open(os.path.join(os.environ["DEMIST_SOURCE"], "tests/parity/
 
 
 def schedule(*overrides):
-    demist("schedule", config("moons.yaml"), *overrides, "--json", path("s.json"))
+    demist("schedule", config("moons.yaml"), *overrides, "--force", "--json", path("s.json"))
     return json.load(open(path("s.json")))
 
 
