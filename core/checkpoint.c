@@ -172,7 +172,7 @@ dm_status dm_checkpoint_compare(const dm_st *f, const char *prefix, const dm_lay
     return DM_OK;
 }
 
-static dm_status load(const dm_st *f, const char *prefix, const dm_layout *l, dm_buf *flat, dm_err *err)
+static dm_status load(const dm_st *f, const char *prefix, const dm_layout *l, bool allow_nan, dm_buf *flat, dm_err *err)
 {
     float *host;
     dm_status rc;
@@ -187,9 +187,10 @@ static dm_status load(const dm_st *f, const char *prefix, const dm_layout *l, dm
 
         snprintf(key, sizeof key, "%s%s", prefix, l->weights[i].key);
         rc = dm_st_read_f32(f, dm_st_find(f, key), 0, n, host + l->offset[i], err);
-        for (int64_t k = 0; k < n && !rc; k++)
+        for (int64_t k = 0; k < n && !rc && !allow_nan; k++)
             if (!isfinite(host[l->offset[i] + (size_t)k]))
-                rc = dm_error(err, DM_ECORRUPT, "'%s': tensor '%s' has a value that is not finite", dm_st_path(f), key);
+                rc = dm_error(err, DM_ECORRUPT, "'%s': tensor '%s' has a value that is not finite; allow_nan=true takes it as it is",
+                              dm_st_path(f), key);
     }
     if (!rc && l->total)
         rc = dm_buf_write(flat, 0, l->total * sizeof *host, host, err);
@@ -197,10 +198,10 @@ static dm_status load(const dm_st *f, const char *prefix, const dm_layout *l, dm
     return rc;
 }
 
-dm_status dm_checkpoint_load_weights(const dm_st *f, const char *prefix, dm_wset *to, dm_err *err)
+dm_status dm_checkpoint_load_weights(const dm_st *f, const char *prefix, bool allow_nan, dm_wset *to, dm_err *err)
 {
     dm_wset_touch(to);
-    return load(f, prefix, dm_wset_layout(to), dm_wset_flat(to), err);
+    return load(f, prefix, dm_wset_layout(to), allow_nan, dm_wset_flat(to), err);
 }
 
 bool dm_checkpoint_has(const dm_st *f, const char *prefix)
@@ -224,7 +225,7 @@ dm_status dm_checkpoint_load(const dm_st *f, dm_train_state *s, dm_err *err)
     if (!text || errno || *end || end == text || s->step < 0)
         return dm_error(err, DM_ECORRUPT, "'%s' is no checkpoint of a training run: it has no step", dm_st_path(f));
     for (int i = 0; i < n; i++)
-        if ((rc = load(f, g[i].prefix, s->layout, g[i].flat, err)))
+        if ((rc = load(f, g[i].prefix, s->layout, false, g[i].flat, err)))
             return rc;
     dm_wset_touch(s->model);
     for (int i = 0; i < s->n_ema; i++)

@@ -23,8 +23,8 @@ dm_status dm_checkpoint_save(const char *path, const dm_train_state *s, const dm
 /* All of it, back onto the device; DM_ECORRUPT lists what is missing or has another shape. */
 dm_status dm_checkpoint_load(const dm_st *f, dm_train_state *s, dm_err *err);
 /* One set of weights: prefix "model.", "ema.0.", or "" for a bare file. Values that are not finite are
- * refused with DM_ECORRUPT. */
-dm_status dm_checkpoint_load_weights(const dm_st *f, const char *prefix, dm_wset *to, dm_err *err);
+ * refused with DM_ECORRUPT unless allow_nan. */
+dm_status dm_checkpoint_load_weights(const dm_st *f, const char *prefix, bool allow_nan, dm_wset *to, dm_err *err);
 /* A line for each tensor that is missing, of another shape or, with prefix "", not of this network, with the
  * nearest name; DM_ECORRUPT if there is one. */
 dm_status dm_checkpoint_compare(const dm_st *f, const char *prefix, const dm_layout *l, void (*line)(void *user,

@@ -170,7 +170,7 @@ dm_status dm_session_weights(dm_session *s, bool raw, dm_wset **out, dm_err *err
 
     if ((rc = dm_session_fits(s, s->checkpoint, raw, err)) || (rc = dm_wset_new(s->device, dm_model_layout(s->model), out, err)))
         return rc;
-    if ((rc = dm_checkpoint_load_weights(s->checkpoint, prefix, *out, err))) {
+    if ((rc = dm_checkpoint_load_weights(s->checkpoint, prefix, s->experiment->run.allow_nan, *out, err))) {
         dm_wset_free(*out);
         *out = NULL;
     }

@@ -10,6 +10,7 @@ static const dm_param run_rows[] = {
     DM_STRING(S, plugin_path, "",
               "folders to search for plugins first, separated by ':', relative to the file that says so"),
     DM_BOOL(S, deterministic, "false", "bitwise the same results for any batch size and in every run on one device"),
+    DM_BOOL(S, allow_nan, "false", "take weights that are not finite as they are, instead of refusing them"),
     DM_END,
 };
 #undef S

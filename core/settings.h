@@ -12,6 +12,7 @@ typedef struct dm_set_run {
     const char *output;            /* absolute; as read, "" = runs/<name> */
     const char *plugin_path;       /* absolute folders separated by ':' */
     bool deterministic;
+    bool allow_nan;                /* weights that are read may be NaN or infinite */
 } dm_set_run;
 
 typedef struct dm_set_data {

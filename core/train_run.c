@@ -307,15 +307,16 @@ static dm_status open_start(run *r, dm_err *err)
 static dm_status use_start(run *r, dm_err *err)
 {
     dm_train_state *state = dm_trainer_state(r->trainer);
+    const bool nan = r->s.experiment->run.allow_nan;
     const char *prefix;
     dm_status rc = r->start ? DM_OK : open_start(r, err);
 
     if (rc || !r->start)
         return rc;
     prefix = dm_session_prefix(r->start, false);
-    rc = dm_checkpoint_load_weights(r->start, prefix, state->model, err);
+    rc = dm_checkpoint_load_weights(r->start, prefix, nan, state->model, err);
     for (int i = 0; i < state->n_ema && !rc; i++)
-        rc = dm_checkpoint_load_weights(r->start, prefix, state->ema[i], err);
+        rc = dm_checkpoint_load_weights(r->start, prefix, nan, state->ema[i], err);
     if (!rc)
         dm_session_log(&r->s, DM_LOG_INFO, "weights from %s", dm_st_path(r->start));
     return rc;

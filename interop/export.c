@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-typedef struct piece { const dm_st *file; const dm_st_tensor *tensor; const char *name; dm_shape shape; } piece;
+typedef struct piece { const dm_st *file; const dm_st_tensor *tensor; const char *name; dm_shape shape; bool allow_nan; } piece;
 
 static dm_status fill(void *user, uint64_t from, void *to, size_t n, dm_err *err)
 {
@@ -20,10 +20,10 @@ static dm_status fill(void *user, uint64_t from, void *to, size_t n, dm_err *err
     const dm_status rc = dm_st_read_f32(p->file, p->tensor, (int64_t)(from / sizeof *v), (int64_t)(n / sizeof *v), v,
                                         err);
 
-    for (size_t i = 0; i < n / sizeof *v && !rc; i++)
+    for (size_t i = 0; i < n / sizeof *v && !rc && !p->allow_nan; i++)
         if (!isfinite(v[i]))
-            return dm_error(err, DM_ECORRUPT, "'%s': tensor '%s' has a value that is not finite", dm_st_path(p->file),
-                            p->tensor->name);
+            return dm_error(err, DM_ECORRUPT, "'%s': tensor '%s' has a value that is not finite; allow_nan=true takes it as it is",
+                            dm_st_path(p->file), p->tensor->name);
     return rc;
 }
 
@@ -44,7 +44,8 @@ static dm_status write_weights(const dm_session *s, bool raw, const char *path, 
 
         if (strncmp(one->name, prefix, strlen(prefix)))
             continue;
-        p[n] = (piece){s->checkpoint, one, one->name + strlen(prefix), one->shape};
+        p[n] = (piece){s->checkpoint, one, one->name + strlen(prefix), one->shape,
+                       s->experiment->run.allow_nan};
         if (!strcmp(p[n].name, "time_proj.weight") &&
             dm_value_is(&s->experiment->section[DM_SEC_NETWORK], "time", "fourier"))
             p[n].shape.rank = 1;

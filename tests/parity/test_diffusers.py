@@ -264,13 +264,33 @@ def predict_lists_tensors_that_do_not_fit():
         assert any(all(w in line for w in words) for line in err.splitlines()), f"{words}: {err}"
 
 
-def predict_refuses_nan():
+def nan_is_refused_unless_asked_for():
     def spoil(t):
         k = "conv_out.bias"
         t[k] = (t[k][0], t[k][1], struct.pack("<f", float("nan")) + t[k][2][4:])
 
-    _, err = predict(change_weights("nan", spoil), "no.st", code=5)
+    folder = change_weights("nan", spoil)
+    exported = ("export", folder, "--to", "diffusers", path("nan-out"))
+    sampled = ("sample", folder, f"device={DEVICE}", "sampler.steps=2", "--tensors", path("nan-x.st"))
+    images("run-nan")
+    saved = read_safetensors(path("run-nan/checkpoints/step-00000003.safetensors"))[0]
+    weights = {k[6:]: t for k, t in saved.items() if k.startswith("model.")}
+    write_safetensors(path("inf.safetensors"), {**weights, "conv_out.bias": ("F32", [1], struct.pack("<f", float("inf")))})
+    train = ("train", path("e.yaml"), f"output={path('from-inf')}", f"train.from={path('inf.safetensors')}")
+    for args in exported, sampled, train:
+        _, err = demist(*args, code=5)
+        assert "conv_out.bias" in err and "allow_nan" in err, err
+    _, err = predict(folder, "no.st", code=5)
     assert "conv_out.bias" in err and "not finite" in err
+    given = os.path.join(MODELS, "plain", "expected.safetensors")
+    demist("predict", folder, "allow_nan=true", f"device={DEVICE}", "--in", given, "--out", path("nan.st"))
+    assert all(x != x for x in floats(read_safetensors(path("nan.st"))[0]["out"]))
+    demist("export", folder, "allow_nan=true", "--force", *exported[2:])
+    assert read_safetensors(path("nan-out/unet", WEIGHTS))[0] == read_safetensors(f"{folder}/{WEIGHTS}")[0]
+    _, err = demist(*sampled, "allow_nan=true", code=None)  # what comes of NaN is told as divergence, where a clip leaves it
+    assert "conv_out.bias" not in err, err
+    _, err = demist(*train, "allow_nan=true", "--overwrite", code=None)
+    assert "diverged at step 1" in err, err
 
 
 def predict_refuses_broken_files():
@@ -308,6 +328,6 @@ def predict_refuses_an_index_that_leaves_the_folder():
 
 if __name__ == "__main__":
     run_tests([predict_equals_unet2dmodel, predict_reads_old_names_shards_and_bfloat16, predict_refuses_unknown_config,
-               predict_lists_tensors_that_do_not_fit, predict_refuses_nan, predict_refuses_broken_files,
+               predict_lists_tensors_that_do_not_fit, nan_is_refused_unless_asked_for, predict_refuses_broken_files,
                predict_refuses_an_index_that_leaves_the_folder, sample_walks_like_ddpmscheduler, sample_walks_like_ddimscheduler,
                sample_refuses_unknown_schedulers, export_and_import_again, export_of_a_run, export_of_a_learned_variance, train_from_an_export, gradients_of_what_unet_adds, export_refuses])
