@@ -25,8 +25,13 @@ static void check_sections(dm_reading *r)
         need(r, DM_SEC_NETWORK, "write network: {use: NAME}");
         need(r, DM_SEC_OBJECTIVE, "write objective: {use: NAME}");
     }
-    if (!objective || !objective->objective->affine)
+    if (!objective)
         return;
+    if (!objective->objective->affine) {
+        if (r->e->train.sample_every)
+            FAULT(r, DM_SEC_TRAIN, "sample_every", "train.sample_every: objective %s does not diffuse: there is nothing to sample", objective->name);
+        return;
+    }
     snprintf(why, sizeof why, "objective %s diffuses, so it needs one", objective->name);
     need(r, DM_SEC_SCHEDULE, why);
     need(r, DM_SEC_SAMPLER, why);

@@ -18,6 +18,7 @@ struct dm_model {
 
 const dm_layout *dm_model_layout(const dm_model *m) { return m->layout; }
 dm_instance *dm_model_objective(dm_model *m) { return &m->objective; }
+bool dm_model_diffuses(const dm_model *m) { return m->objective.plugin->objective->affine != NULL; }
 const dm_data_info *dm_model_data(const dm_model *m) { return &m->data; }
 int32_t dm_model_out_channels(const dm_model *m) { return m->out_channels; }
 
@@ -55,7 +56,8 @@ dm_val dm_model_network(dm_model *m, dm_graph_core *g, const dm_graph *api, dm_v
     }
     {
         const dm_shape s = api->shape(api, y);
-        bool fits = s.rank == 2 || (s.rank == from.rank && s.dim[0] == from.dim[0]);
+        /* Without diffusion the output need not have the data's pixels. */
+        bool fits = s.rank == from.rank || (s.rank == 2 && !dm_model_diffuses(m));
 
         fits = fits && s.dim[0] == from.dim[0] && s.dim[1] == m->out_channels;
         for (int32_t i = 2; fits && i < s.rank; i++)
@@ -93,7 +95,7 @@ dm_status dm_model_graph(dm_model *m, bool training, dm_graph_core **g, const dm
 static dm_status find_weights(dm_model *m, dm_err *err)
 {
     const dm_shape s = dm_model_batch_shape(&m->data.shape, 1, m->data.shape.dim[0]);
-    const bool diffusion = m->objective.plugin->objective->affine != NULL;
+    const bool diffusion = dm_model_diffuses(m);
     dm_graph_core *g;
     const dm_graph *api;
     dm_status rc;
@@ -199,13 +201,14 @@ struct dm_forward {
     dm_graph_core *graph;
     dm_plan *plan;
     dm_val x, c_in, c_noise, labels, out;
+    dm_shape shape;
     float *host;
 };
 
 static void describe_forward(dm_forward *f, dm_model *m, const dm_graph *api, const dm_shape *example)
 {
     const dm_shape s = dm_model_batch_shape(example, f->n, example->dim[0]), row = {1, {f->n}};
-    const bool diffusion = m->objective.plugin->objective->affine != NULL;
+    const bool diffusion = dm_model_diffuses(m);
     dm_graph_core *g = f->graph;
     dm_val x;
 
@@ -221,6 +224,7 @@ static void describe_forward(dm_forward *f, dm_model *m, const dm_graph *api, co
         f->labels = dm_graph_input(g, "labels", &row, DM_DT_I32, false);
     f->out = dm_graph_to_rows(g, dm_model_network(m, g, api, x, f->c_noise, f->labels));
     if (f->out >= 0) {
+        f->shape = api->shape(api, f->out);
         dm_graph_fuse(g, &f->out, 1);
         dm_graph_prune(g, &f->out, 1);
     }
@@ -265,6 +269,7 @@ void dm_forward_free(dm_forward *f)
 }
 
 dm_buf *dm_forward_input(const dm_forward *f) { return dm_plan_buffer(f->plan, f->x); }
+dm_shape dm_forward_shape(const dm_forward *f) { return f->shape; }
 dm_buf *dm_forward_output(const dm_forward *f) { return dm_plan_buffer(f->plan, f->out); }
 const dm_plan *dm_forward_plan(const dm_forward *f) { return f->plan; }
 

@@ -12,6 +12,8 @@ typedef struct dm_model dm_model;
 dm_status dm_model_new(const dm_experiment *e, const dm_noise *noise, dm_device *d, const dm_data_info *data, dm_model **out, dm_err *err);
 void dm_model_free(dm_model *m);
 const dm_layout *dm_model_layout(const dm_model *m);
+/* Does it turn noise into data? A classifier does not. */
+bool dm_model_diffuses(const dm_model *m);
 dm_instance *dm_model_objective(dm_model *m);
 const dm_data_info *dm_model_data(const dm_model *m);
 int32_t dm_model_out_channels(const dm_model *m);
@@ -23,7 +25,8 @@ typedef struct dm_forward dm_forward;
 dm_status dm_forward_new(dm_model *m, dm_wset *weights, int64_t n, const dm_shape *example, dm_forward **out, dm_err *err);
 void dm_forward_free(dm_forward *f);
 dm_buf *dm_forward_input(const dm_forward *f);  /* x f32[n,C,H,W] */
-dm_buf *dm_forward_output(const dm_forward *f); /* F f32[n,out_channels,H,W] */
+dm_buf *dm_forward_output(const dm_forward *f); /* F f32[n,out_channels,H,W], or [n,out_channels] of a network without pixels */
+dm_shape dm_forward_shape(const dm_forward *f); /* of the output */
 /* F = network(c_in x, c_noise, labels), each array of n; labels may be NULL where the data has none. */
 dm_status dm_forward_run(dm_forward *f, const double *c_in, const double *c_noise, const int32_t *labels, dm_err *err);
 const dm_plan *dm_forward_plan(const dm_forward *f);

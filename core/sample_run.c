@@ -97,8 +97,8 @@ dm_status dm_sample(const char *run, const dm_sample_options *o, dm_images *out,
     *out = (dm_images){.size = sizeof *out};
     if ((rc = dm_session_read_run(&s, run, o->overrides, o->n_overrides, &o->callbacks, err)))
         return rc;
-    if (!s.noise)
-        rc = dm_error(err, DM_EINVAL, "'%s' has no schedule; there is nothing to sample", run);
+    if (!s.noise || !s.experiment->section[DM_SEC_OBJECTIVE].plugin->objective->affine)
+        rc = dm_error(err, DM_EINVAL, "'%s' is no diffusion model; there is nothing to sample", run);
     else if (dm_st_meta(s.checkpoint, "not_sampled"))
         rc = dm_error(err, DM_EINVAL, "'%s' cannot be sampled: %s", run, dm_st_meta(s.checkpoint, "not_sampled"));
     else
@@ -133,7 +133,7 @@ static dm_status predict(dm_session *s, const dm_predict_options *o, dm_images *
         !(rc = dm_forward_new(s->model, weights, n, &example, &f, err)) &&
         !(rc = dm_buf_write(dm_forward_input(f), 0, (size_t)dm_shape_count(&o->shape) * sizeof *o->x, o->x, err)) &&
         !(rc = dm_forward_run(f, ones, o->t, o->labels, err))) {
-        out->shape = dm_model_batch_shape(&example, n, dm_model_out_channels(s->model));
+        out->shape = dm_forward_shape(f);
         if (!(out->x = malloc((size_t)dm_shape_count(&out->shape) * sizeof *out->x)))
             rc = dm_error(err, DM_ENOMEM, "out of memory for the outputs");
         else

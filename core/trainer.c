@@ -160,7 +160,7 @@ dm_plan *dm_trainer_plan(dm_trainer *t) { return dm_grad_step_plan(t->grad); }
 static dm_status micro_batch(dm_trainer *t, int64_t first, int64_t n, const float *x0, const int32_t *labels, dm_err *err)
 {
     const dm_experiment *e = t->session->experiment;
-    const bool diffusion = dm_model_objective(t->session->model)->plugin->objective->affine != NULL;
+    const bool diffusion = dm_model_diffuses(t->session->model);
     dm_grad_batch b = {.x0 = x0 + first * t->example, .labels = labels ? labels + first : NULL, .weight = t->weight,
                        .seed = (uint64_t)e->run.seed, .step = (uint32_t)t->state.step, .first_index = (uint32_t)first};
     dm_status rc;
