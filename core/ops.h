@@ -92,7 +92,7 @@ typedef enum dm_op_kind {
 enum { DM_STATE_SEED_LO, DM_STATE_SEED_HI, DM_STATE_STEP, DM_STATE_FIRST_INDEX, DM_STATE_WORDS = 16 };
 /* Purposes: host and device draw with the same counters. */
 enum { DM_PURPOSE_INIT = 1, DM_PURPOSE_SHUFFLE, DM_PURPOSE_AUGMENT, DM_PURPOSE_TIME, DM_PURPOSE_NOISE, DM_PURPOSE_DROPOUT,
-       DM_PURPOSE_LABEL, DM_PURPOSE_PRIOR, DM_PURPOSE_SAMPLER };
+       DM_PURPOSE_LABEL, DM_PURPOSE_PRIOR, DM_PURPOSE_SAMPLER, DM_PURPOSE_EVAL };
 
 typedef struct dm_attr_bcast { int64_t dim[4], sa[4], sb[4]; } dm_attr_bcast;
 typedef struct dm_attr_norm { int64_t N, C, L, groups; double eps; bool channels_last, silu; } dm_attr_norm;

@@ -425,7 +425,8 @@ static void finish(run *r)
     free(plots);
     log = dm_checkpoint_path(r->dir, dm_trainer_state(r->trainer)->step);
     dm_session_log(&r->s, DM_LOG_INFO, "checkpoint: %s", log ? log : r->dir);
-    dm_session_log(&r->s, DM_LOG_INFO, "next:       demist sample %s --count 64 --out samples.png", r->word);
+    dm_session_log(&r->s, DM_LOG_INFO, dm_model_diffuses(r->s.model) ? "next:       demist sample %s --count 64 --out samples.png"
+                                                                     : "next:       demist eval %s --metric accuracy", r->word);
     free(log);
 }
 

@@ -129,6 +129,74 @@ typedef struct dm_predict_options {
 /* The network alone: out = network(x, t, labels), f32[N,out_channels,...]. */
 DM_EXPORT dm_status dm_predict(const char *run, const dm_predict_options *o, dm_images *out, dm_err *err);
 
+typedef struct dm_accuracy_options {
+    uint32_t size;
+    const char *const *overrides;
+    int32_t n_overrides;
+    bool raw;                      /* the raw weights, not the first average */
+    dm_callbacks callbacks;
+} dm_accuracy_options;
+
+typedef struct dm_accuracy {
+    uint32_t size;
+    int64_t step;                  /* of the checkpoint */
+    int64_t count, correct;        /* images of the test split */
+    double accuracy, error;        /* correct / count, and its standard error */
+    double loss;                   /* mean of -ln of the label's probability */
+} dm_accuracy;
+
+/* How often a run whose network gives one output a class is right on its data's test split. */
+DM_EXPORT dm_status dm_eval_accuracy(const char *run, const dm_accuracy_options *o, dm_accuracy *out, dm_err *err);
+
+typedef struct dm_quality_options {
+    uint32_t size;
+    const char *const *overrides;  /* another sampler, steps, seed, data, device, ... than in training */
+    int32_t n_overrides;
+    bool raw;                      /* sample with the raw weights, not their first average */
+    const char *features;          /* run folder or checkpoint whose network gives the features */
+    const char *layer;             /* the layer of it whose input is taken; NULL = the last */
+    int64_t count;                 /* samples; 0 = 10000. Of given images: the first so many, 0 = all */
+    /* These instead of samples: f32[n,...] in the scale of samples, or a data set, told by overrides
+     * ("data.use=NAME", "data.file=..."), of which the train split is taken. At most one of both. */
+    const float *images;
+    dm_shape images_shape;
+    const char *const *data;
+    int32_t n_data;
+    /* 0 = 100 subsets of 1000, 3 neighbours */
+    int64_t subsets, subset_size;
+    int32_t neighbours;
+    /* Each set's features as they come, f32[n,features]: "train", "samples" or "images", "test", "noise". May be NULL. */
+    void *features_user;
+    dm_status (*features_done)(void *features_user, const char *set, const dm_shape *shape, const float *x, dm_err *err);
+    dm_callbacks callbacks;
+} dm_quality_options;
+
+/* One set of images against the training split. */
+typedef struct dm_quality_row {
+    int64_t count;                 /* images of the set; 0 = there is none */
+    double frechet, frechet_means; /* the whole distance, and the part of it that the means make */
+    double kid, kid_error, kid_deviation; /* mean over subsets, its standard error, standard deviation of a subset's */
+    int64_t kid_size;              /* of a subset */
+    double precision, recall;
+} dm_quality_row;
+
+typedef struct dm_quality {
+    uint32_t size;
+    int64_t step, features_step;   /* of the checkpoint, and of that of the features' network */
+    int64_t train, features;       /* images of the training split; features of each */
+    char layer[160], hash[65];     /* of the features' network; SHA-256 of its weights (docs/evaluation.md) */
+    int64_t subsets;
+    int32_t neighbours;
+    dm_quality_row samples;
+    dm_quality_row floor;          /* test images, as many as there are samples: as near as new real images come */
+    dm_quality_row ceiling;        /* Gaussian noise held in the data's range */
+    char about[512];               /* of the samples, as in dm_images; "" with given images */
+    double seconds;                /* that sampling took */
+} dm_quality;
+
+/* How near a model's samples are to the data that it was trained on. */
+DM_EXPORT dm_status dm_eval_quality(const char *run, const dm_quality_options *o, dm_quality *out, dm_err *err);
+
 typedef struct dm_export_options {
     uint32_t size;
     const char *const *overrides;  /* another sampler than in training, ... */

@@ -1,0 +1,134 @@
+/* demist eval: how good a trained model is. */
+#include "eval.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+#include "file.h"
+#include "output.h"
+
+static int run(int argc, char **argv);
+
+const cli_command cmd_eval = {
+    "eval", "eval RUN [key=value ...] --metric NAME", "measure a trained model",
+    "  demist eval runs/fashion-mnist --metric quality --features runs/features-fashion-mnist\n"
+    "  demist eval runs/features-fashion-mnist --metric accuracy\n\n"
+    "RUN is a run folder or a checkpoint; key=value: other data, another sampler or device than in training.\n"
+    "  --metric quality     samples against the training data: Frechet distance, KID, precision and recall, beside\n"
+    "                       those of test images (the floor) and of noise (the ceiling)\n"
+    "    --features RUN2      the run whose network gives the features of images\n"
+    "    --layer NAME         the layer of it whose input they are (the last)\n"
+    "    --count N            samples (10000); of given images, the first so many (all)\n"
+    "    --images F           measure these, not samples: x f32[N,C,H,W] of F.safetensors, F.npy, or a folder\n"
+    "    --save F.safetensors the features: train, samples or images, test, noise, f32[N,features] each\n"
+    "  --metric accuracy    of a classifier, on the test split\n"
+    "  --json F             write the report, with all digits\n"
+    "  --raw                the weights as trained, not their first average\n"
+    "  --force              overwrite a file that is there\n",
+    run};
+
+static const eval_metric *const metrics[] = {&eval_quality, &eval_accuracy};
+enum { N_METRICS = sizeof metrics / sizeof metrics[0] };
+
+json_t *eval_number(double x) { return isfinite(x) ? json_real(x) : json_null(); }
+
+static const eval_metric *find(const char *name)
+{
+    for (size_t i = 0; name && i < N_METRICS; i++)
+        if (!strcmp(metrics[i]->name, name))
+            return metrics[i];
+    return NULL;
+}
+
+static dm_status write_report(const eval_request *r, json_t *report, dm_err *err)
+{
+    json_t *all = json_pack("{s:s, s:s, s:s}", "demist", dm_version(), "run", r->run, "metric", r->metric);
+    char *text = all && !json_object_update(all, report) ? json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) : NULL;
+    const dm_status rc = text ? dm_file_write_atomic(r->json, text, strlen(text), err)
+                              : dm_error(err, DM_ENOMEM, "out of memory for '%s', or a name in the report is not UTF-8", r->json);
+
+    free(text);
+    json_decref(all);
+    return rc;
+}
+
+static dm_status evaluate(const eval_metric *m, const eval_request *r, dm_err *err)
+{
+    const output_file files[] = {{r->json, NULL, false}, {r->save, ".safetensors", false}, {r->images, NULL, true}};
+    json_t *report = NULL;
+    dm_status rc;
+
+    if ((rc = output_check(files, 3, r->force, err)))
+        return rc;
+    if (!(rc = m->run(r, &report, err)) && r->json)
+        rc = write_report(r, report, err);
+    json_decref(report);
+    return rc;
+}
+
+static int usage_of(const eval_request *r, const eval_metric *m)
+{
+    if (!r->metric)
+        return cli_usage(&cmd_eval, "which metric? give --metric quality or accuracy");
+    if (!m)
+        return cli_usage(&cmd_eval, "there is no metric '%s'; there are quality and accuracy", r->metric);
+    if (m->quality && !r->features)
+        return cli_usage(&cmd_eval, "--metric %s needs --features RUN2, a run whose network gives the features of images; "
+                         "configs/features-fashion-mnist.yaml trains one", m->name);
+    if (!m->quality && (r->features || r->layer || r->images || r->count || r->save))
+        return cli_usage(&cmd_eval, "--features, --layer, --images, --count and --save are for --metric quality");
+    return 0;
+}
+
+static int run(int argc, char **argv)
+{
+    static const struct option options[] = {{"metric", required_argument, NULL, 'm'}, {"json", required_argument, NULL, 'j'},
+                                            {"features", required_argument, NULL, 'F'}, {"layer", required_argument, NULL, 'l'},
+                                            {"images", required_argument, NULL, 'i'}, {"count", required_argument, NULL, 'n'},
+                                            {"save", required_argument, NULL, 's'},
+                                            {"raw", no_argument, NULL, 'w'}, {"force", no_argument, NULL, 'f'}, CLI_COMMON};
+    eval_request r = {0};
+    const eval_metric *m;
+    cli_common common = {0};
+    cli_terminal *t;
+    dm_err err = {0};
+    dm_status rc;
+    int opt, code;
+    bool done;
+
+    while ((opt = getopt_long(argc, argv, ":hqvf", options, NULL)) != -1)
+        switch (opt) {
+        case 'm': r.metric = optarg; break;
+        case 'j': r.json = optarg; break;
+        case 'F': r.features = optarg; break;
+        case 'l': r.layer = optarg; break;
+        case 'i': r.images = optarg; break;
+        case 'n': if (!cli_int(&cmd_eval, "--count", optarg, 4, 1 << 24, &r.count)) return 2; break;
+        case 's': r.save = optarg; break;
+        case 'w': r.raw = true; break;
+        case 'f': r.force = true; break;
+        default:
+            if (cli_common_option(&cmd_eval, opt, argv, &common, &done, &code) && done)
+                return code;
+        }
+    if (optind >= argc)
+        return cli_usage(&cmd_eval, "which run?");
+    m = find(r.metric);
+    if ((code = usage_of(&r, m)))
+        return code;
+    if (!(t = cli_terminal_new(&common)))
+        return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});
+    r.run = argv[optind];
+    r.overrides = (const char *const *)argv + optind + 1;
+    r.n_overrides = argc - optind - 1;
+    r.callbacks = cli_callbacks(t);
+    cli_catch_signals("stopping after this batch");
+    rc = evaluate(m, &r, &err);
+    cli_terminal_free(t);
+    if (rc == DM_ECANCELLED)
+        return 128 + cli_signal();
+    return rc ? cli_fail(&err) : 0;
+}
