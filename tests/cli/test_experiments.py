@@ -138,7 +138,7 @@ def schedules():
     for b, a in zip(s["beta"], s["alpha_bar"]):
         ab *= 1 - b
         assert abs(ab - a) < 1e-15
-    demist("schedule", config("moons.yaml"), "schedule.zero_terminal_snr=true", "objective.predict=v", "--json", path("s.json"))
+    demist("schedule", config("moons.yaml"), "schedule.zero_terminal_snr=true", "objective.predict=v", "--json", path("s.json"), "--force")
     assert json.load(open(path("s.json")))["log_snr"][-1] is None
     demist("schedule", config("moons.yaml"), "--plot", path("s.png"))
     assert open(path("s.png"), "rb").read(4) == b"\x89PNG"
