@@ -85,6 +85,30 @@ dm_status dm_session_source(const dm_session *s, const char *run, dm_st **out, i
     return rc;
 }
 
+/* Of a session whose log is there. */
+static dm_status parse(dm_session *s, const char *text, const char *name, const char *const *overrides, int n, dm_err *err)
+{
+    const dm_experiment_options o = {.overrides = overrides, .n_overrides = n, .lenient_data = true};
+    dm_faults faults = {0};
+    dm_status rc;
+
+    if ((rc = dm_registry_new(NULL, &s->registry, err)))
+        return rc;
+    return after_load(s, dm_experiment_parse(text, strlen(text), name, ".", &o, s->registry, &s->experiment, &faults, err),
+                      &faults, err);
+}
+
+dm_status dm_session_read_text(dm_session *s, const char *text, const char *name, const char *const *overrides, int n,
+                               const dm_callbacks *cb, dm_err *err)
+{
+    dm_status rc;
+
+    *s = (dm_session){.callbacks = *cb, .log = dm_log_new(DM_LOG_DEBUG, cb->log, cb->user)};
+    if ((rc = parse(s, text, name, overrides, n, err)))
+        dm_session_fini(s);
+    return rc;
+}
+
 /* What the weights mean was settled in training; another meaning is allowed, for whoever knows why. */
 static void warn_of_meaning(const dm_session *s, const char *const *overrides, int n)
 {
@@ -98,8 +122,6 @@ static void warn_of_meaning(const dm_session *s, const char *const *overrides, i
 
 dm_status dm_session_read_run(dm_session *s, const char *run, const char *const *overrides, int n, const dm_callbacks *cb, dm_err *err)
 {
-    const dm_experiment_options o = {.overrides = overrides, .n_overrides = n, .lenient_data = true};
-    dm_faults faults = {0};
     const char *text;
     dm_status rc;
 
@@ -110,10 +132,8 @@ dm_status dm_session_read_run(dm_session *s, const char *run, const char *const 
         rc = dm_error(err, DM_ECORRUPT, "'%s' is no checkpoint of a training run: it has no experiment", dm_st_path(s->checkpoint));
         goto failed;
     }
-    if ((rc = dm_registry_new(NULL, &s->registry, err)))
+    if ((rc = parse(s, text, dm_st_path(s->checkpoint), overrides, n, err)))
         goto failed;
-    rc = after_load(s, dm_experiment_parse(text, strlen(text), dm_st_path(s->checkpoint), ".", &o, s->registry, &s->experiment, &faults, err),
-                    &faults, err);
     warn_of_meaning(s, overrides, n);
 failed:
     if (rc)

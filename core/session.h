@@ -33,6 +33,9 @@ dm_status dm_session_read(dm_session *s, const char *experiment, const char *con
  * weights' file. */
 dm_status dm_session_read_run(dm_session *s, const char *run, const char *const *overrides, int n,
                               const dm_callbacks *cb, dm_err *err);
+/* The same from an experiment's text, called name, without weights; overrides may replace its parts. */
+dm_status dm_session_read_text(dm_session *s, const char *text, const char *name, const char *const *overrides, int n,
+                               const dm_callbacks *cb, dm_err *err);
 /* Opens the device and makes the model; s->data must be known. */
 dm_status dm_session_open(dm_session *s, bool profile, dm_err *err);
 /* A set of weights from the checkpoint: the first average unless raw or there is none. */

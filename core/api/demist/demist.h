@@ -209,6 +209,20 @@ typedef struct dm_export_options {
 /* Writes a model into a folder in the format `to`, "diffusers" so far. DM_EINVAL says what it cannot express. */
 DM_EXPORT dm_status dm_export(const char *run, const char *to, const char *dir, const dm_export_options *o, dm_err *err);
 
+typedef struct dm_convert_options {
+    uint32_t size;
+    const char *const *overrides;  /* what the tensors do not tell: network.heads=N, schedule.use=NAME, ... */
+    int32_t n_overrides;
+    int64_t height, width;         /* of its images; 0: it cannot be sampled */
+    bool by_part;                  /* queries, keys and values each by themselves; false: head by head */
+    bool overwrite;                /* the file may be there */
+    dm_callbacks callbacks;
+} dm_convert_options;
+
+/* Reads a UNet of improved-diffusion or guided-diffusion from safetensors and writes it as a checkpoint. DM_ECORRUPT
+ * where a tensor is missing, too many or of another shape; each is in the log. */
+DM_EXPORT dm_status dm_convert(const char *from, const char *to, const dm_convert_options *o, dm_err *err);
+
 #ifdef __cplusplus
 }
 #endif
