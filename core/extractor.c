@@ -10,6 +10,7 @@
 
 struct dm_extractor {
     int64_t n, example, features;
+    double scale;                  /* c_in where the network diffuses */
     char layer[160];
     dm_graph_core *graph;
     dm_plan *plan;
@@ -158,6 +159,8 @@ static dm_status fill(dm_extractor *x, const dm_session *s, dm_err *err)
         for (size_t i = 0; i < n && !rc; i++)
             x->host[i] = (float)a.c_noise;
         if (!rc)
+            x->scale = a.c_in;
+        if (!rc)
             rc = dm_buf_write(to, 0, n * sizeof *x->host, x->host, err);
     }
     free(zeros);
@@ -174,6 +177,7 @@ dm_status dm_extractor_new(dm_session *s, dm_wset *weights, const char *layer, i
     if (!x)
         return dm_error(err, DM_ENOMEM, "out of memory for features");
     x->n = n;
+    x->scale = 1;
     x->example = dm_shape_count(&s->data.shape);
     if (!(x->host = calloc((size_t)(n * x->example), sizeof *x->host)))
         rc = dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)n);
@@ -206,7 +210,8 @@ dm_status dm_extractor_run(dm_extractor *x, const float *images, int64_t count, 
     dm_status rc;
 
     memset(x->host, 0, (size_t)x->n * one);
-    memcpy(x->host, images, (size_t)count * one);
+    for (int64_t i = 0; i < count * x->example; i++)
+        x->host[i] = (float)(x->scale * images[i]);
     if ((rc = dm_buf_write(dm_plan_buffer(x->plan, x->x), 0, (size_t)x->n * one, x->host, err)) || (rc = dm_plan_run(x->plan, err)))
         return rc;
     return dm_buf_read(dm_plan_buffer(x->plan, x->out), 0, (size_t)(count * x->features) * sizeof *features, features, err);

@@ -47,13 +47,13 @@ static bool cancelled(void *user)
     return cb->cancelled && cb->cancelled(cb->user);
 }
 
-static void progress(const job *j, const char *what, int64_t step, int64_t steps)
+static void progress(const job *j, const char *what, int64_t step, int64_t steps, double per_step)
 {
     const dm_callbacks *cb = &j->o->callbacks;
 
     if (cb->progress)
-        cb->progress(cb->user, &(dm_progress_info){.size = sizeof(dm_progress_info), .what = what, .step = step, .steps = steps, .per_step = 1,
-                                                   .loss = NAN});
+        cb->progress(cb->user, &(dm_progress_info){.size = sizeof(dm_progress_info), .what = what, .step = step, .steps = steps,
+                                                   .per_step = per_step, .loss = NAN});
 }
 
 static int64_t step_of(const dm_session *s)
@@ -144,7 +144,7 @@ static dm_status features(job *j, const image_set *set, dm_features *out, dm_err
         if (!rc)
             rc = dm_extractor_run(j->extractor, batch, n, to + first * d, err);
         if (!rc)
-            progress(j, set->bar, first + n, count);
+            progress(j, set->bar, first + n, count, 1);
         if (!rc && cancelled(j))
             rc = dm_error(err, DM_ECANCELLED, "stopped after %lld of %lld features %s", (long long)(first + n), (long long)count, set->what);
     }
@@ -157,6 +157,13 @@ static dm_status features(job *j, const image_set *set, dm_features *out, dm_err
     return rc;
 }
 
+static void compared(void *user, int parts)
+{
+    const job *j = user;
+
+    progress(j, "compare", parts, DM_QUALITY_PARTS, (double)j->count / DM_QUALITY_PARTS);
+}
+
 static dm_status measure(job *j, const image_set *set, dm_quality_row *row, dm_err *err)
 {
     dm_features f;
@@ -164,7 +171,8 @@ static dm_status measure(job *j, const image_set *set, dm_quality_row *row, dm_e
 
     if ((rc = features(j, set, &f, err)))
         return rc;
-    rc = dm_quality_compare(&j->reference, &f, row, err);
+    compared(j, 0);
+    rc = dm_quality_compare(&j->reference, &f, row, compared, j, err);
     free((float *)(uintptr_t)f.x);
     return rc;
 }

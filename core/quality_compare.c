@@ -83,12 +83,20 @@ static dm_status precision_recall(dm_quality_reference *r, const dm_features *se
     return rc;
 }
 
-dm_status dm_quality_compare(dm_quality_reference *r, const dm_features *set, dm_quality_row *out, dm_err *err)
+dm_status dm_quality_compare(dm_quality_reference *r, const dm_features *set, dm_quality_row *out, void (*done)(void *user, int parts),
+                             void *user, dm_err *err)
 {
+    static dm_status (*const part[DM_QUALITY_PARTS])(dm_quality_reference *r, const dm_features *set, dm_quality_row *out, dm_err *err) =
+        {frechet, kid, precision_recall};
     dm_status rc;
 
     *out = (dm_quality_row){.count = set->n};
-    if ((rc = dm_features_check(set, &r->features, r->neighbours + 1, err)) || (rc = frechet(r, set, out, err)) || (rc = kid(r, set, out, err)))
+    if ((rc = dm_features_check(set, &r->features, r->neighbours + 1, err)))
         return rc;
-    return precision_recall(r, set, out, err);
+    for (int i = 0; i < DM_QUALITY_PARTS && !rc; i++) {
+        rc = part[i](r, set, out, err);
+        if (!rc && done)
+            done(user, i + 1);
+    }
+    return rc;
 }

@@ -214,6 +214,12 @@ def refuses():
             (("eval", *q, "--json", path("report.json")), 2, "report.json")):
         err = demist(*args, code=code)[1]
         assert says in err, (args, err)
+    err = demist("check", path("kinds.yaml"), "train.sample_every=5", code=2)[1]
+    assert "there is nothing to sample" in err, err
+    err = demist("check", path("model.yaml"), "network={use: classifier}", code=2)[1]
+    assert "network 'classifier' returns rank 2" in err, err
+    err = demist("sample", path("kinds"), "--out", path("x.png"), code=2)[1]
+    assert "no diffusion model" in err, err
     images = test_pixels()
     images[7][9] = float("nan")
     err = demist("eval", *q, "--images", save_images("nan.safetensors", images), code=2)[1]
