@@ -54,7 +54,7 @@ static double largest_of(const float *x, int64_t n)
     return largest;
 }
 
-static void compare(const char *name, const dm_layout *l, const float *got)
+static void compare(const char *file, const char *name, const dm_layout *l, const float *got)
 {
     const char *folder = getenv("DEMIST_TEST_DATA");
     double network = 0, worst = 0;
@@ -63,7 +63,7 @@ static void compare(const char *name, const dm_layout *l, const float *got)
     float *want;
     dm_st *f;
 
-    snprintf(path, sizeof path, "%s/gradients.safetensors", folder);
+    snprintf(path, sizeof path, "%s/%s.safetensors", folder, file);
     if (dm_st_open(path, &f, &err))
         fail_msg("%s", err.msg);
     assert_non_null(want = calloc(l->total, sizeof *want));
@@ -92,14 +92,16 @@ static void compare(const char *name, const dm_layout *l, const float *got)
     dm_st_close(f);
 }
 
-static void check(const char *name, const char *network, dm_shape shape)
+#define DIFFUSION "seed: 7\nschedule: {use: linear}\nobjective: {use: simple}\nsampler: {use: ddim}\nnetwork: "
+
+static void check(const char *file, const char *name, const char *experiment, dm_shape shape, int32_t classes)
 {
-    static const char common[] = "seed: 7\nschedule: {use: linear}\nobjective: {use: simple}\nsampler: {use: ddim}\n";
     const char *device = getenv("DEMIST_DEVICE");
-    char text[512], on[256];
+    char on[256];
     const char *override = on;
     const dm_experiment_options o = {.overrides = &override, .n_overrides = 1, .lenient_data = true};
-    dm_session s = {.data = {.size = sizeof s.data, .shape = shape}};
+    dm_session s = {.data = {.size = sizeof s.data, .shape = shape, .classes = classes}};
+    const int32_t labels[BATCH] = {0, 1, 2, 0};
     float x0[BATCH * 64], *got;
     double u[BATCH], importance[BATCH], weight[BATCH];
     dm_point at[BATCH];
@@ -109,11 +111,10 @@ static void check(const char *name, const char *network, dm_shape shape)
     dm_err err = {0};
     size_t bytes;
 
-    snprintf(text, sizeof text, "%snetwork: %s\n", common, network);
     snprintf(on, sizeof on, "device=%s", device ? device : "auto");
     if (dm_registry_new(NULL, &s.registry, &err) ||
-        dm_experiment_parse(text, strlen(text), "gradients", ".", &o, s.registry, &s.experiment, NULL, &err) ||
-        dm_noise_new(s.experiment, &s.noise, &err) || dm_session_open(&s, false, &err) ||
+        dm_experiment_parse(experiment, strlen(experiment), "gradients", ".", &o, s.registry, &s.experiment, NULL, &err) ||
+        (!classes && dm_noise_new(s.experiment, &s.noise, &err)) || dm_session_open(&s, false, &err) ||
         dm_wset_new(s.device, dm_model_layout(s.model), &w, &err))
         fail_msg("%s", err.msg);
     set_weights(w);
@@ -126,13 +127,13 @@ static void check(const char *name, const char *network, dm_shape shape)
     }
     if (dm_buf_new(s.device, bytes, "gradients", &grads, &err) || dm_buf_zero(grads, 0, bytes, &err) ||
         dm_buf_new(s.device, 4, "loss", &sum, &err) || dm_buf_zero(sum, 0, 4, &err) ||
-        dm_model_draw(s.model, BATCH, u, at, importance, &err) || dm_grad_step_new(s.model, w, grads, sum, BATCH, &g, &err) ||
-        dm_grad_step_run(g, &(dm_grad_batch){.x0 = x0, .at = at, .weight = weight, .seed = 7}, &err))
+        (!classes && dm_model_draw(s.model, BATCH, u, at, importance, &err)) || dm_grad_step_new(s.model, w, grads, sum, BATCH, &g, &err) ||
+        dm_grad_step_run(g, &(dm_grad_batch){.x0 = x0, .labels = classes ? labels : NULL, .at = classes ? NULL : at, .weight = weight, .seed = 7}, &err))
         fail_msg("%s", err.msg);
     assert_non_null(got = malloc(bytes));
     if (dm_buf_read(grads, 0, bytes, got, &err))
         fail_msg("%s", err.msg);
-    compare(name, dm_model_layout(s.model), got);
+    compare(file, name, dm_model_layout(s.model), got);
     free(got);
     dm_grad_step_free(g);
     dm_wset_free(w);
@@ -144,18 +145,28 @@ static void check(const char *name, const char *network, dm_shape shape)
 static void gradients__perceptron(void **state)
 {
     (void)state;
-    check("mlp", "{use: mlp, width: 16, depth: 2}", (dm_shape){1, {2, 1, 1, 1, 1, 1, 1, 1}});
+    check("gradients", "mlp", DIFFUSION "{use: mlp, width: 16, depth: 2}\n", (dm_shape){1, {2, 1, 1, 1, 1, 1, 1, 1}}, 0);
 }
 
 static void gradients__unet(void **state)
 {
     (void)state;
-    check("unet", "{use: unet, channels: [8, 16], attend: [0, 1], layers: 1, groups: 4, dropout: 0}", (dm_shape){3, {1, 8, 8, 1, 1, 1, 1, 1}});
+    check("gradients", "unet", DIFFUSION "{use: unet, channels: [8, 16], attend: [0, 1], layers: 1, groups: 4, dropout: 0}\n",
+          (dm_shape){3, {1, 8, 8, 1, 1, 1, 1, 1}}, 0);
+}
+
+/* No diffusion: the loss of labels, on the data as they are. */
+static void gradients__classifier(void **state)
+{
+    (void)state;
+    check("classifier_gradients", "classifier", "objective: {use: classify}\nnetwork: {use: classifier, channels: [4, 8], groups: 2, features: 6}\n",
+          (dm_shape){3, {1, 8, 8, 1, 1, 1, 1, 1}}, 3);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(gradients__perceptron), cmocka_unit_test(gradients__unet)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(gradients__perceptron), cmocka_unit_test(gradients__unet),
+                                       cmocka_unit_test(gradients__classifier)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
