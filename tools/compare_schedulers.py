@@ -57,6 +57,17 @@ def configs():
         yield f"DDIM eta {eta}", DDIMScheduler, {}, 50, eta
     for offset in (0, 1):
         yield f"DDIM set_alpha_to_one False, offset {offset}", DDIMScheduler, dict(set_alpha_to_one=False, steps_offset=offset), 50, 0
+    for n in (7, 50, 1000):
+        yield f"DDIM linspace {n} steps, compat", DDIMScheduler, dict(timestep_spacing="linspace", _compat=True), n, 0
+    for n in (7, 30):
+        yield f"DDIM trailing {n} steps, compat", DDIMScheduler, dict(timestep_spacing="trailing", _compat=True), n, 0
+    yield "DDIM linspace, eta 0.5, compat", DDIMScheduler, dict(timestep_spacing="linspace", _compat=True), 20, 0.5
+    yield "DDIM linspace, set_alpha_to_one False, compat", DDIMScheduler, dict(timestep_spacing="linspace", set_alpha_to_one=False, _compat=True), 50, 0
+    yield "DDIM leading, compat", DDIMScheduler, dict(_compat=True), 30, 0
+    for v in ("fixed_small", "fixed_large", "learned_range"):
+        yield f"DDPM {v} trailing, compat", DDPMScheduler, dict(variance_type=v, timestep_spacing="trailing", _compat=True), 50, 0
+        yield f"DDPM {v} offset 1, compat", DDPMScheduler, dict(variance_type=v, steps_offset=1, _compat=True), 30, 0
+        yield f"DDPM {v}, compat", DDPMScheduler, dict(variance_type=v, _compat=True), 20, 0
     yield "DDIM set_alpha_to_one False, unclipped", DDIMScheduler, dict(set_alpha_to_one=False, clip_sample=False), 50, 0
 
 
@@ -81,8 +92,13 @@ def betas64(c):
     return torch.from_numpy(b)
 
 
+def plain(config):
+    """Without what is not diffusers'."""
+    return {k: v for k, v in config.items() if not k.startswith("_")}
+
+
 def scheduler(kind, config, steps):
-    s = kind(**config)
+    s = kind(**plain(config))
     s.betas = betas64(s.config)
     s.alphas = 1 - s.betas
     s.alphas_cumprod = torch.cumprod(s.alphas, 0)
@@ -119,10 +135,11 @@ def constant(model):
 def run_demist(model, kind, config, steps, eta, x, z, device):
     with tempfile.TemporaryDirectory() as d:
         model.save_pretrained(os.path.join(d, "unet"))
-        kind(**config).save_pretrained(os.path.join(d, "scheduler"))
+        kind(**plain(config)).save_pretrained(os.path.join(d, "scheduler"))
         save_file({"x": x, "z": z}, os.path.join(d, "noise.st"))
         p = subprocess.run([os.environ.get("DEMIST", "demist"), "sample", d, f"device={device}", f"sampler.steps={steps}",
-                            *([f"sampler.eta={eta}"] if kind is DDIMScheduler else []), "--noise", os.path.join(d, "noise.st"), "--trace",
+                            *([f"sampler.eta={eta}"] if kind is DDIMScheduler else []),
+                            *(["sampler.compat=diffusers"] if config.get("_compat") else []), "--noise", os.path.join(d, "noise.st"), "--trace",
                             os.path.join(d, "trace.safetensors"), "--tensors", os.path.join(d, "x.st"), "-q"], capture_output=True, text=True)
         return load_file(os.path.join(d, "trace.safetensors"))["x"] if p.returncode == 0 else p.stderr.strip()
 
@@ -141,6 +158,9 @@ def single_steps(kind, config, steps, eta, device):
         want = step(s, out, t, trace[i], z[i % len(z)], eta)
         before = s.alphas_cumprod[t].item()
         after = s.alphas_cumprod[int(s.timesteps[i + 1])].item() if i + 1 < len(s.timesteps) else 1.0
+        if kind is DDIMScheduler:  # where diffusers goes, which is the same but for what compat is for
+            to = t - s.config.num_train_timesteps // steps
+            after = s.alphas_cumprod[to].item() if to >= 0 else 1.0
         limit = 1e-5 + 1e-6 * (after / before) ** 0.5 if before > 0 else 1e-5
         size = trace[i].abs().max().item()
         worst = max(worst, ((trace[i + 1].double() - want).abs().max().item() / size) / limit)

@@ -1,6 +1,7 @@
 """Writes tests/parity/data/diffusers: tiny UNet2DModels with random weights as diffusers saves them, and in
 expected.safetensors of each folder inputs x, t, y and what UNet2DModel.forward gives for them; in walk.safetensors
-noise x and z and, as trace, x after each of 10 steps of the folder's scheduler in double precision.
+noise x and z and, as trace, x after each of 10 steps of the folder's scheduler in double precision; in
+compat.safetensors the same with a spacing where demist goes another way unless it is told sampler.compat=diffusers.
 
     python tools/make_diffusers_fixtures.py
 """
@@ -29,6 +30,7 @@ SCHEDULERS = {
                                 clip_sample_range=0.9)),
     "fourier": (DDPMScheduler, dict(beta_schedule="sigmoid", thresholding=True, sample_max_value=1.5, clip_sample=False)),
 }
+COMPAT = {"plain": "trailing", "adm": "linspace"}
 OLD = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 
 
@@ -52,7 +54,7 @@ def age(folder):
     os.remove(file)
 
 
-def walk(folder, model, kind, config):
+def walk(folder, model, kind, config, name):
     """Ten steps; images have the classes 0, 1 in turn, as demist gives them out."""
     s, x = scheduler(kind, config, 10), inputs(model, 7)[0]
     torch.manual_seed(8)
@@ -62,7 +64,7 @@ def walk(folder, model, kind, config):
         with torch.no_grad():
             out = model(trace[-1].float(), int(t), class_labels=y).sample
         trace.append(step(s, out, int(t), trace[-1], z[i], 0))
-    save_file({"x": x, "z": z, "trace": torch.stack(trace).float()}, os.path.join(folder, "walk.safetensors"))
+    save_file({"x": x, "z": z, "trace": torch.stack(trace).float()}, os.path.join(folder, name))
 
 
 def main():
@@ -81,7 +83,9 @@ def main():
             kind, config = SCHEDULERS[name]
             kind(**config).save_pretrained(folder)
             if model.config.out_channels == model.config.in_channels:
-                walk(folder, model, kind, config)
+                walk(folder, model, kind, config, "walk.safetensors")
+            if name in COMPAT:
+                walk(folder, model, kind, {**config, "timestep_spacing": COMPAT[name]}, "compat.safetensors")
         x, t, y = inputs(model, 100 + seed)
         with torch.no_grad():
             out = model(x, t, class_labels=y).sample

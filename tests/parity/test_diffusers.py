@@ -44,17 +44,25 @@ def predict_reads_old_names_shards_and_bfloat16():
     agrees("old", 1e-4)
 
 
-def walks_like(model):
+def walk(model, name, *more):
+    """x of each of 10 steps of demist, and of diffusers."""
     folder = os.path.join(MODELS, model)
-    given = os.path.join(folder, "walk.safetensors")
-    demist("sample", folder, f"device={DEVICE}", "sampler.steps=10", "--noise", given, "--trace", path(f"{model}.safetensors"),
-           "--tensors", path(f"{model}-x.st"))
-    got, want = floats(read_safetensors(path(f"{model}.safetensors"))[0]["x"]), floats(read_safetensors(given)[0]["trace"])
-    assert len(got) == len(want)
-    size = len(want) // 11
-    for i in range(11):
-        a, b = got[i * size:(i + 1) * size], want[i * size:(i + 1) * size]
-        most = max(abs(p - q) for p, q in zip(a, b)) / (max(b) - min(b))
+    given = os.path.join(folder, f"{name}.safetensors")
+    demist("sample", folder, f"device={DEVICE}", "sampler.steps=10", *more, "--noise", given, "--trace", path(f"{model}.safetensors"),
+           "--tensors", path(f"{model}-x.st"), "--force")
+    both = floats(read_safetensors(path(f"{model}.safetensors"))[0]["x"]), floats(read_safetensors(given)[0]["trace"])
+    assert len(both[0]) == len(both[1])
+    size = len(both[0]) // 11
+    return [[x[i:i + size] for i in range(0, len(x), size)] for x in both]
+
+
+def difference(a, b):
+    return max(abs(p - q) for p, q in zip(a, b)) / (max(b) - min(b))
+
+
+def walks_like(model, name="walk", *more):
+    for i, (got, want) in enumerate(zip(*walk(model, name, *more))):
+        most = difference(got, want)
         assert most <= 1e-4, f"{model}, step {i}: {most:.1e} of the range"
 
 
@@ -64,6 +72,14 @@ def sample_walks_like_ddpmscheduler():
 
 def sample_walks_like_ddimscheduler():
     walks_like("adm")
+
+
+def sample_walks_as_diffusers_does_where_asked_to():
+    for model, spacing in ("plain", "trailing"), ("adm", "linspace"):
+        told = f"sampler.spacing={spacing}", "sampler.compat=diffusers"
+        walks_like(model, "compat", *told)
+        got, want = walk(model, "compat", *told[:1])
+        assert difference(got[-1], want[-1]) > 1e-3, f"{model}: the same without compat"
 
 
 def sample_refuses_unknown_schedulers():
@@ -329,5 +345,5 @@ def predict_refuses_an_index_that_leaves_the_folder():
 if __name__ == "__main__":
     run_tests([predict_equals_unet2dmodel, predict_reads_old_names_shards_and_bfloat16, predict_refuses_unknown_config,
                predict_lists_tensors_that_do_not_fit, nan_is_refused_unless_asked_for, predict_refuses_broken_files,
-               predict_refuses_an_index_that_leaves_the_folder, sample_walks_like_ddpmscheduler, sample_walks_like_ddimscheduler,
+               predict_refuses_an_index_that_leaves_the_folder, sample_walks_like_ddpmscheduler, sample_walks_like_ddimscheduler, sample_walks_as_diffusers_does_where_asked_to,
                sample_refuses_unknown_schedulers, export_and_import_again, export_of_a_run, export_of_a_learned_variance, train_from_an_export, gradients_of_what_unet_adds, export_refuses])
