@@ -100,8 +100,9 @@ static void put_objective(dm_config *c, const dm_unet_facts *f, FILE *to)
     const int predict = dm_config_choice(c, "prediction_type", "epsilon", "epsilon|sample|v_prediction");
     const char *variance = json_string_value(json_object_get(c->root, "variance_type"));
 
-    if (variance && !strcmp(variance, "learned_range") && f->outputs == 2 * f->channels && predict == 0) {
-        fprintf(to, "objective:\n  use: hybrid\n");
+    if (variance && !strncmp(variance, "learned", 7) && f->outputs == 2 * f->channels) {
+        fprintf(to, "objective:\n  use: hybrid\n  predict: %s\n  variance: %s\n", predicts[predict],
+                strcmp(variance, "learned") ? "range" : "log");
         return;
     }
     fprintf(to, "objective:\n  use: simple\n  predict: %s\n", predicts[predict]);

@@ -135,7 +135,8 @@ dm_status dm_scheduler_write(const dm_experiment *e, const dm_data_info *data, F
         return rc;
     if (!ddim)
         put_text(to, "variance_type", dm_value_is(sampler, "variance", "fixed_large") ? "fixed_large"
-                                      : dm_value_is(sampler, "variance", "learned") ? "learned_range" : "fixed_small");
+                                      : !dm_value_is(sampler, "variance", "learned") ? "fixed_small"
+                                      : dm_value_is(obj, "variance", "log") ? "learned" : "learned_range");
     fprintf(to, "  \"timestep_spacing\": \"%s\"\n}\n", spacings[e->sampler.spacing]);
     return DM_OK;
 }

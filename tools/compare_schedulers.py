@@ -26,6 +26,13 @@ SHAPE = (N, 3, 8, 8)
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
 
 
+class LearnedLog(DDPMScheduler):
+    """What is learned is the logarithm of the variance, as in improved-diffusion, whence diffusers has it."""
+
+    def _get_variance(self, t, predicted_variance=None, variance_type=None):
+        return predicted_variance.exp()
+
+
 def configs():
     """Name, class, config, steps, eta."""
     for kind in (DDPMScheduler, DDIMScheduler):
@@ -53,6 +60,9 @@ def configs():
             yield f"DDPM {v} {spacing}", DDPMScheduler, dict(variance_type=v, timestep_spacing=spacing), 50, 0
     for spacing in ("leading", "linspace"):
         yield f"DDPM learned_range {spacing}", DDPMScheduler, dict(variance_type="learned_range", timestep_spacing=spacing), 50, 0
+        yield f"DDPM learned {spacing}", LearnedLog, dict(variance_type="learned", timestep_spacing=spacing), 50, 0
+    for p in PREDICTIONS[1:]:
+        yield f"DDPM learned_range {p}", DDPMScheduler, dict(variance_type="learned_range", prediction_type=p), 50, 0
     for eta in (0.3, 1.0):
         yield f"DDIM eta {eta}", DDIMScheduler, {}, 50, eta
     for offset in (0, 1):
@@ -120,7 +130,7 @@ def step(s, out, t, x, z, eta):
 
 def network(seed, config):
     torch.manual_seed(seed)
-    return UNet2DModel(sample_size=8, out_channels=6 if config.get("variance_type") == "learned_range" else 3, block_out_channels=(8, 16), layers_per_block=1, norm_num_groups=4, attention_head_dim=8,
+    return UNet2DModel(sample_size=8, out_channels=6 if config.get("variance_type", "").startswith("learned") else 3, block_out_channels=(8, 16), layers_per_block=1, norm_num_groups=4, attention_head_dim=8,
                        down_block_types=("DownBlock2D", "AttnDownBlock2D"), up_block_types=("AttnUpBlock2D", "UpBlock2D")).eval()
 
 
@@ -135,7 +145,7 @@ def constant(model):
 def run_demist(model, kind, config, steps, eta, x, z, device):
     with tempfile.TemporaryDirectory() as d:
         model.save_pretrained(os.path.join(d, "unet"))
-        kind(**plain(config)).save_pretrained(os.path.join(d, "scheduler"))
+        (DDPMScheduler if kind is LearnedLog else kind)(**plain(config)).save_pretrained(os.path.join(d, "scheduler"))
         save_file({"x": x, "z": z}, os.path.join(d, "noise.st"))
         p = subprocess.run([os.environ.get("DEMIST", "demist"), "sample", d, f"device={device}", f"sampler.steps={steps}",
                             *([f"sampler.eta={eta}"] if kind is DDIMScheduler else []),

@@ -90,6 +90,7 @@ def sample_refuses_unknown_schedulers():
             (dict(prediction_type="flow"), ["prediction_type", "flow"]),
             (dict(variance_type="fixed"), ["variance_type", "fixed_large_log"]),
             (dict(variance_type="learned"), ["learned no variance"]),
+            (dict(variance_type="learned_range"), ["learned no variance"]),
             (dict(timestep_spacing="karras"), ["karras"]),
             (dict(clip_sampel=True), ["clip_sampel", "clip_sample"]),
             (dict(trained_betas=[0.1, 0.2]), ["trained_betas", "2 entries"]),
@@ -169,14 +170,18 @@ def export_of_a_run():
 
 
 def export_of_a_learned_variance():
-    images("learned", "objective={use: hybrid}", "sampler={use: ddpm, variance: learned, steps: 3}", "schedule={use: linear}")
-    demist("export", path("learned"), "--to", "diffusers", path("learned1"))
-    assert json.load(open(path("learned1", "unet/config.json")))["out_channels"] == 2
-    assert json.load(open(path("learned1", "scheduler/scheduler_config.json")))["variance_type"] == "learned_range"
-    for model in "learned", "learned1":
-        demist("sample", path(model), "seed=3", "sampler.clip=1", "sampler.steps=3", f"device={DEVICE}", "--tensors", path(f"{model}.st"))
-    a, b = (floats(read_safetensors(path(f"{f}.st"))[0]["x"]) for f in ("learned", "learned1"))
-    assert max(abs(p - q) for p, q in zip(a, b)) < 1e-5
+    for name, objective, kind in ("range", ", predict: eps", "learned_range"), ("log", ", predict: v, variance: log", "learned"):
+        images(name, "objective={use: hybrid%s}" % objective, "sampler={use: ddpm, variance: learned, steps: 3}", "schedule={use: linear}")
+        demist("export", path(name), "--to", "diffusers", path(f"{name}1"))
+        demist("export", path(f"{name}1"), "--to", "diffusers", path(f"{name}2"))
+        same_folders(path(f"{name}1"), path(f"{name}2"))
+        assert json.load(open(path(f"{name}1", "unet/config.json")))["out_channels"] == 2
+        config = json.load(open(path(f"{name}1", "scheduler/scheduler_config.json")))
+        assert (config["variance_type"], config["prediction_type"]) == (kind, "v_prediction" if name == "log" else "epsilon"), config
+        for model in name, f"{name}1":
+            demist("sample", path(model), "seed=3", "sampler.clip=1", "sampler.steps=3", f"device={DEVICE}", "--tensors", path(f"{model}.st"))
+        a, b = (floats(read_safetensors(path(f"{f}.st"))[0]["x"]) for f in (name, f"{name}1"))
+        assert max(abs(p - q) for p, q in zip(a, b)) < 1e-5, name
 
 
 def train_from_an_export():
@@ -194,24 +199,33 @@ def step_from(name, weights, *more):
     return log_lines(path(name))[-1]["loss"], {k[7:]: floats(t) for k, t in saved.items() if k.startswith("adam.m.")}
 
 
+def loss_rises_along_its_gradient(name, *change):
+    more = [*change, "train.steps=1", "train.clip=0", "train.lr=0", "train.log_every=1"]
+    images(name, *change, "train.lr=1e-2", *more[-4:-2], more[-1])
+    saved = read_safetensors(path(name, "checkpoints/step-00000001.safetensors"))[0]
+    weights = {k[6:]: (t[1], floats(t)) for k, t in saved.items() if k.startswith("model.")}
+    _, m = step_from(f"{name}at", weights, *more)
+    g = {k: [10 * x for x in v] for k, v in m.items()}  # beta1 is 0.9
+    size = sum(x * x for v in g.values() for x in v)
+    h = min(0.01 / size, 0.03 / size ** 0.5)
+    losses = [step_from(f"{name}{side}", {k: (shape, [w + side * h * d for w, d in zip(v, g[k])]) for k, (shape, v) in weights.items()},
+                        *more)[0] for side in (-1, 1)]
+    rise = (losses[1] - losses[0]) / (2 * h * size)
+    assert abs(rise - 1) < 0.02, f"{change}: the loss rises by {rise:.3f} of what the gradient says"
+
+
 def gradients_of_what_unet_adds():
     """The loss along the gradient rises as the gradient says, for every activation and time embedding."""
-    for i, net in enumerate(["act: mish, time: learned", "act: gelu, time: fourier", "act: relu, scale_shift: true, mid_scale: 1.5",
+    for i, net in enumerate(["attend: [0, 1], act: mish, time: learned", "attend: [0, 1], act: gelu, time: fourier",
+                             "attend: [0, 1], act: relu, scale_shift: true, mid_scale: 1.5, heads: 2, time_scale: 0.25, time_in: 6",
                              "attend: [1, 1], head_dim: 4, down_resnet: [1, 0], up_resnet: [0, 1], center: true, mid_groups: 4"]):
-        more = ["network={use: unet, channels: [4, 8], layers: 1, groups: 2, dropout: 0, attend: [0, 1], %s}" % net if "attend" not in net else
-                "network={use: unet, channels: [4, 8], layers: 1, groups: 2, dropout: 0, %s}" % net,
-                "train.steps=1", "train.clip=0", "train.lr=0", "train.log_every=1"]
-        images(f"grad{i}", *more[:2], "train.lr=1e-2", *more[4:])
-        saved = read_safetensors(path(f"grad{i}", "checkpoints/step-00000001.safetensors"))[0]
-        weights = {k[6:]: (t[1], floats(t)) for k, t in saved.items() if k.startswith("model.")}
-        _, m = step_from(f"grad{i}at", weights, *more)
-        g = {k: [10 * x for x in v] for k, v in m.items()}  # beta1 is 0.9
-        size = sum(x * x for v in g.values() for x in v)
-        h = min(0.01 / size, 0.03 / size ** 0.5)
-        losses = [step_from(f"grad{i}{side}", {k: (shape, [w + side * h * d for w, d in zip(v, g[k])]) for k, (shape, v) in weights.items()},
-                            *more)[0] for side in (-1, 1)]
-        rise = (losses[1] - losses[0]) / (2 * h * size)
-        assert abs(rise - 1) < 0.02, f"{net}: the loss rises by {rise:.3f} of what the gradient says"
+        loss_rises_along_its_gradient(f"grad{i}", "network={use: unet, channels: [4, 8], layers: 1, groups: 2, dropout: 0, %s}" % net)
+
+
+def gradients_of_hybrid():
+    """Without the bound, whose mean is held, as its loss is then not along its gradient."""
+    for predict in "eps", "x0", "v":
+        loss_rises_along_its_gradient(f"hybrid-{predict}", "objective={use: hybrid, lambda: 0, predict: %s}" % predict)
 
 
 def export_refuses():
@@ -346,4 +360,5 @@ if __name__ == "__main__":
     run_tests([predict_equals_unet2dmodel, predict_reads_old_names_shards_and_bfloat16, predict_refuses_unknown_config,
                predict_lists_tensors_that_do_not_fit, nan_is_refused_unless_asked_for, predict_refuses_broken_files,
                predict_refuses_an_index_that_leaves_the_folder, sample_walks_like_ddpmscheduler, sample_walks_like_ddimscheduler, sample_walks_as_diffusers_does_where_asked_to,
-               sample_refuses_unknown_schedulers, export_and_import_again, export_of_a_run, export_of_a_learned_variance, train_from_an_export, gradients_of_what_unet_adds, export_refuses])
+               sample_refuses_unknown_schedulers, export_and_import_again, export_of_a_run, export_of_a_learned_variance, train_from_an_export, gradients_of_what_unet_adds,
+               gradients_of_hybrid, export_refuses])
