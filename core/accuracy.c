@@ -22,18 +22,21 @@ static dm_status room_init(room *r, int64_t n, int64_t example, int64_t classes,
     r->logits = calloc((size_t)(n * classes), sizeof *r->logits);
     r->labels = calloc((size_t)n, sizeof *r->labels);
     r->zeros = calloc((size_t)n, sizeof *r->zeros);
-    return r->x && r->logits && r->labels && r->zeros ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)n);
+    return r->x && r->logits && r->labels && r->zeros ? DM_OK
+        : dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)n);
 }
 
 /* Adds one image: is its greatest output that of its label, and -ln of the label's probability. */
-static dm_status count_one(dm_accuracy *a, const float *logits, int32_t classes, int32_t label, int64_t index, dm_err *err)
+static dm_status count_one(dm_accuracy *a, const float *logits, int32_t classes, int32_t label, int64_t index,
+                           dm_err *err)
 {
     int32_t best = 0;
     double sum = 0;
 
     for (int32_t k = 0; k < classes; k++) {
         if (!isfinite(logits[k]))
-            return dm_error(err, DM_EDIVERGED, "the network's output %d for image %lld of the test split is not finite", (int)k, (long long)index);
+            return dm_error(err, DM_EDIVERGED, "the network's output %d for image %lld of the test split is not finite",
+                            (int)k, (long long)index);
         best = logits[k] > logits[best] ? k : best;
     }
     for (int32_t k = 0; k < classes; k++)
@@ -62,10 +65,11 @@ static dm_status measure(dm_session *s, dm_data *data, dm_forward *f, room *r, d
         for (int64_t i = 0; i < n && !rc; i++)
             rc = count_one(out, r->logits + i * classes, classes, r->labels[i], first + i, err);
         if (cb->progress)
-            cb->progress(cb->user, &(dm_progress_info){.size = sizeof(dm_progress_info), .what = "test", .step = first + n, .steps = count,
-                                                       .per_step = 1, .loss = NAN});
+            cb->progress(cb->user, &(dm_progress_info){.size = sizeof(dm_progress_info), .what = "test",
+                                                       .step = first + n, .steps = count, .per_step = 1, .loss = NAN});
         if (!rc && cb->cancelled && cb->cancelled(cb->user))
-            rc = dm_error(err, DM_ECANCELLED, "stopped after %lld of %lld images", (long long)(first + n), (long long)count);
+            rc = dm_error(err, DM_ECANCELLED, "stopped after %lld of %lld images", (long long)(first + n),
+                          (long long)count);
     }
     return rc;
 }
@@ -83,11 +87,12 @@ static dm_status accuracy(dm_session *s, const dm_accuracy_options *o, dm_accura
     if (s->data.classes < 2)
         return dm_error(err, DM_EINVAL, "accuracy needs data with classes; those of this run have none");
     if (!(rc = dm_eval_data_open(s, "test", &data, err)) && !(rc = dm_session_open(s, false, err)) &&
-        !(rc = dm_session_weights(s, o->raw, &weights, err)) && !(rc = dm_forward_new(s->model, weights, BATCH, NULL, &f, err))) {
+        !(rc = dm_session_weights(s, o->raw, &weights, err)) &&
+        !(rc = dm_forward_new(s->model, weights, BATCH, NULL, &f, err))) {
         shape = dm_forward_shape(f);
         if (dm_model_diffuses(s->model) || shape.rank != want.rank || shape.dim[1] != want.dim[1])
-            rc = dm_error(err, DM_EINVAL, "this run is no classifier: its network gives %s, not %s", dm_shape_show(&shape).text,
-                          dm_shape_show(&want).text);
+            rc = dm_error(err, DM_EINVAL, "this run is no classifier: its network gives %s, not %s",
+                          dm_shape_show(&shape).text, dm_shape_show(&want).text);
         else if (!(rc = room_init(&r, BATCH, dm_shape_count(&s->data.shape), s->data.classes, err)))
             rc = measure(s, dm_eval_data_of(data), f, &r, out, err);
     }

@@ -34,7 +34,8 @@ dm_status dm_eval_data_open(dm_session *s, const char *split, dm_eval_data **out
     if (!(rc = dm_data_open(s->experiment, split, &d->services, &d->data, err))) {
         have = &dm_data_about(d->data)->shape;
         if (have->rank != want->rank || memcmp(have->dim, want->dim, (size_t)want->rank * sizeof want->dim[0]))
-            rc = dm_error(err, DM_EINVAL, "the data's examples are %s, those of the model %s", dm_shape_show(have).text, dm_shape_show(want).text);
+            rc = dm_error(err, DM_EINVAL, "the data's examples are %s, those of the model %s", dm_shape_show(have).text,
+                          dm_shape_show(want).text);
     }
     if (rc)
         dm_eval_data_close(d);

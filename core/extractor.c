@@ -40,18 +40,19 @@ static void name_of(const dm_weight *w, char *to, size_t size)
 /* The last layer with a weight before the output, following the first input of what is between. */
 static const dm_gnode *last_layer(const dm_graph_core *g, dm_val out)
 {
-    for (dm_val v = dm_graph_root(g, out); v >= 0 && g->values[v].node >= 0; v = dm_graph_root(g, g->nodes[g->values[v].node].in[0])) {
-        const dm_gnode *n = &g->nodes[g->values[v].node];
+    const dm_gnode *n = NULL;
 
+    for (dm_val v = dm_graph_root(g, out); v >= 0 && g->values[v].node >= 0;
+         v = n->in[0] >= 0 ? dm_graph_root(g, n->in[0]) : DM_NONE) {
+        n = &g->nodes[g->values[v].node];
         if (weight_of(g, n))
             return n;
-        if (n->in[0] < 0)
-            break;
     }
     return NULL;
 }
 
-static dm_status no_layer(const char *layer, const char *near, const dm_gnode *last, const dm_graph_core *g, dm_err *err)
+static dm_status no_layer(const char *layer, const char *near, const dm_gnode *last, const dm_graph_core *g,
+                          dm_err *err)
 {
     char name[160] = "";
 
@@ -60,7 +61,8 @@ static dm_status no_layer(const char *layer, const char *near, const dm_gnode *l
     if (!*layer)
         return dm_error(err, DM_EINVAL, "the network has no last layer with weights; name one");
     if (near)
-        return dm_error(err, DM_EINVAL, "the network has no layer '%s'; is '%.*s' meant?", layer, (int)(strlen(near) - strlen(".weight")), near);
+        return dm_error(err, DM_EINVAL, "the network has no layer '%s'; is '%.*s' meant?", layer,
+                        (int)(strlen(near) - strlen(".weight")), near);
     return dm_error(err, DM_EINVAL, "the network has no layer '%s'; its last one is '%s'", layer, name);
 }
 
@@ -167,7 +169,8 @@ static dm_status fill(dm_extractor *x, const dm_session *s, dm_err *err)
     return rc;
 }
 
-dm_status dm_extractor_new(dm_session *s, dm_wset *weights, const char *layer, int64_t n, dm_extractor **out, dm_err *err)
+dm_status dm_extractor_new(dm_session *s, dm_wset *weights, const char *layer, int64_t n, dm_extractor **out,
+                           dm_err *err)
 {
     dm_extractor *x = calloc(1, sizeof *x);
     const dm_plan_options o = {.name = "features"};
@@ -212,9 +215,11 @@ dm_status dm_extractor_run(dm_extractor *x, const float *images, int64_t count, 
     memset(x->host, 0, (size_t)x->n * one);
     for (int64_t i = 0; i < count * x->example; i++)
         x->host[i] = (float)(x->scale * images[i]);
-    if ((rc = dm_buf_write(dm_plan_buffer(x->plan, x->x), 0, (size_t)x->n * one, x->host, err)) || (rc = dm_plan_run(x->plan, err)))
+    if ((rc = dm_buf_write(dm_plan_buffer(x->plan, x->x), 0, (size_t)x->n * one, x->host, err)) ||
+        (rc = dm_plan_run(x->plan, err)))
         return rc;
-    return dm_buf_read(dm_plan_buffer(x->plan, x->out), 0, (size_t)(count * x->features) * sizeof *features, features, err);
+    return dm_buf_read(dm_plan_buffer(x->plan, x->out), 0, (size_t)(count * x->features) * sizeof *features, features,
+                       err);
 }
 
 /* ---- the weights' hash --------------------------------------------------------------- */

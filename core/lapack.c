@@ -6,8 +6,8 @@
 #include <string.h>
 
 typedef int eigen_fn(int layout, char job, char triangle, int n, double *a, int lda, double *w);
-typedef void multiply_fn(int layout, int ta, int tb, int m, int n, int k, double alpha, const double *a, int lda, const double *b, int ldb,
-                         double beta, double *c, int ldc);
+typedef void multiply_fn(int layout, int ta, int tb, int m, int n, int k, double alpha, const double *a, int lda,
+                         const double *b, int ldb, double beta, double *c, int ldc);
 enum { ROW_MAJOR = 101, AS_IS = 111, TRANSPOSED = 112 };
 
 struct dm_lapack { void *library; eigen_fn *eigen; multiply_fn *multiply; };
@@ -30,11 +30,13 @@ dm_status dm_lapack_open(dm_lapack **out, dm_err *err)
         return dm_error(err, DM_ENOMEM, "out of memory");
     for (size_t i = 0; i < sizeof names / sizeof names[0] && !l->library; i++)
         l->library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
-    if (!l->library || !find(l->library, "LAPACKE_dsyevd", &l->eigen) || !find(l->library, "cblas_dgemm", &l->multiply)) {
+    if (!l->library || !find(l->library, "LAPACKE_dsyevd", &l->eigen) ||
+        !find(l->library, "cblas_dgemm", &l->multiply)) {
         const char *why = dlerror();
 
-        dm_error(err, DM_ENOENT, "unable to open LAPACK: %s; install liblapacke (Debian's package; libopenblas0-serial beside it makes it fast)",
-                 why ? why : "a function is missing");
+        dm_error(err, DM_ENOENT,
+                 "unable to open LAPACK: %s; install liblapacke (Debian's package; "
+                 "libopenblas0-serial beside it makes it fast)", why ? why : "a function is missing");
         dm_lapack_close(l);
         return DM_ENOENT;
     }
@@ -61,8 +63,9 @@ dm_status dm_lapack_eigen(const dm_lapack *l, int32_t n, double *a, bool vectors
     return DM_OK;
 }
 
-void dm_lapack_multiply(const dm_lapack *l, bool ta, bool tb, int32_t m, int32_t n, int32_t k, const double *a, const double *b, double beta,
-                        double *c)
+void dm_lapack_multiply(const dm_lapack *l, bool ta, bool tb, int32_t m, int32_t n, int32_t k, const double *a,
+                        const double *b, double beta, double *c)
 {
-    l->multiply(ROW_MAJOR, ta ? TRANSPOSED : AS_IS, tb ? TRANSPOSED : AS_IS, m, n, k, 1, a, ta ? m : k, b, tb ? k : n, beta, c, n);
+    l->multiply(ROW_MAJOR, ta ? TRANSPOSED : AS_IS, tb ? TRANSPOSED : AS_IS, m, n, k, 1, a, ta ? m : k, b, tb ? k : n,
+                beta, c, n);
 }

@@ -14,7 +14,7 @@ void dm_lapack_close(dm_lapack *l);
  * in any case. */
 dm_status dm_lapack_eigen(const dm_lapack *l, int32_t n, double *a, bool vectors, double *values, dm_err *err);
 /* c[m,n] = beta c + a b, row-major without gaps; a is [m,k], [k,m] if ta, b is [k,n], [n,k] if tb. */
-void dm_lapack_multiply(const dm_lapack *l, bool ta, bool tb, int32_t m, int32_t n, int32_t k, const double *a, const double *b, double beta,
-                        double *c);
+void dm_lapack_multiply(const dm_lapack *l, bool ta, bool tb, int32_t m, int32_t n, int32_t k, const double *a,
+                        const double *b, double beta, double *c);
 
 #endif

@@ -27,29 +27,31 @@ dm_status dm_gaussian_init(const dm_metric_host *h, const dm_features *f, dm_gau
 void dm_gaussian_fini(dm_gaussian *g);
 /* |mean_a - mean_b|^2 + tr(A) + tr(B) - 2 tr((A B)^(1/2)). */
 typedef struct dm_frechet { double distance, means, trace_a, trace_b, trace_root; } dm_frechet;
-dm_status dm_metric_frechet(const dm_metric_host *h, const dm_gaussian *a, const dm_gaussian *b, dm_frechet *out, dm_err *err);
+dm_status dm_metric_frechet(const dm_metric_host *h, const dm_gaussian *a, const dm_gaussian *b, dm_frechet *out,
+                            dm_err *err);
 
 /* Unbiased squared maximum mean discrepancy under k(x, y) = (x.y / d + 1)^3 of m rows of each, ia and ib
  * saying which; NULL = the first m. */
-dm_status dm_metric_mmd2(const dm_metric_host *h, const dm_features *a, const int64_t *ia, const dm_features *b, const int64_t *ib, int64_t m,
-                         double *out, dm_err *err);
+dm_status dm_metric_mmd2(const dm_metric_host *h, const dm_features *a, const int64_t *ia, const dm_features *b,
+                         const int64_t *ib, int64_t m, double *out, dm_err *err);
 /* Mean over `subsets` random subsets of `size` rows of each, and their standard deviation. error: standard error of
  * the mean, deviation / sqrt(blocks), where blocks is the number of subsets, but no more than subsets without a common
  * row can be cut from the smaller set: those that overlap are no independent measurements. */
 typedef struct dm_kid { double mean, deviation, error; int64_t subsets, size, blocks; } dm_kid;
-dm_status dm_metric_kid(const dm_metric_host *h, const dm_features *a, const dm_features *b, int64_t subsets, int64_t size, uint64_t seed,
-                        dm_kid *out, dm_err *err);
+dm_status dm_metric_kid(const dm_metric_host *h, const dm_features *a, const dm_features *b, int64_t subsets,
+                        int64_t size, uint64_t seed, dm_kid *out, dm_err *err);
 
 /* Squared distance of each row to its k-th nearest other row. */
 dm_status dm_metric_radii(const dm_metric_host *h, const dm_features *f, int32_t k, double *squared, dm_err *err);
 /* The share of the rows of a that lie in a ball around a row of b of its squared radius. */
-dm_status dm_metric_covered(const dm_metric_host *h, const dm_features *a, const dm_features *b, const double *squared, double *share,
-                            dm_err *err);
+dm_status dm_metric_covered(const dm_metric_host *h, const dm_features *a, const dm_features *b, const double *squared,
+                            double *share, dm_err *err);
 
 /* Inner products of rows of a and b, tile by tile: dot[ni,nj] of rows i0.. of the na of a and j0.. of the nb of b;
  * ia, ib as above. */
 typedef void dm_tile_fn(void *user, int64_t i0, int64_t ni, int64_t j0, int64_t nj, const double *dot);
-dm_status dm_metric_products(const dm_metric_host *h, const dm_features *a, const int64_t *ia, int64_t na, const dm_features *b,
+dm_status dm_metric_products(const dm_metric_host *h, const dm_features *a, const int64_t *ia, int64_t na,
+                             const dm_features *b,
                              const int64_t *ib, int64_t nb, dm_tile_fn *tile, void *user, dm_err *err);
 
 #endif

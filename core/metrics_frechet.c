@@ -68,7 +68,8 @@ static double trace(const dm_gaussian *g)
 }
 
 /* root := A^(1/2) = V w^(1/2) V', room for two more matrices and d numbers behind. */
-static dm_status square_root(const dm_metric_host *h, const dm_gaussian *a, double *root, double *v, double *scaled, double *w, dm_err *err)
+static dm_status square_root(const dm_metric_host *h, const dm_gaussian *a, double *root, double *v, double *scaled,
+                             double *w, dm_err *err)
 {
     const int32_t d = a->d;
     dm_status rc;
@@ -83,7 +84,8 @@ static dm_status square_root(const dm_metric_host *h, const dm_gaussian *a, doub
     return DM_OK;
 }
 
-static dm_status trace_of_root(const dm_metric_host *h, const dm_gaussian *a, const dm_gaussian *b, double *out, dm_err *err)
+static dm_status trace_of_root(const dm_metric_host *h, const dm_gaussian *a, const dm_gaussian *b, double *out,
+                               dm_err *err)
 {
     const int32_t d = a->d;
     const size_t nn = (size_t)d * (size_t)d;
@@ -107,13 +109,15 @@ static dm_status trace_of_root(const dm_metric_host *h, const dm_gaussian *a, co
     return rc;
 }
 
-dm_status dm_metric_frechet(const dm_metric_host *h, const dm_gaussian *a, const dm_gaussian *b, dm_frechet *out, dm_err *err)
+dm_status dm_metric_frechet(const dm_metric_host *h, const dm_gaussian *a, const dm_gaussian *b, dm_frechet *out,
+                            dm_err *err)
 {
     dm_status rc;
 
     *out = (dm_frechet){.trace_a = trace(a), .trace_b = trace(b)};
     if (a->d != b->d)
-        return dm_error(err, DM_EINVAL, "%d and %d features; both sets must come from the same network", (int)a->d, (int)b->d);
+        return dm_error(err, DM_EINVAL, "%d and %d features; both sets must come from the same network", (int)a->d,
+                        (int)b->d);
     if ((rc = trace_of_root(h, a, b, &out->trace_root, err)))
         return rc;
     for (int64_t k = 0; k < a->d; k++)

@@ -26,15 +26,16 @@ static void add_kernel(void *user, int64_t i0, int64_t ni, int64_t j0, int64_t n
     }
 }
 
-dm_status dm_metric_mmd2(const dm_metric_host *h, const dm_features *a, const int64_t *ia, const dm_features *b, const int64_t *ib, int64_t m,
-                         double *out, dm_err *err)
+dm_status dm_metric_mmd2(const dm_metric_host *h, const dm_features *a, const int64_t *ia, const dm_features *b,
+                         const int64_t *ib, int64_t m, double *out, dm_err *err)
 {
     kernel_sum aa = {.d = (double)a->d}, ab = aa, bb = aa;
     const double n = (double)m;
     dm_status rc;
 
     if (m < 2 || m > a->n || m > b->n)
-        return dm_error(err, DM_EINVAL, "a subset of %lld of %lld and %lld images; 2 to the smaller of both are possible", (long long)m,
+        return dm_error(err, DM_EINVAL,
+                        "a subset of %lld of %lld and %lld images; 2 to the smaller of both are possible", (long long)m,
                         (long long)a->n, (long long)b->n);
     if ((rc = dm_metric_products(h, a, ia, m, a, ia, m, add_kernel, &aa, err)) ||
         (rc = dm_metric_products(h, a, ia, m, b, ib, m, add_kernel, &ab, err)) ||
@@ -55,8 +56,8 @@ static void spread(const double *values, dm_kid *k)
     k->error = k->blocks > 1 ? k->deviation / sqrt((double)k->blocks) : NAN;
 }
 
-dm_status dm_metric_kid(const dm_metric_host *h, const dm_features *a, const dm_features *b, int64_t subsets, int64_t size, uint64_t seed,
-                        dm_kid *out, dm_err *err)
+dm_status dm_metric_kid(const dm_metric_host *h, const dm_features *a, const dm_features *b, int64_t subsets,
+                        int64_t size, uint64_t seed, dm_kid *out, dm_err *err)
 {
     const int64_t smaller = a->n < b->n ? a->n : b->n;
     int64_t *rows;
@@ -64,8 +65,9 @@ dm_status dm_metric_kid(const dm_metric_host *h, const dm_features *a, const dm_
     dm_status rc = DM_OK;
 
     if (subsets < 1 || subsets > 1000000 || size < 2 || size > smaller)
-        return dm_error(err, DM_EINVAL, "%lld subsets of %lld of %lld images; 1 to 1000000 of 2 to all of them are possible", (long long)subsets,
-                        (long long)size, (long long)smaller);
+        return dm_error(err, DM_EINVAL,
+                        "%lld subsets of %lld of %lld images; 1 to 1000000 of 2 to all of them are possible",
+                        (long long)subsets, (long long)size, (long long)smaller);
     rows = malloc((size_t)size * 2 * sizeof *rows);
     values = malloc((size_t)subsets * sizeof *values);
     if (!rows || !values)
@@ -78,7 +80,8 @@ dm_status dm_metric_kid(const dm_metric_host *h, const dm_features *a, const dm_
         rc = dm_metric_mmd2(h, a, rows, b, rows + size, size, &values[s], err);
     }
     if (!rc) {
-        *out = (dm_kid){.subsets = subsets, .size = size, .blocks = subsets < smaller / size ? subsets : smaller / size};
+        *out = (dm_kid){.subsets = subsets, .size = size,
+                        .blocks = subsets < smaller / size ? subsets : smaller / size};
         spread(values, out);
     }
     free(rows);

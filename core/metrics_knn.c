@@ -91,7 +91,8 @@ dm_status dm_metric_radii(const dm_metric_host *h, const dm_features *f, int32_t
     dm_status rc;
 
     if (k < 1 || k > DM_NEIGHBOURS_MAX || k >= f->n)
-        return dm_error(err, DM_EINVAL, "neighbour %d of %lld images; 1 to %d are possible, fewer than there are images", (int)k,
+        return dm_error(err, DM_EINVAL,
+                        "neighbour %d of %lld images; 1 to %d are possible, fewer than there are images", (int)k,
                         (long long)f->n, DM_NEIGHBOURS_MAX);
     rc = begin(&s, err);
     if (!rc && !(s.nearest = malloc((size_t)(f->n * k) * sizeof *s.nearest)))
@@ -105,8 +106,8 @@ dm_status dm_metric_radii(const dm_metric_host *h, const dm_features *f, int32_t
     return rc;
 }
 
-dm_status dm_metric_covered(const dm_metric_host *h, const dm_features *a, const dm_features *b, const double *squared, double *share,
-                            dm_err *err)
+dm_status dm_metric_covered(const dm_metric_host *h, const dm_features *a, const dm_features *b, const double *squared,
+                            double *share, dm_err *err)
 {
     search s = {.a = a, .b = b, .squared = squared};
     int64_t inside = 0;

@@ -52,8 +52,8 @@ static void progress(const job *j, const char *what, int64_t step, int64_t steps
     const dm_callbacks *cb = &j->o->callbacks;
 
     if (cb->progress)
-        cb->progress(cb->user, &(dm_progress_info){.size = sizeof(dm_progress_info), .what = what, .step = step, .steps = steps,
-                                                   .per_step = per_step, .loss = NAN});
+        cb->progress(cb->user, &(dm_progress_info){.size = sizeof(dm_progress_info), .what = what, .step = step,
+                                                   .steps = steps, .per_step = per_step, .loss = NAN});
 }
 
 static int64_t step_of(const dm_session *s)
@@ -69,17 +69,25 @@ static int64_t step_of(const dm_session *s)
 typedef dm_status image_fn(job *j, int64_t i, float *x, dm_err *err);
 
 /* A permutation each: which images are taken has no meaning, and their order neither. */
-enum { ORDER_TRAIN, ORDER_TEST, ORDER_IMAGES };
+enum { ORDER_TRAIN, ORDER_TEST };
 
 static dm_status permuted(const job *j, dm_eval_data *from, uint64_t order, int64_t i, float *x, dm_err *err)
 {
     dm_data *d = dm_eval_data_of(from);
 
-    return dm_data_at(d, dm_shuffle((uint64_t)j->model.experiment->run.seed, order, i, dm_data_about(d)->count), 1, x, NULL, err);
+    return dm_data_at(d, dm_shuffle((uint64_t)j->model.experiment->run.seed, order, i, dm_data_about(d)->count), 1, x,
+                      NULL, err);
 }
 
-static dm_status train_image(job *j, int64_t i, float *x, dm_err *err) { return permuted(j, j->train, ORDER_TRAIN, i, x, err); }
-static dm_status test_image(job *j, int64_t i, float *x, dm_err *err) { return permuted(j, j->test, ORDER_TEST, i, x, err); }
+static dm_status train_image(job *j, int64_t i, float *x, dm_err *err)
+{
+    return permuted(j, j->train, ORDER_TRAIN, i, x, err);
+}
+
+static dm_status test_image(job *j, int64_t i, float *x, dm_err *err)
+{
+    return permuted(j, j->test, ORDER_TEST, i, x, err);
+}
 
 static dm_status sampled_image(job *j, int64_t i, float *x, dm_err *err)
 {
@@ -95,8 +103,8 @@ static dm_status given_image(job *j, int64_t i, float *x, dm_err *err)
 
     for (int64_t k = 0; k < j->example && !rc; k++) {
         if (!isfinite(from[k]))
-            return dm_error(err, DM_EINVAL, "image %lld of those given is %s at element %lld", (long long)i, isnan(from[k]) ? "NaN" : "infinite",
-                            (long long)k);
+            return dm_error(err, DM_EINVAL, "image %lld of those given is %s at element %lld", (long long)i,
+                            isnan(from[k]) ? "NaN" : "infinite", (long long)k);
         x[k] = from[k];
     }
     return rc;
@@ -116,7 +124,8 @@ static dm_status noise_image(job *j, int64_t i, float *x, dm_err *err)
 
         dm_philox(key, ctr, r);
         for (int64_t e = k; e < k + 2 && e < j->example; e++) {
-            const double u = sqrt(-2 * log(dm_uniform(r[0]))), v = 6.283185307179586 * dm_uniform(r[1]), z = u * (e == k ? cos(v) : sin(v));
+            const double radius = sqrt(-2 * log(dm_uniform(r[0]))), angle = 6.283185307179586 * dm_uniform(r[1]);
+            const double z = radius * (e == k ? cos(angle) : sin(angle));
 
             x[e] = (float)(d->levels ? fmin(fmax(z, d->low), d->high) : z);
         }
@@ -133,8 +142,10 @@ static dm_status features(job *j, const image_set *set, dm_features *out, dm_err
 {
     const int64_t count = set->count;
     const int64_t d = dm_extractor_features(j->extractor);
-    float *batch = malloc((size_t)(BATCH * j->example) * sizeof *batch), *to = count < INT64_MAX / d / 8 ? malloc((size_t)(count * d) * sizeof *to) : NULL;
-    dm_status rc = batch && to ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for %lld features of %lld images", (long long)d, (long long)count);
+    float *batch = malloc((size_t)(BATCH * j->example) * sizeof *batch);
+    float *to = count < INT64_MAX / d / 8 ? malloc((size_t)(count * d) * sizeof *to) : NULL;
+    dm_status rc = batch && to ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for %lld features of %lld images",
+                                                  (long long)d, (long long)count);
 
     for (int64_t first = 0; first < count && !rc; first += BATCH) {
         const int64_t n = count - first < BATCH ? count - first : BATCH;
@@ -146,7 +157,8 @@ static dm_status features(job *j, const image_set *set, dm_features *out, dm_err
         if (!rc)
             progress(j, set->bar, first + n, count, 1);
         if (!rc && cancelled(j))
-            rc = dm_error(err, DM_ECANCELLED, "stopped after %lld of %lld features %s", (long long)(first + n), (long long)count, set->what);
+            rc = dm_error(err, DM_ECANCELLED, "stopped after %lld of %lld features %s", (long long)(first + n),
+                          (long long)count, set->what);
     }
     free(batch);
     *out = (dm_features){.n = count, .d = d, .x = to, .what = set->what};
@@ -217,20 +229,23 @@ static dm_status open_images(job *j, const char *run, dm_err *err)
 
 static dm_status check_images(job *j, const char *run, dm_err *err)
 {
-    const dm_shape want = dm_model_batch_shape(&j->model.data.shape, j->o->images_shape.dim[0], j->model.data.shape.dim[0]);
+    const dm_shape want = dm_model_batch_shape(&j->model.data.shape, j->o->images_shape.dim[0],
+                                               j->model.data.shape.dim[0]);
     dm_status rc;
 
     if (j->o->images) {
-        if (j->o->images_shape.rank != want.rank || memcmp(j->o->images_shape.dim, want.dim, (size_t)want.rank * sizeof want.dim[0]))
-            return dm_error(err, DM_EINVAL, "the given images are %s; those of this run are N x %s", dm_shape_show(&j->o->images_shape).text,
-                            dm_shape_show(&j->model.data.shape).text);
+        if (j->o->images_shape.rank != want.rank ||
+            memcmp(j->o->images_shape.dim, want.dim, (size_t)want.rank * sizeof want.dim[0]))
+            return dm_error(err, DM_EINVAL, "the given images are %s; those of this run are N x %s",
+                            dm_shape_show(&j->o->images_shape).text, dm_shape_show(&j->model.data.shape).text);
         j->count = want.dim[0];
     } else if (j->o->data && (rc = open_images(j, run, err))) {
         return dm_error_prefix(err, "the given images: ");
     }
     if ((j->o->images || j->o->data) && j->o->count) {
         if (j->o->count > j->count)
-            return dm_error(err, DM_EINVAL, "%lld images are asked for; %lld are given", (long long)j->o->count, (long long)j->count);
+            return dm_error(err, DM_EINVAL, "%lld images are asked for; %lld are given", (long long)j->o->count,
+                            (long long)j->count);
         j->count = j->o->count;
     }
     if (!j->o->images && !j->o->data) {
@@ -248,7 +263,8 @@ static dm_status open_all(job *j, const char *run, dm_err *err)
 
     j->out->step = step_of(&j->model);
     j->example = dm_shape_count(&j->model.data.shape);
-    if ((rc = check_images(j, run, err)) || (rc = dm_lapack_open(&j->lapack, err)) || (rc = dm_eval_data_open(&j->model, "train", &j->train, err)))
+    if ((rc = check_images(j, run, err)) || (rc = dm_lapack_open(&j->lapack, err)) ||
+        (rc = dm_eval_data_open(&j->model, "train", &j->train, err)))
         return rc;
     if ((rc = dm_eval_data_open(&j->model, "test", &j->test, &none)) && rc != DM_ENOENT)
         return dm_error(err, rc, "%s", none.msg);
@@ -262,9 +278,11 @@ static dm_status open_all(job *j, const char *run, dm_err *err)
 static void warn_of_rank(const job *j, int64_t n, const char *what)
 {
     if (n <= j->out->features)
-        dm_session_log(&j->model, DM_LOG_WARNING, "%lld %s for %lld features: their covariance has rank %lld at most, of %lld, so the Frechet "
+        dm_session_log(&j->model, DM_LOG_WARNING,
+                       "%lld %s for %lld features: their covariance has rank %lld at most, of %lld, so the Frechet "
                        "distance measures how few they are more than how good; take more than %lld", (long long)n, what,
-                       (long long)j->out->features, (long long)n - 1, (long long)j->out->features, (long long)j->out->features);
+                       (long long)j->out->features, (long long)n - 1, (long long)j->out->features,
+                       (long long)j->out->features);
 }
 
 /* ---- samples --------------------------------------------------------------------------------- */
@@ -280,11 +298,14 @@ static dm_status sample(job *j, dm_err *err)
 
     if (j->count > INT64_MAX / j->example / 8 || !(j->x = malloc((size_t)(j->count * j->example) * sizeof *j->x)))
         return dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)j->count);
-    if (!(rc = dm_session_open(&j->model, false, err)) && !(rc = dm_session_weights(&j->model, j->o->raw, &weights, err)) &&
+    if (!(rc = dm_session_open(&j->model, false, err)) &&
+        !(rc = dm_session_weights(&j->model, j->o->raw, &weights, err)) &&
         !(rc = dm_draw_images(&j->model, weights, &d, j->x, &steps, NULL, err))) {
         j->out->seconds = now() - began;
-        snprintf(j->out->about, sizeof j->out->about, "demist %s name=%s sampler=%s steps=%d seed=%lld checkpoint=%lld%s", dm_version(), e->run.name,
-                 e->section[DM_SEC_SAMPLER].plugin->name, (int)steps, (long long)e->run.seed, (long long)j->out->step, j->o->raw ? " raw" : "");
+        snprintf(j->out->about, sizeof j->out->about,
+                 "demist %s name=%s sampler=%s steps=%d seed=%lld checkpoint=%lld%s", dm_version(), e->run.name,
+                 e->section[DM_SEC_SAMPLER].plugin->name, (int)steps, (long long)e->run.seed, (long long)j->out->step,
+                 j->o->raw ? " raw" : "");
     }
     dm_wset_free(weights);
     return rc;
@@ -300,7 +321,8 @@ static dm_status measure_all(job *j, dm_err *err)
     dm_quality *out = j->out;
     dm_status rc;
 
-    *r = (dm_quality_reference){.host = &j->host, .subsets = out->subsets, .neighbours = out->neighbours, .seed = (uint64_t)j->model.experiment->run.seed,
+    *r = (dm_quality_reference){.host = &j->host, .subsets = out->subsets, .neighbours = out->neighbours,
+                                .seed = (uint64_t)j->model.experiment->run.seed,
                                 .size = j->o->subset_size ? j->o->subset_size : 1000};
     if ((rc = features(j, &train, &r->features, err)))
         return rc;
@@ -310,7 +332,8 @@ static dm_status measure_all(job *j, dm_err *err)
         return rc;
     if (j->test) {
         const int64_t there = dm_data_about(dm_eval_data_of(j->test))->count;
-        const image_set test = {test_image, there < j->count ? there : j->count, "of the test images", "test images", "test"};
+        const image_set test = {test_image, there < j->count ? there : j->count, "of the test images", "test images",
+                                "test"};
 
         if ((rc = measure(j, &test, &out->floor, err)))
             return rc;
@@ -341,7 +364,8 @@ dm_status dm_eval_quality(const char *run, const dm_quality_options *o, dm_quali
     job j = {.o = o, .out = out};
     dm_status rc;
 
-    *out = (dm_quality){.size = sizeof *out, .subsets = o->subsets ? o->subsets : 100, .neighbours = o->neighbours ? o->neighbours : 3};
+    *out = (dm_quality){.size = sizeof *out, .subsets = o->subsets ? o->subsets : 100,
+                         .neighbours = o->neighbours ? o->neighbours : 3};
     if (!o->features)
         return dm_error(err, DM_EINVAL, "quality is measured by features: which network gives them?");
     if ((rc = dm_session_read_run(&j.model, run, o->overrides, o->n_overrides, &o->callbacks, err)))

@@ -6,7 +6,8 @@
 
 #include "metrics.h"
 
-/* What all sets are compared with. features: all of the training split, in an order without meaning, owned by the caller. */
+/* What all sets are compared with. features: all of the training split, in an order without meaning, owned by the
+ * caller. */
 typedef struct dm_quality_reference {
     const dm_metric_host *host;
     dm_features features;
@@ -21,11 +22,11 @@ typedef struct dm_quality_reference {
 /* All but host, features, subsets, size, neighbours and seed is made here. */
 dm_status dm_quality_reference_init(dm_quality_reference *r, dm_err *err);
 void dm_quality_reference_fini(dm_quality_reference *r);
-/* Frechet distance to all of the reference, KID against all of it, precision and recall against as many of it as the set
- * has. done: called after each part of DM_QUALITY_PARTS; may be NULL. */
+/* Frechet distance to all of the reference, KID against all of it, precision and recall against as many of it as the
+ * set has. done: called after each part of DM_QUALITY_PARTS; may be NULL. */
 enum { DM_QUALITY_PARTS = 3 };
-dm_status dm_quality_compare(dm_quality_reference *r, const dm_features *set, dm_quality_row *out, void (*done)(void *user, int parts),
-                             void *user, dm_err *err);
+dm_status dm_quality_compare(dm_quality_reference *r, const dm_features *set, dm_quality_row *out,
+                             void (*done)(void *user, int parts), void *user, dm_err *err);
 /* Subsets of at most `size`, but two of them must fit beside each other. */
 int64_t dm_quality_subset(int64_t size, int64_t count);
 

@@ -39,7 +39,8 @@ static dm_status kid(dm_quality_reference *r, const dm_features *set, dm_quality
 {
     const int64_t smaller = set->n < r->features.n ? set->n : r->features.n;
     dm_kid k;
-    const dm_status rc = dm_metric_kid(r->host, set, &r->features, r->subsets, dm_quality_subset(r->size, smaller), r->seed, &k, err);
+    const dm_status rc = dm_metric_kid(r->host, set, &r->features, r->subsets, dm_quality_subset(r->size, smaller),
+                                       r->seed, &k, err);
 
     if (!rc) {
         out->kid = k.mean;
@@ -76,17 +77,19 @@ static dm_status precision_recall(dm_quality_reference *r, const dm_features *se
     real.n = set->n < real.n ? set->n : real.n;
     if (!radii)
         return dm_error(err, DM_ENOMEM, "out of memory for the neighbours of %lld images", (long long)set->n);
-    if (!(rc = real_radii(r, &real, err)) && !(rc = dm_metric_covered(r->host, set, &real, r->radii, &out->precision, err)) &&
+    if (!(rc = real_radii(r, &real, err)) &&
+        !(rc = dm_metric_covered(r->host, set, &real, r->radii, &out->precision, err)) &&
         !(rc = dm_metric_radii(r->host, set, r->neighbours, radii, err)))
         rc = dm_metric_covered(r->host, &real, set, radii, &out->recall, err);
     free(radii);
     return rc;
 }
 
-dm_status dm_quality_compare(dm_quality_reference *r, const dm_features *set, dm_quality_row *out, void (*done)(void *user, int parts),
-                             void *user, dm_err *err)
+dm_status dm_quality_compare(dm_quality_reference *r, const dm_features *set, dm_quality_row *out,
+                             void (*done)(void *user, int parts), void *user, dm_err *err)
 {
-    static dm_status (*const part[DM_QUALITY_PARTS])(dm_quality_reference *r, const dm_features *set, dm_quality_row *out, dm_err *err) =
+    static dm_status (*const part[DM_QUALITY_PARTS])(dm_quality_reference *r, const dm_features *set,
+                                                     dm_quality_row *out, dm_err *err) =
         {frechet, kid, precision_recall};
     dm_status rc;
 

@@ -5,7 +5,8 @@
 typedef struct { dm_ints channels; int64_t blocks, groups, features; double dropout; } cfg;
 
 static const dm_param params[] = {
-    DM_INTS(cfg, channels, "[32, 64, 128]", 1, 65536, "channels", "of each level; each halves the extents of the one before"),
+    DM_INTS(cfg, channels, "[32, 64, 128]", 1, 65536, "channels",
+            "of each level; each halves the extents of the one before"),
     DM_INT(cfg, blocks, "1", 0, 64, "blocks", "residual blocks of each level but the first"),
     DM_INT(cfg, groups, "8", 1, 1024, "groups", "of each group norm; must divide each number of channels"),
     DM_INT(cfg, features, "128", 1, 16384, "features", "width of the layer before the last"),
@@ -51,7 +52,8 @@ static dm_val build(dm_ctx *c, const dm_graph *g, const dm_net_in *in)
         const dm_graph *level = g->scope(g, "levels.%d", (int)i);
 
         if (width % p->groups)
-            return dm_fail(c, DM_EINVAL, "groups = %d does not divide the %d channels of level %d", (int)p->groups, (int)width, (int)i);
+            return dm_fail(c, DM_EINVAL, "groups = %d does not divide the %d channels of level %d", (int)p->groups,
+                           (int)width, (int)i);
         x = g->conv(level, "conv", x, width, i ? half : same, 0);
         for (int32_t b = 0; i && b < p->blocks; b++)
             x = residual(g->scope(level, "blocks.%d", (int)b), x, width, p->groups);

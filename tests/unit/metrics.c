@@ -40,12 +40,14 @@ static double uniform(uint64_t stream, uint64_t i)
     return (double)((z ^ (z >> 31)) >> 11) * 0x1p-53;
 }
 
-static dm_features features(uint64_t stream, int64_t n, int64_t d, double shift, double scale, double common, const char *what)
+static dm_features features(uint64_t stream, int64_t n, int64_t d, double shift, double scale, double common,
+                            const char *what)
 {
     float *x = malloc((size_t)(n * d) * sizeof *x);
 
     for (int64_t i = 0; i < n * d; i++)
-        x[i] = (float)(shift + scale * (uniform(stream, (uint64_t)i) + common * uniform(stream, (uint64_t)(i - i % d))));
+        x[i] = (float)(shift + scale * (uniform(stream, (uint64_t)i) + common * uniform(stream,
+                                                                                        (uint64_t)(i - i % d))));
     return (dm_features){.n = n, .d = d, .x = x, .what = what};
 }
 
@@ -87,7 +89,8 @@ static void metrics__published_formulas(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof goldens / sizeof goldens[0]; i++) {
         const struct golden *g = &goldens[i];
-        const dm_features a = features(2 * i, g->na, g->d, 0, 1, g->common, "of a"), b = features(2 * i + 1, g->nb, g->d, g->shift, g->scale, g->common, "of b");
+        const dm_features a = features(2 * i, g->na, g->d, 0, 1, g->common, "of a"),
+            b = features(2 * i + 1, g->nb, g->d, g->shift, g->scale, g->common, "of b");
         const int64_t m = g->na < g->nb ? g->na : g->nb;
         const dm_frechet f = frechet(&a, &b);
         int64_t ia[40], ib[40];
@@ -165,7 +168,8 @@ static bool at_once(void *user)
 static void metrics__refuse(void **state)
 {
     const dm_features a = features(1, 30, 4, 0, 1, 0, "of the samples"), b = features(2, 30, 5, 0, 1, 0, "of the data");
-    const dm_features one = {.n = 1, .d = 4, .x = a.x, .what = "of the samples"}, none = {.n = 30, .d = 0, .x = a.x, .what = "of the samples"};
+    const dm_features one = {.n = 1, .d = 4, .x = a.x, .what = "of the samples"},
+        none = {.n = 30, .d = 0, .x = a.x, .what = "of the samples"};
     const dm_metric_host stopped = {.lapack = lapack, .cancelled = at_once};
     float *x = (float *)(uintptr_t)a.x;
     double squared[30], out;
@@ -184,7 +188,8 @@ static void metrics__refuse(void **state)
     assert_fails(dm_metric_radii(&host, &a, 0, squared, &err), DM_EINVAL, &err, "neighbour 0");
     assert_fails(dm_metric_radii(&stopped, &a, 3, squared, &err), DM_ECANCELLED, &err, "stopped");
     x[4 * 7 + 2] = NAN;
-    assert_fails(dm_gaussian_init(&host, &a, &g, &err), DM_EDIVERGED, &err, "feature 2 of image 7 of the samples is NaN");
+    assert_fails(dm_gaussian_init(&host, &a, &g, &err), DM_EDIVERGED, &err,
+                 "feature 2 of image 7 of the samples is NaN");
     x[4 * 7 + 2] = -INFINITY;
     assert_fails(dm_features_check(&a, &a, 2, &err), DM_EDIVERGED, &err, "is infinite");
     drop(&a);

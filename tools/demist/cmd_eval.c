@@ -46,9 +46,11 @@ static const eval_metric *find(const char *name)
 static dm_status write_report(const eval_request *r, json_t *report, dm_err *err)
 {
     json_t *all = json_pack("{s:s, s:s, s:s}", "demist", dm_version(), "run", r->run, "metric", r->metric);
-    char *text = all && !json_object_update(all, report) ? json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) : NULL;
+    char *text = all && !json_object_update(all, report) ? json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(17))
+        : NULL;
     const dm_status rc = text ? dm_file_write_atomic(r->json, text, strlen(text), err)
-                              : dm_error(err, DM_ENOMEM, "out of memory for '%s', or a name in the report is not UTF-8", r->json);
+                              : dm_error(err, DM_ENOMEM, "out of memory for '%s', or a name in the report is not UTF-8",
+                                         r->json);
 
     free(text);
     json_decref(all);
@@ -76,7 +78,8 @@ static int usage_of(const eval_request *r, const eval_metric *m)
     if (!m)
         return cli_usage(&cmd_eval, "there is no metric '%s'; there are quality and accuracy", r->metric);
     if (m->quality && !r->features)
-        return cli_usage(&cmd_eval, "--metric %s needs --features RUN2, a run whose network gives the features of images; "
+        return cli_usage(&cmd_eval,
+                         "--metric %s needs --features RUN2, a run whose network gives the features of images; "
                          "configs/features-fashion-mnist.yaml trains one", m->name);
     if (!m->quality && (r->features || r->layer || r->images || r->count || r->save))
         return cli_usage(&cmd_eval, "--features, --layer, --images, --count and --save are for --metric quality");
@@ -85,11 +88,12 @@ static int usage_of(const eval_request *r, const eval_metric *m)
 
 static int run(int argc, char **argv)
 {
-    static const struct option options[] = {{"metric", required_argument, NULL, 'm'}, {"json", required_argument, NULL, 'j'},
-                                            {"features", required_argument, NULL, 'F'}, {"layer", required_argument, NULL, 'l'},
-                                            {"images", required_argument, NULL, 'i'}, {"count", required_argument, NULL, 'n'},
-                                            {"save", required_argument, NULL, 's'},
-                                            {"raw", no_argument, NULL, 'w'}, {"force", no_argument, NULL, 'f'}, CLI_COMMON};
+    static const struct option options[] = {
+        {"metric", required_argument, NULL, 'm'}, {"json", required_argument, NULL, 'j'},
+        {"features", required_argument, NULL, 'F'}, {"layer", required_argument, NULL, 'l'},
+        {"images", required_argument, NULL, 'i'}, {"count", required_argument, NULL, 'n'},
+        {"save", required_argument, NULL, 's'}, {"raw", no_argument, NULL, 'w'}, {"force", no_argument, NULL, 'f'},
+        CLI_COMMON};
     eval_request r = {0};
     const eval_metric *m;
     cli_common common = {0};

@@ -74,8 +74,8 @@ static dm_status keep(void *user, const char *set, const dm_shape *shape, const 
 static void print_row(const char *name, const dm_quality_row *r)
 {
     if (r->count)
-        printf("%-12s %8lld %12.4f %12.3e %10.1e %11.4f %8.4f\n", name, (long long)r->count, r->frechet, r->kid, r->kid_error, r->precision,
-               r->recall);
+        printf("%-12s %8lld %12.4f %12.3e %10.1e %11.4f %8.4f\n", name, (long long)r->count, r->frechet, r->kid,
+               r->kid_error, r->precision, r->recall);
 }
 
 static void print(const dm_quality *q, bool images)
@@ -84,27 +84,31 @@ static void print(const dm_quality *q, bool images)
     print_row("floor", &q->floor);
     print_row(images ? "images" : "samples", &q->samples);
     print_row("ceiling", &q->ceiling);
-    printf("against %lld training images; floor: test images, ceiling: noise\n%lld features: what layer '%s' reads, weights sha256 %.16s...\n",
+    printf("against %lld training images; floor: test images, ceiling: noise\n"
+           "%lld features: what layer '%s' reads, weights sha256 %.16s...\n",
            (long long)q->train, (long long)q->features, q->layer, q->hash);
 }
 
 static json_t *row(const dm_quality_row *r)
 {
-    return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o}", "count", (json_int_t)r->count, "frechet", eval_number(r->frechet),
-                     "frechet_means", eval_number(r->frechet_means), "kid", eval_number(r->kid), "kid_error", eval_number(r->kid_error),
-                     "kid_deviation", eval_number(r->kid_deviation), "kid_size", (json_int_t)r->kid_size, "precision",
-                     eval_number(r->precision), "recall", eval_number(r->recall));
+    return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o}", "count", (json_int_t)r->count,
+                     "frechet", eval_number(r->frechet), "frechet_means", eval_number(r->frechet_means),
+                     "kid", eval_number(r->kid), "kid_error", eval_number(r->kid_error),
+                     "kid_deviation", eval_number(r->kid_deviation), "kid_size", (json_int_t)r->kid_size,
+                     "precision", eval_number(r->precision), "recall", eval_number(r->recall));
 }
 
 static json_t *json(const eval_request *r, const dm_quality *q)
 {
-    json_t *all = json_pack("{s:I, s:I, s:I, s:I, s:s, s:o}", "step", (json_int_t)q->step, "train_count", (json_int_t)q->train, "kid_subsets",
-                            (json_int_t)q->subsets, "neighbours", (json_int_t)q->neighbours, "sampling", q->about, "sampling_seconds",
-                            eval_number(q->seconds));
-    json_t *net = json_pack("{s:s, s:I, s:s, s:I, s:s}", "run", r->features, "step", (json_int_t)q->features_step, "layer", q->layer, "count",
-                            (json_int_t)q->features, "sha256", q->hash);
+    json_t *all = json_pack("{s:I, s:I, s:I, s:I, s:s, s:o}", "step", (json_int_t)q->step,
+                            "train_count", (json_int_t)q->train, "kid_subsets", (json_int_t)q->subsets,
+                            "neighbours", (json_int_t)q->neighbours, "sampling", q->about,
+                            "sampling_seconds", eval_number(q->seconds));
+    json_t *net = json_pack("{s:s, s:I, s:s, s:I, s:s}", "run", r->features, "step", (json_int_t)q->features_step,
+                            "layer", q->layer, "count", (json_int_t)q->features, "sha256", q->hash);
 
-    if (all && net && !json_object_set_new(all, "features", net) && !json_object_set_new(all, r->images ? "images" : "samples", row(&q->samples)) &&
+    if (all && net && !json_object_set_new(all, "features", net) &&
+        !json_object_set_new(all, r->images ? "images" : "samples", row(&q->samples)) &&
         !json_object_set_new(all, "floor", q->floor.count ? row(&q->floor) : json_null()) &&
         !json_object_set_new(all, "ceiling", row(&q->ceiling)))
         return all;
@@ -114,8 +118,8 @@ static json_t *json(const eval_request *r, const dm_quality *q)
 
 static dm_status run(const eval_request *r, json_t **report, dm_err *err)
 {
-    dm_quality_options o = {.size = sizeof o, .overrides = r->overrides, .n_overrides = r->n_overrides, .raw = r->raw, .features = r->features,
-                            .layer = r->layer, .count = r->count, .callbacks = r->callbacks};
+    dm_quality_options o = {.size = sizeof o, .overrides = r->overrides, .n_overrides = r->n_overrides, .raw = r->raw,
+                            .features = r->features, .layer = r->layer, .count = r->count, .callbacks = r->callbacks};
     dm_quality q;
     given g = {0};
     kept k = {.n = 0};
@@ -128,7 +132,9 @@ static dm_status run(const eval_request *r, json_t **report, dm_err *err)
     if (r->images)
         rc = find_images(r->images, &g, &o, err);
     if (!rc && !(rc = dm_eval_quality(r->run, &o, &q, err)) &&
-        (!r->save || !(rc = dm_st_write(r->save, k.set, k.n, (dm_pair[]){{"weights.sha256", q.hash}, {"layer", q.layer}}, 2, err)))) {
+        (!r->save ||
+         !(rc = dm_st_write(r->save, k.set, k.n, (dm_pair[]){{"weights.sha256", q.hash}, {"layer", q.layer}}, 2,
+                            err)))) {
         print(&q, r->images != NULL);
         if (!(*report = json(r, &q)))
             rc = dm_error(err, DM_ENOMEM, "out of memory for the report, or a name in it is not UTF-8");
