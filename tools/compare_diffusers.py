@@ -122,6 +122,7 @@ def ask_demist(folder, x, t, y, device):
 
 
 def main():
+    torch.set_num_threads(1)  # such small networks are only slowed by more
     a = argparse.ArgumentParser()
     a.add_argument("--device", default=os.environ.get("DEMIST_DEVICE", "auto"))
     a.add_argument("--only", default="")

@@ -195,6 +195,7 @@ def whole_run(kind, config, steps, eta, device):
 
 
 def main():
+    torch.set_num_threads(1)  # such small networks are only slowed by more
     a = argparse.ArgumentParser()
     a.add_argument("--device", default=os.environ.get("DEMIST_DEVICE", "auto"))
     a.add_argument("--only", default="")

@@ -1,5 +1,5 @@
 # Sourced by tools/quickstart and tools/test: installs what is missing and sets the environment of the
-# OpenCL runtimes. Defines: need_packages, need_intel_runtime, build_in.
+# OpenCL runtimes. Defines: need_packages, need_intel_runtime, reference_python, build_in.
 
 say() { printf '%s\n' "$*"; }
 
@@ -37,6 +37,17 @@ need_intel_runtime() {
   cp /etc/OpenCL/vendors/*.icd "$icd/" 2>/dev/null || true
   printf '%s\n' "$venv/lib/libintelocl.so" >"$icd/intel-cpu.icd"
   export OCL_ICD_VENDORS=$icd/ LD_LIBRARY_PATH=$venv/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+}
+
+# Prints a Python that has torch, diffusers and safetensors: $DEMIST_REFERENCE, or one made in build/reference from PyPI.
+reference_python() {
+  local venv=$root/build/reference python=${DEMIST_REFERENCE:-$root/build/reference/bin/python}
+  if [ -z "${DEMIST_REFERENCE:-}" ] && ! "$python" -c 'import torch, diffusers, safetensors' 2>/dev/null; then
+    { python3 -m venv "$venv" && "$venv/bin/pip" install -q --disable-pip-version-check torch==2.13.0 diffusers==0.42.1 safetensors numpy; } \
+      >"$logs/reference.log" 2>&1 || { tail -5 "$logs/reference.log" >&2; say "error: installing torch and diffusers failed" >&2; return 1; }
+  fi
+  "$python" -c 'import torch, diffusers, safetensors' || return 1
+  printf '%s\n' "$python"
 }
 
 # build_in FOLDER [MESON OPTION...]: configures once, builds.

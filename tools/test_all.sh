@@ -41,6 +41,18 @@ fuzzed() { DEMIST_FUZZ_SECONDS=${DEMIST_FUZZ_SECONDS:-120} tests fuzz build fuzz
 # Many more kills while training and saving.
 killed() { DEMIST_KILLS=200 tests kills build kills --timeout-multiplier 20; }
 
+# What demist reads and writes of others' models, live against diffusers and PyTorch.
+compared() {
+  local python id what
+  python=$(reference_python) || { failed=$((failed + 1)); return; }
+  while read -r id _; do
+    for what in diffusers schedulers convert export; do
+      DEMIST=$root/build/demist DEMIST_DEVICE=$id step "compare-$what-${id/:/-}" "$python" "tools/compare_$what.py"
+    done
+  done <<<"$platforms"
+}
+
+compared
 sanitized
 under_oclgrind
 forced

@@ -1,0 +1,102 @@
+"""Opens what `demist export --to diffusers` writes of a training run with diffusers, and compares: UNet2DModel.from_pretrained
+with `demist predict` of the run (1e-4 of the largest output), and the pipeline's network and scheduler, walking from given
+noise, with `demist sample` (1e-3 of the range). Needs diffusers, numpy, torch and safetensors.
+
+    DEMIST=build/demist python tools/compare_export.py [--device cpu] [--only NAME]
+"""
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import torch
+from diffusers import DDIMPipeline, DDPMPipeline, UNet2DModel
+from diffusers.schedulers import scheduling_ddpm
+from diffusers.utils import logging
+from safetensors.torch import load_file, save_file
+
+NETWORK = "network={use: unet, channels: [8, 16], layers: 1, groups: 4, dropout: 0, attend: [0, 1]%s}"
+
+
+def configs():
+    """Name, the experiment's keys, whether the raw weights are exported."""
+    yield "DDIM, v", [NETWORK % "", "sampler={use: ddim, steps: 10, clip_eps: false}", "objective={use: simple, predict: v}"], False
+    yield "DDPM, eps, raw weights", [NETWORK % "", "sampler={use: ddpm, steps: 10}", "objective={use: simple, predict: eps}"], True
+    yield "residual blocks resize", [NETWORK % ", attend_up: [1, 0], down_resnet: [1, 0], up_resnet: [0, 1], scale_shift: true, head_dim: 4",
+                                     "sampler={use: ddpm, steps: 10, variance: fixed_large}", "schedule={use: linear}"], False
+    yield "learned variance, DDPM", [NETWORK % ", padding: 1", "sampler={use: ddpm, steps: 10, variance: learned}", "objective={use: hybrid, predict: eps}",
+                                     "schedule={use: scaled_linear}"], False
+    yield "learned time, mish", [NETWORK % ", time: learned, act: mish, mid_scale: 1.5", "sampler={use: ddim, steps: 10, clip: off}", "objective={use: simple, predict: x0}"], False
+    yield "a schedule that diffusers does not have", [NETWORK % ", time_dim: 24", "schedule={use: sigmoid}", "sampler={use: ddim, steps: 10, clip_eps: false}"], False
+
+
+def demist(*args):
+    p = subprocess.run([os.environ.get("DEMIST", "demist"), *args, "-q"], capture_output=True, text=True)
+    if p.returncode:
+        raise RuntimeError(f"demist {' '.join(args)}: {p.stderr.strip()}")
+
+
+def train(d, keys, device):
+    np.save(f"{d}/x.npy", np.random.default_rng(1).integers(0, 256, (16, 3, 8, 8), np.uint8))
+    with open(f"{d}/e.yaml", "w") as f:
+        f.write(f"data: {{use: npy, file: {d}/x.npy}}\nschedule: {{use: cosine}}\n{NETWORK.replace('=', ': ', 1) % ''}\n"
+                "objective: {use: simple, predict: v}\nsampler: {use: ddim}\ntrain: {steps: 20, batch: 8, lr: 1.0e-2, ema: [0.5]}\n")
+    demist("train", f"{d}/e.yaml", f"output={d}/run", f"device={device}", *keys)
+
+
+def predictions(d, raw, device):
+    unet = UNet2DModel.from_pretrained(f"{d}/out", subfolder="unet", low_cpu_mem_usage=False).eval()
+    x, t = torch.randn(4, 3, 8, 8), torch.tensor([1, 300, 700, 999])
+    save_file({"x": x, "t": t}, f"{d}/in.st")
+    demist("predict", f"{d}/run", f"device={device}", "--in", f"{d}/in.st", "--out", f"{d}/out.st", *raw)
+    with torch.no_grad():
+        want = unet(x, t).sample
+    return ((load_file(f"{d}/out.st")["out"] - want).abs().max() / want.abs().max()).item()
+
+
+def walks(d, keys, raw, device):
+    pipeline = (DDIMPipeline if "use: ddim" in " ".join(keys) else DDPMPipeline).from_pretrained(f"{d}/out", low_cpu_mem_usage=False)
+    s = pipeline.scheduler
+    s.set_timesteps(10)
+    x, z = torch.randn(2, 3, 8, 8), torch.randn(10, 2, 3, 8, 8)
+    save_file({"x": x, "z": z}, f"{d}/noise.st")
+    demist("sample", f"{d}/run", f"device={device}", "--noise", f"{d}/noise.st", "--tensors", f"{d}/x.st", *raw)
+    drawn = iter(z)
+    given, scheduling_ddpm.randn_tensor = scheduling_ddpm.randn_tensor, lambda *a, **k: next(drawn)
+    with torch.no_grad():
+        for t in s.timesteps:
+            x = s.step(pipeline.unet(x, t).sample, t, x).prev_sample
+    scheduling_ddpm.randn_tensor = given
+    return ((load_file(f"{d}/x.st")["x"] - x).abs().max() / (x.max() - x.min())).item()
+
+
+def main():
+    torch.set_num_threads(1)  # such small networks are only slowed by more
+    a = argparse.ArgumentParser()
+    a.add_argument("--device", default=os.environ.get("DEMIST_DEVICE", "auto"))
+    a.add_argument("--only", default="")
+    a = a.parse_args()
+    failed, n, worst = 0, 0, [0.0, 0.0]
+    logging.disable_progress_bar()
+    for name, keys, raw in configs():
+        if a.only not in name:
+            continue
+        torch.manual_seed(n)
+        raw = ["--raw"] if raw else []
+        with tempfile.TemporaryDirectory() as d:
+            train(d, keys, a.device)
+            demist("export", f"{d}/run", "--to", "diffusers", *raw, f"{d}/out")
+            got = predictions(d, raw, a.device), walks(d, keys, raw, a.device)
+        ok = got[0] <= 1e-4 and got[1] <= 1e-3
+        failed += not ok
+        n += 1
+        worst = [max(p, q) for p, q in zip(worst, got)]
+        print(f"{'ok  ' if ok else 'BAD '} {got[0]:.2e}, run {got[1]:.2e}  {name}", flush=True)
+    print(f"{n} configurations, largest difference {worst[0]:.1e} of the largest output, {worst[1]:.1e} of the range of a run; {failed} failed")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
