@@ -10,6 +10,7 @@ struct dm_model {
     const dm_noise *noise;
     dm_device *device;
     dm_data_info data;
+    int64_t label_width;
     int32_t out_channels;
     dm_services services;
     dm_instance network, objective;
@@ -91,6 +92,13 @@ dm_status dm_model_graph(dm_model *m, bool training, dm_graph_core **g, const dm
     return DM_OK;
 }
 
+static dm_val label_input(const dm_model *m, dm_graph_core *g, int64_t n)
+{
+    if (m->label_width)
+        return dm_graph_input(g, "labels", &(dm_shape){2, {n, m->label_width}}, DM_DT_F32, false);
+    return m->data.classes ? dm_graph_input(g, "labels", &(dm_shape){1, {n}}, DM_DT_I32, false) : DM_NONE;
+}
+
 /* Builds the network once, for one example, to learn its weights. */
 static dm_status find_weights(dm_model *m, dm_err *err)
 {
@@ -105,7 +113,7 @@ static dm_status find_weights(dm_model *m, dm_err *err)
     {
         const dm_val x = dm_graph_to_image(g, dm_graph_input(g, "x", &s, DM_DT_F32, false));
         const dm_val noise = diffusion ? dm_graph_input(g, "noise", &(dm_shape){1, {1}}, DM_DT_F32, false) : DM_NONE;
-        const dm_val labels = m->data.classes ? dm_graph_input(g, "labels", &(dm_shape){1, {1}}, DM_DT_I32, false) : DM_NONE;
+        const dm_val labels = label_input(m, g, 1);
 
         if (dm_model_network(m, g, api, x, noise, labels) < 0)
             rc = dm_error(err, g->err.code, "%s", g->err.msg);
@@ -141,7 +149,8 @@ static dm_status open_objective(dm_model *m, dm_err *err)
     return DM_OK;
 }
 
-dm_status dm_model_new(const dm_experiment *e, const dm_noise *noise, dm_device *d, const dm_data_info *data, dm_model **out, dm_err *err)
+dm_status dm_model_new(const dm_experiment *e, const dm_noise *noise, dm_device *d, const dm_data_info *data, int64_t label_width,
+                       dm_model **out, dm_err *err)
 {
     const dm_section *net = &e->section[DM_SEC_NETWORK], *obj = &e->section[DM_SEC_OBJECTIVE];
     dm_model *m;
@@ -155,6 +164,7 @@ dm_status dm_model_new(const dm_experiment *e, const dm_noise *noise, dm_device 
     m->noise = noise;
     m->device = d;
     m->data = *data;
+    m->label_width = label_width;
     dm_services_init(&m->services);
     m->services.noise = noise;
     m->services.device = d;
@@ -213,15 +223,14 @@ static void describe_forward(dm_forward *f, dm_model *m, const dm_graph *api, co
     dm_val x;
 
     f->x = dm_graph_input(g, "x", &s, DM_DT_F32, false);
-    f->c_in = f->c_noise = f->labels = DM_NONE;
+    f->c_in = f->c_noise = DM_NONE;
     x = dm_graph_to_image(g, f->x);
     if (diffusion) {
         f->c_in = dm_graph_input(g, "c_in", &row, DM_DT_F32, false);
         f->c_noise = dm_graph_input(g, "c_noise", &row, DM_DT_F32, false);
         x = api->mul(api, x, f->c_in);
     }
-    if (m->data.classes)
-        f->labels = dm_graph_input(g, "labels", &row, DM_DT_I32, false);
+    f->labels = label_input(m, g, f->n);
     f->out = dm_graph_to_rows(g, dm_model_network(m, g, api, x, f->c_noise, f->labels));
     if (f->out >= 0) {
         f->shape = api->shape(api, f->out);
@@ -280,6 +289,13 @@ static dm_status write_row(dm_forward *f, dm_val v, const double *from, dm_err *
     for (int64_t i = 0; i < f->n; i++)
         f->host[i] = (float)from[i];
     return dm_buf_write(dm_plan_buffer(f->plan, v), 0, (size_t)f->n * sizeof *f->host, f->host, err);
+}
+
+dm_status dm_forward_vectors(dm_forward *f, const float *vectors, dm_err *err)
+{
+    dm_buf *to = f->labels >= 0 ? dm_plan_buffer(f->plan, f->labels) : NULL;
+
+    return to ? dm_buf_write(to, 0, dm_buf_bytes(to), vectors, err) : DM_OK;
 }
 
 dm_status dm_forward_run(dm_forward *f, const double *c_in, const double *c_noise, const int32_t *labels, dm_err *err)

@@ -8,8 +8,10 @@
 typedef struct dm_model dm_model;
 
 /* data: what the host's scaling gives (low -1, high 1 for pixels), from the data set or a run folder.
+ * label_width: 0, or labels are vectors of so many elements (of a model that is predicted with alone).
  * noise may be NULL where the objective needs none. experiment, noise and device must outlive it. */
-dm_status dm_model_new(const dm_experiment *e, const dm_noise *noise, dm_device *d, const dm_data_info *data, dm_model **out, dm_err *err);
+dm_status dm_model_new(const dm_experiment *e, const dm_noise *noise, dm_device *d, const dm_data_info *data, int64_t label_width,
+                       dm_model **out, dm_err *err);
 void dm_model_free(dm_model *m);
 const dm_layout *dm_model_layout(const dm_model *m);
 /* Does it turn noise into data? A classifier does not. */
@@ -29,6 +31,8 @@ dm_buf *dm_forward_output(const dm_forward *f); /* F f32[n,out_channels,H,W], or
 dm_shape dm_forward_shape(const dm_forward *f); /* of the output */
 /* F = network(c_in x, c_noise, labels), each array of n; labels may be NULL where the data has none. */
 dm_status dm_forward_run(dm_forward *f, const double *c_in, const double *c_noise, const int32_t *labels, dm_err *err);
+/* Labels that are vectors, f32[n,label_width], for the runs that follow. */
+dm_status dm_forward_vectors(dm_forward *f, const float *vectors, dm_err *err);
 const dm_plan *dm_forward_plan(const dm_forward *f);
 
 /* ---- a training step --------------------------------------------------------------- */

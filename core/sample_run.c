@@ -109,6 +109,18 @@ dm_status dm_sample(const char *run, const dm_sample_options *o, dm_images *out,
     return rc;
 }
 
+static dm_status check_vectors(const dm_session *s, const dm_predict_options *o, dm_err *err)
+{
+    const int64_t given = DM_HAS(dm_predict_options, o, vector_width) && o->vectors ? o->vector_width : 0;
+
+    if (given == s->label_width)
+        return DM_OK;
+    if (!s->label_width)
+        return dm_error(err, DM_EINVAL, "labels y are vectors; this model's labels are %s", s->data.classes ? "classes" : "none");
+    return dm_error(err, DM_EINVAL, "this model needs labels y f32[N,%lld]; %s", (long long)s->label_width,
+                    given ? "those given are of another length" : "none are given");
+}
+
 static dm_status predict(dm_session *s, const dm_predict_options *o, dm_images *out, dm_err *err)
 {
     const int64_t n = o->shape.dim[0], C = s->data.shape.dim[0];
@@ -121,6 +133,8 @@ static dm_status predict(dm_session *s, const dm_predict_options *o, dm_images *
     if (o->shape.rank != s->data.shape.rank + 1 || o->shape.dim[1] != C)
         return dm_error(err, DM_EINVAL, "x has rank %d and %lld channels; this model needs rank %d and %lld", (int)o->shape.rank,
                         (long long)o->shape.dim[1], (int)s->data.shape.rank + 1, (long long)C);
+    if ((rc = check_vectors(s, o, err)))
+        return rc;
     if (s->data.classes && !o->labels)
         dm_session_log(s, DM_LOG_DEBUG, "no labels y are given; class 0 is taken");
     for (int32_t i = 1; i < o->shape.rank; i++)
@@ -132,6 +146,7 @@ static dm_status predict(dm_session *s, const dm_predict_options *o, dm_images *
     if (!(rc = dm_session_open(s, o->profile, err)) && !(rc = dm_session_weights(s, o->raw, &weights, err)) &&
         !(rc = dm_forward_new(s->model, weights, n, &example, &f, err)) &&
         !(rc = dm_buf_write(dm_forward_input(f), 0, (size_t)dm_shape_count(&o->shape) * sizeof *o->x, o->x, err)) &&
+        (!s->label_width || !(rc = dm_forward_vectors(f, o->vectors, err))) &&
         !(rc = dm_forward_run(f, ones, o->t, o->labels, err))) {
         out->shape = dm_forward_shape(f);
         if (!(out->x = malloc((size_t)dm_shape_count(&out->shape) * sizeof *out->x)))

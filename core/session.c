@@ -120,6 +120,20 @@ static void warn_of_meaning(const dm_session *s, const char *const *overrides, i
                 dm_session_log(s, DM_LOG_WARNING, "%s: the model was trained with another %s", overrides[i], sections[k]);
 }
 
+/* Of a model whose labels are vectors. */
+static dm_status read_label_width(dm_session *s, dm_err *err)
+{
+    const char *text = dm_st_meta(s->checkpoint, "label_width");
+    char *end;
+
+    if (!text)
+        return DM_OK;
+    s->label_width = strtoll(text, &end, 10);
+    if (end != text && !*end && s->label_width > 0 && s->label_width <= 1 << 20)
+        return DM_OK;
+    return dm_error(err, DM_ECORRUPT, "'%s': label_width is '%s'; it must be from 1 to %d", dm_st_path(s->checkpoint), text, 1 << 20);
+}
+
 dm_status dm_session_read_run(dm_session *s, const char *run, const char *const *overrides, int n, const dm_callbacks *cb, dm_err *err)
 {
     const char *text;
@@ -127,6 +141,8 @@ dm_status dm_session_read_run(dm_session *s, const char *run, const char *const 
 
     *s = (dm_session){.callbacks = *cb, .log = dm_log_new(DM_LOG_DEBUG, cb->log, cb->user)};
     if ((rc = dm_session_source(s, run, &s->checkpoint, &s->step, err)) || (rc = dm_data_meta_read(s->checkpoint, &s->data, err)))
+        goto failed;
+    if ((rc = read_label_width(s, err)))
         goto failed;
     if (!(text = dm_st_meta(s->checkpoint, "experiment"))) {
         rc = dm_error(err, DM_ECORRUPT, "'%s' is no checkpoint of a training run: it has no experiment", dm_st_path(s->checkpoint));
@@ -166,7 +182,7 @@ dm_status dm_session_open(dm_session *s, bool profile, dm_err *err)
 
     if ((rc = dm_device_open(s->experiment->run.device, &o, &s->device, err)))
         return rc;
-    return dm_model_new(s->experiment, s->noise, s->device, &s->data, &s->model, err);
+    return dm_model_new(s->experiment, s->noise, s->device, &s->data, s->label_width, &s->model, err);
 }
 
 const char *dm_session_prefix(const dm_st *f, bool raw)

@@ -17,6 +17,7 @@ typedef struct dm_session {
     dm_device *device;
     dm_model *model;
     dm_data_info data;
+    int64_t label_width;           /* labels are vectors of so many elements; 0 = classes, if the data has them */
     dm_st *checkpoint;             /* sessions from a run; NULL otherwise */
     int64_t step;
     dm_callbacks callbacks;

@@ -12,6 +12,7 @@
 /* What the rest of the reading needs to know of a UNet2DModel. */
 typedef struct dm_unet_facts {
     int64_t channels, outputs, height, width, classes;
+    int64_t label_width;           /* labels are vectors of so many elements; 0 = they are not */
     bool sized;                    /* sample_size is there */
     bool fourier;
 } dm_unet_facts;

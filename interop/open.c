@@ -228,14 +228,10 @@ static dm_status list_parts(const model *m, dm_st_part **out, int64_t *n, dm_err
 static dm_status gather(model *m, dm_st **out, dm_err *err)
 {
     const dm_unet_facts *f = &m->facts;
-    char shape[80], classes[24];
-    const dm_pair meta[] = {{"format", "diffusers"}, {"experiment", m->text}, {"step", "0"}, {"data.shape", shape},
-                            {"data.classes", classes},
-                            {"data.levels", "256"}, {"data.low", "-1"}, {"data.high", "1"},
-                            {"not_sampled",
-                             f->sized ? "it has no scheduler_config.json" : "its config.json has no sample_size"}};
-    /* The network runs without a scheduler or a size; there is then nothing to sample by. */
-    const int64_t n_meta = sizeof meta / sizeof meta[0] - (*m->scheduler && f->sized);
+    char shape[80], classes[24], wide[24];
+    dm_pair meta[11] = {{"format", "diffusers"}, {"experiment", m->text}, {"step", "0"}, {"data.shape", shape},
+                        {"data.classes", classes}, {"data.levels", "256"}, {"data.low", "-1"}, {"data.high", "1"}};
+    int64_t n_meta = 8;
     dm_st_part *parts = NULL;
     int64_t n;
     dm_status rc;
@@ -243,7 +239,14 @@ static dm_status gather(model *m, dm_st **out, dm_err *err)
     if ((rc = list_parts(m, &parts, &n, err)))
         return rc;
     snprintf(shape, sizeof shape, "%lld,%lld,%lld", (long long)f->channels, (long long)f->height, (long long)f->width);
+    snprintf(wide, sizeof wide, "%lld", (long long)f->label_width);
     snprintf(classes, sizeof classes, "%lld", (long long)f->classes);
+    if (f->label_width)
+        meta[n_meta++] = (dm_pair){"label_width", wide};
+    /* The network runs without a scheduler or a size; there is then nothing to sample by. */
+    if (!*m->scheduler || !f->sized || f->label_width)
+        meta[n_meta++] = (dm_pair){"not_sampled", f->label_width ? "its labels are vectors, which predict alone is given"
+                                   : f->sized ? "it has no scheduler_config.json" : "its config.json has no sample_size"};
     rc = dm_st_gather(m->unet, m->file, m->n_files, parts, n, meta, n_meta, out, err);
     m->n_files = 0;
     return rc;

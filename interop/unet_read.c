@@ -155,15 +155,17 @@ static void put_time(dm_config *c, FILE *to, dm_unet_facts *f)
     print_real(to, "freq_shift", dm_config_real(c, "freq_shift", 0));
 }
 
-static void put_classes(dm_config *c, FILE *to, dm_unet_facts *f)
+/* wide: elements of the time embedding, to which the classes' is added. */
+static void put_classes(dm_config *c, FILE *to, int64_t wide, dm_unet_facts *f)
 {
-    const int kind = dm_config_choice(c, "class_embed_type", "null", "null|timestep");
+    const int kind = dm_config_choice(c, "class_embed_type", "null", "null|timestep|identity");
     const int64_t rows = dm_config_int(c, "num_class_embeds", 0, 1, 1 << 20);
 
     /* Classes as numbers are not counted anywhere; they are like timesteps. */
-    f->classes = rows ? rows : kind == 1 ? 1000 : 0;
-    fprintf(to, "  class_embed: %s\n  class_rows: %lld\n", kind == 1 ? "timestep" : rows ? "table" : "none",
-            (long long)rows);
+    f->classes = kind == 2 ? 0 : rows ? rows : kind == 1 ? 1000 : 0;
+    f->label_width = kind == 2 ? wide : 0;
+    fprintf(to, "  class_embed: %s\n  class_rows: %lld\n",
+            kind == 2 ? "vector" : kind == 1 ? "timestep" : rows ? "table" : "none", (long long)rows);
 }
 
 dm_status dm_unet_read(const char *path, FILE *to, dm_unet_facts *f, dm_err *err)
@@ -189,7 +191,7 @@ dm_status dm_unet_read(const char *path, FILE *to, dm_unet_facts *f, dm_err *err
     put_shape(&c, to, &l);
     put_blocks(&c, to);
     put_time(&c, to, f);
-    put_classes(&c, to, f);
+    put_classes(&c, to, dm_config_int(&c, "time_embedding_dim", 4 * l.channels[0], 1, 65536), f);
     for (size_t i = 0; i < sizeof ema / sizeof ema[0]; i++)
         dm_config_ignore(&c, ema[i]);
     return dm_config_end(&c, err);

@@ -68,6 +68,8 @@ def configs():
     yield "relu", dict(act_fn="relu")
     yield "10 classes", dict(num_class_embeds=10)
     yield "classes as time", dict(class_embed_type="timestep")
+    yield "class vectors", dict(class_embed_type="identity")
+    yield "class vectors, time width 48", dict(class_embed_type="identity", time_embedding_dim=48, resnet_time_scale_shift="scale_shift")
     yield "centered input", dict(center_input_sample=True)
     yield "fourier", dict(time_embedding_type="fourier")
     yield "fourier, classes as time", dict(time_embedding_type="fourier", class_embed_type="timestep")
@@ -100,7 +102,10 @@ def inputs(model, seed, n=2):
     learned = c.time_embedding_type == "learned"
     t = torch.tensor([1, 57] if learned else [3, 801])
     y = torch.tensor([7, 2]) if c.num_class_embeds or c.class_embed_type else None
-    return torch.randn(n, c.in_channels, *size), t, y
+    x = torch.randn(n, c.in_channels, *size)
+    if c.class_embed_type == "identity":
+        y = torch.randn(n, c.time_embedding_dim or 4 * c.block_out_channels[0])
+    return x, t, y
 
 
 def save(model, folder, change):

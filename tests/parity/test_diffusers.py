@@ -44,6 +44,32 @@ def predict_reads_old_names_shards_and_bfloat16():
     agrees("old", 1e-4)
 
 
+def predict_adds_labels_that_are_vectors():
+    """What is taken from a bias and given as labels leaves the outputs as they are."""
+    folder = copy("plain", "vectors")
+    edit(folder, class_embed_type="identity")
+    tensors, given = (read_safetensors(f"{folder}/{f}.safetensors")[0] for f in ("diffusion_pytorch_model", "expected"))
+    key = "time_embedding.linear_2.bias"
+    y = array.array("f", [0.25 * (i % 5) - 0.5 for i in range(16)])
+    tensors[key] = ("F32", [16], array.array("f", [a - b for a, b in zip(floats(tensors[key]), y)]).tobytes())
+    write_safetensors(f"{folder}/{WEIGHTS}", tensors)
+    n = given["x"][1][0]
+    for name, labels in ("in", ("F32", [n, 16], y.tobytes() * n)), ("short", ("F32", [n, 8], y.tobytes()[:32] * n)), \
+            ("classes", ("I64", [n], bytes(8 * n))):
+        write_safetensors(path(f"{name}.st"), {"x": given["x"], "t": given["t"], "y": labels})
+    write_safetensors(path("none.st"), {"x": given["x"], "t": given["t"]})
+    demist("predict", folder, f"device={DEVICE}", "--in", path("in.st"), "--out", path("vectors.st"))
+    got, want = floats(read_safetensors(path("vectors.st"))[0]["out"]), floats(given["out"])
+    assert max(abs(a - b) for a, b in zip(got, want)) <= 1e-4 * max(map(abs, want))
+    for name, words in ("short", "another length"), ("classes", "none are given"), ("none", "none are given"):
+        _, err = demist("predict", folder, f"device={DEVICE}", "--in", path(f"{name}.st"), "--out", path("no.st"), code=2)
+        assert words in err and "f32[N,16]" in err, err
+    _, err = demist("predict", os.path.join(MODELS, "plain"), f"device={DEVICE}", "--in", path("in.st"), "--out", path("no.st"), code=2)
+    assert "labels y are vectors" in err, err
+    _, err = demist("sample", folder, f"device={DEVICE}", "--tensors", path("no.st"), code=2)
+    assert "vectors" in err, err
+
+
 def walk(model, name, *more):
     """x of each of 10 steps of demist, and of diffusers."""
     folder = os.path.join(MODELS, model)
@@ -255,7 +281,7 @@ def predict_refuses_unknown_config():
             (dict(down_block_types=["KDownBlock2D", "DownBlock2D"]), ["KDownBlock2D"]),
             (dict(down_block_types=["DownBlock2D"]), ["down_block_types", "1 entries"]),
             (dict(act_fn="softplus"), ["act_fn", "softplus"]),
-            (dict(class_embed_type="identity"), ["class_embed_type", "identity"]),
+            (dict(class_embed_type="simple_projection"), ["class_embed_type", "simple_projection"]),
             (dict(resnet_time_scale_shift="spatial"), ["spatial"]),
             (dict(norm_num_group=2), ["norm_num_group'", "norm_num_groups"]),
             (dict(cross_attention_dim=8), ["cross_attention_dim"]),
@@ -357,7 +383,8 @@ def predict_refuses_an_index_that_leaves_the_folder():
 
 
 if __name__ == "__main__":
-    run_tests([predict_equals_unet2dmodel, predict_reads_old_names_shards_and_bfloat16, predict_refuses_unknown_config,
+    run_tests([predict_equals_unet2dmodel, predict_reads_old_names_shards_and_bfloat16, predict_adds_labels_that_are_vectors,
+               predict_refuses_unknown_config,
                predict_lists_tensors_that_do_not_fit, nan_is_refused_unless_asked_for, predict_refuses_broken_files,
                predict_refuses_an_index_that_leaves_the_folder, sample_walks_like_ddpmscheduler, sample_walks_like_ddimscheduler, sample_walks_as_diffusers_does_where_asked_to,
                sample_refuses_unknown_schedulers, export_and_import_again, export_of_a_run, export_of_a_learned_variance, train_from_an_export, gradients_of_what_unet_adds,

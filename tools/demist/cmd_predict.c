@@ -16,13 +16,24 @@ const cli_command cmd_predict = {
     "predict", "predict RUN [key=value ...] --in F.safetensors --out F.safetensors [--raw]", "run the network alone on given inputs",
     "  demist predict runs/fashion-mnist --in inputs.safetensors --out outputs.safetensors\n\n"
     "The input file has x f32[N,C,H,W] (or f32[N,D]), t i32, i64 or f32 [N], what the network is told\n"
-    "(0-based timesteps), and for a model with classes y i32 or i64 [N]. The output file has out.\n"
+    "(0-based timesteps), and for a model with classes y i32 or i64 [N] (for one whose labels are vectors,\n"
+    "f32[N,D]). The output file has out.\n"
     "  --raw       the weights as trained, not their first average\n"
     "  --force     overwrite the output file if it is there\n"
     "  --profile   time, FLOP/s and GB/s of each kernel\n",
     run};
 
-typedef struct inputs { float *x; double *t; int32_t *y; dm_shape shape; } inputs;
+typedef struct inputs { float *x, *vectors; double *t; int32_t *y; int64_t width; dm_shape shape; } inputs;
+
+static dm_status read_vectors(const dm_st *f, const dm_st_tensor *y, inputs *in, dm_err *err)
+{
+    if (y->count < 1)
+        return dm_error(err, DM_EINVAL, "'%s': y is empty", dm_st_path(f));
+    in->width = y->shape.dim[1];
+    if (!(in->vectors = malloc((size_t)y->count * sizeof *in->vectors)))
+        return dm_error(err, DM_ENOMEM, "out of memory for the inputs");
+    return dm_st_read_f32(f, y, 0, y->count, in->vectors, err);
+}
 
 static dm_status read_inputs(const dm_st *f, inputs *in, dm_err *err)
 {
@@ -35,8 +46,13 @@ static dm_status read_inputs(const dm_st *f, inputs *in, dm_err *err)
     if ((x->shape.rank != 4 && x->shape.rank != 2) || x->count < 1)
         return dm_error(err, DM_EINVAL, "'%s': x has rank %d and %lld elements; it must be f32[N,C,H,W] or f32[N,D]", dm_st_path(f),
                         (int)x->shape.rank, (long long)x->count);
-    if (t->shape.rank != 1 || t->shape.dim[0] != x->shape.dim[0] || (y && (y->shape.rank != 1 || y->shape.dim[0] != x->shape.dim[0])))
-        return dm_error(err, DM_EINVAL, "'%s': t and y must be [N] with N = %lld, as x has", dm_st_path(f), (long long)x->shape.dim[0]);
+    if (t->shape.rank != 1 || t->shape.dim[0] != x->shape.dim[0] || (y && (y->shape.rank < 1 || y->shape.rank > 2 || y->shape.dim[0] != x->shape.dim[0])))
+        return dm_error(err, DM_EINVAL, "'%s': t must be [N], y [N] or [N,D] with N = %lld, as x has", dm_st_path(f), (long long)x->shape.dim[0]);
+    if (y && y->shape.rank == 2) {
+        if ((rc = read_vectors(f, y, in, err)))
+            return rc;
+        y = NULL;
+    }
     in->shape = x->shape;
     in->x = malloc((size_t)x->count * sizeof *in->x);
     in->t = malloc((size_t)t->count * sizeof *in->t);
@@ -74,11 +90,14 @@ static dm_status predict(const char *model, const char *from, const char *to, dm
         o->x = in.x;
         o->t = in.t;
         o->labels = in.y;
+        o->vectors = in.vectors;
+        o->vector_width = in.width;
         if (!(rc = dm_predict(model, o, &out, err)))
             rc = dm_st_write(to, &(dm_st_source){.name = "out", .type = DM_ST_F32, .shape = out.shape, .data = out.x}, 1, NULL, 0, err);
         dm_images_free(&out);
     }
     free(in.x);
+    free(in.vectors);
     free(in.t);
     free(in.y);
     dm_st_close(f);

@@ -124,6 +124,8 @@ typedef struct dm_predict_options {
     const double *t;               /* f64[N]: what the network is told, 0-based steps for the published objectives */
     const int32_t *labels;         /* NULL where the model has no classes */
     dm_callbacks callbacks;
+    const float *vectors;          /* f32[N,vector_width], labels of a model whose labels are vectors; else NULL */
+    int64_t vector_width;
 } dm_predict_options;
 
 /* The network alone: out = network(x, t, labels), f32[N,out_channels,...]. */
