@@ -119,12 +119,14 @@ def norm(x, w, b, groups):
     return y
 
 
-def plain_features(weights, pixels):
+def plain_features(weights, pixels, early=False):
     get = lambda key: list(floats(weights["ema.0." + key]))
     layer = lambda x, key, stride: conv(x, get(key + ".weight"), get(key + ".bias"), stride)
     normed = lambda x, key: norm(x, get(key + ".weight"), get(key + ".bias"), 2)
     x = [[[pixels[y * SIDE + z]] for z in range(SIDE)] for y in range(SIDE)]
     x = normed(layer(x, "levels.0.conv", 1), "levels.0.norm")
+    if early:  # what levels.1.conv reads, as its mean over pixels
+        return [sum(p[c] for row in x for p in row) / 64 for c in range(4)]
     x = layer(x, "levels.1.conv", 2)
     h = layer(normed(x, "levels.1.blocks.0.norm1"), "levels.1.blocks.0.conv1", 1)
     h = layer(normed(h, "levels.1.blocks.0.norm2"), "levels.1.blocks.0.conv2", 1)
@@ -145,10 +147,14 @@ def covered(inner, outer, k):
     return sum(any(gap(a, b) <= r for b, r in zip(outer, radii)) for a in inner) / len(inner)
 
 
+def last_weights():
+    return read_safetensors(path("kinds/checkpoints", sorted(os.listdir(path("kinds/checkpoints")))[-1]))[0]
+
+
 def quality_of_given_images():
     file = save_images("test.safetensors", test_pixels())
     r, out, _ = report(path("kinds"), "--metric", "quality", "--features", path("kinds"), "--images", file, "--save", path("f.safetensors"))
-    weights = read_safetensors(path("kinds/checkpoints", sorted(os.listdir(path("kinds/checkpoints")))[-1]))[0]
+    weights = last_weights()
     sets = {k: rows_of(v) for k, v in read_safetensors(path("f.safetensors"))[0].items()}
     assert {k: (len(v), len(v[0])) for k, v in sets.items()} == {"train": (TRAIN, 6), "images": (TEST, 6), "test": (TEST, 6), "noise": (TEST, 6)}
     for i in (0, 1, 2, 50):
@@ -191,8 +197,13 @@ def quality_of_samples():
     # Another layer, of another network: a mean over pixels.
     other = report(path("model"), "--metric", "quality", "--features", path("model"), "--count", 40, "--images", path("drawn.safetensors"))[0]
     assert other["features"]["layer"] == "conv_out" and other["features"]["count"] == 8, other
-    named = report(path("model"), "--metric", "quality", "--features", path("kinds"), "--layer", "levels.1.conv", "--images", path("drawn"))[0]
-    assert named["features"]["count"] == 4, named
+    named = report(path("model"), "--metric", "quality", "--features", path("kinds"), "--layer", "levels.1.conv", "--images", path("test.safetensors"),
+                   "--save", path("early.safetensors"))[0]
+    assert named["features"]["count"] == 4 and named["features"]["layer"] == "levels.1.conv", named
+    rows = rows_of(read_safetensors(path("early.safetensors"))[0]["images"])
+    for i in (0, 40):
+        want = plain_features(last_weights(), test_pixels()[i], early=True)
+        assert all(abs(a - b) < 1e-4 * (1 + abs(b)) for a, b in zip(rows[i], want)), (rows[i], want)
 
 
 def refuses():
