@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+enum { MOST_NEAR = 4096 };         /* names that the nearest is looked for among */
+
 typedef struct list {
     dm_arena *arena;
     dm_adm_tensor *t;
@@ -223,47 +225,57 @@ static const char *shape_text(const dm_shape *s, char to[160])
     return to;
 }
 
-static const dm_adm_tensor *wanted(const dm_adm_tensor *t, int64_t n, const char *name)
+/* The file's tensors that no part of the network is. */
+typedef struct rest { const char **name; int64_t n; } rest;
+
+static bool find_tensors(const dm_st *f, dm_arena *arena, dm_adm_tensor *t, int64_t n, rest *out)
 {
+    const int64_t all = dm_st_count(f);
+    bool *taken = dm_alloc_n(arena, (size_t)all + 1, sizeof *taken);
+
+    out->name = dm_alloc_n(arena, (size_t)all + 1, sizeof *out->name);
+    out->n = 0;
+    if (!taken || !out->name)
+        return false;
+    memset(taken, 0, (size_t)all * sizeof *taken);
     for (int64_t i = 0; i < n; i++)
-        if (!strcmp(t[i].theirs, name))
-            return &t[i];
-    return NULL;
+        if ((t[i].tensor = dm_st_find(f, t[i].theirs)))
+            taken[t[i].tensor - dm_st_at(f, 0)] = true;
+    for (int64_t i = 0; i < all; i++)
+        if (!taken[i])
+            out->name[out->n++] = dm_st_at(f, i)->name;
+    return true;
 }
 
-/* The nearest of the file's names that nobody wants. */
-static const char *nearest(const dm_st *f, const dm_adm_tensor *t, int64_t n, const char *name)
+static const char *nearest(const rest *r, const char *name)
 {
     dm_nearest near;
 
     dm_nearest_init(&near, name);
-    for (int64_t i = 0; i < dm_st_count(f); i++)
-        if (!wanted(t, n, dm_st_at(f, i)->name))
-            dm_nearest_try(&near, dm_st_at(f, i)->name);
+    for (int64_t i = 0; i < r->n && i < MOST_NEAR; i++)
+        dm_nearest_try(&near, r->name[i]);
     return near.best;
 }
 
-static void find_tensors(const dm_st *f, dm_adm_tensor *t, int64_t n, telling *say)
+static void compare(const dm_adm_tensor *t, int64_t n, const rest *r, telling *say)
 {
+    char is[160], must[160];
+
     for (int64_t i = 0; i < n; i++) {
-        dm_adm_tensor *const one = &t[i];
-        const bool again = one->part > 0; /* told with the first part */
-        char is[160], must[160];
+        const dm_adm_tensor *const one = &t[i];
+        const char *near = one->tensor ? NULL : nearest(r, one->theirs);
 
-        one->tensor = dm_st_find(f, one->theirs);
-        if (!one->tensor && !again) {
-            const char *near = nearest(f, t, n, one->theirs);
-
+        if (one->part > 0) /* told with the first part */
+            continue;
+        if (!one->tensor)
             tell(say, "'%s' has no tensor '%s'%s%s%s", say->path, one->theirs, near ? "; it has '" : "", near ? near : "",
                  near ? "'" : "");
-        } else if (one->tensor && !again && !fits(one->tensor, one)) {
+        else if (!fits(one->tensor, one))
             tell(say, "'%s': tensor '%s' is [%s]; [%s] is needed", say->path, one->theirs, shape_text(&one->tensor->shape, is),
                  shape_text(&one->from, must));
-        }
     }
-    for (int64_t i = 0; i < dm_st_count(f); i++)
-        if (!wanted(t, n, dm_st_at(f, i)->name))
-            tell(say, "'%s': this network has no tensor '%s'", say->path, dm_st_at(f, i)->name);
+    for (int64_t i = 0; i < r->n; i++)
+        tell(say, "'%s': this network has no tensor '%s'", say->path, r->name[i]);
 }
 
 dm_status dm_adm_match(const dm_st *f, const dm_adm *a, dm_arena *arena, dm_adm_tensor **out, int64_t *n,
@@ -271,11 +283,12 @@ dm_status dm_adm_match(const dm_st *f, const dm_adm *a, dm_arena *arena, dm_adm_
 {
     list l = {.arena = arena};
     telling say = {.line = line, .user = user, .path = dm_st_path(f)};
+    rest left;
 
     expect(&l, a);
-    if (l.failed)
+    if (l.failed || !find_tensors(f, arena, l.t, l.n, &left))
         return dm_error(err, DM_ENOMEM, "out of memory for the tensors of '%s'", say.path);
-    find_tensors(f, l.t, l.n, &say);
+    compare(l.t, l.n, &left, &say);
     *out = l.t;
     *n = l.n;
     return !say.bad ? DM_OK : dm_error(err, DM_ECORRUPT, "'%s' does not fit the network that its blocks describe, in %d tensors",

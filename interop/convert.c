@@ -176,6 +176,8 @@ static dm_status convert(dm_session *s, const dm_st *f, const dm_adm *a, dm_aren
 
     s->data = (dm_data_info){.size = sizeof s->data, .classes = (int32_t)a->classes, .levels = 256, .low = -1, .high = 1,
                              .shape = {3, {a->channels, o->height ? o->height : side, o->height ? o->width : side}}};
+    if (!dm_uses(&s->experiment->section[DM_SEC_NETWORK], "unet"))
+        return dm_error(err, DM_EINVAL, "such a model is a unet; another network has no place for its weights");
     if (s->data.shape.dim[1] % side || s->data.shape.dim[2] % side)
         return dm_error(err, DM_EINVAL, "the size %lld x %lld is not possible: %d levels need multiples of %lld",
                         (long long)s->data.shape.dim[1], (long long)s->data.shape.dim[2], a->n, (long long)side);

@@ -142,7 +142,7 @@ def other_files_are_refused():
 
 
 def wrong_arguments_are_refused():
-    for more, words, code in ((["network.heads=3"], "no multiple of network.heads = 3", 2), (["network.haeds=3"], "haeds", 2),
+    for more, words, code in ((["network.heads=3"], "no multiple of network.heads = 3", 2), (["network.haeds=3"], "haeds", 2), (["network={use: mlp}"], "unet", 2),
                               (["--size", "9"], "multiples of 2", 2), (["--size", "8x"], "--size", 2), (["--qkv", "mixed"], "mixed", 2)):
         _, err = convert("improved", "wrong", *more, code=code)
         assert words in err, err
