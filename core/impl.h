@@ -18,7 +18,11 @@ typedef struct dm_impl {
     size_t (*scratch)(const dm_device_info *dev, const dm_opnode *n);
     /* Records the launches. */
     dm_status (*emit)(dm_emit *e);
+    /* The largest error over the largest magnitude of an output that it may have; 0 = what sums in f32 have
+     * (DM_TOLERANCE). One that is further from the portable result on the device is not used. */
+    double tolerance;
 } dm_impl;
+#define DM_TOLERANCE 1e-5
 
 struct dm_emit {
     dm_device *dev;
@@ -48,7 +52,8 @@ static inline dm_status dm_emit_derived(dm_emit *e, int in, const char *key, siz
 dm_status dm_emit_launch(dm_emit *e, dm_cmds *cmds, const char *file, const char *name, const char *options, const dm_range *r,
                          const dm_karg *args, int n);
 
-/* The i-th implementation of an op, best guess first, the portable one last; NULL past the last. */
+/* The i-th implementation of an op, best guess first, NULL past the last. What comes after the portable one is
+ * used only where it is forced. */
 const dm_impl *dm_impl_at(dm_op_kind kind, int i);
 
 #endif

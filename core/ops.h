@@ -128,4 +128,9 @@ int64_t dm_desc_count(const dm_desc *d);
 double dm_op_flops(const dm_opnode *n);
 double dm_op_bytes(const dm_opnode *n);
 
+/* All that an op's implementations see of it, in one line of text: equal ops, and only they, have equal keys.
+ * "conv2d f32[8,32,32,128] f32[128,128,3,3] - - - > f32[8,32,32,128] k=3 stride=1 pad=1,1". The length that it has
+ * or would have; size 512 is enough for every op. */
+size_t dm_op_key(const dm_opnode *n, char *text, size_t size);
+
 #endif

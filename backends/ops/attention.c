@@ -133,8 +133,8 @@ static dm_status backward(dm_emit *e)
 }
 
 static const dm_impl impls[] = {
-    {"portable", DM_OP_ATTENTION, NULL, scratch, forward},
-    {"portable", DM_OP_ATTENTION_DX, NULL, scratch, backward},
+    {"portable", DM_OP_ATTENTION, NULL, scratch, forward, 0},
+    {"portable", DM_OP_ATTENTION_DX, NULL, scratch, backward, 0},
 };
 
 const dm_impl *const dm_impls_attention[] = {&impls[0], &impls[1], NULL};

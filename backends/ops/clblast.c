@@ -160,15 +160,15 @@ static dm_status conv2d_dw(dm_emit *e)
 
 /* First where a GPU runs them, last where they are only forced. */
 static const dm_impl impls[] = {
-    {"clblast", DM_OP_MATMUL, serves_gpu, NULL, matmul},
-    {"clblast", DM_OP_CONV2D, serves_gpu, scratch, conv2d},
-    {"clblast", DM_OP_CONV2D_DX, serves_gpu, scratch, conv2d_dx},
-    {"clblast", DM_OP_CONV2D_DW, serves_gpu, scratch, conv2d_dw},
+    {"clblast", DM_OP_MATMUL, serves_gpu, NULL, matmul, 0},
+    {"clblast", DM_OP_CONV2D, serves_gpu, scratch, conv2d, 0},
+    {"clblast", DM_OP_CONV2D_DX, serves_gpu, scratch, conv2d_dx, 0},
+    {"clblast", DM_OP_CONV2D_DW, serves_gpu, scratch, conv2d_dw, 0},
 }, last[] = {
-    {"clblast", DM_OP_MATMUL, serves, NULL, matmul},
-    {"clblast", DM_OP_CONV2D, serves, scratch, conv2d},
-    {"clblast", DM_OP_CONV2D_DX, serves, scratch, conv2d_dx},
-    {"clblast", DM_OP_CONV2D_DW, serves, scratch, conv2d_dw},
+    {"clblast", DM_OP_MATMUL, serves, NULL, matmul, 0},
+    {"clblast", DM_OP_CONV2D, serves, scratch, conv2d, 0},
+    {"clblast", DM_OP_CONV2D_DX, serves, scratch, conv2d_dx, 0},
+    {"clblast", DM_OP_CONV2D_DW, serves, scratch, conv2d_dw, 0},
 };
 
 const dm_impl *const dm_impls_clblast_gpu[] = {&impls[0], &impls[1], &impls[2], &impls[3], NULL};

@@ -56,12 +56,12 @@ static dm_status portable(dm_emit *e)
 }
 
 static const dm_impl impls[] = {
-    {"vec16", DM_OP_CONV2D, vec16_serves, NULL, vec16},
-    {"vec16", DM_OP_CONV2D_DX, vec16_serves, NULL, vec16},
-    {"vec16", DM_OP_CONV2D_DW, vec16_serves, vec16_scratch, vec16},
-    {"portable", DM_OP_CONV2D, NULL, NULL, portable},
-    {"portable", DM_OP_CONV2D_DX, NULL, NULL, portable},
-    {"portable", DM_OP_CONV2D_DW, NULL, NULL, portable},
+    {"vec16", DM_OP_CONV2D, vec16_serves, NULL, vec16, 0},
+    {"vec16", DM_OP_CONV2D_DX, vec16_serves, NULL, vec16, 0},
+    {"vec16", DM_OP_CONV2D_DW, vec16_serves, vec16_scratch, vec16, 0},
+    {"portable", DM_OP_CONV2D, NULL, NULL, portable, 0},
+    {"portable", DM_OP_CONV2D_DX, NULL, NULL, portable, 0},
+    {"portable", DM_OP_CONV2D_DW, NULL, NULL, portable, 0},
 };
 
 const dm_impl *const dm_impls_conv2d[] = {&impls[0], &impls[1], &impls[2], &impls[3], &impls[4], &impls[5], NULL};

@@ -97,15 +97,15 @@ static dm_status mul(dm_emit *e) { return broadcasting(e, 1); }
 static dm_status broadcast(dm_emit *e) { return broadcasting(e, 2); }
 
 static const dm_impl impls[] = {
-    {"portable", DM_OP_ADD, NULL, NULL, add},
-    {"portable", DM_OP_MUL, NULL, NULL, mul},
-    {"portable", DM_OP_BROADCAST, NULL, NULL, broadcast},
-    {"portable", DM_OP_SCALE, NULL, NULL, scale},
-    {"portable", DM_OP_SILU, NULL, NULL, silu},
-    {"portable", DM_OP_SILU_DX, NULL, NULL, silu_dx},
-    {"portable", DM_OP_GELU, NULL, NULL, gelu},
-    {"portable", DM_OP_GELU_DX, NULL, NULL, gelu_dx},
-    {"portable", DM_OP_ACCUM, NULL, NULL, accum},
+    {"portable", DM_OP_ADD, NULL, NULL, add, 0},
+    {"portable", DM_OP_MUL, NULL, NULL, mul, 0},
+    {"portable", DM_OP_BROADCAST, NULL, NULL, broadcast, 0},
+    {"portable", DM_OP_SCALE, NULL, NULL, scale, 0},
+    {"portable", DM_OP_SILU, NULL, NULL, silu, 0},
+    {"portable", DM_OP_SILU_DX, NULL, NULL, silu_dx, 0},
+    {"portable", DM_OP_GELU, NULL, NULL, gelu, 0},
+    {"portable", DM_OP_GELU_DX, NULL, NULL, gelu_dx, 0},
+    {"portable", DM_OP_ACCUM, NULL, NULL, accum, 0},
 };
 
 const dm_impl *const dm_impls_eltwise[] = {

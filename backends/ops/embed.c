@@ -37,9 +37,9 @@ static dm_status embedding_dw(dm_emit *e)
 }
 
 static const dm_impl impls[] = {
-    {"portable", DM_OP_TIME_EMBED, NULL, NULL, time_embed},
-    {"portable", DM_OP_EMBEDDING, NULL, NULL, embedding},
-    {"portable", DM_OP_EMBEDDING_DW, NULL, NULL, embedding_dw},
+    {"portable", DM_OP_TIME_EMBED, NULL, NULL, time_embed, 0},
+    {"portable", DM_OP_EMBEDDING, NULL, NULL, embedding, 0},
+    {"portable", DM_OP_EMBEDDING_DW, NULL, NULL, embedding_dw, 0},
 };
 
 const dm_impl *const dm_impls_embed[] = {&impls[0], &impls[1], &impls[2], NULL};

@@ -90,8 +90,8 @@ static dm_status portable(dm_emit *e)
 }
 
 static const dm_impl impls[] = {
-    {"vec16", DM_OP_MATMUL, vec16_serves, vec16_scratch, vec16},
-    {"portable", DM_OP_MATMUL, NULL, NULL, portable},
+    {"vec16", DM_OP_MATMUL, vec16_serves, vec16_scratch, vec16, 0},
+    {"portable", DM_OP_MATMUL, NULL, NULL, portable, 0},
 };
 
 const dm_impl *const dm_impls_matmul[] = {&impls[0], &impls[1], NULL};

@@ -61,8 +61,8 @@ static dm_status dropout(dm_emit *e)
 }
 
 static const dm_impl impls[] = {
-    {"portable", DM_OP_DROPOUT, NULL, NULL, dropout},
-    {"portable", DM_OP_RANDN, NULL, NULL, randn},
+    {"portable", DM_OP_DROPOUT, NULL, NULL, dropout, 0},
+    {"portable", DM_OP_RANDN, NULL, NULL, randn, 0},
 };
 
 const dm_impl *const dm_impls_random[] = {&impls[0], &impls[1], NULL};

@@ -68,7 +68,7 @@ static dm_status reduce(dm_emit *e)
 }
 
 static const dm_impl impls[] = {
-    {"portable", DM_OP_REDUCE, NULL, scratch, reduce},
+    {"portable", DM_OP_REDUCE, NULL, scratch, reduce, 0},
 };
 
 const dm_impl *const dm_impls_reduce[] = {&impls[0], NULL};

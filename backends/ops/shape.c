@@ -123,14 +123,14 @@ static dm_status avg_pool(dm_emit *e) { return pixels(e, "gather", share(e->node
 static dm_status avg_pool_dx(dm_emit *e) { return pixels(e, "spread", share(e->node)); }
 
 static const dm_impl impls[] = {
-    {"portable", DM_OP_CONCAT, NULL, NULL, concat},
-    {"portable", DM_OP_SLICE, NULL, NULL, slice},
-    {"portable", DM_OP_PAD, NULL, NULL, pad},
-    {"portable", DM_OP_PERMUTE, NULL, NULL, permute},
-    {"portable", DM_OP_UPSAMPLE, NULL, NULL, upsample},
-    {"portable", DM_OP_UPSAMPLE_DX, NULL, NULL, upsample_dx},
-    {"portable", DM_OP_AVG_POOL, NULL, NULL, avg_pool},
-    {"portable", DM_OP_AVG_POOL_DX, NULL, NULL, avg_pool_dx},
+    {"portable", DM_OP_CONCAT, NULL, NULL, concat, 0},
+    {"portable", DM_OP_SLICE, NULL, NULL, slice, 0},
+    {"portable", DM_OP_PAD, NULL, NULL, pad, 0},
+    {"portable", DM_OP_PERMUTE, NULL, NULL, permute, 0},
+    {"portable", DM_OP_UPSAMPLE, NULL, NULL, upsample, 0},
+    {"portable", DM_OP_UPSAMPLE_DX, NULL, NULL, upsample_dx, 0},
+    {"portable", DM_OP_AVG_POOL, NULL, NULL, avg_pool, 0},
+    {"portable", DM_OP_AVG_POOL_DX, NULL, NULL, avg_pool_dx, 0},
 };
 
 const dm_impl *const dm_impls_shape[] = {

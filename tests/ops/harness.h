@@ -13,7 +13,7 @@ typedef struct ops_case {
     const char *name;
     dm_opnode node;
     ops_reference reference;
-    double tolerance;              /* of the largest magnitude of each output */
+    double tolerance;              /* of the largest magnitude of each output; an implementation may state a larger one of its own */
     int32_t levels;                /* integer inputs lie in [0, levels) */
     double scale;                  /* of the inputs, about N(0, 1); 0 = 1 */
     const double *given[DM_MAX_IN]; /* an input's values, where they are not random */
