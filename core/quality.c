@@ -28,6 +28,8 @@ typedef struct job {
     int64_t example, count;        /* elements of an image; samples */
     float *x;                      /* the samples, or one batch of others */
     float *train_features;
+    char *key;                     /* of what is kept */
+    const dm_quality_kept *kept;   /* the caller's, where it fits */
     dm_quality_reference reference;
 } job;
 
@@ -311,6 +313,34 @@ static dm_status sample(job *j, dm_err *err)
     return rc;
 }
 
+/* What the caller keeps, if it is of the same data, features and counts; a caller that wants all features gets them. */
+static dm_status find_kept(job *j, dm_err *err)
+{
+    if (!j->o->kept || j->o->features_done)
+        return DM_OK;
+    if (!(j->key = dm_quality_key(j->model.experiment, j->out, j->count, j->reference.size)))
+        return dm_error(err, DM_ENOMEM, "out of memory");
+    if (*j->o->kept && !strcmp((*j->o->kept)->key, j->key))
+        j->kept = *j->o->kept;
+    return DM_OK;
+}
+
+static dm_status keep(job *j, dm_err *err)
+{
+    dm_quality_kept *k;
+
+    if (!j->key)
+        return DM_OK;
+    if (!(k = malloc(sizeof *k)))
+        return dm_error(err, DM_ENOMEM, "out of memory");
+    *k = (dm_quality_kept){j->key, j->train_features, j->out->floor, j->out->ceiling};
+    j->key = NULL;
+    j->train_features = NULL;
+    dm_quality_kept_free(*j->o->kept);
+    *j->o->kept = k;
+    return DM_OK;
+}
+
 static dm_status measure_all(job *j, dm_err *err)
 {
     const image_set train = {train_image, j->out->train, "of the training images", "train images", "train"},
@@ -324,12 +354,21 @@ static dm_status measure_all(job *j, dm_err *err)
     *r = (dm_quality_reference){.host = &j->host, .subsets = out->subsets, .neighbours = out->neighbours,
                                 .seed = (uint64_t)j->model.experiment->run.seed,
                                 .size = j->o->subset_size ? j->o->subset_size : 1000};
-    if ((rc = features(j, &train, &r->features, err)))
+    if ((rc = find_kept(j, err)))
         return rc;
-    j->train_features = (float *)(uintptr_t)r->features.x;
+    if (j->kept)
+        r->features = (dm_features){.n = train.count, .d = out->features, .x = j->kept->train, .what = train.what};
+    else if ((rc = features(j, &train, &r->features, err)))
+        return rc;
+    j->train_features = j->kept ? NULL : (float *)(uintptr_t)r->features.x;
     if ((rc = dm_quality_reference_init(r, err)) ||
         (rc = measure(j, j->o->images || j->o->data ? &given : &samples, &out->samples, err)))
         return rc;
+    if (j->kept) {
+        out->floor = j->kept->floor;
+        out->ceiling = j->kept->ceiling;
+        return DM_OK;
+    }
     if (j->test) {
         const int64_t there = dm_data_about(dm_eval_data_of(j->test))->count;
         const image_set test = {test_image, there < j->count ? there : j->count, "of the test images", "test images",
@@ -338,13 +377,16 @@ static dm_status measure_all(job *j, dm_err *err)
         if ((rc = measure(j, &test, &out->floor, err)))
             return rc;
     }
-    return measure(j, &noise, &out->ceiling, err);
+    if ((rc = measure(j, &noise, &out->ceiling, err)))
+        return rc;
+    return keep(j, err);
 }
 
 static void job_fini(job *j)
 {
     dm_quality_reference_fini(&j->reference);
     free(j->train_features);
+    free(j->key);
     free(j->x);
     dm_extractor_free(j->extractor);
     dm_wset_free(j->weights);

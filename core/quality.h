@@ -4,6 +4,7 @@
 
 #include <demist/demist.h>
 
+#include "experiment.h"
 #include "metrics.h"
 
 /* What all sets are compared with. features: all of the training split, in an order without meaning, owned by the
@@ -29,5 +30,11 @@ dm_status dm_quality_compare(dm_quality_reference *r, const dm_features *set, dm
                              void (*done)(void *user, int parts), void *user, dm_err *err);
 /* Subsets of at most `size`, but two of them must fit beside each other. */
 int64_t dm_quality_subset(int64_t size, int64_t count);
+
+/* key: of what it was made; see dm_quality_key. */
+struct dm_quality_kept { char *key; float *train; dm_quality_row floor, ceiling; };
+/* Everything that the training images' features, floor and ceiling follow from: the resolved experiment's seed and data,
+ * the features' layer and weights, counts. On the heap, NULL when memory is exhausted. */
+char *dm_quality_key(const dm_experiment *e, const dm_quality *q, int64_t count, int64_t subset_size);
 
 #endif

@@ -13,8 +13,9 @@
 static const struct own { const char *dir, *name, *end; } own[] = {
     {".", DM_RUN_CONFIG, NULL}, {".", DM_RUN_LOG, NULL}, {".", "env.json", NULL}, {".", "log.txt", NULL}, {".", "choices.json", NULL},
     {"tb", DM_RUN_EVENTS + sizeof "tb", NULL}, {"checkpoints", "step-", ".safetensors"}, {"samples", "step-", ".png"}, {"plots", "loss.png", NULL},
+    {"eval", "quality.json", NULL}, {"eval", "accuracy.json", NULL}, {"eval", "nll.json", NULL}, {"eval", "loss.json", NULL},
 };
-static const char *const folders[] = {".", "tb", "checkpoints", "samples", "plots"};
+static const char *const folders[] = {".", "tb", "checkpoints", "samples", "plots", "eval"};
 enum { N_OWN = sizeof own / sizeof own[0], N_FOLDERS = sizeof folders / sizeof folders[0] };
 
 static bool is_own(const char *dir, const char *name, size_t n)

@@ -5,7 +5,8 @@
  *     log.jsonl log.txt        numbers (run_log.h), messages
  *     tb/                      TensorBoard events (tb_events.h)
  *     checkpoints/step-00001000.safetensors
- *     samples/ plots/          grids during training, curves: PNG */
+ *     samples/ plots/          grids during training, curves: PNG
+ *     eval/quality.json        the last report of each metric, written by `demist eval` */
 #ifndef DEMIST_CORE_RUN_FOLDER_H
 #define DEMIST_CORE_RUN_FOLDER_H
 

@@ -5,10 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "error.h"
 #include "file.h"
 #include "output.h"
+#include "run_folder.h"
 
 static int run(int argc, char **argv);
 
@@ -25,7 +27,7 @@ const cli_command cmd_eval = {
     "    --images F           measure these, not samples: x f32[N,C,H,W] of F.safetensors, F.npy, or a folder\n"
     "    --save F.safetensors the features: train, samples or images, test, noise, f32[N,features] each\n"
     "  --metric accuracy    of a classifier, on the test split\n"
-    "  --json F             write the report, with all digits\n"
+    "  --json F             write the report, with all digits (RUN/eval/METRIC.json has the last one too)\n"
     "  --raw                the weights as trained, not their first average\n"
     "  --force              overwrite a file that is there\n",
     run};
@@ -35,7 +37,7 @@ enum { N_METRICS = sizeof metrics / sizeof metrics[0] };
 
 json_t *eval_number(double x) { return isfinite(x) ? json_real(x) : json_null(); }
 
-static const eval_metric *find(const char *name)
+const eval_metric *eval_find(const char *name)
 {
     for (size_t i = 0; name && i < N_METRICS; i++)
         if (!strcmp(metrics[i]->name, name))
@@ -43,17 +45,52 @@ static const eval_metric *find(const char *name)
     return NULL;
 }
 
+/* The whole report as text, on the heap. */
+static dm_status print_report(const eval_request *r, json_t *report, char **text, dm_err *err)
+{
+    json_t *all = json_pack("{s:s, s:s, s:s, s:[]}", "demist", dm_version(), "run", r->run, "metric", r->metric,
+                            "overrides");
+
+    for (int i = 0; i < r->n_overrides && all; i++)
+        if (json_array_append_new(json_object_get(all, "overrides"), json_string(r->overrides[i])))
+            break;
+    *text = all && !json_object_update(all, report) ? json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) : NULL;
+    json_decref(all);
+    return *text ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for the report, or a name in it is not UTF-8");
+}
+
+/* RUN/eval/METRIC.json: the run's last report of this metric, for `demist report`. Given images are not the run's. */
+static dm_status keep_report(const eval_request *r, const char *text, dm_err *err)
+{
+    char name[64];
+    char *config = dm_run_path(r->run, DM_RUN_CONFIG), *folder = dm_run_path(r->run, "eval"), *path;
+    const bool run = config && !access(config, F_OK) && !r->images;
+    dm_status rc;
+
+    snprintf(name, sizeof name, "eval/%s.json", r->metric);
+    path = dm_run_path(r->run, name);
+    rc = config && folder && path ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for a name");
+    if (!rc && run && !(rc = dm_folder_make(folder, err)))
+        rc = dm_file_write_atomic(path, text, strlen(text), err);
+    free(config);
+    free(folder);
+    free(path);
+    return rc;
+}
+
 static dm_status write_report(const eval_request *r, json_t *report, dm_err *err)
 {
-    json_t *all = json_pack("{s:s, s:s, s:s}", "demist", dm_version(), "run", r->run, "metric", r->metric);
-    char *text = all && !json_object_update(all, report) ? json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(17))
-        : NULL;
-    const dm_status rc = text ? dm_file_write_atomic(r->json, text, strlen(text), err)
-                              : dm_error(err, DM_ENOMEM, "out of memory for '%s', or a name in the report is not UTF-8",
-                                         r->json);
+    dm_err why = {0};
+    char *text;
+    dm_status rc;
 
+    if ((rc = print_report(r, report, &text, err)))
+        return rc;
+    if (keep_report(r, text, &why)) /* a run that is only read can be measured too */
+        fprintf(stderr, "demist: warning: the report is not kept with the run: %s\n", why.msg);
+    if (r->json)
+        rc = dm_file_write_atomic(r->json, text, strlen(text), err);
     free(text);
-    json_decref(all);
     return rc;
 }
 
@@ -65,24 +102,24 @@ static dm_status evaluate(const eval_metric *m, const eval_request *r, dm_err *e
 
     if ((rc = output_check(files, 3, r->force, err)))
         return rc;
-    if (!(rc = m->run(r, &report, err)) && r->json)
+    if (!(rc = m->run(r, &report, err)))
         rc = write_report(r, report, err);
     json_decref(report);
     return rc;
 }
 
-static int usage_of(const eval_request *r, const eval_metric *m)
+int eval_usage(const cli_command *c, const eval_request *r, const eval_metric *m)
 {
     if (!r->metric)
-        return cli_usage(&cmd_eval, "which metric? give --metric quality or accuracy");
+        return cli_usage(c, "which metric? give --metric quality or accuracy");
     if (!m)
-        return cli_usage(&cmd_eval, "there is no metric '%s'; there are quality and accuracy", r->metric);
+        return cli_usage(c, "there is no metric '%s'; there are quality and accuracy", r->metric);
     if (m->quality && !r->features)
-        return cli_usage(&cmd_eval,
+        return cli_usage(c,
                          "--metric %s needs --features RUN2, a run whose network gives the features of images; "
                          "configs/features-fashion-mnist.yaml trains one", m->name);
     if (!m->quality && (r->features || r->layer || r->images || r->count || r->save))
-        return cli_usage(&cmd_eval, "--features, --layer, --images, --count and --save are for --metric quality");
+        return cli_usage(c, "--features, --layer, --images, --count and --save are for --metric quality");
     return 0;
 }
 
@@ -120,8 +157,8 @@ static int run(int argc, char **argv)
         }
     if (optind >= argc)
         return cli_usage(&cmd_eval, "which run?");
-    m = find(r.metric);
-    if ((code = usage_of(&r, m)))
+    m = eval_find(r.metric);
+    if ((code = eval_usage(&cmd_eval, &r, m)))
         return code;
     if (!(t = cli_terminal_new(&common)))
         return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});

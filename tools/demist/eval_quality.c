@@ -119,7 +119,8 @@ static json_t *json(const eval_request *r, const dm_quality *q)
 static dm_status run(const eval_request *r, json_t **report, dm_err *err)
 {
     dm_quality_options o = {.size = sizeof o, .overrides = r->overrides, .n_overrides = r->n_overrides, .raw = r->raw,
-                            .features = r->features, .layer = r->layer, .count = r->count, .callbacks = r->callbacks};
+                            .features = r->features, .layer = r->layer, .count = r->count, .callbacks = r->callbacks,
+                            .kept = r->kept};
     dm_quality q;
     given g = {0};
     kept k = {.n = 0};
@@ -135,7 +136,8 @@ static dm_status run(const eval_request *r, json_t **report, dm_err *err)
         (!r->save ||
          !(rc = dm_st_write(r->save, k.set, k.n, (dm_pair[]){{"weights.sha256", q.hash}, {"layer", q.layer}}, 2,
                             err)))) {
-        print(&q, r->images != NULL);
+        if (!r->silent)
+            print(&q, r->images != NULL);
         if (!(*report = json(r, &q)))
             rc = dm_error(err, DM_ENOMEM, "out of memory for the report, or a name in it is not UTF-8");
     }
@@ -145,4 +147,8 @@ static dm_status run(const eval_request *r, json_t **report, dm_err *err)
     return rc;
 }
 
-const eval_metric eval_quality = {.name = "quality", .run = run, .quality = true};
+static const eval_column columns[] = {
+    {"frechet", "samples.frechet"}, {"kid", "samples.kid"}, {"kid_error", "samples.kid_error"},
+    {"precision", "samples.precision"}, {"recall", "samples.recall"}, {NULL, NULL}};
+
+const eval_metric eval_quality = {.name = "quality", .columns = columns, .run = run, .quality = true};

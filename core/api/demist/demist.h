@@ -150,6 +150,10 @@ typedef struct dm_accuracy {
 /* How often a run whose network gives one output a class is right on its data's test split. */
 DM_EXPORT dm_status dm_eval_accuracy(const char *run, const dm_accuracy_options *o, dm_accuracy *out, dm_err *err);
 
+/* What of it concerns the data alone, so that many models or samplers cost it once. */
+typedef struct dm_quality_kept dm_quality_kept;
+DM_EXPORT void dm_quality_kept_free(dm_quality_kept *k);
+
 typedef struct dm_quality_options {
     uint32_t size;
     const char *const *overrides;  /* another sampler, steps, seed, data, device, ... than in training */
@@ -171,6 +175,9 @@ typedef struct dm_quality_options {
     void *features_user;
     dm_status (*features_done)(void *features_user, const char *set, const dm_shape *shape, const float *x, dm_err *err);
     dm_callbacks callbacks;
+    /* Where the training images' features, floor and ceiling are kept from call to call, NULL at first; used again where
+     * data, features, seed and count are the same, else made anew. May be NULL. */
+    dm_quality_kept **kept;
 } dm_quality_options;
 
 /* One set of images against the training split. */
