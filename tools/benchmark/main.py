@@ -1,0 +1,152 @@
+"""tools/bench: demist against what a user would pick instead, on the same machine, weights, shapes and threads.
+
+    tools/bench [WORK ...] [--device auto,0:0] [--rounds 5] [--turn 1] [--peers pytorch,compile] [--json F] [--first]
+
+WORK: NETWORK-forward-PRECISION or NETWORK-train-PRECISION (networks ddpm-cifar10 and fashion, fp32 and bf16),
+sample-fp32, sample-bf16, first-use, memory; or a part of such a name (all that have it). Without one, all.
+Turns of about --turn seconds go round --rounds times; the best time of each counts.
+--first: on Linux, as root, before all other programs of the machine (SCHED_RR): keep it short where others work too.
+"""
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+
+import processes
+import steps
+
+GOALS = {"ddpm-cifar10-forward-fp32": 2, "ddpm-cifar10-train-fp32": 2.5, "ddpm-cifar10-forward-bf16": 1.5, "ddpm-cifar10-train-bf16": 2.5,
+         "fashion-forward-fp32": 2, "fashion-train-fp32": 2, "fashion-forward-bf16": 1.5, "fashion-train-bf16": 2, "sample-fp32": 4,
+         "sample-bf16": 8, "first-use": 1}
+MEMORY_GOALS = {8: 0.7, 32: 0.5}
+FIRST_LAUNCH_GOAL = 0.15
+
+
+def works():
+    for network in ("ddpm-cifar10", "fashion"):
+        for precision in ("fp32", "bf16"):
+            for work in ("forward", "train"):
+                yield f"{network}-{work}-{precision}", lambda o, n=network, w=work, p=precision: steps.measure(o, n, w, p)
+    yield "sample-fp32", lambda o: processes.sampling(o, "fp32")
+    yield "sample-bf16", lambda o: processes.sampling(o, "bf16")
+    yield "first-use", processes.first_use
+    yield "memory", processes.memory
+
+
+def options():
+    p = argparse.ArgumentParser(prog="tools/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("works", nargs="*", metavar="WORK")
+    p.add_argument("--device", default="auto", help="OpenCL devices of demist, separated by commas")
+    p.add_argument("--rounds", type=int, default=5)
+    p.add_argument("--turn", type=float, default=1.0)
+    p.add_argument("--peers", default=",".join(steps.PEERS))
+    p.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    p.add_argument("--json", metavar="F")
+    p.add_argument("--first", action="store_true")
+    p.add_argument("--build", default="build", help=argparse.SUPPRESS)
+    o = p.parse_args()
+    o.device, o.peers = o.device.split(","), [w for w in o.peers.split(",") if w]
+    o.data = os.path.join(o.build, "bench-data")
+    names = [n for n, _ in works()]
+    o.chosen = [n for n in names if n in o.works] + [n for n in names if n not in o.works and any(w in n for w in o.works if w not in names)]
+    if not o.works:
+        o.chosen = names
+    if wrong := [w for w in o.works if not any(w in n for n in names)]:
+        p.error(f"no work is called {wrong[0]}; there are {', '.join(names)}")
+    return o
+
+
+def machine(o):
+    def first(path, key):
+        with open(path) as f:
+            return next((s.split(":", 1)[1].strip() for s in f if s.startswith(key)), "?")
+    versions = subprocess.run([sys.executable, "-c", "import torch, diffusers, openvino, numpy; print(f'torch {torch.__version__}, diffusers "
+                               "{diffusers.__version__}, openvino {openvino.__version__}, numpy {numpy.__version__}')"], capture_output=True, text=True)
+    devices = subprocess.run([os.path.join(o.build, "demist"), "devices", "--list"], capture_output=True, text=True)
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True)
+    flags = set(first("/proc/cpuinfo", "flags").split())
+    return {"cpu": first("/proc/cpuinfo", "model name"), "cores": os.cpu_count(), "threads": o.threads,
+            "features": [f for f in ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16") if f in flags],
+            "system": platform.platform(), "peers": versions.stdout.strip(), "devices": devices.stdout.strip().splitlines(),
+            "demist": commit.stdout.strip(), "date": time.strftime("%Y-%m-%d %H:%M")}
+
+
+def gain(rows, key):
+    """How many times the best demist is better than the best peer, smaller being better; None without both."""
+    ours = [r[key] for r in rows if r["who"].startswith("demist") and r.get("agrees", True)]
+    peers = [r[key] for r in rows if not r["who"].startswith("demist")]
+    return min(peers) / min(ours) if ours and peers else None
+
+
+def verdict(ratio, goal):
+    if ratio is None:
+        return ""
+    return f"{ratio:.2f} x the best peer, goal {goal}: {'met' if ratio >= goal else 'NOT met'}"
+
+
+def show(r):
+    print(f"\n{r['work']}" + (f", batch {r['batch']}" if "batch" in r else ""))
+    if r["work"] == "memory":
+        for batch, goal in MEMORY_GOALS.items():
+            rows = [x for x in r["rows"] if x["batch"] == batch]
+            for x in rows:
+                print(f"  {x['who']:18} batch {batch:3}  {x['peak_bytes'] / 1e9:8.2f} GB resident at most")
+            ratio = gain(rows, "peak_bytes")
+            if ratio:
+                print(f"  {1 / ratio:.2f} of PyTorch's, goal {goal}: {'met' if 1 / ratio <= goal else 'NOT met'}")
+        return
+    for x in r["rows"]:
+        rate = f"{x['rate']:9.1f} images/s" if "rate" in x else ""
+        more = f"  differs by {x['difference']:.1e}{'' if x['agrees'] else ': WRONG'}" if x.get("difference") is not None else ""
+        more += f"  first launch after {x['first_launch']:.3f} s" if "first_launch" in x else ""
+        more += f"  host {100 * x['host'] / x['median']:.1f} %" if x.get("host") else ""
+        print(f"  {x['who']:18} {rate} {x['best']:9.4f} s  median +{100 * x['spread']:.0f} %  of {x['repeats']:3}{more}")
+    for who, why in r["absent"].items():
+        print(f"  {who:18} not available: {why}")
+    text = verdict(gain(r["rows"], "best"), GOALS[r["work"]])
+    if text:
+        print(f"  {text}")
+
+
+def table(results):
+    """As docs/performance.md has it."""
+    print("\n| work | demist | PyTorch | torch.compile | OpenVINO | ratio to the best | goal |\n| --- | --- | --- | --- | --- | --- | --- |")
+    for r in results:
+        if r["work"] == "memory":
+            continue
+        unit = "rate" if "rate" in (r["rows"] or [{}])[0] else "best"
+        pick = max if unit == "rate" else min
+        cells = []
+        for kinds in (("demist",), ("pytorch", "channels-last"), ("compile",), ("openvino",)):
+            v = [x[unit] for x in r["rows"] if x["who"].split(" ")[0] in kinds]
+            cells.append((f"{pick(v):.1f}" if unit == "rate" else f"{pick(v):.2f} s") if v else "")
+        ratio = gain(r["rows"], "best")
+        print(f"| {r['work']} | {' | '.join(cells)} | {f'{ratio:.2f}' if ratio else ''} | {GOALS[r['work']]} |")
+
+
+def main():
+    o = options()
+    if o.first:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    about = machine(o)
+    print(f"{about['cpu']}, {about['cores']} cores ({' '.join(about['features'])}); {about['peers']}; demist {about['demist']} on {', '.join(o.device)}")
+    results = []
+    for name, work in works():
+        if name in o.chosen:
+            results.append(work(o))
+            show(results[-1])
+            sys.stdout.flush()
+            if o.json:
+                with open(o.json, "w") as f:
+                    json.dump({"machine": about, "results": results}, f, indent=1)
+    if len(results) > 1:
+        table(results)
+    wrong = any(not x.get("agrees", True) for r in results for x in r["rows"])
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()
