@@ -38,7 +38,7 @@ dm_status dm_choose(const dm_device_info *dev, const dm_opnode *node, const char
     for (int i = 0; want && (impl = dm_impl_at(node->kind, i)); i++)
         if (strlen(impl->name) == want_n && !strncmp(impl->name, want, want_n)) {
             exists = true;
-            if (!impl->serves || impl->serves(dev, node)) {
+            if (dm_impl_serves(impl, dev, node)) {
                 *out = impl;
                 return DM_OK;
             }
@@ -46,7 +46,7 @@ dm_status dm_choose(const dm_device_info *dev, const dm_opnode *node, const char
     if (want && want > force && want[-1] == '=' && !exists)
         return dm_error(err, DM_EINVAL, "no implementation '%.*s' of %s", (int)want_n, want, op);
     for (int i = 0; (impl = dm_impl_at(node->kind, i)); i++)
-        if (!impl->serves || impl->serves(dev, node)) {
+        if (dm_impl_serves(impl, dev, node)) {
             *out = impl;
             return DM_OK;
         }

@@ -25,6 +25,9 @@ typedef struct dm_device_info {
     size_t align;                  /* bytes; windows on a buffer start at multiples of it */
     bool fp16, fp64, subgroups, command_buffer, local_is_global, driver_caches;
     bool emulated;                 /* Oclgrind: no inline assembly, small limits */
+    /* A CPU device that is this machine's own processor, whose instructions inline assembly may use: tile registers
+     * (AMX) that the system lets this process have, and dot products of bf16 pairs (AVX-512-BF16). */
+    bool amx_bf16, avx512_bf16;
 } dm_device_info;
 
 /* All devices of all platforms, in order; *list is on the heap, free() it. No platform or no

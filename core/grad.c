@@ -47,7 +47,7 @@ static void give(tape *t, dm_val v, dm_val d)
     dm_graph_core *g = t->g;
     const dm_val r = dm_graph_root(g, v);
 
-    if (d < 0 || !wants(t, v))
+    if (d < 0 || !wants(t, v) || (d = dm_graph_cast(g, d, g->values[v].type)) < 0)
         return;
     if (is_weight(t, v)) {
         const dm_val out = target(t, v);
@@ -69,7 +69,7 @@ static dm_val like(tape *t, dm_val v)
 {
     const dm_shape s = t->g->values[v].shape;
 
-    return dm_graph_value(t->g, &s, DM_DT_F32, t->g->values[v].image);
+    return dm_graph_value(t->g, &s, t->g->values[v].type, t->g->values[v].image);
 }
 
 /* The output that an op with accum writes for input v: the arena's part for a weight, else a new
@@ -95,8 +95,10 @@ static void give_op(tape *t, dm_op_kind kind, const dm_gnode *n, const dm_val *i
 
     if (!wants(t, v))
         return;
-    if ((made = dm_graph_op1(t->g, kind, in, n_in, &s, t->g->values[v].image, &d)))
+    if ((made = dm_graph_op1(t->g, kind, in, n_in, &s, t->g->values[v].image, &d))) {
         made->op.a = n->op.a;
+        t->g->values[d].type = made->op.out[0].type = t->g->values[v].type;
+    }
     give(t, v, d);
 }
 

@@ -76,10 +76,12 @@ static dm_status finish(dm_grad_step *s, dm_err *err)
     dm_graph_fuse(g, &s->loss, 1);
     dm_graph_prune(g, &s->loss, 1);
     dm_graph_number_dropouts(g, s->loss);
+    dm_model_precision(s->model, g, &s->loss, 1);
     if ((rc = dm_graph_differentiate(g, s->loss, s->row[WEIGHT], NULL, 0, NULL, err)))
         return rc;
     dm_graph_prune(g, &s->loss, 1);
-    return DM_OK;
+    dm_model_settle(s->model, g);
+    return g->err.code ? dm_error(err, g->err.code, "%s", g->err.msg) : DM_OK;
 }
 
 static dm_status make_rows(dm_grad_step *s, dm_err *err)

@@ -179,6 +179,19 @@ dm_val dm_graph_elementwise(dm_graph_core *g, dm_op_kind kind, dm_val a, dm_val 
     return y;
 }
 
+dm_val dm_graph_cast(dm_graph_core *g, dm_val x, dm_dtype type)
+{
+    const dm_shape s = x < 0 ? (dm_shape){0} : g->values[x].shape;
+    dm_gnode *n;
+    dm_val y;
+
+    if (x < 0 || g->values[x].type == type)
+        return x;
+    if ((y = dm_graph_value(g, &s, type, g->values[x].image)) < 0 || !(n = dm_graph_node(g, DM_OP_CAST, &x, 1, &y, 1)))
+        return DM_FAILED;
+    return y;
+}
+
 dm_val dm_graph_sum2(dm_graph_core *g, dm_val a, dm_val b)
 {
     const dm_shape s = g->values[a].shape;
@@ -186,6 +199,8 @@ dm_val dm_graph_sum2(dm_graph_core *g, dm_val a, dm_val b)
     dm_val y;
     dm_gnode *n = dm_graph_op1(g, DM_OP_ADD, in, 2, &s, g->values[a].image, &y);
 
+    if (n && g->values[a].type == g->values[b].type)
+        g->values[y].type = n->op.out[0].type = g->values[a].type;
     if (n)
         n->op.a.bcast = (dm_attr_bcast){{1, 1, 1, dm_desc_count(&n->op.out[0])}, {0, 0, 0, 1}, {0, 0, 0, 1}};
     return y;

@@ -32,6 +32,18 @@ dm_shape dm_model_batch_shape(const dm_shape *example, int64_t n, int64_t channe
     return s;
 }
 
+void dm_model_precision(const dm_model *m, dm_graph_core *g, const dm_val *results, int n)
+{
+    if (m->experiment->run.precision == DM_PRECISION_BF16)
+        dm_graph_choose_bf16(g, results, n);
+}
+
+void dm_model_settle(const dm_model *m, dm_graph_core *g)
+{
+    if (m->experiment->run.precision == DM_PRECISION_BF16)
+        dm_graph_settle(g, dm_device_about(m->device));
+}
+
 dm_val dm_model_network(dm_model *m, dm_graph_core *g, const dm_graph *api, dm_val x, dm_val noise, dm_val labels)
 {
     const dm_net_in in = {.size = sizeof in, .x = x, .noise = noise, .labels = labels, .classes = m->data.classes,
@@ -236,6 +248,8 @@ static void describe_forward(dm_forward *f, dm_model *m, const dm_graph *api, co
         f->shape = api->shape(api, f->out);
         dm_graph_fuse(g, &f->out, 1);
         dm_graph_prune(g, &f->out, 1);
+        dm_model_precision(m, g, &f->out, 1);
+        dm_model_settle(m, g);
     }
 }
 

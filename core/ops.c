@@ -16,7 +16,7 @@ static const char *const names[DM_OP_COUNT] = {
     [DM_OP_DROPOUT] = "dropout", [DM_OP_RANDN] = "randn", [DM_OP_CROSS_ENTROPY] = "cross_entropy",
     [DM_OP_CROSS_ENTROPY_DX] = "cross_entropy_dx", [DM_OP_GAUSSIAN_KL] = "gaussian_kl",
     [DM_OP_GAUSSIAN_KL_DX] = "gaussian_kl_dx", [DM_OP_DISCRETIZED_NLL] = "discretized_nll",
-    [DM_OP_DISCRETIZED_NLL_DX] = "discretized_nll_dx", [DM_OP_ACCUM] = "accum", [DM_OP_CUSTOM] = "custom",
+    [DM_OP_DISCRETIZED_NLL_DX] = "discretized_nll_dx", [DM_OP_ACCUM] = "accum", [DM_OP_CAST] = "cast", [DM_OP_CUSTOM] = "custom",
     [DM_OP_CUSTOM_DX] = "custom_dx",
 };
 
@@ -74,8 +74,41 @@ double dm_op_bytes(const dm_opnode *n)
     double bytes = 0;
 
     for (int32_t i = 0; i < n->n_in; i++)
-        bytes += 4.0 * (double)dm_desc_count(&n->in[i]);
+        bytes += (double)dm_dtype_size(n->in[i].type) * (double)dm_desc_count(&n->in[i]);
     for (int32_t i = 0; i < n->n_out; i++)
-        bytes += 4.0 * (double)dm_desc_count(&n->out[i]);
+        bytes += (double)dm_dtype_size(n->out[i].type) * (double)dm_desc_count(&n->out[i]);
     return bytes;
+}
+
+bool dm_op_may_bf16(const dm_opnode *n, bool out, int k)
+{
+    int in_bits = 0, out_bits = 0;
+
+    switch (n->kind) {
+    case DM_OP_CONV2D: in_bits = 1 << 0 | 1 << 4, out_bits = 1; break;
+    case DM_OP_CONV2D_DX: in_bits = 1, out_bits = 1; break;
+    case DM_OP_CONV2D_DW: in_bits = 3; break;
+    case DM_OP_MATMUL: in_bits = n->a.mm.batch != 1 ? 0 : n->a.mm.ta ? 3 : 1, out_bits = n->a.mm.batch == 1 && !n->a.mm.ta; break;
+    case DM_OP_REDUCE: in_bits = 1; break;
+    case DM_OP_ADD: case DM_OP_MUL: case DM_OP_SILU_DX: case DM_OP_GELU_DX: case DM_OP_CONCAT: case DM_OP_GROUP_NORM_DX:
+    case DM_OP_LAYER_NORM_DX: in_bits = 3, out_bits = 1; break;
+    case DM_OP_BROADCAST: case DM_OP_SCALE: case DM_OP_SILU: case DM_OP_GELU: case DM_OP_GROUP_NORM: case DM_OP_LAYER_NORM:
+    case DM_OP_SLICE: case DM_OP_PAD: case DM_OP_PERMUTE: case DM_OP_UPSAMPLE: case DM_OP_UPSAMPLE_DX: case DM_OP_AVG_POOL:
+    case DM_OP_AVG_POOL_DX: case DM_OP_DROPOUT: in_bits = 1, out_bits = 1; break;
+    case DM_OP_ATTENTION: in_bits = 7, out_bits = 1; break;
+    case DM_OP_ATTENTION_DX: in_bits = 31, out_bits = 7; break;
+    default: break;
+    }
+    return (out ? out_bits : in_bits) >> k & 1;
+}
+
+bool dm_op_bf16(const dm_opnode *n)
+{
+    bool has = false;
+
+    for (int32_t i = 0; i < n->n_in; i++)
+        has |= n->in[i].rank >= 0 && n->in[i].type == DM_DT_BF16;
+    for (int32_t i = 0; i < n->n_out; i++)
+        has |= n->out[i].rank >= 0 && n->out[i].type == DM_DT_BF16;
+    return has;
 }

@@ -1,7 +1,6 @@
 /* Makes a plan: chooses implementations, places memory, records the launches. */
 #include "plan.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,7 +27,7 @@ static size_t value_bytes(const dm_graph_core *g, dm_val v)
 {
     const dm_desc d = dm_graph_desc(g, v);
 
-    return (size_t)dm_desc_count(&d) * 4;
+    return (size_t)dm_desc_count(&d) * dm_dtype_size(d.type);
 }
 
 static dm_status choose_all(dm_plan *p, dm_err *err)
@@ -354,18 +353,24 @@ static const char *weight_of(const dm_graph_core *g, const dm_gnode *n)
     return "";
 }
 
-static bool finite(dm_buf *b, dm_err *err)
+/* All ones in the exponent, the upper half's bits 14 to 7, is not finite. */
+static bool finite(dm_buf *b, dm_dtype type, dm_err *err)
 {
-    const size_t n = dm_buf_bytes(b) / sizeof(float);
-    float *host = malloc(n * sizeof *host);
+    const size_t size = dm_dtype_size(type), n = dm_buf_bytes(b) / size;
+    uint16_t *host = malloc(n * size);
     bool good = true;
 
-    if (!host || dm_buf_read(b, 0, n * sizeof *host, host, err)) {
+    if (!host || dm_buf_read(b, 0, n * size, host, err)) {
         free(host);
         return true;
     }
-    for (size_t i = 0; i < n && good; i++)
-        good = isfinite(host[i]);
+    for (size_t i = 0; i < n && good; i++) {
+        uint32_t word = (uint32_t)host[i] << 16;
+
+        if (type != DM_DT_BF16)
+            memcpy(&word, host + 2 * i, sizeof word);
+        good = (word & 0x7f800000u) != 0x7f800000u;
+    }
     free(host);
     return good;
 }
@@ -385,12 +390,12 @@ bool dm_plan_find_nonfinite(dm_plan *p, char *what, size_t size, dm_err *err)
     const dm_graph_core *g = p->graph;
 
     for (int32_t i = 0; i < dm_wset_layout(p->weights)->n; i++)
-        if (!finite(dm_wset_weight(p->weights, i), err)) {
+        if (!finite(dm_wset_weight(p->weights, i), DM_DT_F32, err)) {
             snprintf(what, size, "weight '%s'", dm_wset_layout(p->weights)->weights[i].key);
             return true;
         }
     for (size_t i = 0; i < g->n_values; i++)
-        if (g->values[i].source == DM_VAL_INPUT && g->values[i].type == DM_DT_F32 && p->bufs[i] && !finite(p->bufs[i], err)) {
+        if (g->values[i].source == DM_VAL_INPUT && g->values[i].type == DM_DT_F32 && p->bufs[i] && !finite(p->bufs[i], DM_DT_F32, err)) {
             snprintf(what, size, "input '%s'", g->values[i].name);
             return true;
         }
@@ -402,7 +407,7 @@ bool dm_plan_find_nonfinite(dm_plan *p, char *what, size_t size, dm_err *err)
         if (n->dead || dm_cmds_run_range(p->cmds, p->steps[i].from, p->steps[i].to, err))
             continue;
         for (int k = 0; k < n->op.n_out; k++)
-            if (n->out[k] >= 0 && !finite(buffer(p, n->out[k]), err)) {
+            if (n->out[k] >= 0 && !finite(buffer(p, n->out[k]), n->op.out[k].type, err)) {
                 const dm_value *v = &g->values[dm_graph_root(g, n->out[k])];
                 const char *w = v->source == DM_VAL_GRAD ? g->weights[v->weight].key : weight_of(g, n);
                 char shape[96];

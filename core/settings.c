@@ -9,6 +9,8 @@ static const dm_param run_rows[] = {
     DM_PATH(S, output, "", "run folder, relative to where the command is run; empty = runs/ and the name"),
     DM_STRING(S, plugin_path, "",
               "folders to search for plugins first, separated by ':', relative to the file that says so"),
+    DM_ENUM(S, precision, "fp32", "fp32|bf16",
+            "bf16 keeps activations in 16 bits and multiplies them so, sums and weights in fp32; best on CPUs with AMX"),
     DM_BOOL(S, deterministic, "false", "bitwise the same results for any batch size and in every run on one device"),
     DM_BOOL(S, allow_nan, "false", "take weights that are not finite as they are, instead of refusing them"),
     DM_END,

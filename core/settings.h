@@ -11,9 +11,11 @@ typedef struct dm_set_run {
     const char *device;
     const char *output;            /* absolute; as read, "" = runs/<name> */
     const char *plugin_path;       /* absolute folders separated by ':' */
+    int32_t precision;             /* DM_PRECISION_* */
     bool deterministic;
     bool allow_nan;                /* weights that are read may be NaN or infinite */
 } dm_set_run;
+enum { DM_PRECISION_FP32, DM_PRECISION_BF16 };
 
 typedef struct dm_set_data {
     dm_ints size;                  /* [] as the data is; [s] or [h, w]: resized to */

@@ -123,6 +123,7 @@ static void describe(int pi, cl_platform_id p, int di, cl_device_id d, dm_device
     extensions(d, o);
     o->emulated = strstr(o->platform_name, "Oclgrind") != NULL;
     o->driver_caches = strstr(o->platform_name, "Portable Computing Language") || strstr(o->platform_name, "NVIDIA");
+    ocl_host_cpu(o);
 }
 
 static bool usable(cl_device_id d)

@@ -112,6 +112,8 @@ bool ocl_file_write(const char *path, const void *p, size_t n);
 uint64_t ocl_hash(uint64_t seed, const void *p, size_t n);
 /* Where cached things go: asked for, or from the environment; "" = nowhere. */
 void ocl_cache_dir(const char *asked, char path[OCL_PATH]);
+/* Fills in what inline assembly may use on a device that is this machine itself. */
+void ocl_host_cpu(dm_device_info *o);
 
 /* ---- source.c ------------------------------------------------------------ */
 

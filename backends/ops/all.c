@@ -2,13 +2,15 @@
 #include "impl.h"
 
 #include <stddef.h>
+#include <string.h>
 
-extern const dm_impl *const dm_impls_conv2d[], *const dm_impls_matmul[], *const dm_impls_eltwise[], *const dm_impls_reduce[],
+extern const dm_impl *const dm_impls_conv2d[], *const dm_impls_conv2d_bf16[], *const dm_impls_matmul[], *const dm_impls_eltwise[], *const dm_impls_reduce[],
     *const dm_impls_norm[], *const dm_impls_attention[], *const dm_impls_shape[], *const dm_impls_embed[], *const dm_impls_random[],
     *const dm_impls_loss[], *const dm_impls_clblast_gpu[], *const dm_impls_clblast_last[];
 
 static const dm_impl *const *const families[] = {
     dm_impls_clblast_gpu,
+    dm_impls_conv2d_bf16,
     dm_impls_conv2d,
     dm_impls_matmul,
     dm_impls_eltwise,
@@ -29,4 +31,21 @@ const dm_impl *dm_impl_at(dm_op_kind kind, int i)
             if ((*p)->kind == kind && i-- == 0)
                 return *p;
     return NULL;
+}
+
+/* Portable implementations whose kernels take bf16 as well as f32. */
+static bool portable_bf16(dm_op_kind kind)
+{
+    switch (kind) {
+    case DM_OP_CAST: return true;
+    default: return false;
+    }
+}
+
+bool dm_impl_serves(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n)
+{
+    const bool made = !strcmp(impl->name, "amx") || !strcmp(impl->name, "avx512_bf16") || !strcmp(impl->name, "bf16");
+    const bool both = !strcmp(impl->name, "portable") && portable_bf16(n->kind);
+
+    return (dm_op_bf16(n) ? made || both : !made) && (!impl->serves || impl->serves(dev, n));
 }

@@ -24,6 +24,16 @@ static dm_status gelu(dm_emit *e) { return flat(e, "gelu"); }
 static dm_status gelu_dx(dm_emit *e) { return flat(e, "gelu_dx"); }
 static dm_status accum(dm_emit *e) { return flat(e, "accum"); }
 
+static dm_status cast(dm_emit *e)
+{
+    const int64_t n = dm_desc_count(&e->node->out[0]), chunk = dm_chunk(dm_device_about(e->dev), n);
+    const dm_status s = dm_fits(e, 0);
+
+    return s != DM_OK ? s
+                      : dm_emit_items(e, "eltwise/cast.cl", e->node->out[0].type == DM_DT_BF16 ? "to_bf16" : "to_f32", dm_div_up(n, chunk),
+                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->out[0]), DM_KI(n), DM_KI(chunk)));
+}
+
 static dm_status scale(dm_emit *e)
 {
     const int64_t n = dm_desc_count(&e->node->out[0]), chunk = dm_chunk(dm_device_about(e->dev), n);
@@ -106,8 +116,9 @@ static const dm_impl impls[] = {
     {"portable", DM_OP_GELU, NULL, NULL, gelu, 0},
     {"portable", DM_OP_GELU_DX, NULL, NULL, gelu_dx, 0},
     {"portable", DM_OP_ACCUM, NULL, NULL, accum, 0},
+    {"portable", DM_OP_CAST, NULL, NULL, cast, 0},
 };
 
 const dm_impl *const dm_impls_eltwise[] = {
-    &impls[0], &impls[1], &impls[2], &impls[3], &impls[4], &impls[5], &impls[6], &impls[7], &impls[8], NULL,
+    &impls[0], &impls[1], &impls[2], &impls[3], &impls[4], &impls[5], &impls[6], &impls[7], &impls[8], &impls[9], NULL,
 };

@@ -1,5 +1,5 @@
 /* Implementations of matmul. */
-#include "conv_args.h"
+#include "conv_bf16.h"
 
 /* The three products of a linear layer, y[m,n] = x[m,k] w[n,k]', as convolutions of size 1. */
 typedef enum form { NEITHER, FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT } form;
@@ -74,6 +74,38 @@ static dm_status vec16(dm_emit *e)
     }
 }
 
+static bool bf16_serves(const dm_device_info *dev, dm_bf16_unit unit, const dm_opnode *n)
+{
+    dm_conv_args g;
+
+    if (n->in[0].type != DM_DT_BF16)
+        return false;
+    switch (form_of(n, &g)) {
+    case NEITHER: return false;
+    case FORWARD: return n->in[1].type == DM_DT_F32 && dm_bf16_serves(dev, unit, &g, false);
+    case INPUT_GRADIENT: return n->in[1].type == DM_DT_F32 && dm_bf16_serves(dev, unit, &g, true);
+    default: return n->in[1].type == DM_DT_BF16 && n->out[0].type == DM_DT_F32 && dm_bf16_dw_serves(dev, unit, &g);
+    }
+}
+
+static size_t bf16_scratch(const dm_device_info *dev, const dm_opnode *n)
+{
+    dm_conv_args g;
+
+    return form_of(n, &g) == WEIGHT_GRADIENT ? dm_bf16_dw_scratch(dev, &g) : 0;
+}
+
+static dm_status bf16(dm_emit *e, dm_bf16_unit unit)
+{
+    dm_conv_args g;
+
+    switch (form_of(e->node, &g)) {
+    case FORWARD: return dm_bf16_forward(e, unit, &g, 1, e->in[2], NULL, NULL);
+    case INPUT_GRADIENT: return dm_bf16_dx(e, unit, &g, e->in[0], 1);
+    default: return dm_bf16_dw(e, unit, &g, e->in[1], e->in[0]);
+    }
+}
+
 /* Elements from one of the batch to the next. */
 static int64_t step_of(bool batched, int64_t rows, int64_t columns) { return batched ? rows * columns : 0; }
 
@@ -89,9 +121,12 @@ static dm_status portable(dm_emit *e)
                                    DM_KI(n->accum)));
 }
 
+DM_BF16_UNITS(bf16_serves, bf16)
+
 static const dm_impl impls[] = {
+    DM_BF16_IMPLS_OF(DM_OP_MATMUL, bf16_serves, bf16_scratch, bf16),
     {"vec16", DM_OP_MATMUL, vec16_serves, vec16_scratch, vec16, 0},
     {"portable", DM_OP_MATMUL, NULL, NULL, portable, 0},
 };
 
-const dm_impl *const dm_impls_matmul[] = {&impls[0], &impls[1], NULL};
+const dm_impl *const dm_impls_matmul[] = {&impls[0], &impls[1], &impls[2], &impls[3], &impls[4], NULL};

@@ -13,7 +13,7 @@
 
 enum { MAX_FORMS = 8, GUARD = 64 }; /* guard words on either side */
 
-typedef struct operand { dm_buf *whole, *window; size_t count, lead; uint32_t *before; double *ref; } operand;
+typedef struct operand { dm_buf *whole, *window; dm_dtype type; size_t count, lead; uint32_t *before; double *ref; } operand;
 
 typedef struct bench {
     dm_device *d;
@@ -71,6 +71,42 @@ static void must(dm_status rc, const dm_err *err, const char *what)
         fail_msg("%s: %s", what, err->msg);
 }
 
+float ops_bf16(float f)
+{
+    uint32_t u;
+
+    memcpy(&u, &f, 4);
+    u = (u + 0x7fff + (u >> 16 & 1)) & 0xffff0000u;
+    memcpy(&f, &u, 4);
+    return f;
+}
+
+/* Words that hold the elements. */
+static size_t words_of(const operand *o) { return (o->count * dm_dtype_size(o->type) + 3) / 4; }
+
+/* Element i, as it lies from p on. */
+static void put(dm_dtype type, void *p, size_t i, double value)
+{
+    const float f = (float)value;
+    const int32_t v = (int32_t)value;
+    uint32_t u;
+
+    memcpy(&u, &f, 4);
+    if (type == DM_DT_BF16)
+        memcpy((uint16_t *)p + i, &(uint16_t){(uint16_t)(u >> 16)}, 2);
+    else
+        memcpy((uint32_t *)p + i, type == DM_DT_I32 ? (const void *)&v : &f, 4);
+}
+
+static double get(dm_dtype type, const void *p, size_t i)
+{
+    const uint32_t word = type == DM_DT_BF16 ? (uint32_t)((const uint16_t *)p)[i] << 16 : ((const uint32_t *)p)[i];
+    float f;
+
+    memcpy(&f, &word, 4);
+    return type == DM_DT_I32 ? (double)(int32_t)word : (double)f;
+}
+
 /* Values between guard words, on the device; NaN where fill is not given. */
 static void make_operand(bench *b, operand *o, const dm_desc *d, const double *values)
 {
@@ -81,25 +117,20 @@ static void make_operand(bench *b, operand *o, const dm_desc *d, const double *v
     *o = (operand){0};
     if (d->rank < 0)
         return;
+    o->type = d->type;
     o->count = (size_t)dm_desc_count(d);
     o->lead = (GUARD * 4 + about->align - 1) / about->align * about->align / 4;
-    words = o->lead + o->count + GUARD;
+    words = o->lead + words_of(o) + GUARD;
     o->before = malloc(words * sizeof *o->before);
     o->ref = malloc(o->count * sizeof *o->ref);
     for (size_t i = 0; i < words; i++)
         o->before[i] = 0xdeadbeefu ^ (uint32_t)i;
     for (size_t i = 0; i < o->count; i++) {
-        const float f = values ? (float)values[i] : NAN;
-        const int32_t v = values ? (int32_t)values[i] : 0;
-
-        if (d->type == DM_DT_I32)
-            memcpy(&o->before[o->lead + i], &v, 4);
-        else
-            memcpy(&o->before[o->lead + i], &f, 4);
-        o->ref[i] = d->type == DM_DT_I32 ? (double)v : (double)f;
+        put(d->type, o->before + o->lead, i, values ? values[i] : d->type == DM_DT_I32 ? 0 : (double)NAN);
+        o->ref[i] = get(d->type, o->before + o->lead, i);
     }
     must(dm_buf_new(b->d, words * 4, "operand", &o->whole, &err), &err, "allocation");
-    must(dm_buf_window(o->whole, o->lead * 4, o->count * 4, &o->window, &err), &err, "window");
+    must(dm_buf_window(o->whole, o->lead * 4, o->count * dm_dtype_size(o->type), &o->window, &err), &err, "window");
     must(dm_buf_write(o->whole, 0, words * 4, o->before, &err), &err, "write");
 }
 
@@ -158,24 +189,23 @@ static void check_guards(const ops_case *c, const dm_impl *impl, const char *wha
     const size_t words = dm_buf_bytes(o->whole) / 4;
 
     for (size_t i = 0; i < words; i++)
-        if ((all || i < o->lead || i >= o->lead + o->count) && now[i] != o->before[i])
+        if ((all || i < o->lead || i >= o->lead + words_of(o)) && now[i] != o->before[i])
             fail_msg("%s, %s: word %lld of %s %d was overwritten", c->name, impl->name, (long long)i - (long long)o->lead, what, k);
 }
 
 static void compare(const ops_case *c, const dm_impl *impl, int k, const operand *o, const uint32_t *now)
 {
-    const double tolerance = fmax(c->tolerance, impl->tolerance);
+    const double tolerance = dm_op_bf16(&c->node) ? c->tolerance : fmax(c->tolerance, impl->tolerance);
     double largest = 0;
 
     for (size_t i = 0; i < o->count; i++)
         largest = fmax(largest, fabs(o->ref[i]));
     for (size_t i = 0; i < o->count; i++) {
-        float v;
+        const double v = get(o->type, now + o->lead, i);
 
-        memcpy(&v, &now[o->lead + i], 4);
-        if (!(fabs((double)v - o->ref[i]) <= tolerance * fmax(largest, 1e-30)))
+        if (!(fabs(v - o->ref[i]) <= tolerance * fmax(largest, 1e-30)))
             fail_msg("%s, %s: output %d, element %zu is %.9g; it should be %.9g (largest %.3g, tolerance %.1e)", c->name, impl->name, k, i,
-                     (double)v, o->ref[i], largest, tolerance);
+                     v, o->ref[i], largest, tolerance);
     }
 }
 
@@ -227,6 +257,8 @@ static double *random_values(const ops_case *c, const dm_desc *d)
 
     for (int64_t i = 0; i < n; i++)
         v[i] = d->type == DM_DT_I32 ? floor(uniform() * c->levels) : normal() * (c->scale != 0 ? c->scale : 1);
+    for (int64_t i = 0; i < n && d->type != DM_DT_I32 && dm_op_bf16(&c->node) && c->node.kind != DM_OP_CAST; i++)
+        v[i] = (double)ops_bf16((float)v[i]);
     return v;
 }
 
@@ -270,21 +302,22 @@ static void release(bench *b)
     b->n_forms = 0;
 }
 
-void ops_check(dm_device *d, const ops_case *c)
+static void check(dm_device *d, const ops_case *c, bool must_serve)
 {
     bench b = {.d = d, .c = c, .node = c->node};
     const dm_impl *impl;
     bool served = false;
 
-    for (int k = c->node.n_in; k < DM_MAX_IN; k++)
-        b.node.in[k] = OPS_NONE;
-    for (int k = c->node.n_out; k < DM_MAX_OUT; k++)
-        b.node.out[k] = OPS_NONE;
+    for (int i = 0; (impl = dm_impl_at(c->node.kind, i)); i++)
+        served |= dm_impl_serves(impl, dm_device_about(d), &b.node);
+    if (!served && must_serve)
+        fail_msg("%s: no implementation serves this device", c->name);
+    if (!served)
+        return;
     make_operands(&b);
     for (int i = 0; (impl = dm_impl_at(c->node.kind, i)); i++) {
-        if (impl->serves && !impl->serves(dm_device_about(d), &b.node))
+        if (!dm_impl_serves(impl, dm_device_about(d), &b.node))
             continue;
-        served = true;
         emit(&b, impl);
         run(&b, impl);
         release(&b);
@@ -293,6 +326,41 @@ void ops_check(dm_device *d, const ops_case *c)
         free_operand(&b.in[k]);
         free_operand(&b.out[k]);
     }
-    if (!served)
-        fail_msg("%s: no implementation serves this device", c->name);
+}
+
+/* All that may be bf16 is; results that are stored so are rounded, by 2^-8 at most. */
+static void check_bf16(dm_device *d, const ops_case *from)
+{
+    ops_case c = *from;
+    char name[128];
+    bool any = false, stored = false;
+
+    for (int k = 0; k < c.node.n_in; k++)
+        if (c.node.in[k].rank >= 0 && dm_op_may_bf16(&c.node, false, k)) {
+            c.node.in[k].type = DM_DT_BF16;
+            any = true;
+        }
+    for (int k = 0; k < c.node.n_out; k++)
+        if (c.node.out[k].rank >= 0 && dm_op_may_bf16(&c.node, true, k)) {
+            c.node.out[k].type = DM_DT_BF16;
+            stored = true;
+        }
+    if (!any)
+        return;
+    snprintf(name, sizeof name, "%s, bf16", c.name);
+    c.name = name;
+    c.tolerance += stored ? 1.0 / 256 : 0;
+    check(d, &c, false);
+}
+
+void ops_check(dm_device *d, const ops_case *c)
+{
+    ops_case padded = *c;
+
+    for (int k = c->node.n_in; k < DM_MAX_IN; k++)
+        padded.node.in[k] = OPS_NONE;
+    for (int k = c->node.n_out; k < DM_MAX_OUT; k++)
+        padded.node.out[k] = OPS_NONE;
+    check(d, &padded, true);
+    check_bf16(d, &padded);
 }
