@@ -17,6 +17,8 @@
 
 extern char **environ;
 
+enum { FEW = 20 };                 /* points of a curve are marked where there are fewer */
+
 /* Text in gnuplot's double quotes, for terminals that are told noenhanced. */
 static void put_text(FILE *f, const char *s)
 {
@@ -75,8 +77,9 @@ static void put_panel(FILE *f, int index, const dm_panel *p)
     for (int k = 0, first = 1; k < p->n_series; k++) {
         if (!(drawn & 1 << k))
             continue;
-        fprintf(f, "%s $d%d_%d using 1:2 with %s ls %d ", first ? "plot" : ",", index, k,
-                p->series[k].n < 2 ? "points" : "lines", p->n_series > 1 ? k + 1 : 2);
+        fprintf(f, "%s $d%d_%d using 1:2 with %s ls %d %s ", first ? "plot" : ",", index, k,
+                p->series[k].n < 2 ? "points" : p->series[k].n < FEW ? "linespoints" : "lines",
+                p->n_series > 1 ? k + 1 : 2, p->series[k].n < FEW ? "pt 7 ps 0.7" : "");
         fputs(*p->series[k].title ? "title " : "notitle", f);
         if (*p->series[k].title)
             put_text(f, p->series[k].title);
@@ -95,7 +98,10 @@ static void put_script(FILE *f, const dm_panel *panels, int n)
     fputs("set grid lc rgb '#dddddd'\nset key top right\n"
           "set style line 1 lc rgb '#9dbbe0' lw 1\nset style line 2 lc rgb '#1f4f94' lw 2\n"
           "set style line 3 lc rgb '#c0392b' lw 2\nset style line 4 lc rgb '#2e8b57' lw 2\n"
-          "set style line 5 lc rgb '#8e44ad' lw 2\nset style line 6 lc rgb '#555555' lw 2\n", f);
+          "set style line 5 lc rgb '#8e44ad' lw 2\nset style line 6 lc rgb '#555555' lw 2\n"
+          "set style line 7 lc rgb '#d98c00' lw 2\nset style line 8 lc rgb '#00838f' lw 2\n"
+          "set style line 9 lc rgb '#ad1457' lw 2\nset style line 10 lc rgb '#6d8f00' lw 2\n"
+          "set style line 11 lc rgb '#795548' lw 2\nset style line 12 lc rgb '#90a4ae' lw 2\n", f);
     fprintf(f, "set multiplot layout %d,%d\n", rows, columns);
     for (int i = 0; i < n; i++)
         put_panel(f, i, &panels[i]);

@@ -10,11 +10,13 @@ typedef struct dm_series {
     int64_t n;
 } dm_series;
 
+enum { DM_PLOT_SERIES = 12 };
+
 typedef struct dm_panel {
     const char *title, *x_label, *y_label;
     bool log_x, log_y;
     const dm_series *series;
-    int n_series;                  /* at most 6 */
+    int n_series;                  /* at most DM_PLOT_SERIES */
 } dm_panel;
 
 /* The panels in a grid of two columns, or one if there is one. DM_ENOENT where gnuplot is not installed. */

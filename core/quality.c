@@ -293,15 +293,15 @@ static dm_status sample(job *j, dm_err *err)
 {
     const dm_drawing d = {.count = j->count, .progress = true};
     const dm_experiment *e = j->model.experiment;
-    const double began = now();
     dm_wset *weights = NULL;
+    double began = 0;
     int32_t steps = 0;
     dm_status rc;
 
     if (j->count > INT64_MAX / j->example / 8 || !(j->x = malloc((size_t)(j->count * j->example) * sizeof *j->x)))
         return dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)j->count);
     if (!(rc = dm_session_open(&j->model, false, err)) &&
-        !(rc = dm_session_weights(&j->model, j->o->raw, &weights, err)) &&
+        !(rc = dm_session_weights(&j->model, j->o->raw, &weights, err)) && (began = now()) > 0 &&
         !(rc = dm_draw_images(&j->model, weights, &d, j->x, &steps, NULL, err))) {
         j->out->seconds = now() - began;
         snprintf(j->out->about, sizeof j->out->about,

@@ -13,7 +13,7 @@ typedef struct cli_command {
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns the exit code */
 } cli_command;
 
-extern const cli_command cmd_resume, cmd_init, cmd_train, cmd_sample, cmd_predict, cmd_eval, cmd_export, cmd_convert, cmd_schedule, cmd_check,
+extern const cli_command cmd_resume, cmd_init, cmd_train, cmd_sample, cmd_predict, cmd_eval, cmd_sweep, cmd_export, cmd_convert, cmd_schedule, cmd_check,
     cmd_plot, cmd_plugins, cmd_devices, cmd_doctor, cmd_selftest, cmd_inspect, cmd_new_plugin, cmd_docs;
 
 extern const cli_command *const cli_commands[];

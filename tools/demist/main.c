@@ -11,8 +11,8 @@
 
 #include "error.h"
 
-const cli_command *const cli_commands[] = {&cmd_init, &cmd_train, &cmd_resume, &cmd_sample, &cmd_eval, &cmd_predict, &cmd_export,
-                                              &cmd_convert, &cmd_schedule, &cmd_check, &cmd_plot, &cmd_plugins,
+const cli_command *const cli_commands[] = {&cmd_init, &cmd_train, &cmd_resume, &cmd_sample, &cmd_eval, &cmd_sweep,
+                                              &cmd_predict, &cmd_export, &cmd_convert, &cmd_schedule, &cmd_check, &cmd_plot, &cmd_plugins,
                                               &cmd_devices, &cmd_doctor, &cmd_selftest, &cmd_inspect, &cmd_new_plugin,
                                               &cmd_docs};
 const int cli_n_commands = sizeof cli_commands / sizeof cli_commands[0];

@@ -1,0 +1,126 @@
+"""Sweeps: which cells there are, what they say, and that one which was interrupted goes on to the same table."""
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+from cli import DEMIST, WORK, demist, moons, path, run_tests
+
+QUALITY = ("--metric", "quality", "--features", path("base"), "--count", "100")
+SAMPLERS = ("--over", "sampler.steps=2,4,8", "--over", "sampler.use=ddpm,ddim", "--over", "sampler.eta=0,1")
+
+
+def base(*more):
+    return moons("base", "data.limit=500", "train.steps=40", *more)
+
+
+def rows(folder):
+    return list(csv.DictReader(open(path(folder, "sweep.csv"), newline="")))
+
+
+# All of a row but what depends on the clock.
+def timeless(folder):
+    return [{k: v for k, v in r.items() if not k.startswith("seconds")} for r in rows(folder)]
+
+
+def cells_are_what_the_plugins_take():
+    out = demist("sweep", *base(), *SAMPLERS, "--dry-run")[0].splitlines()
+    assert len(out) == 9 and out[0] == "sampler.steps=2 sampler.use=ddpm", out
+    assert out[1:3] == ["sampler.steps=2 sampler.use=ddim sampler.eta=0", "sampler.steps=2 sampler.use=ddim sampler.eta=1"], out
+    out = demist("sweep", *base(), "--over", "sampler.steps=5,2000", "--over", "schedule.use=linear,nothing", "--dry-run")[0].splitlines()
+    assert "2000 is more than the schedule's 1000" in out[2] and "no schedule 'nothing'" in out[1], out
+    out = demist("sweep", *base(), "--over", "sampler={use: ddpm},{use: ddim, eta: 0.5}", "--over", "sampler.at=[9, 1],[5]", "--dry-run")[0]
+    assert out.splitlines() == [f"sampler={s} sampler.at={a}" for s in ("{use: ddpm}", "{use: ddim, eta: 0.5}") for a in ("[9, 1]", "[5]")], out
+    assert not os.path.exists(path("base")), "a dry run did something"
+
+
+def a_grid_from_one_checkpoint():
+    demist("train", *base())
+    out, err = demist("sweep", *base(), *SAMPLERS, "--over", "seed=1", *QUALITY, "--out", path("seeds"))
+    assert len(os.listdir(path("seeds/runs"))) == 1, "a seed is a training run of its own"
+    out, err = demist("sweep", path("base"), *SAMPLERS, *QUALITY)
+    got = rows("base/sweep")
+    assert len(got) == 9 and all(r["state"] == "done" and r["step"] == "40" for r in got), got
+    assert out.count("\n") == 2 + 9 + 2 and "| floor |" in out and out == open(path("base/sweep/sweep.md")).read(), out
+    for r in (got[0], got[4]):  # the same as by hand
+        more = [f"sampler.eta={r['sampler.eta']}"] if r["sampler.eta"] else []
+        demist("eval", path("base"), *QUALITY, f"sampler.steps={r['sampler.steps']}", f"sampler.use={r['sampler.use']}", *more,
+               "--json", path("by-hand.json"), "--force")
+        want = json.load(open(path("by-hand.json")))["samples"]
+        for k in ("frechet", "kid", "precision", "recall"):
+            assert abs(float(r[k]) - want[k]) < 1e-6 * (1 + abs(want[k])), (k, r, want)
+    # The experiment's file gives the same cells: its output folder is the run, and nothing is trained or measured again.
+    cells = sorted(os.listdir(path("base/sweep/cells")))
+    out, err = demist("sweep", *base(), *SAMPLERS, *QUALITY)
+    assert err.count("measured before") == 9 and sorted(os.listdir(path("base/sweep/cells"))) == cells, err
+    # More steps of an axis cost only what is new; other keys would write over its tables.
+    err = demist("sweep", path("base"), "--over", "sampler.steps=2,3", *SAMPLERS[2:], *QUALITY)[1]
+    assert err.count("measured before") == 3 and len(rows("base/sweep")) == 6, err
+    err = demist("sweep", path("base"), "--over", "sampler.steps=2,3", *QUALITY, code=2)[1]
+    assert "other keys" in err and "--out" in err, err
+    assert json.load(open(path("base/eval/quality.json")))["samples"]["count"] == 100
+
+
+def killed_and_resumed():
+    demist("sweep", path("base"), *SAMPLERS, *QUALITY, "--out", path("whole"))
+    for sig, code in ((signal.SIGKILL, -9), (signal.SIGINT, 75)):
+        folder = path("cut" + str(code))
+        p = subprocess.Popen([DEMIST, "sweep", path("base"), *SAMPLERS, *QUALITY, "--out", folder], stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, text=True, cwd=WORK)
+        while p.poll() is None and len([f for f in os.listdir(folder + "/cells") if f.endswith(".json")] if os.path.isdir(folder + "/cells") else []) < 3:
+            time.sleep(0.005)
+        p.send_signal(sig)
+        err = p.communicate(timeout=60)[1]
+        assert p.returncode == code, (p.returncode, err)
+        done = len([f for f in os.listdir(folder + "/cells") if f.endswith(".json")])
+        assert 3 <= done < 9, done
+        # A result that is broken is measured anew.
+        cell = sorted(f for f in os.listdir(folder + "/cells") if f.endswith(".json"))[0]
+        open(os.path.join(folder, "cells", cell), "w").write('{"report": {"samples": []}, "seconds": "x", "step": 1e999')
+        err = demist("sweep", path("base"), *SAMPLERS, *QUALITY, "--out", folder)[1]
+        assert err.count("measured before") == done - 1, (done, err)
+        assert timeless(folder) == timeless("whole"), folder
+
+
+def training_keys_train():
+    args = (*moons("grid", "data.limit=500", "train.steps=30"), "--over", "train.lr=1e-3,1e-2,1e9", "--over", "sampler.steps=2,4", *QUALITY)
+    out, err = demist("sweep", *args)
+    got = rows("grid/sweep")
+    assert [r["state"] for r in got] == ["done"] * 4 + ["refused"] * 2 and "10" in got[4]["reason"], got
+    runs = os.listdir(path("grid/sweep/runs"))
+    assert len(runs) == 2 and got[0]["frechet"] != got[2]["frechet"], (runs, got)
+    for run in runs:
+        assert os.listdir(path("grid/sweep/runs", run, "checkpoints")) == ["step-00000030.safetensors"]
+    times = {r: os.stat(path("grid/sweep/runs", r, "log.jsonl")).st_mtime_ns for r in runs}
+    shutil.rmtree(path("grid/sweep/cells"))
+    demist("sweep", *args)
+    assert {r: os.stat(path("grid/sweep/runs", r, "log.jsonl")).st_mtime_ns for r in runs} == times, "trained again"
+    # A run that another experiment began is no run of this one.
+    err = demist("sweep", *base("network.width=16"), *SAMPLERS, *QUALITY, "--out", path("other"), code=2)[1]
+    assert "network.width" in err, err
+    # A sweep of a run that is not trained trains it, once.
+    demist("sweep", *moons("fresh", "data.limit=500", "train.steps=20"), "--over", "sampler.steps=2,3", *QUALITY)
+    assert os.listdir(path("fresh/checkpoints")) == ["step-00000020.safetensors"] and len(rows("fresh/sweep")) == 2
+
+
+def refuses():
+    q = (path("base"), *QUALITY)
+    for args, code, says in (
+            (("sweep",), 2, "which experiment"), (("sweep", path("base")), 2, "over what"),
+            (("sweep", path("base"), "--over", "sampler.steps=1,2"), 2, "which metric"),
+            (("sweep", path("base"), "--over", "sampler.steps=1,2", "--metric", "quality"), 2, "--features"),
+            (("sweep", *q, "--over", "sampler.steps"), 2, "no key=value"), (("sweep", *q, "--over", "sampler.steps=1,,2"), 2, "empty"),
+            (("sweep", *q, "--over", "sampler.steps=1,1"), 2, "twice"), (("sweep", *q, "--over", "sampler.stps=1,2"), 2, "did you mean 'steps'"),
+            (("sweep", *q, "--over", "output=a,b"), 2, "cannot be swept"), (("sweep", *q, "--over", "train.lr=1,2"), 2, "is trained"),
+            (("sweep", *q, "--over", "sampler.steps=1,2", "--over", "sampler.steps=3"), 2, "at once"),
+            (("sweep", *q, "--over", "sampler.steps=1001,1002", "--out", path("refused")), 2, "more than the schedule"),
+            (("sweep", path("base/checkpoints/step-00000040.safetensors"), *QUALITY, "--over", "sampler.steps=1,2"), 2, "--out"),
+            (("sweep", path("nothing.yaml"), *QUALITY, "--over", "sampler.steps=1,2"), 2, "nothing.yaml")):
+        err = demist(*args, code=code)[1]
+        assert says in err, (args, err)
+
+
+run_tests([cells_are_what_the_plugins_take, a_grid_from_one_checkpoint, killed_and_resumed, training_keys_train, refuses])
