@@ -37,7 +37,10 @@ const dm_impl *dm_impl_at(dm_op_kind kind, int i)
 static bool portable_bf16(dm_op_kind kind)
 {
     switch (kind) {
-    case DM_OP_CAST: return true;
+    case DM_OP_CAST: case DM_OP_ADD: case DM_OP_MUL: case DM_OP_BROADCAST: case DM_OP_SCALE: case DM_OP_SILU: case DM_OP_SILU_DX:
+    case DM_OP_GELU: case DM_OP_GELU_DX: case DM_OP_REDUCE: case DM_OP_CONCAT: case DM_OP_SLICE: case DM_OP_PAD: case DM_OP_PERMUTE:
+    case DM_OP_UPSAMPLE: case DM_OP_UPSAMPLE_DX: case DM_OP_AVG_POOL: case DM_OP_AVG_POOL_DX: case DM_OP_GROUP_NORM:
+    case DM_OP_GROUP_NORM_DX: return true;
     default: return false;
     }
 }

@@ -12,9 +12,9 @@ static dm_status flat(dm_emit *e, const char *name)
     if (s != DM_OK)
         return s;
     if (e->node->n_in == 2)
-        return dm_emit_items(e, "eltwise/flat.cl", name, dm_div_up(n, chunk),
+        return dm_emit_typed(e, "eltwise/flat.cl", name, dm_div_up(n, chunk),
                              DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]), DM_KI(n), DM_KI(chunk)));
-    return dm_emit_items(e, "eltwise/flat.cl", name, dm_div_up(n, chunk),
+    return dm_emit_typed(e, "eltwise/flat.cl", name, dm_div_up(n, chunk),
                          DM_KARGS(DM_KB(e->in[0]), DM_KB(e->out[0]), DM_KI(n), DM_KI(chunk)));
 }
 
@@ -40,7 +40,7 @@ static dm_status scale(dm_emit *e)
     const dm_status s = dm_fits(e, 0);
 
     return s != DM_OK ? s
-                      : dm_emit_items(e, "eltwise/flat.cl", "scale", dm_div_up(n, chunk),
+                      : dm_emit_typed(e, "eltwise/flat.cl", "scale", dm_div_up(n, chunk),
                                       DM_KARGS(DM_KB(e->in[0]), DM_KB(e->out[0]), DM_KF(e->node->a.scale.k),
                                                DM_KF(e->node->a.scale.b), DM_KI(n), DM_KI(chunk)));
 }
@@ -95,7 +95,7 @@ static dm_status broadcasting(dm_emit *e, int op)
 
     if (s != DM_OK)
         return s;
-    return dm_emit_items(e, "eltwise/rows.cl", "rows", c.items,
+    return dm_emit_typed(e, "eltwise/rows.cl", "rows", c.items,
                          DM_KARGS(DM_KI(op), DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]), DM_KI(rows),
                                   DM_KI(b.dim[3]), DM_KI(b.dim[1]), DM_KI(b.dim[2]), DM_KI(b.sa[0]), DM_KI(b.sa[1]),
                                   DM_KI(b.sa[2]), DM_KI(b.sa[3]), DM_KI(b.sb[0]), DM_KI(b.sb[1]), DM_KI(b.sb[2]),

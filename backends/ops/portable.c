@@ -56,3 +56,10 @@ dm_status dm_emit_items(dm_emit *e, const char *file, const char *name, int64_t 
 
     return dm_emit_launch(e, e->cmds, file, name, dm_lanes_option(d), &r, args, n);
 }
+
+dm_status dm_emit_typed(dm_emit *e, const char *file, const char *name, int64_t items, const dm_karg *args, int n)
+{
+    const dm_range r = dm_over(dm_device_about(e->dev), items);
+
+    return dm_emit_launch(e, e->cmds, file, name, dm_typed_option(e), &r, args, n);
+}

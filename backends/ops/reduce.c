@@ -35,12 +35,13 @@ static int64_t partials(const dm_device_info *d, const dm_opnode *n)
 
 static size_t scratch(const dm_device_info *d, const dm_opnode *n) { return (size_t)partials(d, n) * sizeof(float); }
 
-static dm_status columns(dm_emit *e, dm_buf *x, dm_buf *y, int64_t red, split s, double k, bool accum)
+/* typed: x is the op's input, which may be bf16, and not its sums. */
+static dm_status columns(dm_emit *e, bool typed, dm_buf *x, dm_buf *y, int64_t red, split s, double k, bool accum)
 {
     const dm_device_info *d = dm_device_about(e->dev);
     const int64_t outer = e->node->a.reduce.outer, inner = e->node->a.reduce.inner, vecs = d->cpu ? VECS : 1;
 
-    return dm_emit_items(e, "reduce/reduce.cl", "cols", outer * s.parts * dm_div_up(inner, vecs * dm_lanes(d)),
+    return (typed ? dm_emit_typed : dm_emit_items)(e, "reduce/reduce.cl", "cols", outer * s.parts * dm_div_up(inner, vecs * dm_lanes(d)),
                          DM_KARGS(DM_KB(x), DM_KB(y), DM_KI(outer), DM_KI(red), DM_KI(inner), DM_KI(s.parts),
                                   DM_KI(s.span), DM_KI(vecs), DM_KF(k), DM_KI(accum)));
 }
@@ -57,13 +58,13 @@ static dm_status reduce(dm_emit *e)
     if (status != DM_OK)
         return status;
     if (n->a.reduce.inner == 1)
-        status = dm_emit_items(e, "reduce/reduce.cl", "runs", n->a.reduce.outer * s.parts,
+        status = dm_emit_typed(e, "reduce/reduce.cl", "runs", n->a.reduce.outer * s.parts,
                                DM_KARGS(DM_KB(e->in[0]), DM_KB(to), DM_KI(n->a.reduce.outer), DM_KI(n->a.reduce.red),
                                         DM_KI(s.parts), DM_KI(s.span), DM_KF(k), DM_KI(!parted && n->accum)));
     else
-        status = columns(e, e->in[0], to, n->a.reduce.red, s, k, !parted && n->accum);
+        status = columns(e, true, e->in[0], to, n->a.reduce.red, s, k, !parted && n->accum);
     if (status == DM_OK && parted)
-        status = columns(e, e->scratch, e->out[0], s.parts, (split){1, s.parts}, n->a.reduce.k, n->accum);
+        status = columns(e, false, e->scratch, e->out[0], s.parts, (split){1, s.parts}, n->a.reduce.k, n->accum);
     return status;
 }
 

@@ -13,7 +13,7 @@ static dm_status copy(dm_emit *e, const strip *t)
 
     if (s != DM_OK || !t->width)
         return s;
-    return dm_emit_items(e, "shape/copy.cl", "copy", c.items,
+    return dm_emit_typed(e, "shape/copy.cl", "copy", c.items,
                          DM_KARGS(DM_KB(t->x), DM_KB(t->y), DM_KI(t->rows), DM_KI(t->width), DM_KI(t->xs), DM_KI(t->xo),
                                   DM_KI(t->ys), DM_KI(t->yo), DM_KI(c.each), DM_KI(c.cols)));
 }
@@ -92,7 +92,7 @@ static dm_status permute(dm_emit *e)
         s[i] = from < 0 ? 0 : a.stride[from];
     }
     c = dm_cut_table(dm_device_about(e->dev), dm_desc_count(&e->node->out[0]) / d[7], d[7]);
-    return dm_emit_items(e, "shape/permute.cl", "permute", c.items,
+    return dm_emit_typed(e, "shape/permute.cl", "permute", c.items,
                          DM_KARGS(DM_KB(e->in[0]), DM_KB(e->out[0]), DM_KI(dm_desc_count(&e->node->out[0]) / d[7]),
                                   DM_KI(d[7]), DM_KI(d[1]), DM_KI(d[2]), DM_KI(d[3]), DM_KI(d[4]), DM_KI(d[5]),
                                   DM_KI(d[6]), DM_KI(s[0]), DM_KI(s[1]), DM_KI(s[2]), DM_KI(s[3]), DM_KI(s[4]),
@@ -109,7 +109,7 @@ static dm_status pixels(dm_emit *e, const char *name, double k)
     const dm_status s = dm_fits(e, 0);
 
     return s != DM_OK ? s
-                      : dm_emit_items(e, "shape/pixels.cl", name, c.items,
+                      : dm_emit_typed(e, "shape/pixels.cl", name, c.items,
                                       DM_KARGS(DM_KB(e->in[0]), DM_KB(e->out[0]), DM_KI(rows), DM_KI(y->dim[2]),
                                                DM_KI(C), DM_KI(e->node->a.factor.factor), DM_KF(k), DM_KI(c.each),
                                                DM_KI(c.cols)));

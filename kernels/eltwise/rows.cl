@@ -1,4 +1,4 @@
-/* y = a + b, a b or a, with broadcasting. y f32[d0,d1,d2,inner] is written; a and b are read at element
+/* y = a + b, a b or a, with broadcasting. y f32[d0,d1,d2,inner] (all bf16 with -DBF16) is written; a and b are read at element
  * strides sa*, sb* (0 = repeated). d0 is implied by `rows` = d0 d1 d2. Items are numbered column block
  * first: item i takes `cols` columns (a multiple of W) of `each` rows.
  * Oracle tests/ops/eltwise.c; exact but for one rounding. */
@@ -6,20 +6,20 @@
 
 enum { ADD, MUL, BROADCAST };
 
-static inline VF fetch(global const float *p, size_t i, int stride, size_t n)
+static inline VF fetch(global const T *p, size_t i, int stride, size_t n)
 {
-    float t[W];
+    T t[W];
 
     if (stride == 1)
-        return load(p + i, n);
+        return LOAD(p + i, n);
     if (stride == 0)
-        return (VF)(p[0]);
+        return (VF)(GET1(p));
     for (size_t j = 0; j < W; j++)
-        t[j] = j < n ? p[(i + j) * stride] : 0.0f;
-    return VLOAD(t);
+        t[j] = j < n ? p[(i + j) * stride] : 0;
+    return WIDEN(VLOAD(t));
 }
 
-kernel void rows(int op, global const float *a, global const float *b, global float *y, int rows, int inner, int d1,
+kernel void rows(int op, global const T *a, global const T *b, global T *y, int rows, int inner, int d1,
                  int d2, int sa0, int sa1, int sa2, int sa3, int sb0, int sb1, int sb2, int sb3, int each, int cols)
 {
     const size_t blocks = ((size_t)inner + cols - 1) / cols, id = get_global_id(0);
@@ -28,8 +28,8 @@ kernel void rows(int op, global const float *a, global const float *b, global fl
 
     for (size_t r = from; r < to; r++) {
         const size_t i2 = r % d2, i1 = r / d2 % d1, i0 = r / d2 / d1;
-        global const float *pa = a + i0 * sa0 + i1 * sa1 + i2 * sa2;
-        global const float *pb = op == BROADCAST ? pa : b + i0 * sb0 + i1 * sb1 + i2 * sb2;
+        global const T *pa = a + i0 * sa0 + i1 * sa1 + i2 * sa2;
+        global const T *pb = op == BROADCAST ? pa : b + i0 * sb0 + i1 * sb1 + i2 * sb2;
 
         for (size_t c = left; c < right; c += W) {
             VF v = fetch(pa, c, sa3, right - c);
@@ -38,7 +38,7 @@ kernel void rows(int op, global const float *a, global const float *b, global fl
                 v += fetch(pb, c, sb3, right - c);
             else if (op == MUL)
                 v *= fetch(pb, c, sb3, right - c);
-            store(v, y + r * inner + c, right - c);
+            STORE(v, y + r * inner + c, right - c);
         }
     }
 }

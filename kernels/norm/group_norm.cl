@@ -13,17 +13,17 @@
 enum { MEAN, RSTD, GAIN, BIAS, GRAD_MEAN, GRAD_SLOPE, COEFS };
 
 #if W == 1
-#define GET(p, c, n) ((p)[(size_t)(c) * sc])
-#define PUT(v, p, c, n) ((p)[(size_t)(c) * sc] = (v))
+#define GET(p, c, n) GET1((p) + (size_t)(c) * sc)
+#define PUT(v, p, c, n) ((p)[(size_t)(c) * sc] = NARROW(v))
 #else
-#define GET(p, c, n) load((p) + (c), n)
-#define PUT(v, p, c, n) store(v, (p) + (c), n)
+#define GET(p, c, n) LOAD((p) + (c), n)
+#define PUT(v, p, c, n) STORE(v, (p) + (c), n)
 #endif
 
 /* ---- forward ---------------------------------------------------------------------- */
 
 /* Mean and sum of squares about it of pixels [l0, l1), W channels from c. */
-static inline void channel_stats(global const float *x, global float *part, int c, int c1, int C, int l0, int l1,
+static inline void channel_stats(global const T *x, global float *part, int c, int c1, int C, int l0, int l1,
                                  int sl, int sc)
 {
     const VF shift = GET(x + (size_t)l0 * sl, c, c1 - c);
@@ -90,7 +90,7 @@ static inline void group_coef(global const float *part, global const float *gamm
 }
 
 /* y of pixels [l0, l1), channels [c0, c1). */
-static inline void normalise(global const float *x, global const float *coef, global float *y, int c0, int c1, int C,
+static inline void normalise(global const T *x, global const float *coef, global T *y, int c0, int c1, int C,
                              int l0, int l1, int sl, int sc, int silu)
 {
     for (int l = l0; l < l1; l++)
@@ -105,8 +105,8 @@ static inline void normalise(global const float *x, global const float *coef, gl
 /* The example's slices of what may be absent. */
 #define ROW(p, n) ((p) ? (p) + (size_t)(n) * C : (p))
 
-kernel void forward(global const float *x, global const float *gamma, global const float *beta,
-                    global const float *scale, global const float *shift, global float *y, global float *stats,
+kernel void forward(global const T *x, global const float *gamma, global const float *beta,
+                    global const float *scale, global const float *shift, global T *y, global float *stats,
                     global float *part, int behind, int N, int C, int L, int groups, int sl, int sc, float eps,
                     int silu, int block)
 {
@@ -127,7 +127,7 @@ kernel void forward(global const float *x, global const float *gamma, global con
     normalise(x, coef, y + (size_t)n * C * L, c0, c1, C, 0, L, sl, sc, silu);
 }
 
-kernel void forward_stats(global const float *x, global float *part, int N, int C, int L, int sl, int sc, int parts,
+kernel void forward_stats(global const T *x, global float *part, int N, int C, int L, int sl, int sc, int parts,
                           int span)
 {
     const int blocks = (C + W - 1) / W, row = get_global_id(0) / blocks, c = get_global_id(0) % blocks * W,
@@ -152,7 +152,7 @@ kernel void forward_coef(global float *part, global const float *gamma, global c
 }
 
 /* An item: W channels of `each` pixels. */
-kernel void forward_apply(global const float *x, global const float *part, global float *y, int behind, int N, int C,
+kernel void forward_apply(global const T *x, global const float *part, global T *y, int behind, int N, int C,
                           int L, int sl, int sc, int silu, int each)
 {
     const int blocks = (C + W - 1) / W, strips = (L + each - 1) / each, row = get_global_id(0) / blocks;
@@ -185,9 +185,14 @@ static inline void channel_coef(global const float *gamma, global const float *b
 }
 
 /* Sums of dz and dz xh over pixels [l0, l1), W channels from c. With an activation, dz is left in dx (where
- * wanted), so that its exponential is taken once. */
-static inline void channel_sums(global const float *dy, global const float *x, global const float *coef,
-                                global float *part, global float *dx, int c, int C, int c1, int l0, int l1, int sl,
+ * wanted), so that its exponential is taken once; not in bf16, which would round it. */
+#ifdef BF16
+#define LEAVE 0
+#else
+#define LEAVE 1
+#endif
+static inline void channel_sums(global const T *dy, global const T *x, global const float *coef,
+                                global float *part, global T *dx, int c, int C, int c1, int l0, int l1, int sl,
                                 int sc, int silu)
 {
     const VF m = load(coef + MEAN * C + c, c1 - c), r = load(coef + RSTD * C + c, c1 - c);
@@ -202,7 +207,7 @@ static inline void channel_sums(global const float *dy, global const float *x, g
             const VF xh = (GET(x + (size_t)l * sl, c, c1 - c) - m) * r;
             const VF dz = before_act(GET(dy + (size_t)l * sl, c, c1 - c), xh, k, b, silu);
 
-            if (silu && dx)
+            if (LEAVE && silu && dx)
                 PUT(dz, dx + (size_t)l * sl, c, c1 - c);
             a1 += dz;
             a2 = fma(dz, xh, a2);
@@ -245,24 +250,26 @@ static inline void group_means(global float *part, global const float *gamma, gl
     }
 }
 
-static inline void input_gradient(global const float *dy, global const float *x, global const float *coef,
-                                  global float *dx, int c0, int c1, int C, int l0, int l1, int sl, int sc, int silu)
+static inline void input_gradient(global const T *dy, global const T *x, global const float *coef,
+                                  global T *dx, int c0, int c1, int C, int l0, int l1, int sl, int sc, int silu)
 {
-    global const float *from = silu ? dx : dy;
-
     for (int l = l0; l < l1; l++)
         for (int c = c0; c < c1; c += W) {
             const VF r = load(coef + RSTD * C + c, c1 - c), k = load(coef + GAIN * C + c, c1 - c);
             const VF xh = (GET(x + (size_t)l * sl, c, c1 - c) - load(coef + MEAN * C + c, c1 - c)) * r;
-            const VF dz = GET(from + (size_t)l * sl, c, c1 - c);
+#ifdef BF16
+            const VF dz = before_act(GET(dy + (size_t)l * sl, c, c1 - c), xh, k, load(coef + BIAS * C + c, c1 - c), silu);
+#else
+            const VF dz = GET((silu ? dx : dy) + (size_t)l * sl, c, c1 - c);
+#endif
             const VF v = fma(k, dz, -load(coef + GRAD_MEAN * C + c, c1 - c));
 
             PUT(r * fma(-xh, load(coef + GRAD_SLOPE * C + c, c1 - c), v), dx + (size_t)l * sl, c, c1 - c);
         }
 }
 
-kernel void backward(global const float *dy, global const float *x, global const float *gamma, global const float *beta,
-                     global const float *stats, global const float *scale, global const float *shift, global float *dx,
+kernel void backward(global const T *dy, global const T *x, global const float *gamma, global const float *beta,
+                     global const float *stats, global const float *scale, global const float *shift, global T *dx,
                      global float *dscale, global float *dshift, global float *part, int behind, int N, int C, int L,
                      int groups, int sl, int sc, int silu, int block)
 {
@@ -298,7 +305,7 @@ kernel void backward_coef(global const float *gamma, global const float *beta, g
                      part + behind + (size_t)n * COEFS * C, c, C, groups);
 }
 
-kernel void backward_sums(global const float *dy, global const float *x, global float *part, global float *dx,
+kernel void backward_sums(global const T *dy, global const T *x, global float *part, global T *dx,
                           int behind, int N, int C, int L, int sl, int sc, int silu, int parts, int span)
 {
     const int blocks = (C + W - 1) / W, row = get_global_id(0) / blocks, c = get_global_id(0) % blocks * W,
@@ -322,7 +329,7 @@ kernel void backward_means(global float *part, global const float *gamma, global
                     ROW(dscale, n), ROW(dshift, n), g, C, L, groups, parts);
 }
 
-kernel void backward_apply(global const float *dy, global const float *x, global const float *part, global float *dx,
+kernel void backward_apply(global const T *dy, global const T *x, global const float *part, global T *dx,
                            int behind, int N, int C, int L, int sl, int sc, int silu, int each)
 {
     const int blocks = (C + W - 1) / W, strips = (L + each - 1) / each, row = get_global_id(0) / blocks;

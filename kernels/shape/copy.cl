@@ -4,7 +4,7 @@
  * Oracle tests/ops/shape.c; exact. */
 #include "vec.clh"
 
-kernel void copy(global const float *x, global float *y, int rows, int width, int xs, int xo, int ys, int yo, int each,
+kernel void copy(global const T *x, global T *y, int rows, int width, int xs, int xo, int ys, int yo, int each,
                  int cols)
 {
     const size_t blocks = ((size_t)width + cols - 1) / cols, id = get_global_id(0);
@@ -12,12 +12,12 @@ kernel void copy(global const float *x, global float *y, int rows, int width, in
     const size_t left = id % blocks * cols, right = min(left + (size_t)cols, (size_t)width);
 
     for (size_t r = from; r < to; r++) {
-        global float *q = y + r * ys + yo;
+        global T *q = y + r * ys + yo;
         size_t c = left;
 
         for (; c + W <= right; c += W)
-            VSTORE(x ? VLOAD(x + r * xs + xo + c) : (VF)(0.0f), q + c);
+            VSTORE(x ? VLOAD(x + r * xs + xo + c) : (VT)(0), q + c);
         for (; c < right; c++)
-            q[c] = x ? x[r * xs + xo + c] : 0.0f;
+            q[c] = x ? x[r * xs + xo + c] : 0;
     }
 }

@@ -1,9 +1,9 @@
-/* y = x with its axes in another order. y f32[d0..d6,inner] is written row by row; s* are x's element
+/* y = x with its axes in another order. y f32 (bf16 with -DBF16) [d0..d6,inner] is written row by row; s* are x's element
  * strides along y's axes. A work-item takes `each` rows of `cols` columns, column blocks first.
  * Oracle tests/ops/shape.c; exact. */
 #include "vec.clh"
 
-kernel void permute(global const float *x, global float *y, int rows, int inner, int d1, int d2, int d3, int d4, int d5,
+kernel void permute(global const T *x, global T *y, int rows, int inner, int d1, int d2, int d3, int d4, int d5,
                     int d6, int s0, int s1, int s2, int s3, int s4, int s5, int s6, int stride, int each, int cols)
 {
     const int d[6] = {d6, d5, d4, d3, d2, d1}, s[7] = {s6, s5, s4, s3, s2, s1, s0};
@@ -12,7 +12,7 @@ kernel void permute(global const float *x, global float *y, int rows, int inner,
     const size_t left = id % blocks * cols, right = min(left + (size_t)cols, (size_t)inner);
 
     for (size_t r = from; r < to; r++) {
-        global float *q = y + r * inner;
+        global T *q = y + r * inner;
         size_t rest = r, at = 0, c = left;
 
         for (int i = 0; i < 6 && rest; i++) {
