@@ -37,6 +37,8 @@ static int groups_of(const dm_train_state *s, group *g)
     return n;
 }
 
+#define LOSSES "draw.losses"
+#define COUNTS "draw.counts"
 enum { MAX_GROUPS = DM_MAX_EMA + 3, MAX_META = 16 };
 
 static dm_status describe(const dm_train_state *s, dm_arena *arena, dm_st_source **out, int64_t *n, dm_err *err)
@@ -44,7 +46,7 @@ static dm_status describe(const dm_train_state *s, dm_arena *arena, dm_st_source
     const dm_layout *l = s->layout;
     group g[MAX_GROUPS];
     const int n_groups = groups_of(s, g);
-    dm_st_source *t = dm_alloc_n(arena, (size_t)l->n * (size_t)n_groups, sizeof *t);
+    dm_st_source *t = dm_alloc_n(arena, (size_t)l->n * (size_t)n_groups + 2, sizeof *t);
     piece *p = dm_alloc_n(arena, (size_t)l->n * (size_t)n_groups, sizeof *p);
 
     *n = 0;
@@ -56,6 +58,14 @@ static dm_status describe(const dm_train_state *s, dm_arena *arena, dm_st_source
             if (!t[*n].name)
                 return dm_error(err, DM_ENOMEM, "out of memory for a checkpoint");
         }
+    if (s->importance && t && p) {
+        const int64_t parts = dm_importance_parts(s->importance);
+
+        t[(*n)++] = (dm_st_source){.name = LOSSES, .type = DM_ST_F32, .shape = {2, {parts, DM_IMPORTANCE_HISTORY}},
+                                   .data = dm_importance_losses(s->importance)};
+        t[(*n)++] = (dm_st_source){.name = COUNTS, .type = DM_ST_F32, .shape = {1, {parts}},
+                                   .data = dm_importance_counts(s->importance)};
+    }
     *out = t;
     return t && p ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for a checkpoint");
 }
@@ -212,6 +222,28 @@ bool dm_checkpoint_has(const dm_st *f, const char *prefix)
     return false;
 }
 
+static dm_status load_importance(const dm_st *f, dm_importance *m, dm_err *err)
+{
+    const int64_t parts = dm_importance_parts(m), H = DM_IMPORTANCE_HISTORY;
+    float *losses = dm_importance_losses(m), *counts = dm_importance_counts(m);
+    const dm_st_tensor *l, *c;
+    bool sound = true;
+    dm_status rc;
+
+    if ((rc = dm_st_expect(f, LOSSES, &(dm_shape){2, {parts, H}}, &l, err)) ||
+        (rc = dm_st_expect(f, COUNTS, &(dm_shape){1, {parts}}, &c, err)) ||
+        (rc = dm_st_read_f32(f, l, 0, parts * H, losses, err)) || (rc = dm_st_read_f32(f, c, 0, parts, counts, err)))
+        return rc;
+    for (int64_t i = 0; i < parts; i++)
+        sound = sound && counts[i] >= 0 && counts[i] <= (float)H && counts[i] == floorf(counts[i]);
+    for (int64_t i = 0; i < parts * H; i++)
+        sound = sound && isfinite(losses[i]);
+    if (!sound)
+        return dm_error(err, DM_ECORRUPT, "'%s': " LOSSES " and " COUNTS " hold numbers that cannot be", dm_st_path(f));
+    dm_importance_update(m);
+    return DM_OK;
+}
+
 dm_status dm_checkpoint_load(const dm_st *f, dm_train_state *s, dm_err *err)
 {
     const char *text = dm_st_meta(f, "step");
@@ -227,6 +259,8 @@ dm_status dm_checkpoint_load(const dm_st *f, dm_train_state *s, dm_err *err)
     for (int i = 0; i < n; i++)
         if ((rc = load(f, g[i].prefix, s->layout, false, g[i].flat, err)))
             return rc;
+    if (s->importance && (rc = load_importance(f, s->importance, err)))
+        return rc;
     dm_wset_touch(s->model);
     for (int i = 0; i < s->n_ema; i++)
         dm_wset_touch(s->ema[i]);

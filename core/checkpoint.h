@@ -1,9 +1,11 @@
 /* Checkpoints of a training run: safetensors with the raw weights ("model.KEY"), each average ("ema.0.KEY"),
- * AdamW's moments ("adam.m.KEY", "adam.v.KEY"), and in the metadata the step, from which every random
+ * AdamW's moments ("adam.m.KEY", "adam.v.KEY"), the losses by which noise levels are drawn ("draw.losses",
+ * "draw.counts", with objective.draw: importance), and in the metadata the step, from which every random
  * number follows. */
 #ifndef DEMIST_CORE_CHECKPOINT_H
 #define DEMIST_CORE_CHECKPOINT_H
 
+#include "importance.h"
 #include "safetensors.h"
 #include "weights.h"
 
@@ -14,6 +16,7 @@ typedef struct dm_train_state {
     double ema_rate[DM_MAX_EMA];
     int n_ema;
     dm_buf *m, *v;
+    dm_importance *importance;     /* NULL where noise levels are not drawn by losses */
     int64_t step;                  /* steps done */
 } dm_train_state;
 

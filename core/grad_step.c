@@ -212,6 +212,8 @@ dm_status dm_grad_step_run(dm_grad_step *s, const dm_grad_batch *b, dm_err *err)
     return dm_plan_run(s->plan, err);
 }
 
+dm_buf *dm_grad_step_loss(const dm_grad_step *s) { return dm_plan_buffer(s->plan, s->loss); }
+
 dm_status dm_grad_step_losses(dm_grad_step *s, float *loss, dm_err *err)
 {
     return dm_buf_read(dm_plan_buffer(s->plan, s->loss), 0, (size_t)s->n * sizeof *loss, loss, err);

@@ -42,4 +42,10 @@ dm_ctx dm_instance_ctx(const dm_instance *i, dm_err *err);
 /* Copies the instance's error with "plugin 'name': " before it; returns its code. */
 dm_status dm_instance_fail(const dm_instance *i, dm_err *err);
 
+/* Has the output the channels of a learned variance, and the objective their meaning? */
+static inline bool dm_objective_learns(const dm_objective *o, const dm_data_info *data, int32_t out_channels)
+{
+    return o->log_var && out_channels >= 2 * data->shape.dim[0];
+}
+
 #endif

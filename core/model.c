@@ -1,6 +1,8 @@
 /* The model of an experiment; see model.h. */
 #include "model.h"
 
+#include "importance.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +22,10 @@ struct dm_model {
 const dm_layout *dm_model_layout(const dm_model *m) { return m->layout; }
 dm_instance *dm_model_objective(dm_model *m) { return &m->objective; }
 bool dm_model_diffuses(const dm_model *m) { return m->objective.plugin->objective->affine != NULL; }
+bool dm_model_learns_variance(const dm_model *m)
+{
+    return dm_objective_learns(m->objective.plugin->objective, &m->data, m->out_channels);
+}
 const dm_data_info *dm_model_data(const dm_model *m) { return &m->data; }
 int32_t dm_model_out_channels(const dm_model *m) { return m->out_channels; }
 
@@ -214,6 +220,15 @@ dm_status dm_model_draw(dm_model *m, int32_t n, const double *u, dm_point *at, d
     for (int32_t i = 0; i < n; i++)
         dm_noise_at(m->noise, dm_noise_discrete(m->noise) ? fmin(1 + floor(u[i] * T), T) : u[i] * T, &at[i]);
     return DM_OK;
+}
+
+int32_t dm_model_draw_parts(const dm_model *m)
+{
+    const int32_t T = dm_noise_T(m->noise);
+
+    if (m->objective.plugin->objective->draw || !dm_noise_discrete(m->noise))
+        return 128;
+    return T < DM_IMPORTANCE_MAX_PARTS ? T : DM_IMPORTANCE_MAX_PARTS;
 }
 
 /* ---- the network alone --------------------------------------------------------------- */

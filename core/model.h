@@ -16,6 +16,8 @@ void dm_model_free(dm_model *m);
 const dm_layout *dm_model_layout(const dm_model *m);
 /* Does it turn noise into data? A classifier does not. */
 bool dm_model_diffuses(const dm_model *m);
+/* Does the network tell the variance of a step? */
+bool dm_model_learns_variance(const dm_model *m);
 dm_instance *dm_model_objective(dm_model *m);
 const dm_data_info *dm_model_data(const dm_model *m);
 int32_t dm_model_out_channels(const dm_model *m);
@@ -52,9 +54,12 @@ typedef struct dm_grad_batch {
 } dm_grad_batch;
 dm_status dm_grad_step_run(dm_grad_step *s, const dm_grad_batch *b, dm_err *err);
 dm_plan *dm_grad_step_plan(dm_grad_step *s);
-/* The loss of each example of the last run, f32[n]; waits. */
+/* The loss of each example of the last run, f32[n], on the device; and on the host, which waits. */
+dm_buf *dm_grad_step_loss(const dm_grad_step *s);
 dm_status dm_grad_step_losses(dm_grad_step *s, float *loss, dm_err *err);
 
+/* Equal parts of (0,1) whose losses are worth telling apart: the steps of a discrete schedule, or a hundred or so. */
+int32_t dm_model_draw_parts(const dm_model *m);
 /* The noise levels of a batch, from uniforms in (0,1); importance is 1 unless the objective says otherwise. */
 dm_status dm_model_draw(dm_model *m, int32_t n, const double *u, dm_point *at, double *importance, dm_err *err);
 

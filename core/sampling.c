@@ -149,7 +149,7 @@ dm_status dm_sampling_predict(dm_sampling *s, const dm_tensor *x, const dm_point
     if (o->affine(&obj->ctx, p, &f))
         return dm_instance_fail(obj, err);
     if (want->log_var) {
-        if (!o->log_var)
+        if (!dm_objective_learns(o, s->setup.data, s->setup.out_channels))
             return dm_error(err, DM_EINVAL, "objective '%s' learns no variance", obj->plugin->name);
         if (!want->to || o->log_var(&obj->ctx, p, want->to, k))
             return want->to ? dm_instance_fail(obj, err) : dm_error(err, DM_EINVAL, "the variance of a step needs its other end");
@@ -225,7 +225,8 @@ dm_status dm_sampling_new(const dm_sampling_setup *setup, dm_sampling **out, dm_
         (rc = dm_instance_init(&s->sampler, section->plugin, section->cfg, &s->services, err)))
         goto failed;
     s->step = (dm_step){.size = sizeof s->step, .n = s->grid.n, .grid = s->grid.points,
-                        .learned_variance = setup->objective->plugin->objective->log_var != NULL};
+                        .learned_variance = dm_objective_learns(setup->objective->plugin->objective, setup->data,
+                                                            setup->out_channels)};
     if ((rc = check(s, err)) || (setup->device && (rc = allocate(s, err))))
         goto failed;
     *out = s;

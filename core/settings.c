@@ -37,8 +37,9 @@ static const dm_param schedule_rows[] = {
 #undef S
 #define S dm_set_objective
 static const dm_param objective_rows[] = {
-    DM_ENUM(S, draw, "uniform", "uniform|stratified",
-            "how the times of a batch are drawn: independently, or one from each of equal parts"),
+    DM_ENUM(S, draw, "uniform", "uniform|stratified|importance",
+            "how the times of a batch are drawn: independently, one from each of equal parts, or each the more often the "
+            "larger its last ten losses were (their root mean square; Nichol & Dhariwal 2021, section 3.3)"),
     DM_END,
 };
 #undef S

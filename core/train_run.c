@@ -171,9 +171,8 @@ static dm_status write_config(run *r, dm_err *err)
             rc = dm_resume_compare(old, text, r->dir, err);
     }
     /* What may change when a run goes on is written too: the file says how far it went. */
-    if (!rc && (!old || strcmp(old, text))) {
+    if (!rc && (!old || strcmp(old, text)))
         rc = dm_run_write(r->folder, DM_RUN_CONFIG, text, strlen(text), err);
-    }
     if (!rc)
         rc = dm_run_write_env(r->folder, r->o->argc, r->o->argv, more, 3, err);
     free(text);
@@ -208,7 +207,8 @@ static dm_status save(run *r, dm_err *err)
     dm_status rc = text && path ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for a checkpoint");
 
     /* What diverged is never saved. */
-    if (!rc && !(rc = dm_trainer_check(r->trainer, &bad, err)) && !(rc = dm_trainer_get_sums(r->trainer, &loss_sum, &steps, err))) {
+    if (!rc && !(rc = dm_trainer_check(r->trainer, &bad, err)) && !(rc = dm_trainer_settle(r->trainer, err)) &&
+        !(rc = dm_trainer_get_sums(r->trainer, &loss_sum, &steps, err))) {
         uint32_t bits;
 
         memcpy(&bits, &loss_sum, sizeof bits);
@@ -366,6 +366,19 @@ static dm_status log_numbers(run *r, dm_err *err)
     }
 }
 
+static dm_status step(run *r, dm_err *err)
+{
+    const int64_t batch = r->s.experiment->train.batch, first = dm_trainer_state(r->trainer)->step * batch;
+    int32_t *labels = r->s.data.classes ? r->labels : NULL;
+    int64_t bad;
+    dm_status rc;
+
+    if ((rc = dm_data_batch(r->data, (uint64_t)first, batch, r->x0, labels, err)) ||
+        (rc = dm_trainer_step(r->trainer, r->x0, labels, err)) != DM_EDIVERGED)
+        return rc;
+    return (rc = dm_trainer_check(r->trainer, &bad, err)) == DM_EDIVERGED ? diverged(r, bad, err) : rc;
+}
+
 static void progress(const run *r)
 {
     const dm_set_train *t = &r->s.experiment->train;
@@ -392,8 +405,7 @@ static dm_status loop(run *r, dm_err *err)
     r->loss = NAN;
     progress(r);
     while (state->step < t->steps) {
-        if ((rc = dm_data_batch(r->data, (uint64_t)(state->step * t->batch), t->batch, r->x0, r->s.data.classes ? r->labels : NULL, err)) ||
-            (rc = dm_trainer_step(r->trainer, r->x0, r->s.data.classes ? r->labels : NULL, err)))
+        if ((rc = step(r, err)))
             return rc;
         if ((due(state->step, t->log_every) || state->step == t->steps) && (rc = log_numbers(r, err)))
             return rc;

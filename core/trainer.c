@@ -18,6 +18,11 @@ struct dm_trainer {
     int64_t batch, micro;
     dm_point *at;
     double *u, *importance, *weight;
+    /* With noise levels drawn by losses: of the last step, its numbers in (0,1), their weights, its losses. */
+    double *drawn, *drawn_weight;
+    dm_buf *losses;
+    float *seen;
+    bool unseen;                   /* losses are there that state.importance has not seen */
     float *x0;                     /* a micro-batch, padded */
     int32_t *labels;
     int64_t example;               /* elements of one example */
@@ -108,6 +113,26 @@ static dm_status make_optimizer(dm_trainer *t, dm_err *err)
     return dm_optimizer_new(t->session->device, &a, &t->optimizer, err);
 }
 
+static dm_status make_importance(dm_trainer *t, dm_err *err)
+{
+    const size_t n = (size_t)t->batch;
+    dm_status rc;
+
+    if (t->session->experiment->objective.draw != DM_DRAW_IMPORTANCE)
+        return DM_OK;
+    if (!dm_model_diffuses(t->session->model))
+        return dm_error(err, DM_EINVAL, "objective.draw is importance; objective '%s' draws no noise levels",
+                        dm_model_objective(t->session->model)->plugin->name);
+    t->drawn = calloc(n, sizeof *t->drawn);
+    t->drawn_weight = calloc(n, sizeof *t->drawn_weight);
+    t->seen = calloc(n, sizeof *t->seen);
+    if (!t->drawn || !t->drawn_weight || !t->seen)
+        return dm_error(err, DM_ENOMEM, "out of memory for a batch of %lld", (long long)t->batch);
+    if ((rc = dm_buf_new(t->session->device, n * sizeof *t->seen, "losses", &t->losses, err)))
+        return rc;
+    return dm_importance_new(dm_model_draw_parts(t->session->model), &t->state.importance, err);
+}
+
 dm_status dm_trainer_new(dm_session *s, int64_t micro, dm_trainer **out, dm_err *err)
 {
     dm_trainer *t = calloc(1, sizeof *t);
@@ -121,8 +146,8 @@ dm_status dm_trainer_new(dm_session *s, int64_t micro, dm_trainer **out, dm_err 
     t->example = 1;
     for (int32_t i = 0; i < s->data.shape.rank; i++)
         t->example *= s->data.shape.dim[i];
-    if ((rc = make_state(t, err)) || (rc = initialise(t, err)) || (rc = make_optimizer(t, err)) || (rc = fit(t, micro, err)) ||
-        (rc = host_memory(t, err))) {
+    if ((rc = make_state(t, err)) || (rc = initialise(t, err)) || (rc = make_optimizer(t, err)) || (rc = make_importance(t, err)) ||
+        (rc = fit(t, micro, err)) || (rc = host_memory(t, err))) {
         dm_trainer_free(t);
         return rc;
     }
@@ -143,6 +168,11 @@ void dm_trainer_free(dm_trainer *t)
     dm_buf_free(t->state.m);
     dm_buf_free(t->state.v);
     dm_buf_free(t->loss_sum);
+    dm_buf_free(t->losses);
+    dm_importance_free(t->state.importance);
+    free(t->drawn);
+    free(t->drawn_weight);
+    free(t->seen);
     free(t->at);
     free(t->u);
     free(t->importance);
@@ -156,6 +186,41 @@ dm_train_state *dm_trainer_state(dm_trainer *t) { return &t->state; }
 int64_t dm_trainer_micro_batch(const dm_trainer *t) { return t->micro; }
 dm_plan *dm_trainer_plan(dm_trainer *t) { return dm_grad_step_plan(t->grad); }
 
+/* The number in (0,1) from which example i of this step draws its noise level. */
+static double number_of(const dm_trainer *t, int64_t i)
+{
+    const dm_experiment *e = t->session->experiment;
+
+    return t->state.importance ? t->drawn[i]
+                               : dm_train_uniform((uint64_t)e->run.seed, e->objective.draw, t->state.step, i, t->batch);
+}
+
+/* Of the whole batch, so that they do not depend on how it is cut. */
+static void draw_by_losses(dm_trainer *t)
+{
+    const dm_experiment *e = t->session->experiment;
+
+    for (int64_t i = 0; i < t->batch; i++)
+        dm_importance_draw(t->state.importance, dm_train_uniform((uint64_t)e->run.seed, DM_DRAW_UNIFORM, t->state.step, i, t->batch),
+                           &t->drawn[i], &t->drawn_weight[i]);
+}
+
+dm_status dm_trainer_settle(dm_trainer *t, dm_err *err)
+{
+    int64_t bad;
+    dm_status rc;
+
+    if (!t->unseen)
+        return DM_OK;
+    if ((rc = dm_trainer_check(t, &bad, err)) || (rc = dm_buf_read(t->losses, 0, (size_t)t->batch * sizeof *t->seen, t->seen, err)))
+        return rc;
+    for (int64_t i = 0; i < t->batch; i++)
+        dm_importance_see(t->state.importance, t->drawn[i], t->seen[i]);
+    dm_importance_update(t->state.importance);
+    t->unseen = false;
+    return DM_OK;
+}
+
 /* Examples [first, first + n) of a step's batch. */
 static dm_status micro_batch(dm_trainer *t, int64_t first, int64_t n, const float *x0, const int32_t *labels, dm_err *err)
 {
@@ -167,7 +232,7 @@ static dm_status micro_batch(dm_trainer *t, int64_t first, int64_t n, const floa
 
     for (int64_t i = 0; i < t->micro; i++) {
         /* Padding repeats the last example's time with no weight. */
-        t->u[i] = dm_train_uniform((uint64_t)e->run.seed, e->objective.draw, t->state.step, first + (i < n ? i : n - 1), t->batch);
+        t->u[i] = number_of(t, first + (i < n ? i : n - 1));
         t->importance[i] = 1;
     }
     if (diffusion) {
@@ -176,7 +241,7 @@ static dm_status micro_batch(dm_trainer *t, int64_t first, int64_t n, const floa
         b.at = t->at;
     }
     for (int64_t i = 0; i < t->micro; i++)
-        t->weight[i] = i < n ? t->importance[i] / (double)t->batch : 0;
+        t->weight[i] = i >= n ? 0 : t->importance[i] * (t->state.importance ? t->drawn_weight[first + i] : 1) / (double)t->batch;
     if (n < t->micro) {
         memset(t->x0, 0, (size_t)(t->micro * t->example) * sizeof *t->x0);
         memcpy(t->x0, b.x0, (size_t)(n * t->example) * sizeof *t->x0);
@@ -187,7 +252,9 @@ static dm_status micro_batch(dm_trainer *t, int64_t first, int64_t n, const floa
             b.labels = t->labels;
         }
     }
-    return dm_grad_step_run(t->grad, &b, err);
+    if ((rc = dm_grad_step_run(t->grad, &b, err)) || !t->state.importance)
+        return rc;
+    return dm_buf_copy(dm_grad_step_loss(t->grad), 0, t->losses, (size_t)first * sizeof(float), (size_t)n * sizeof(float), err);
 }
 
 dm_status dm_trainer_step(dm_trainer *t, const float *x0, const int32_t *labels, dm_err *err)
@@ -197,6 +264,11 @@ dm_status dm_trainer_step(dm_trainer *t, const float *x0, const int32_t *labels,
                            .weight_decay = s->weight_decay, .clip = s->clip};
     dm_status rc;
 
+    if (t->state.importance) {
+        if ((rc = dm_trainer_settle(t, err)))
+            return rc;
+        draw_by_losses(t);
+    }
     for (int64_t first = 0; first < t->batch; first += t->micro)
         if ((rc = micro_batch(t, first, t->batch - first < t->micro ? t->batch - first : t->micro, x0, labels, err)))
             return rc;
@@ -207,6 +279,7 @@ dm_status dm_trainer_step(dm_trainer *t, const float *x0, const int32_t *labels,
     dm_wset_touch(t->state.model);
     for (int i = 0; i < t->state.n_ema; i++)
         dm_wset_touch(t->state.ema[i]);
+    t->unseen = t->state.importance != NULL;
     t->state.step++;
     t->since++;
     return DM_OK;
@@ -235,6 +308,7 @@ dm_status dm_trainer_check(dm_trainer *t, int64_t *bad_step, dm_err *err)
     return dm_error(err, DM_EDIVERGED, "training diverged at step %lld: its gradient is not finite", (long long)o.bad_step + 1);
 }
 
+/* By the numbers that were drawn last, if by losses: none is drawn after a step that diverged. */
 bool dm_trainer_find_nonfinite(dm_trainer *t, int64_t step, const float *x0, const int32_t *labels, char *what, size_t size, dm_err *err)
 {
     const int64_t now = t->state.step;

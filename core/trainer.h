@@ -13,8 +13,11 @@ dm_train_state *dm_trainer_state(dm_trainer *t);
 int64_t dm_trainer_micro_batch(const dm_trainer *t);
 dm_plan *dm_trainer_plan(dm_trainer *t);
 
-/* One optimizer step on a whole batch: x0 f32[batch,...], labels i32[batch] or NULL. Waits for nothing. */
+/* One optimizer step on a whole batch: x0 f32[batch,...], labels i32[batch] or NULL. Waits for nothing; but where noise
+ * levels are drawn by losses, for the step before, whose losses it reads: DM_EDIVERGED if that diverged. */
 dm_status dm_trainer_step(dm_trainer *t, const float *x0, const int32_t *labels, dm_err *err);
+/* What the last step leaves for the next, taken into the state: before it is saved. */
+dm_status dm_trainer_settle(dm_trainer *t, dm_err *err);
 
 /* What came together since the last call; waits. DM_EDIVERGED where a gradient was not finite: the weights
  * are those before that step. */

@@ -65,6 +65,15 @@ static dm_status put_betas(const dm_experiment *e, FILE *to, dm_err *err)
     return DM_OK;
 }
 
+/* Is the noise of a step of a variance that the network tells? */
+static bool learned(const dm_section *obj, const dm_section *sampler)
+{
+    const bool there = dm_uses(obj, "hybrid") || (dm_uses(obj, "vlb") && !dm_value_is(obj, "variance", "fixed_small") &&
+                                                  !dm_value_is(obj, "variance", "fixed_large"));
+
+    return dm_value_is(sampler, "variance", "learned") || (dm_value_is(sampler, "variance", "auto") && there);
+}
+
 static dm_status check(const dm_experiment *e, dm_err *err)
 {
     const dm_section *schedule = &e->section[DM_SEC_SCHEDULE], *obj = &e->section[DM_SEC_OBJECTIVE],
@@ -74,14 +83,16 @@ static dm_status check(const dm_experiment *e, dm_err *err)
         return dm_error(err, DM_EINVAL,
                         "diffusers' DDPMScheduler and DDIMScheduler cannot express schedule '%s': it has no betas",
                         schedule->plugin ? schedule->plugin->name : "none");
-    if (!dm_uses(obj, "simple") && !dm_uses(obj, "hybrid"))
+    if (!dm_uses(obj, "simple") && !dm_uses(obj, "hybrid") && !dm_uses(obj, "vlb"))
         return dm_error(err, DM_EINVAL,
-                        "diffusers' DDPMScheduler and DDIMScheduler cannot express objective '%s'; simple and hybrid can "
-                        "be exported",
+                        "diffusers' DDPMScheduler and DDIMScheduler cannot express objective '%s'; simple, hybrid and vlb "
+                        "can be exported",
                         obj->plugin ? obj->plugin->name : "none");
     if (!dm_uses(sampler, "ddpm") && !dm_uses(sampler, "ddim"))
         return dm_error(err, DM_EINVAL, "sampler '%s' cannot be exported; give sampler.use=ddpm or sampler.use=ddim",
                         sampler->plugin ? sampler->plugin->name : "none");
+    if (dm_uses(sampler, "ddim") && learned(obj, sampler) && dm_value_real(sampler, "eta") > 0)
+        return dm_error(err, DM_EINVAL, "diffusers' DDIMScheduler uses no learned variance; give sampler.variance=posterior");
     if (!strcmp(e->sampler.clip, "dynamic") && e->sampler.dynamic_max < 1)
         return dm_error(err, DM_EINVAL, "sampler.dynamic_max is below 1; diffusers takes 1 at least");
     return DM_OK;
@@ -135,7 +146,7 @@ dm_status dm_scheduler_write(const dm_experiment *e, const dm_data_info *data, F
         return rc;
     if (!ddim)
         put_text(to, "variance_type", dm_value_is(sampler, "variance", "fixed_large") ? "fixed_large"
-                                      : !dm_value_is(sampler, "variance", "learned") ? "fixed_small"
+                                      : !learned(obj, sampler) ? "fixed_small"
                                       : dm_value_is(obj, "variance", "log") ? "learned" : "learned_range");
     fprintf(to, "  \"timestep_spacing\": \"%s\"\n}\n", spacings[e->sampler.spacing]);
     return DM_OK;

@@ -127,6 +127,27 @@ def micro_batches_add_up():
     assert abs(first[0] - first[1]) < 1e-4 * abs(first[0]), first
 
 
+def draws_by_losses_resume():
+    """Their history is in the checkpoint: stopped anywhere, the run ends as one that was not."""
+    args = ["objective.draw=importance", "schedule.timesteps=20", "sampler.steps=10", "objective.weighting=min_snr"]
+    ends = {}
+    for name, more in (("drawn", []), ("drawn_uniform", ["objective.draw=uniform"]), ("drawn_small", ["train.micro_batch=7"])):
+        demist("train", *moons(name, *STEPS, *args, *more))
+        ends[name] = {k: floats(v) for k, v in read_safetensors(path(name, LAST))[0].items()}
+    counts = ends["drawn"]["draw.counts"]
+    assert list(counts) == [10.0] * 20 and len(ends["drawn"]["draw.losses"]) == 200 and "draw.counts" not in ends["drawn_uniform"]
+    gap = lambda a, b: max(abs(x - y) for k in b for x, y in zip(a[k], b[k]) if k.startswith("model."))
+    assert gap(ends["drawn"], ends["drawn_small"]) < 1e-4 < gap(ends["drawn"], ends["drawn_uniform"])
+    for stop in (7, 29):
+        demist("train", *moons("drawn_again", *STEPS, *args), f"train.steps={stop}", "train.decay=constant", "--overwrite")
+        demist("train", *moons("drawn_whole", *STEPS, *args), "train.decay=constant", "--overwrite")
+        demist("resume", path("drawn_again"), "train.steps=60")
+        assert not same_tensors(path("drawn_again", LAST), path("drawn_whole", LAST)), stop
+        assert numbers(path("drawn_again"))[-1] == numbers(path("drawn_whole"))[-1]
+    err = demist("train", *moons("drawn_wild", *args, "train.steps=2000", "train.lr=10", "train.clip=0", "train.weight_decay=10"), code=7)[1]
+    assert "diverged at step" in err and "the first tensor that is not finite" in err, err
+
+
 def divergence_names_step_and_tensor():
     _, err = demist("train", *moons("nan", *STEPS, "train.lr=10", "train.weight_decay=10", "train.clip=0", "train.save_every=1", "train.steps=2000"), code=7)
     assert "diverged at step" in err and ("tensor" in err or "norm" in err), err
@@ -150,5 +171,5 @@ def full_disk_keeps_the_last_checkpoint():
     demist("train", *args, "train.steps=20", "--resume")
 
 
-run_tests([reference_run, killed_and_resumed, stopped_on_request, one_writer, a_start_that_failed_is_taken_again, not_over_another_run, resolved_file_gives_the_same_run,
+run_tests([reference_run, killed_and_resumed, stopped_on_request, one_writer, a_start_that_failed_is_taken_again, not_over_another_run, resolved_file_gives_the_same_run, draws_by_losses_resume,
            micro_batches_add_up, divergence_names_step_and_tensor, full_disk_keeps_the_last_checkpoint])
