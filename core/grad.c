@@ -388,6 +388,30 @@ static void backward(tape *t, size_t n_nodes)
     }
 }
 
+void dm_graph_mark_trained(dm_graph_core *g, dm_val y)
+{
+    bool *reached = calloc(g->n_values ? g->n_values : 1, sizeof *reached);
+
+    if (!reached) {
+        dm_graph_fail(g, DM_ENOMEM, "out of memory for the graph");
+        return;
+    }
+    reached[dm_graph_root(g, y)] = g->values[y].needs_grad;
+    for (size_t i = g->n_nodes; i-- > 0;) {
+        const dm_gnode *n = &g->nodes[i];
+        bool through = false;
+
+        for (int k = 0; k < n->op.n_out; k++)
+            through |= n->out[k] >= 0 && reached[n->out[k]];
+        for (int k = 0; k < n->op.n_in && through; k++)
+            if (n->in[k] >= 0 && g->values[n->in[k]].needs_grad)
+                reached[dm_graph_root(g, n->in[k])] = true;
+    }
+    for (size_t i = 0; i < g->n_weights; i++)
+        g->weights[i].trained = reached[g->weights[i].value];
+    free(reached);
+}
+
 dm_status dm_graph_differentiate(dm_graph_core *g, dm_val y, dm_val seed, const dm_val *inputs, int n, dm_val *grads, dm_err *err)
 {
     const size_t n_values = g->n_values, n_nodes = g->n_nodes;

@@ -56,6 +56,7 @@ typedef struct dm_weight {
     double initial;                /* CONSTANT: the value; UNIFORM: the bound, 1 / sqrt(fan in) */
     int32_t build;                 /* the network call that declared it last, to refuse a name used twice */
     dm_val value;                  /* in this graph */
+    bool trained;                  /* a gradient reaches it; dm_graph_mark_trained */
 } dm_weight;
 
 typedef struct dm_graph_core {
@@ -125,6 +126,8 @@ void dm_graph_fuse(dm_graph_core *g, const dm_val *results, int n);
 /* Appends the gradient of sum(seed * y) with respect to every weight, added into DM_VAL_GRAD values.
  * inputs[n]: also with respect to these; their gradients come back in grads (DM_NONE: none). */
 dm_status dm_graph_differentiate(dm_graph_core *g, dm_val y, dm_val seed, const dm_val *inputs, int n, dm_val *grads, dm_err *err);
+/* Marks the weights that a gradient of y reaches: not those behind stop_gradient alone. */
+void dm_graph_mark_trained(dm_graph_core *g, dm_val y);
 /* Marks nodes dead that no result and no accumulation needs. */
 void dm_graph_prune(dm_graph_core *g, const dm_val *results, int n);
 /* Numbers the dropouts by their place, counted from the result. */

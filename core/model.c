@@ -133,7 +133,11 @@ static dm_status find_weights(dm_model *m, dm_err *err)
         const dm_val noise = diffusion ? dm_graph_input(g, "noise", &(dm_shape){1, {1}}, DM_DT_F32, false) : DM_NONE;
         const dm_val labels = label_input(m, g, 1);
 
-        if (dm_model_network(m, g, api, x, noise, labels) < 0)
+        const dm_val y = dm_model_network(m, g, api, x, noise, labels);
+
+        if (y >= 0)
+            dm_graph_mark_trained(g, y);
+        if (g->err.code)
             rc = dm_error(err, g->err.code, "%s", g->err.msg);
         else
             rc = dm_layout_new(g, dm_device_about(m->device)->align, &m->layout, err);

@@ -106,7 +106,7 @@ static dm_status initialise(dm_trainer *t, dm_err *err)
 static dm_status make_optimizer(dm_trainer *t, dm_err *err)
 {
     dm_optimizer_arrays a = {.w = dm_wset_flat(t->state.model), .g = t->grads, .m = t->state.m, .v = t->state.v,
-                             .count = t->state.layout->total, .n_ema = t->state.n_ema};
+                             .count = t->state.layout->trained, .n_ema = t->state.n_ema};
 
     for (int i = 0; i < t->state.n_ema; i++)
         a.ema[i] = dm_wset_flat(t->state.ema[i]);

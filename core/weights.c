@@ -40,9 +40,18 @@ dm_status dm_layout_new(const dm_graph_core *g, size_t align, dm_layout **out, d
                 goto no_memory;
             count *= (size_t)w[i].shape.dim[k];
         }
-        offset[i] = l->total;
         l->parameters += (int64_t)count;
-        l->total += (count + step - 1) / step * step;
+        offset[i] = (count + step - 1) / step * step;
+    }
+    for (int trained = 1; trained >= 0; trained--) {
+        for (size_t i = 0; i < g->n_weights; i++)
+            if (w[i].trained == trained) {
+                const size_t room = offset[i];
+
+                offset[i] = l->total;
+                l->total += room;
+            }
+        l->trained = trained ? l->total : l->trained;
     }
     *out = l;
     return DM_OK;

@@ -10,7 +10,7 @@ typedef struct dm_layout {
     int32_t n;
     const dm_weight *weights;      /* copied: keys, shapes, initial values */
     const size_t *offset;          /* in floats, multiples of the device's alignment */
-    size_t total;                  /* floats, padding included */
+    size_t total, trained;         /* floats, padding included; those of trained weights come first */
     int64_t parameters;            /* floats, without padding */
     dm_arena *arena;
 } dm_layout;

@@ -27,6 +27,9 @@ def configs():
     yield "ddpm-cifar10-32, narrow", dict(block_out_channels=(16, 32, 32, 32), layers_per_block=2, sample_size=32,
                                           down_block_types=(D, A, D, D), up_block_types=(U, U, AU, U), attention_head_dim=None,
                                           downsample_padding=0, flip_sin_to_cos=False, freq_shift=1, norm_eps=1e-6)
+    yield "ddpm-cifar10-32, as wide as it is", dict(block_out_channels=(128, 256, 256, 256), layers_per_block=2, sample_size=32,
+                                                    down_block_types=(D, A, D, D), up_block_types=(U, U, AU, U), attention_head_dim=None,
+                                                    downsample_padding=0, flip_sin_to_cos=False, freq_shift=1, norm_eps=1e-6, norm_num_groups=32)
     yield "diffusers' defaults, narrow", dict(block_out_channels=(32, 64, 96, 128), layers_per_block=2, down_block_types=(D, A, A, A),
                                               up_block_types=(AU, AU, AU, U), norm_num_groups=32)
     yield "one level", dict(block_out_channels=(16,), down_block_types=(D,), up_block_types=(U,))
