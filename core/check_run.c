@@ -97,6 +97,8 @@ dm_status dm_check(const char *experiment, const dm_check_options *o, void (*lin
         if (!(rc = dm_session_open(&s, false, err)) && !(rc = dm_session_check_sampler(&s, err))) {
             char *text = dm_experiment_print(s.experiment, true);
 
+            if (!o->explain)
+                dm_choices_budget(s.choices, 0);
             if (text)
                 say_lines(&r, text);
             free(text);

@@ -1,5 +1,5 @@
 /* Which implementation an op gets: the first that serves, or what the user forces. */
-#include "plan.h"
+#include "choices.h"
 
 #include <string.h>
 
@@ -26,7 +26,19 @@ static const char *forced(const char *force, const char *op, size_t *n)
     return bare;
 }
 
-dm_status dm_choose(const dm_device_info *dev, const dm_opnode *node, const char *force, const dm_impl **out, dm_err *err)
+/* The first that serves, of those that may be used in a deterministic run if same. */
+static const dm_impl *first(const dm_device_info *dev, const dm_opnode *node, bool same)
+{
+    const dm_impl *impl;
+
+    for (int i = 0; (impl = dm_impl_at(node->kind, i)); i++)
+        if (dm_impl_serves(impl, dev, node) && !(same && dm_impl_varies(impl)))
+            return impl;
+    return NULL;
+}
+
+dm_status dm_choose(const dm_device_info *dev, const dm_opnode *node, bool same, const char *force, const dm_impl **out, bool *was_forced,
+                    dm_err *err)
 {
     const char *op = dm_op_name(node->kind), *want;
     size_t want_n;
@@ -34,21 +46,20 @@ dm_status dm_choose(const dm_device_info *dev, const dm_opnode *node, const char
     bool exists = false;
 
     *out = NULL;
+    *was_forced = false;
     want = forced(force, op, &want_n);
     for (int i = 0; want && (impl = dm_impl_at(node->kind, i)); i++)
         if (strlen(impl->name) == want_n && !strncmp(impl->name, want, want_n)) {
             exists = true;
             if (dm_impl_serves(impl, dev, node)) {
                 *out = impl;
+                *was_forced = true;
                 return DM_OK;
             }
         }
     if (want && want > force && want[-1] == '=' && !exists)
         return dm_error(err, DM_EINVAL, "no implementation '%.*s' of %s", (int)want_n, want, op);
-    for (int i = 0; (impl = dm_impl_at(node->kind, i)); i++)
-        if (dm_impl_serves(impl, dev, node)) {
-            *out = impl;
-            return DM_OK;
-        }
+    if ((*out = first(dev, node, same)))
+        return DM_OK;
     return dm_error(err, DM_EDEVICE, "no implementation of %s serves '%s'", op, dev->name);
 }

@@ -71,7 +71,12 @@ static dm_status open(drawer *d, dm_wset *weights, dm_err *err)
         dm_err why = {0};
         dm_status rc;
 
-        if (!(rc = dm_sampling_new(&setup, &d->sampling, &why)) && !(rc = dm_forward_new(d->s->model, weights, d->n, NULL, &d->forward, &why)))
+        if (!(rc = dm_sampling_new(&setup, &d->sampling, &why))) {
+            dm_model_expect(d->s->model, (double)dm_sampling_grid(d->sampling)->n * ceil((double)d->d->count / (double)d->n));
+            rc = dm_forward_new(d->s->model, weights, d->n, NULL, &d->forward, &why);
+            dm_model_expect(d->s->model, 0);
+        }
+        if (!rc)
             return DM_OK;
         dm_sampling_free(d->sampling);
         d->sampling = NULL;

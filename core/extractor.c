@@ -173,7 +173,7 @@ dm_status dm_extractor_new(dm_session *s, dm_wset *weights, const char *layer, i
                            dm_err *err)
 {
     dm_extractor *x = calloc(1, sizeof *x);
-    const dm_plan_options o = {.name = "features"};
+    const dm_plan_options o = {.name = "features", .choices = dm_model_choices(s->model)};
     const dm_graph *api;
     dm_status rc;
 

@@ -120,7 +120,8 @@ dm_status dm_grad_step_new(dm_model *m, dm_wset *weights, dm_buf *grads, dm_buf 
     s->labels = dm_model_data(m)->classes ? dm_graph_input(s->graph, "labels", &(dm_shape){1, {n}}, DM_DT_I32, false) : DM_NONE;
     {
         const dm_val sum = dm_graph_input(s->graph, "loss_sum", &(dm_shape){1, {1}}, DM_DT_F32, false);
-        const dm_plan_options o = {.binds = binds, .n_binds = s->rows + 1, .grads = grads, .name = "grad"};
+        const dm_plan_options o = {.binds = binds, .n_binds = s->rows + 1, .grads = grads, .name = "grad",
+                                   .choices = dm_model_choices(m), .runs = dm_model_expected(m)};
         dm_val keep[4];
 
         describe(s, api, sum);

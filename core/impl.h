@@ -57,5 +57,7 @@ dm_status dm_emit_launch(dm_emit *e, dm_cmds *cmds, const char *file, const char
 const dm_impl *dm_impl_at(dm_op_kind kind, int i);
 /* Does it serve this device and node? Nodes with bf16 are served by those made for it alone. */
 bool dm_impl_serves(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n);
+/* May the bits of one example's result depend on how many share the call? */
+bool dm_impl_varies(const dm_impl *impl);
 
 #endif

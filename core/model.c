@@ -8,6 +8,8 @@
 #include <string.h>
 
 struct dm_model {
+    dm_choices *choices;
+    double runs;
     const dm_experiment *experiment;
     const dm_noise *noise;
     dm_device *device;
@@ -275,7 +277,7 @@ static void describe_forward(dm_forward *f, dm_model *m, const dm_graph *api, co
 dm_status dm_forward_new(dm_model *m, dm_wset *weights, int64_t n, const dm_shape *example, dm_forward **out, dm_err *err)
 {
     dm_forward *f = calloc(1, sizeof *f);
-    const dm_plan_options o = {.name = "forward"};
+    const dm_plan_options o = {.name = "forward", .choices = m->choices, .runs = m->runs};
     const dm_graph *api;
     dm_status rc;
 
@@ -314,6 +316,11 @@ dm_buf *dm_forward_input(const dm_forward *f) { return dm_plan_buffer(f->plan, f
 dm_shape dm_forward_shape(const dm_forward *f) { return f->shape; }
 dm_buf *dm_forward_output(const dm_forward *f) { return dm_plan_buffer(f->plan, f->out); }
 const dm_plan *dm_forward_plan(const dm_forward *f) { return f->plan; }
+
+void dm_model_use(dm_model *m, dm_choices *choices) { m->choices = choices; }
+dm_choices *dm_model_choices(const dm_model *m) { return m->choices; }
+void dm_model_expect(dm_model *m, double runs) { m->runs = runs; }
+double dm_model_expected(const dm_model *m) { return m->runs; }
 
 static dm_status write_row(dm_forward *f, dm_val v, const double *from, dm_err *err)
 {

@@ -13,6 +13,12 @@ typedef struct dm_model dm_model;
 dm_status dm_model_new(const dm_experiment *e, const dm_noise *noise, dm_device *d, const dm_data_info *data, int64_t label_width,
                        dm_model **out, dm_err *err);
 void dm_model_free(dm_model *m);
+/* What plans of this model are made with from now on: choices of implementations (NULL = by rule), and how often the next is
+ * expected to run. */
+void dm_model_use(dm_model *m, dm_choices *choices);
+dm_choices *dm_model_choices(const dm_model *m);
+void dm_model_expect(dm_model *m, double runs);
+double dm_model_expected(const dm_model *m);
 const dm_layout *dm_model_layout(const dm_model *m);
 /* Does it turn noise into data? A classifier does not. */
 bool dm_model_diffuses(const dm_model *m);

@@ -6,7 +6,7 @@
 
 enum { MAX_ARENAS = 64 };
 
-typedef struct step { const dm_impl *impl; dm_buf *scratch; size_t scratch_bytes; int from, to; char label[64]; } step;
+typedef struct step { const dm_impl *impl; dm_buf *scratch; size_t scratch_bytes; int from, to; char label[64], why[160]; } step;
 
 struct dm_plan {
     dm_device *device;
@@ -30,15 +30,32 @@ static size_t value_bytes(const dm_graph_core *g, dm_val v)
     return (size_t)dm_desc_count(&d) * dm_dtype_size(d.type);
 }
 
+/* Measures what is worth it, before memory for activations is taken. */
+static void measure(const dm_plan *p)
+{
+    const dm_opnode **ops = calloc(p->graph->n_nodes + 1, sizeof(dm_opnode *));
+    size_t n = 0;
+
+    for (size_t i = 0; i < p->graph->n_nodes && ops; i++)
+        if (!p->graph->nodes[i].dead && !p->graph->nodes[i].custom)
+            ops[n++] = &p->graph->nodes[i].op;
+    if (ops)
+        dm_choices_measure(p->options.choices, ops, n, p->options.runs);
+    free(ops);
+}
+
 static dm_status choose_all(dm_plan *p, dm_err *err)
 {
     const dm_device_info *about = dm_device_about(p->device);
     const char *force = p->options.force ? p->options.force : getenv("DEMIST_IMPL");
     dm_status rc;
 
+    if (p->options.choices && !(force && *force))
+        measure(p);
     for (size_t i = 0; i < p->graph->n_nodes; i++) {
         const dm_gnode *n = &p->graph->nodes[i];
         step *s = &p->steps[i];
+        dm_choice choice;
 
         if (n->dead)
             continue;
@@ -49,8 +66,10 @@ static dm_status choose_all(dm_plan *p, dm_err *err)
             snprintf(s->label, sizeof s->label, "%s %s", dm_op_name(n->op.kind), n->custom->name);
             continue;
         }
-        if ((rc = dm_choose(about, &n->op, force, &s->impl, err)))
+        if ((rc = dm_choices_pick(p->options.choices, about, &n->op, force, p->options.grads != NULL, &choice, err)))
             return rc;
+        s->impl = choice.impl;
+        memcpy(s->why, choice.why, sizeof s->why);
         snprintf(s->label, sizeof s->label, "%s/%s", dm_op_name(n->op.kind), s->impl->name);
         s->scratch_bytes = s->impl->scratch ? s->impl->scratch(about, &n->op) : 0;
     }
@@ -425,13 +444,13 @@ void dm_plan_explain(const dm_plan *p, void (*line)(void *user, const char *text
 {
     for (size_t i = 0; i < p->graph->n_nodes; i++) {
         const dm_gnode *n = &p->graph->nodes[i];
-        char text[256], shape[96];
+        char text[512], shape[96];
 
         if (n->dead)
             continue;
         extents(&n->op.out[0], shape, sizeof shape);
-        snprintf(text, sizeof text, "%-28s %-20s %9.3f MFLOP %9.3f MB  %s", p->steps[i].label, shape, dm_op_flops(&n->op) * 1e-6,
-                 dm_op_bytes(&n->op) * 1e-6, weight_of(p->graph, n));
+        snprintf(text, sizeof text, "%-28s %-20s %9.3f MFLOP %9.3f MB  %s%s%s", p->steps[i].label, shape, dm_op_flops(&n->op) * 1e-6,
+                 dm_op_bytes(&n->op) * 1e-6, weight_of(p->graph, n), *p->steps[i].why && *weight_of(p->graph, n) ? "  " : "", p->steps[i].why);
         line(user, text);
     }
 }

@@ -3,7 +3,7 @@
 #ifndef DEMIST_CORE_PLAN_H
 #define DEMIST_CORE_PLAN_H
 
-#include "impl.h"
+#include "choices.h"
 #include "weights.h"
 
 typedef struct dm_plan dm_plan;
@@ -16,6 +16,8 @@ typedef struct dm_plan_options {
     int n_binds;
     dm_buf *grads;                 /* flat, laid out as the weights; NULL where nothing is differentiated */
     const char *force;             /* "conv2d=portable,matmul=clblast" or "portable"; NULL = $DEMIST_IMPL or none */
+    dm_choices *choices;           /* NULL: implementations are chosen by rule */
+    double runs;                   /* how often it is expected to run; 0 = not often enough to measure for it */
     const char *name;              /* for messages and --profile: "grad", "forward" */
 } dm_plan_options;
 
@@ -37,12 +39,8 @@ typedef struct dm_plan_stats {
     int32_t arenas;
 } dm_plan_stats;
 dm_plan_stats dm_plan_about(const dm_plan *p);
-/* One line a node: its name, implementation, extents, work. Calls back with each line. */
+/* One line a node: its name, implementation, extents, work, and why that implementation. Calls back with each line. */
 void dm_plan_explain(const dm_plan *p, void (*line)(void *user, const char *text), void *user);
-
-/* The first implementation of an op that serves this device and shape, or the one that `force` names;
- * DM_EINVAL where a forced one does not exist at all. */
-dm_status dm_choose(const dm_device_info *dev, const dm_opnode *n, const char *force, const dm_impl **out, dm_err *err);
 
 /* Places things in as few bytes as possible: bytes, first and last step each is alive; offsets come back.
  * limit: the most one arena may have. Returns the number of arenas, 0 if one thing is above the limit,

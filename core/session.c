@@ -175,14 +175,36 @@ static void building(void *user, const char *program)
     }
 }
 
+static void choices_log(void *user, dm_log_level level, const char *line) { dm_session_log(user, level, "%s", line); }
+
+static dm_status make_choices(dm_session *s, dm_err *err)
+{
+    static const char *const names[] = {[DM_TUNE_OFF] = "off", [DM_TUNE_AUTO] = "auto", [DM_TUNE_ON] = "on"};
+    const char *env = getenv("DEMIST_TUNE");
+    dm_choices_options o = {.tune = (dm_tune)s->experiment->run.tune, .deterministic = s->experiment->run.deterministic, .budget = -1,
+                            .log = choices_log, .user = s};
+    bool known = !env || !*env;
+
+    for (int i = 0; i < 3 && !known; i++)
+        if (!strcmp(env, names[i])) {
+            o.tune = (dm_tune)i;
+            known = true;
+        }
+    if (!known)
+        return dm_error(err, DM_EINVAL, "DEMIST_TUNE is '%s'; it must be off, auto or on", env);
+    return dm_choices_new(s->device, &o, &s->choices, err);
+}
+
 dm_status dm_session_open(dm_session *s, bool profile, dm_err *err)
 {
     const dm_device_options o = {.profile = profile, .building = building, .user = s};
     dm_status rc;
 
-    if ((rc = dm_device_open(s->experiment->run.device, &o, &s->device, err)))
+    if ((rc = dm_device_open(s->experiment->run.device, &o, &s->device, err)) || (rc = make_choices(s, err)) ||
+        (rc = dm_model_new(s->experiment, s->noise, s->device, &s->data, s->label_width, &s->model, err)))
         return rc;
-    return dm_model_new(s->experiment, s->noise, s->device, &s->data, s->label_width, &s->model, err);
+    dm_model_use(s->model, s->choices);
+    return DM_OK;
 }
 
 const char *dm_session_prefix(const dm_st *f, bool raw)
@@ -216,6 +238,7 @@ dm_status dm_session_weights(dm_session *s, bool raw, dm_wset **out, dm_err *err
 void dm_session_fini(dm_session *s)
 {
     dm_model_free(s->model);
+    dm_choices_free(s->choices);
     dm_device_close(s->device);
     dm_st_close(s->checkpoint);
     dm_noise_free(s->noise);
@@ -225,6 +248,7 @@ void dm_session_fini(dm_session *s)
     s->log = NULL;
     s->model = NULL;
     s->device = NULL;
+    s->choices = NULL;
     s->checkpoint = NULL;
     s->noise = NULL;
     s->experiment = NULL;

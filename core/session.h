@@ -15,6 +15,7 @@ typedef struct dm_session {
     dm_experiment *experiment;
     dm_noise *noise;               /* NULL where the experiment has no schedule */
     dm_device *device;
+    dm_choices *choices;
     dm_model *model;
     dm_data_info data;
     int64_t label_width;           /* labels are vectors of so many elements; 0 = classes, if the data has them */

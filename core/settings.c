@@ -12,6 +12,9 @@ static const dm_param run_rows[] = {
     DM_ENUM(S, precision, "fp32", "fp32|bf16",
             "bf16 keeps activations in 16 bits and multiplies them so, sums and weights in fp32; best on CPUs with AMX"),
     DM_BOOL(S, deterministic, "false", "bitwise the same results for any batch size and in every run on one device"),
+    DM_ENUM(S, tune, "auto", "off|auto|on",
+            "choose among implementations by rule (off), by what was measured on the device, measuring where the work ahead is worth it "
+            "(auto), or measuring all that was not (on); $DEMIST_TUNE comes first"),
     DM_BOOL(S, allow_nan, "false", "take weights that are not finite as they are, instead of refusing them"),
     DM_END,
 };

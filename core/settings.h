@@ -13,6 +13,7 @@ typedef struct dm_set_run {
     const char *plugin_path;       /* absolute folders separated by ':' */
     int32_t precision;             /* DM_PRECISION_* */
     bool deterministic;
+    int32_t tune;                  /* dm_tune (choices.h) */
     bool allow_nan;                /* weights that are read may be NaN or infinite */
 } dm_set_run;
 enum { DM_PRECISION_FP32, DM_PRECISION_BF16 };

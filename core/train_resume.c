@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* "section.key" of these, and whole sections as "section.". */
-static const char *const free_keys[] = {"name", "output", "device", "plugin_path", "allow_nan", "sampler.", "train.steps", "train.log_every",
+static const char *const free_keys[] = {"name", "output", "device", "plugin_path", "tune", "allow_nan", "sampler.", "train.steps", "train.log_every",
                                         "train.save_every", "train.keep", "train.sample_every", "train.sample_count", "data.workers"};
 
 typedef struct line { const char *text; size_t n; char key[256]; } line;

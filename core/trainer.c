@@ -38,7 +38,9 @@ static dm_status fit(dm_trainer *t, int64_t micro, dm_err *err)
     for (t->micro = fixed && micro < t->batch ? micro : t->batch;; t->micro = (t->micro + 1) / 2) {
         dm_err why = {0};
 
+        dm_model_expect(t->session->model, (double)t->set->steps * ceil((double)t->batch / (double)t->micro));
         rc = dm_grad_step_new(t->session->model, t->state.model, t->grads, t->loss_sum, t->micro, &t->grad, &why);
+        dm_model_expect(t->session->model, 0);
         if (!rc)
             return DM_OK;
         if (rc != DM_ENOMEM || fixed || t->micro == 1)

@@ -123,3 +123,12 @@ dm_status ocl_source(const dm_device *d, const char *id, const char *text, ocl_t
         return s;
     return text ? expand(&w, id, text, 0) : expand_file(&w, id, 0);
 }
+
+uint64_t dm_device_kernels(const dm_device *d)
+{
+    uint64_t h = 1;
+
+    for (const dm_embedded *e = dm_embedded_kernels; e->file; e++)
+        h = ocl_hash(h, e->source, e->length);
+    return d->kernel_dir[0] ? 0 : h | 1;
+}

@@ -8,26 +8,28 @@ extern const dm_impl *const dm_impls_conv2d[], *const dm_impls_conv2d_bf16[], *c
     *const dm_impls_norm[], *const dm_impls_attention[], *const dm_impls_shape[], *const dm_impls_embed[], *const dm_impls_random[],
     *const dm_impls_loss[], *const dm_impls_clblast_gpu[], *const dm_impls_clblast_last[];
 
-static const dm_impl *const *const families[] = {
-    dm_impls_clblast_gpu,
-    dm_impls_conv2d_bf16,
-    dm_impls_conv2d,
-    dm_impls_matmul,
-    dm_impls_eltwise,
-    dm_impls_reduce,
-    dm_impls_norm,
-    dm_impls_attention,
-    dm_impls_shape,
-    dm_impls_embed,
-    dm_impls_random,
-    dm_impls_loss,
-    dm_impls_clblast_last,
+/* varies: a library picks its kernels by the extents of the whole batch. */
+static const struct { const dm_impl *const *list; bool varies; } families[] = {
+    {dm_impls_clblast_gpu, true},
+    {dm_impls_conv2d_bf16, false},
+    {dm_impls_conv2d, false},
+    {dm_impls_matmul, false},
+    {dm_impls_eltwise, false},
+    {dm_impls_reduce, false},
+    {dm_impls_norm, false},
+    {dm_impls_attention, false},
+    {dm_impls_shape, false},
+    {dm_impls_embed, false},
+    {dm_impls_random, false},
+    {dm_impls_loss, false},
+    {dm_impls_clblast_last, true},
 };
+enum { N_FAMILIES = sizeof families / sizeof families[0] };
 
 const dm_impl *dm_impl_at(dm_op_kind kind, int i)
 {
-    for (size_t f = 0; f < sizeof families / sizeof families[0]; f++)
-        for (const dm_impl *const *p = families[f]; *p; p++)
+    for (int f = 0; f < N_FAMILIES; f++)
+        for (const dm_impl *const *p = families[f].list; *p; p++)
             if ((*p)->kind == kind && i-- == 0)
                 return *p;
     return NULL;
@@ -51,4 +53,13 @@ bool dm_impl_serves(const dm_impl *impl, const dm_device_info *dev, const dm_opn
     const bool both = !strcmp(impl->name, "portable") && portable_bf16(n->kind);
 
     return (dm_op_bf16(n) ? made || both : !made) && (!impl->serves || impl->serves(dev, n));
+}
+
+bool dm_impl_varies(const dm_impl *impl)
+{
+    for (int f = 0; f < N_FAMILIES; f++)
+        for (const dm_impl *const *p = families[f].list; *p; p++)
+            if (*p == impl)
+                return families[f].varies;
+    return false;
 }

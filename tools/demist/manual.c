@@ -50,7 +50,8 @@ static void manual(void)
     escaped(cli_exit_codes);
     printf(".fi\n.SH ENVIRONMENT\n.nf\nDEMIST_PLUGIN_PATH  folders of plugins, separated by ':'\n"
            "DEMIST_KERNELS      a folder of kernel sources in place of those in the program\n"
-           "DEMIST_CACHE        where programs are cached\n"
+           "DEMIST_CACHE        where programs and measurements are cached\n"
+           "DEMIST_TUNE         off, auto or on: before the key tune\n"
            "DEMIST_IMPL         implementations to force, as conv2d=portable,matmul=clblast\n"
            "NO_COLOR            no colour\n.fi\n");
 }

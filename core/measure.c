@@ -1,0 +1,467 @@
+/* Checking and timing of implementations; see measure.h. */
+#include "measure.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    MAX_FORMS = 8,
+    BLOCK = 65521,                 /* values that repeat in a large input: a prime, so that no extent divides it */
+    COMPARED = 1 << 24             /* values of an output that are compared at most */
+};
+static const double PLAIN_FLOPS = 5e6; /* the plainest implementation is a candidate up to here */
+static const double SMALL_FLOPS = 3e8;
+
+typedef struct bench {
+    dm_device *d;
+    const dm_opnode *node;
+    dm_buf *in[DM_MAX_IN], *out[DM_MAX_OUT], *scratch, *forms[MAX_FORMS];
+    dm_cmds *cmds, *refresh;
+    int n_forms;
+} bench;
+
+double dm_measure_clock(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static bool is_plainest(const dm_impl *impl, const dm_opnode *n)
+{
+    return !strcmp(impl->name, "portable") || (dm_op_bf16(n) && !strcmp(impl->name, "bf16"));
+}
+
+const dm_impl *dm_plainest(const dm_device_info *dev, const dm_opnode *n)
+{
+    const dm_impl *impl;
+
+    for (int i = 0; (impl = dm_impl_at(n->kind, i)); i++)
+        if (is_plainest(impl, n) && dm_impl_serves(impl, dev, n))
+            return impl;
+    return NULL;
+}
+
+int dm_candidates(const dm_device_info *dev, const dm_opnode *n, bool same, const dm_impl *list[DM_MAX_CANDIDATES])
+{
+    const dm_impl *impl;
+    int count = 0;
+
+    for (int i = 0; (impl = dm_impl_at(n->kind, i)) && count < DM_MAX_CANDIDATES; i++) {
+        const bool last = is_plainest(impl, n);
+
+        if (dm_impl_serves(impl, dev, n) && !(same && dm_impl_varies(impl)) && (!last || !count || dm_op_flops(n) < PLAIN_FLOPS))
+            list[count++] = impl;
+        if (last)
+            break;
+    }
+    return count;
+}
+
+/* ---- small problems ------------------------------------------------------------------------ */
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* The same remainder by 64, so that the same tails of tiles are seen. */
+static int64_t shorter(int64_t n) { return n > 512 ? 256 + n % 64 : n; }
+
+static int64_t conv_out(const dm_opnode *n, int64_t in)
+{
+    return (in + n->a.conv.pad[0] + n->a.conv.pad[1] - n->a.conv.k) / n->a.conv.stride + 1;
+}
+
+static void small_conv(dm_opnode *n)
+{
+    dm_desc *x = n->kind == DM_OP_CONV2D_DX ? &n->out[0] : &n->in[0];
+    dm_desc *y = n->kind == DM_OP_CONV2D ? &n->out[0] : n->kind == DM_OP_CONV2D_DX ? &n->in[0] : &n->in[1];
+
+    x->dim[0] = y->dim[0] = least(x->dim[0], dm_op_flops(n) > SMALL_FLOPS * (double)x->dim[0] ? 1 : 2);
+    for (int i = 1; i <= 2 && dm_op_flops(n) > SMALL_FLOPS; i++) {
+        x->dim[i] = x->dim[i] > 16 ? 8 + x->dim[i] % 8 : x->dim[i];
+        y->dim[i] = conv_out(n, x->dim[i]);
+    }
+    if (n->kind == DM_OP_CONV2D && n->in[3].rank >= 0)
+        n->in[3].dim[0] = x->dim[0];
+    if (n->kind == DM_OP_CONV2D && n->in[4].rank >= 0)
+        n->in[4] = *y;
+}
+
+static dm_desc matrix(const dm_desc *like, bool batched, int64_t batch, int64_t rows, int64_t columns)
+{
+    return (dm_desc){.type = like->type, .rank = batched ? 3 : 2,
+                     .dim = {batched ? batch : rows, batched ? rows : columns, batched ? columns : 1, 1, 1, 1, 1, 1}};
+}
+
+static void small_product(dm_opnode *n)
+{
+    const int64_t batch = least(n->a.mm.batch, 2), m = shorter(n->a.mm.m), k = shorter(n->a.mm.k), cols = shorter(n->a.mm.n);
+
+    n->in[0] = matrix(&n->in[0], n->a.mm.a_batch, batch, n->a.mm.ta ? k : m, n->a.mm.ta ? m : k);
+    n->in[1] = matrix(&n->in[1], n->a.mm.b_batch, batch, n->a.mm.tb ? cols : k, n->a.mm.tb ? k : cols);
+    if (n->in[2].rank >= 0)
+        n->in[2].dim[0] = cols;
+    n->out[0] = matrix(&n->out[0], true, batch, m, cols);
+    n->a.mm.batch = batch;
+    n->a.mm.m = m;
+    n->a.mm.k = k;
+    n->a.mm.n = cols;
+}
+
+dm_opnode dm_measure_small(const dm_opnode *n)
+{
+    dm_opnode s = *n;
+
+    switch (n->kind) {
+    case DM_OP_CONV2D: case DM_OP_CONV2D_DX: case DM_OP_CONV2D_DW: small_conv(&s); break;
+    case DM_OP_MATMUL: small_product(&s); break;
+    case DM_OP_ATTENTION: case DM_OP_ATTENTION_DX: /* the batch is the first extent of all */
+        for (int i = 0; i < n->n_in; i++)
+            s.in[i].dim[0] = least(s.in[i].dim[0], 2);
+        for (int i = 0; i < n->n_out; i++)
+            s.out[i].dim[0] = least(s.out[i].dim[0], 2);
+        break;
+    default: break;
+    }
+    return s;
+}
+
+/* ---- operands ------------------------------------------------------------------------------ */
+
+static size_t bytes_of(const dm_desc *d) { return (size_t)dm_desc_count(d) * dm_dtype_size(d->type); }
+
+/* Roughly normal values, of another beginning for each seed. */
+static void random_block(float *block, uint32_t seed)
+{
+    for (int i = 0; i < BLOCK; i++) {
+        float sum = 0;
+
+        for (int k = 0; k < 4; k++) {
+            seed = seed * 1664525u + 1013904223u;
+            sum += (float)(seed >> 8) / 16777216.0f;
+        }
+        block[i] = (sum - 2) * 1.7320508f;
+    }
+}
+
+/* The upper halves, in the first half of the block. */
+static void to_bf16(float *block)
+{
+    for (int i = 0; i < BLOCK; i++)
+        memcpy((char *)block + 2 * i, (char *)(block + i) + 2, 2);
+}
+
+static dm_status write_blocks(dm_buf *b, const float *block, dm_dtype type, dm_err *err)
+{
+    const size_t all = dm_buf_bytes(b), each = BLOCK * dm_dtype_size(type);
+    dm_status rc = DM_OK;
+
+    for (size_t at = 0; at < all && !rc; at += each)
+        rc = dm_buf_write(b, at, all - at < each ? all - at : each, block, err);
+    return rc;
+}
+
+static dm_status make_operands(bench *b, float *block, dm_err *err)
+{
+    dm_status rc;
+
+    for (int i = 0; i < b->node->n_in; i++)
+        if (b->node->in[i].rank >= 0) {
+            const dm_desc *d = &b->node->in[i];
+
+            if (d->type == DM_DT_I32)
+                return dm_error(err, DM_EINVAL, "it reads whole numbers");
+            random_block(block, (uint32_t)i + 1);
+            if (d->type == DM_DT_BF16)
+                to_bf16(block);
+            if ((rc = dm_buf_new(b->d, bytes_of(d), "measuring", &b->in[i], err)) || (rc = write_blocks(b->in[i], block, d->type, err)))
+                return rc;
+        }
+    for (int i = 0; i < b->node->n_out; i++)
+        if (b->node->out[i].rank >= 0 && (rc = dm_buf_new(b->d, bytes_of(&b->node->out[i]), "measuring", &b->out[i], err)))
+            return rc;
+    return DM_OK;
+}
+
+static void free_operands(bench *b)
+{
+    for (int i = 0; i < DM_MAX_IN; i++)
+        dm_buf_free(b->in[i]);
+    for (int i = 0; i < DM_MAX_OUT; i++)
+        dm_buf_free(b->out[i]);
+}
+
+/* What is added to begins as zero; what is written, as NaN: one of f32 whose halves are two of bf16. */
+static dm_status clear(bench *b, float *block, dm_err *err)
+{
+    const uint32_t nan = 0x7fc07fc0u, zero = 0;
+    dm_status rc = DM_OK;
+
+    for (int i = 0; i < BLOCK; i++)
+        memcpy(&block[i], b->node->accum ? &zero : &nan, sizeof zero);
+    for (int i = 0; i < DM_MAX_OUT && !rc; i++)
+        if (b->out[i])
+            rc = write_blocks(b->out[i], block, b->node->out[i].type, err);
+    return rc;
+}
+
+/* ---- one implementation ---------------------------------------------------------------------- */
+
+static dm_status derived(dm_emit *e, int in, const char *key, size_t bytes, dm_buf **out, dm_cmds **refresh)
+{
+    bench *b = e->derived_user;
+    dm_status rc;
+
+    (void)in;
+    if (b->n_forms == MAX_FORMS)
+        return dm_error(e->err, DM_EINVAL, "%s has more than %d derived forms", e->label, MAX_FORMS);
+    if ((rc = dm_buf_new(b->d, bytes, key, out, e->err)))
+        return rc;
+    b->forms[b->n_forms++] = *out;
+    *refresh = b->refresh;
+    return DM_OK;
+}
+
+static dm_status record(bench *b, const dm_impl *impl, dm_err *err)
+{
+    const size_t scratch = impl->scratch ? impl->scratch(dm_device_about(b->d), b->node) : 0;
+    dm_emit e = {.dev = b->d, .node = b->node, .label = impl->name, .err = err, .derived = derived, .derived_user = b};
+    dm_status rc;
+
+    if ((rc = dm_cmds_new(b->d, &b->cmds, err)) || (rc = dm_cmds_new(b->d, &b->refresh, err)) ||
+        (scratch && (rc = dm_buf_new(b->d, scratch, "measuring", &b->scratch, err))))
+        return rc;
+    memcpy(e.in, b->in, sizeof e.in);
+    memcpy(e.out, b->out, sizeof e.out);
+    e.scratch = b->scratch;
+    e.cmds = b->cmds;
+    return impl->emit(&e);
+}
+
+static void forget(bench *b)
+{
+    dm_cmds_free(b->cmds);
+    dm_cmds_free(b->refresh);
+    dm_buf_free(b->scratch);
+    for (int i = 0; i < b->n_forms; i++)
+        dm_buf_free(b->forms[i]);
+    b->cmds = b->refresh = NULL;
+    b->scratch = NULL;
+    b->n_forms = 0;
+}
+
+static dm_status run_once(bench *b, dm_cmds *c, int times, double *seconds, dm_err *err)
+{
+    const double from = dm_measure_clock();
+    dm_status rc = DM_OK;
+
+    for (int i = 0; i < times && !rc; i++)
+        rc = dm_cmds_run(c, err);
+    if (!rc)
+        rc = dm_device_finish(b->d, err);
+    *seconds = (dm_measure_clock() - from) / times;
+    return rc;
+}
+
+/* The best of a few runs; short ones in groups, so that the wait at the end does not count. */
+static dm_status time_of(bench *b, dm_cmds *c, double *seconds, dm_err *err)
+{
+    double first, again;
+    dm_status rc;
+    int times;
+
+    *seconds = 0;
+    if (!dm_cmds_count(c))
+        return DM_OK;
+    if ((rc = run_once(b, c, 1, &first, err)))
+        return rc;
+    times = first < 0.01 / 64 ? 64 : first < 0.01 ? (int)(0.01 / first) : 1;
+    *seconds = first;
+    for (int i = 0; i < (first < 0.2 ? 4 : 1); i++) {
+        if ((rc = run_once(b, c, times, &again, err)))
+            return rc;
+        *seconds = again < *seconds ? again : *seconds;
+    }
+    return DM_OK;
+}
+
+/* ---- comparing --------------------------------------------------------------------------------- */
+
+typedef struct results { float *v[DM_MAX_OUT]; size_t n[DM_MAX_OUT]; } results;
+
+/* n of bf16 at the beginning of v become n of f32. */
+static void from_bf16(float *v, size_t n)
+{
+    while (n-- > 0) {
+        uint16_t half;
+        uint32_t word;
+
+        memcpy(&half, (const char *)v + 2 * n, sizeof half);
+        word = (uint32_t)half << 16;
+        memcpy(&v[n], &word, sizeof word);
+    }
+}
+
+static dm_status read_results(const bench *b, results *r, dm_err *err)
+{
+    dm_status rc = DM_OK;
+
+    *r = (results){0};
+    for (int i = 0; i < DM_MAX_OUT && !rc; i++)
+        if (b->out[i]) {
+            const size_t size = dm_dtype_size(b->node->out[i].type);
+
+            r->n[i] = dm_buf_bytes(b->out[i]) / size;
+            r->n[i] = r->n[i] < COMPARED ? r->n[i] : COMPARED;
+            if (!(r->v[i] = malloc(r->n[i] * sizeof(float))))
+                return dm_error(err, DM_ENOMEM, "out of memory while measuring");
+            if (!(rc = dm_buf_read(b->out[i], 0, r->n[i] * size, r->v[i], err)) && size == 2)
+                from_bf16(r->v[i], r->n[i]);
+        }
+    return rc;
+}
+
+static void free_results(results *r)
+{
+    for (int i = 0; i < DM_MAX_OUT; i++)
+        free(r->v[i]);
+    *r = (results){0};
+}
+
+static double difference(const results *a, const results *b)
+{
+    double worst = 0;
+
+    for (int i = 0; i < DM_MAX_OUT; i++) {
+        double largest = 1e-30, error = 0;
+
+        for (size_t k = 0; k < a->n[i]; k++) {
+            const double e = fabs((double)a->v[i][k] - (double)b->v[i][k]);
+
+            largest = fmax(largest, fabs((double)b->v[i][k]));
+            if (!(e <= error))
+                error = isnan(e) ? INFINITY : e;
+        }
+        worst = fmax(worst, error / largest);
+    }
+    return worst;
+}
+
+/* Runs it once from clean outputs. */
+static dm_status result_of(bench *b, const dm_impl *impl, float *block, results *r, dm_err *err)
+{
+    dm_status rc;
+
+    *r = (results){0};
+    if ((rc = record(b, impl, err)) || (rc = clear(b, block, err)) || (rc = dm_cmds_run(b->refresh, err)) ||
+        (rc = dm_cmds_run(b->cmds, err)))
+        return rc;
+    return read_results(b, r, err);
+}
+
+/* Of one against another that is as exact as the op's plainest; results in bf16 may be rounded either way. */
+static double tolerance(const dm_impl *impl, const dm_opnode *n)
+{
+    return DM_TOLERANCE + (impl->tolerance > 0 ? impl->tolerance : DM_TOLERANCE) + (dm_op_bf16(n) ? 1.0 / 128 : 0);
+}
+
+/* Against the plainest one on a small problem; *error is 0 where none is small enough for both. */
+static dm_status check(dm_device *d, const dm_opnode *n, const dm_impl *impl, float *block, double *error, dm_err *err)
+{
+    const dm_opnode small = dm_measure_small(n);
+    bench b = {.d = d, .node = &small};
+    const dm_impl *plain = dm_plainest(dm_device_about(d), &small);
+    results mine = {0}, right = {0};
+    dm_status rc;
+
+    *error = 0;
+    if (!plain || plain == impl || !dm_impl_serves(impl, dm_device_about(d), &small))
+        return DM_OK;
+    if (!(rc = make_operands(&b, block, err)) && !(rc = result_of(&b, plain, block, &right, err))) {
+        forget(&b);
+        if (!(rc = result_of(&b, impl, block, &mine, err)))
+            *error = difference(&mine, &right);
+    }
+    forget(&b);
+    free_operands(&b);
+    free_results(&mine);
+    free_results(&right);
+    return rc;
+}
+
+static void drop(const dm_opnode *n, const dm_impl *impl, const dm_measure_options *o, dm_measured *m, double error, const char *why)
+{
+    char text[256];
+
+    m->dropped = true;
+    m->error = error;
+    if (!why)
+        snprintf(text, sizeof text, "its results are off by %.2g of the largest, where %.2g is allowed", error, tolerance(impl, n));
+    o->dropped(o->user, n, impl, why ? why : text);
+}
+
+/* On the problem itself; trusted: results of the first that was right, filled by that one. */
+static dm_status time_one(bench *b, const dm_impl *impl, const dm_measure_options *o, float *block, results *trusted, dm_measured *m,
+                          dm_err *err)
+{
+    results r;
+    dm_status rc = result_of(b, impl, block, &r, err);
+
+    if (!rc && trusted->n[0]) {
+        const double error = difference(&r, trusted);
+
+        m->error = fmax(m->error, error);
+        if (!(error <= tolerance(impl, b->node)))
+            drop(b->node, impl, o, m, error, NULL);
+    }
+    if (!rc && !m->dropped && !(rc = time_of(b, b->cmds, &m->run, err)))
+        rc = time_of(b, b->refresh, &m->refresh, err);
+    if (!rc && !m->dropped && !trusted->n[0])
+        *trusted = r;
+    else
+        free_results(&r);
+    forget(b);
+    return rc;
+}
+
+/* Memory that runs out says nothing of an implementation; anything else does. */
+static bool its_fault(dm_status rc) { return rc && rc != DM_ENOMEM; }
+
+dm_status dm_measure(dm_device *d, const dm_opnode *n, const dm_impl *const *list, int count, const dm_measure_options *o,
+                     dm_measured *out, dm_err *err)
+{
+    bench b = {.d = d, .node = n};
+    float *block = malloc(BLOCK * sizeof *block);
+    results trusted = {0};
+    dm_status rc = block ? make_operands(&b, block, err) : dm_error(err, DM_ENOMEM, "out of memory while measuring");
+
+    for (int i = 0; i < count && !rc; i++) {
+        dm_measured *m = &out[i];
+        dm_err why = {0};
+
+        *m = (dm_measured){0};
+        snprintf(m->name, sizeof m->name, "%s", list[i]->name);
+        if (dm_measure_clock() > o->until) {
+            rc = dm_error(err, DM_ECANCELLED, "no time is left");
+            break;
+        }
+        rc = check(d, n, list[i], block, &m->error, &why);
+        if (!rc && !(m->error <= tolerance(list[i], n)))
+            drop(n, list[i], o, m, m->error, NULL);
+        else if (!rc)
+            rc = time_one(&b, list[i], o, block, &trusted, m, &why);
+        if (its_fault(rc)) {
+            drop(n, list[i], o, m, INFINITY, why.msg);
+            rc = DM_OK;
+        }
+        if (rc)
+            dm_error(err, rc, "%s", why.msg);
+    }
+    forget(&b);
+    free_operands(&b);
+    free_results(&trusted);
+    free(block);
+    return rc;
+}
