@@ -1,6 +1,5 @@
 /* dm_check: all that training does before its first step, and what it would cost. */
-#include "data.h"
-#include "sampling.h"
+#include "session.h"
 #include "trainer.h"
 
 #include <math.h>
@@ -26,20 +25,6 @@ static void say_lines(const report *r, const char *text)
         n = strcspn(text, "\n");
         say(r, "%.*s", (int)n, text);
     }
-}
-
-dm_status dm_session_check_sampler(dm_session *s, dm_err *err)
-{
-    const dm_sampling_setup setup = {.experiment = s->experiment, .noise = s->noise, .objective = dm_model_objective(s->model),
-                                     .data = &s->data, .n = 1, .out_channels = dm_model_out_channels(s->model)};
-    dm_sampling *sampling;
-    dm_status rc;
-
-    if (!s->noise || !s->experiment->section[DM_SEC_SAMPLER].plugin || !setup.objective->plugin->objective->affine)
-        return DM_OK;
-    if (!(rc = dm_sampling_new(&setup, &sampling, err)))
-        dm_sampling_free(sampling);
-    return rc;
 }
 
 static dm_status costs(dm_session *s, const dm_check_options *o, const report *r, dm_err *err)
@@ -84,30 +69,23 @@ static dm_status forward_costs(dm_session *s, const report *r, dm_err *err)
 dm_status dm_check(const char *experiment, const dm_check_options *o, void (*line)(void *user, const char *text), void *user, dm_err *err)
 {
     const report r = {line, user};
-    dm_services services;
-    dm_data *data = NULL;
     dm_session s;
     dm_status rc;
 
     if ((rc = dm_session_read(&s, experiment, o->overrides, o->n_overrides, true, &o->callbacks, err)))
         return rc;
-    dm_services_init(&services);
-    if (!(rc = dm_data_open(s.experiment, "train", &services, &data, err))) {
-        s.data = *dm_data_about(data);
-        if (!(rc = dm_session_open(&s, false, err)) && !(rc = dm_session_check_sampler(&s, err))) {
-            char *text = dm_experiment_print(s.experiment, true);
+    if (!(rc = dm_session_open(&s, false, err))) {
+        char *text = dm_experiment_print(s.experiment, true);
 
-            if (!o->explain)
-                dm_choices_budget(s.choices, 0);
-            if (text)
-                say_lines(&r, text);
-            free(text);
-            say(&r, "# data: %lld examples", (long long)s.data.count);
-            if (!(rc = forward_costs(&s, &r, err)))
-                rc = costs(&s, o, &r, err);
-        }
+        if (!o->explain)
+            dm_choices_budget(s.choices, 0);
+        if (text)
+            say_lines(&r, text);
+        free(text);
+        say(&r, "# data: %lld examples", (long long)s.data.count);
+        if (!(rc = forward_costs(&s, &r, err)))
+            rc = costs(&s, o, &r, err);
     }
-    dm_data_close(data);
     dm_session_fini(&s);
     return rc;
 }

@@ -13,8 +13,10 @@ typedef struct dm_section {
     bool present;                  /* the file has it */
     const dm_plugin *plugin;       /* NULL where absent or the section takes none */
     void *cfg;                     /* the plugin's filled config struct; NULL if it has none */
-    const char *where;             /* "file:line:col" of the section, for messages */
+    dm_mark at, use_at;            /* of the section, of the file where it is absent; of the plugin's name */
     const char **from;             /* a place or "default" for each of the host's rows, then the plugin's */
+    dm_mark *marks;                /* of each of these values; of the section where it is not said */
+    int faults;                    /* found in it; with 0 it may be used whatever is wrong elsewhere */
 } dm_section;
 
 typedef struct dm_experiment {
@@ -37,6 +39,7 @@ typedef struct dm_experiment_options {
     bool partial;                  /* network and objective may be absent (looking at a schedule alone) */
     bool need_data;                /* an absent data section is a fault (train); sampling does without */
     bool lenient_data;             /* the data's files need not be there, nor its plugin (sampling from a run) */
+    bool keep;                     /* *out is set also where it is wrong, unless the text cannot be read */
 } dm_experiment_options;
 
 /* Reads, checks and resolves. Where the experiment is wrong, all faults are in *faults, and err has the first
@@ -51,6 +54,10 @@ dm_status dm_experiment_parse(const char *text, size_t n, const char *name, cons
                               const dm_experiment_options *o, dm_registry *reg, dm_experiment **out, dm_faults *faults,
                               dm_err *err);
 void dm_experiment_free(dm_experiment *e);
+
+/* What a plugin, or the host in its place, found wrong with a section, as one more fault: at the key whose name its
+ * message begins with ("channels: ...", "data.size ..."), at the path that it quotes, or else at the plugin's name. */
+void dm_experiment_fault(const dm_experiment *e, dm_section_id id, const dm_err *why, dm_faults *f);
 
 /* The fully resolved YAML, defaults included, which parses to the same experiment; on the heap.
  * comments: each line says where its value came from. NULL when memory is exhausted. */

@@ -6,11 +6,12 @@
 
 #include "number.h"
 
-#define FAULT(r, id, key, ...) dm_fault((r)->faults, DM_EINVAL, dm_said_mark((r), (id), (key)), __VA_ARGS__)
+#define FAULT(r, id, key, ...) ((r)->e->section[id].faults++, \
+                                dm_fault((r)->faults, DM_EINVAL, dm_said_mark((r), (id), (key)), __VA_ARGS__))
 
 static void need(dm_reading *r, dm_section_id id, const char *why)
 {
-    if (!r->e->section[id].present)
+    if (!r->e->section[id].present && r->e->section[id].faults++ == 0)
         dm_fault(r->faults, DM_EINVAL, r->s[id].at, "%s: section is missing; %s", dm_settings[id].name, why);
 }
 

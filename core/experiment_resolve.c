@@ -143,10 +143,12 @@ static void set_default(dm_reading *r, dm_section_id id, const dm_param *row, vo
     }
 }
 
-/* Every row of a table gets its value; from[] where it came from. */
-static void set_rows(dm_reading *r, dm_section_id id, const dm_param *rows, void *cfg, const char **from)
+/* Every row of a table gets its value; the section's marks from `first` on say where it came from. */
+static void set_rows(dm_reading *r, dm_section_id id, const dm_param *rows, void *cfg, int32_t first)
 {
-    for (const dm_param *row = rows; row && row->type != DM_T_END; row++) {
+    dm_section *s = &r->e->section[id];
+
+    for (const dm_param *row = rows; row && row->type != DM_T_END; row++, first++) {
         const dm_said *said = dm_said_find(&r->s[id], row->name);
         const char *place = said ? dm_mark_text(r->arena, said->value->at) : "default";
 
@@ -154,7 +156,8 @@ static void set_rows(dm_reading *r, dm_section_id id, const dm_param *rows, void
             set_value(r, id, said, row, cfg);
         else
             set_default(r, id, row, cfg);
-        *from++ = place ? place : "";
+        s->from[first] = place ? place : "";
+        s->marks[first] = said ? said->value->at : r->s[id].at;
     }
 }
 
@@ -194,6 +197,7 @@ static void find_plugin(dm_reading *r, dm_section_id id, dm_section *s)
         dm_fault(r->faults, DM_EINVAL, use->value->at, "%s: must be a plugin's name", key);
         return;
     }
+    s->use_at = use->value->at;
     rc = dm_registry_get(r->registry, dm_section_kind(id), use->value->text, &s->plugin, &err);
     if (rc && id == DM_SEC_DATA && r->o->lenient_data)
         dm_fault_note(r->faults, "the data set's plugin is left out: %s", err.msg);
@@ -224,20 +228,21 @@ void dm_reading_resolve(dm_reading *r, dm_section_id id)
     int32_t host = dm_param_count(t->rows), own;
 
     s->present = r->s[id].present;
-    s->where = dm_mark_text(r->arena, r->s[id].at);
+    s->at = s->use_at = r->s[id].at;
     if (t->plugin && s->present)
         find_plugin(r, id, s);
     own = s->plugin ? dm_param_count(s->plugin->params) : 0;
     s->from = dm_alloc_n(r->arena, (size_t)(host + own), sizeof *s->from);
+    s->marks = dm_alloc_n(r->arena, (size_t)(host + own), sizeof *s->marks);
     if (s->plugin && s->plugin->cfg_size)
         s->cfg = dm_alloc(r->arena, s->plugin->cfg_size);
-    if (!s->where || !s->from || (s->plugin && s->plugin->cfg_size && !s->cfg)) {
+    if (!s->marks || !s->from || (s->plugin && s->plugin->cfg_size && !s->cfg)) {
         r->failed = DM_ENOMEM;
         return;
     }
-    set_rows(r, id, t->rows, dm_section_settings(r->e, id), s->from);
+    set_rows(r, id, t->rows, dm_section_settings(r->e, id), 0);
     if (s->plugin && s->cfg)
-        set_rows(r, id, s->plugin->params, s->cfg, s->from + host);
+        set_rows(r, id, s->plugin->params, s->cfg, host);
     refuse_unknown(r, id);
     if (id == DM_SEC_DATA && s->plugin && s->cfg && !r->o->lenient_data)
         look_for_files(r, s);

@@ -97,9 +97,40 @@ static dm_status make_rows(dm_grad_step *s, dm_err *err)
     for (int32_t i = 0; i < s->rows; i++) {
         if ((rc = dm_buf_window(s->coef, (size_t)i * s->stride * sizeof(float), (size_t)s->n * sizeof(float), &s->window[i], err)))
             return rc;
-        s->row[i] = dm_graph_input(s->graph, "coefficients", &(dm_shape){1, {s->n}}, DM_DT_F32, false);
     }
     return DM_OK;
+}
+
+/* An empty graph with its inputs; *loss_sum is one of them. */
+static dm_status begin(dm_grad_step *s, dm_model *m, int64_t n, const dm_graph **api, dm_val *loss_sum, dm_err *err)
+{
+    const dm_status rc = dm_model_graph(m, true, &s->graph, api, err);
+
+    s->model = m;
+    s->n = n;
+    if (rc)
+        return rc;
+    s->rows = SCALARS + dm_model_objective(m)->plugin->objective->n_scalars;
+    for (int32_t i = 0; i < s->rows; i++)
+        s->row[i] = dm_graph_input(s->graph, "coefficients", &(dm_shape){1, {n}}, DM_DT_F32, false);
+    s->labels = dm_model_data(m)->classes ? dm_graph_input(s->graph, "labels", &(dm_shape){1, {n}}, DM_DT_I32, false) : DM_NONE;
+    *loss_sum = dm_graph_input(s->graph, "loss_sum", &(dm_shape){1, {1}}, DM_DT_F32, false);
+    return DM_OK;
+}
+
+dm_status dm_grad_step_examine(dm_model *m, dm_err *err)
+{
+    dm_grad_step s = {0};
+    const dm_graph *api;
+    dm_val sum;
+    dm_status rc = begin(&s, m, 1, &api, &sum, err);
+
+    if (!rc) {
+        describe(&s, api, sum);
+        rc = finish(&s, err);
+    }
+    dm_graph_free(s.graph);
+    return rc;
 }
 
 dm_status dm_grad_step_new(dm_model *m, dm_wset *weights, dm_buf *grads, dm_buf *loss_sum, int64_t n, dm_grad_step **out, dm_err *err)
@@ -107,19 +138,15 @@ dm_status dm_grad_step_new(dm_model *m, dm_wset *weights, dm_buf *grads, dm_buf 
     dm_grad_step *s = calloc(1, sizeof *s);
     dm_bind binds[MAX_ROWS + 1];
     const dm_graph *api;
+    dm_val sum;
     dm_status rc;
 
     if (!s)
         return dm_error(err, DM_ENOMEM, "out of memory for a training step");
-    s->model = m;
     s->device = dm_buf_device(grads);
-    s->n = n;
-    s->rows = SCALARS + dm_model_objective(m)->plugin->objective->n_scalars;
-    if ((rc = dm_model_graph(m, true, &s->graph, &api, err)) || (rc = make_rows(s, err)))
+    if ((rc = begin(s, m, n, &api, &sum, err)) || (rc = make_rows(s, err)))
         goto failed;
-    s->labels = dm_model_data(m)->classes ? dm_graph_input(s->graph, "labels", &(dm_shape){1, {n}}, DM_DT_I32, false) : DM_NONE;
     {
-        const dm_val sum = dm_graph_input(s->graph, "loss_sum", &(dm_shape){1, {1}}, DM_DT_F32, false);
         const dm_plan_options o = {.binds = binds, .n_binds = s->rows + 1, .grads = grads, .name = "grad",
                                    .choices = dm_model_choices(m), .runs = dm_model_expected(m)};
         dm_val keep[4];

@@ -16,6 +16,7 @@ struct dm_model {
     dm_data_info data;
     int64_t label_width;
     int32_t out_channels;
+    double noise_most;             /* c_noise at the noisiest point */
     dm_services services;
     dm_instance network, objective;
     dm_layout *layout;
@@ -55,7 +56,7 @@ void dm_model_settle(const dm_model *m, dm_graph_core *g)
 dm_val dm_model_network(dm_model *m, dm_graph_core *g, const dm_graph *api, dm_val x, dm_val noise, dm_val labels)
 {
     const dm_net_in in = {.size = sizeof in, .x = x, .noise = noise, .labels = labels, .classes = m->data.classes,
-                          .out_channels = m->out_channels};
+                          .out_channels = m->out_channels, .noise_most = m->noise_most};
     const dm_shape from = api->shape(api, x);
     dm_instance *const owner = g->owner;
     dm_val y;
@@ -142,7 +143,7 @@ static dm_status find_weights(dm_model *m, dm_err *err)
         if (g->err.code)
             rc = dm_error(err, g->err.code, "%s", g->err.msg);
         else
-            rc = dm_layout_new(g, dm_device_about(m->device)->align, &m->layout, err);
+            rc = dm_layout_new(g, m->device ? dm_device_about(m->device)->align : 128, &m->layout, err);
     }
     dm_graph_free(g);
     return rc;
@@ -167,14 +168,16 @@ static dm_status open_objective(dm_model *m, dm_err *err)
         dm_noise_at(m->noise, dm_noise_T(m->noise), &last);
         if (o->affine(&m->objective.ctx, &last, &a))
             return dm_instance_fail(&m->objective, err);
+        m->noise_most = a.c_noise;
     }
     if (m->out_channels < 1 || m->out_channels > 1 << 20)
         return dm_error(err, DM_EINVAL, "objective '%s' asks for %d output channels", m->objective.plugin->name, (int)m->out_channels);
     return DM_OK;
 }
 
-dm_status dm_model_new(const dm_experiment *e, const dm_noise *noise, dm_device *d, const dm_data_info *data, int64_t label_width,
-                       dm_model **out, dm_err *err)
+/* d may be NULL; at: whose fault it is. */
+static dm_status make(const dm_experiment *e, const dm_noise *noise, dm_device *d, const dm_data_info *data, int64_t label_width,
+                      dm_model **out, dm_section_id *at, dm_err *err)
 {
     const dm_section *net = &e->section[DM_SEC_NETWORK], *obj = &e->section[DM_SEC_OBJECTIVE];
     dm_model *m;
@@ -192,14 +195,41 @@ dm_status dm_model_new(const dm_experiment *e, const dm_noise *noise, dm_device 
     dm_services_init(&m->services);
     m->services.noise = noise;
     m->services.device = d;
-    if ((rc = dm_instance_init(&m->network, net->plugin, net->cfg, &m->services, err)) ||
-        (rc = dm_instance_init(&m->objective, obj->plugin, obj->cfg, &m->services, err)) || (rc = open_objective(m, err)) ||
-        (rc = find_weights(m, err))) {
-        dm_model_free(m);
-        return rc;
+    *at = DM_SEC_OBJECTIVE;
+    if (!(rc = dm_instance_init(&m->network, net->plugin, net->cfg, &m->services, err)) &&
+        !(rc = dm_instance_init(&m->objective, obj->plugin, obj->cfg, &m->services, err)) && !(rc = open_objective(m, err))) {
+        *at = DM_SEC_NETWORK;
+        rc = find_weights(m, err);
     }
-    *out = m;
-    return DM_OK;
+    if (rc)
+        dm_model_free(m);
+    else
+        *out = m;
+    return rc;
+}
+
+dm_status dm_model_new(const dm_experiment *e, const dm_noise *noise, dm_device *d, const dm_data_info *data, int64_t label_width,
+                       dm_model **out, dm_err *err)
+{
+    dm_section_id ignored;
+
+    return make(e, noise, d, data, label_width, out, &ignored, err);
+}
+
+dm_status dm_model_examine(const dm_experiment *e, const dm_noise *noise, const dm_data_info *data, int64_t label_width, dm_model **out,
+                           dm_section_id *at, dm_err *err)
+{
+    dm_model *m;
+    dm_status rc = make(e, noise, NULL, data, label_width, &m, at, err);
+
+    if (rc)
+        return rc;
+    *at = DM_SEC_OBJECTIVE;
+    if (!label_width && (rc = dm_grad_step_examine(m, err))) /* labels that are vectors cannot be trained with */
+        dm_model_free(m);
+    else
+        *out = m;
+    return rc;
 }
 
 void dm_model_free(dm_model *m)

@@ -12,6 +12,10 @@ typedef struct dm_model dm_model;
  * noise may be NULL where the objective needs none. experiment, noise and device must outlive it. */
 dm_status dm_model_new(const dm_experiment *e, const dm_noise *noise, dm_device *d, const dm_data_info *data, int64_t label_width,
                        dm_model **out, dm_err *err);
+/* The same without a device, for what its parts have to say: also the loss and its gradient are built. *at is the
+ * section at fault. */
+dm_status dm_model_examine(const dm_experiment *e, const dm_noise *noise, const dm_data_info *data, int64_t label_width, dm_model **out,
+                           dm_section_id *at, dm_err *err);
 void dm_model_free(dm_model *m);
 /* What plans of this model are made with from now on: choices of implementations (NULL = by rule), and how often the next is
  * expected to run. */
@@ -50,6 +54,8 @@ typedef struct dm_grad_step dm_grad_step;
  * sum(weight loss) is added. */
 dm_status dm_grad_step_new(dm_model *m, dm_wset *weights, dm_buf *grads, dm_buf *loss_sum, int64_t n, dm_grad_step **out, dm_err *err);
 void dm_grad_step_free(dm_grad_step *s);
+/* Can it be built? Needs no device. */
+dm_status dm_grad_step_examine(dm_model *m, dm_err *err);
 typedef struct dm_grad_batch {
     const float *x0;               /* f32[n,C,H,W], host */
     const int32_t *labels;         /* i32[n]; NULL where the data has none */

@@ -29,6 +29,18 @@ static dm_status check_finite(const char *name, const float *x, int64_t n, dm_er
     return DM_OK;
 }
 
+/* Classes are 0..classes - 1, and one more stands for none. */
+static dm_status check_labels(const dm_session *s, const int32_t *labels, int64_t n, dm_err *err)
+{
+    if (labels && !s->data.classes)
+        dm_session_log(s, DM_LOG_WARNING, "this model has no classes; the labels are left out");
+    for (int64_t i = 0; i < n && labels && s->data.classes; i++)
+        if (labels[i] < 0 || labels[i] > s->data.classes)
+            return dm_error(err, DM_EINVAL, "label %lld is %d; this model has classes 0 to %d, and %d for none", (long long)i,
+                            (int)labels[i], (int)s->data.classes - 1, (int)s->data.classes);
+    return DM_OK;
+}
+
 static dm_status check_request(const dm_session *s, const dm_sample_options *o, int64_t *count, dm_err *err)
 {
     const dm_shape want = dm_model_batch_shape(&s->data.shape, o->noise ? o->noise_shape.dim[0] : 1, s->data.shape.dim[0]);
@@ -37,8 +49,8 @@ static dm_status check_request(const dm_session *s, const dm_sample_options *o, 
     *count = o->count ? o->count : o->noise ? o->noise_shape.dim[0] : 1;
     if (*count < 1)
         return dm_error(err, DM_EINVAL, "%lld images; at least 1", (long long)*count);
-    if (!o->noise)
-        return DM_OK;
+    if ((rc = check_labels(s, o->labels, *count, err)) || !o->noise)
+        return rc;
     if (o->noise_shape.rank != want.rank || memcmp(o->noise_shape.dim, want.dim, (size_t)want.rank * sizeof want.dim[0]))
         return dm_error(err, DM_EINVAL, "the given noise is of rank %d with %lld channels; this model's images need rank %d, %lld x %lld x %lld each",
                         (int)o->noise_shape.rank, (long long)o->noise_shape.dim[1], (int)want.rank, (long long)want.dim[1],
@@ -121,6 +133,41 @@ static dm_status check_vectors(const dm_session *s, const dm_predict_options *o,
                     given ? "those given are of another length" : "none are given");
 }
 
+/* The steps that the network is told of lie between those of the first and the noisiest level. */
+static dm_status check_steps(const dm_session *s, const double *t, int64_t n, dm_err *err)
+{
+    dm_instance *obj = dm_model_objective(s->model);
+    double low = -INFINITY, high = INFINITY;
+    dm_point first, last;
+    dm_affine a, b;
+
+    if (!dm_model_diffuses(s->model))
+        return DM_OK;
+    dm_noise_at(s->noise, dm_noise_discrete(s->noise) ? 1 : 0, &first);
+    dm_noise_at(s->noise, dm_noise_T(s->noise), &last);
+    if (obj->plugin->objective->affine(&obj->ctx, &first, &a) || obj->plugin->objective->affine(&obj->ctx, &last, &b))
+        return dm_instance_fail(obj, err);
+    if (isfinite(a.c_noise) && isfinite(b.c_noise)) {
+        low = fmin(a.c_noise, b.c_noise);
+        high = fmax(a.c_noise, b.c_noise);
+    }
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(t[i]) || t[i] < low || t[i] > high)
+            return dm_error(err, DM_EINVAL, "t[%lld] is %g; this model knows steps from %g to %g", (long long)i, t[i], low, high);
+    return DM_OK;
+}
+
+static dm_status check_inputs(const dm_session *s, const dm_predict_options *o, dm_err *err)
+{
+    const int64_t count = dm_shape_count(&o->shape);
+
+    for (int64_t i = 0; i < count && !s->experiment->run.allow_nan; i++)
+        if (!isfinite(o->x[i]))
+            return dm_error(err, DM_EINVAL, "x has a value that is not finite, at element %lld; allow_nan=true takes it as it is",
+                            (long long)i);
+    return check_labels(s, o->labels, o->shape.dim[0], err);
+}
+
 static dm_status predict(dm_session *s, const dm_predict_options *o, dm_images *out, dm_err *err)
 {
     const int64_t n = o->shape.dim[0], C = s->data.shape.dim[0];
@@ -133,7 +180,7 @@ static dm_status predict(dm_session *s, const dm_predict_options *o, dm_images *
     if (o->shape.rank != s->data.shape.rank + 1 || o->shape.dim[1] != C)
         return dm_error(err, DM_EINVAL, "x has rank %d and %lld channels; this model needs rank %d and %lld", (int)o->shape.rank,
                         (long long)o->shape.dim[1], (int)s->data.shape.rank + 1, (long long)C);
-    if ((rc = check_vectors(s, o, err)))
+    if ((rc = check_vectors(s, o, err)) || (rc = check_inputs(s, o, err)))
         return rc;
     if (s->data.classes && !o->labels)
         dm_session_log(s, DM_LOG_DEBUG, "no labels y are given; class 0 is taken");
@@ -143,7 +190,8 @@ static dm_status predict(dm_session *s, const dm_predict_options *o, dm_images *
         return dm_error(err, DM_ENOMEM, "out of memory for %lld inputs", (long long)n);
     for (int64_t i = 0; i < n; i++)
         ones[i] = 1;
-    if (!(rc = dm_session_open(s, o->profile, err)) && !(rc = dm_session_weights(s, o->raw, &weights, err)) &&
+    if (!(rc = dm_session_open(s, o->profile, err)) && !(rc = check_steps(s, o->t, n, err)) &&
+        !(rc = dm_session_weights(s, o->raw, &weights, err)) &&
         !(rc = dm_forward_new(s->model, weights, n, &example, &f, err)) &&
         !(rc = dm_buf_write(dm_forward_input(f), 0, (size_t)dm_shape_count(&o->shape) * sizeof *o->x, o->x, err)) &&
         (!s->label_width || !(rc = dm_forward_vectors(f, o->vectors, err))) &&

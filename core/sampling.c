@@ -26,6 +26,7 @@ struct dm_sampling {
     double limit;
     bool dynamic;
     phase phase;
+    bool counting;                 /* a walk without work, to learn how many draws it takes */
     /* of the run */
     dm_sampling_run_options run;
     uint32_t call;                 /* of step() */
@@ -35,6 +36,7 @@ struct dm_sampling {
 
 const dm_grid *dm_sampling_grid(const dm_sampling *s) { return &s->grid; }
 int64_t dm_sampling_evaluations(const dm_sampling *s) { return s->evaluations; }
+bool dm_sampling_counting(const dm_sampling *s) { return s->counting; }
 
 dm_status dm_sampling_clip(const dm_set_sampler *set, const dm_data_info *data, double *limit, bool *dynamic, dm_err *err)
 {
@@ -83,6 +85,10 @@ dm_status dm_sampling_randn(dm_sampling *s, dm_tensor *t, int32_t draw, dm_err *
         return dm_error(err, DM_EINVAL, "randn into no tensor; ask for tensors in begin(), each time");
     if (draw < 0 || draw > 15 || dm_shape_count(&t->shape) != (int64_t)count)
         return dm_error(err, DM_EINVAL, "draw %d of shape-%lld noise; draws are 0..15 and of x's shape", (int)draw, (long long)dm_shape_count(&t->shape));
+    if (s->counting) {
+        s->drawn++;
+        return DM_OK;
+    }
     if (o->z && s->drawn < o->draws) {
         const float *from = o->z + ((size_t)s->drawn++ * (size_t)o->z_count + (size_t)o->z_first) * (size_t)s->inner;
         const int64_t there = o->z_count - o->z_first < s->setup.n ? o->z_count - o->z_first : s->setup.n;
@@ -157,6 +163,8 @@ dm_status dm_sampling_predict(dm_sampling *s, const dm_tensor *x, const dm_point
         a.k1 = k[1];
         a.log_var = want->log_var->buf;
     }
+    if (s->counting)
+        return DM_OK;
     if ((rc = s->setup.forward(s->setup.user, x->buf, f.c_in, f.c_noise, s->F, err)))
         return rc;
     s->evaluations++;
@@ -303,10 +311,12 @@ static dm_status check_step(dm_sampling *s, int32_t i, dm_err *err)
 static dm_status walk(dm_sampling *s, dm_err *err)
 {
     const dm_sampler *p = s->sampler.plugin->sampler;
-    const dm_sampling_run_options *o = &s->run;
+    const dm_sampling_run_options none = {0}, *o = s->counting ? &none : &s->run;
     dm_status rc;
 
     s->step.x = &s->x;
+    s->call = 0;
+    s->drawn = 0;
     s->step.i = 0;
     free_scratch(s);
     s->phase = IN_BEGIN;
@@ -328,6 +338,20 @@ static dm_status walk(dm_sampling *s, dm_err *err)
     return rc;
 }
 
+/* A sampler cannot read tensors, so what it asks for does not depend on them, and a walk that computes nothing tells. */
+static dm_status check_draws(dm_sampling *s, dm_err *err)
+{
+    dm_status rc;
+
+    s->counting = true;
+    rc = walk(s, err);
+    s->counting = false;
+    if (!rc && s->drawn > s->run.draws)
+        rc = dm_error(err, DM_EINVAL, "the given noise z has %lld draws; %d steps of '%s' need %lld", (long long)s->run.draws, (int)s->grid.n,
+                      s->sampler.plugin->name, (long long)s->drawn);
+    return rc;
+}
+
 dm_status dm_sampling_run(dm_sampling *s, const dm_sampling_run_options *o, float *x, dm_err *err)
 {
     const int64_t count = s->setup.n * s->inner;
@@ -335,13 +359,8 @@ dm_status dm_sampling_run(dm_sampling *s, const dm_sampling_run_options *o, floa
     dm_status rc;
 
     s->run = *o;
-    s->call = 0;
-    s->drawn = 0;
-    if ((rc = first_x(s, err)) || (rc = walk(s, err)))
+    if ((o->z && (rc = check_draws(s, err))) || (rc = first_x(s, err)) || (rc = walk(s, err)))
         return rc;
-    if (o->z && s->drawn > o->draws)
-        return dm_error(err, DM_EINVAL, "the given noise z has %lld draws; %d steps of '%s' need %lld", (long long)o->draws, (int)s->grid.n,
-                        s->sampler.plugin->name, (long long)s->drawn);
     if ((rc = dm_buf_read(s->x.buf, 0, (size_t)count * sizeof *x, x, err)))
         return rc;
     if ((bad = not_finite(s, x)) < 0)

@@ -41,7 +41,8 @@ typedef struct dm_sampling_run_options {
     bool check_steps;              /* look at x after each step, which waits for the device: DM_EDIVERGED names it */
 } dm_sampling_run_options;
 
-/* x f32[n,...] comes back in host memory. DM_EDIVERGED names the first image that is not finite. */
+/* x f32[n,...] comes back in host memory. DM_EDIVERGED names the first image that is not finite. With too few draws
+ * in z it fails before any work, and says how many are needed. */
 dm_status dm_sampling_run(dm_sampling *s, const dm_sampling_run_options *o, float *x, dm_err *err);
 
 /* What `clip` says: DM_EINVAL where it is none of auto, off, dynamic or a number above 0. limit 0 = off. */
@@ -51,5 +52,7 @@ dm_status dm_sampling_clip(const dm_set_sampler *set, const dm_data_info *data, 
 dm_tensor *dm_sampling_tensor_like(dm_sampling *s, const dm_tensor *like, dm_err *err);
 dm_status dm_sampling_randn(dm_sampling *s, dm_tensor *t, int32_t draw, dm_err *err);
 dm_status dm_sampling_predict(dm_sampling *s, const dm_tensor *x, const dm_point *p, const dm_pred *want, dm_err *err);
+/* Its steps are only counted: nothing is to be computed. */
+bool dm_sampling_counting(const dm_sampling *s);
 
 #endif

@@ -1,6 +1,8 @@
 /* Sessions; see session.h. */
 #include "session.h"
 
+#include "data.h"
+#include "examine.h"
 #include "foreign.h"
 #include "number.h"
 #include "run_folder.h"
@@ -34,30 +36,39 @@ static void log_lines(const dm_session *s, dm_log_level level, const char *text)
     }
 }
 
-static dm_status after_load(dm_session *s, dm_status rc, dm_faults *faults, dm_err *err)
+/* With what was read, also if there were faults: the rest of them, so that all are told at once. */
+static dm_status after_load(dm_session *s, dm_status rc, bool need_data, dm_faults *faults, dm_err *err)
 {
-    log_lines(s, DM_LOG_ERROR, faults->text);
+    dm_status hard = DM_OK;
+
     log_lines(s, DM_LOG_INFO, faults->notes);
-    if (rc && faults->count > 1)
-        dm_error(err, rc, "%d errors in the experiment", faults->count);
-    else if (rc && faults->count == 1)
-        dm_error(err, rc, "1 error in the experiment");
+    if (s->experiment && (hard = dm_session_examine(s, need_data, faults, err)))
+        rc = hard;
+    log_lines(s, DM_LOG_ERROR, faults->text);
+    if (!hard && faults->count) {
+        rc = faults->first.code;
+        if (!s->callbacks.log)
+            dm_error(err, rc, "%s", faults->first.msg);
+        else if (faults->count > 1)
+            dm_error(err, rc, "%d errors in the experiment", faults->count);
+        else
+            dm_error(err, rc, "1 error in the experiment");
+    }
     dm_faults_fini(faults);
-    if (rc)
-        return rc;
-    return s->experiment->section[DM_SEC_SCHEDULE].plugin ? dm_noise_new(s->experiment, &s->noise, err) : DM_OK;
+    return rc;
 }
 
 dm_status dm_session_read(dm_session *s, const char *experiment, const char *const *overrides, int n, bool need_data, const dm_callbacks *cb,
                           dm_err *err)
 {
-    const dm_experiment_options o = {.overrides = overrides, .n_overrides = n, .need_data = need_data, .lenient_data = !need_data};
+    const dm_experiment_options o = {.overrides = overrides, .n_overrides = n, .need_data = need_data, .lenient_data = !need_data,
+                                     .keep = true};
     dm_faults faults = {0};
     dm_status rc;
 
     *s = (dm_session){.callbacks = *cb, .log = dm_log_new(DM_LOG_DEBUG, cb->log, cb->user)};
     if (!(rc = dm_registry_new(NULL, &s->registry, err)))
-        rc = after_load(s, dm_experiment_load(experiment, &o, s->registry, &s->experiment, &faults, err), &faults, err);
+        rc = after_load(s, dm_experiment_load(experiment, &o, s->registry, &s->experiment, &faults, err), need_data, &faults, err);
     if (rc)
         dm_session_fini(s);
     return rc;
@@ -88,14 +99,14 @@ dm_status dm_session_source(const dm_session *s, const char *run, dm_st **out, i
 /* Of a session whose log is there. */
 static dm_status parse(dm_session *s, const char *text, const char *name, const char *const *overrides, int n, dm_err *err)
 {
-    const dm_experiment_options o = {.overrides = overrides, .n_overrides = n, .lenient_data = true};
+    const dm_experiment_options o = {.overrides = overrides, .n_overrides = n, .lenient_data = true, .keep = true};
     dm_faults faults = {0};
     dm_status rc;
 
     if ((rc = dm_registry_new(NULL, &s->registry, err)))
         return rc;
     return after_load(s, dm_experiment_parse(text, strlen(text), name, ".", &o, s->registry, &s->experiment, &faults, err),
-                      &faults, err);
+                      false, &faults, err);
 }
 
 dm_status dm_session_read_text(dm_session *s, const char *text, const char *name, const char *const *overrides, int n,
@@ -109,15 +120,29 @@ dm_status dm_session_read_text(dm_session *s, const char *text, const char *name
     return rc;
 }
 
+/* The next override of this section from *i on, or NULL. */
+static const char *override_of(const dm_session *s, const char *section, int *i)
+{
+    const size_t n = strlen(section);
+
+    for (; *i < s->n_overrides; ++*i)
+        if (!strncmp(s->overrides[*i], section, n) && (s->overrides[*i][n] == '.' || s->overrides[*i][n] == '='))
+            return s->overrides[(*i)++];
+    return NULL;
+}
+
 /* What the weights mean was settled in training; another meaning is allowed, for whoever knows why. */
-static void warn_of_meaning(const dm_session *s, const char *const *overrides, int n)
+static void warn_of_meaning(const dm_session *s)
 {
     static const char *const sections[] = {"objective", "schedule"};
 
-    for (int i = 0; i < n; i++)
-        for (size_t k = 0; k < sizeof sections / sizeof sections[0]; k++)
-            if (!strncmp(overrides[i], sections[k], strlen(sections[k])) && strchr(".=", overrides[i][strlen(sections[k])]))
-                dm_session_log(s, DM_LOG_WARNING, "%s: the model was trained with another %s", overrides[i], sections[k]);
+    for (size_t k = 0; k < sizeof sections / sizeof sections[0]; k++)
+        for (int i = 0; i < s->n_overrides;) {
+            const char *override = override_of(s, sections[k], &i);
+
+            if (override)
+                dm_session_log(s, DM_LOG_WARNING, "%s: the model was trained with another %s", override, sections[k]);
+        }
 }
 
 /* Of a model whose labels are vectors. */
@@ -150,7 +175,9 @@ dm_status dm_session_read_run(dm_session *s, const char *run, const char *const 
     }
     if ((rc = parse(s, text, dm_st_path(s->checkpoint), overrides, n, err)))
         goto failed;
-    warn_of_meaning(s, overrides, n);
+    s->overrides = overrides;
+    s->n_overrides = n;
+    warn_of_meaning(s);
 failed:
     if (rc)
         dm_session_fini(s);
@@ -218,7 +245,16 @@ static void log_error(void *user, const char *text) { dm_session_log(user, DM_LO
 
 dm_status dm_session_fits(dm_session *s, const dm_st *f, bool raw, dm_err *err)
 {
-    return dm_checkpoint_compare(f, dm_session_prefix(f, raw), dm_model_layout(s->model), log_error, s, err);
+    const char *override = NULL;
+    dm_status rc;
+
+    for (int k = 0, i = 0; f == s->checkpoint && k < 2 && !override; k++, i = 0)
+        override = override_of(s, k ? "objective" : "network", &i);
+    rc = dm_checkpoint_compare(f, dm_session_prefix(f, raw), dm_model_layout(s->model), override ? NULL : log_error, s, err);
+    if (rc == DM_ECORRUPT && override)
+        return dm_error(err, DM_EINVAL, "%s: '%s' was trained with another network, whose weights do not fit; leave this out", override,
+                        dm_st_path(f));
+    return rc;
 }
 
 dm_status dm_session_weights(dm_session *s, bool raw, dm_wset **out, dm_err *err)
@@ -237,6 +273,8 @@ dm_status dm_session_weights(dm_session *s, bool raw, dm_wset **out, dm_err *err
 
 void dm_session_fini(dm_session *s)
 {
+    dm_data_close(s->examples);
+    s->examples = NULL;
     dm_model_free(s->model);
     dm_choices_free(s->choices);
     dm_device_close(s->device);

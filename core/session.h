@@ -18,16 +18,20 @@ typedef struct dm_session {
     dm_choices *choices;
     dm_model *model;
     dm_data_info data;
+    dm_services data_services;
+    struct dm_data *examples;      /* the training split, of a session that needs data; else NULL */
     int64_t label_width;           /* labels are vectors of so many elements; 0 = classes, if the data has them */
     dm_st *checkpoint;             /* sessions from a run; NULL otherwise */
     int64_t step;
+    const char *const *overrides;  /* the caller's */
+    int n_overrides;
     dm_callbacks callbacks;
     double compiling_since;        /* seconds of the monotonic clock; 0 = nothing was compiled yet, below 0 = it was said */
     dm_log *log;                   /* to callbacks.log and, while a run is written, to its log.txt */
 } dm_session;
 
-/* Reads the experiment, finds its plugins, makes the noise process. All faults go to the log. need_data: the
- * data section must be there and sound. */
+/* Reads the experiment, finds its plugins, makes the noise process. All faults go to the log, each with its place.
+ * need_data: the data section must be there and sound; s->examples is opened, and all that training needs is tried. */
 dm_status dm_session_read(dm_session *s, const char *experiment, const char *const *overrides, int n, bool need_data,
                           const dm_callbacks *cb,
                           dm_err *err);
@@ -47,10 +51,9 @@ dm_status dm_session_weights(dm_session *s, bool raw, dm_wset **out, dm_err *err
 dm_status dm_session_source(const dm_session *s, const char *run, dm_st **out, int64_t *step, dm_err *err);
 /* What the names of such weights begin with there. */
 const char *dm_session_prefix(const dm_st *f, bool raw);
-/* DM_ECORRUPT unless they are the model's; what is missing, too many or of another shape goes to the log, all of it. */
+/* DM_ECORRUPT unless they are the model's; what is missing, too many or of another shape goes to the log, all of it.
+ * DM_EINVAL where an override made the session's model another than was trained. */
 dm_status dm_session_fits(dm_session *s, const dm_st *f, bool raw, dm_err *err);
-/* Would the sampler work on this grid with this objective? Needs the model; no device work. */
-dm_status dm_session_check_sampler(dm_session *s, dm_err *err);
 void dm_session_fini(dm_session *s);
 
 void dm_session_log(const dm_session *s, dm_log_level level, const char *fmt, ...) DM_PRINTF(3, 4);

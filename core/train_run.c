@@ -22,8 +22,6 @@
 typedef struct run {
     const dm_train_options *o;
     dm_session s;
-    dm_services services;          /* of the data set */
-    dm_data *data;
     dm_run *folder;
     dm_run_log *numbers;
     dm_tb *events;
@@ -54,20 +52,11 @@ static double wall(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void data_log(void *user, const char *line) { dm_session_log(user, DM_LOG_INFO, "%s", line); }
-
-static dm_status open_data(run *r, dm_err *err)
+static dm_status make_room(run *r, dm_err *err)
 {
     const int64_t batch = r->s.experiment->train.batch;
     int64_t example = 1;
-    dm_status rc;
 
-    dm_services_init(&r->services);
-    r->services.log = data_log;
-    r->services.log_user = &r->s;
-    if ((rc = dm_data_open(r->s.experiment, "train", &r->services, &r->data, err)))
-        return rc;
-    r->s.data = *dm_data_about(r->data);
     for (int32_t i = 0; i < r->s.data.shape.rank; i++)
         example *= r->s.data.shape.dim[i];
     if (example > INT64_MAX / batch / 8 || !(r->x0 = malloc((size_t)(example * batch) * sizeof *r->x0)) ||
@@ -340,7 +329,7 @@ static dm_status diverged(run *r, int64_t bad, dm_err *err)
     if (!dm_checkpoint_list(r->dir, &steps, &n, &ignored) && n)
         snprintf(kept, sizeof kept, "the checkpoint of step %lld is whole", (long long)steps[0]);
     free(steps);
-    if (dm_data_batch(r->data, (uint64_t)(bad * t->batch), t->batch, r->x0, r->labels, &ignored) ||
+    if (dm_data_batch(r->s.examples, (uint64_t)(bad * t->batch), t->batch, r->x0, r->labels, &ignored) ||
         !dm_trainer_find_nonfinite(r->trainer, bad, r->x0, r->labels, what, sizeof what, &ignored))
         snprintf(what, sizeof what, "norm of the gradient, though each tensor is finite");
     return dm_error(err, DM_EDIVERGED, "training diverged at step %lld: the first tensor that is not finite is the %s; %s. "
@@ -378,7 +367,7 @@ static dm_status step(run *r, dm_err *err)
     int64_t bad;
     dm_status rc;
 
-    if ((rc = dm_data_batch(r->data, (uint64_t)first, batch, r->x0, labels, err)) ||
+    if ((rc = dm_data_batch(r->s.examples, (uint64_t)first, batch, r->x0, labels, err)) ||
         (rc = dm_trainer_step(r->trainer, r->x0, labels, err)) != DM_EDIVERGED)
         return rc;
     return (rc = dm_trainer_check(r->trainer, &bad, err)) == DM_EDIVERGED ? diverged(r, bad, err) : rc;
@@ -404,7 +393,7 @@ static dm_status loop(run *r, dm_err *err)
     dm_train_state *state = dm_trainer_state(r->trainer);
     dm_status rc;
 
-    if ((rc = dm_data_prefetch(r->data, (uint64_t)(state->step * t->batch), t->batch, err)))
+    if ((rc = dm_data_prefetch(r->s.examples, (uint64_t)(state->step * t->batch), t->batch, err)))
         return rc;
     r->since = now();
     r->loss = NAN;
@@ -453,7 +442,7 @@ static dm_status train(run *r, dm_err *err)
     dm_status rc;
 
     /* All that can be wrong with the experiment is found before the run folder is touched. */
-    if ((rc = open_data(r, err)) || (rc = dm_session_open(&r->s, r->o->profile, err)) || (rc = dm_session_check_sampler(&r->s, err)) ||
+    if ((rc = make_room(r, err)) || (rc = dm_session_open(&r->s, r->o->profile, err)) ||
         (!r->o->resume && (rc = open_start(r, err))) || (rc = open_folder(r, err)) || (rc = write_config(r, err)) || (rc = write_messages(r, err)))
         return rc;
     {
@@ -494,7 +483,6 @@ dm_status dm_train(const char *experiment, const dm_train_options *o, dm_err *er
     dm_trainer_free(r.trainer);
     dm_run_log_close(r.numbers);
     dm_tb_close(r.events);
-    dm_data_close(r.data);
     dm_st_close(r.start);
     dm_run_close(r.folder);
     free(r.word);

@@ -44,7 +44,7 @@ static dm_val build(dm_ctx *c, const dm_graph *g, const dm_net_in *in)
     dm_val x = in->x;
 
     if (g->shape(g, x).rank != 4)
-        return dm_fail(c, DM_EINVAL, "classifier is for images, f32[N,C,H,W]");
+        return dm_fail(c, DM_EINVAL, "is for images, f32[N,C,H,W]");
     if (!p->channels.n)
         return dm_fail(c, DM_EINVAL, "channels is []; one level at least is needed");
     for (int32_t i = 0; i < p->channels.n; i++) {

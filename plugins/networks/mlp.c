@@ -16,7 +16,7 @@ static dm_val build(dm_ctx *c, const dm_graph *g, const dm_net_in *in)
     dm_val x, t = DM_NONE;
 
     if (g->shape(g, in->x).rank != 2)
-        return dm_fail(c, DM_EINVAL, "mlp is for points, f32[N,D]; for images use unet");
+        return dm_fail(c, DM_EINVAL, "is for points, f32[N,D]; for images use unet");
     x = g->linear(g, "in", in->x, p->width, 0);
     if (in->noise != DM_NONE) {
         t = g->linear(g, "time.linear_1", g->time_embed(g, in->noise, p->width, 0, false), p->width, 0);

@@ -5,7 +5,7 @@ static dm_status open(dm_ctx *c, const dm_data_info *data, int32_t T, int32_t *o
 {
     (void)T;
     if (data->classes < 2)
-        return dm_fail(c, DM_EINVAL, "classify needs data with labels of 2 classes or more, not %d",
+        return dm_fail(c, DM_EINVAL, "needs data with labels of 2 classes or more, not %d",
                        (int)data->classes);
     *out_channels = data->classes;
     return DM_OK;

@@ -13,7 +13,7 @@ static dm_status fill(dm_ctx *c, int32_t T, double *beta)
     const cfg *p = c->cfg;
 
     if (p->betas.n != T)
-        return dm_fail(c, DM_EINVAL, "%d betas are given; the schedule has timesteps: %d", p->betas.n, T);
+        return dm_fail(c, DM_EINVAL, "betas has %d values; the schedule has timesteps: %d", p->betas.n, T);
     for (int32_t i = 0; i < T; i++)
         beta[i] = p->betas.v[i];
     return DM_OK;
