@@ -1,6 +1,8 @@
 /* The texts that make up an experiment; see layers.h. */
 #include "layers.h"
 
+#include "param.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -209,17 +211,23 @@ static const dm_yaml *map_of(dm_arena *a, const char *key, dm_mark at, const dm_
     return y;
 }
 
-/* Nothing after '=' is an empty text. */
+/* YAML where it begins as YAML's lists, maps and quotes do; else the text as it is, be it a path with a line break, a
+ * ' #' or a ': ' in it. Nothing after '=' is an empty text. */
 static dm_status parse_value(dm_layers *l, const dm_origin *s, size_t skip, const dm_yaml **value, dm_err *err)
 {
-    dm_yaml *empty;
+    const char *text = s->text + skip + strspn(s->text + skip, " ");
+    const uint32_t column = *text ? (uint32_t)(text - s->text) + 1 : 1;
+    size_t n = strlen(text);
+    dm_yaml *plain;
 
-    if (s->text[skip + strspn(s->text + skip, " ")])
+    if (*text && (strchr("[]{}\"'&*!|>%@`,?#", *text) || !dm_text_is_utf8(text)))
         return dm_yaml_parse(s, skip, &l->nodes, l->arena, l->faults, value, err);
-    if (!(empty = dm_alloc(l->arena, sizeof *empty)))
+    while (n > 0 && text[n - 1] == ' ')
+        n--;
+    if (!(plain = dm_alloc(l->arena, sizeof *plain)) || !(text = dm_strndup(l->arena, text, n)))
         return no_memory(err);
-    *empty = (dm_yaml){.kind = DM_YAML_SCALAR, .at = {s, 1, 1}, .text = "", .quoted = true, .nodes = 1};
-    *value = empty;
+    *plain = (dm_yaml){.kind = DM_YAML_SCALAR, .at = {s, 1, column}, .text = text, .quoted = !n, .nodes = 1};
+    *value = plain;
     return DM_OK;
 }
 

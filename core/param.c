@@ -144,7 +144,7 @@ static dm_status read_choice(const dm_param *row, const char *text, int32_t *out
     }
 }
 
-static bool is_utf8(const char *s)
+bool dm_text_is_utf8(const char *s)
 {
     static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
     const unsigned char *p = (const unsigned char *)s;
@@ -190,7 +190,7 @@ static dm_status read_path(const char *text, const char *dir, dm_arena *a, const
         if (!path)
             return dm_error(err, DM_ENOMEM, "out of memory");
     }
-    if (!is_utf8(path))
+    if (!dm_text_is_utf8(path))
         return dm_error(err, DM_EINVAL, "path '%s' is not UTF-8", dm_show(path).text);
     return read_text(path, a, out, err);
 }

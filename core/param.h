@@ -36,6 +36,8 @@ size_t dm_param_size(const dm_param *row);
 const dm_param *dm_param_find(const dm_param *rows, const char *name);
 int32_t dm_param_count(const dm_param *rows);
 
+bool dm_text_is_utf8(const char *s);
+
 /* [a-z0-9_]+, at most 64 bytes: what a plugin or a parameter may be called. */
 bool dm_name_ok(const char *name);
 

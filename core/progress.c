@@ -15,7 +15,7 @@ struct dm_progress {
     dm_progress_setup s;
     bool on_line;                  /* the bar stands on the current line */
     int64_t done, drawn_step, rated;
-    double loss, drawn, rated_at, rate; /* steps a second, smoothed over `forget` */
+    double loss, began, drawn, rated_at, rate; /* steps a second, smoothed over `forget` */
 };
 
 static double now(const dm_progress *p)
@@ -49,7 +49,7 @@ dm_progress *dm_progress_new(const dm_progress_setup *s)
     p->done = p->rated = s->first;
     p->drawn_step = -1;
     p->loss = NAN;
-    p->rated_at = p->drawn = now(p);
+    p->began = p->rated_at = p->drawn = now(p);
     return p;
 }
 
@@ -173,8 +173,13 @@ void dm_progress_end(dm_progress *p)
 {
     if (!p)
         return;
-    if (p->s.mode != DM_PROGRESS_NONE && p->done > p->s.first && p->drawn_step != p->done)
-        draw(p, now(p));
+    if (p->s.mode != DM_PROGRESS_NONE && p->done > p->s.first && p->drawn_step != p->done) {
+        const double t = now(p);
+
+        if (p->done >= p->s.total && t > p->began) /* what it was in all, not of late */
+            p->rate = (double)(p->done - p->s.first) / (t - p->began);
+        draw(p, t);
+    }
     if (p->on_line)
         fputc('\n', p->s.to);
     fflush(p->s.to);

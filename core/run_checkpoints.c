@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -71,6 +72,39 @@ dm_status dm_checkpoint_list(const char *dir, int64_t **steps, int *n, dm_err *e
     return DM_OK;
 }
 
+static dm_status check_finite(const dm_st *f, dm_err *err)
+{
+    enum { CHUNK = 1 << 16 };
+    float *x = malloc(CHUNK * sizeof *x);
+    dm_status s = x ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory to check '%s'", dm_st_path(f));
+
+    for (int64_t i = 0; i < dm_st_count(f) && !s; i++) {
+        const dm_st_tensor *t = dm_st_at(f, i);
+
+        for (int64_t at = 0, n; at < t->count && t->type == DM_ST_F32 && !s; at += n) {
+            n = t->count - at < CHUNK ? t->count - at : CHUNK;
+            s = dm_st_read_f32(f, t, at, n, x, err);
+            for (int64_t k = 0; k < n && !s; k++)
+                if (!isfinite(x[k]))
+                    s = dm_error(err, DM_ECORRUPT, "'%s': tensor '%s' has a value that is not finite", dm_st_path(f), t->name);
+        }
+    }
+    free(x);
+    return s;
+}
+
+/* The checksum tells, or, of a file that something else than demist wrote, what a run's checkpoint must have. */
+static dm_status check_whole(const dm_st *f, dm_err *err)
+{
+    dm_status s = dm_st_verify(f, err);
+
+    if (s || dm_st_meta(f, DM_ST_CHECKSUM))
+        return s;
+    if (!dm_st_meta(f, "experiment") || !dm_st_meta(f, "step"))
+        return dm_error(err, DM_ECORRUPT, "'%s' has lost its metadata: it is no checkpoint of a training run", dm_st_path(f));
+    return check_finite(f, err);
+}
+
 dm_status dm_checkpoint_latest(const char *dir, dm_st **out, int64_t *step, dm_err *skipped, dm_err *err)
 {
     dm_err first = {DM_OK, ""}, e;
@@ -87,7 +121,7 @@ dm_status dm_checkpoint_latest(const char *dir, dm_st **out, int64_t *step, dm_e
 
         s = path ? dm_st_open(path, out, &e) : dm_error(&e, DM_ENOMEM, "out of memory: checkpoints of '%s'", dir);
         free(path);
-        if (!s && (s = dm_st_verify(*out, &e)))
+        if (!s && (s = check_whole(*out, &e)))
             dm_st_close(*out);
         if (s == DM_OK)
             *step = steps[i];

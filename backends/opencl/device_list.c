@@ -161,6 +161,20 @@ dm_status dm_device_list(dm_device_info **list, int *n, dm_err *err)
     return DM_OK;
 }
 
+const char *ocl_empty_platforms(void)
+{
+    cl_platform_id ps[MAX_PLATFORMS];
+    cl_device_id ds[MAX_DEVICES];
+    const cl_uint np = platforms(ps);
+    char name[128] = "";
+
+    for (cl_uint i = 0; i < np; i++)
+        if (!devices(ps[i], ds) && clGetPlatformInfo(ps[i], CL_PLATFORM_NAME, sizeof name - 1, name, NULL) == CL_SUCCESS &&
+            strstr(name, "Portable Computing Language"))
+            return "PoCL is there, but offers none, as it does without a cache folder that it can write: set POCL_CACHE_DIR to one";
+    return np ? "a platform is there, but offers no device: may this user open it (groups render, video), and is its driver whole" : "";
+}
+
 dm_status ocl_device_ids(const dm_device_info *info, cl_platform_id *p, cl_device_id *d, dm_err *err)
 {
     cl_platform_id ps[MAX_PLATFORMS];
@@ -219,9 +233,12 @@ static dm_status none(const char *select, const dm_device_info *all, int n, dm_e
 {
     char found[512] = "";
 
-    if (!n)
+    if (!n) {
+        const char *empty = ocl_empty_platforms();
+
         return dm_error(err, DM_EDEVICE, "no OpenCL device found for device '%s'; %s, or run `demist doctor`", select,
-                        install);
+                        *empty ? empty : install);
+    }
     for (int i = 0; i < n; i++) {
         const size_t used = strlen(found);
 

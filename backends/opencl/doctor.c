@@ -98,7 +98,7 @@ static void check_opencl(report *r)
     if (s != DM_OK)
         fail(r, s, "devices: %s", why.msg);
     else if (platforms && !n)
-        fail(r, DM_EDEVICE, "devices: none (apt-get install pocl-opencl-icd, or your GPU's OpenCL driver)");
+        fail(r, DM_EDEVICE, "devices: none (%s)", ocl_empty_platforms());
     for (int i = 0; i < n; i++)
         check_device(r, &all[i]);
     free(all);

@@ -91,6 +91,8 @@ dm_status ocl_error(const dm_device *d, cl_int code, const char *call, const cha
 /* ---- device_list.c ------------------------------------------------------- */
 
 /* The ids behind info's i:j. */
+/* Why platforms that are there may offer no device, and what to do; "" where there is no platform. */
+const char *ocl_empty_platforms(void);
 dm_status ocl_device_ids(const dm_device_info *info, cl_platform_id *p, cl_device_id *d, dm_err *err);
 
 /* ---- files.c ------------------------------------------------------------- */

@@ -56,9 +56,9 @@ def floats(tensor):
     return a
 
 
-def write_safetensors(file, tensors):
+def write_safetensors(file, tensors, meta=None):
     """tensors: {name: (dtype, shape, bytes)}."""
-    header, at = {}, 0
+    header, at = {"__metadata__": meta} if meta else {}, 0
     for k, (dtype, shape, b) in tensors.items():
         header[k] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + len(b)]}
         at += len(b)

@@ -4,8 +4,9 @@ import math
 import os
 import re
 import struct
+import subprocess
 
-from cli import DEVICE, config, demist, moons, path, read_safetensors, run_tests, write_safetensors
+from cli import DEMIST, DEVICE, WORK, config, demist, moons, path, read_safetensors, run_tests, write_safetensors
 
 
 def floats(*values):
@@ -80,4 +81,40 @@ def noise_is_counted_first():
     assert "sample 1" not in err, err
 
 
-run_tests([faults_have_their_places, trained, predictions, another_network_is_the_override_s_fault, noise_is_counted_first])
+def names_are_taken_as_they_are():
+    out = path("a\nb # c: d")
+    demist("train", *moons("x", "train.steps=1"), "output=" + out, "-q")
+    assert os.path.exists(os.path.join(out, "checkpoints/step-00000001.safetensors"))
+    demist("resume", out, "train.steps=2", "-q")
+    refused("check", config("moons.yaml"), "train.lr={1", "train.batch='4'", "train.steps=5 # five", "train.ema=*x",
+            at=["argument 1", "argument 4", "argument 3", "argument 2"])
+
+
+def no_home_is_needed():
+    bare = {k: v for k, v in os.environ.items() if k not in ("POCL_CACHE_DIR", "DEMIST_CACHE", "XDG_CACHE_HOME")}
+    p = subprocess.run([DEMIST, "devices", "--list"], capture_output=True, text=True,
+                       env={**bare, "HOME": "/proc/none", "XDG_CACHE_HOME": "/proc/none", "TMPDIR": WORK})
+    assert p.stdout == demist("devices", "--list")[0] != "", p
+    refused("check", config("moons.yaml"), code=4, says="POCL_CACHE_DIR",
+            env={"OCL_ICD_VENDORS": "/etc/OpenCL/vendors/", "POCL_CACHE_DIR": "/proc/none"})
+
+
+def what_is_no_checkpoint_is_passed_over():
+    """A newest checkpoint without demist's metadata, or with NaN, gives way to the one before it."""
+    demist("train", *moons("older", "train.steps=20", "train.save_every=10"), "-q")
+    newest = path("older/checkpoints/step-00000020.safetensors")
+    tensors, meta = read_safetensors(newest)
+    write_safetensors(newest, tensors)
+    assert "metadata" in demist("sample", path("older"), "--tensors", path("m"))[1]
+    meta.pop("crc32")
+    bad = dict(tensors)
+    key = "ema.0.out.weight"
+    bad[key] = (*tensors[key][:2], floats(math.nan) + tensors[key][2][4:])
+    write_safetensors(newest, bad, meta)
+    err = demist("resume", path("older"), "-q")[1]
+    assert key in err and "older one" in err, err
+    assert read_safetensors(newest)[0] == tensors
+
+
+run_tests([faults_have_their_places, trained, predictions, another_network_is_the_override_s_fault, noise_is_counted_first,
+           names_are_taken_as_they_are, no_home_is_needed, what_is_no_checkpoint_is_passed_over])

@@ -41,6 +41,9 @@ const char **cli_overrides(const char *more, int argc, char **argv, int32_t *n);
 /* A whole number in [min, max]; a usage error is printed and false returned otherwise. */
 bool cli_int(const cli_command *c, const char *what, const char *text, int64_t min, int64_t max, int64_t *out);
 
+/* Before any driver is loaded: one that insists on a folder of its own gets one where the user has none. */
+void cli_driver_folders(void);
+
 /* Callbacks that draw the progress bar and print the log; SIGINT and SIGTERM set what `cancelled` asks. */
 typedef struct cli_terminal cli_terminal;
 cli_terminal *cli_terminal_new(const cli_common *o);

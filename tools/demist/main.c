@@ -124,6 +124,7 @@ int main(int argc, char **argv)
     const char *name = argc > 1 ? argv[1] : NULL;
 
     setlocale(LC_CTYPE, "");
+    cli_driver_folders();
     if (name && (!strcmp(name, "--version") || !strcmp(name, "version"))) {
         printf("demist %s (plugin interface %d.%d)\n", dm_version(), (int)(DM_ABI >> 16), (int)(DM_ABI & 0xffff));
         return 0;
