@@ -80,7 +80,7 @@ dm_status dm_describe_section(FILE *to, dm_section_id id, dm_err *err)
     return write_rows(to, t->rows, err);
 }
 
-dm_status dm_describe_list(FILE *to, dm_registry *r, dm_err *err)
+dm_status dm_describe_list(FILE *to, dm_registry *r, dm_kind kind, dm_err *err)
 {
     const dm_found *list;
     dm_kind last = DM_KIND_COUNT;
@@ -92,7 +92,7 @@ dm_status dm_describe_list(FILE *to, dm_registry *r, dm_err *err)
     for (int i = 0; i < n; i++)
         width = list[i].plugin ? wider(width, list[i].name) : width;
     for (int i = 0; i < n; i++) {
-        if (!list[i].plugin)
+        if (!list[i].plugin || (kind != DM_KIND_COUNT && list[i].kind != kind))
             continue;
         if (list[i].kind != last)
             fprintf(to, "%s\n", dm_kind_folder(list[i].kind));

@@ -145,6 +145,8 @@ static dm_status inspect_st(const char *path, FILE *to, dm_err *err)
         if (!(s = scan(f, dm_st_at(f, i), &st, err)))
             put_row(to, width, dm_st_at(f, i)->name, dm_st_type_name(dm_st_at(f, i)->type), &dm_st_at(f, i)->shape,
                     &st);
+    if (!s) /* after all that can be shown of it */
+        s = dm_st_verify(f, err);
     dm_st_close(f);
     return s;
 }

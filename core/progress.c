@@ -1,6 +1,8 @@
 /* Progress on a stream; see progress.h. */
 #include "progress.h"
 
+#include "number.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,13 +30,20 @@ static double now(const dm_progress *p)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static dm_progress_mode choose(FILE *to)
+dm_progress_mode dm_progress_choose(FILE *to, bool colour)
 {
-    const char *term = getenv("TERM"), *plain = getenv("NO_COLOR");
+    const char *term = getenv("TERM");
 
     if (!isatty(fileno(to)) || !term || strcmp(term, "dumb") == 0)
         return DM_PROGRESS_PLAIN;
-    return plain && *plain ? DM_PROGRESS_BAR : DM_PROGRESS_COLOUR;
+    return colour ? DM_PROGRESS_COLOUR : DM_PROGRESS_BAR;
+}
+
+static dm_progress_mode choose(FILE *to)
+{
+    const char *plain = getenv("NO_COLOR");
+
+    return dm_progress_choose(to, !(plain && *plain));
 }
 
 dm_progress *dm_progress_new(const dm_progress_setup *s)
@@ -127,6 +136,19 @@ static void draw_bar(dm_progress *p, const char *state)
     p->on_line = true;
 }
 
+static void draw_json(const dm_progress *p)
+{
+    char number[DM_NUMBER_TEXT];
+
+    fprintf(p->s.to, "{\"what\": \"%s\", \"step\": %lld, \"steps\": %lld", p->s.what, (long long)p->done, (long long)p->s.total);
+    if (isfinite(p->loss))
+        fprintf(p->s.to, ", \"loss\": %s", dm_number_write(p->loss, number));
+    if (p->rate > 0)
+        fprintf(p->s.to, ", \"images_per_s\": %s", dm_number_write(p->rate * p->s.per_step, number));
+    fputs("}\n", p->s.to);
+    fflush(p->s.to);
+}
+
 static void draw(dm_progress *p, double t)
 {
     char state[160];
@@ -134,7 +156,9 @@ static void draw(dm_progress *p, double t)
     p->drawn = t;
     p->drawn_step = p->done;
     print_state(p, state, sizeof state);
-    if (p->s.mode == DM_PROGRESS_PLAIN) {
+    if (p->s.mode == DM_PROGRESS_JSON) {
+        draw_json(p);
+    } else if (p->s.mode == DM_PROGRESS_PLAIN) {
         fprintf(p->s.to, "%s %lld/%lld%s\n", p->s.what, (long long)p->done, (long long)p->s.total, state);
         fflush(p->s.to);
     } else {
@@ -152,7 +176,7 @@ void dm_progress_step(dm_progress *p, int64_t done, double loss)
     p->done = done;
     p->loss = isnan(loss) ? p->loss : loss;
     update_rate(p, t);
-    if (t - p->drawn >= (p->s.mode == DM_PROGRESS_PLAIN ? line_every : bar_every))
+    if (t - p->drawn >= (p->s.mode == DM_PROGRESS_PLAIN || p->s.mode == DM_PROGRESS_JSON ? line_every : bar_every))
         draw(p, t);
 }
 

@@ -9,7 +9,9 @@
 
 typedef enum dm_progress_mode {
     DM_PROGRESS_AUTO,              /* bar on a terminal unless TERM is dumb, else plain; colour unless NO_COLOR */
-    DM_PROGRESS_BAR, DM_PROGRESS_COLOUR, DM_PROGRESS_PLAIN, DM_PROGRESS_NONE
+    DM_PROGRESS_BAR, DM_PROGRESS_COLOUR, DM_PROGRESS_PLAIN,
+    DM_PROGRESS_JSON,              /* as plain lines, each an object */
+    DM_PROGRESS_NONE
 } dm_progress_mode;
 
 typedef struct dm_progress_setup {
@@ -26,6 +28,8 @@ typedef struct dm_progress_setup {
 
 typedef struct dm_progress dm_progress;
 
+/* What AUTO means on this stream, with the colour said. */
+dm_progress_mode dm_progress_choose(FILE *to, bool colour);
 /* The strings are borrowed. NULL when memory is exhausted; the others take NULL and do nothing. */
 dm_progress *dm_progress_new(const dm_progress_setup *s);
 /* After each step, cheap: draws when it is time. loss: NaN where there is none. */

@@ -26,9 +26,18 @@ static bool has_feature(const dm_device_info *o, size_t i)
     return b;
 }
 
+/* The one that `device: auto` takes: the first GPU, or the first of all. */
+static bool is_default(const dm_device_info *o)
+{
+    dm_device_info pick;
+
+    return dm_device_pick("auto", &pick, NULL) == DM_OK && pick.platform == o->platform && pick.device == o->device;
+}
+
 static void print_row(FILE *out, const dm_device_info *o)
 {
-    fprintf(out, "%d:%d  %-5s %s\n", o->platform, o->device, type_name(o), o->name);
+    fprintf(out, "%d:%d  %-5s %s%s\n", o->platform, o->device, type_name(o), o->name,
+            !is_default(o) ? "" : o->gpu ? "  (auto: the first GPU)" : "  (auto: the first, as there is no GPU)");
     fprintf(out, "     platform  %s, %s, driver %s\n", o->platform_name, o->version, o->driver);
     fprintf(out, "     memory    %.1f GiB, %.1f GiB in one buffer, %" PRIu64 " KiB local\n",
             (double)o->global_mem / (1 << 30), (double)o->max_alloc / (1 << 30), o->local_mem / 1024);
@@ -47,7 +56,7 @@ static json_t *to_json(const dm_device_info *o)
     json_t *j;
 
     snprintf(select, sizeof select, "%d:%d", o->platform, o->device);
-    j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "device", select, "type",
+    j = json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "device", select, "default", is_default(o), "type",
                   type_name(o), "platform", o->platform_name, "name", o->name, "vendor", o->vendor, "driver", o->driver,
                   "version", o->version,
                   "compute_units", (json_int_t)o->compute_units, "native_float", (json_int_t)o->native_float,

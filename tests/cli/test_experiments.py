@@ -158,16 +158,30 @@ def information():
     demist(code=2)
     demist("fly", code=2)
     assert "cosine" in demist("plugins")[0]
+    only = demist("plugins", "sampler")[0]
+    assert "ddim" in only and "cosine" not in only
+    refused = demist("plugins", "--color", "blue", code=2)[1]
+    assert "blue" in refused
     assert "max_beta" in demist("plugins", "schedule/cosine")[0]
     _, err = demist("plugins", "sampler/ddmi", code=2)
     assert "ddim" in err
-    json.loads(demist("devices", "--json")[0])
+    assert sum(d["default"] for d in json.loads(demist("devices", "--json")[0])) == 1
+    assert demist("devices")[0].count("(auto: ") == 1
     assert "OK" in demist("doctor")[0]
     assert subprocess.run([os.environ["DEMIST"], "devices"], stdout=open("/dev/full", "w"), stderr=subprocess.DEVNULL).returncode == 1
     assert "60000" in demist("inspect", IMAGES)[0]
     demist("inspect", write("junk", "junk"), code=None)
     reference = open(os.path.join(SOURCE, "docs/config.md")).read()
     assert demist("docs")[0] == reference, "docs/config.md is not what demist docs prints"
+
+
+def progress():
+    last = demist("train", *moons("p", "train.steps=30"), "--progress", "json")[1].split("\n")
+    lines = [json.loads(x) for x in last if x.startswith("{")]
+    assert lines[-1]["step"] == lines[-1]["steps"] == 30 and lines[-1]["loss"] > 0 and lines[-1]["images_per_s"] > 0, last
+    assert "\033[32m" in demist("sample", path("p"), "--tensors", path("p.st"), "--progress", "bar", "--color", "always")[1]
+    assert "\033[32m" not in demist("sample", path("p"), "--tensors", path("p.st"), "--force", "--progress", "bar", env={"NO_COLOR": "1"})[1]
+    assert demist("sample", path("p"), "--tensors", path("p.st"), "--force", "--progress", "none", env={"DEMIST_LOG": "warning"})[1].count("\n") <= 1
 
 
 def beginnings():
@@ -196,4 +210,4 @@ def check_prints_the_experiment():
     demist("check", resolved)
 
 
-run_tests([information, beginnings, selftest, schedules, check_prints_the_experiment, bad_experiments, bad_data, devices, too_large_a_batch, every_combination])
+run_tests([information, progress, beginnings, selftest, schedules, check_prints_the_experiment, bad_experiments, bad_data, devices, too_large_a_batch, every_combination])

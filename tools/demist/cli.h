@@ -27,8 +27,10 @@ int cli_usage(const cli_command *c, const char *fmt, ...) DM_PRINTF(2, 3);
 void cli_help(const cli_command *c);
 
 /* Options that all commands know. */
-#define CLI_COMMON {"help", no_argument, NULL, 'h'}, {"quiet", no_argument, NULL, 'q'}, {"verbose", no_argument, NULL, 'v'}, {NULL, 0, NULL, 0}
-typedef struct cli_common { bool quiet, verbose; } cli_common;
+enum { CLI_PROGRESS = 1000, CLI_COLOR };
+#define CLI_COMMON {"help", no_argument, NULL, 'h'}, {"quiet", no_argument, NULL, 'q'}, {"verbose", no_argument, NULL, 'v'}, \
+    {"progress", required_argument, NULL, CLI_PROGRESS}, {"color", required_argument, NULL, CLI_COLOR}, {NULL, 0, NULL, 0}
+typedef struct cli_common { bool quiet, verbose; int progress, color; } cli_common; /* places in the lists of main.c; 0 = auto */
 /* Handles what getopt_long gave if it is common: true and *done set where the command is to return *code. */
 bool cli_common_option(const cli_command *c, int opt, char **argv, cli_common *o, bool *done, int *code);
 

@@ -11,8 +11,8 @@
 static int run_plugins(int argc, char **argv);
 
 const cli_command cmd_plugins = {
-    "plugins", "plugins [KIND/NAME | FILE.so]", "list the plugins, or show one with its parameters",
-    "  demist plugins\n  demist plugins schedule/cosine\n  demist plugins ./my_curve.so\n\n"
+    "plugins", "plugins [KIND | KIND/NAME | FILE.so]", "list the plugins, or show one with its parameters",
+    "  demist plugins\n  demist plugins sampler\n  demist plugins schedule/cosine\n  demist plugins ./my_curve.so\n\n"
     "Kinds: schedule, sampler, network, objective, dataset. A file is checked and shown without being run.\n", run_plugins};
 static bool kind_of(const char *name, size_t n, dm_kind *kind)
 {
@@ -37,6 +37,8 @@ static dm_status show(dm_registry *r, const char *what, dm_err *err)
 
     if (n > 3 && !strcmp(what + n - 3, ".so"))
         rc = dm_registry_open(r, what, &p, &kind, err);
+    else if (kind_of(what, n, &kind))
+        return dm_describe_list(stdout, r, kind, err);
     else if (!slash || !kind_of(what, (size_t)(slash - what), &kind))
         rc = dm_error(err, DM_EINVAL, "'%s' is neither KIND/NAME nor a file; kinds are schedule, sampler, network, objective, dataset", what);
     else
@@ -60,7 +62,7 @@ static int run_plugins(int argc, char **argv)
         return cli_usage(&cmd_plugins, "one plugin at a time");
     if (dm_registry_new(NULL, &r, &err))
         return cli_fail(&err);
-    rc = optind < argc ? show(r, argv[optind], &err) : dm_describe_list(stdout, r, &err);
+    rc = optind < argc ? show(r, argv[optind], &err) : dm_describe_list(stdout, r, DM_KIND_COUNT, &err);
     dm_registry_free(r);
     return rc ? cli_fail(&err) : 0;
 }

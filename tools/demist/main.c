@@ -38,12 +38,38 @@ int cli_usage(const cli_command *c, const char *fmt, ...)
     return 2;
 }
 
-void cli_help(const cli_command *c) { printf("usage: demist %s\n\n%s\n\n%s", c->usage, c->summary, c->help); }
+void cli_help(const cli_command *c)
+{
+    printf("usage: demist %s\n\n%s\n\n%s\n"
+           "Every command takes --quiet, --verbose, --progress auto|bar|plain|json|none and --color auto|always|never.\n", c->usage,
+           c->summary, c->help);
+}
+
+/* The place of value in a list that ends with NULL; a usage error and -1 where it is none of them. */
+static int one_of(const cli_command *c, const char *option, const char *value, const char *const *list)
+{
+    for (int i = 0; list[i]; i++)
+        if (!strcmp(list[i], value))
+            return i;
+    cli_usage(c, "--%s is '%s'; see demist %s --help", option, value, c->name);
+    return -1;
+}
 
 bool cli_common_option(const cli_command *c, int opt, char **argv, cli_common *o, bool *done, int *code)
 {
+    static const char *const progress[] = {"auto", "bar", "plain", "json", "none", NULL}, *const color[] = {"auto", "always", "never", NULL};
+
     *done = false;
     switch (opt) {
+    case CLI_PROGRESS:
+    case CLI_COLOR: {
+        int *to = opt == CLI_COLOR ? &o->color : &o->progress;
+
+        *to = opt == CLI_COLOR ? one_of(c, "color", optarg, color) : one_of(c, "progress", optarg, progress);
+        *done = *to < 0;
+        *code = 2;
+        return true;
+    }
     case 'q': o->quiet = true; return true;
     case 'v': o->verbose = true; return true;
     case 'h':
@@ -99,6 +125,14 @@ const char **cli_overrides(const char *more, int argc, char **argv, int32_t *n)
     return all;
 }
 
+#if defined(__clang__)
+#define COMPILER __VERSION__
+#elif defined(__GNUC__)
+#define COMPILER "gcc " __VERSION__
+#else
+#define COMPILER "another compiler"
+#endif
+
 static void help(FILE *to)
 {
     fprintf(to, "demist %s: denoising diffusion on any OpenCL device\n\nusage: demist COMMAND ...\n\n", dm_version());
@@ -126,7 +160,8 @@ int main(int argc, char **argv)
     setlocale(LC_CTYPE, "");
     cli_driver_folders();
     if (name && (!strcmp(name, "--version") || !strcmp(name, "version"))) {
-        printf("demist %s (plugin interface %d.%d)\n", dm_version(), (int)(DM_ABI >> 16), (int)(DM_ABI & 0xffff));
+        printf("demist %s (plugin interface %d.%d)\ncompiled by %s; Apache-2.0; no warranty\n", dm_version(), (int)(DM_ABI >> 16),
+               (int)(DM_ABI & 0xffff), COMPILER);
         return 0;
     }
     if (name && !strcmp(name, "help") && argc > 2) { /* demist help COMMAND */

@@ -64,8 +64,15 @@ cli_terminal *cli_terminal_new(const cli_common *o)
 {
     cli_terminal *t = calloc(1, sizeof *t);
 
-    if (t)
-        t->common = *o;
+    const char *level = getenv("DEMIST_LOG");
+
+    if (!t)
+        return NULL;
+    t->common = *o;
+    if (level && !o->quiet && !o->verbose) {
+        t->common.quiet = !strcmp(level, "warning") || !strcmp(level, "error");
+        t->common.verbose = !strcmp(level, "debug");
+    }
     return t;
 }
 
@@ -100,6 +107,20 @@ static void on_log(void *user, dm_log_level level, const char *line)
         fprintf(stderr, "%s\n", text);
 }
 
+/* What was asked for, in the order of main.c's lists. */
+static dm_progress_mode mode_of(const cli_common *o)
+{
+    static const dm_progress_mode modes[] = {DM_PROGRESS_AUTO, DM_PROGRESS_BAR, DM_PROGRESS_PLAIN, DM_PROGRESS_JSON, DM_PROGRESS_NONE};
+    const char *no = getenv("NO_COLOR");
+    const bool plain = o->color == 2 || (o->color == 0 && no && *no);
+
+    if (modes[o->progress] == DM_PROGRESS_BAR)
+        return plain ? DM_PROGRESS_BAR : DM_PROGRESS_COLOUR;
+    if (modes[o->progress] == DM_PROGRESS_AUTO && o->color)
+        return dm_progress_choose(stderr, o->color == 1);
+    return modes[o->progress];
+}
+
 static void on_progress(void *user, const dm_progress_info *p)
 {
     cli_terminal *t = user;
@@ -110,7 +131,7 @@ static void on_progress(void *user, const dm_progress_info *p)
         end_bar(t);
     if (!t->bar) {
         snprintf(t->what, sizeof t->what, "%s", p->what);
-        t->bar = dm_progress_new(&(dm_progress_setup){.to = stderr, .what = t->what, .unit = "images/s", .per_step = p->per_step,
+        t->bar = dm_progress_new(&(dm_progress_setup){.to = stderr, .mode = mode_of(&t->common), .what = t->what, .unit = "images/s", .per_step = p->per_step,
                                                       .first = p->step, .total = p->steps});
     }
     dm_progress_step(t->bar, p->step, p->loss);
