@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-enum { PIXELS = 512, FEW_PIXELS = 256, LOCAL = 160 * 1024, ITEMS_A_UNIT = 4, SLICE_BYTES = 64 << 20, MOST_TAPS = 9 };
+enum { PIXELS = 128, FEW_PIXELS = 256, LOCAL = 160 * 1024, ITEMS_A_UNIT = 4, SLICE_BYTES = 64 << 20, MOST_TAPS = 9 };
 
 static int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t round_up(int64_t a, int64_t b) { return div_up(a, b) * b; }

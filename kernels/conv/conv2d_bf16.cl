@@ -1,8 +1,9 @@
 /* Convolution of bf16 for CPU devices: y[p,o] = sum over taps and c of x[p at tap, c] w[tap,c,o], f32 sums.
  *   x bf16[N,H,W,C] in; y and res bf16[N,OH,OW,O], f32 with -DY_F32; b f32[O], temb f32[N,O]; b, temb, res may be null
- *   w bf16[O/32][k k][C/32][2][16][16][2] in: tiles of pairs (bf16_tiles.clh), zero padded
+ *   w bf16[O/32][C/32][k k][2][16][16][2] in: tiles of pairs (bf16_tiles.clh), zero padded
  * An item copies its part of the image into local memory, zeros around it, as `stride`^2 planes of pixels in rows of
- * `pitch`, so that 16 outputs in a row are a tile at every tap: pixels of a plane that a tap reads are neighbours too.
+ * `pitch`, so that 16 outputs in a row are a tile at every tap: pixels of a plane that a tap reads are neighbours too. Slabs of
+ * 32 channels lie apart and are gone through one by one, all taps of each, so that what is read again is near.
  * Outputs are numbered by row and pitch; with per_row > 0 a row is so many tiles exactly, else tiles run over
  * row ends and what falls between rows is left out. dilate > 1: zeros between the pixels of x (gradients of stride 2).
  * Each output is one chain of sums whose order depends on nothing else: not on N.
@@ -20,84 +21,133 @@ typedef ushort TY;
 #define STORE_Y store_bf16
 #endif
 
-static inline void zeros(local ushort *to, int n)
+/* Pixels lie in slabs of 32 channels, `slab` elements from one to the next. */
+static inline void put_zeros(local ushort *to, int pixels, int slab, int slabs)
 {
-    for (int i = 0; i < n; i += 32)
-        vstore16((uint16)(0), 0, (local uint *)(to + i));
+    for (int d = 0; d < slabs; d++)
+        for (int i = 0; i < pixels; i++)
+            vstore16((uint16)(0), 0, (local uint *)(to + (long)d * slab + i * 32));
 }
 
-/* One pixel of C channels, padded with zeros to whole steps of 32. */
-static inline void pixel(global const ushort *from, local ushort *to, int C)
+/* `pixels` neighbours of C channels. */
+static inline void put_pixels(global const ushort *from, local ushort *to, int pixels, int C, int slab, int slabs)
 {
-    int c = 0;
+    for (int i = 0; i < pixels; i++, from += C, to += 32) {
+        int d = 0;
 
-    for (; c + 32 <= C; c += 32)
-        vstore16(vload16(0, (global const uint *)(from + c)), 0, (local uint *)(to + c));
-    if (c < C)
-        for (int i = 0; i < 32; i++)
-            to[c + i] = c + i < C ? from[c + i] : 0;
+        for (; d < C / 32; d++)
+            vstore16(vload16(0, (global const uint *)(from + d * 32)), 0, (local uint *)(to + (long)d * slab));
+        if (d < slabs)
+            for (int c = 0; c < 32; c++)
+                to[(long)d * slab + c] = d * 32 + c < C ? from[d * 32 + c] : 0;
+    }
 }
 
 /* Columns j of a plane's row, at image column j stride + v0, from an image row `from`; null: zeros. */
-static inline void copy_row(global const ushort *from, local ushort *to, int columns, int v0, int stride, int dilate, int width, int C, int deep)
+static inline void copy_row(global const ushort *from, local ushort *to, int columns, int v0, int stride, int dilate, int width, int C, int slab,
+                            int slabs)
 {
     if (!from) {
-        zeros(to, columns * deep);
+        put_zeros(to, columns, slab, slabs);
         return;
     }
-    if (stride == 1 && dilate == 1 && C == deep) {
+    if (stride == 1 && dilate == 1) {
         const int first = max(0, -v0), last = min(columns, width - v0);
 
-        zeros(to, first * deep);
-        for (int i = first * deep; i < last * deep; i += 32)
-            vstore16(vload16(0, (global const uint *)(from + (long)v0 * C + i)), 0, (local uint *)(to + i));
-        zeros(to + last * deep, (columns - last) * deep);
+        put_zeros(to, first, slab, slabs);
+        put_pixels(from + (long)(v0 + first) * C, to + first * 32, last - first, C, slab, slabs);
+        put_zeros(to + last * 32, columns - last, slab, slabs);
         return;
     }
     for (int j = 0; j < columns; j++) {
         const int v = j * stride + v0;
 
         if (v >= 0 && v % dilate == 0 && v / dilate < width)
-            pixel(from + (long)(v / dilate) * C, to + (long)j * deep, C);
+            put_pixels(from + (long)(v / dilate) * C, to + j * 32, 1, C, slab, slabs);
         else
-            zeros(to + (long)j * deep, deep);
+            put_zeros(to + j * 32, 1, slab, slabs);
     }
 }
 
-/* Adds b, temb and res to 16 rows of sums and stores those that are pixels of the image. */
-typedef struct place { int image, row, column; } place;
+enum { MOST_TAPS = 16 };
 
-static inline void finish(const float *sums, place at, int n0, int images, int h0, int rows, int image_rows, int pitch, int OH, int OW, int O,
-                          int o, float16 b0, float16 b1, global const float *temb, global const TY *res, global TY *y)
+/* Where a tile's first row lies, and what part of the images an item has. */
+typedef struct place { int image, row, column; } place;
+typedef struct part { int n0, images, h0, rows, image_rows, pitch, OH, OW; } part;
+
+static inline bool inside(const place *at, const part *p) { return at->column < p->OW && at->row < p->rows && at->image < p->images; }
+
+static inline void advance(place *at, const part *p)
+{
+    if (++at->column == p->pitch) {
+        at->column = 0;
+        if (++at->row == p->image_rows) {
+            at->row = 0;
+            at->image++;
+        }
+    }
+}
+
+static inline size_t pixel_of(const place *at, const part *p)
+{
+    return ((size_t)(p->n0 + at->image) * p->OH + p->h0 + at->row) * p->OW + at->column;
+}
+
+#ifdef Y_F32
+#define GET_Y(p) vload16(0, p)
+#define PUT_Y(v, p) vstore16(v, 0, p)
+#else
+#define GET_Y(p) from_bf16(LOAD16(p))
+#define PUT_Y(v, p) STORE16(to_bf16(v), p)
+#endif
+
+/* Adds b, temb and res to 16 rows of 32 sums and stores those that are pixels of the image. */
+static inline void finish(const float *sums, place at, const part *p, int O, int o, float16 b0, float16 b1, global const float *temb,
+                          global const TY *res, global TY *y)
+{
+    for (int i = 0; i < 16; i++, sums += 32, advance(&at, p)) {
+        float16 u = vload16(0, sums) + b0, v = vload16(1, sums) + b1;
+        size_t to;
+
+        if (!inside(&at, p))
+            continue;
+        to = pixel_of(&at, p) * O + o;
+        if (temb) {
+            u += vload16(0, temb + (size_t)(p->n0 + at.image) * O + o);
+            v += vload16(1, temb + (size_t)(p->n0 + at.image) * O + o);
+        }
+        if (res) {
+            u += GET_Y(res + to);
+            v += GET_Y(res + to + 16);
+        }
+        PUT_Y(u, y + to);
+        PUT_Y(v, y + to + 16);
+    }
+}
+
+/* The same where fewer than 32 outputs are left. */
+static void finish_some(const float *sums, place at, const part *p, int O, int o, float16 b0, float16 b1, global const float *temb,
+                        global const TY *res, global TY *y)
 {
     const int left = O - o;
 
-    for (int i = 0; i < 16; i++) {
-        if (at.column < OW && at.row < rows && at.image < images) {
-            const size_t to = (((size_t)(n0 + at.image) * OH + h0 + at.row) * OW + at.column) * O + o;
-            float16 u = vload16(2 * i, sums) + b0, v = vload16(2 * i + 1, sums) + b1;
+    for (int i = 0; i < 16; i++, sums += 32, advance(&at, p)) {
+        const size_t to = pixel_of(&at, p) * O + o;
+        float16 u = vload16(0, sums) + b0, v = vload16(1, sums) + b1;
 
-            if (temb) {
-                u += load_f32(temb + (size_t)(n0 + at.image) * O + o, left);
-                if (left > 16)
-                    v += load_f32(temb + (size_t)(n0 + at.image) * O + o + 16, left - 16);
-            }
-            if (res) {
-                u += LOAD_Y(res + to, left);
-                if (left > 16)
-                    v += LOAD_Y(res + to + 16, left - 16);
-            }
-            STORE_Y(u, y + to, left);
-            if (left > 16)
-                STORE_Y(v, y + to + 16, left - 16);
-        }
-        if (++at.column == pitch) {
-            at.column = 0;
-            if (++at.row == image_rows) {
-                at.row = 0;
-                at.image++;
-            }
-        }
+        if (!inside(&at, p))
+            continue;
+        if (temb)
+            u += load_f32(temb + (size_t)(p->n0 + at.image) * O + o, left);
+        if (temb && left > 16)
+            v += load_f32(temb + (size_t)(p->n0 + at.image) * O + o + 16, left - 16);
+        if (res)
+            u += LOAD_Y(res + to, left);
+        if (res && left > 16)
+            v += LOAD_Y(res + to + 16, left - 16);
+        STORE_Y(u, y + to, left);
+        if (left > 16)
+            STORE_Y(v, y + to + 16, left - 16);
     }
 }
 
@@ -106,11 +156,13 @@ conv2d(global const ushort *x, global const ushort *w, global const float *b, gl
        int N, int H, int W, int C, int OH, int OW, int O, int k, int stride, int pad, int dilate, int pitch, int image_rows, int strip,
        int some, int per_row, int plane, int group, local ushort *a)
 {
-    const int deep = (C + 31) / 32 * 32, reach = (k - 1) / stride, strips = (OH + strip - 1) / strip, id = (int)get_global_id(0);
+    const int slabs = (C + 31) / 32, slab = plane * 32, reach = (k - 1) / stride, strips = (OH + strip - 1) / strip, id = (int)get_global_id(0);
     const int n0 = strip < OH ? id / strips : id * some, images = strip < OH ? 1 : min(some, N - n0);
     const int h0 = strip < OH ? id % strips * strip : 0, rows = min(strip, OH - h0);
     const int all_rows = (images - 1) * image_rows + rows, tiles = per_row ? all_rows * per_row : (all_rows * pitch + 15) / 16;
-    float sums[1024];
+    const part mine = {n0, images, h0, rows, image_rows, pitch, OH, OW};
+    long shift[MOST_TAPS];
+    float sums[1024] __attribute__((aligned(64)));
     TILES_BEGIN;
 
     for (int p = 0; p < stride * stride; p++)
@@ -119,9 +171,14 @@ conv2d(global const ushort *x, global const ushort *w, global const float *b, gl
                 const int h = (h0 + i) * stride + p / stride - pad;
                 const bool inside = h >= 0 && h % dilate == 0 && h / dilate < H;
 
-                copy_row(inside ? x + ((long)(n0 + m) * H + h / dilate) * W * C : 0, a + ((long)p * plane + (m * image_rows + i) * pitch) * deep,
-                         OW + reach, p % stride - pad, stride, dilate, W, C, deep);
+                copy_row(inside ? x + ((long)(n0 + m) * H + h / dilate) * W * C : 0, a + (long)p * slabs * slab + (m * image_rows + i) * pitch * 32,
+                         OW + reach, p % stride - pad, stride, dilate, W, C, slab, slabs);
             }
+    for (int tap = 0; tap < k * k; tap++) {
+        const int r = tap / k, s = tap % k;
+
+        shift[tap] = ((long)(r % stride * stride + s % stride) * slabs * slab + (r / stride * pitch + s / stride) * 32) * 2;
+    }
     for (int block = 0; block < group; block++) {
         const int o = ((int)get_global_id(1) * group + block) * 32;
         const float16 b0 = b && o < O ? load_f32(b + o, O - o) : 0.0f, b1 = b && o + 16 < O ? load_f32(b + o + 16, O - o - 16) : 0.0f;
@@ -130,22 +187,23 @@ conv2d(global const ushort *x, global const ushort *w, global const float *b, gl
             const int last = min(t + 1, tiles - 1);
             const int first = per_row ? t / per_row * pitch + t % per_row * 16 : t * 16;
             const int second = per_row ? last / per_row * pitch + last % per_row * 16 : last * 16;
-            global const ushort *weights = w + (size_t)(o / 32) * k * k * deep * 32;
+            ulong weights = PTR(w + (size_t)(o / 32) * k * k * slabs * 1024), from = PTR(a);
 
             TILES_ZERO(sums);
-            for (int tap = 0; tap < k * k; tap++, weights += deep * 32) {
-                const int r = tap / k, s = tap % k;
-                local const ushort *at = a + ((long)(r % stride * stride + s % stride) * plane + r / stride * pitch + s / stride) * deep;
-
-                tiles_dot(PTR(sums), PTR(at + (long)first * deep), PTR(at + (long)second * deep), deep * 2L, 64, PTR(weights),
-                          PTR(weights + 512), 2048, deep / 32, O - o > 16);
-            }
+            for (int d = 0; d < slabs; d++, from += slab * 2)
+                for (int tap = 0; tap < k * k; tap++, weights += 2048)
+                    tiles_dot(PTR(sums), from + shift[tap] + first * 64, from + shift[tap] + second * 64, 64, 0, weights, weights + 1024, 0, 1,
+                              O - o > 16);
             TILES_STORE(sums);
-            finish(sums, (place){first / pitch / image_rows, first / pitch % image_rows, first % pitch}, n0, images, h0, rows, image_rows, pitch,
-                   OH, OW, O, o, b0, b1, temb, res, y);
-            if (t + 1 < tiles)
-                finish(sums + 512, (place){second / pitch / image_rows, second / pitch % image_rows, second % pitch}, n0, images, h0, rows,
-                       image_rows, pitch, OH, OW, O, o, b0, b1, temb, res, y);
+            for (int second_tile = 0; second_tile < 2 && t + second_tile < tiles; second_tile++) {
+                const int at = second_tile ? second : first;
+                const place where = {at / pitch / image_rows, at / pitch % image_rows, at % pitch};
+
+                if (o + 32 <= O)
+                    finish(sums + second_tile * 512, where, &mine, O, o, b0, b1, temb, res, y);
+                else
+                    finish_some(sums + second_tile * 512, where, &mine, O, o, b0, b1, temb, res, y);
+            }
         }
     }
     TILES_END;
@@ -177,7 +235,7 @@ pack(global const float *w, global ushort *packed, int O, int C, int taps, local
                 const float16 e = as_float16(vload16(2 * p * taps + tap, panel)), f = as_float16(vload16((2 * p + 1) * taps + tap, panel));
 
                 vstore16(pair_up(to_bf16(e), to_bf16(f)), 0,
-                         (global uint *)packed + (((size_t)(block * taps + tap) * deep + step) * 2 + part / 2) * 256 + (part % 2 * 8 + p) * 16);
+                         (global uint *)packed + (((size_t)(block * deep + step) * taps + tap) * 2 + part / 2) * 256 + (part % 2 * 8 + p) * 16);
             }
     }
 }
@@ -211,7 +269,7 @@ pack_dx(global const float *w, global ushort *packed, int O, int C, int taps, lo
                 const float16 e = as_float16(vload16(2 * tap, panel)), f = as_float16(vload16(2 * tap + 1, panel));
 
                 vstore16(pair_up(to_bf16(e), to_bf16(f)), 0,
-                         (global uint *)packed + (((size_t)(block * taps + taps - 1 - tap) * deep + step) * 2 + half_block) * 256 + p * 16);
+                         (global uint *)packed + (((size_t)(block * deep + step) * taps + taps - 1 - tap) * 2 + half_block) * 256 + p * 16);
             }
         }
 }

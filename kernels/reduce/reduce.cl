@@ -40,7 +40,7 @@ static inline VF column(global const T *x, size_t n, size_t stride)
         VF a = 0.0f;
 
         for (; r < fold; r++)
-            a += WIDEN(VLOAD(x + r * stride));
+            a += LOAD(x + r * stride, W);
         total += a;
     }
     return total;

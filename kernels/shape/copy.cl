@@ -15,8 +15,10 @@ kernel void copy(global const T *x, global T *y, int rows, int width, int xs, in
         global T *q = y + r * ys + yo;
         size_t c = left;
 
-        for (; c + W <= right; c += W)
-            VSTORE(x ? VLOAD(x + r * xs + xo + c) : (VT)(0), q + c);
+        for (; x && c + W <= right; c += W)
+            COPY(x + r * xs + xo + c, q + c);
+        for (; !x && c + W <= right; c += W)
+            STORE((VF)(0.0f), q + c, W);
         for (; c < right; c++)
             q[c] = x ? x[r * xs + xo + c] : 0;
     }

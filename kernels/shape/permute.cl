@@ -22,7 +22,7 @@ kernel void permute(global const T *x, global T *y, int rows, int inner, int d1,
         at += rest * s[6];
         if (stride == 1)
             for (; c + W <= right; c += W)
-                VSTORE(VLOAD(x + at + c), q + c);
+                COPY(x + at + c, q + c);
         for (; c < right; c++)
             q[c] = x[at + c * stride];
     }
