@@ -30,7 +30,7 @@ under_oclgrind() {
 # The device suite with each implementation forced where it serves; not those tests that train for long.
 forced() {
   local impl
-  for impl in portable vec16 clblast; do
+  for impl in portable vec16 winograd clblast; do
     DEMIST_IMPL=$impl DEMIST_DEVICE=$(awk '/Portable/{print $1; exit}' <<<"$platforms") tests "forced-$impl" build device --no-suite long --timeout-multiplier 20
   done
 }

@@ -64,4 +64,5 @@ static const dm_impl impls[] = {
     {"portable", DM_OP_CONV2D_DW, NULL, NULL, portable, 0},
 };
 
-const dm_impl *const dm_impls_conv2d[] = {&impls[0], &impls[1], &impls[2], &impls[3], &impls[4], &impls[5], NULL};
+const dm_impl *const dm_impls_conv2d[] = {&impls[0], &impls[1], &impls[2], NULL};
+const dm_impl *const dm_impls_conv2d_portable[] = {&impls[3], &impls[4], &impls[5], NULL};

@@ -6,10 +6,6 @@
 
 enum { TILES = 4, DW_CHUNK_BYTES = 512 * 1024, DW_MOST_PARTS = 64 * 1024 * 1024 };
 
-/* Register tiles: 12 x 32 where vectors of 16 are native, smaller where the registers are. */
-static int tile_rows(const dm_device_info *dev) { return dev->native_float >= 16 ? 12 : dev->native_float >= 8 ? 6 : 4; }
-static int vectors(const dm_device_info *dev, int64_t wide) { return wide > 16 && dev->native_float >= 16 ? 2 : 1; }
-
 bool dm_vec16_serves(const dm_device_info *dev, const dm_conv_args *g)
 {
     return (dev->cpu || dev->local_is_global) && g->N * g->H * g->W < 1 << 30 && g->N * g->OH * g->OW < 1 << 30 && g->k <= 31;
@@ -38,7 +34,7 @@ static dm_status packed(dm_emit *e, const dm_conv_args *g, int weight, const cha
 dm_status dm_vec16_forward(dm_emit *e, const dm_conv_args *g, int weight, dm_buf *b, dm_buf *temb, dm_buf *res)
 {
     const dm_device_info *dev = dm_device_about(e->dev);
-    const int mr = tile_rows(dev), nv = vectors(dev, g->O);
+    const int mr = dm_tile_rows(dev), nv = dm_tile_vectors(dev, g->O);
     const dm_range r = {.dim = 2, .global = {blocks_of(g->N * g->OH * g->OW, mr * TILES), blocks_of(g->O, 16 * nv)}, .local = {1, 1}};
     char options[64];
     dm_buf *w;
@@ -54,7 +50,7 @@ dm_status dm_vec16_forward(dm_emit *e, const dm_conv_args *g, int weight, dm_buf
 dm_status dm_vec16_dx(dm_emit *e, const dm_conv_args *g, dm_buf *dy, int weight)
 {
     const dm_device_info *dev = dm_device_about(e->dev);
-    const int mr = tile_rows(dev), nv = vectors(dev, g->C);
+    const int mr = dm_tile_rows(dev), nv = dm_tile_vectors(dev, g->C);
     const int64_t ph = (g->H + g->stride - 1) / g->stride, pw = (g->W + g->stride - 1) / g->stride;
     const size_t tiles = blocks_of(g->N * ph * pw, mr) * (size_t)(g->stride * g->stride);
     const dm_range r = {.dim = 2, .global = {(tiles + TILES - 1) / TILES, blocks_of(g->C, 16 * nv)}, .local = {1, 1}};

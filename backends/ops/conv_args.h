@@ -14,6 +14,10 @@ dm_conv_args dm_conv_args_of(const dm_opnode *n);
     DM_KI((g).N), DM_KI((g).H), DM_KI((g).W), DM_KI((g).C), DM_KI((g).OH), DM_KI((g).OW), DM_KI((g).O), DM_KI((g).k),  \
         DM_KI((g).stride), DM_KI((g).pad)
 
+/* Register tiles: 12 x 32 where vectors of 16 are native, smaller where the registers are. */
+static inline int dm_tile_rows(const dm_device_info *dev) { return dev->native_float >= 16 ? 12 : dev->native_float >= 8 ? 6 : 4; }
+static inline int dm_tile_vectors(const dm_device_info *dev, int64_t wide) { return wide > 16 && dev->native_float >= 16 ? 2 : 1; }
+
 /* The register-tile kernels for CPUs, shared by convolutions and linear layers. w, b, temb, res as
  * DM_OP_CONV2D has them; weight: the input that is packed. */
 bool dm_vec16_serves(const dm_device_info *dev, const dm_conv_args *g);
