@@ -244,6 +244,28 @@ failed:
     return rc;
 }
 
+dm_status dm_sampling_log_var(dm_sampling *s, int32_t i, double k[2], dm_err *err)
+{
+    const dm_plugin *p = s->sampler.plugin;
+    dm_instance *obj = s->setup.objective;
+    dm_step step = s->step;
+
+    if (!p->sampler->log_var)
+        return dm_error(err, DM_EINVAL, "the steps of sampler '%s' are no Gaussians of which there is a likelihood; give "
+                        "sampler.use=ddpm", p->name);
+    step.i = i;
+    k[1] = 0;
+    if (p->sampler->log_var(&s->sampler.ctx, &step, &k[0])) {
+        dm_instance_fail(&s->sampler, err);
+        return dm_error(err, err->code, "no likelihood: %s; sampler.use=ddpm has one", s->sampler.err.msg);
+    }
+    if (!isnan(k[0]))
+        return DM_OK;
+    if (!s->step.learned_variance)
+        return dm_error(err, DM_EINVAL, "sampler '%s' asks for a learned variance; the model has none", p->name);
+    return obj->plugin->objective->log_var(&obj->ctx, &step.grid[i], &step.grid[i + 1], k) ? dm_instance_fail(obj, err) : DM_OK;
+}
+
 static void free_scratch(dm_sampling *s)
 {
     for (int i = 0; i < s->n_scratch; i++) {

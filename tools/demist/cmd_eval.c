@@ -17,6 +17,7 @@ static int run(int argc, char **argv);
 const cli_command cmd_eval = {
     "eval", "eval RUN [key=value ...] --metric NAME", "measure a trained model",
     "  demist eval runs/fashion-mnist --metric quality --features runs/features-fashion-mnist\n"
+    "  demist eval runs/fashion-mnist --metric nll --count 1000 --plot terms.png\n"
     "  demist eval runs/features-fashion-mnist --metric accuracy\n\n"
     "RUN is a run folder or a checkpoint; key=value: other data, another sampler or device than in training.\n"
     "  --metric quality     samples against the training data: Frechet distance, KID, precision and recall, beside\n"
@@ -26,13 +27,18 @@ const cli_command cmd_eval = {
     "    --count N            samples (10000); of given images, the first so many (all)\n"
     "    --images F           measure these, not samples: x f32[N,C,H,W] of F.safetensors, F.npy, or a folder\n"
     "    --save F.safetensors the features: train, samples or images, test, noise, f32[N,features] each\n"
+    "  --metric nll         bits a dimension of the test split by the variational bound: L_T, every L_t-1, L_0\n"
+    "    --count N            the first so many images (all)\n"
+    "    --steps N            of the chain, spaced as sampler.spacing says (all T)\n"
+    "    --plot F.png         the terms over t\n"
+    "    --save F.safetensors terms f64[N,steps + 1]: L_0, L_t-1 of each t, L_T of each image; t f64[steps]\n"
     "  --metric accuracy    of a classifier, on the test split\n"
     "  --json F             write the report, with all digits (RUN/eval/METRIC.json has the last one too)\n"
     "  --raw                the weights as trained, not their first average\n"
     "  --force              overwrite a file that is there\n",
     run};
 
-static const eval_metric *const metrics[] = {&eval_quality, &eval_accuracy};
+static const eval_metric *const metrics[] = {&eval_quality, &eval_nll, &eval_accuracy};
 enum { N_METRICS = sizeof metrics / sizeof metrics[0] };
 
 json_t *eval_number(double x) { return isfinite(x) ? json_real(x) : json_null(); }
@@ -96,11 +102,12 @@ static dm_status write_report(const eval_request *r, json_t *report, dm_err *err
 
 static dm_status evaluate(const eval_metric *m, const eval_request *r, dm_err *err)
 {
-    const output_file files[] = {{r->json, NULL, false}, {r->save, ".safetensors", false}, {r->images, NULL, true}};
+    const output_file files[] = {{r->json, NULL, false}, {r->save, ".safetensors", false}, {r->plot, ".png", false},
+                                 {r->images, NULL, true}};
     json_t *report = NULL;
     dm_status rc;
 
-    if ((rc = output_check(files, 3, r->force, err)))
+    if ((rc = output_check(files, 4, r->force, err)))
         return rc;
     if (!(rc = m->run(r, &report, err)))
         rc = write_report(r, report, err);
@@ -111,15 +118,21 @@ static dm_status evaluate(const eval_metric *m, const eval_request *r, dm_err *e
 int eval_usage(const cli_command *c, const eval_request *r, const eval_metric *m)
 {
     if (!r->metric)
-        return cli_usage(c, "which metric? give --metric quality or accuracy");
+        return cli_usage(c, "which metric? give --metric quality, nll or accuracy");
     if (!m)
-        return cli_usage(c, "there is no metric '%s'; there are quality and accuracy", r->metric);
+        return cli_usage(c, "there is no metric '%s'; there are quality, nll and accuracy", r->metric);
     if (m->quality && !r->features)
         return cli_usage(c,
                          "--metric %s needs --features RUN2, a run whose network gives the features of images; "
                          "configs/features-fashion-mnist.yaml trains one", m->name);
-    if (!m->quality && (r->features || r->layer || r->images || r->count || r->save))
-        return cli_usage(c, "--features, --layer, --images, --count and --save are for --metric quality");
+    if (!m->quality && (r->features || r->layer || r->images))
+        return cli_usage(c, "--features, --layer and --images are for --metric quality");
+    if (!m->quality && !m->nll && (r->count || r->save))
+        return cli_usage(c, "--count and --save are for --metric quality and nll");
+    if (!m->nll && (r->steps || r->plot))
+        return cli_usage(c, "--steps and --plot are for --metric nll");
+    if (m->quality && r->count && r->count < 4)
+        return cli_usage(c, "--count is %lld; quality needs 4 at least", (long long)r->count);
     return 0;
 }
 
@@ -129,7 +142,8 @@ static int run(int argc, char **argv)
         {"metric", required_argument, NULL, 'm'}, {"json", required_argument, NULL, 'j'},
         {"features", required_argument, NULL, 'F'}, {"layer", required_argument, NULL, 'l'},
         {"images", required_argument, NULL, 'i'}, {"count", required_argument, NULL, 'n'},
-        {"save", required_argument, NULL, 's'}, {"raw", no_argument, NULL, 'w'}, {"force", no_argument, NULL, 'f'},
+        {"save", required_argument, NULL, 's'}, {"steps", required_argument, NULL, 'S'},
+        {"plot", required_argument, NULL, 'p'}, {"raw", no_argument, NULL, 'w'}, {"force", no_argument, NULL, 'f'},
         CLI_COMMON};
     eval_request r = {0};
     const eval_metric *m;
@@ -147,7 +161,9 @@ static int run(int argc, char **argv)
         case 'F': r.features = optarg; break;
         case 'l': r.layer = optarg; break;
         case 'i': r.images = optarg; break;
-        case 'n': if (!cli_int(&cmd_eval, "--count", optarg, 4, 1 << 24, &r.count)) return 2; break;
+        case 'n': if (!cli_int(&cmd_eval, "--count", optarg, 1, 1 << 24, &r.count)) return 2; break;
+        case 'S': if (!cli_int(&cmd_eval, "--steps", optarg, 1, 1000000, &r.steps)) return 2; break;
+        case 'p': r.plot = optarg; break;
         case 's': r.save = optarg; break;
         case 'w': r.raw = true; break;
         case 'f': r.force = true; break;

@@ -206,6 +206,38 @@ typedef struct dm_quality {
 /* How near a model's samples are to the data that it was trained on. */
 DM_EXPORT dm_status dm_eval_quality(const char *run, const dm_quality_options *o, dm_quality *out, dm_err *err);
 
+typedef struct dm_nll_options {
+    uint32_t size;
+    const char *const *overrides;  /* another sampler, data, device, ... than in training */
+    int32_t n_overrides;
+    bool raw;                      /* the raw weights, not the first average */
+    int64_t count;                 /* the first so many images of the test split; 0 = all */
+    int32_t steps;                 /* of the chain, spaced as the sampler says; 0 = all T */
+    bool each;                     /* keep the terms of each image */
+    dm_callbacks callbacks;
+} dm_nll_options;
+
+/* A mean over images with its standard error, bits a dimension. */
+typedef struct dm_mean { double mean, error; } dm_mean;
+
+typedef struct dm_nll {
+    uint32_t size;
+    int64_t step, count;           /* of the checkpoint; images */
+    int32_t steps;                 /* of the chain */
+    bool learned;                  /* the steps' variance is the network's */
+    char sampler[64];              /* whose steps they are */
+    dm_mean total, prior, rate, decoder; /* the bound; L_T; all L_{t-1}; L_0: total = prior + rate + decoder */
+    double *t;                     /* [steps], rising: where step k begins; it goes to t[k - 1], step 0 to the data */
+    dm_mean *terms;                /* [steps]: L_0, then L_{t-1} of t[k] */
+    double *each;                  /* f64[count,steps + 1]: the terms of each image, then its L_T; NULL unless asked for */
+    double seconds;
+} dm_nll;
+
+/* Bits a dimension of a run's test split: the variational bound, each term apart (docs/evaluation.md). DM_EDIVERGED names
+ * the image and the t whose term is not finite. */
+DM_EXPORT dm_status dm_eval_nll(const char *run, const dm_nll_options *o, dm_nll *out, dm_err *err);
+DM_EXPORT void dm_nll_free(dm_nll *n);
+
 typedef struct dm_export_options {
     uint32_t size;
     const char *const *overrides;  /* another sampler than in training, ... */
