@@ -32,6 +32,7 @@ typedef struct run {
     float *x0;
     int32_t *labels;
     bool resumed;
+    int64_t saved;                 /* the last step that needs no checkpoint: it has one, or training began there */
     double loss;                   /* the last that was logged */
     double since;                  /* when it was */
 } run;
@@ -216,6 +217,8 @@ static dm_status save(run *r, dm_err *err)
         if (!rc)
             rc = dm_checkpoint_prune(r->dir, state->step, r->s.experiment->train.keep, err);
         if (!rc)
+            r->saved = state->step;
+        if (!rc)
             dm_session_log(&r->s, DM_LOG_DEBUG, "checkpoint of step %lld saved", (long long)state->step);
     }
     free(text);
@@ -360,15 +363,29 @@ static dm_status log_numbers(run *r, dm_err *err)
     }
 }
 
+/* Data that cannot be read end the training, not what it has learned: steps since the last checkpoint are saved. */
+static dm_status data_failed(run *r, const dm_err *why, dm_err *err)
+{
+    const int64_t step = dm_trainer_state(r->trainer)->step;
+    char note[64] = "";
+    dm_err ignored = {0};
+
+    if (step > r->saved && !save(r, &ignored))
+        snprintf(note, sizeof note, "; a checkpoint of step %lld is saved", (long long)step);
+    return dm_error(err, why->code, "%.900s%s", why->msg, note);
+}
+
 static dm_status step(run *r, dm_err *err)
 {
     const int64_t batch = r->s.experiment->train.batch, first = dm_trainer_state(r->trainer)->step * batch;
     int32_t *labels = r->s.data.classes ? r->labels : NULL;
+    dm_err why = {0};
     int64_t bad;
     dm_status rc;
 
-    if ((rc = dm_data_batch(r->s.examples, (uint64_t)first, batch, r->x0, labels, err)) ||
-        (rc = dm_trainer_step(r->trainer, r->x0, labels, err)) != DM_EDIVERGED)
+    if (dm_data_batch(r->s.examples, (uint64_t)first, batch, r->x0, labels, &why))
+        return data_failed(r, &why, err);
+    if ((rc = dm_trainer_step(r->trainer, r->x0, labels, err)) != DM_EDIVERGED)
         return rc;
     return (rc = dm_trainer_check(r->trainer, &bad, err)) == DM_EDIVERGED ? diverged(r, bad, err) : rc;
 }
@@ -387,6 +404,18 @@ static bool cancelled(const run *r) { return r->o->callbacks.cancelled && r->o->
 
 static bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
 
+/* A grid that fails for what the weights are so far, or for memory, is no reason to end. */
+static dm_status samples(run *r, dm_err *err)
+{
+    dm_err why = {0};
+    const dm_status rc = dm_train_samples(&r->s, r->folder, r->events, dm_trainer_state(r->trainer), wall(), &why);
+
+    if (rc != DM_EDIVERGED && rc != DM_ENOMEM)
+        return rc ? dm_error(err, rc, "%s", why.msg) : DM_OK;
+    dm_session_log(&r->s, DM_LOG_WARNING, "no samples of step %lld: %s", (long long)dm_trainer_state(r->trainer)->step, why.msg);
+    return DM_OK;
+}
+
 static dm_status loop(run *r, dm_err *err)
 {
     const dm_set_train *t = &r->s.experiment->train;
@@ -397,6 +426,7 @@ static dm_status loop(run *r, dm_err *err)
         return rc;
     r->since = now();
     r->loss = NAN;
+    r->saved = state->step;
     progress(r);
     while (state->step < t->steps) {
         if ((rc = step(r, err)))
@@ -404,7 +434,7 @@ static dm_status loop(run *r, dm_err *err)
         if ((due(state->step, t->log_every) || state->step == t->steps) && (rc = log_numbers(r, err)))
             return rc;
         progress(r);
-        if (due(state->step, t->sample_every) && (rc = dm_train_samples(&r->s, r->folder, r->events, state, wall(), err)))
+        if (due(state->step, t->sample_every) && (rc = samples(r, err)))
             return rc;
         if ((due(state->step, t->save_every) || state->step == t->steps) && (rc = save(r, err)))
             return rc;

@@ -5,6 +5,7 @@ import os
 import re
 import struct
 import subprocess
+import zlib
 
 from cli import DEMIST, DEVICE, WORK, config, demist, moons, path, read_safetensors, run_tests, write_safetensors
 
@@ -116,5 +117,87 @@ def what_is_no_checkpoint_is_passed_over():
     assert read_safetensors(newest)[0] == tensors
 
 
+def png(width, height, value=128, cut=0, crc=True):
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body) if crc else 0)
+
+    rows = zlib.compress(b"".join(b"\0" + bytes([value]) * min(width, 64) for _ in range(min(height, 64))))
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">2I5B", width, height, 8, 0, 0, 0, 0)) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return data[:len(data) - cut]
+
+
+def npy(shape, count, kind="<f4", head=None):
+    head = head or f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}"
+    head += " " * (-(len(head) + 11) % 64) + "\n"
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(head)) + head.encode() + b"\0" * count
+
+
+def put(name, data):
+    os.makedirs(os.path.dirname(path(name)), exist_ok=True)
+    open(path(name), "wb").write(data)
+    return path(name)
+
+
+UNET = ["network.use=unet", "network.channels=[8]", "network.attend=[0]", "network.layers=1", "network.groups=4"]
+
+
+def damaged_data():
+    """Each kind of file that is not what it says, or that no network can use: the file is named, nothing is written."""
+    def data(code, says, *overrides):
+        err = refused("train", config("moons.yaml"), *overrides, *UNET, f"output={path('no-run')}", "train.steps=1", code=code, says=says)
+        assert "error: data." in err and not os.path.exists(path("no-run")), err
+
+    good = png(8, 8)
+    for i, (bad, code, says) in enumerate(((good[:30], 5, "bad.png"), (b"", 5, "bad.png"), (png(8, 8, crc=False), 5, "bad.png"),
+                                           (png(100000, 100000), 5, "bad.png"), (b"GIF89a" + bytes(50), 5, "bad.png"), (png(10, 8), 2, "data.size"))):
+        folder = os.path.dirname(put(f"png{i}/a.png", good))
+        put(f"png{i}/bad.png", bad)
+        data(code, [says, "bad.png"], "data.use=image_folder", f"data.folder={folder}")
+    for bad, code, says in ((npy("(4, 2)", 31), 5, "bytes"), (npy("(4, 2)", 33), 5, "bytes"), (npy("(9223372036854775807, 9)", 8), 5, "of |u1"),
+                            (npy("(0, 2)", 0), 2, "0 examples"), (npy("(4, 2)", 64, "<c8"), 5, "npy"), (npy("(4, 2)", 64, "|O"), 5, "npy"),
+                            (npy("", 8, head="{" * 200), 5, "npy"), (b"\x93NUMPY\1\0\xff\xff", 5, "npy"), (b"", 5, "too short")):
+        data(code, says, "data.use=npy", f"data.file={put('npy/bad.npy', bad)}")
+
+
+def a_damaged_image_ends_no_training_without_a_checkpoint():
+    """What only decoding finds, in the midst of training: the steps so far are kept, and it goes on once the image is whole."""
+    for i in range(64):
+        put(f"pictures/{i:02}.png", png(8, 8, i))
+    put("pictures/99.png", png(8, 8, cut=20))
+    args = [config("moons.yaml"), "data.use=image_folder", f"data.folder={path('pictures')}", *UNET, f"output={path('pictures-run')}",
+            f"device={DEVICE}", "train.steps=70", "train.batch=1"]
+    err = refused("train", *args, code=5, says="99.png")
+    saved = os.listdir(path("pictures-run/checkpoints"))
+    assert len(saved) == 1 and f"step {int(saved[0][5:13])} is saved" in err, (saved, err)
+    put("pictures/99.png", png(8, 8))
+    demist("train", *args, "--resume", "-q")
+
+
+def damaged_tensors():
+    """Headers that lie: refused by every command that reads the file."""
+    def header(text, body=b"", n=None):
+        text = text.encode()
+        return struct.pack("<Q", len(text) if n is None else n) + text + body
+
+    one = '"x":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]}'
+    for name, data, says in (
+            ("length", header("{}", n=1 << 60), "header"), ("short", b"\1\2", ""), ("json", header("{" * 100), ""),
+            ("overlap", header("{" + one + ',"t":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}', bytes(8)), ""),
+            ("hole", header("{" + one + ',"t":{"dtype":"F32","shape":[1],"data_offsets":[12,16]}}', bytes(16)), ""),
+            ("beyond", header("{" + one + "}", bytes(4)), ""), ("more", header("{" + one + "}", bytes(12)), ""),
+            ("twice", header("{" + one + "," + one + "}", bytes(8)), ""),
+            ("dtype", header('{"x":{"dtype":"F31","shape":[1,2],"data_offsets":[0,8]}}', bytes(8)), "F31"),
+            ("overflow", header('{"x":{"dtype":"F32","shape":[4194305,4194305,211106198978564],"data_offsets":[0,16]}}', bytes(16)), ""),
+            ("negative", header('{"x":{"dtype":"F32","shape":[-1,-2],"data_offsets":[0,8]}}', bytes(8)), "")):
+        file = put("tensors/" + name, data)
+        for args in (["inspect", file], ["sample", path("run"), "--noise", file, "--tensors", path("none")],
+                     ["predict", path("run"), "--in", file, "--out", path("none")], ["sample", file, "--tensors", path("none")]):
+            if args[0] != "inspect" or name != "short" and name != "json":
+                refused(*args, code=5, says=[name, says])
+    assert not os.path.exists(path("none"))
+
+
 run_tests([faults_have_their_places, trained, predictions, another_network_is_the_override_s_fault, noise_is_counted_first,
-           names_are_taken_as_they_are, no_home_is_needed, what_is_no_checkpoint_is_passed_over])
+           names_are_taken_as_they_are, no_home_is_needed, what_is_no_checkpoint_is_passed_over,
+           damaged_data, a_damaged_image_ends_no_training_without_a_checkpoint,
+           damaged_tensors])
