@@ -34,6 +34,16 @@ def outputs_overwrite_nothing_unasked():
         os.remove(file)
 
 
+def what_is_no_run_is_left_alone():
+    os.makedirs(path("no-run"))
+    for args in (["plot"], ["resume"], ["sample", "--tensors", path("none")], ["eval", "--metric", "accuracy"],
+                 ["export", path("no-run/e"), "--to", "diffusers"]):
+        _, err = demist(args[0], path("no-run"), *args[1:], code=None)
+        assert "error: " in err and os.listdir(path("no-run")) == [], (args, err)
+        demist(args[0], path("not-there"), *args[1:], code=None)
+        assert not os.path.exists(path("not-there")), args
+
+
 def folders_are_made():
     demist("schedule", config("moons.yaml"), "--json", path("a/b/s.json"), "--plot", path("a/c/s.png"))
     demist("plot", path("run"), "--out", path("d/e/p.png"))
@@ -118,6 +128,6 @@ def hints_are_words_of_a_shell():
     assert words[1] == out, words
 
 
-run_tests([trained, outputs_overwrite_nothing_unasked, folders_are_made, names_are_checked_first, a_log_without_checkpoints_is_not_cut,
+run_tests([trained, outputs_overwrite_nothing_unasked, what_is_no_run_is_left_alone, folders_are_made, names_are_checked_first, a_log_without_checkpoints_is_not_cut,
            a_damaged_checkpoint_falls_back, a_resumed_run_says_how_far_it_went, signals_break_no_compilation,
            a_closed_pipe_does_not_end_training, hints_are_words_of_a_shell])

@@ -4,9 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "device.h"
 #include "doctor.h"
+#include "error.h"
 #include "file.h"
 #include "inspect.h"
 #include "output.h"
@@ -80,7 +82,7 @@ static int run_plot(int argc, char **argv)
 {
     static const struct option options[] = {{"out", required_argument, NULL, 'o'}, {"force", no_argument, NULL, 'f'}, CLI_COMMON};
     const char *out = NULL;
-    char *folder, *path;
+    char *folder, *path, *log;
     cli_common common = {0};
     dm_err err = {0};
     dm_status rc;
@@ -99,6 +101,13 @@ static int run_plot(int argc, char **argv)
         return cli_usage(&cmd_plot, "which run?");
     if (output_check(&(const output_file){out, ".png", false}, 1, force, &err))
         return cli_fail(&err);
+    log = dm_run_path(argv[optind], DM_RUN_LOG);
+    if (log && access(log, F_OK)) { /* before a folder is made in what is no run */
+        dm_error(&err, DM_ENOENT, "'%s' is no run folder: it has no " DM_RUN_LOG, argv[optind]);
+        free(log);
+        return cli_fail(&err);
+    }
+    free(log);
     folder = dm_run_path(argv[optind], "plots");
     path = out ? strdup(out) : dm_run_path(argv[optind], "plots/loss.png");
     rc = folder && path ? DM_OK : DM_ENOMEM;
