@@ -11,7 +11,7 @@ static int64_t round_up(int64_t a, int64_t b) { return div_up(a, b) * b; }
 
 static const char *const products[] = {[DM_BF16_TILES] = "-DAMX", [DM_BF16_PAIRS] = "-DPAIRS", [DM_BF16_PLAIN] = "-DPLAIN"};
 
-static bool able(const dm_device_info *dev, dm_bf16_unit unit)
+bool dm_bf16_able(const dm_device_info *dev, dm_bf16_unit unit)
 {
     return dev->cpu && !dev->emulated &&
            (unit == DM_BF16_TILES ? dev->amx_bf16 : unit == DM_BF16_PAIRS ? dev->avx512_bf16 : true);
@@ -85,7 +85,7 @@ bool dm_bf16_serves(const dm_device_info *dev, dm_bf16_unit unit, const dm_conv_
 {
     cut c = cut_of(g, gradient);
 
-    return able(dev, unit) && g->k * g->k <= MOST_TAPS && g->stride <= 2 && g->pad < g->k && c.pad >= 0 &&
+    return dm_bf16_able(dev, unit) && g->k * g->k <= MOST_TAPS && g->stride <= 2 && g->pad < g->k && c.pad >= 0 &&
            g->N * g->H * g->W < 1 << 30 && cut_strips(dev, &c);
 }
 
@@ -180,7 +180,7 @@ static ranges ranges_of(const dm_device_info *dev, const dm_conv_args *g)
 
 bool dm_bf16_dw_serves(const dm_device_info *dev, dm_bf16_unit unit, const dm_conv_args *g)
 {
-    return able(dev, unit) && g->k * g->k <= MOST_TAPS && g->stride <= 2 && g->pad < g->k && g->N * g->H * g->W < 1 << 30;
+    return dm_bf16_able(dev, unit) && g->k * g->k <= MOST_TAPS && g->stride <= 2 && g->pad < g->k && g->N * g->H * g->W < 1 << 30;
 }
 
 size_t dm_bf16_dw_scratch(const dm_device_info *dev, const dm_conv_args *g)

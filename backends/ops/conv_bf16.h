@@ -10,6 +10,8 @@
 /* What multiplies: tile registers, dot products of pairs, or f32 arithmetic on the same rounded numbers. */
 typedef enum dm_bf16_unit { DM_BF16_TILES, DM_BF16_PAIRS, DM_BF16_PLAIN } dm_bf16_unit;
 
+/* Can the device, a CPU, multiply so? */
+bool dm_bf16_able(const dm_device_info *dev, dm_bf16_unit unit);
 bool dm_bf16_serves(const dm_device_info *dev, dm_bf16_unit unit, const dm_conv_args *g, bool gradient);
 dm_status dm_bf16_forward(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, int weight, dm_buf *b, dm_buf *temb, dm_buf *res);
 dm_status dm_bf16_dx(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, dm_buf *dy, int weight);

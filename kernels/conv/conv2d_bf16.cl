@@ -13,12 +13,12 @@
 
 #ifdef Y_F32
 typedef float TY;
-#define LOAD_Y load_f32
-#define STORE_Y store_f32
+#define LOAD_Y some_f32
+#define STORE_Y put_f32
 #else
 typedef ushort TY;
-#define LOAD_Y(p, n) from_bf16(load_bf16(p, n))
-#define STORE_Y store_bf16
+#define LOAD_Y(p, n) from_bf16(some_bf16(p, n))
+#define STORE_Y put_bf16
 #endif
 
 /* Pixels lie in slabs of 32 channels, `slab` elements from one to the next. */
@@ -138,9 +138,9 @@ static void finish_some(const float *sums, place at, const part *p, int O, int o
         if (!inside(&at, p))
             continue;
         if (temb)
-            u += load_f32(temb + (size_t)(p->n0 + at.image) * O + o, left);
+            u += some_f32(temb + (size_t)(p->n0 + at.image) * O + o, left);
         if (temb && left > 16)
-            v += load_f32(temb + (size_t)(p->n0 + at.image) * O + o + 16, left - 16);
+            v += some_f32(temb + (size_t)(p->n0 + at.image) * O + o + 16, left - 16);
         if (res)
             u += LOAD_Y(res + to, left);
         if (res && left > 16)
@@ -181,7 +181,7 @@ conv2d(global const ushort *x, global const ushort *w, global const float *b, gl
     }
     for (int block = 0; block < group; block++) {
         const int o = ((int)get_global_id(1) * group + block) * 32;
-        const float16 b0 = b && o < O ? load_f32(b + o, O - o) : 0.0f, b1 = b && o + 16 < O ? load_f32(b + o + 16, O - o - 16) : 0.0f;
+        const float16 b0 = b && o < O ? some_f32(b + o, O - o) : 0.0f, b1 = b && o + 16 < O ? some_f32(b + o + 16, O - o - 16) : 0.0f;
 
         for (int t = 0; t < tiles && o < O; t += 2) {
             const int last = min(t + 1, tiles - 1);
@@ -226,7 +226,7 @@ pack(global const float *w, global ushort *packed, int O, int C, int taps, local
             uint16 m[16];
 
             _Pragma("unroll") for (int i = 0; i < 16; i++)
-                m[i] = o0 + i < O && there > v ? as_uint16(load_f32(w + ((size_t)(o0 + i) * C + c0) * taps + v, there - v)) : (uint16)(0);
+                m[i] = o0 + i < O && there > v ? as_uint16(some_f32(w + ((size_t)(o0 + i) * C + c0) * taps + v, there - v)) : (uint16)(0);
             transpose16(m);
             _Pragma("unroll") for (int i = 0; i < 16; i++) vstore16(m[i], v + i, panel);
         }
@@ -257,11 +257,11 @@ pack_dx(global const float *w, global ushort *packed, int O, int C, int taps, lo
                 uint16 m[16];
 
                 if (taps == 1) { /* neighbours already */
-                    vstore16(o < O && c0 < C ? as_uint16(load_f32(w + (size_t)o * C + c0, C - c0)) : (uint16)(0), e, panel);
+                    vstore16(o < O && c0 < C ? as_uint16(some_f32(w + (size_t)o * C + c0, C - c0)) : (uint16)(0), e, panel);
                     continue;
                 }
                 _Pragma("unroll") for (int i = 0; i < 16; i++)
-                    m[i] = o < O && c0 + i < C ? as_uint16(load_f32(w + ((size_t)o * C + c0 + i) * taps, (int)min(left - i * taps, 16L))) : (uint16)(0);
+                    m[i] = o < O && c0 + i < C ? as_uint16(some_f32(w + ((size_t)o * C + c0 + i) * taps, (int)min(left - i * taps, 16L))) : (uint16)(0);
                 transpose16(m);
                 _Pragma("unroll") for (int i = 0; i < 16; i++) vstore16(m[i], i * 2 + e, panel);
             }

@@ -29,7 +29,7 @@ arrange_dy(global const ushort *dy, global ushort *rows, int n0, int OH, int OW,
             ushort16 e[2];
 
             for (int j = 0; j < 2; j++) {
-                e[j] = h < OH && v < OW && o < O ? load_bf16(from + ((long)h * OW + v) * O, O - o) : (ushort16)(0);
+                e[j] = h < OH && v < OW && o < O ? some_bf16(from + ((long)h * OW + v) * O, O - o) : (ushort16)(0);
                 if (++v == pitch) {
                     v = 0;
                     h++;
@@ -56,7 +56,7 @@ arrange_x(global const ushort *x, global ushort *scratch, int pairs_at, int n0, 
     int h = plane / stride - pad, v = plane % stride - pad, column = 0;
 
     for (int i = 0; i <= 2 * count; i++) {
-        const ushort16 e = h >= 0 && h < H && v >= 0 && v < W && c < C ? load_bf16(from + ((long)h * W + v) * C, C - c) : (ushort16)(0);
+        const ushort16 e = h >= 0 && h < H && v >= 0 && v < W && c < C ? some_bf16(from + ((long)h * W + v) * C, C - c) : (ushort16)(0);
 
         if (i % 2)
             vstore16(pair_up(last, e), i / 2, even);
@@ -133,8 +133,8 @@ sum_parts(global const ushort *scratch, int part_at, global float *dw, int O, in
             float16 v = vload16(0, line + j);
 
             if (accum)
-                v += load_f32(to + j, there - j);
-            store_f32(v, to + j, there - j);
+                v += some_f32(to + j, there - j);
+            put_f32(v, to + j, there - j);
         }
     }
 }

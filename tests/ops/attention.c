@@ -121,7 +121,7 @@ static double *values(int64_t n, double scale, uint32_t seed)
 
     for (int64_t i = 0; i < n; i++) {
         seed = seed * 1664525u + 1013904223u;
-        v[i] = (double)(float)(scale * ((seed >> 8) / 8388608.0 - 1));
+        v[i] = (double)ops_bf16((float)(scale * ((seed >> 8) / 8388608.0 - 1)));
     }
     return v;
 }
@@ -139,6 +139,7 @@ static void check(dm_device *d, const shape *s, double scale)
                          .a.attn.heads = s->heads};
     for (int i = 0; i < 3; i++)
         f.given[i] = b.given[1 + i] = v[i];
+    f.rounded = b.rounded = true;
     ops_check(d, &f);
     forward(&f.node, (const double *const *)v, (double *const[]){y, l});
     b.node = (dm_opnode){.kind = DM_OP_ATTENTION_DX, .n_in = 6, .n_out = 3, .in = {q, q, k, k, q, lse},

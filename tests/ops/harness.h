@@ -17,7 +17,7 @@ typedef struct ops_case {
     int32_t levels;                /* integer inputs lie in [0, levels) */
     double scale;                  /* of the inputs, about N(0, 1); 0 = 1 */
     const double *given[DM_MAX_IN]; /* an input's values, where they are not random */
-    bool rounded;                  /* what is given is what bf16 has (ops_bf16), where the input may be bf16 */
+    bool rounded;                  /* what is given is what bf16 has (ops_bf16), or may be rounded to it where the input is bf16 */
 } ops_case;
 
 int ops_setup(void **state);       /* cmocka group fixtures: *state is the dm_device */
