@@ -12,7 +12,7 @@ enum {
     COMPARED = 1 << 24             /* values of an output that are compared at most */
 };
 static const double PLAIN_FLOPS = 5e6; /* the plainest implementation is a candidate up to here */
-static const double SMALL_FLOPS = 3e8;
+static const double SMALL_FLOPS = 1e8;
 
 typedef struct bench {
     dm_device *d;
@@ -191,6 +191,8 @@ static void free_operands(bench *b)
         dm_buf_free(b->in[i]);
     for (int i = 0; i < DM_MAX_OUT; i++)
         dm_buf_free(b->out[i]);
+    memset(b->in, 0, sizeof b->in);
+    memset(b->out, 0, sizeof b->out);
 }
 
 /* What is added to begins as zero; what is written, as NaN: one of f32 whose halves are two of bf16. */
@@ -367,27 +369,41 @@ static double tolerance(const dm_impl *impl, const dm_opnode *n)
     return DM_TOLERANCE + (impl->tolerance > 0 ? impl->tolerance : DM_TOLERANCE) + (dm_op_bf16(n) ? 1.0 / 128 : 0);
 }
 
-/* Against the plainest one on a small problem; *error is 0 where none is small enough for both. */
-static dm_status check(dm_device *d, const dm_opnode *n, const dm_impl *impl, float *block, double *error, dm_err *err)
+/* A small problem with the plainest implementation's results, made when first asked for. */
+typedef struct trial { dm_opnode node; const dm_impl *plain; bench b; results right; } trial;
+
+static void begin_trial(dm_device *d, const dm_opnode *n, trial *t)
 {
-    const dm_opnode small = dm_measure_small(n);
-    bench b = {.d = d, .node = &small};
-    const dm_impl *plain = dm_plainest(dm_device_about(d), &small);
-    results mine = {0}, right = {0};
-    dm_status rc;
+    *t = (trial){.node = dm_measure_small(n)};
+    t->b = (bench){.d = d, .node = &t->node};
+    t->plain = dm_plainest(dm_device_about(d), &t->node);
+}
+
+static void end_trial(trial *t)
+{
+    free_operands(&t->b);
+    free_results(&t->right);
+}
+
+/* *error is 0 where the trial is not for this implementation. */
+static dm_status check(trial *t, const dm_impl *impl, float *block, double *error, dm_err *err)
+{
+    results mine = {0};
+    dm_status rc = DM_OK;
 
     *error = 0;
-    if (!plain || plain == impl || !dm_impl_serves(impl, dm_device_about(d), &small))
+    if (!t->plain || t->plain == impl || !dm_impl_serves(impl, dm_device_about(t->b.d), &t->node))
         return DM_OK;
-    if (!(rc = make_operands(&b, block, err)) && !(rc = result_of(&b, plain, block, &right, err))) {
-        forget(&b);
-        if (!(rc = result_of(&b, impl, block, &mine, err)))
-            *error = difference(&mine, &right);
+    if (!t->right.n[0]) {
+        free_operands(&t->b);
+        if (!(rc = make_operands(&t->b, block, err)))
+            rc = result_of(&t->b, t->plain, block, &t->right, err);
+        forget(&t->b);
     }
-    forget(&b);
-    free_operands(&b);
+    if (!rc && !(rc = result_of(&t->b, impl, block, &mine, err)))
+        *error = difference(&mine, &t->right);
+    forget(&t->b);
     free_results(&mine);
-    free_results(&right);
     return rc;
 }
 
@@ -435,8 +451,10 @@ dm_status dm_measure(dm_device *d, const dm_opnode *n, const dm_impl *const *lis
     bench b = {.d = d, .node = n};
     float *block = malloc(BLOCK * sizeof *block);
     results trusted = {0};
+    trial t;
     dm_status rc = block ? make_operands(&b, block, err) : dm_error(err, DM_ENOMEM, "out of memory while measuring");
 
+    begin_trial(d, n, &t);
     for (int i = 0; i < count && !rc; i++) {
         dm_measured *m = &out[i];
         dm_err why = {0};
@@ -447,7 +465,7 @@ dm_status dm_measure(dm_device *d, const dm_opnode *n, const dm_impl *const *lis
             rc = dm_error(err, DM_ECANCELLED, "no time is left");
             break;
         }
-        rc = check(d, n, list[i], block, &m->error, &why);
+        rc = check(&t, list[i], block, &m->error, &why);
         if (!rc && !(m->error <= tolerance(list[i], n)))
             drop(n, list[i], o, m, m->error, NULL);
         else if (!rc)
@@ -459,6 +477,7 @@ dm_status dm_measure(dm_device *d, const dm_opnode *n, const dm_impl *const *lis
         if (rc)
             dm_error(err, rc, "%s", why.msg);
     }
+    end_trial(&t);
     forget(&b);
     free_operands(&b);
     free_results(&trusted);

@@ -30,7 +30,7 @@ under_oclgrind() {
 # The device suite with each implementation forced where it serves; not those tests that train for long.
 forced() {
   local impl
-  for impl in portable vec16 winograd clblast; do
+  for impl in $(build/demist devices --implementations); do
     DEMIST_IMPL=$impl DEMIST_DEVICE=$(awk '/Portable/{print $1; exit}' <<<"$platforms") tests "forced-$impl" build device --no-suite long --timeout-multiplier 20
   done
 }

@@ -8,11 +8,14 @@ extern const dm_impl *const dm_impls_conv2d[], *const dm_impls_conv2d_portable[]
     *const dm_impls_attention_bf16[], *const dm_impls_matmul[], *const dm_impls_eltwise[], *const dm_impls_reduce[],
     *const dm_impls_norm[], *const dm_impls_attention[], *const dm_impls_shape[], *const dm_impls_embed[], *const dm_impls_random[],
     *const dm_impls_loss[], *const dm_impls_clblast_gpu[], *const dm_impls_clblast_last[], *const dm_impls_winograd[],
-    *const dm_impls_winograd_last[];
+    *const dm_impls_winograd_last[],
+    *const dm_impls_tiled_conv[], *const dm_impls_tiled_matmul[], *const dm_impls_tiled_last[];
 
 /* varies: a library picks its kernels by the extents of the whole batch. */
 static const struct { const dm_impl *const *list; bool varies; } families[] = {
+    {dm_impls_tiled_conv, false},
     {dm_impls_clblast_gpu, true},
+    {dm_impls_tiled_matmul, false},
     {dm_impls_conv2d_bf16, false},
     {dm_impls_winograd, false},
     {dm_impls_conv2d, false},
@@ -29,6 +32,7 @@ static const struct { const dm_impl *const *list; bool varies; } families[] = {
     {dm_impls_random, false},
     {dm_impls_loss, false},
     {dm_impls_clblast_last, true},
+    {dm_impls_tiled_last, false},
 };
 enum { N_FAMILIES = sizeof families / sizeof families[0] };
 

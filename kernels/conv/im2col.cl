@@ -60,3 +60,25 @@ kernel void begin(global const float *b, global const float *temb, global const 
         v += res[id];
     y[id] = v;
 }
+
+/* w f32[O,C,k k] -> f32[C,k k,O]. */
+kernel void by_inputs(global const float *w, global float *matrix, int O, int C, int taps)
+{
+    const long id = (long)get_global_id(0);
+    const int o = (int)(id % O), tap = (int)(id / O % taps);
+
+    matrix[id] = w[((long)o * C + id / ((long)O * taps)) * taps + tap];
+}
+
+/* dw f32[O,C,k k] (+)= the sum of parts f32[slices,O,k k,C], in their order. */
+kernel void sum_slices(global const float *parts, global float *dw, int O, int C, int taps, int slices, int accum)
+{
+    const long id = (long)get_global_id(0), all = (long)O * C * taps;
+    const int tap = (int)(id % taps), c = (int)(id / taps % C);
+    const long at = ((id / ((long)C * taps)) * taps + tap) * C + c;
+    float sum = 0.0f;
+
+    for (int i = 0; i < slices; i++)
+        sum += parts[i * all + at];
+    dw[id] = accum ? dw[id] + sum : sum;
+}

@@ -10,6 +10,7 @@
 #include "doctor.h"
 #include "error.h"
 #include "file.h"
+#include "impl.h"
 #include "inspect.h"
 #include "output.h"
 #include "plot.h"
@@ -18,8 +19,9 @@
 static int run_devices(int argc, char **argv), run_doctor(int argc, char **argv), run_inspect(int argc, char **argv),
     run_plot(int argc, char **argv);
 
-const cli_command cmd_devices = {"devices", "devices [--json | --list]", "list the OpenCL devices",
-                                 "  --json   as a JSON array\n  --list   one line each: i:j, platform, device\n", run_devices};
+const cli_command cmd_devices = {"devices", "devices [--json | --list | --implementations]", "list the OpenCL devices",
+                                 "  --json   as a JSON array\n  --list   one line each: i:j, platform, device\n"
+                                 "  --implementations   the names that DEMIST_IMPL takes\n", run_devices};
 const cli_command cmd_doctor = {"doctor", "doctor", "check the installation and say what to install",
                                 "Loader, platforms, drivers, CLBlast, plugin folders, cache: each OK or what to do.\n", run_doctor};
 const cli_command cmd_inspect = {"inspect", "inspect FILE", "show what is in a safetensors, npy or idx file",
@@ -27,10 +29,34 @@ const cli_command cmd_inspect = {"inspect", "inspect FILE", "show what is in a s
 const cli_command cmd_plot = {"plot", "plot RUN [--out F.png] [--force]", "draw loss, learning rate, gradient norm and throughput of a run",
                               "  --out F.png   where (RUN/plots/loss.png)\n  --force       overwrite F.png if it is there\n", run_plot};
 
+/* Is it the first of this name? */
+static bool is_new(const dm_impl *impl, int kind, int at)
+{
+    const dm_impl *before;
+
+    for (int k = 0; k <= kind; k++)
+        for (int i = 0; (k < kind || i < at) && (before = dm_impl_at((dm_op_kind)k, i)); i++)
+            if (!strcmp(before->name, impl->name))
+                return false;
+    return true;
+}
+
+static int print_implementations(void)
+{
+    const dm_impl *impl;
+
+    for (int kind = 0; kind < DM_OP_COUNT; kind++)
+        for (int i = 0; (impl = dm_impl_at((dm_op_kind)kind, i)); i++)
+            if (is_new(impl, kind, i))
+                printf("%s\n", impl->name);
+    return 0;
+}
+
 static int run_devices(int argc, char **argv)
 {
-    static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {"list", no_argument, NULL, 'l'}, CLI_COMMON};
-    bool json = false, list = false, done;
+    static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {"list", no_argument, NULL, 'l'},
+                                            {"implementations", no_argument, NULL, 'i'}, CLI_COMMON};
+    bool json = false, list = false, names = false, done;
     cli_common common = {0};
     dm_device_info *all;
     dm_err err = {0};
@@ -41,9 +67,13 @@ static int run_devices(int argc, char **argv)
             json = true;
         else if (opt == 'l')
             list = true;
+        else if (opt == 'i')
+            names = true;
         else if (cli_common_option(&cmd_devices, opt, argv, &common, &done, &code) && done)
             return code;
     }
+    if (names)
+        return print_implementations();
     if (!list)
         return dm_devices_print(stdout, json, &err) ? cli_fail(&err) : 0;
     if (dm_device_list(&all, &n, &err))

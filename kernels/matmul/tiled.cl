@@ -1,0 +1,223 @@
+/* Products by tiles in local memory, for GPUs: y[m,n] = sum over k of A[m,k] B[k,n], groups of 16 x 16 work-items, each
+ * WM x 4 sums, tiles of 16 k with the next one on its way while one is summed. -DOP says what A and B are:
+ *   MATMUL   matrices a f32[batch,M,K] ([K,M] if TA), b f32[batch,K,N] ([N,K] if TB) -> y f32[batch,M,N]
+ *   FORWARD  x f32[N,H,W,C], w f32[O,k k,C] -> y f32[N,OH,OW,O]; m is a pixel, k a tap and channel, gathered as needed
+ *   INPUTS   dy f32[N,OH,OW,O], w f32[C,k k,O] -> dx f32[N,H,W,C]
+ *   WEIGHTS  dy, x -> parts f32[slices,O,k k,C], slice by slice of the pixels
+ * VEC_A, VEC_B: four neighbours lie in one row, tap or pixel, and are read at once. Outside of matrices and images are zeros.
+ * Launch: {16 N/64, 16 M/(16 WM), batch or slices} in groups of {16, 16, 1}. Oracles: tests/ops/matmul.c, conv2d.c. */
+#define MATMUL 0
+#define FORWARD 1
+#define INPUTS 2
+#define WEIGHTS 3
+#ifndef OP
+#define OP MATMUL
+#endif
+#ifndef WM
+#define WM 4                       /* rows a work-item: 4 or 8 */
+#endif
+#ifndef TA
+#define TA 0
+#endif
+#ifndef TB
+#define TB 0
+#endif
+#ifndef VEC_A
+#define VEC_A 0
+#endif
+#ifndef VEC_B
+#define VEC_B 0
+#endif
+#define TM (16 * WM)
+#define TN 64
+#define TK 16
+#define PAD 4                      /* floats: rows of a tile begin in different banks */
+/* Do neighbours in memory differ in k, or in m (n)? */
+#define A_ALONG_K (OP == FORWARD || OP == INPUTS || (OP == MATMUL && !TA))
+#define B_ALONG_K (OP == FORWARD || OP == INPUTS || (OP == MATMUL && TB))
+
+typedef struct extents { int M, N, K; } extents;
+typedef struct image { int H, W, C, OH, OW, O, k, stride, pad; } image;
+
+/* x at tap `tap` of output pixel p, channel c; -1 outside. */
+static long x_at(image g, int p, int tap, int c)
+{
+    const int n = p / (g.OH * g.OW), q = p - n * (g.OH * g.OW);
+    const int h = q / g.OW * g.stride - g.pad + tap / g.k, v = q % g.OW * g.stride - g.pad + tap % g.k;
+
+    return h >= 0 && h < g.H && v >= 0 && v < g.W ? (((long)n * g.H + h) * g.W + v) * g.C + c : -1;
+}
+
+/* dy at the output pixel that saw input pixel p through this tap; -1 where none did. */
+static long dy_at(image g, int p, int tap, int o)
+{
+    const int n = p / (g.H * g.W), q = p - n * (g.H * g.W), h = q / g.W + g.pad - tap / g.k, v = q % g.W + g.pad - tap % g.k;
+
+    if (h < 0 || v < 0 || h % g.stride || v % g.stride || h / g.stride >= g.OH || v / g.stride >= g.OW)
+        return -1;
+    return (((long)n * g.OH + h / g.stride) * g.OW + v / g.stride) * g.O + o;
+}
+
+static long a_at(extents e, image g, int m, int k)
+{
+    if (m >= e.M || k >= e.K)
+        return -1;
+#if OP == MATMUL
+    return TA ? (long)k * e.M + m : (long)m * e.K + k;
+#elif OP == FORWARD
+    return x_at(g, m, k / g.C, k % g.C);
+#elif OP == INPUTS
+    return dy_at(g, m, k / g.O, k % g.O);
+#else
+    return (long)k * g.O + m;
+#endif
+}
+
+static long b_at(extents e, image g, int k, int n)
+{
+    if (n >= e.N || k >= e.K)
+        return -1;
+#if OP == MATMUL
+    return TB ? (long)n * e.K + k : (long)k * e.N + n;
+#elif OP == WEIGHTS
+    return x_at(g, k, n / g.C, n % g.C);
+#else
+    return (long)n * e.K + k;
+#endif
+}
+
+static float4 a_four(global const float *a, extents e, image g, int m, int k)
+{
+#if VEC_A
+    const long at = a_at(e, g, m, k);
+
+    return at < 0 ? (float4)(0.0f) : vload4(0, a + at);
+#else
+    float v[4];
+
+    for (int i = 0; i < 4; i++) {
+        const long at = A_ALONG_K ? a_at(e, g, m, k + i) : a_at(e, g, m + i, k);
+
+        v[i] = at < 0 ? 0.0f : a[at];
+    }
+    return (float4)(v[0], v[1], v[2], v[3]);
+#endif
+}
+
+static float4 b_four(global const float *b, extents e, image g, int k, int n)
+{
+#if VEC_B
+    const long at = b_at(e, g, k, n);
+
+    return at < 0 ? (float4)(0.0f) : vload4(0, b + at);
+#else
+    float v[4];
+
+    for (int i = 0; i < 4; i++) {
+        const long at = B_ALONG_K ? b_at(e, g, k + i, n) : b_at(e, g, k, n + i);
+
+        v[i] = at < 0 ? 0.0f : b[at];
+    }
+    return (float4)(v[0], v[1], v[2], v[3]);
+#endif
+}
+
+/* Where the q-th four of a tile lie: in row (m or n) and k. */
+static int2 place(int q, int along_k, int rows)
+{
+    return along_k ? (int2)(q / (TK / 4), q % (TK / 4) * 4) : (int2)(q % (rows / 4) * 4, q / (rows / 4));
+}
+
+static void put(local float *tile, int2 at, int along_k, int pitch, float4 v)
+{
+    local float *p = tile + at.y * pitch + at.x;
+
+    if (along_k) {
+        p[0] = v.x;
+        p[pitch] = v.y;
+        p[2 * pitch] = v.z;
+        p[3 * pitch] = v.w;
+    } else {
+        vstore4(v, 0, p);
+    }
+}
+
+__attribute__((reqd_work_group_size(16, 16, 1))) kernel void
+product(global const float *a, global const float *b, global const float *bias, global const float *temb, global const float *res,
+        global float *y, int M, int N, int K, int a_step, int b_step, int accum, int H, int W, int C, int OH, int OW, int O, int k, int stride,
+        int pad)
+{
+    local float as[TK * (TM + PAD)], bs[TK * (TN + PAD)];
+    const int tx = get_local_id(0), ty = get_local_id(1), item = ty * 16 + tx;
+    const int m0 = get_group_id(1) * TM, n0 = get_group_id(0) * TN, layer = get_group_id(2);
+    const image g = {H, W, C, OH, OW, O, k, stride, pad};
+#if OP == WEIGHTS
+    const int first = layer * a_step; /* pixels of a slice */
+    const extents e = {M, N, min(K, first + a_step)};
+#else
+    const int first = 0;
+    const extents e = {M, N, K};
+#endif
+    float4 next_a[WM / 4], next_b, sum[WM];
+    int2 at;
+
+#if OP == MATMUL
+    a += (long)layer * a_step;
+    b += (long)layer * b_step;
+#endif
+    for (int i = 0; i < WM; i++)
+        sum[i] = 0.0f;
+    for (int i = 0; i < WM / 4; i++) {
+        at = place(item + 256 * i, A_ALONG_K, TM);
+        next_a[i] = a_four(a, e, g, m0 + at.x, first + at.y);
+    }
+    at = place(item, B_ALONG_K, TN);
+    next_b = b_four(b, e, g, first + at.y, n0 + at.x);
+    for (int k0 = first; k0 < e.K; k0 += TK) {
+        barrier(CLK_LOCAL_MEM_FENCE);
+        for (int i = 0; i < WM / 4; i++)
+            put(as, place(item + 256 * i, A_ALONG_K, TM), A_ALONG_K, TM + PAD, next_a[i]);
+        put(bs, place(item, B_ALONG_K, TN), B_ALONG_K, TN + PAD, next_b);
+        barrier(CLK_LOCAL_MEM_FENCE);
+        if (k0 + TK < e.K) {
+            for (int i = 0; i < WM / 4; i++) {
+                at = place(item + 256 * i, A_ALONG_K, TM);
+                next_a[i] = a_four(a, e, g, m0 + at.x, k0 + TK + at.y);
+            }
+            at = place(item, B_ALONG_K, TN);
+            next_b = b_four(b, e, g, k0 + TK + at.y, n0 + at.x);
+        }
+        for (int q = 0; q < TK; q++) {
+            const float4 w = vload4(0, bs + q * (TN + PAD) + tx * 4);
+
+            for (int i = 0; i < WM / 4; i++) {
+                const float4 v = vload4(0, as + q * (TM + PAD) + ty * WM + 4 * i);
+
+                sum[4 * i] = fma((float4)(v.x), w, sum[4 * i]);
+                sum[4 * i + 1] = fma((float4)(v.y), w, sum[4 * i + 1]);
+                sum[4 * i + 2] = fma((float4)(v.z), w, sum[4 * i + 2]);
+                sum[4 * i + 3] = fma((float4)(v.w), w, sum[4 * i + 3]);
+            }
+        }
+    }
+    for (int i = 0; i < WM; i++) {
+        const float four[4] = {sum[i].x, sum[i].y, sum[i].z, sum[i].w};
+        const int m = m0 + ty * WM + i;
+
+        for (int j = 0; j < 4 && m < M; j++) {
+            const int n = n0 + tx * 4 + j;
+            const long to = ((long)layer * M + m) * N + n;
+            float v = four[j];
+
+            if (n >= N)
+                break;
+            if (bias)
+                v += bias[n];
+            if (temb)
+                v += temb[(long)(m / (OH * OW)) * N + n];
+            if (res)
+                v += res[to];
+            y[to] = accum ? y[to] + v : v;
+        }
+    }
+}
