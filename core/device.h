@@ -128,6 +128,9 @@ typedef struct dm_gemm {
     int64_t lda, ldb, ldc, stride_a, stride_b, stride_c;
 } dm_gemm;
 dm_status dm_cmds_gemm(dm_cmds *c, const dm_gemm *g, const char *label, dm_work work, dm_err *err);
+/* Searches for better parameters of what dm_cmds_gemm runs, for about so many seconds, and keeps them in the cache folder, from
+ * where later processes take them. A line for each set that matters. */
+dm_status dm_device_tune(dm_device *d, double seconds, void (*line)(void *user, const char *text), void *user, dm_err *err);
 /* Enqueues all of them, or those in [from, to), in order; allocates nothing. */
 dm_status dm_cmds_run(dm_cmds *c, dm_err *err);
 dm_status dm_cmds_run_range(dm_cmds *c, int from, int to, dm_err *err);

@@ -1,5 +1,5 @@
 /* Matrix products by CLBlast. Its errors are codes of its own beside OpenCL's. */
-#include "opencl.h"
+#include "gemm_parameters.h"
 
 #ifdef DEMIST_CLBLAST
 #include <clblast_c.h>
@@ -35,6 +35,8 @@ dm_status ocl_gemm_run(dm_device *d, const dm_gemm *g, int row, const dm_work *w
     CLBlastStatusCode code;
     char subject[128];
 
+    if (!d->clblast)
+        ocl_gemm_load(d);
     d->clblast = true;
     if (g->batch == 1)
         code = CLBlastSgemm(CLBlastLayoutRowMajor, ta, tb, m, n, k, g->alpha, g->a->mem, (size_t)g->from_a, (size_t)g->lda, g->b->mem,

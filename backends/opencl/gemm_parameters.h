@@ -1,0 +1,22 @@
+/* CLBlast's parameters for a device: sets of them, where they are kept, how they are given to CLBlast. */
+#ifndef DEMIST_OPENCL_GEMM_PARAMETERS_H
+#define DEMIST_OPENCL_GEMM_PARAMETERS_H
+
+#include "opencl.h"
+
+enum { OCL_MAX_PARAMETERS = 16 };
+/* Of one of CLBlast's kernels; n 0 = CLBlast's own choice. */
+typedef struct ocl_parameters { int n; const char *names[OCL_MAX_PARAMETERS]; size_t values[OCL_MAX_PARAMETERS]; } ocl_parameters;
+/* "Xgemm" takes large products, "XgemmDirect" those below a size, "GemmRoutine" says which. */
+typedef struct ocl_gemm_set { ocl_parameters indirect, direct, routine; } ocl_gemm_set;
+
+extern const char *const ocl_indirect_names[], *const ocl_direct_names[], *const ocl_routine_names[]; /* end in NULL */
+
+/* false: CLBlast refuses. */
+bool ocl_gemm_apply(const dm_device *d, const char *kernel, const ocl_parameters *p);
+/* What `demist tune` kept for this device, if that can be trusted, is given to CLBlast: true then. */
+bool ocl_gemm_load(const dm_device *d);
+/* false: it could not be written. */
+bool ocl_gemm_keep(const dm_device *d, const ocl_gemm_set *set);
+
+#endif
