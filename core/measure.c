@@ -45,6 +45,15 @@ const dm_impl *dm_plainest(const dm_device_info *dev, const dm_opnode *n)
     return NULL;
 }
 
+/* One may stand in two places, for other shapes. */
+static bool is_there(const dm_impl *const *list, int n, const dm_impl *impl)
+{
+    for (int i = 0; i < n; i++)
+        if (!strcmp(list[i]->name, impl->name))
+            return true;
+    return false;
+}
+
 int dm_candidates(const dm_device_info *dev, const dm_opnode *n, bool same, const dm_impl *list[DM_MAX_CANDIDATES])
 {
     const dm_impl *impl;
@@ -53,7 +62,7 @@ int dm_candidates(const dm_device_info *dev, const dm_opnode *n, bool same, cons
     for (int i = 0; (impl = dm_impl_at(n->kind, i)) && count < DM_MAX_CANDIDATES; i++) {
         const bool last = is_plainest(impl, n);
 
-        if (dm_impl_serves(impl, dev, n) && !(same && dm_impl_varies(impl)) && (!last || !count || dm_op_flops(n) < PLAIN_FLOPS))
+        if (dm_impl_serves(impl, dev, n) && !is_there(list, count, impl) && !(same && dm_impl_varies(impl)) && (!last || !count || dm_op_flops(n) < PLAIN_FLOPS))
             list[count++] = impl;
         if (last)
             break;
