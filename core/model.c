@@ -49,7 +49,8 @@ void dm_model_precision(const dm_model *m, dm_graph_core *g, const dm_val *resul
 
 void dm_model_settle(const dm_model *m, dm_graph_core *g)
 {
-    if (m->experiment->run.precision == DM_PRECISION_BF16)
+    /* without a device the graph is only looked at */
+    if (m->device && m->experiment->run.precision == DM_PRECISION_BF16)
         dm_graph_settle(g, dm_device_about(m->device));
 }
 
