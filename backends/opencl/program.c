@@ -198,7 +198,7 @@ static dm_status get(dm_device *d, const char *id, const char *text, const char 
 dm_status dm_kernel_get(dm_device *d, const char *file, const char *name, const char *options, dm_kernel **out,
                         dm_err *err)
 {
-    return get(d, file, NULL, name, options, out, err);
+    return get(d, ocl_source_home(file), NULL, name, options, out, err);
 }
 
 dm_status dm_kernel_from_source(dm_device *d, const char *origin, const char *source, const char *name,

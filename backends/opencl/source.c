@@ -49,6 +49,19 @@ static dm_status load(const walk *w, const char *name, ocl_text *text)
                     w->d->kernel_dir[0] ? " and not in " : "", w->d->kernel_dir);
 }
 
+static const char bundle[] = "small.cl";
+
+const char *ocl_source_home(const char *id)
+{
+    char line[160];
+
+    snprintf(line, sizeof line, "#include \"%.128s\"\n", id);
+    for (const dm_embedded *e = dm_embedded_kernels; e->file; e++)
+        if (!strcmp(e->file, bundle))
+            return strstr(e->source, line) ? bundle : id;
+    return id;
+}
+
 static dm_status expand_file(walk *w, const char *name, int depth)
 {
     ocl_text text = {0};
