@@ -119,9 +119,9 @@ void ocl_host_cpu(dm_device_info *o);
 
 /* ---- source.c ------------------------------------------------------------ */
 
-/* The full text of a program: common.clh, then the file (text NULL) or the text, includes expanded. */
 /* The source that file `id` is a part of: small.cl where that includes it, else itself. */
 const char *ocl_source_home(const char *id);
+/* The full text of a program: common.clh, then the file (text NULL) or the text, includes expanded. */
 dm_status ocl_source(const dm_device *d, const char *id, const char *text, ocl_text *out, dm_err *err);
 
 /* ---- cache.c: program binaries ------------------------------------------- */

@@ -13,45 +13,28 @@
 #define TILE (ROWS * KEYS / W)
 #define AT(r, i) (((r) * KEYS + (i)) / W)
 
-/* v[i][j] and v[j][i] change places: every round deals the two halves of the rows out in turn. */
-static inline void transpose_tile(VF *v)
-{
-#if W > 1
-    VF u[W];
-
-    _Pragma("unroll") for (int round = 1; round < W; round *= 2) {
-        _Pragma("unroll") for (int i = 0; i < W / 2; i++) {
-            u[2 * i].even = v[i].lo;
-            u[2 * i].odd = v[i + W / 2].lo;
-            u[2 * i + 1].even = v[i].hi;
-            u[2 * i + 1].odd = v[i + W / 2].hi;
-        }
-        _Pragma("unroll") for (int i = 0; i < W; i++)
-            v[i] = u[i];
-    }
-#endif
-}
-
-/* xt[to + (n,h,j,t)] = x[n0 + n, t, h d + j], 0 for t in [T, padded). An item: W positions of one head. */
+/* xt[to + (n,h,j,t)] = x[n0 + n, t, h d + j], 0 for t in [T, padded). An item: W positions of one head. By plain loops: a
+ * network of shuffles is no faster where it counts, and PoCL compiles it for 0.7 s. */
 kernel void transpose(global const float *x, global float *xt, int to, int n0, int count, int T, int padded,
                       int heads, int d)
 {
     const int strips = padded / W, t = get_global_id(0) % strips * W, nh = get_global_id(0) / strips;
     const size_t D = (size_t)heads * d;
+    float v[W * W];
 
     if (nh >= count * heads)
         return;
     x += (((size_t)n0 + nh / heads) * T + t) * D + nh % heads * d;
     xt += to + (size_t)nh * d * padded + t;
     for (int j = 0; j < d; j += W) {
-        VF v[W];
+        _Pragma("nounroll") for (int i = 0; i < W; i++) {
+            const VF u = t + i < T ? load(x + i * D + j, d - j) : (VF)(0.0f);
 
-        _Pragma("unroll") for (int i = 0; i < W; i++)
-            v[i] = t + i < T ? load(x + i * D + j, d - j) : (VF)(0.0f);
-        transpose_tile(v);
-        _Pragma("unroll") for (int i = 0; i < W; i++)
-            if (j + i < d)
-                VSTORE(v[i], xt + (size_t)(j + i) * padded);
+            VSTORE(u, v + i * W);
+        }
+        _Pragma("nounroll") for (int k = 0; k < min(W, d - j); k++)
+            for (int i = 0; i < W; i++)
+                xt[(size_t)(j + k) * padded + i] = v[i * W + k];
     }
 }
 
