@@ -36,7 +36,7 @@ static dm_status use(dm_device *d, dm_err *err)
 static dm_status whole_run(bool profile, dm_err *err)
 {
     /* No cache folder: each run builds from source. */
-    const dm_device_options o = {.profile = profile, .cache_dir = ""};
+    const dm_device_options o = {.profile = profile, .cache_dir = "", .kernel_dir = FAULT_KERNELS};
     dm_profile_row *rows = NULL;
     dm_device *d = NULL;
     dm_status s = dm_device_open(test_device(), &o, &d, err);
