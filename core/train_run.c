@@ -327,6 +327,7 @@ static dm_status diverged(run *r, int64_t bad, dm_err *err)
     char what[256] = "", kept[96] = "there is no checkpoint yet";
     dm_err ignored = {0};
     int64_t *steps = NULL;
+    bool found = true;
     int n = 0;
 
     if (!dm_checkpoint_list(r->dir, &steps, &n, &ignored) && n)
@@ -334,9 +335,11 @@ static dm_status diverged(run *r, int64_t bad, dm_err *err)
     free(steps);
     if (dm_data_batch(r->s.examples, (uint64_t)(bad * t->batch), t->batch, r->x0, r->labels, &ignored) ||
         !dm_trainer_find_nonfinite(r->trainer, bad, r->x0, r->labels, what, sizeof what, &ignored))
-        snprintf(what, sizeof what, "norm of the gradient, though each tensor is finite");
-    return dm_error(err, DM_EDIVERGED, "training diverged at step %lld: the first tensor that is not finite is the %s; %s. "
-                    "%s a lower train.lr (now %g), a longer train.warmup or train.clip may help", (long long)bad + 1, what, kept,
+        found = false;
+    return dm_error(err, DM_EDIVERGED, "training diverged at step %lld: %s%s; %s. "
+                    "%s a lower train.lr (now %g), a longer train.warmup or train.clip may help", (long long)bad + 1,
+                    found ? "the first tensor that is not finite is the " : "the norm of the gradient is not finite, though each tensor is",
+                    found ? what : "", kept,
                     bad ? "If the data are sound," : "Data of a large range are likely at the first step; else", t->lr);
 }
 

@@ -181,6 +181,19 @@ def progress():
     assert demist("sample", path("p"), "--tensors", path("p.st"), "--force", "--progress", "none", env={"DEMIST_LOG": "warning"})[1].count("\n") <= 1
 
 
+def cache():
+    mine = path("cache")
+    for folder, name in (("programs", "0" * 32 + ".bin"), ("programs", "mine.bin"), ("choices", "a" * 32 + ".json")):
+        os.makedirs(os.path.join(mine, folder), exist_ok=True)
+        open(os.path.join(mine, folder, name), "w").write("x" * 1000)
+    out = demist("cache", env={"DEMIST_CACHE": mine})[0]
+    assert "1 programs" in out and "1 choices" in out, out
+    demist("cache", "clear", env={"DEMIST_CACHE": mine})
+    assert os.listdir(os.path.join(mine, "programs")) == ["mine.bin"] and not os.listdir(os.path.join(mine, "choices"))
+    demist("cache", "burn", code=2)
+    demist("cache", env={"DEMIST_CACHE": "/proc/none"}, code=1)
+
+
 def beginnings():
     demist("init", path("mine.yaml"))
     demist("check", path("mine.yaml"), f"device={DEVICE}")
@@ -207,4 +220,4 @@ def check_prints_the_experiment():
     demist("check", resolved)
 
 
-run_tests([information, progress, beginnings, selftest, schedules, check_prints_the_experiment, bad_experiments, bad_data, devices, too_large_a_batch, every_combination])
+run_tests([information, progress, cache, beginnings, selftest, schedules, check_prints_the_experiment, bad_experiments, bad_data, devices, too_large_a_batch, every_combination])

@@ -13,7 +13,7 @@
 
 const cli_command *const cli_commands[] = {&cmd_init, &cmd_train, &cmd_resume, &cmd_sample, &cmd_eval, &cmd_sweep,
                                               &cmd_predict, &cmd_export, &cmd_convert, &cmd_schedule, &cmd_check, &cmd_plot, &cmd_plugins,
-                                              &cmd_devices, &cmd_tune, &cmd_doctor, &cmd_selftest, &cmd_inspect, &cmd_new_plugin,
+                                              &cmd_devices, &cmd_tune, &cmd_doctor, &cmd_selftest, &cmd_inspect, &cmd_new_plugin, &cmd_cache,
                                               &cmd_docs};
 const int cli_n_commands = sizeof cli_commands / sizeof cli_commands[0];
 const char cli_exit_codes[] = "0 done, 1 failed, 2 usage or experiment wrong, 3 plugin refused, 4 device or driver,\n"
