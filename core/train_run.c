@@ -1,13 +1,9 @@
 /* dm_train: a training run from its YAML file to the last checkpoint, with its run folder. */
-#include "train_run.h"
+#include "running.h"
 
 #include "data.h"
 #include "plot.h"
-#include "run_folder.h"
-#include "run_log.h"
 #include "shell_word.h"
-#include "tb_events.h"
-#include "trainer.h"
 #include "training.h"
 
 #include <errno.h>
@@ -18,24 +14,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-typedef struct run {
-    const dm_train_options *o;
-    dm_session s;
-    dm_run *folder;
-    dm_run_log *numbers;
-    dm_tb *events;
-    dm_trainer *trainer;
-    dm_st *start;                  /* what train.from names; NULL without */
-    const char *dir;
-    char *word;                    /* dir for a shell */
-    float *x0;
-    int32_t *labels;
-    bool resumed;
-    int64_t saved;                 /* the last step that needs no checkpoint: it has one, or training began there */
-    double loss;                   /* the last that was logged */
-    double since;                  /* when it was */
-} run;
 
 static double now(void)
 {
@@ -53,7 +31,7 @@ static double wall(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static dm_status make_room(run *r, dm_err *err)
+static dm_status make_room(dm_running *r, dm_err *err)
 {
     const int64_t batch = r->s.experiment->train.batch;
     int64_t example = 1;
@@ -69,7 +47,7 @@ static dm_status make_room(run *r, dm_err *err)
 
 /* ---- the run folder ----------------------------------------------------------------- */
 
-static dm_status write_choices(const run *r, dm_err *err)
+static dm_status write_choices(const dm_running *r, dm_err *err)
 {
     json_t *j = json_pack("{s:I, s:o}", "micro_batch", (json_int_t)dm_trainer_micro_batch(r->trainer), "implementations",
                           dm_choices_json(r->s.choices));
@@ -82,7 +60,7 @@ static dm_status write_choices(const run *r, dm_err *err)
     return rc;
 }
 
-static dm_status read_choices(const run *r, int64_t *micro, dm_err *err)
+static dm_status read_choices(const dm_running *r, int64_t *micro, dm_err *err)
 {
     char *path = dm_run_path(r->dir, "choices.json"), *text = NULL;
     json_error_t why;
@@ -108,7 +86,7 @@ static dm_status read_choices(const run *r, int64_t *micro, dm_err *err)
 }
 
 /* From now on messages go to log.txt too. */
-static dm_status write_messages(run *r, dm_err *err)
+static dm_status write_messages(dm_running *r, dm_err *err)
 {
     char *path = dm_run_path(r->dir, "log.txt");
     const dm_status rc = path && r->s.log ? dm_log_to_file(r->s.log, path, err) : dm_error(err, DM_ENOMEM, "out of memory for log.txt");
@@ -133,7 +111,7 @@ static bool never_began(const char *dir)
     return nothing;
 }
 
-static dm_status open_folder(run *r, dm_err *err)
+static dm_status open_folder(dm_running *r, dm_err *err)
 {
     dm_run_mode mode = r->o->overwrite ? DM_RUN_OVERWRITE : r->o->resume ? DM_RUN_RESUME : DM_RUN_NEW;
     dm_status rc;
@@ -154,7 +132,7 @@ static dm_status open_folder(run *r, dm_err *err)
     return rc;
 }
 
-static dm_status write_config(run *r, dm_err *err)
+static dm_status write_config(dm_running *r, dm_err *err)
 {
     const dm_device_info *d = dm_device_about(r->s.device);
     const dm_pair more[] = {{"device", d->name}, {"platform", d->platform_name}, {"driver", d->driver}};
@@ -176,7 +154,7 @@ static dm_status write_config(run *r, dm_err *err)
     return rc;
 }
 
-static dm_status open_logs(run *r, int64_t step, dm_err *err)
+static dm_status open_logs(dm_running *r, int64_t step, dm_err *err)
 {
     char *log = dm_run_path(r->dir, DM_RUN_LOG), *events = dm_run_path(r->dir, DM_RUN_EVENTS);
     const int64_t last = r->resumed ? step : -1;
@@ -189,139 +167,9 @@ static dm_status open_logs(run *r, int64_t step, dm_err *err)
     return rc;
 }
 
-/* ---- checkpoints --------------------------------------------------------------------- */
-
-static dm_status save(run *r, dm_err *err)
-{
-    dm_train_state *state = dm_trainer_state(r->trainer);
-    char *text = dm_experiment_print(r->s.experiment, false), *path = dm_checkpoint_path(r->dir, state->step), sum[32], since[32];
-    dm_st_pair meta[DM_DATA_PAIRS + 3];
-    dm_data_meta data;
-    float loss_sum;
-    int64_t steps, bad;
-    dm_status rc = text && path ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for a checkpoint");
-
-    /* What diverged is never saved. */
-    if (!rc && !(rc = dm_trainer_check(r->trainer, &bad, err)) && !(rc = dm_trainer_settle(r->trainer, err)) &&
-        !(rc = dm_trainer_get_sums(r->trainer, &loss_sum, &steps, err))) {
-        uint32_t bits;
-
-        memcpy(&bits, &loss_sum, sizeof bits);
-        snprintf(sum, sizeof sum, "%08x", (unsigned)bits);
-        snprintf(since, sizeof since, "%lld", (long long)steps);
-        dm_data_meta_write(&r->s.data, &data, meta);
-        meta[DM_DATA_PAIRS] = (dm_st_pair){"experiment", text};
-        meta[DM_DATA_PAIRS + 1] = (dm_st_pair){"loss_sum", sum};
-        meta[DM_DATA_PAIRS + 2] = (dm_st_pair){"loss_steps", since};
-        rc = dm_checkpoint_save(path, state, meta, DM_DATA_PAIRS + 3, err);
-        if (!rc)
-            rc = dm_checkpoint_prune(r->dir, state->step, r->s.experiment->train.keep, err);
-        if (!rc)
-            r->saved = state->step;
-        if (!rc)
-            dm_session_log(&r->s, DM_LOG_DEBUG, "checkpoint of step %lld saved", (long long)state->step);
-    }
-    free(text);
-    free(path);
-    return rc;
-}
-
-/* A run that was killed before its first checkpoint begins again; one that has lost its checkpoints does not,
- * since its log would be cut back to nothing. */
-static dm_status begin_again(const run *r, dm_err *err)
-{
-    static const char *const step = "step";
-    char *log = dm_run_path(r->dir, DM_RUN_LOG);
-    const int64_t first = r->s.experiment->train.save_every;
-    double *rows = NULL;
-    int64_t n = 0;
-    dm_err ignored = {0};
-    dm_status rc = log ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory");
-
-    if (log && !dm_run_log_read(log, &step, 1, &rows, &n, &ignored) && n && first > 0 && rows[n - 1] > (double)first)
-        rc = dm_error(err, DM_EINVAL, "the log of '%s' goes to step %.0f, but its checkpoints are gone: there is nothing to go on from; "
-                      "put one back, or begin anew with --overwrite", r->dir, rows[n - 1]);
-    else if (log)
-        dm_session_log(&r->s, DM_LOG_WARNING, "'%s' has no checkpoint yet: training begins again at step 0", r->dir);
-    free(rows);
-    free(log);
-    return rc;
-}
-
-static dm_status load(run *r, dm_err *err)
-{
-    dm_err damaged = {0};
-    const char *sum, *since;
-    dm_st *f;
-    int64_t step;
-    dm_status rc = dm_checkpoint_latest(r->dir, &f, &step, &damaged, err);
-
-    if (rc == DM_ENOENT)
-        return begin_again(r, err);
-    if (rc)
-        return rc;
-    if (damaged.msg[0])
-        dm_session_log(&r->s, DM_LOG_WARNING, "the newest checkpoint is damaged, an older one is used: %s", damaged.msg);
-    sum = dm_st_meta(f, "loss_sum");
-    since = dm_st_meta(f, "loss_steps");
-    if (!(rc = dm_checkpoint_load(f, dm_trainer_state(r->trainer), err))) {
-        if (!sum || !since) {
-            rc = dm_error(err, DM_ECORRUPT, "'%s' is no checkpoint of a training run: it has no loss_sum", dm_st_path(f));
-        } else {
-            const uint32_t bits = (uint32_t)strtoul(sum, NULL, 16);
-            float loss_sum;
-
-            memcpy(&loss_sum, &bits, sizeof loss_sum);
-            rc = dm_trainer_set_sums(r->trainer, loss_sum, strtoll(since, NULL, 10), err);
-        }
-    }
-    dm_st_close(f);
-    if (!rc)
-        dm_session_log(&r->s, DM_LOG_INFO, "resuming at step %lld", (long long)step);
-    if (!rc && step >= r->s.experiment->train.steps)
-        dm_session_log(&r->s, DM_LOG_WARNING, "train.steps = %lld are done already; give a larger train.steps to go on",
-                       (long long)r->s.experiment->train.steps);
-    return rc;
-}
-
-/* ---- weights to start from ------------------------------------------------------------ */
-
-/* Opens train.from and sees that its weights fit, before anything is written. A run that goes on needs it no more. */
-static dm_status open_start(run *r, dm_err *err)
-{
-    const char *from = r->s.experiment->train.from;
-    int64_t step;
-    dm_status rc;
-
-    if (!*from)
-        return DM_OK;
-    if ((rc = dm_session_source(&r->s, from, &r->start, &step, err)))
-        return rc;
-    return dm_session_fits(&r->s, r->start, false, err);
-}
-
-/* The raw weights and every average begin with these, the first average of what is there. */
-static dm_status use_start(run *r, dm_err *err)
-{
-    dm_train_state *state = dm_trainer_state(r->trainer);
-    const bool nan = r->s.experiment->run.allow_nan;
-    const char *prefix;
-    dm_status rc = r->start ? DM_OK : open_start(r, err);
-
-    if (rc || !r->start)
-        return rc;
-    prefix = dm_session_prefix(r->start, false);
-    rc = dm_checkpoint_load_weights(r->start, prefix, nan, state->model, err);
-    for (int i = 0; i < state->n_ema && !rc; i++)
-        rc = dm_checkpoint_load_weights(r->start, prefix, nan, state->ema[i], err);
-    if (!rc)
-        dm_session_log(&r->s, DM_LOG_INFO, "weights from %s", dm_st_path(r->start));
-    return rc;
-}
-
 /* ---- the loop -------------------------------------------------------------------------- */
 
-static dm_status diverged(run *r, int64_t bad, dm_err *err)
+static dm_status diverged(dm_running *r, int64_t bad, dm_err *err)
 {
     const dm_set_train *t = &r->s.experiment->train;
     char what[256] = "", kept[96] = "there is no checkpoint yet";
@@ -343,7 +191,7 @@ static dm_status diverged(run *r, int64_t bad, dm_err *err)
                     bad ? "If the data are sound," : "Data of a large range are likely at the first step; else", t->lr);
 }
 
-static dm_status log_numbers(run *r, dm_err *err)
+static dm_status log_numbers(dm_running *r, dm_err *err)
 {
     const dm_set_train *t = &r->s.experiment->train;
     const int64_t step = dm_trainer_state(r->trainer)->step;
@@ -367,18 +215,18 @@ static dm_status log_numbers(run *r, dm_err *err)
 }
 
 /* Data that cannot be read end the training, not what it has learned: steps since the last checkpoint are saved. */
-static dm_status data_failed(run *r, const dm_err *why, dm_err *err)
+static dm_status data_failed(dm_running *r, const dm_err *why, dm_err *err)
 {
     const int64_t step = dm_trainer_state(r->trainer)->step;
     char note[64] = "";
     dm_err ignored = {0};
 
-    if (step > r->saved && !save(r, &ignored))
+    if (step > r->saved && !dm_running_save(r, &ignored))
         snprintf(note, sizeof note, "; a checkpoint of step %lld is saved", (long long)step);
     return dm_error(err, why->code, "%.900s%s", why->msg, note);
 }
 
-static dm_status step(run *r, dm_err *err)
+static dm_status step(dm_running *r, dm_err *err)
 {
     const int64_t batch = r->s.experiment->train.batch, first = dm_trainer_state(r->trainer)->step * batch;
     int32_t *labels = r->s.data.classes ? r->labels : NULL;
@@ -393,7 +241,7 @@ static dm_status step(run *r, dm_err *err)
     return (rc = dm_trainer_check(r->trainer, &bad, err)) == DM_EDIVERGED ? diverged(r, bad, err) : rc;
 }
 
-static void progress(const run *r)
+static void progress(const dm_running *r)
 {
     const dm_set_train *t = &r->s.experiment->train;
     const dm_progress_info p = {.size = sizeof p, .what = "train", .step = dm_trainer_state(r->trainer)->step, .steps = t->steps,
@@ -403,12 +251,12 @@ static void progress(const run *r)
         r->o->callbacks.progress(r->o->callbacks.user, &p);
 }
 
-static bool cancelled(const run *r) { return r->o->callbacks.cancelled && r->o->callbacks.cancelled(r->o->callbacks.user); }
+static bool cancelled(const dm_running *r) { return r->o->callbacks.cancelled && r->o->callbacks.cancelled(r->o->callbacks.user); }
 
 static bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
 
 /* A grid that fails for what the weights are so far, or for memory, is no reason to end. */
-static dm_status samples(run *r, dm_err *err)
+static dm_status samples(dm_running *r, dm_err *err)
 {
     dm_err why = {0};
     const dm_status rc = dm_train_samples(&r->s, r->folder, r->events, dm_trainer_state(r->trainer), wall(), &why);
@@ -419,7 +267,7 @@ static dm_status samples(run *r, dm_err *err)
     return DM_OK;
 }
 
-static dm_status loop(run *r, dm_err *err)
+static dm_status loop(dm_running *r, dm_err *err)
 {
     const dm_set_train *t = &r->s.experiment->train;
     dm_train_state *state = dm_trainer_state(r->trainer);
@@ -439,10 +287,10 @@ static dm_status loop(run *r, dm_err *err)
         progress(r);
         if (due(state->step, t->sample_every) && (rc = samples(r, err)))
             return rc;
-        if ((due(state->step, t->save_every) || state->step == t->steps) && (rc = save(r, err)))
+        if ((due(state->step, t->save_every) || state->step == t->steps) && (rc = dm_running_save(r, err)))
             return rc;
         if (cancelled(r) && state->step < t->steps) {
-            if (!due(state->step, t->save_every) && (rc = save(r, err)))
+            if (!due(state->step, t->save_every) && (rc = dm_running_save(r, err)))
                 return rc;
             return dm_error(err, DM_ECANCELLED, "stopped at step %lld of %lld, a checkpoint is saved; go on with: demist resume %s",
                             (long long)state->step, (long long)t->steps, r->word);
@@ -451,7 +299,7 @@ static dm_status loop(run *r, dm_err *err)
     return DM_OK;
 }
 
-static void finish(run *r)
+static void finish(dm_running *r)
 {
     char *log, *plot = dm_run_path(r->dir, "plots/loss.png"), *plots = dm_run_path(r->dir, "plots");
     dm_err why = {0};
@@ -469,14 +317,14 @@ static void finish(run *r)
     free(log);
 }
 
-static dm_status train(run *r, dm_err *err)
+static dm_status train(dm_running *r, dm_err *err)
 {
     int64_t micro = r->s.experiment->train.micro_batch;
     dm_status rc;
 
     /* All that can be wrong with the experiment is found before the run folder is touched. */
     if ((rc = make_room(r, err)) || (rc = dm_session_open(&r->s, r->o->profile, err)) ||
-        (!r->o->resume && (rc = open_start(r, err))) || (rc = open_folder(r, err)) || (rc = write_config(r, err)) || (rc = write_messages(r, err)))
+        (!r->o->resume && (rc = dm_running_open_start(r, err))) || (rc = open_folder(r, err)) || (rc = write_config(r, err)) || (rc = write_messages(r, err)))
         return rc;
     {
         char *choices = dm_run_path(r->dir, "choices.json");
@@ -499,7 +347,7 @@ static dm_status train(run *r, dm_err *err)
                        (long long)dm_model_layout(r->s.model)->parameters, (long long)r->s.experiment->train.batch,
                        (long long)dm_trainer_micro_batch(r->trainer), p.flops * 1e-9, (int)p.commands, (double)held * 1e-6);
     }
-    if ((r->resumed && (rc = load(r, err))) || (dm_trainer_state(r->trainer)->step == 0 && (rc = use_start(r, err))) || (rc = open_logs(r, dm_trainer_state(r->trainer)->step, err)) || (rc = loop(r, err)))
+    if ((r->resumed && (rc = dm_running_load(r, err))) || (dm_trainer_state(r->trainer)->step == 0 && (rc = dm_running_use_start(r, err))) || (rc = open_logs(r, dm_trainer_state(r->trainer)->step, err)) || (rc = loop(r, err)))
         return rc;
     finish(r);
     return r->o->profile ? dm_session_log_profile(&r->s, err) : DM_OK;
@@ -507,7 +355,7 @@ static dm_status train(run *r, dm_err *err)
 
 dm_status dm_train(const char *experiment, const dm_train_options *o, dm_err *err)
 {
-    run r = {.o = o};
+    dm_running r = {.o = o};
     dm_status rc;
 
     if ((rc = dm_session_read(&r.s, experiment, o->overrides, o->n_overrides, true, &o->callbacks, err)))

@@ -1,0 +1,36 @@
+/* A training run at work: shared by the files that make it (train_run.c, train_checkpoints.c), nobody else's business. */
+#ifndef DEMIST_CORE_RUNNING_H
+#define DEMIST_CORE_RUNNING_H
+
+#include "run_log.h"
+#include "train_run.h"
+#include "trainer.h"
+
+typedef struct dm_running {
+    const dm_train_options *o;
+    dm_session s;
+    dm_run *folder;
+    dm_run_log *numbers;
+    dm_tb *events;
+    dm_trainer *trainer;
+    dm_st *start;                  /* what train.from names; NULL without */
+    const char *dir;
+    char *word;                    /* dir for a shell */
+    float *x0;
+    int32_t *labels;
+    bool resumed;
+    int64_t saved;                 /* the last step that needs no checkpoint: it has one, or training began there */
+    double loss;                   /* the last that was logged */
+    double since;                  /* when it was */
+} dm_running;
+
+/* A checkpoint of the step that it is at; never of what diverged. */
+dm_status dm_running_save(dm_running *r, dm_err *err);
+/* Back to the newest whole checkpoint of the run folder; where there is none, and none can be lost, to the beginning. */
+dm_status dm_running_load(dm_running *r, dm_err *err);
+/* Opens train.from and sees that its weights fit, before anything is written. A run that goes on needs it no more. */
+dm_status dm_running_open_start(dm_running *r, dm_err *err);
+/* The raw weights and every average begin with these, the first average of what is there. */
+dm_status dm_running_use_start(dm_running *r, dm_err *err);
+
+#endif
