@@ -27,6 +27,7 @@ static void say_lines(const report *r, const char *text)
     }
 }
 
+/* Implementations are measured, as training would, where they are to be explained. */
 static dm_status costs(dm_session *s, const dm_check_options *o, const report *r, dm_err *err)
 {
     const dm_set_train *set = &s->experiment->train;
@@ -36,6 +37,8 @@ static dm_status costs(dm_session *s, const dm_check_options *o, const report *r
     dm_plan_stats p;
     dm_status rc;
 
+    if (o->explain)
+        dm_choices_budget(s->choices, -1);
     if ((rc = dm_trainer_new(s, set->micro_batch, &t, err)))
         return rc;
     p = dm_plan_about(dm_trainer_plan(t));
@@ -77,8 +80,7 @@ dm_status dm_check(const char *experiment, const dm_check_options *o, void (*lin
     if (!(rc = dm_session_open(&s, false, err))) {
         char *text = dm_experiment_print(s.experiment, true);
 
-        if (!o->explain)
-            dm_choices_budget(s.choices, 0);
+        dm_choices_budget(s.choices, 0);
         if (text)
             say_lines(&r, text);
         free(text);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* Seconds of measuring: at most; the part of the work ahead that auto may take; the least that is worth beginning. */
-static const double MOST = 40, MOST_AUTO = 30, SHARE = 0.02, LEAST = 1;
+static const double MOST = 30, MOST_AUTO = 30, SHARE = 0.02, LEAST = 1;
 /* A later implementation must be this much faster than one before it: what is less is noise. */
 static const double CLEARLY = 0.97;
 enum { KEY = 512 };
@@ -49,7 +49,7 @@ void dm_choices_free(dm_choices *c)
     free(c);
 }
 
-void dm_choices_budget(dm_choices *c, double seconds) { c->o.budget = c->spent + seconds; }
+void dm_choices_budget(dm_choices *c, double seconds) { c->o.budget = seconds < 0 ? -1 : c->spent + seconds; }
 
 DM_PRINTF(3, 4) static void say(const dm_choices *c, dm_log_level level, const char *fmt, ...)
 {

@@ -26,7 +26,7 @@ typedef struct dm_choices dm_choices;
 
 dm_status dm_choices_new(dm_device *d, const dm_choices_options *o, dm_choices **out, dm_err *err);
 void dm_choices_free(dm_choices *c);
-/* From now on: no seconds = nothing more is measured. */
+/* Seconds of measuring from now on, 0 = none; below 0 = by tune. */
 void dm_choices_budget(dm_choices *c, double seconds);
 
 /* The ops of one plan before it is made: runs is how often it is expected to run. What fails here is no error: it is chosen by

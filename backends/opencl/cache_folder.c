@@ -10,7 +10,9 @@
 
 #include "doctor.h"
 
-static const struct { const char *folder, *end, *what; } kept[] = {{"programs", ".bin", "programs"}, {"choices", ".json", "choices of implementations"}};
+static const struct { const char *folder, *end, *what; } kept[] = {
+    {"programs", ".bin", "programs"}, {"choices", ".json", "choices of implementations"}, {"clblast", ".json", "sets of parameters of CLBlast"},
+};
 
 /* 32 hexadecimal digits and the end; behind that, what an interrupted write left has six more. */
 static bool is_ours(const char *name, const char *end)
