@@ -15,6 +15,7 @@ typedef struct cli_command {
 
 extern const cli_command cmd_resume, cmd_init, cmd_train, cmd_sample, cmd_predict, cmd_eval, cmd_sweep, cmd_export, cmd_convert, cmd_schedule, cmd_check,
     cmd_plot, cmd_plugins, cmd_devices, cmd_tune, cmd_doctor, cmd_selftest, cmd_inspect, cmd_new_plugin, cmd_cache, cmd_docs;
+extern const cli_command cmd_report;
 
 extern const cli_command *const cli_commands[];
 extern const int cli_n_commands;

@@ -11,7 +11,7 @@
 
 #include "error.h"
 
-const cli_command *const cli_commands[] = {&cmd_init, &cmd_train, &cmd_resume, &cmd_sample, &cmd_eval, &cmd_sweep,
+const cli_command *const cli_commands[] = {&cmd_init, &cmd_train, &cmd_resume, &cmd_sample, &cmd_eval, &cmd_sweep, &cmd_report,
                                               &cmd_predict, &cmd_export, &cmd_convert, &cmd_schedule, &cmd_check, &cmd_plot, &cmd_plugins,
                                               &cmd_devices, &cmd_tune, &cmd_doctor, &cmd_selftest, &cmd_inspect, &cmd_new_plugin, &cmd_cache,
                                               &cmd_docs};

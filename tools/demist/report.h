@@ -1,0 +1,60 @@
+/* demist report: a run as one HTML file that needs nothing else. report_html.c writes HTML, report_parts.c what the run
+ * folder tells, report_figures.c what was measured, report_samples.c images drawn for it. All that is read from the
+ * folder is hostile: sizes are bounded, and nothing gets into the page but through html_text, as numbers, or as the
+ * bytes of a PNG. */
+#ifndef DEMIST_REPORT_H
+#define DEMIST_REPORT_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "cli.h"
+#include "image.h"
+
+typedef struct report {
+    FILE *to;
+    const char *run;               /* the folder */
+    const char *scratch;           /* a folder for plots on their way */
+    const char *const *overrides;  /* for its samples */
+    int32_t n_overrides;
+    int64_t step;                  /* of the checkpoint, 0 where there is none */
+    bool draw;
+    dm_callbacks callbacks;
+} report;
+
+/* ---- report_html.c ---- */
+void html_begin(FILE *f, const char *title);
+void html_end(FILE *f);
+void html_section(FILE *f, const char *title);
+/* Text as it reads, whatever bytes it has. */
+void html_text(FILE *f, const char *text);
+/* A paragraph; what is formatted is text. */
+void html_say(FILE *f, const char *fmt, ...) DM_PRINTF(2, 3);
+/* A cell of a table's row: text, or a number of four digits (empty where it is not finite). */
+void html_cell(FILE *f, const char *tag, const char *text);
+void html_number(FILE *f, double x);
+/* A PNG of these bytes as a data: URI; false, and nothing written, where they are none. scale: CSS pixels for one, 0 as
+ * wide as the page allows. */
+bool html_png(FILE *f, const void *bytes, size_t n, int scale, const char *caption);
+dm_status html_picture(FILE *f, const dm_picture *p, int scale, const char *caption, dm_err *err);
+
+/* ---- report_parts.c ---- */
+/* A JSON object in the run folder; NULL where there is none, with a warning where it cannot be read. */
+json_t *report_json(const report *r, const char *name);
+/* Text of a member, "" where it is none. */
+const char *report_string(const json_t *o, const char *key);
+/* A file of the run folder or, with an absolute name, any; at most so many bytes; NULL where there is none. */
+char *report_file(const report *r, const char *name, size_t limit, size_t *n);
+void report_head(report *r);
+void report_curves(report *r);
+void report_experiment(report *r);
+
+/* ---- report_figures.c ---- */
+void report_quality(report *r);
+void report_accuracy(report *r);
+void report_sweep(report *r);
+
+/* ---- report_samples.c ---- */
+void report_samples(report *r);
+
+#endif

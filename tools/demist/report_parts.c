@@ -1,0 +1,183 @@
+/* What a run folder tells of itself: where and how it ran, its curves, its experiment; see report.h. */
+#include "report.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "file.h"
+#include "plot.h"
+#include "run_folder.h"
+#include "run_log.h"
+
+enum { JSON_BYTES = 1 << 24, TEXT_BYTES = 1 << 20 };
+
+static void warn(const report *r, const char *text)
+{
+    if (r->callbacks.log)
+        r->callbacks.log(r->callbacks.user, DM_LOG_WARNING, text);
+}
+
+char *report_file(const report *r, const char *name, size_t limit, size_t *n)
+{
+    char *path = *name == '/' ? strdup(name) : dm_run_path(r->run, name), *text = NULL;
+    dm_err err = {0};
+
+    if (path && !access(path, F_OK) && dm_file_slurp(path, limit, &text, n, &err)) {
+        warn(r, err.msg);
+        text = NULL;
+    }
+    free(path);
+    return text;
+}
+
+json_t *report_json(const report *r, const char *name)
+{
+    json_error_t why;
+    json_t *j = NULL;
+    size_t n;
+    char *text = report_file(r, name, JSON_BYTES, &n), line[400];
+
+    if (text && (!(j = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why)) || !json_is_object(j))) {
+        snprintf(line, sizeof line, "'%s' is left out of the report: %s", name, j ? "it is no object" : why.text);
+        warn(r, line);
+        json_decref(j);
+        j = NULL;
+    }
+    free(text);
+    return j;
+}
+
+const char *report_string(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+
+    return s ? s : "";
+}
+
+/* ---- head: what, where, how fast ----------------------------------------------------------- */
+
+static int by_size(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+static double median(double *x, int64_t n)
+{
+    int64_t k = 0;
+
+    for (int64_t i = 0; i < n; i++)
+        if (isfinite(x[i]))
+            x[k++] = x[i];
+    if (!k)
+        return NAN;
+    qsort(x, (size_t)k, sizeof *x, by_size);
+    return x[k / 2];
+}
+
+static void row(FILE *f, const char *name, const char *text)
+{
+    if (!*text)
+        return;
+    fputs("<tr>", f);
+    html_cell(f, "th", name);
+    html_cell(f, "td", text);
+    fputs("</tr>\n", f);
+}
+
+/* The last loss and the median speed of the log. */
+static void log_rows(const report *r)
+{
+    static const char *const names[] = {"step", "loss", "images_per_s"};
+    char *path = dm_run_path(r->run, DM_RUN_LOG), text[80];
+    double *v = NULL, *speed;
+    int64_t n = 0;
+    dm_err err = {0};
+
+    if (path && !access(path, F_OK) && !dm_run_log_read(path, names, 3, &v, &n, &err) && n &&
+        (speed = malloc((size_t)n * sizeof *speed))) {
+        for (int64_t i = 0; i < n; i++)
+            speed[i] = v[i * 3 + 2];
+        snprintf(text, sizeof text, "%.0f, loss %.5g", v[(n - 1) * 3], v[(n - 1) * 3 + 1]);
+        row(r->to, "last logged step", text);
+        snprintf(text, sizeof text, "%.4g images/s in the middle of its log lines", median(speed, n));
+        row(r->to, "training speed", text);
+        free(speed);
+    }
+    free(v);
+    free(path);
+}
+
+void report_head(report *r)
+{
+    json_t *env = report_json(r, "env.json");
+    const json_t *libraries = json_object_get(env, "libraries");
+    int64_t *steps = NULL;
+    dm_err ignored = {0};
+    char text[400];
+    int n = 0;
+
+    if (!dm_checkpoint_list(r->run, &steps, &n, &ignored) && n)
+        r->step = steps[0];
+    free(steps);
+    fputs("<table>\n", r->to);
+    row(r->to, "run", r->run);
+    if (r->step) {
+        snprintf(text, sizeof text, "step %lld", (long long)r->step);
+        row(r->to, "newest checkpoint", text);
+    }
+    log_rows(r);
+    row(r->to, "device", report_string(env, "device"));
+    row(r->to, "platform", report_string(env, "platform"));
+    row(r->to, "driver", report_string(env, "driver"));
+    row(r->to, "system", report_string(env, "system"));
+    row(r->to, "started", report_string(env, "started"));
+    row(r->to, "demist", report_string(env, "demist"));
+    snprintf(text, sizeof text, "jansson %.60s, zlib %.60s, libpng %.60s", report_string(libraries, "jansson"),
+             report_string(libraries, "zlib"), report_string(libraries, "libpng"));
+    if (libraries)
+        row(r->to, "libraries", text);
+    fputs("</table>\n", r->to);
+    json_decref(env);
+}
+
+/* ---- curves --------------------------------------------------------------------------------- */
+
+void report_curves(report *r)
+{
+    char *png = dm_run_path(r->scratch, "curves.png"), *bytes = NULL;
+    dm_err err = {0};
+    size_t n = 0;
+
+    html_section(r->to, "Training");
+    if (!png || dm_plot_run(r->run, png, &err))
+        html_say(r->to, "No curves: %s", png ? err.msg : "out of memory");
+    else if (!(bytes = report_file(r, png, JSON_BYTES, &n)) ||
+             !html_png(r->to, bytes, n, 0, "As logged, means over the steps between two lines."))
+        html_say(r->to, "No curves: gnuplot's picture could not be read.");
+    free(bytes);
+    if (png)
+        unlink(png);
+    free(png);
+}
+
+/* ---- experiment ------------------------------------------------------------------------------ */
+
+void report_experiment(report *r)
+{
+    char *text = report_file(r, DM_RUN_CONFIG, TEXT_BYTES, NULL);
+
+    html_section(r->to, "Experiment");
+    html_say(r->to, "All keys as they were resolved, defaults too (" DM_RUN_CONFIG ").");
+    if (text) {
+        fputs("<pre>", r->to);
+        html_text(r->to, text);
+        fputs("</pre>\n", r->to);
+    }
+    free(text);
+}

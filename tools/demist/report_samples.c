@@ -1,0 +1,102 @@
+/* Images drawn for the report from the newest checkpoint, and how they came about; see report.h. */
+#include "report.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { IMAGES = 36, POINTS = 2000, STRIPS = 6, COLUMNS = 12 };
+
+/* Some steps of the first images: x[strip][column][example]. */
+typedef struct strips { float *x; int64_t example; int rows, columns; bool failed; } strips;
+
+/* The step of column k of the last column's n. */
+static int32_t step_of(int k, int columns, int32_t n) { return columns > 1 ? (int32_t)((int64_t)k * n / (columns - 1)) : n; }
+
+static void keep(void *user, int32_t i, int32_t n, int64_t first, int64_t n_images, int64_t count, int64_t example,
+                 const float *x)
+{
+    strips *s = user;
+
+    if (!s->x && !s->failed) {
+        s->rows = count < STRIPS ? (int)count : STRIPS;
+        s->columns = n + 1 < COLUMNS ? n + 1 : COLUMNS;
+        s->example = example;
+        s->failed = !(s->x = calloc((size_t)(s->rows * s->columns) * (size_t)example, sizeof *s->x));
+    }
+    for (int k = 0; k < s->columns && !s->failed; k++)
+        for (int64_t row = first; row < first + n_images && row < s->rows; row++)
+            if (step_of(k, s->columns, n) == i)
+                memcpy(s->x + (row * s->columns + k) * example, x + (row - first) * example, (size_t)example * sizeof *x);
+}
+
+/* CSS pixels for one of an image's: small ones are shown large. */
+static int scale_of(int64_t side) { return side <= 16 ? 6 : side <= 32 ? 3 : side <= 64 ? 2 : 1; }
+
+static dm_status show_images(report *r, const dm_images *im, const strips *s, dm_err *err)
+{
+    const int64_t *d = im->shape.dim, side = d[3] > d[2] ? d[3] : d[2];
+    dm_picture p = {0};
+    dm_status rc;
+
+    if (!(rc = dm_picture_grid(im->x, d[0], d[1], d[2], d[3], d[0] > 16 ? 12 : 0, 2, &p, err)))
+        rc = html_picture(r->to, &p, scale_of(side), "Not chosen: the first of the run's seed.", err);
+    dm_picture_fini(&p);
+    if (!rc && s->x && !(rc = dm_picture_grid(s->x, (int64_t)s->rows * s->columns, d[1], d[2], d[3], s->columns, 2, &p, err)))
+        rc = html_picture(r->to, &p, scale_of(side), "From noise, on the left, to the sample: x at steps spread evenly.", err);
+    dm_picture_fini(&p);
+    return rc;
+}
+
+static dm_status show(report *r, const dm_images *im, const strips *s, dm_err *err)
+{
+    dm_picture p = {0};
+    dm_status rc;
+
+    if (im->shape.rank == 4)
+        return show_images(r, im, s, err);
+    if (im->shape.dim[1] != 2) {
+        html_say(r->to, "Samples of %lld numbers each have no picture.", (long long)im->shape.dim[1]);
+        return DM_OK;
+    }
+    if (!(rc = dm_picture_scatter(im->x, im->shape.dim[0], NULL, 0, 512, 0, &p, err)))
+        rc = html_picture(r->to, &p, 1, "Points drawn with the run's seed.", err);
+    dm_picture_fini(&p);
+    return rc;
+}
+
+/* Points are drawn many at once, large images few. */
+static dm_status choose_count(void *user, const dm_shape *shape, dm_err *err)
+{
+    (void)err;
+    *(bool *)user = shape->rank == 2;
+    return DM_OK;
+}
+
+void report_samples(report *r)
+{
+    bool points = false;
+    strips s = {0};
+    dm_sample_options o = {.size = sizeof o, .overrides = r->overrides, .n_overrides = r->n_overrides, .count = IMAGES,
+                           .begin = choose_count, .begin_user = &points, .trace = keep, .trace_user = &s,
+                           .callbacks = r->callbacks};
+    dm_images im = {.size = sizeof im};
+    dm_err err = {0};
+    dm_status rc = DM_OK;
+
+    if (!r->draw)
+        return;
+    html_section(r->to, "Samples");
+    if (!(rc = dm_sample(r->run, &o, &im, &err)) && points) {
+        dm_images_free(&im);
+        o.count = POINTS;
+        rc = dm_sample(r->run, &o, &im, &err);
+    }
+    if (!rc) {
+        html_say(r->to, "%.400s: %d steps, %.4g s for %lld.", im.about, (int)im.steps, im.seconds, (long long)im.shape.dim[0]);
+        rc = show(r, &im, &s, &err);
+    }
+    if (rc)
+        html_say(r->to, "None: %s", err.msg);
+    dm_images_free(&im);
+    free(s.x);
+}
