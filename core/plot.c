@@ -36,6 +36,22 @@ static bool drawable(const dm_panel *p, double x, double y)
     return isfinite(x) && isfinite(y) && (x > 0 || !p->log_x) && (y > 0 || !p->log_y);
 }
 
+/* Whether an axis spans a decade: a logarithmic one has no ticks within less. */
+static bool spans(const dm_panel *p, bool y)
+{
+    double least = INFINITY, most = 0;
+
+    for (int k = 0; k < p->n_series; k++)
+        for (int64_t i = 0; i < p->series[k].n; i++)
+            if (drawable(p, p->series[k].x[i], p->series[k].y[i])) {
+                const double v = y ? p->series[k].y[i] : p->series[k].x[i];
+
+                least = fmin(least, v);
+                most = fmax(most, v);
+            }
+    return most >= 10 * least;
+}
+
 /* The points of a series as a block of its own; how many there are. */
 static int64_t put_data(FILE *f, const dm_panel *p, int panel, int series)
 {
@@ -67,8 +83,8 @@ static void put_panel(FILE *f, int index, const dm_panel *p)
     put_line(f, "set title", p->title);
     put_line(f, "set xlabel", p->x_label);
     put_line(f, "set ylabel", p->y_label);
-    fprintf(f, "unset logscale\n%s%sset autoscale\n", p->log_x ? "set logscale x\n" : "",
-            p->log_y ? "set logscale y\n" : "");
+    fprintf(f, "unset logscale\n%s%sset autoscale\n", p->log_x && spans(p, false) ? "set logscale x\n" : "",
+            p->log_y && spans(p, true) ? "set logscale y\n" : "");
     for (int k = 0; k < p->n_series; k++)
         if (put_data(f, p, index, k))
             drawn |= 1 << k;
@@ -95,7 +111,7 @@ static void put_script(FILE *f, const dm_panel *panels, int n)
     fprintf(f, "set encoding utf8\nset terminal png noenhanced size %d,%d\n"
                "if (strstrt(GPVAL_TERMINALS, 'pngcairo')) { set terminal pngcairo noenhanced size %d,%d }\n",
             columns * 560, rows * 400, columns * 560, rows * 400);
-    fputs("set grid lc rgb '#dddddd'\nset key top right\n"
+    fputs("set grid lc rgb '#dddddd'\nset key top right opaque\nset format '%g'\n"
           "set style line 1 lc rgb '#9dbbe0' lw 1\nset style line 2 lc rgb '#1f4f94' lw 2\n"
           "set style line 3 lc rgb '#c0392b' lw 2\nset style line 4 lc rgb '#2e8b57' lw 2\n"
           "set style line 5 lc rgb '#8e44ad' lw 2\nset style line 6 lc rgb '#555555' lw 2\n"

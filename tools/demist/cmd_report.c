@@ -112,7 +112,8 @@ static int write_report(report *r, const char *out, const cli_common *common)
 
 static int run(int argc, char **argv)
 {
-    static const struct option options[] = {{"out", required_argument, NULL, 'o'}, {"no-samples", no_argument, NULL, 'n'},
+    static const struct option options[] = {{"out", required_argument, NULL, 'o'},
+                                            {"no-samples", no_argument, NULL, 'n'},
                                             {"force", no_argument, NULL, 'f'}, CLI_COMMON};
     report r = {.draw = true};
     bool force = false, done;

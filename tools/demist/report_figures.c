@@ -59,15 +59,16 @@ void report_quality(report *r)
         return;
     html_section(r->to, "Quality of samples");
     made_by(r, j);
-    fputs("<table>\n<tr><th></th><th class=\"n\">images</th><th class=\"n\">Fr&eacute;chet distance</th><th class=\"n\">KID</th>"
-          "<th class=\"n\">&plusmn;</th><th class=\"n\">precision</th><th class=\"n\">recall</th></tr>\n", r->to);
+    fputs("<table>\n<tr><th></th><th class=\"n\">images</th><th class=\"n\">Fr&eacute;chet distance</th>"
+          "<th class=\"n\">KID</th><th class=\"n\">&plusmn;</th><th class=\"n\">precision</th>"
+          "<th class=\"n\">recall</th></tr>\n", r->to);
     quality_row(r->to, "floor: test images", json_object_get(j, "floor"));
     quality_row(r->to, "samples", json_object_get(j, "samples"));
     quality_row(r->to, "ceiling: noise", json_object_get(j, "ceiling"));
     fputs("</table>\n", r->to);
-    html_say(r->to, "Against %.0f training images, by %.0f features that layer %.100s of %.300s reads (weights %.64s). New real "
-             "images come no nearer than the floor; the distances have the scale of these features, so no figures by other "
-             "features can be compared with them.", number(j, "train_count"), number(net, "count"),
+    html_say(r->to, "Against %.0f training images, by %.0f features that layer %.100s of %.300s reads (weights %.64s). "
+             "New real images come no nearer than the floor; the distances have the scale of these features, so no "
+             "figures by other features can be compared with them.", number(j, "train_count"), number(net, "count"),
              report_string(net, "layer"), report_string(net, "run"), report_string(net, "sha256"));
     html_say(r->to, "%.300s; %.4g s of sampling.", report_string(j, "sampling"), number(j, "sampling_seconds"));
     json_decref(j);

@@ -7,8 +7,9 @@
 #include <string.h>
 
 static const char style[] =
-    "body{font:15px/1.5 system-ui,sans-serif;color:#1c2530;background:#fff;max-width:1120px;margin:2em auto;padding:0 1.2em}"
-    "h1{font-size:1.7em;margin:0 0 .2em}h2{font-size:1.2em;margin:2.2em 0 .6em;padding-top:.8em;border-top:1px solid #dde3ea}"
+    "body{font:15px/1.5 system-ui,sans-serif;color:#1c2530;background:#fff;max-width:1120px;margin:2em auto;"
+    "padding:0 1.2em}h1{font-size:1.7em;margin:0 0 .2em}"
+    "h2{font-size:1.2em;margin:2.2em 0 .6em;padding-top:.8em;border-top:1px solid #dde3ea}"
     "p{margin:.5em 0;max-width:75ch}.note{color:#5a6675}.warn{color:#a13a12}"
     "table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:.8em 0;display:block;overflow-x:auto}"
     "th,td{padding:.25em .9em .25em 0;text-align:left;border-bottom:1px solid #e8edf2;vertical-align:top;"
@@ -23,7 +24,8 @@ void html_begin(FILE *f, const char *title)
 {
     fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
           "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
-          "style-src 'unsafe-inline'\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>", f);
+          "style-src 'unsafe-inline'\">\n"
+          "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>", f);
     html_text(f, title);
     fprintf(f, "</title>\n<style>%s</style>\n</head>\n<body>\n<h1>", style);
     html_text(f, title);
@@ -42,7 +44,7 @@ void html_section(FILE *f, const char *title)
 /* Bytes of the UTF-8 character at s, 0 where it is none. */
 static int character(const unsigned char *s)
 {
-    const int n = *s < 0x80 ? 1 : *s >= 0xc2 && *s < 0xe0 ? 2 : *s >= 0xe0 && *s < 0xf0 ? 3 : *s >= 0xf0 && *s < 0xf5 ? 4 : 0;
+    const int n = *s < 0x80 ? 1 : *s < 0xc2 ? 0 : *s < 0xe0 ? 2 : *s < 0xf0 ? 3 : *s < 0xf5 ? 4 : 0;
 
     for (int i = 1; i < n; i++)
         if ((s[i] & 0xc0) != 0x80)
@@ -116,7 +118,8 @@ static void base64(FILE *f, const unsigned char *b, size_t n)
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
     for (size_t i = 0; i < n; i += 3) {
-        const unsigned v = (unsigned)b[i] << 16 | (i + 1 < n ? (unsigned)b[i + 1] << 8 : 0) | (i + 2 < n ? b[i + 2] : 0);
+        const unsigned second = i + 1 < n ? b[i + 1] : 0, third = i + 2 < n ? b[i + 2] : 0;
+        const unsigned v = (unsigned)b[i] << 16 | second << 8 | third;
 
         fputc(digits[v >> 18], f);
         fputc(digits[v >> 12 & 63], f);
@@ -135,7 +138,8 @@ bool html_png(FILE *f, const void *bytes, size_t n, int scale, const char *capti
     width = (uint32_t)b[16] << 24 | (uint32_t)b[17] << 16 | (uint32_t)b[18] << 8 | b[19];
     if (!width || width > 65535)
         return false;
-    fprintf(f, "<figure><img%s width=\"%u\" alt=\"", scale ? " class=\"p\"" : "", width * (unsigned)(scale ? scale : 1));
+    fprintf(f, "<figure><img%s width=\"%u\" alt=\"", scale ? " class=\"p\"" : "",
+            width * (unsigned)(scale ? scale : 1));
     html_text(f, caption);
     fputs("\" src=\"data:image/png;base64,", f);
     base64(f, b, n);

@@ -105,7 +105,7 @@ static void log_rows(const report *r)
             speed[i] = v[i * 3 + 2];
         snprintf(text, sizeof text, "%.0f, loss %.5g", v[(n - 1) * 3], v[(n - 1) * 3 + 1]);
         row(r->to, "last logged step", text);
-        snprintf(text, sizeof text, "%.4g images/s in the middle of its log lines", median(speed, n));
+        snprintf(text, sizeof text, "%.4g images/s (median of the log)", median(speed, n));
         row(r->to, "training speed", text);
         free(speed);
     }

@@ -10,7 +10,10 @@ enum { IMAGES = 36, POINTS = 2000, STRIPS = 6, COLUMNS = 12 };
 typedef struct strips { float *x; int64_t example; int rows, columns; bool failed; } strips;
 
 /* The step of column k of the last column's n. */
-static int32_t step_of(int k, int columns, int32_t n) { return columns > 1 ? (int32_t)((int64_t)k * n / (columns - 1)) : n; }
+static int32_t step_of(int k, int columns, int32_t n)
+{
+    return columns > 1 ? (int32_t)((int64_t)k * n / (columns - 1)) : n;
+}
 
 static void keep(void *user, int32_t i, int32_t n, int64_t first, int64_t n_images, int64_t count, int64_t example,
                  const float *x)
@@ -26,7 +29,8 @@ static void keep(void *user, int32_t i, int32_t n, int64_t first, int64_t n_imag
     for (int k = 0; k < s->columns && !s->failed; k++)
         for (int64_t row = first; row < first + n_images && row < s->rows; row++)
             if (step_of(k, s->columns, n) == i)
-                memcpy(s->x + (row * s->columns + k) * example, x + (row - first) * example, (size_t)example * sizeof *x);
+                memcpy(s->x + (row * s->columns + k) * example, x + (row - first) * example,
+                       (size_t)example * sizeof *x);
 }
 
 /* CSS pixels for one of an image's: small ones are shown large. */
@@ -41,8 +45,10 @@ static dm_status show_images(report *r, const dm_images *im, const strips *s, dm
     if (!(rc = dm_picture_grid(im->x, d[0], d[1], d[2], d[3], d[0] > 16 ? 12 : 0, 2, &p, err)))
         rc = html_picture(r->to, &p, scale_of(side), "Not chosen: the first of the run's seed.", err);
     dm_picture_fini(&p);
-    if (!rc && s->x && !(rc = dm_picture_grid(s->x, (int64_t)s->rows * s->columns, d[1], d[2], d[3], s->columns, 2, &p, err)))
-        rc = html_picture(r->to, &p, scale_of(side), "From noise, on the left, to the sample: x at steps spread evenly.", err);
+    if (!rc && s->x &&
+        !(rc = dm_picture_grid(s->x, (int64_t)s->rows * s->columns, d[1], d[2], d[3], s->columns, 2, &p, err)))
+        rc = html_picture(r->to, &p, scale_of(side), "From noise, on the left, to the sample; steps spread evenly.",
+                          err);
     dm_picture_fini(&p);
     return rc;
 }
@@ -92,7 +98,8 @@ void report_samples(report *r)
         rc = dm_sample(r->run, &o, &im, &err);
     }
     if (!rc) {
-        html_say(r->to, "%.400s: %d steps, %.4g s for %lld.", im.about, (int)im.steps, im.seconds, (long long)im.shape.dim[0]);
+        html_say(r->to, "%.400s: %d steps, %.4g s for %lld.", im.about, (int)im.steps, im.seconds,
+                 (long long)im.shape.dim[0]);
         rc = show(r, &im, &s, &err);
     }
     if (rc)

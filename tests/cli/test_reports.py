@@ -1,0 +1,123 @@
+"""Reports: all parts in one file that needs nothing else, whatever lies in the run folder."""
+import html.parser
+import json
+import os
+import re
+import struct
+import zlib
+
+from cli import demist, moons, path, run_tests
+
+
+# Every tag with its attributes, every text; what is unbalanced is an error.
+class Page(html.parser.HTMLParser):
+    VOID = {"meta", "img", "br"}
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.tags, self.text, self.open = [], "", []
+        self.feed(text)
+        self.close()
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open.pop() == tag, (tag, self.open)
+
+    def handle_data(self, data):
+        self.text += data
+
+
+ALLOWED = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "table", "tr", "th", "td", "figure", "img", "figcaption", "pre", "code"}
+
+
+def page(*args):
+    demist("report", path("run"), *args, "--out", path("out.html"), "--force")
+    text = open(path("out.html"), "rb").read().decode("utf-8")
+    p = Page(text)
+    assert {t for t, _ in p.tags} <= ALLOWED, {t for t, _ in p.tags} - ALLOWED
+    for tag, attrs in p.tags:
+        assert not any(k.startswith("on") or k in ("href", "srcdoc") for k in attrs), (tag, attrs)
+        if "src" in attrs:
+            assert re.fullmatch(r"data:image/png;base64,[A-Za-z0-9+/]+=*", attrs["src"]), attrs["src"][:80]
+    assert "default-src 'none'" in text
+    return p
+
+
+def everything_is_in_it():
+    demist("train", *moons("run", "data.limit=500", "train.steps=40"))
+    p = page("--no-samples")
+    assert "Samples" not in p.text and "Quality" not in p.text and "Sweep" not in p.text and "use: toy2d" in p.text
+    quality = ("--metric", "quality", "--features", path("run"), "--count", "100")
+    demist("eval", path("run"), *quality, "sampler.steps=7")
+    demist("sweep", path("run"), "--over", "sampler.steps=2,2000", "--over", "sampler.use=ddpm,ddim", *quality)
+    p = page("sampler.steps=5")
+    report = json.load(open(path("run/eval/quality.json")))
+    for words in ("step 40", "Samples", "Training", "Quality of samples", "Sweep", "Experiment", "floor: test images", "ceiling: noise",
+                  f"{report['samples']['frechet']:.4g}", report["features"]["sha256"], "sampler.steps=7", "steps=5", "more than the schedule's 1000",
+                  "images/s", json.load(open(path("run/env.json")))["device"], "use: toy2d"):
+        assert words in p.text, (words, p.text)
+    images = [a for t, a in p.tags if t == "img"]
+    assert len(images) >= (3 if os.path.exists(path("run/sweep/sweep.png")) else 1), len(images)
+    # By default it lies in the run folder, goes with the run, and is written over.
+    for _ in range(2):
+        out = demist("report", path("run"), "--no-samples")[0]
+        assert out.strip() == path("run/report.html") and os.path.exists(path("run/report.html"))
+
+
+# Whatever the folder's files say, no markup of theirs gets into the page, and it has the rest.
+def hostile_files():
+    evil = '<script>alert(1)</script><img src=x onerror=alert(1)>"\'&\x01\u202e]]>-->'
+    deep = "[" * 100000
+    q = path("run/eval/quality.json")
+    whole = open(q).read()
+    env = open(path("run/env.json")).read()
+    bad = [deep, "", "[]", "nul", '{"samples": 1, "floor": [], "features": "x", "step": "y"}', "{" + '"a":1,' * 3 + '"a":2}', '{"step": 1e999}',
+           json.dumps({"samples": {"frechet": evil, "kid": 1e308}, "features": {"sha256": evil * 50, "layer": evil, "run": evil}, "sampling": evil,
+                       "overrides": [evil, 5, None, {}] * 30, "step": -1e18}), "\xff\xfe" + whole]
+    for text in bad:
+        open(q, "w", encoding="latin-1", errors="replace").write(text)
+        p = page("--no-samples")
+        assert "Experiment" in p.text and "use: toy2d" in p.text
+    assert "<script>alert(1)</script>" not in open(path("out.html")).read()
+    open(q, "w").write(whole)
+    open(path("run/env.json"), "w").write(json.dumps({"device": evil, "driver": ["x"], "libraries": evil, "started": "\ud800x".encode("utf-8", "replace").decode()}))
+    p = page("--no-samples")
+    assert "<script>alert(1)</script>" in p.text, "text is shown as it reads"
+    open(path("run/env.json"), "w").write(env)
+    s = path("run/sweep/sweep.json")
+    kept = open(s).read()
+    for text in (deep, "{}", json.dumps({"keys": [evil] * 100, "figures": [evil, 3] * 60, "rows": [{"values": [evil, 1], "figures": [evil], "state": "done"},
+                 5, None, {"state": evil, "reason": evil, "values": {}}] * 2000, "checkpoint": evil})):
+        open(s, "w").write(text)
+        p = page("--no-samples")
+        assert "Experiment" in p.text
+    open(s, "w").write(kept)
+    # A picture that is none is left out; one that says more than it is, is only bytes to the page.
+    png = path("run/sweep/sweep.png")
+    for data in (b"", b"<svg onload=alert(1)>", b"\x89PNG\r\n\x1a\n" + b"\0" * 8,
+                 b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + struct.pack(">II", 2**31, 1) + bytes(5) + struct.pack(">I", zlib.crc32(b""))):
+        open(png, "wb").write(data)
+        p = page("--no-samples")
+        assert "What is gained" not in p.text
+    os.remove(png)
+    open(path("run/log.jsonl"), "a").write('{"step": 1e999}\n{"step": 50, "loss": "<b>"}\nnonsense')
+    page("--no-samples")
+
+
+def refuses():
+    for args, code, says in ((("report",), 2, "which run"), (("report", path("nowhere")), 1, "nowhere"), (("report", path()), 2, "no run folder"),
+                             (("report", path("run"), "--out", path("out.html")), 2, "--force"), (("report", path("run"), "--out", path("x.pdf")), 2, ".html"),
+                             (("report", path("run"), "--out", path("run/log.txt/x.html")), 2, "a file of that name")):
+        err = demist(*args, code=code)[1]
+        assert says in err, (args, err)
+    # What cannot be drawn is said in the page, which has the rest.
+    p = page("sampler.steps=5000")
+    assert "None: " in p.text and "use: toy2d" in p.text
+
+
+run_tests([everything_is_in_it, hostile_files, refuses])
