@@ -3,6 +3,13 @@
 
 #include <string.h>
 
+void dm_plain_text(char *s)
+{
+    for (; *s; s++)
+        if (((unsigned char)*s < ' ' && *s != '\n' && *s != '\t') || *s == 127)
+            *s = '?';
+}
+
 dm_status dm_error(dm_err *err, dm_status code, const char *fmt, ...)
 {
     va_list ap;
@@ -12,6 +19,7 @@ dm_status dm_error(dm_err *err, dm_status code, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(err->msg, sizeof err->msg, fmt, ap);
     va_end(ap);
+    dm_plain_text(err->msg);
     return err->code = code;
 }
 

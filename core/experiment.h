@@ -55,6 +55,10 @@ dm_status dm_experiment_parse(const char *text, size_t n, const char *name, cons
                               dm_err *err);
 void dm_experiment_free(dm_experiment *e);
 
+/* Each value of a section's plugin that differs, as YAML; nothing where the plugins do. */
+void dm_experiment_differences(const dm_experiment *a, const dm_experiment *b, dm_section_id id,
+                               void (*line)(void *user, const char *key, const char *a, const char *b), void *user);
+
 /* What a plugin, or the host in its place, found wrong with a section, as one more fault: at the key whose name its
  * message begins with ("channels: ...", "data.size ..."), at the path that it quotes, or else at the plugin's name. */
 void dm_experiment_fault(const dm_experiment *e, dm_section_id id, const dm_err *why, dm_faults *f);

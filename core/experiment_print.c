@@ -82,3 +82,18 @@ char *dm_experiment_print(const dm_experiment *e, bool comments)
     t.p[t.n] = 0;
     return t.p;
 }
+
+void dm_experiment_differences(const dm_experiment *a, const dm_experiment *b, dm_section_id id,
+                               void (*line)(void *user, const char *key, const char *a, const char *b), void *user)
+{
+    const dm_section *p = &a->section[id], *q = &b->section[id];
+    dm_arena *arena = dm_arena_new();
+
+    for (const dm_param *row = p->plugin == q->plugin && p->cfg && arena ? p->plugin->params : NULL; row && row->name; row++) {
+        const char *x = dm_param_print(row, p->cfg, arena), *y = dm_param_print(row, q->cfg, arena);
+
+        if (x && y && strcmp(x, y))
+            line(user, row->name, x, y);
+    }
+    dm_arena_free(arena);
+}

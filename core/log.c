@@ -82,6 +82,7 @@ void dm_log_put(dm_log *l, dm_log_level level, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
+    dm_plain_text(text);
     pthread_mutex_lock(&l->mutex);
     for (; (end = strchr(line, '\n')); line = end + 1) {
         *end = 0;

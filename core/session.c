@@ -257,6 +257,32 @@ dm_status dm_session_fits(dm_session *s, const dm_st *f, bool raw, dm_err *err)
     return rc;
 }
 
+typedef struct comparing { const dm_session *s; const char *from; } comparing;
+
+static void tell_difference(void *user, const char *key, const char *ours, const char *theirs)
+{
+    const comparing *c = user;
+
+    if (strcmp(key, "dropout"))
+        dm_session_log(c->s, DM_LOG_WARNING, "network.%s is %s; it was %s where the weights of '%s' come from", key, ours, theirs,
+                       c->from);
+}
+
+/* Weights may fit a network that means something else by them, of another activation or order of sines. */
+void dm_session_compare_network(const dm_session *s, const dm_st *f, const char *from)
+{
+    const char *text = dm_st_meta(f, "experiment");
+    const dm_experiment_options o = {.lenient_data = true};
+    comparing c = {s, from};
+    dm_experiment *e;
+    dm_err ignored = {0};
+
+    if (!text || dm_experiment_parse(text, strlen(text), "start", ".", &o, s->registry, &e, NULL, &ignored))
+        return;
+    dm_experiment_differences(s->experiment, e, DM_SEC_NETWORK, tell_difference, &c);
+    dm_experiment_free(e);
+}
+
 dm_status dm_session_weights(dm_session *s, bool raw, dm_wset **out, dm_err *err)
 {
     const char *prefix = dm_session_prefix(s->checkpoint, raw);

@@ -54,6 +54,8 @@ const char *dm_session_prefix(const dm_st *f, bool raw);
 /* DM_ECORRUPT unless they are the model's; what is missing, too many or of another shape goes to the log, all of it.
  * DM_EINVAL where an override made the session's model another than was trained. */
 dm_status dm_session_fits(dm_session *s, const dm_st *f, bool raw, dm_err *err);
+/* Warns of each value of the network, dropout aside, that was another where these weights, called from, were made. */
+void dm_session_compare_network(const dm_session *s, const dm_st *f, const char *from);
 void dm_session_fini(dm_session *s);
 
 void dm_session_log(const dm_session *s, dm_log_level level, const char *fmt, ...) DM_PRINTF(3, 4);

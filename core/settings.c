@@ -57,7 +57,7 @@ static const dm_param sampler_rows[] = {
     DM_STRING(S, clip, "auto",
               "limit of |x0| in each prediction: auto (the data's range where it is fixed), off, a number, or dynamic "
               "(Saharia et al. 2022)"),
-    DM_REAL(S, dynamic_ratio, "0.995", 0.5, 1, "", "quantile of |x0| that dynamic clipping takes"),
+    DM_REAL(S, dynamic_ratio, "0.995", 0, 1, "", "quantile of |x0| that dynamic clipping takes"),
     DM_REAL(S, dynamic_max, "1", 1, 1000, "", "most that dynamic clipping lets the quantile grow to"),
     DM_BOOL(S, clip_eps, "true", "derive eps from the clipped x0; false keeps it as predicted"),
     DM_INT(S, batch, "0", 0, 65536, "images", "images that are sampled at once; 0 = as many as fit, at most 64"),

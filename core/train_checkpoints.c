@@ -112,7 +112,9 @@ dm_status dm_running_open_start(dm_running *r, dm_err *err)
         return DM_OK;
     if ((rc = dm_session_source(&r->s, from, &r->start, &step, err)))
         return rc;
-    return dm_session_fits(&r->s, r->start, false, err);
+    if (!(rc = dm_session_fits(&r->s, r->start, false, err)))
+        dm_session_compare_network(&r->s, r->start, from);
+    return rc;
 }
 
 /* The raw weights and every average begin with these, the first average of what is there. */

@@ -103,7 +103,7 @@ int64_t dm_config_int(dm_config *c, const char *key, int64_t def, int64_t min, i
     const double r = json_number_value(v);
     int64_t n;
 
-    if (!v || json_is_null(v))
+    if (!v)
         return def;
     n = json_is_real(v) ? (fabs(r) < 1e15 ? (int64_t)r : 0) : (int64_t)json_integer_value(v);
     if (!json_is_number(v) || (json_is_real(v) && r != (double)n))
@@ -115,11 +115,16 @@ int64_t dm_config_int(dm_config *c, const char *key, int64_t def, int64_t min, i
     return def;
 }
 
+int64_t dm_config_int_or_none(dm_config *c, const char *key, int64_t min, int64_t max)
+{
+    return dm_config_has(c, key) ? dm_config_int(c, key, 0, min, max) : 0;
+}
+
 double dm_config_real(dm_config *c, const char *key, double def)
 {
     const json_t *v = ask(c, key);
 
-    if (!v || json_is_null(v))
+    if (!v)
         return def;
     if (json_is_number(v) && isfinite(json_number_value(v)))
         return json_number_value(v);
@@ -159,7 +164,7 @@ const json_t *dm_config_list(dm_config *c, const char *key, size_t least, size_t
 {
     const json_t *v = ask(c, key);
 
-    if (!v || json_is_null(v))
+    if (!v)
         return NULL;
     if (json_is_array(v) && json_array_size(v) >= least && json_array_size(v) <= most)
         return v;

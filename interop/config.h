@@ -24,8 +24,10 @@ dm_status dm_config_open(dm_config *c, const char *path, dm_err *err);
  * Closes. */
 dm_status dm_config_end(dm_config *c, dm_err *err);
 
+/* Absent keys are def; null is a value that most keys do not take. */
 bool dm_config_has(dm_config *c, const char *key); /* there and not null */
-int64_t dm_config_int(dm_config *c, const char *key, int64_t def, int64_t min, int64_t max); /* null: def */
+int64_t dm_config_int(dm_config *c, const char *key, int64_t def, int64_t min, int64_t max);
+int64_t dm_config_int_or_none(dm_config *c, const char *key, int64_t min, int64_t max); /* absent, null: 0 */
 double dm_config_real(dm_config *c, const char *key, double def);
 bool dm_config_bool(dm_config *c, const char *key, bool def);
 /* One of choices "a|b"; its place among them. "null" among them is the JSON null. */

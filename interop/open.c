@@ -116,6 +116,8 @@ static dm_status open_map(model *m, const char *path, const json_t *map, dm_err 
         while (i < m->n_files && strcmp(opened[i], name))
             i++;
         if (i == m->n_files) {
+            if (!is_in(m->unet, name))
+                return dm_error(err, DM_ECORRUPT, "'%s' has tensor '%.80s' in '%s'; there is no such file", path, key, name);
             if ((rc = open_shard(m, name, err)))
                 return rc;
             opened[i] = name;
@@ -154,7 +156,7 @@ static dm_status open_weights(model *m, dm_err *err)
     static const char *const names[] = {DM_DIFFUSERS_WEIGHTS, "diffusion_pytorch_model.fp16.safetensors",
                                         "diffusion_pytorch_model.non_ema.safetensors"};
 
-    if (!is_in(m->unet, DM_DIFFUSERS_WEIGHTS) && is_in(m->unet, DM_DIFFUSERS_WEIGHTS ".index.json"))
+    if (is_in(m->unet, DM_DIFFUSERS_WEIGHTS ".index.json")) /* before the file, as diffusers does */
         return open_index(m, err);
     for (size_t i = 0; i < 3; i++)
         if (is_in(m->unet, names[i]))

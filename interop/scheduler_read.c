@@ -36,7 +36,7 @@ static int64_t put_schedule(dm_config *c, FILE *to)
 {
     static const char *const names[] = {"linear", "scaled_linear", "cosine", "sigmoid_beta"};
     const int64_t T = dm_config_int(c, "num_train_timesteps", 1000, 1, 1000000);
-    const json_t *betas = dm_config_list(c, "trained_betas", 1, 50000);
+    const json_t *betas = dm_config_has(c, "trained_betas") ? dm_config_list(c, "trained_betas", 1, 50000) : NULL;
     const double from = dm_config_real(c, "beta_start", 1e-4), till = dm_config_real(c, "beta_end", 0.02);
     const int kind = dm_config_choice(c, "beta_schedule", "linear", "linear|scaled_linear|squaredcos_cap_v2|sigmoid");
 
@@ -67,8 +67,10 @@ static void put_clip(dm_config *c, int kind, FILE *to)
         print_real(to, "clip", range);
     else
         fprintf(to, "  clip: off\n");
-    print_real(to, "dynamic_ratio", ratio);
-    print_real(to, "dynamic_max", most);
+    if (dynamic) { /* else they mean nothing, whatever they are */
+        print_real(to, "dynamic_ratio", ratio);
+        print_real(to, "dynamic_max", most);
+    }
     /* diffusers' DDIM keeps the network's eps beside a clipped x0. */
     fprintf(to, "  clip_eps: %s\n", kind == DDIM ? "false" : "true");
 }
@@ -81,9 +83,11 @@ static void put_sampler(dm_config *c, int kind, int64_t T, FILE *to)
     const int spacing = dm_config_choice(c, "timestep_spacing", "leading", "leading|trailing|linspace");
     const int64_t offset = dm_config_int(c, "steps_offset", 0, 0, 1000000);
 
-    /* DDPM's pipeline takes all steps, DDIM's 50; an offset leaves no room for all. */
+    /* DDPM's pipeline takes all steps, DDIM's 50; an offset, which leading alone has, leaves no room for all. */
+    const bool all = kind == DDPM && (!offset || spacing);
+
     fprintf(to, "sampler:\n  use: %s\n  steps: %lld\n  spacing: %s\n  offset: %lld\n", kind == DDIM ? "ddim" : "ddpm",
-            (long long)(kind == DDPM && !offset ? 0 : T < 50 ? T : 50), spacings[spacing], (long long)offset);
+            (long long)(all ? 0 : T < 50 ? T : 50), spacings[spacing], (long long)offset);
     if (kind == DDPM)
         fprintf(to, "  variance: %s\n", variances[dm_config_choice(c, "variance_type", "fixed_small",
                                                                    "fixed_small|fixed_small_log|fixed_large|"

@@ -93,8 +93,6 @@ static dm_status check(const dm_experiment *e, dm_err *err)
                         sampler->plugin ? sampler->plugin->name : "none");
     if (dm_uses(sampler, "ddim") && learned(obj, sampler) && dm_value_real(sampler, "eta") > 0)
         return dm_error(err, DM_EINVAL, "diffusers' DDIMScheduler uses no learned variance; give sampler.variance=posterior");
-    if (!strcmp(e->sampler.clip, "dynamic") && e->sampler.dynamic_max < 1)
-        return dm_error(err, DM_EINVAL, "sampler.dynamic_max is below 1; diffusers takes 1 at least");
     return DM_OK;
 }
 

@@ -74,9 +74,8 @@ static void read_size(dm_config *c, int levels, dm_unet_facts *f)
     f->sized = dm_config_has(c, "sample_size");
     if (!f->sized)
         return;
-    if (!json_is_integer(h) || !json_is_integer(w) || (json_is_array(v) && json_array_size(v) > 2) ||
-        json_integer_value(h) < 1 ||
-        json_integer_value(w) < 1 || json_integer_value(h) > 16384 || json_integer_value(w) > 16384) {
+    if (!json_is_integer(h) || !json_is_integer(w) || (json_is_array(v) && json_array_size(v) != 2) ||
+        json_integer_value(h) < 1 || json_integer_value(w) < 1 || json_integer_value(h) > 16384 || json_integer_value(w) > 16384) {
         dm_config_fail(c, "sample_size", "must be a side or [height, width], 1 to 16384 each");
         return;
     }
@@ -84,10 +83,15 @@ static void read_size(dm_config *c, int levels, dm_unet_facts *f)
     f->width = json_integer_value(w);
 }
 
-static void print_flags(FILE *to, const char *key, const bool *v, int n)
+/* As usual (NULL: all 0): [], as the plugin's default says it. */
+static void print_flags(FILE *to, const char *key, const bool *v, int n, const bool *usual)
 {
-    fprintf(to, "  %s: [", key);
+    bool same = true;
+
     for (int i = 0; i < n; i++)
+        same = same && v[i] == (usual && usual[i]);
+    fprintf(to, "  %s: [", key);
+    for (int i = 0; i < n && !same; i++)
         fprintf(to, "%s%d", i ? ", " : "", v[i]);
     fprintf(to, "]\n");
 }
@@ -107,10 +111,13 @@ static void put_shape(dm_config *c, FILE *to, const lists *l)
     for (int i = 0; i < l->n; i++)
         fprintf(to, "%s%lld", i ? ", " : "", (long long)l->channels[i]);
     fprintf(to, "]\n");
-    print_flags(to, "attend", l->attend, l->n);
-    print_flags(to, "attend_up", l->attend_up, l->n);
-    print_flags(to, "down_resnet", l->resnet, l->n);
-    print_flags(to, "up_resnet", l->resnet_up, l->n);
+    fprintf(to, "  attend: [");
+    for (int i = 0; i < l->n; i++)
+        fprintf(to, "%s%d", i ? ", " : "", l->attend[i]);
+    fprintf(to, "]\n");
+    print_flags(to, "attend_up", l->attend_up, l->n, l->attend);
+    print_flags(to, "down_resnet", l->resnet, l->n, NULL);
+    print_flags(to, "up_resnet", l->resnet_up, l->n, NULL);
     fprintf(to, "  layers: %lld\n", (long long)dm_config_int(c, "layers_per_block", 2, 1, 16));
 }
 
@@ -119,21 +126,20 @@ static void put_blocks(dm_config *c, FILE *to)
     static const char *const acts[] = {"silu", "silu", "mish", "gelu", "relu"};
     /* null: one head; absent: diffusers' default, 8. */
     const bool one_head = json_is_null(json_object_get(c->root, "attention_head_dim"));
-    const int64_t head = dm_config_int(c, "attention_head_dim", 8, 1, 8192);
+    const int64_t head = one_head ? dm_config_int_or_none(c, "attention_head_dim", 1, 8192)
+                                  : dm_config_int(c, "attention_head_dim", 8, 1, 8192);
 
-    if (json_is_null(json_object_get(c->root, "norm_num_groups")))
-        dm_config_fail(c, "norm_num_groups", "is null; diffusers makes no such network");
     fprintf(to, "  groups: %lld\n", (long long)dm_config_int(c, "norm_num_groups", 32, 1, 1024));
     print_real(to, "eps", dm_config_real(c, "norm_eps", 1e-5));
     print_real(to, "dropout", dm_config_real(c, "dropout", 0));
-    fprintf(to, "  head_dim: %lld\n", one_head ? 0LL : (long long)head);
+    fprintf(to, "  head_dim: %lld\n", (long long)head);
     fprintf(to, "  padding: %lld\n", (long long)dm_config_int(c, "downsample_padding", 1, 0, 1));
     fprintf(to, "  act: %s\n", acts[dm_config_choice(c, "act_fn", "silu", "silu|swish|mish|gelu|relu")]);
     print_bool(to, "scale_shift", dm_config_choice(c, "resnet_time_scale_shift", "default",
                                                    "default|scale_shift") == 1);
     print_bool(to, "mid", dm_config_choice(c, "mid_block_type", "UNetMidBlock2D", "null|UNetMidBlock2D") == 1);
     print_bool(to, "mid_attention", dm_config_bool(c, "add_attention", true));
-    fprintf(to, "  mid_groups: %lld\n", (long long)dm_config_int(c, "attn_norm_num_groups", 0, 1, 1024));
+    fprintf(to, "  mid_groups: %lld\n", (long long)dm_config_int_or_none(c, "attn_norm_num_groups", 1, 1024));
     print_real(to, "mid_scale", dm_config_real(c, "mid_block_scale_factor", 1));
     print_bool(to, "center", dm_config_bool(c, "center_input_sample", false));
 }
@@ -142,14 +148,14 @@ static void put_time(dm_config *c, FILE *to, dm_unet_facts *f)
 {
     static const char *const times[] = {"positional", "fourier", "learned"};
     const int time = dm_config_choice(c, "time_embedding_type", "positional", "positional|fourier|learned");
-    const int64_t rows = dm_config_int(c, "num_train_timesteps", 0, 1, 1000000);
+    const int64_t rows = dm_config_int_or_none(c, "num_train_timesteps", 1, 1000000);
 
     if (time == 2 && !rows)
         dm_config_fail(c, "num_train_timesteps", "is needed by a learned time embedding");
     f->fourier = time == 1;
     fprintf(to, "  time: %s\n  time_dim: %lld\n", times[time],
-            (long long)dm_config_int(c, "time_embedding_dim", 0, 1, 65536));
-    if (rows)
+            (long long)dm_config_int_or_none(c, "time_embedding_dim", 1, 65536));
+    if (time == 2)
         fprintf(to, "  time_rows: %lld\n", (long long)rows);
     print_bool(to, "flip_sin_to_cos", dm_config_bool(c, "flip_sin_to_cos", true));
     print_real(to, "freq_shift", dm_config_real(c, "freq_shift", 0));
@@ -159,7 +165,7 @@ static void put_time(dm_config *c, FILE *to, dm_unet_facts *f)
 static void put_classes(dm_config *c, FILE *to, int64_t wide, dm_unet_facts *f)
 {
     const int kind = dm_config_choice(c, "class_embed_type", "null", "null|timestep|identity");
-    const int64_t rows = dm_config_int(c, "num_class_embeds", 0, 1, 1 << 20);
+    const int64_t rows = dm_config_int_or_none(c, "num_class_embeds", 1, 1 << 20);
 
     /* Classes as numbers are not counted anywhere; they are like timesteps. */
     f->classes = kind == 2 ? 0 : rows ? rows : kind == 1 ? 1000 : 0;
@@ -174,6 +180,7 @@ dm_status dm_unet_read(const char *path, FILE *to, dm_unet_facts *f, dm_err *err
                                       "update_after_step", "use_ema_warmup"};
     lists l = {0};
     dm_config c;
+    int64_t wide;
     dm_status rc;
 
     *f = (dm_unet_facts){0};
@@ -190,8 +197,9 @@ dm_status dm_unet_read(const char *path, FILE *to, dm_unet_facts *f, dm_err *err
     read_size(&c, l.n ? l.n : 1, f);
     put_shape(&c, to, &l);
     put_blocks(&c, to);
+    wide = dm_config_int_or_none(&c, "time_embedding_dim", 1, 65536);
     put_time(&c, to, f);
-    put_classes(&c, to, dm_config_int(&c, "time_embedding_dim", 4 * l.channels[0], 1, 65536), f);
+    put_classes(&c, to, wide ? wide : 4 * l.channels[0], f);
     for (size_t i = 0; i < sizeof ema / sizeof ema[0]; i++)
         dm_config_ignore(&c, ema[i]);
     return dm_config_end(&c, err);

@@ -122,7 +122,8 @@ def sample_refuses_unknown_schedulers():
             (dict(trained_betas=[0.1, 0.2]), ["trained_betas", "2 entries"]),
             (dict(trained_betas=[0.1, -0.2], num_train_timesteps=2), ["trained_betas"]),
             (dict(num_train_timesteps=-4), ["num_train_timesteps"]),
-            (dict(beta_end=7), ["beta_end"])]):
+            (dict(beta_start=None), ["beta_start", "number"]), (dict(clip_sample=None), ["clip_sample"]),
+            (dict(thresholding=True, sample_max_value=0.5), ["dynamic_max", "[1, 1000]"]), (dict(beta_end=7), ["beta_end"])]):
         folder = copy("plain", f"scheduler{i}")
         edit(folder, "scheduler_config.json", **change)
         _, err = demist("sample", folder, f"device={DEVICE}", "sampler.steps=2", *given, code=2)
@@ -215,6 +216,10 @@ def train_from_an_export():
     got = read_safetensors(path("more/checkpoints/step-00000003.safetensors"))[0]
     for k, v in read_safetensors(path("ema", "unet", WEIGHTS))[0].items():
         assert got["model." + k] == v and got["ema.0." + k] == v, k
+    net = "network={use: unet, channels: [4, 8], attend: [0, 1], layers: 1, groups: 2, dropout: 0.2%s}"
+    for name, more, warned in ("same", "", []), ("other", ", flip_sin_to_cos: true, head_dim: 4", ["flip_sin_to_cos is true; it was false", "head_dim is 4"]):
+        _, err = demist("train", path("e.yaml"), f"output={path(name)}", f"train.from={path('ema')}", "train.steps=1", net % more)
+        assert err.count("where the weights of") == len(warned) and all(w in err for w in warned), err
 
 
 def step_from(name, weights, *more):
@@ -291,7 +296,10 @@ def predict_refuses_unknown_config():
             (dict(in_channels=1e18), ["in_channels"]),
             (dict(out_channels=0), ["out_channels"]),
             (dict(time_embedding_type="learned"), ["num_train_timesteps"]),
-            (dict(norm_num_groups=3), ["groups"])]):
+            (dict(norm_num_groups=3), ["groups"]),
+            (dict(norm_eps=None), ["norm_eps", "must be a number"]), (dict(layers_per_block=None), ["layers_per_block", "whole number"]),
+            (dict(down_block_types=None), ["down_block_types", "list"]), (dict(sample_size=[8]), ["sample_size", "[height, width]"]),
+            ({"\x1b[31m": 1}, ["'?[31m'"])]):
         folder = copy("plain", f"config{i}")
         edit(folder, **change)
         _, err = predict(folder, "no.st", code=2)
@@ -371,7 +379,7 @@ def predict_refuses_an_index_that_leaves_the_folder():
         index = json.load(open(file))
         index["weight_map"]["conv_in.weight"] = name
         json.dump(index, open(file, "w"))
-        _, err = predict(folder, "no.st", code=None)
+        _, err = predict(folder, "no.st", code=5)
         assert name in err, err
     folder = copy("old", "index_wrong")
     file = f"{folder}/{WEIGHTS}.index.json"
