@@ -182,7 +182,7 @@ void dm_choices_measure(dm_choices *c, const dm_opnode *const *ops, size_t n, do
         return;
     count = collect(c, ops, n, runs, list, &all);
     left = seconds_left(c, all);
-    if (count && left >= (c->o.tune == DM_TUNE_ON ? 0 : LEAST)) {
+    if (count && left > 0 && (left >= LEAST || c->o.tune == DM_TUNE_ON)) {
         say(c, DM_LOG_INFO, "measuring implementations of %zu ops on this device, at most %.0f s; later runs take them from a cache", count, left);
         for (; done < count && dm_measure_clock() - from < left; done++) {
             dm_err why = {0};
