@@ -37,11 +37,11 @@ def torch_sampling(o, folder, precision, out):
 
 
 def fresh(d):
-    """An environment whose caches are empty."""
+    """An environment whose caches are empty; without tuning."""
     names = {"DEMIST_CACHE": "demist", "POCL_CACHE_DIR": "pocl", "XDG_CACHE_HOME": "xdg", "HOME": "home"}
     for name in names.values():
         os.makedirs(os.path.join(d, name), exist_ok=True)
-    return dict(os.environ, **{k: os.path.join(d, v) for k, v in names.items()})
+    return dict(os.environ, DEMIST_TUNE="off", **{k: os.path.join(d, v) for k, v in names.items()})
 
 
 def row(who, seconds, launches=None):
