@@ -3,8 +3,8 @@
     tools/bench [WORK ...] [--device auto,0:0] [--rounds 5] [--turn 1] [--peers pytorch,compile] [--json F] [--first]
 
 WORK: NETWORK-forward-PRECISION or NETWORK-train-PRECISION (networks ddpm-cifar10 and fashion, fp32 and bf16),
-sample-fp32, sample-bf16, first-use, memory, ops (--only PART of an op's name and extents); or a part of such a name
-(all that have it). Without one, all.
+sample-fp32, sample-bf16, first-use, memory, ops (--only PART of an op's name and extents), growth (--plots FOLDER);
+or a part of such a name (all that have it). Without one, all.
 Turns of about --turn seconds go round --rounds times; the best time of each counts.
 --first: on Linux, as root, before all other programs of the machine (SCHED_RR): keep it short where others work too.
 """
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 
+import growth
 import ops
 import processes
 import steps
@@ -37,6 +38,7 @@ def works():
     yield "first-use", processes.first_use
     yield "memory", processes.memory
     yield "ops", ops.measure
+    yield "growth", growth.measure
 
 
 def options():
@@ -48,6 +50,7 @@ def options():
     p.add_argument("--peers", default=",".join(steps.PEERS))
     p.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     p.add_argument("--only", help=argparse.SUPPRESS)
+    p.add_argument("--plots", help=argparse.SUPPRESS)
     p.add_argument("--json", metavar="F")
     p.add_argument("--first", action="store_true")
     p.add_argument("--build", default="build", help=argparse.SUPPRESS)
@@ -92,7 +95,7 @@ def verdict(ratio, goal):
 
 
 def show(r):
-    if r["work"] == "ops":   # shown as they came
+    if r["work"] in ("ops", "growth"):   # shown as they came
         return
     print(f"\n{r['work']}" + (f", batch {r['batch']}" if "batch" in r else ""))
     if r["work"] == "memory":
@@ -121,7 +124,7 @@ def table(results):
     """As docs/performance.md has it."""
     print("\n| work | demist | PyTorch | torch.compile | OpenVINO | ratio to the best | goal |\n| --- | --- | --- | --- | --- | --- | --- |")
     for r in results:
-        if r["work"] in ("memory", "ops"):
+        if r["work"] in ("memory", "ops", "growth"):
             continue
         unit = "rate" if "rate" in (r["rows"] or [{}])[0] else "best"
         pick = max if unit == "rate" else min
@@ -142,7 +145,7 @@ def main():
     results = []
     for name, work in works():
         if name in o.chosen:
-            print(f"\n{name}") if name == "ops" else None
+            print(f"\n{name}") if name in ("ops", "growth") else None
             results.append(work(o))
             show(results[-1])
             sys.stdout.flush()

@@ -3,6 +3,7 @@
  *     run N      seconds of each of N repeats, and those that this thread was at work in (host)
  *     out FILE   the last result, f32 (forward, sample)
  *     numbers    mean loss since the last time, the last gradient's norm (train)
+ * --profile, as the last argument, writes each kernel's time to standard error at the end.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@ typedef struct bench {
     dm_forward *forward;
     dm_trainer *trainer;
     double step_wall, step_host;   /* at the first step of a sampling */
+    bool profile;
 } bench;
 
 static double clock_of(clockid_t id)
@@ -37,8 +39,9 @@ static double host(void) { return clock_of(CLOCK_THREAD_CPUTIME_ID); }
 
 static void print_log(void *user, dm_log_level level, const char *line)
 {
-    (void)user;
-    if (level <= DM_LOG_WARNING)
+    const bench *b = user;
+
+    if (level <= (b->profile ? DM_LOG_INFO : DM_LOG_WARNING))
         fprintf(stderr, "%s\n", line);
 }
 
@@ -196,7 +199,7 @@ static dm_status open(bench *b, char **v, dm_err *err)
     dm_status rc;
 
     b->elements = b->n * dm_shape_count(&b->s.data.shape);
-    if ((rc = open_input(b, v[3], v[4], err)) || (rc = dm_session_open(&b->s, false, err)))
+    if ((rc = open_input(b, v[3], v[4], err)) || (rc = dm_session_open(&b->s, b->profile, err)))
         return rc;
     if (b->what == TRAIN)
         return open_train(b, err);
@@ -244,16 +247,22 @@ int main(int argc, char **argv)
     dm_status rc;
     int what = 0;
 
+    if (argc > 1 && !strcmp(argv[argc - 1], "--profile")) {
+        b.profile = true;
+        argc--;
+    }
     while (argc > 1 && what < 3 && strcmp(argv[1], whats[what]))
         what++;
     if (argc < 6 || what == 3 || (b.n = atoll(argv[5])) < 1) {
-        fprintf(stderr, "usage: bench_steps forward|train|sample MODEL X.f32 T.f64 EXAMPLES [key=value ...]\n");
+        fprintf(stderr, "usage: bench_steps forward|train|sample MODEL X.f32 T.f64 EXAMPLES [key=value ...] [--profile]\n");
         return 2;
     }
     b.what = what == 0 ? FORWARD : what == 1 ? TRAIN : SAMPLE;
     if (!(rc = dm_session_read_run(&b.s, argv[2], (const char *const *)argv + 6, argc - 6, &cb, &err)) && !(rc = open(&b, argv, &err))) {
         describe(&b, wall() - began);
         rc = serve(&b, &err);
+        if (!rc && b.profile)
+            rc = dm_session_log_profile(&b.s, &err);
     }
     if (rc)
         fprintf(stderr, "error: %s\n", err.msg);
