@@ -15,9 +15,9 @@ static dm_val build(dm_ctx *c, const dm_graph *g, const dm_net_in *in)
     dm_val x, t;
 
     if (g->shape(g, in->x).rank != 2)
-        return dm_fail(c, DM_EINVAL, "gated is for points, f32[N,D]");
+        return dm_fail(c, DM_EINVAL, "is for points, f32[N,D]");
     if (in->noise == DM_NONE)
-        return dm_fail(c, DM_EINVAL, "gated needs a noise level; this objective gives none");
+        return dm_fail(c, DM_EINVAL, "needs a noise level; this objective gives none");
     t = g->silu(g, g->linear(g, "time", g->time_embed(g, in->noise, p->width, 0, false), p->width, 0));
     x = g->linear(g, "in", in->x, p->width, 0);
     for (int64_t i = 0; i < p->depth; i++) {
