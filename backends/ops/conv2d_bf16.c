@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-enum { PIXELS = 128, FEW_PIXELS = 256, LOCAL = 160 * 1024, ITEMS_A_UNIT = 4, SLICE_BYTES = 64 << 20, MOST_TAPS = 9 };
+enum { PIXELS = 128, FEW_PIXELS = 256, LOCAL = 160 * 1024, ITEMS_A_UNIT = 4, SLICE_BYTES = 64 << 20, CACHE_BYTES = 1 << 20, MOST_TAPS = 9 };
 
 static int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t round_up(int64_t a, int64_t b) { return div_up(a, b) * b; }
@@ -150,6 +150,7 @@ typedef struct ranges {
     int64_t blocks, wide;          /* of 32 outputs, of 32 channels */
     int64_t rows, pairs, part;     /* bytes: of an image's rearranged dy and x, of one range's sums */
     int64_t images, parts, some, group; /* of a slice; ranges of it, images of each; blocks of channels of an item */
+    bool whole;                    /* an image's part of the work stays in the cache: ranges of all images, one image's scratch each */
 } ranges;
 
 static ranges ranges_of(const dm_device_info *dev, const dm_conv_args *g)
@@ -166,6 +167,12 @@ static ranges ranges_of(const dm_device_info *dev, const dm_conv_args *g)
     r.rows = r.blocks * r.steps * 2048;
     r.pairs = r.planes * 2 * r.wide * 2 * r.count * 64;
     r.part = r.blocks * r.wide * c->k * c->k * 4096;
+    r.whole = c->N >= wanted && r.rows + r.pairs + r.part <= CACHE_BYTES;
+    if (r.whole) {
+        r.some = div_up(c->N, 2 * wanted);
+        r.images = r.parts = div_up(c->N, r.some);
+        return r;
+    }
     r.images = SLICE_BYTES / (r.rows + r.pairs);
     r.images = r.images < 1 ? 1 : r.images > c->N ? c->N : r.images;
     r.group = r.wide;
@@ -217,6 +224,18 @@ static dm_status slice(dm_emit *e, dm_bf16_unit unit, const ranges *r, dm_buf *x
                                    DM_KI(c->stride), DM_KI(c->pitch), DM_KI(r->steps), DM_KI(r->count), DM_KI(r->group), DM_KI(n0 == 0)));
 }
 
+static dm_status whole(dm_emit *e, dm_bf16_unit unit, const ranges *r, dm_buf *x, dm_buf *dy)
+{
+    const int64_t pairs_at = r->images * r->rows / UNIT, part_at = pairs_at + r->images * r->pairs / UNIT;
+    const dm_range range = {.dim = 1, .global = {(size_t)r->parts}, .local = {1}};
+    const cut *c = &r->c;
+
+    return dm_emit_launch(e, e->cmds, "conv/conv2d_dw_bf16.cl", "whole", products[unit], &range,
+                          DM_KARGS(DM_KB(x), DM_KB(dy), DM_KB(e->scratch), DM_KI(pairs_at), DM_KI(part_at), DM_KI(c->N), DM_KI(r->some),
+                                   DM_KI(c->H), DM_KI(c->W), DM_KI(c->C), DM_KI(c->OH), DM_KI(c->OW), DM_KI(c->O), DM_KI(c->k), DM_KI(c->stride),
+                                   DM_KI(c->pad), DM_KI(c->pitch), DM_KI(r->steps), DM_KI(r->count)));
+}
+
 dm_status dm_bf16_dw(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, dm_buf *x, dm_buf *dy)
 {
     const dm_device_info *dev = dm_device_about(e->dev);
@@ -224,7 +243,9 @@ dm_status dm_bf16_dw(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, dm_bu
     const dm_range range = {.dim = 2, .global = {(size_t)r.blocks, (size_t)div_up(r.c.C, 16)}, .local = {1, 1}};
     dm_status rc;
 
-    for (int64_t n0 = 0; n0 < g->N; n0 += r.images)
+    if (r.whole && (rc = whole(e, unit, &r, x, dy)))
+        return rc;
+    for (int64_t n0 = 0; n0 < g->N && !r.whole; n0 += r.images)
         if ((rc = slice(e, unit, &r, x, dy, n0, g->N - n0 < r.images ? g->N - n0 : r.images)))
             return rc;
     return dm_emit_launch(e, e->cmds, "conv/conv2d_dw_bf16.cl", "sum_parts", products[unit], &range,

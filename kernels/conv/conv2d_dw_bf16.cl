@@ -13,13 +13,12 @@
 
 enum { UNIT = 32 }; /* elements of 64 bytes */
 
-/* Launch: {images, O tiles of 16, rounded up to even}. */
-__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-arrange_dy(global const ushort *dy, global ushort *rows, int n0, int OH, int OW, int O, int pitch, int steps)
+/* 16 outputs of an image dy to its rows. */
+static inline void image_rows(global const ushort *dy, global ushort *rows, int tile, int OH, int OW, int O, int pitch, int steps)
 {
-    const int m = (int)get_global_id(0), tile = (int)get_global_id(1), o = tile * 16;
-    global const ushort *from = dy + (size_t)(n0 + m) * OH * OW * O + o;
-    global uint *to = (global uint *)rows + (((size_t)m * (get_global_size(1) / 2) + tile / 2) * steps * 2 + tile % 2) * 256;
+    const int o = tile * 16;
+    global const ushort *from = dy + o;
+    global uint *to = (global uint *)rows + ((size_t)(tile / 2) * steps * 2 + tile % 2) * 256;
     int h = 0, v = 0;
 
     for (int step = 0; step < steps; step++, to += 512) {
@@ -43,14 +42,13 @@ arrange_dy(global const ushort *dy, global ushort *rows, int n0, int OH, int OW,
     }
 }
 
-/* Launch: {images, C tiles of 16, rounded up to even, planes}. */
-__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-arrange_x(global const ushort *x, global ushort *scratch, int pairs_at, int n0, int H, int W, int C, int stride, int pad, int pitch, int count)
+/* 16 channels of an image x to a plane of its pairs. */
+static inline void image_pairs(global const ushort *x, global ushort *pairs, int tile, int tiles, int plane, int H, int W, int C, int stride,
+                               int pad, int pitch, int count)
 {
-    const int m = (int)get_global_id(0), tile = (int)get_global_id(1), plane = (int)get_global_id(2), c = tile * 16;
-    const int tiles = (int)get_global_size(1), planes = (int)get_global_size(2);
-    global const ushort *from = x + (size_t)(n0 + m) * H * W * C + c;
-    global uint *even = (global uint *)(scratch + (size_t)pairs_at * UNIT) + ((((size_t)m * planes + plane) * 2) * tiles + tile) * count * 16;
+    const int c = tile * 16;
+    global const ushort *from = x + c;
+    global uint *even = (global uint *)pairs + ((size_t)plane * 2 * tiles + tile) * count * 16;
     global uint *odd = even + (size_t)tiles * count * 16;
     ushort16 last = 0;
     int h = plane / stride - pad, v = plane % stride - pad, column = 0;
@@ -72,33 +70,89 @@ arrange_x(global const ushort *x, global ushort *scratch, int pairs_at, int n0, 
     }
 }
 
+/* Elements of an image's rows and pairs. */
+#define ROWS_SIZE(blocks, steps) ((size_t)(blocks) * (steps) * 1024)
+#define PAIRS_SIZE(planes, wide, count) ((size_t)(planes) * 4 * (wide) * (count) * 32)
+
+/* Launch: {images, O tiles of 16, rounded up to even}. */
+__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
+arrange_dy(global const ushort *dy, global ushort *rows, int n0, int OH, int OW, int O, int pitch, int steps)
+{
+    const int m = (int)get_global_id(0);
+
+    image_rows(dy + (size_t)(n0 + m) * OH * OW * O, rows + m * ROWS_SIZE(get_global_size(1) / 2, steps), (int)get_global_id(1), OH, OW, O, pitch,
+               steps);
+}
+
+/* Launch: {images, C tiles of 16, rounded up to even, planes}. */
+__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
+arrange_x(global const ushort *x, global ushort *scratch, int pairs_at, int n0, int H, int W, int C, int stride, int pad, int pitch, int count)
+{
+    const int m = (int)get_global_id(0), tiles = (int)get_global_size(1);
+
+    image_pairs(x + (size_t)(n0 + m) * H * W * C,
+                scratch + (size_t)pairs_at * UNIT + m * PAIRS_SIZE(get_global_size(2), tiles / 2, count), (int)get_global_id(1), tiles,
+                (int)get_global_id(2), H, W, C, stride, pad, pitch, count);
+}
+
+/* Adds an image's products of 32 outputs and 32 channels to the sums of all taps. */
+static inline void products(global const ushort *rows, global const ushort *pairs, global float *sums, int c, int wide, int k, int stride, int pitch,
+                            int steps, int count, int begin)
+{
+    for (int tap = 0; tap < k * k; tap++, sums += 1024) {
+        const int r = tap / k, s = tap % k, shift = r / stride * pitch + s / stride, plane = r % stride * stride + s % stride;
+        global const ushort *b = pairs + ((((size_t)plane * 2 + (shift & 1)) * wide + c) * 2 * count + shift / 2) * 32;
+
+        if (begin) {
+            TILES_ZERO(sums);
+        } else {
+            TILES_LOAD(sums);
+        }
+        tiles_dot(PTR(sums), PTR(rows), PTR(rows + 512), 64, 2048, PTR(b), PTR(b + (size_t)count * 32), 1024, steps, 1);
+        TILES_STORE(sums);
+    }
+}
+
 /* images of a slice by ranges of `some`; begin: part is written, else added to. Launch: {O / 32, C / 32 / group, parts}. */
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-conv2d_dw(global ushort *rows, int pairs_at, int part_at, int images, int some, int C, int k, int stride,
-          int pitch, int steps, int count, int group, int begin)
+conv2d_dw(global ushort *rows, int pairs_at, int part_at, int images, int some, int C, int k, int stride, int pitch, int steps, int count, int group,
+          int begin)
 {
     const int block = (int)get_global_id(0), blocks = (int)get_global_size(0), wide = (C + 31) / 32, range = (int)get_global_id(2);
     const int c0 = (int)get_global_id(1) * group, c1 = min(c0 + group, wide), m1 = min((range + 1) * some, images);
     global const ushort *pairs = rows + (size_t)pairs_at * UNIT;
-    global float *part = (global float *)(rows + (size_t)part_at * UNIT);
+    global float *part = (global float *)(rows + (size_t)part_at * UNIT) + ((size_t)range * blocks + block) * wide * k * k * 1024;
     TILES_BEGIN;
 
     for (int m = range * some; m < m1; m++)
         for (int c = c0; c < c1; c++)
-            for (int tap = 0; tap < k * k; tap++) {
-                const int r = tap / k, s = tap % k, shift = r / stride * pitch + s / stride, plane = r % stride * stride + s % stride;
-                global float *sums = part + ((((size_t)range * blocks + block) * wide + c) * k * k + tap) * 1024;
-                global const ushort *a = rows + ((size_t)m * blocks + block) * steps * 1024;
-                global const ushort *b = pairs + (((((size_t)m * stride * stride + plane) * 2 + (shift & 1)) * wide + c) * 2 * count + shift / 2) * 32;
+            products(rows + m * ROWS_SIZE(blocks, steps) + block * ROWS_SIZE(1, steps), pairs + m * PAIRS_SIZE(stride * stride, wide, count),
+                     part + (size_t)c * k * k * 1024, c, wide, k, stride, pitch, steps, count, begin && m == range * some);
+    TILES_END;
+}
 
-                if (begin && m == range * some) {
-                    TILES_ZERO(sums);
-                } else {
-                    TILES_LOAD(sums);
-                }
-                tiles_dot(PTR(sums), PTR(a), PTR(a + 512), 64, 2048, PTR(b), PTR(b + (size_t)count * 32), 1024, steps, 1);
-                TILES_STORE(sums);
-            }
+/* All of it for a range of images, one after the other in the same place, which stays in the cache: few channels. Launch: {parts}. */
+__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
+whole(global const ushort *x, global const ushort *dy, global ushort *scratch, int pairs_at, int part_at, int N, int some, int H, int W, int C,
+      int OH, int OW, int O, int k, int stride, int pad, int pitch, int steps, int count)
+{
+    const int range = (int)get_global_id(0), blocks = (O + 31) / 32, wide = (C + 31) / 32, planes = stride * stride;
+    global ushort *rows = scratch + range * ROWS_SIZE(blocks, steps);
+    global ushort *pairs = scratch + (size_t)pairs_at * UNIT + range * PAIRS_SIZE(planes, wide, count);
+    global float *part = (global float *)(scratch + (size_t)part_at * UNIT) + (size_t)range * blocks * wide * k * k * 1024;
+    TILES_BEGIN;
+
+    for (int m = range * some; m < min((range + 1) * some, N); m++) {
+        for (int tile = 0; tile < 2 * blocks; tile++)
+            image_rows(dy + (size_t)m * OH * OW * O, rows, tile, OH, OW, O, pitch, steps);
+        for (int tile = 0; tile < 2 * wide; tile++)
+            for (int plane = 0; plane < planes; plane++)
+                image_pairs(x + (size_t)m * H * W * C, pairs, tile, 2 * wide, plane, H, W, C, stride, pad, pitch, count);
+        for (int block = 0; block < blocks; block++)
+            for (int c = 0; c < wide; c++)
+                products(rows + block * ROWS_SIZE(1, steps), pairs, part + (size_t)(block * wide + c) * k * k * 1024, c, wide, k, stride, pitch,
+                         steps, count, m == range * some);
+    }
     TILES_END;
 }
 
