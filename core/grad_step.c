@@ -57,6 +57,8 @@ static void describe(dm_grad_step *s, const dm_graph *api, dm_val loss_sum)
                       (int)g->values[s->loss].shape.rank);
         return;
     }
+    if (loss_sum < 0) /* the losses alone are wanted */
+        return;
     sum = api->mul(api, s->loss, s->row[WEIGHT]);
     if ((n = dm_graph_node(g, DM_OP_REDUCE, &sum, 1, &loss_sum, 1))) {
         n->op.accum = true;
@@ -66,7 +68,7 @@ static void describe(dm_grad_step *s, const dm_graph *api, dm_val loss_sum)
     }
 }
 
-static dm_status finish(dm_grad_step *s, dm_err *err)
+static dm_status finish(dm_grad_step *s, bool differentiate, dm_err *err)
 {
     dm_graph_core *g = s->graph;
     dm_status rc;
@@ -77,7 +79,7 @@ static dm_status finish(dm_grad_step *s, dm_err *err)
     dm_graph_prune(g, &s->loss, 1);
     dm_graph_number_dropouts(g, s->loss);
     dm_model_precision(s->model, g, &s->loss, 1);
-    if ((rc = dm_graph_differentiate(g, s->loss, s->row[WEIGHT], NULL, 0, NULL, err)))
+    if (differentiate && (rc = dm_graph_differentiate(g, s->loss, s->row[WEIGHT], NULL, 0, NULL, err)))
         return rc;
     dm_graph_prune(g, &s->loss, 1);
     dm_model_settle(s->model, g);
@@ -101,10 +103,10 @@ static dm_status make_rows(dm_grad_step *s, dm_err *err)
     return DM_OK;
 }
 
-/* An empty graph with its inputs; *loss_sum is one of them. */
-static dm_status begin(dm_grad_step *s, dm_model *m, int64_t n, const dm_graph **api, dm_val *loss_sum, dm_err *err)
+/* An empty graph with its inputs; *loss_sum is one of them in training. */
+static dm_status begin(dm_grad_step *s, dm_model *m, int64_t n, bool training, const dm_graph **api, dm_val *loss_sum, dm_err *err)
 {
-    const dm_status rc = dm_model_graph(m, true, &s->graph, api, err);
+    const dm_status rc = dm_model_graph(m, training, &s->graph, api, err);
 
     s->model = m;
     s->n = n;
@@ -114,7 +116,7 @@ static dm_status begin(dm_grad_step *s, dm_model *m, int64_t n, const dm_graph *
     for (int32_t i = 0; i < s->rows; i++)
         s->row[i] = dm_graph_input(s->graph, "coefficients", &(dm_shape){1, {n}}, DM_DT_F32, false);
     s->labels = dm_model_data(m)->classes ? dm_graph_input(s->graph, "labels", &(dm_shape){1, {n}}, DM_DT_I32, false) : DM_NONE;
-    *loss_sum = dm_graph_input(s->graph, "loss_sum", &(dm_shape){1, {1}}, DM_DT_F32, false);
+    *loss_sum = !training ? DM_NONE : dm_graph_input(s->graph, "loss_sum", &(dm_shape){1, {1}}, DM_DT_F32, false);
     return DM_OK;
 }
 
@@ -123,11 +125,11 @@ dm_status dm_grad_step_examine(dm_model *m, dm_err *err)
     dm_grad_step s = {0};
     const dm_graph *api;
     dm_val sum;
-    dm_status rc = begin(&s, m, 1, &api, &sum, err);
+    dm_status rc = begin(&s, m, 1, true, &api, &sum, err);
 
     if (!rc) {
         describe(&s, api, sum);
-        rc = finish(&s, err);
+        rc = finish(&s, true, err);
     }
     dm_graph_free(s.graph);
     return rc;
@@ -143,16 +145,17 @@ dm_status dm_grad_step_new(dm_model *m, dm_wset *weights, dm_buf *grads, dm_buf 
 
     if (!s)
         return dm_error(err, DM_ENOMEM, "out of memory for a training step");
-    s->device = dm_buf_device(grads);
-    if ((rc = begin(s, m, n, &api, &sum, err)) || (rc = make_rows(s, err)))
+    s->device = dm_buf_device(dm_wset_flat(weights));
+    if ((rc = begin(s, m, n, grads, &api, &sum, err)) || (rc = make_rows(s, err)))
         goto failed;
     {
-        const dm_plan_options o = {.binds = binds, .n_binds = s->rows + 1, .grads = grads, .name = "grad",
+        const dm_plan_options o = {.binds = binds, .n_binds = s->rows + (grads ? 1 : 0), .grads = grads,
+                                   .name = grads ? "grad" : "loss",
                                    .choices = dm_model_choices(m), .runs = dm_model_expected(m)};
         dm_val keep[4];
 
         describe(s, api, sum);
-        if ((rc = finish(s, err)))
+        if ((rc = finish(s, grads, err)))
             goto failed;
         s->state = s->graph->state;
         for (int32_t i = 0; i < s->rows; i++)

@@ -51,7 +51,7 @@ const dm_plan *dm_forward_plan(const dm_forward *f);
 
 typedef struct dm_grad_step dm_grad_step;
 /* n examples at once; grads: flat, laid out as the weights, added to; loss_sum f32[1], to which
- * sum(weight loss) is added. */
+ * sum(weight loss) is added. Both NULL: no training, the losses alone, without dropout. */
 dm_status dm_grad_step_new(dm_model *m, dm_wset *weights, dm_buf *grads, dm_buf *loss_sum, int64_t n, dm_grad_step **out, dm_err *err);
 void dm_grad_step_free(dm_grad_step *s);
 /* Can it be built? Needs no device. */

@@ -227,25 +227,37 @@ static void smooth(const double *y, int64_t n, double *to)
     }
 }
 
-enum { STEP, LOSS, LR, NORM, SPEED, FIELDS };
+enum { STEP, LOSS, LR, NORM, SPEED, VAL, BAND1, BAND2, BAND3, BAND4, FIELDS };
+
+static bool there(const double *y, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (isfinite(y[i]))
+            return true;
+    return false;
+}
 
 static dm_status plot_columns(const char *path, double *const *c, int64_t n, dm_err *err)
 {
-    const dm_series loss[] = {{"as logged", c[STEP], c[LOSS], n}, {"smoothed", c[STEP], c[FIELDS], n}};
+    const dm_series loss[] = {{"as logged", c[STEP], c[LOSS], n}, {"smoothed", c[STEP], c[FIELDS], n}, {"held out", c[STEP], c[VAL], n}};
+    const dm_series band[] = {{"band 1, least noise", c[STEP], c[BAND1], n}, {"band 2", c[STEP], c[BAND2], n},
+                              {"band 3", c[STEP], c[BAND3], n}, {"band 4, most noise", c[STEP], c[BAND4], n}};
     const dm_series lr = {"", c[STEP], c[LR], n}, norm = {"", c[STEP], c[NORM], n}, speed = {"", c[STEP], c[SPEED], n};
     const dm_panel panels[] = {
-        {"loss", "step", "", false, true, loss, 2},
+        {"loss", "step", "", false, true, loss, there(c[VAL], n) ? 3 : 2},
         {"learning rate", "step", "", false, false, &lr, 1},
         {"gradient norm", "step", "", false, true, &norm, 1},
         {"images/s", "step", "", false, false, &speed, 1},
+        {"held-out loss by noise", "step", "", false, true, band, 4},
     };
 
-    return dm_plot(path, panels, 4, err);
+    return dm_plot(path, panels, there(c[BAND1], n) ? 5 : 4, err);
 }
 
 dm_status dm_plot_run(const char *dir, const char *path, dm_err *err)
 {
-    static const char *const names[FIELDS] = {"step", "loss", "lr", "grad_norm", "images_per_s"};
+    static const char *const names[FIELDS] = {"step", "loss", "lr", "grad_norm", "images_per_s",
+                                               "val_loss", "val_band_1", "val_band_2", "val_band_3", "val_band_4"};
     double *rows = NULL, *all = NULL, *c[FIELDS + 1];
     char *log = dm_run_path(dir, DM_RUN_LOG);
     int64_t n = 0;

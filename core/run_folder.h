@@ -5,6 +5,7 @@
  *     log.jsonl log.txt        numbers (run_log.h), messages
  *     tb/                      TensorBoard events (tb_events.h)
  *     checkpoints/step-00001000.safetensors
+ *     checkpoints/best.safetensors  that of the least held-out loss (train.validate_every)
  *     samples/ plots/          grids during training, curves: PNG
  *     eval/quality.json        the last report of each metric, written by `demist eval` */
 #ifndef DEMIST_CORE_RUN_FOLDER_H
@@ -13,6 +14,7 @@
 #include "safetensors.h"
 
 #define DM_RUN_CONFIG "resolved.yaml"
+#define DM_RUN_BEST "checkpoints/best.safetensors"
 #define DM_RUN_LOG "log.jsonl"
 #define DM_RUN_EVENTS "tb/events.out.tfevents.0.demist"
 

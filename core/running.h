@@ -13,6 +13,8 @@ typedef struct dm_running {
     dm_run_log *numbers;
     dm_tb *events;
     dm_trainer *trainer;
+    dm_validation *validation;     /* NULL where none is asked for */
+    double best;                   /* the least held-out loss so far */
     dm_st *start;                  /* what train.from names; NULL without */
     const char *dir;
     char *word;                    /* dir for a shell */
@@ -24,8 +26,9 @@ typedef struct dm_running {
     double since;                  /* when it was */
 } dm_running;
 
-/* A checkpoint of the step that it is at; never of what diverged. */
-dm_status dm_running_save(dm_running *r, dm_err *err);
+/* A checkpoint of the step that it is at; never of what diverged. best: the held-out loss of a checkpoint that is kept as the best one; NULL: one of
+ * the last. */
+dm_status dm_running_save(dm_running *r, const double *best, dm_err *err);
 /* Back to the newest whole checkpoint of the run folder; where there is none, and none can be lost, to the beginning. */
 dm_status dm_running_load(dm_running *r, dm_err *err);
 /* Opens train.from and sees that its weights fit, before anything is written. A run that goes on needs it no more. */

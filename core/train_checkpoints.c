@@ -6,11 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-dm_status dm_running_save(dm_running *r, dm_err *err)
+dm_status dm_running_save(dm_running *r, const double *best, dm_err *err)
 {
     dm_train_state *state = dm_trainer_state(r->trainer);
-    char *text = dm_experiment_print(r->s.experiment, false), *path = dm_checkpoint_path(r->dir, state->step), sum[32], since[32];
-    dm_st_pair meta[DM_DATA_PAIRS + 3];
+    char *text = dm_experiment_print(r->s.experiment, false), *path = best ? dm_run_path(r->dir, DM_RUN_BEST) : dm_checkpoint_path(r->dir, state->step);
+    char sum[32], since[32], held_out[DM_NUMBER_TEXT];
+    dm_st_pair meta[DM_DATA_PAIRS + 4];
     dm_data_meta data;
     float loss_sum;
     int64_t steps, bad;
@@ -28,13 +29,14 @@ dm_status dm_running_save(dm_running *r, dm_err *err)
         meta[DM_DATA_PAIRS] = (dm_st_pair){"experiment", text};
         meta[DM_DATA_PAIRS + 1] = (dm_st_pair){"loss_sum", sum};
         meta[DM_DATA_PAIRS + 2] = (dm_st_pair){"loss_steps", since};
-        rc = dm_checkpoint_save(path, state, meta, DM_DATA_PAIRS + 3, err);
-        if (!rc)
+        meta[DM_DATA_PAIRS + 3] = (dm_st_pair){DM_BEST_LOSS, best ? dm_number_write(*best, held_out) : ""};
+        rc = dm_checkpoint_save(path, state, meta, DM_DATA_PAIRS + (best ? 4 : 3), err);
+        if (!rc && !best)
             rc = dm_checkpoint_prune(r->dir, state->step, r->s.experiment->train.keep, err);
         if (!rc)
-            r->saved = state->step;
+            r->saved = best ? r->saved : state->step;
         if (!rc)
-            dm_session_log(&r->s, DM_LOG_DEBUG, "checkpoint of step %lld saved", (long long)state->step);
+            dm_session_log(&r->s, DM_LOG_DEBUG, "checkpoint of step %lld saved%s", (long long)state->step, best ? " as the best" : "");
     }
     free(text);
     free(path);

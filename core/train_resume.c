@@ -5,7 +5,8 @@
 
 /* "section.key" of these, and whole sections as "section.". */
 static const char *const free_keys[] = {"name", "output", "device", "plugin_path", "tune", "allow_nan", "sampler.", "train.steps", "train.log_every",
-                                        "train.save_every", "train.keep", "train.sample_every", "train.sample_count", "data.workers"};
+                                        "train.save_every", "train.keep", "train.sample_every", "train.sample_count",
+                                        "train.validate_every", "data.workers"};
 
 typedef struct line { const char *text; size_t n; char key[256]; } line;
 

@@ -221,7 +221,7 @@ static dm_status data_failed(dm_running *r, const dm_err *why, dm_err *err)
     char note[64] = "";
     dm_err ignored = {0};
 
-    if (step > r->saved && !dm_running_save(r, &ignored))
+    if (step > r->saved && !dm_running_save(r, NULL, &ignored))
         snprintf(note, sizeof note, "; a checkpoint of step %lld is saved", (long long)step);
     return dm_error(err, why->code, "%.900s%s", why->msg, note);
 }
@@ -267,6 +267,45 @@ static dm_status samples(dm_running *r, dm_err *err)
     return DM_OK;
 }
 
+/* The held-out loss; where it is the least so far, what made it is kept. The clock of images_per_s stands still. */
+static dm_status validate(dm_running *r, dm_err *err)
+{
+    const double began = now();
+    const int64_t at = dm_trainer_state(r->trainer)->step;
+    dm_err why = {0};
+    double loss;
+    dm_status rc = dm_train_validate(r->validation, r->numbers, r->events, at, wall(), &loss, &why);
+
+    if (rc == DM_EDIVERGED) { /* of what the weights are so far */
+        dm_session_log(&r->s, DM_LOG_WARNING, "no held-out loss of step %lld: %s", (long long)at, why.msg);
+        rc = DM_OK;
+    } else if (rc) {
+        dm_error(err, rc, "%s", why.msg);
+    } else if (loss < r->best) {
+        r->best = loss;
+        rc = dm_running_save(r, &loss, err);
+    }
+    r->since += now() - began;
+    return rc;
+}
+
+static dm_status open_validation(dm_running *r, dm_err *err)
+{
+    const dm_set_train *t = &r->s.experiment->train;
+    const dm_train_state *state = dm_trainer_state(r->trainer);
+    dm_err why = {0};
+    dm_status rc;
+
+    if (!t->validate_every)
+        return DM_OK;
+    rc = dm_validation_new(&r->s, state->n_ema ? state->ema[0] : state->model, t->validate_count, dm_trainer_micro_batch(r->trainer),
+                           &r->validation, &why);
+    r->best = r->resumed ? dm_best_loss(r->dir) : INFINITY;
+    if (rc == DM_ENOENT)
+        return dm_error(err, DM_EINVAL, "train.validate_every needs data with a test split: %s", why.msg);
+    return rc ? dm_error(err, rc, "%s", why.msg) : DM_OK;
+}
+
 static dm_status loop(dm_running *r, dm_err *err)
 {
     const dm_set_train *t = &r->s.experiment->train;
@@ -285,12 +324,14 @@ static dm_status loop(dm_running *r, dm_err *err)
         if ((due(state->step, t->log_every) || state->step == t->steps) && (rc = log_numbers(r, err)))
             return rc;
         progress(r);
+        if (r->validation && (due(state->step, t->validate_every) || state->step == t->steps) && (rc = validate(r, err)))
+            return rc;
         if (due(state->step, t->sample_every) && (rc = samples(r, err)))
             return rc;
-        if ((due(state->step, t->save_every) || state->step == t->steps) && (rc = dm_running_save(r, err)))
+        if ((due(state->step, t->save_every) || state->step == t->steps) && (rc = dm_running_save(r, NULL, err)))
             return rc;
         if (cancelled(r) && state->step < t->steps) {
-            if (!due(state->step, t->save_every) && (rc = dm_running_save(r, err)))
+            if (!due(state->step, t->save_every) && (rc = dm_running_save(r, NULL, err)))
                 return rc;
             return dm_error(err, DM_ECANCELLED, "stopped at step %lld of %lld, a checkpoint is saved; go on with: demist resume %s",
                             (long long)state->step, (long long)t->steps, r->word);
@@ -333,7 +374,7 @@ static dm_status train(dm_running *r, dm_err *err)
         free(choices);
         if (there && (rc = read_choices(r, &micro, err)))
             return rc;
-        if ((rc = dm_trainer_new(&r->s, micro, &r->trainer, err)) || (!there && (rc = write_choices(r, err))))
+        if ((rc = dm_trainer_new(&r->s, micro, &r->trainer, err)) || (rc = open_validation(r, err)) || (!there && (rc = write_choices(r, err))))
             return rc;
     }
     {
@@ -361,6 +402,7 @@ dm_status dm_train(const char *experiment, const dm_train_options *o, dm_err *er
     if ((rc = dm_session_read(&r.s, experiment, o->overrides, o->n_overrides, true, &o->callbacks, err)))
         return rc;
     rc = train(&r, err);
+    dm_validation_free(r.validation);
     dm_trainer_free(r.trainer);
     dm_run_log_close(r.numbers);
     dm_tb_close(r.events);

@@ -1,5 +1,5 @@
 """Bits a dimension: every term of every image again in plain Python's double precision, from the network's output that
-`demist predict` gives for the same noise; standard errors, respaced chains, fixed and learned variances, bad input."""
+`demist predict` gives for the same noise; standard errors, respaced chains, fixed and learned variances; the loss on held-out data, and the best checkpoint; bad input."""
 import array
 import json
 import math
@@ -48,11 +48,11 @@ def philox(key, c):
     return c
 
 
-def noise(t, image):
-    """As docs/design.md numbers it: purpose 10, step t."""
+def noise(t, image, purpose=10):
+    """As docs/design.md numbers it: of bounds purpose 10, step t."""
     out = []
     for block in range(D // 4):
-        u = [((w >> 9) + 0.5) / 8388608 for w in philox((SEED, 0), [10 << 24, t, block, image])]
+        u = [((w >> 9) + 0.5) / 8388608 for w in philox((SEED, 0), [purpose << 24, t, block, image])]
         for a, b in ((u[0], u[1]), (u[2], u[3])):
             r = math.sqrt(-2 * math.log(a))
             out += [r * math.cos(2 * math.pi * b), r * math.sin(2 * math.pi * b)]
@@ -189,6 +189,64 @@ def plots_and_reports():
     assert os.path.exists(path("range/eval/nll.json"))
 
 
+def loss(run, *args):
+    return json.loads((demist("eval", run, "--metric", "loss", "--json", path("loss.json"), "--force", *args), open(path("loss.json")).read())[1])
+
+
+def held_out_loss():
+    """Image i of band b at its own t with its own noise, by plain Python from the outputs of `demist predict`."""
+    bars, images = alpha_bars(), test_images()
+    pairs = [(min(1 + int((b + math.fmod(0.5 + 0.6180339887498949 * i, 1)) / 4 * T), T), b, i) for b in range(4) for i in range(TEST)]
+    z = [noise(0xFFFFFFFF - b, i, purpose=5) for _, b, i in pairs]
+    inputs = [array.array("f", [math.sqrt(bars[t]) * v + math.sqrt(1 - bars[t]) * e for v, e in zip(images[i], zs)]) for (t, _, i), zs in zip(pairs, z)]
+    outputs = outputs_of(path("eps"), inputs, [t - 1 for t, _, _ in pairs])
+    bands = [[], [], [], []]
+    for (_, b, _), F, zs in zip(pairs, outputs, z):
+        bands[b].append(sum((f - e) ** 2 for f, e in zip(F, zs)) / D)
+    r = loss(path("eps"))
+    (row,) = r["weights"]
+    assert row["weights"] == "ema.0" and row["rate"] == 0.9 and r["count"] == TEST, r
+    for got, want in zip(row["bands"], bands):
+        assert abs(got["loss"] - sum(want) / TEST) < 1e-4, (row, want)
+    assert abs(row["loss"] - sum(map(sum, bands)) / 4 / TEST) < 1e-4
+    assert [b["from"] for b in row["bands"]] == [1, 4, 7, 10], row
+    rows = loss(path("eps"), "--weights", "all", "--count", 4)["weights"]
+    assert [x["weights"] for x in rows] == ["raw", "ema.0"] and rows[0]["loss"] != rows[1]["loss"], rows
+    assert loss(path("eps"), "--raw", "--count", 4)["loss"] == rows[0]["loss"]
+
+
+def best_checkpoint():
+    """The loss on held-out data is in the log, what made the least one is kept, a stopped run does the same."""
+    args = ["train.steps=24", "train.validate_every=3", "train.validate_count=6", "train.save_every=8", "train.lr=0.05", "train.ema=[0.5, 0.9]"]
+    runs = {}
+    for name, stops in (("valid", (24,)), ("valid_again", (10, 24))):
+        demist("train", path("eps.yaml"), f"output={path(name)}", *args, f"train.steps={stops[0]}")
+        if len(stops) > 1:
+            demist("resume", path(name), "train.steps=24")
+        lines = [json.loads(x) for x in open(path(name, "log.jsonl"))]
+        runs[name] = {x["step"]: x for x in lines if "val_loss" in x and (x["step"] % 3 == 0)}
+    assert list(runs["valid"]) == list(range(3, 25, 3)) and runs["valid"] == runs["valid_again"], runs
+    least = min(runs["valid"].values(), key=lambda x: x["val_loss"])
+    tensors, meta = read_safetensors(path("valid/checkpoints/best.safetensors"))
+    assert int(meta["step"]) == least["step"] and abs(float(meta["val_loss"]) / least["val_loss"] - 1) < 1e-7, (meta["step"], least)
+    assert tensors == read_safetensors(path("valid_again/checkpoints/best.safetensors"))[0]
+    for x in runs["valid"].values():
+        assert abs(sum(x[f"val_band_{k}"] for k in (1, 2, 3, 4)) / 4 - x["val_loss"]) < 1e-6 * x["val_loss"]
+    last = loss(path("valid"), "--count", 6)
+    assert abs(last["loss"] / runs["valid"][24]["val_loss"] - 1) < 1e-5
+    best = loss(path("valid"), "--count", 6, "--best")
+    assert best["step"] == least["step"] and abs(best["loss"] / least["val_loss"] - 1) < 1e-5
+    rows = loss(path("valid"), "--weights", "all")["weights"]
+    assert [x["rate"] for x in rows] == [None, 0.5, 0.9]
+    err = demist("sample", path("valid"), "--best", "--out", path("best.png"))[1]
+    assert f"checkpoint={least['step']})" in err, err
+    assert os.path.getsize(path("valid/plots/loss.png")) > 1000
+    demist("train", path("eps.yaml"), f"output={path('valid')}", "train.steps=2", "--overwrite")
+    assert not os.path.exists(path("valid/checkpoints/best.safetensors"))
+    err = demist("train", path("eps.yaml"), f"output={path('none')}", "train.validate_every=3", "data.test_images=", code=2)[1]
+    assert "train.validate_every needs data with a test split" in err, err
+
+
 def what_is_wrong_is_said():
     for args, code, says in (
             (("sampler.variance=learned",), 2, "learned no variance"),
@@ -220,4 +278,4 @@ def write_safetensors_with(file, tensors, meta):
         f.write(struct.pack("<Q", len(h)) + h + b"".join(t[2] for t in tensors.values()))
 
 
-run_tests([fixed_variances, learned_variances, respaced_chains, batches_change_nothing, plots_and_reports, what_is_wrong_is_said])
+run_tests([fixed_variances, learned_variances, respaced_chains, batches_change_nothing, plots_and_reports, held_out_loss, best_checkpoint, what_is_wrong_is_said])

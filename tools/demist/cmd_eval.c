@@ -32,13 +32,17 @@ const cli_command cmd_eval = {
     "    --steps N            of the chain, spaced as sampler.spacing says (all T)\n"
     "    --plot F.png         the terms over t\n"
     "    --save F.safetensors terms f64[N,steps + 1]: L_0, L_t-1 of each t, L_T of each image; t f64[steps]\n"
+    "  --metric loss        the objective's loss on held-out data, the test split, in bands of noise; also a classifier's\n"
+    "    --count N            the first so many examples (all)\n"
+    "    --weights all        a row for the raw weights and for each of their averages (the first average)\n"
     "  --metric accuracy    of a classifier, on the test split\n"
     "  --json F             write the report, with all digits (RUN/eval/METRIC.json has the last one too)\n"
     "  --raw                the weights as trained, not their first average\n"
+    "  --best               the run's best checkpoint by held-out loss (train.validate_every), not its last\n"
     "  --force              overwrite a file that is there\n",
     run};
 
-static const eval_metric *const metrics[] = {&eval_quality, &eval_nll, &eval_accuracy};
+static const eval_metric *const metrics[] = {&eval_quality, &eval_nll, &eval_loss, &eval_accuracy};
 enum { N_METRICS = sizeof metrics / sizeof metrics[0] };
 
 json_t *eval_number(double x) { return isfinite(x) ? json_real(x) : json_null(); }
@@ -118,17 +122,19 @@ static dm_status evaluate(const eval_metric *m, const eval_request *r, dm_err *e
 int eval_usage(const cli_command *c, const eval_request *r, const eval_metric *m)
 {
     if (!r->metric)
-        return cli_usage(c, "which metric? give --metric quality, nll or accuracy");
+        return cli_usage(c, "which metric? give --metric quality, nll, loss or accuracy");
     if (!m)
-        return cli_usage(c, "there is no metric '%s'; there are quality, nll and accuracy", r->metric);
+        return cli_usage(c, "there is no metric '%s'; there are quality, nll, loss and accuracy", r->metric);
     if (m->quality && !r->features)
         return cli_usage(c,
                          "--metric %s needs --features RUN2, a run whose network gives the features of images; "
                          "configs/features-fashion-mnist.yaml trains one", m->name);
     if (!m->quality && (r->features || r->layer || r->images))
         return cli_usage(c, "--features, --layer and --images are for --metric quality");
-    if (!m->quality && !m->nll && (r->count || r->save))
-        return cli_usage(c, "--count and --save are for --metric quality and nll");
+    if (!m->quality && !m->nll && (r->save || (r->count && !m->count)))
+        return cli_usage(c, m->count ? "--save is for --metric quality and nll" : "--count and --save are for --metric quality and nll");
+    if (r->weights && (!m->count || strcmp(r->weights, "all")))
+        return cli_usage(c, "--weights all is for --metric loss");
     if (!m->nll && (r->steps || r->plot))
         return cli_usage(c, "--steps and --plot are for --metric nll");
     if (m->quality && r->count && r->count < 4)
@@ -143,7 +149,8 @@ static int run(int argc, char **argv)
         {"features", required_argument, NULL, 'F'}, {"layer", required_argument, NULL, 'l'},
         {"images", required_argument, NULL, 'i'}, {"count", required_argument, NULL, 'n'},
         {"save", required_argument, NULL, 's'}, {"steps", required_argument, NULL, 'S'},
-        {"plot", required_argument, NULL, 'p'}, {"raw", no_argument, NULL, 'w'}, {"force", no_argument, NULL, 'f'},
+        {"plot", required_argument, NULL, 'p'}, {"weights", required_argument, NULL, 'W'}, {"best", no_argument, NULL, 'b'},
+        {"raw", no_argument, NULL, 'w'}, {"force", no_argument, NULL, 'f'},
         CLI_COMMON};
     eval_request r = {0};
     const eval_metric *m;
@@ -151,8 +158,9 @@ static int run(int argc, char **argv)
     cli_terminal *t;
     dm_err err = {0};
     dm_status rc;
+    char *path = NULL;
     int opt, code;
-    bool done;
+    bool done, best = false;
 
     while ((opt = getopt_long(argc, argv, ":hqvf", options, NULL)) != -1)
         switch (opt) {
@@ -165,6 +173,8 @@ static int run(int argc, char **argv)
         case 'S': if (!cli_int(&cmd_eval, "--steps", optarg, 1, 1000000, &r.steps)) return 2; break;
         case 'p': r.plot = optarg; break;
         case 's': r.save = optarg; break;
+        case 'W': r.weights = optarg; break;
+        case 'b': best = true; break;
         case 'w': r.raw = true; break;
         case 'f': r.force = true; break;
         default:
@@ -176,15 +186,16 @@ static int run(int argc, char **argv)
     m = eval_find(r.metric);
     if ((code = eval_usage(&cmd_eval, &r, m)))
         return code;
-    if (!(t = cli_terminal_new(&common)))
+    if ((best && !(path = dm_run_path(argv[optind], DM_RUN_BEST))) || !(t = cli_terminal_new(&common)))
         return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});
-    r.run = argv[optind];
+    r.run = best ? path : argv[optind];
     r.overrides = (const char *const *)argv + optind + 1;
     r.n_overrides = argc - optind - 1;
     r.callbacks = cli_callbacks(t);
     cli_catch_signals("stopping after this batch");
     rc = evaluate(m, &r, &err);
     cli_terminal_free(t);
+    free(path);
     if (rc == DM_ECANCELLED)
         return 128 + cli_signal();
     return rc ? cli_fail(&err) : 0;

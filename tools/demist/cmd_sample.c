@@ -7,6 +7,7 @@
 
 #include "error.h"
 #include "output.h"
+#include "run_folder.h"
 #include "safetensors.h"
 
 static int run(int argc, char **argv);
@@ -24,6 +25,7 @@ const cli_command cmd_sample = {
     "                           for each draw of fresh noise\n"
     "  --trace F                from noise to image: a strip as F.png, or x after each step as F.safetensors\n"
     "  --raw                    the weights as trained, not their first average\n"
+    "  --best                   the run's best checkpoint by held-out loss (train.validate_every), not its last\n"
     "  --force                  overwrite files that are there\n"
     "  --deterministic          the same images bit for bit, whatever is drawn at once\n"
     "  --profile                time, FLOP/s and GB/s of each kernel\n",
@@ -126,7 +128,7 @@ static int run(int argc, char **argv)
     static const struct option options[] = {{"count", required_argument, NULL, 'n'}, {"first", required_argument, NULL, 'i'},
                                             {"out", required_argument, NULL, 'o'}, {"tensors", required_argument, NULL, 't'},
                                             {"noise", required_argument, NULL, 'x'}, {"trace", required_argument, NULL, 'r'},
-                                            {"raw", no_argument, NULL, 'w'}, {"force", no_argument, NULL, 'f'},
+                                            {"raw", no_argument, NULL, 'w'}, {"best", no_argument, NULL, 'b'}, {"force", no_argument, NULL, 'f'},
                                             {"deterministic", no_argument, NULL, 'd'},
                                             {"profile", no_argument, NULL, 'p'}, CLI_COMMON};
     const char **overrides, *deterministic = NULL;
@@ -136,8 +138,9 @@ static int run(int argc, char **argv)
     cli_terminal *t;
     dm_err err = {0};
     dm_status rc;
+    char *path = NULL;
     int opt, code;
-    bool done;
+    bool done, best = false;
 
     while ((opt = getopt_long(argc, argv, ":hqvf", options, NULL)) != -1)
         switch (opt) {
@@ -148,6 +151,7 @@ static int run(int argc, char **argv)
         case 'x': r.noise = optarg; break;
         case 'r': r.trace = optarg; break;
         case 'w': o.raw = true; break;
+        case 'b': best = true; break;
         case 'f': r.force = true; break;
         case 'd': deterministic = "deterministic=true"; break;
         case 'p': o.profile = true; break;
@@ -158,16 +162,17 @@ static int run(int argc, char **argv)
     if (optind >= argc || (!r.out && !r.tensors))
         return cli_usage(&cmd_sample, "%s", optind >= argc ? "which run?" : "where to? give --out or --tensors");
     overrides = cli_overrides(deterministic, argc, argv, &o.n_overrides);
-    if (!overrides || !(t = cli_terminal_new(&common)))
+    if (!overrides || (best && !(path = dm_run_path(argv[optind], DM_RUN_BEST))) || !(t = cli_terminal_new(&common)))
         return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});
     o.overrides = overrides;
     o.callbacks = cli_callbacks(t);
     cli_catch_signals("stopping after this step");
-    rc = sample(argv[optind], &r, &o, &common, &err);
+    rc = sample(best ? path : argv[optind], &r, &o, &common, &err);
     cli_terminal_free(t);
     free(r.x);
     free(r.z);
     free(overrides);
+    free(path);
     if (rc == DM_ECANCELLED)
         return 128 + cli_signal();
     return rc ? cli_fail(&err) : 0;

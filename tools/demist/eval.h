@@ -11,6 +11,7 @@ typedef struct eval_request {
     const char *features, *layer, *images; /* quality */
     const char *save, *plot;       /* quality and nll; nll */
     int64_t steps;                 /* nll: of the chain; 0 = all */
+    const char *weights;           /* loss: "all", or NULL */
     int64_t count;                 /* images; 0 = the metric's own */
     bool raw, force;
     bool silent;                   /* print no table */
@@ -28,11 +29,12 @@ typedef struct eval_metric {
     const eval_column *columns;    /* for a sweep's table, what is plotted first; ends with a NULL name */
     bool quality;                  /* takes --features, which it needs, --layer, --images, --count, --save */
     bool nll;                      /* takes --count, --steps, --save, --plot */
+    bool count;                    /* takes --count and --weights all */
     /* Prints a table to stdout; *report, a new object, is what --json writes. */
     dm_status (*run)(const eval_request *r, json_t **report, dm_err *err);
 } eval_metric;
 
-extern const eval_metric eval_accuracy, eval_nll, eval_quality;
+extern const eval_metric eval_accuracy, eval_loss, eval_nll, eval_quality;
 
 /* NULL where there is none of this name. */
 const eval_metric *eval_find(const char *name);

@@ -217,7 +217,7 @@ typedef struct dm_nll_options {
     dm_callbacks callbacks;
 } dm_nll_options;
 
-/* A mean over images with its standard error, bits a dimension. */
+/* A mean over images with its standard error. */
 typedef struct dm_mean { double mean, error; } dm_mean;
 
 typedef struct dm_nll {
@@ -237,6 +237,30 @@ typedef struct dm_nll {
  * the image and the t whose term is not finite. */
 DM_EXPORT dm_status dm_eval_nll(const char *run, const dm_nll_options *o, dm_nll *out, dm_err *err);
 DM_EXPORT void dm_nll_free(dm_nll *n);
+
+typedef struct dm_loss_options {
+    uint32_t size;
+    const char *const *overrides;
+    int32_t n_overrides;
+    bool raw;                      /* the raw weights, not the first average */
+    bool all;                      /* the raw weights and each average */
+    int64_t count;                 /* the first so many examples of the test split; 0 = all */
+    dm_callbacks callbacks;
+} dm_loss_options;
+
+enum { DM_LOSS_BANDS = 4, DM_LOSS_ROWS = 5 };
+/* A set of weights: "raw", "ema.0", ...; the average's rate; the objective's loss, and that of each band of noise. */
+typedef struct dm_loss_row { char name[16]; double rate; dm_mean loss, band[DM_LOSS_BANDS]; } dm_loss_row;
+typedef struct dm_loss {
+    uint32_t size;
+    int64_t step, count;           /* of the checkpoint; examples */
+    int32_t bands, rows;           /* 1 band where nothing diffuses */
+    double from[DM_LOSS_BANDS + 1]; /* the t where each band begins, the least noise first, and where the last ends */
+    dm_loss_row row[DM_LOSS_ROWS];
+} dm_loss;
+
+/* The loss on held-out data, a run's test split, with noise that is the same in each call (docs/evaluation.md). */
+DM_EXPORT dm_status dm_eval_loss(const char *run, const dm_loss_options *o, dm_loss *out, dm_err *err);
 
 typedef struct dm_export_options {
     uint32_t size;
