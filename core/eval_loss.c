@@ -47,7 +47,7 @@ static dm_status measure(dm_session *s, const dm_loss_options *o, dm_loss *out, 
         out->rows = list_sets(s, o, out, prefix);
         for (int32_t i = 0; i < out->rows && !rc; i++) {
             if (!(rc = dm_checkpoint_load_weights(s->checkpoint, prefix[i], s->experiment->run.allow_nan, weights, err)))
-                rc = dm_validation_run(v, &out->row[i], err);
+                rc = dm_validation_run(v, true, &out->row[i], err);
             if (!rc && cb->progress)
                 cb->progress(cb->user, &(dm_progress_info){.size = sizeof(dm_progress_info), .what = "loss", .step = i + 1, .steps = out->rows,
                                                            .per_step = (double)out->count, .loss = out->row[i].loss.mean});

@@ -16,7 +16,7 @@ dm_status dm_train_validate(dm_validation *v, dm_run_log *log, dm_tb *events, in
     int n = 1;
     dm_status rc;
 
-    if ((rc = dm_validation_run(v, &row, err)))
+    if ((rc = dm_validation_run(v, false, &row, err)))
         return rc;
     *loss = row.loss.mean;
     f[0] = (dm_field){"val_loss", row.loss.mean};

@@ -123,7 +123,7 @@ static dm_mean mean_of(double sum, double squares, int64_t n)
     return (dm_mean){mean, sqrt(var)};
 }
 
-dm_status dm_validation_run(dm_validation *v, dm_loss_row *out, dm_err *err)
+dm_status dm_validation_run(dm_validation *v, bool stops, dm_loss_row *out, dm_err *err)
 {
     double sum[DM_LOSS_BANDS] = {0}, squares[DM_LOSS_BANDS] = {0}, all = 0, all_squares = 0;
     const dm_callbacks *cb = &v->s->callbacks;
@@ -147,7 +147,7 @@ dm_status dm_validation_run(dm_validation *v, dm_loss_row *out, dm_err *err)
                 v->means[first + i] += loss / v->bands;
             }
         }
-        if (cb->cancelled && cb->cancelled(cb->user))
+        if (stops && cb->cancelled && cb->cancelled(cb->user))
             return dm_error(err, DM_ECANCELLED, "stopped after %lld of %lld held-out images", (long long)(first + there), (long long)v->count);
     }
     for (int64_t i = 0; i < v->count; i++) {
