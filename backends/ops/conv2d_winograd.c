@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-enum { SIDE = 4, PLANES = 36, BLOCK = 8, SHARE = 6, CHUNK = 256, RUN = 16, LEAST_TILES = 16, LEAST_CHANNELS = 32 };
+enum { SIDE = 4, PLANES = 36, BLOCK = 8, SHARE = 6, CHUNK = 256, RUN = 16, LEAST_TILES = 4, LEAST_CHANNELS = 32 };
 enum { MOST_SCRATCH = 256 << 20 };
 static const char file[] = "conv/winograd.cl", file_dw[] = "conv/winograd_dw.cl";
 
@@ -59,17 +59,18 @@ static bool can(const dm_device_info *dev, const dm_conv_args *g)
            g->OW < (1 << 27) / g->O && g->C <= 4096 && g->O <= 4096;
 }
 
-/* The better guess where an image alone has tiles enough: whatever the batch, so that it never changes the result. */
-static bool likely(const dm_conv_args *g)
+/* The better guess: where an image alone has tiles enough, whatever the batch, so that it never changes the result. Gradients
+ * belong to whole batches, and their weights are new at each step: transforming costs no more than packing. */
+static bool likely(const dm_conv_args *g, bool gradient)
 {
-    return g->C >= LEAST_CHANNELS && g->O >= LEAST_CHANNELS && tiles_of(g) / g->N >= LEAST_TILES;
+    return g->C >= LEAST_CHANNELS && g->O >= LEAST_CHANNELS && (gradient || tiles_of(g) / g->N >= LEAST_TILES);
 }
 
 static bool serves(const dm_device_info *dev, const dm_opnode *n, bool first)
 {
     const dm_conv_args g = args_of(n);
 
-    return can(dev, &g) && work_of(dev, &g).floats <= MOST_SCRATCH / (int64_t)sizeof(float) && likely(&g) == first;
+    return can(dev, &g) && work_of(dev, &g).floats <= MOST_SCRATCH / (int64_t)sizeof(float) && likely(&g, n->kind != DM_OP_CONV2D) == first;
 }
 
 static bool serves_first(const dm_device_info *dev, const dm_opnode *n) { return serves(dev, n, true); }
@@ -124,7 +125,7 @@ static bool serves_dw(const dm_device_info *dev, const dm_opnode *n, bool first)
 {
     const dm_conv_args g = dm_conv_args_of(n);
 
-    return can(dev, &g) && dw_of(dev, &g).floats <= MOST_SCRATCH / (int64_t)sizeof(float) && likely(&g) == first;
+    return can(dev, &g) && dw_of(dev, &g).floats <= MOST_SCRATCH / (int64_t)sizeof(float) && likely(&g, n->kind != DM_OP_CONV2D) == first;
 }
 
 static bool serves_dw_first(const dm_device_info *dev, const dm_opnode *n) { return serves_dw(dev, n, true); }

@@ -38,7 +38,8 @@ kernel void transpose(global const float *x, global float *xt, int to, int n0, i
     }
 }
 
-/* acc[r] = sum over j of row[r][j] * xt[j][lanes]. */
+/* acc[r] = sum over j of row[r][j] * xt[j][lanes]; `dots2`: of two neighbouring vectors of lanes, so that the row's values,
+ * of which one instruction can read one, are used twice. */
 static inline void dots(VF *acc, global const float *const *row, global const float *xt, int padded, int d)
 {
     ALL acc[r] = 0.0f;
@@ -49,13 +50,66 @@ static inline void dots(VF *acc, global const float *const *row, global const fl
     }
 }
 
+static inline void dots2(VF *acc, VF *acc2, global const float *const *row, global const float *xt, int padded, int d)
+{
+    ALL acc[r] = acc2[r] = 0.0f;
+    for (int j = 0; j < d; j++) {
+        const VF v = VLOAD(xt + (size_t)j * padded), v2 = VLOAD(xt + (size_t)j * padded + W);
+
+        ALL {
+            const VF e = row[r][j];
+
+            acc[r] = fma(e, v, acc[r]);
+            acc2[r] = fma(e, v2, acc2[r]);
+        }
+    }
+}
+
+/* p[r][i] for n positions from xt: as many as there are vectors. */
+static inline void all_dots(VF *p, global const float *const *row, global const float *xt, int n, int padded, int d)
+{
+    VF acc[ROWS], acc2[ROWS];
+    int i = 0;
+
+    for (; i + W < n; i += 2 * W) {
+        dots2(acc, acc2, row, xt + i, padded, d);
+        ALL p[AT(r, i)] = acc[r];
+        ALL p[AT(r, i + W)] = acc2[r];
+    }
+    if (i < n) {
+        dots(acc, row, xt + i, padded, d);
+        ALL p[AT(r, i)] = acc[r];
+    }
+}
+
 /* out[r][0..d) = keep[r] * out[r] + sum over i < n of p[r][i] * x[i]; keep NULL: 0. Only `rows` rows are written. */
 static inline void mix(global float *out, int rows, const float *keep, const VF *tile, global const float *x, int n,
                        size_t D, int d)
 {
     const float *p = (const float *)tile;
+    int j = 0;
 
-    for (int j = 0; j < d; j += W) {
+    for (; j + 2 * W <= d; j += 2 * W) {
+        VF acc[ROWS], acc2[ROWS];
+
+        ALL acc[r] = keep && r < rows ? keep[r] * VLOAD(out + r * D + j) : (VF)(0.0f);
+        ALL acc2[r] = keep && r < rows ? keep[r] * VLOAD(out + r * D + j + W) : (VF)(0.0f);
+        for (int i = 0; i < n; i++) {
+            const VF v = VLOAD(x + i * D + j), v2 = VLOAD(x + i * D + j + W);
+
+            ALL {
+                const VF e = p[r * KEYS + i];
+
+                acc[r] = fma(e, v, acc[r]);
+                acc2[r] = fma(e, v2, acc2[r]);
+            }
+        }
+        for (int r = 0; r < rows; r++) {
+            VSTORE(acc[r], out + r * D + j);
+            VSTORE(acc2[r], out + r * D + j + W);
+        }
+    }
+    for (; j < d; j += W) {
         VF acc[ROWS];
 
         ALL acc[r] = keep && r < rows ? keep[r] * load(out + r * D + j, d - j) : (VF)(0.0f);
@@ -101,11 +155,9 @@ static inline float row_top(const VF *p, int n, float top)
 static inline void scores(VF *p, global const float *const *q, global const float *kt, int n, int padded, int d,
                           float scale)
 {
+    all_dots(p, q, kt, n, padded, d);
     for (int i = 0; i < n; i += W) {
-        VF acc[ROWS];
-
-        dots(acc, q, kt + i, padded, d);
-        ALL p[AT(r, i)] = scale * acc[r];
+        ALL p[AT(r, i)] *= scale;
         for (int e = n; e < i + W; e++)
             ALL ((float *)p)[r * KEYS + e] = -1e30f;
     }
@@ -174,7 +226,7 @@ kernel void backward_q(global const float *dy, global const float *q, global con
     const size_t D = (size_t)heads * d, plane = (size_t)nh * d * padded;
     global const float *row[ROWS], *drow[ROWS];
     float one[ROWS], row_lse[ROWS], row_delta[ROWS];
-    VF ds[TILE];
+    VF p[TILE], ds[TILE];
 
     if (nh >= count * heads)
         return;
@@ -188,14 +240,10 @@ kernel void backward_q(global const float *dy, global const float *q, global con
     for (int m = 0; m < M; m += KEYS) {
         const int keys = min(KEYS, M - m);
 
-        for (int i = 0; i < keys; i += W) {
-            VF acc[ROWS];
-
-            dots(acc, row, scratch + kt + plane + m + i, padded, d);
-            ALL ds[AT(r, i)] = scale * vexp(fma((VF)(scale), acc[r], (VF)(-row_lse[r])));
-            dots(acc, drow, scratch + vt + plane + m + i, padded, d);
-            ALL ds[AT(r, i)] *= acc[r] - row_delta[r];
-        }
+        all_dots(p, row, scratch + kt + plane + m, keys, padded, d);
+        all_dots(ds, drow, scratch + vt + plane + m, keys, padded, d);
+        for (int i = 0; i < keys; i += W)
+            ALL ds[AT(r, i)] = scale * vexp(fma((VF)(scale), p[AT(r, i)], (VF)(-row_lse[r]))) * (ds[AT(r, i)] - row_delta[r]);
         mix(dq + ((size_t)n * L + l0) * D + h * d, rows, m ? one : 0, ds, k + ((size_t)n * M + m) * D + h * d, keys,
             D, d);
     }
@@ -224,15 +272,14 @@ kernel void backward_kv(global const float *dy, global const float *q, global co
         const int queries = min(KEYS, L - l);
         const size_t at = ((size_t)n * L + l) * D + h * d;
 
+        all_dots(p, krow, scratch + qt + plane + l, queries, padded, d);
+        all_dots(ds, vrow, scratch + dyt + plane + l, queries, padded, d);
         for (int i = 0; i < queries; i += W) {
             const VF less = load(lse + l + i, L - l - i);
             const VF d0 = load(scratch + delta + (size_t)nh * L + l + i, L - l - i);
-            VF acc[ROWS];
 
-            dots(acc, krow, scratch + qt + plane + l + i, padded, d);
-            ALL p[AT(r, i)] = vexp(fma((VF)(scale), acc[r], -less));
-            dots(acc, vrow, scratch + dyt + plane + l + i, padded, d);
-            ALL ds[AT(r, i)] = scale * p[AT(r, i)] * (acc[r] - d0);
+            ALL p[AT(r, i)] = vexp(fma((VF)(scale), p[AT(r, i)], -less));
+            ALL ds[AT(r, i)] = scale * p[AT(r, i)] * (ds[AT(r, i)] - d0);
         }
         mix(dv + out, rows, l ? one : 0, p, dy + at, queries, D, d);
         mix(dk + out, rows, l ? one : 0, ds, q + at, queries, D, d);
