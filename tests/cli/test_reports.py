@@ -48,6 +48,13 @@ def page(*args):
     return p
 
 
+# As demist eval --metric nll writes it for pixels; points have no such bound.
+def likelihood():
+    mean = lambda m: {"mean": m, "error": 0.01}
+    json.dump({"step": 40, "count": 9, "steps": 3, "variance": "learned", "bits_per_dim": mean(3.3210625), "L_T": mean(0.01), "L_between": mean(2),
+               "L_0": mean(1.3110625), "terms": [{"t": t, "mean": 3.0 / t, "error": 0.1} for t in (1, 2, 3)]}, open(path("run/eval/nll.json"), "w"))
+
+
 def everything_is_in_it():
     demist("train", *moons("run", "data.limit=500", "train.steps=40"))
     p = page("--no-samples")
@@ -55,11 +62,12 @@ def everything_is_in_it():
     quality = ("--metric", "quality", "--features", path("run"), "--count", "100")
     demist("eval", path("run"), *quality, "sampler.steps=7")
     demist("sweep", path("run"), "--over", "sampler.steps=2,2000", "--over", "sampler.use=ddpm,ddim", *quality)
+    likelihood()
     p = page("sampler.steps=5")
     report = json.load(open(path("run/eval/quality.json")))
     for words in ("step 40", "Samples", "Training", "Quality of samples", "Sweep", "Experiment", "floor: test images", "ceiling: noise",
                   f"{report['samples']['frechet']:.4g}", report["features"]["sha256"], "sampler.steps=7", "steps=5", "more than the schedule's 1000",
-                  "images/s", json.load(open(path("run/env.json")))["device"], "use: toy2d"):
+                  "Likelihood", "3.321", "learned variance", "images/s", json.load(open(path("run/env.json")))["device"], "use: toy2d"):
         assert words in p.text, (words, p.text)
     images = [a for t, a in p.tags if t == "img"]
     assert len(images) >= (3 if os.path.exists(path("run/sweep/sweep.png")) else 1), len(images)
@@ -89,6 +97,11 @@ def hostile_files():
     p = page("--no-samples")
     assert "<script>alert(1)</script>" in p.text, "text is shown as it reads"
     open(path("run/env.json"), "w").write(env)
+    for text in (deep, json.dumps({"terms": [evil, 5, {"t": evil, "mean": []}, {"t": -1, "mean": 1e308}, {"t": 2, "mean": -1}] * 50, "L_T": evil,
+                                   "bits_per_dim": {"mean": evil}, "variance": evil, "count": [], "overrides": evil}), '{"terms": {}, "L_T": {}}'):
+        open(path("run/eval/nll.json"), "w").write(text)
+        assert "Experiment" in page("--no-samples").text
+    likelihood()
     s = path("run/sweep/sweep.json")
     kept = open(s).read()
     for text in (deep, "{}", json.dumps({"keys": [evil] * 100, "figures": [evil, 3] * 60, "rows": [{"values": [evil, 1], "figures": [evil], "state": "done"},

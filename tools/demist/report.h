@@ -1,7 +1,7 @@
 /* demist report: a run as one HTML file that needs nothing else. report_html.c writes HTML, report_parts.c what the run
- * folder tells, report_figures.c what was measured, report_samples.c images drawn for it. All that is read from the
- * folder is hostile: sizes are bounded, and nothing gets into the page but through html_text, as numbers, or as the
- * bytes of a PNG. */
+ * folder tells, report_figures.c and report_likelihood.c what was measured, report_samples.c images drawn for it. All
+ * that is read from the folder is hostile: sizes are bounded, and nothing gets into the page but through html_text, as
+ * numbers, or as the bytes of a PNG. */
 #ifndef DEMIST_REPORT_H
 #define DEMIST_REPORT_H
 
@@ -50,9 +50,14 @@ void report_curves(report *r);
 void report_experiment(report *r);
 
 /* ---- report_figures.c ---- */
+/* By which weights, and with which changes, a report was made, where that needs a word. */
+void report_made_by(const report *r, const json_t *j);
 void report_quality(report *r);
 void report_accuracy(report *r);
 void report_sweep(report *r);
+
+/* ---- report_likelihood.c ---- */
+void report_likelihood(report *r);
 
 /* ---- report_samples.c ---- */
 void report_samples(report *r);

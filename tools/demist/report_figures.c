@@ -14,8 +14,7 @@ enum { ROWS = 2000, COLUMNS = 24, PNG_BYTES = 1 << 23, POINTS = 100000 };
 
 static double number(const json_t *o, const char *path) { return sweep_number(o, path); }
 
-/* By which weights, and with which changes, a report was made. */
-static void made_by(const report *r, const json_t *j)
+void report_made_by(const report *r, const json_t *j)
 {
     const double step = number(j, "step");
     const json_t *overrides = json_object_get(j, "overrides");
@@ -58,7 +57,7 @@ void report_quality(report *r)
     if (!j)
         return;
     html_section(r->to, "Quality of samples");
-    made_by(r, j);
+    report_made_by(r, j);
     fputs("<table>\n<tr><th></th><th class=\"n\">images</th><th class=\"n\">Fr&eacute;chet distance</th>"
           "<th class=\"n\">KID</th><th class=\"n\">&plusmn;</th><th class=\"n\">precision</th>"
           "<th class=\"n\">recall</th></tr>\n", r->to);
@@ -83,7 +82,7 @@ void report_accuracy(report *r)
     if (!j)
         return;
     html_section(r->to, "Accuracy");
-    made_by(r, j);
+    report_made_by(r, j);
     html_say(r->to, "%.4f \302\261 %.4f of %.0f test images are classified rightly; cross entropy %.4f nats.",
              number(j, "accuracy"), number(j, "accuracy_error"), number(j, "count"), number(j, "cross_entropy"));
     json_decref(j);
