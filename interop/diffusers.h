@@ -15,6 +15,7 @@ typedef struct dm_unet_facts {
     int64_t label_width;           /* labels are vectors of so many elements; 0 = they are not */
     bool sized;                    /* sample_size is there */
     bool fourier;
+    int64_t time_rows;             /* of a learned time embedding; else 0 */
 } dm_unet_facts;
 
 /* Reads a UNet2DModel's config.json and writes the network section. */

@@ -32,10 +32,11 @@ static void put_betas(dm_config *c, const json_t *list, int64_t T, FILE *to)
     fprintf(to, "]\n");
 }
 
-static int64_t put_schedule(dm_config *c, FILE *to)
+/* def: timesteps where the config does not say. */
+static int64_t put_schedule(dm_config *c, int64_t def, FILE *to)
 {
     static const char *const names[] = {"linear", "scaled_linear", "cosine", "sigmoid_beta"};
-    const int64_t T = dm_config_int(c, "num_train_timesteps", 1000, 1, 1000000);
+    const int64_t T = dm_config_int(c, "num_train_timesteps", def, 1, 1000000);
     const json_t *betas = dm_config_has(c, "trained_betas") ? dm_config_list(c, "trained_betas", 1, 50000) : NULL;
     const double from = dm_config_real(c, "beta_start", 1e-4), till = dm_config_real(c, "beta_end", 0.02);
     const int kind = dm_config_choice(c, "beta_schedule", "linear", "linear|scaled_linear|squaredcos_cap_v2|sigmoid");
@@ -117,7 +118,8 @@ static void put_objective(dm_config *c, const dm_unet_facts *f, FILE *to)
 static void put(dm_config *c, const dm_unet_facts *f, FILE *to)
 {
     const int kind = dm_config_choice(c, "_class_name", "DDPMScheduler", "DDPMScheduler|DDIMScheduler");
-    const int64_t T = put_schedule(c, to);
+    /* A network without a scheduler is told of as many steps as it knows. */
+    const int64_t T = put_schedule(c, json_object_size(c->root) || !f->time_rows ? 1000 : f->time_rows, to);
 
     put_objective(c, f, to);
     put_sampler(c, kind, T, to);

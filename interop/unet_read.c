@@ -153,6 +153,7 @@ static void put_time(dm_config *c, FILE *to, dm_unet_facts *f)
     if (time == 2 && !rows)
         dm_config_fail(c, "num_train_timesteps", "is needed by a learned time embedding");
     f->fourier = time == 1;
+    f->time_rows = time == 2 ? rows : 0;
     fprintf(to, "  time: %s\n  time_dim: %lld\n", times[time],
             (long long)dm_config_int_or_none(c, "time_embedding_dim", 1, 65536));
     if (time == 2)
