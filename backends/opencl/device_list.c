@@ -2,6 +2,7 @@
 #include "opencl.h"
 
 #include <ctype.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,11 +10,18 @@ enum { MAX_PLATFORMS = 32, MAX_DEVICES = 64 };
 
 static const char install[] = "install an OpenCL driver, e.g. apt-get install ocl-icd-libopencl1 pocl-opencl-icd";
 
+/* Loaders and drivers set themselves up in the first of these calls, and not all bear two at once: a platform is lost. */
+static pthread_mutex_t first_calls = PTHREAD_MUTEX_INITIALIZER;
+
 static cl_uint platforms(cl_platform_id ids[MAX_PLATFORMS])
 {
     cl_uint n = 0;
+    cl_int code;
 
-    if (clGetPlatformIDs(MAX_PLATFORMS, ids, &n) != CL_SUCCESS)
+    pthread_mutex_lock(&first_calls);
+    code = clGetPlatformIDs(MAX_PLATFORMS, ids, &n);
+    pthread_mutex_unlock(&first_calls);
+    if (code != CL_SUCCESS)
         return 0;
     return n < MAX_PLATFORMS ? n : MAX_PLATFORMS;
 }
@@ -21,8 +29,12 @@ static cl_uint platforms(cl_platform_id ids[MAX_PLATFORMS])
 static cl_uint devices(cl_platform_id p, cl_device_id ids[MAX_DEVICES])
 {
     cl_uint n = 0;
+    cl_int code;
 
-    if (clGetDeviceIDs(p, CL_DEVICE_TYPE_ALL, MAX_DEVICES, ids, &n) != CL_SUCCESS)
+    pthread_mutex_lock(&first_calls);
+    code = clGetDeviceIDs(p, CL_DEVICE_TYPE_ALL, MAX_DEVICES, ids, &n);
+    pthread_mutex_unlock(&first_calls);
+    if (code != CL_SUCCESS)
         return 0;
     return n < MAX_DEVICES ? n : MAX_DEVICES;
 }

@@ -44,6 +44,8 @@ static void look(void)
         __get_cpuid(0x80000002u + i, &r[0], &r[1], &r[2], &r[3]);
         memcpy(brand + 16 * i, r, sizeof r);
     }
+    for (size_t n = strlen(brand); n > 0 && brand[n - 1] == ' ';)
+        brand[--n] = 0;
     if (__get_cpuid_count(7, 1, &a, &b, &c, &d))
         pairs = (a & 1u << 5) && (states & 0xe0) == 0xe0;
     if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) /* AMX-TILE and AMX-BF16 */
@@ -58,8 +60,6 @@ void ocl_host_cpu(dm_device_info *o)
     if (!o->cpu || o->emulated)
         return;
     pthread_once(&once, look);
-    for (size_t n = strlen(brand); n > 0 && brand[n - 1] == ' ';)
-        brand[--n] = 0;
     name += strspn(name, " ");
     if (!*name || !strstr(o->name, name)) /* a device of another machine, or of none */
         return;
