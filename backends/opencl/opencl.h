@@ -90,10 +90,17 @@ dm_status ocl_error(const dm_device *d, cl_int code, const char *call, const cha
 
 /* ---- device_list.c ------------------------------------------------------- */
 
-/* The ids behind info's i:j. */
 /* Why platforms that are there may offer no device, and what to do; "" where there is no platform. */
 const char *ocl_empty_platforms(void);
+/* The ids behind info's i:j. */
 dm_status ocl_device_ids(const dm_device_info *info, cl_platform_id *p, cl_device_id *d, dm_err *err);
+
+/* ---- host_cpu.c, probe.c -------------------------------------------------- */
+
+/* Fills in what inline assembly may use on a device that is this machine itself. */
+void ocl_host_cpu(dm_device_info *o);
+/* Takes from d's info what does not build or compute there. */
+void ocl_probe(dm_device *d);
 
 /* ---- files.c ------------------------------------------------------------- */
 
@@ -114,8 +121,6 @@ bool ocl_file_write(const char *path, const void *p, size_t n);
 uint64_t ocl_hash(uint64_t seed, const void *p, size_t n);
 /* Where cached things go: asked for, or from the environment; "" = nowhere. */
 void ocl_cache_dir(const char *asked, char path[OCL_PATH]);
-/* Fills in what inline assembly may use on a device that is this machine itself. */
-void ocl_host_cpu(dm_device_info *o);
 
 /* ---- source.c ------------------------------------------------------------ */
 

@@ -341,6 +341,44 @@ static void device__two_at_once(void **state)
     free(all);
 }
 
+/* ---- inline assembly ---------------------------------------------------------------------- */
+
+static void probe(opened *o, const char *source, dm_device_info *got)
+{
+    char kernels[1100];
+    const dm_device_options options = {.bf16 = true, .cache_dir = "", .kernel_dir = kernels};
+    dm_device *d;
+    dm_err err;
+
+    snprintf(kernels, sizeof kernels, "%s", o->dir.dir);
+    if (source)
+        scratch_file(&o->dir, "conv/bf16_probe.cl", source, strlen(source));
+    must(dm_device_open(test_device(), &options, &d, &err), &err);
+    *got = *dm_device_about(d);
+    dm_device_close(d);
+}
+
+/* Where the processor has it: a compiler that refuses it, or another result, takes it from the device, which opens all the same. */
+static void probe__what_fails_is_not_used(void **state)
+{
+    static const char *const broken[] = {"#error no assembly here\n", "__kernel void probe(__global float *out) { *out = 0; }\n",
+                                         "__kernel void probe(__global const ushort *a, __global const ushort *b, __global float *out)\n"
+                                         "{ for (int i = 0; i < 1024; i++) out[i] = a[i] + b[i]; }\n"};
+    opened *o = *state;
+    const dm_device_info before = *dm_device_about(o->d);
+    dm_device_info got;
+    char folder[1200];
+
+    probe(o, NULL, &got);
+    assert_true(got.amx_bf16 <= before.amx_bf16 && got.avx512_bf16 <= before.avx512_bf16);
+    snprintf(folder, sizeof folder, "%s/conv", o->dir.dir);
+    assert_int_equal(mkdir(folder, 0777), 0);
+    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
+        probe(o, broken[i], &got);
+        assert_true(!got.amx_bf16 && !got.avx512_bf16);
+    }
+}
+
 /* ---- profile ---------------------------------------------------------------------------------- */
 
 static void profile__sums_by_label(void **state)
@@ -399,7 +437,7 @@ int main(void)
         TEST(program__a_build_failure_names_its_log), TEST(cache__serves_the_second_run),
         TEST(cache__broken_entries_are_rebuilt), TEST(cache__is_not_needed),
         TEST(pick__finds_what_is_named), TEST(pick__says_what_was_found), TEST(device__two_at_once),
-        TEST(profile__sums_by_label),
+        TEST(probe__what_fails_is_not_used), TEST(profile__sums_by_label),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,67 @@
+/* Whether inline assembly that the processor has also goes through this device's compiler and gives what it should: one
+ * block of products of bf16, compared with whole numbers. What fails is taken from the device's description, so that
+ * every op has its next implementation. */
+#include "opencl.h"
+
+#include <string.h>
+
+enum { SIDE = 32 };
+
+/* Small whole numbers, which bf16 holds exactly, as all their sums are in f32. */
+static int left(int i, int m) { return (5 * i + 3 * m) % 13 - 6; }
+static int right(int m, int j) { return (7 * m + 2 * j + m * j % 5) % 11 - 5; }
+
+static uint16_t bf16_of(int v)
+{
+    const float f = (float)v;
+    uint32_t word;
+
+    memcpy(&word, &f, sizeof word);
+    return (uint16_t)(word >> 16);
+}
+
+static bool is_right(const float *out)
+{
+    for (int i = 0; i < SIDE; i++)
+        for (int j = 0; j < SIDE; j++) {
+            int sum = 0;
+
+            for (int m = 0; m < SIDE; m++)
+                sum += left(i, m) * right(m, j);
+            if (out[i * SIDE + j] != (float)(2 * sum))
+                return false;
+        }
+    return true;
+}
+
+/* An unsuccessful try of any kind is an answer: no. */
+static bool works(dm_device *d, const char *options)
+{
+    const dm_range range = {.dim = 1, .global = {1}, .local = {1}};
+    uint16_t a[SIDE * SIDE], b[SIDE * SIDE];
+    float out[SIDE * SIDE];
+    dm_buf *buf[3] = {NULL};
+    dm_kernel *k;
+    dm_err why = {0};
+    bool ok;
+
+    for (int i = 0; i < SIDE; i++)
+        for (int m = 0; m < SIDE; m++) {
+            a[i * SIDE + m] = bf16_of(left(i, m));
+            b[i / 16 * 512 + m / 2 * 32 + i % 16 * 2 + m % 2] = bf16_of(right(m, i)); /* here i is a column */
+        }
+    ok = !dm_kernel_get(d, "conv/bf16_probe.cl", "probe", options, &k, &why) && !dm_buf_new(d, sizeof a, "a trial", &buf[0], &why) &&
+         !dm_buf_new(d, sizeof b, "a trial", &buf[1], &why) && !dm_buf_new(d, sizeof out, "a trial", &buf[2], &why) &&
+         !dm_buf_write(buf[0], 0, sizeof a, a, &why) && !dm_buf_write(buf[1], 0, sizeof b, b, &why) &&
+         !dm_launch(d, k, &range, DM_KARGS(DM_KB(buf[0]), DM_KB(buf[1]), DM_KB(buf[2])), &why) &&
+         !dm_buf_read(buf[2], 0, sizeof out, out, &why) && is_right(out);
+    for (int i = 0; i < 3; i++)
+        dm_buf_free(buf[i]);
+    return ok;
+}
+
+void ocl_probe(dm_device *d)
+{
+    d->info.amx_bf16 = d->info.amx_bf16 && works(d, "-DAMX");
+    d->info.avx512_bf16 = d->info.avx512_bf16 && works(d, "-DPAIRS");
+}
