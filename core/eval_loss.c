@@ -43,6 +43,8 @@ static dm_status measure(dm_session *s, const dm_loss_options *o, dm_loss *out, 
         !(rc = dm_wset_new(s->device, dm_model_layout(s->model), &weights, err)) &&
         !(rc = dm_validation_new(s, weights, o->count, BATCH, &v, err))) {
         out->count = dm_validation_count(v);
+        if (o->count > out->count)
+            rc = dm_error(err, DM_EINVAL, "%lld images are asked for; the test split has %lld", (long long)o->count, (long long)out->count);
         out->bands = dm_validation_bands(v, out->from);
         out->rows = list_sets(s, o, out, prefix);
         for (int32_t i = 0; i < out->rows && !rc; i++) {
@@ -53,8 +55,6 @@ static dm_status measure(dm_session *s, const dm_loss_options *o, dm_loss *out, 
                                                            .per_step = (double)out->count, .loss = out->row[i].loss.mean});
         }
     }
-    if (!rc && o->count > out->count)
-        rc = dm_error(err, DM_EINVAL, "%lld images are asked for; the test split has %lld", (long long)o->count, (long long)out->count);
     dm_validation_free(v);
     dm_wset_free(weights);
     return rc;
@@ -66,6 +66,8 @@ dm_status dm_eval_loss(const char *run, const dm_loss_options *o, dm_loss *out, 
     dm_status rc;
 
     *out = (dm_loss){.size = sizeof *out};
+    if (o->count < 0)
+        return dm_error(err, DM_EINVAL, "%lld examples are asked for; 0 means all", (long long)o->count);
     if ((rc = dm_session_read_run(&s, run, o->overrides, o->n_overrides, &o->callbacks, err)))
         return rc;
     out->step = dm_st_meta(s.checkpoint, "step") ? strtoll(dm_st_meta(s.checkpoint, "step"), NULL, 10) : 0;
