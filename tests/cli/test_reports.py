@@ -63,8 +63,14 @@ def everything_is_in_it():
     demist("eval", path("run"), *quality, "sampler.steps=7")
     demist("sweep", path("run"), "--over", "sampler.steps=2,2000", "--over", "sampler.use=ddpm,ddim", *quality)
     likelihood()
+    demist("eval", path("run"), "--metric", "loss", "--weights", "all", "--count", "50")
     p = page("sampler.steps=5")
     report = json.load(open(path("run/eval/quality.json")))
+    loss = json.load(open(path("run/eval/loss.json")))["weights"]
+    assert len(loss) > 1
+    for row in loss:
+        for number in (row["loss"], row["bands"][2]["loss"]):
+            assert f"{number:.4g}" in p.text, (row, p.text)
     for words in ("step 40", "Samples", "Training", "Quality of samples", "Sweep", "Experiment", "floor: test images", "ceiling: noise",
                   f"{report['samples']['frechet']:.4g}", report["features"]["sha256"], "sampler.steps=7", "steps=5", "more than the schedule's 1000",
                   "Likelihood", "3.321", "learned variance", "images/s", json.load(open(path("run/env.json")))["device"], "use: toy2d"):

@@ -41,6 +41,7 @@ static void write_parts(report *r)
     report_curves(r);
     report_quality(r);
     report_likelihood(r);
+    report_loss(r);
     report_accuracy(r);
     report_sweep(r);
     report_experiment(r);

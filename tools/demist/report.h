@@ -54,6 +54,7 @@ void report_experiment(report *r);
 void report_made_by(const report *r, const json_t *j);
 void report_quality(report *r);
 void report_accuracy(report *r);
+void report_loss(report *r);
 void report_sweep(report *r);
 
 /* ---- report_likelihood.c ---- */

@@ -19,7 +19,7 @@ void report_made_by(const report *r, const json_t *j)
     const double step = number(j, "step");
     const json_t *overrides = json_object_get(j, "overrides");
 
-    if (isfinite(step) && r->step && (int64_t)step != r->step)
+    if (isfinite(step) && r->step && step != (double)r->step)
         html_say(r->to, "Measured at step %.0f, not at the newest checkpoint.", step);
     if (!json_array_size(overrides))
         return;
@@ -85,6 +85,50 @@ void report_accuracy(report *r)
     report_made_by(r, j);
     html_say(r->to, "%.4f \302\261 %.4f of %.0f test images are classified rightly; cross entropy %.4f nats.",
              number(j, "accuracy"), number(j, "accuracy_error"), number(j, "count"), number(j, "cross_entropy"));
+    json_decref(j);
+}
+
+/* ---- held-out loss -------------------------------------------------------------------------------- */
+
+/* The first row's bands of noise, which are those of all. */
+static void loss_head(FILE *f, const json_t *bands)
+{
+    char text[64];
+
+    fputs("<tr><th>weights</th><th class=\"n\">loss</th><th class=\"n\">&plusmn;</th>", f);
+    for (size_t i = 0; i < json_array_size(bands) && i < COLUMNS; i++) {
+        const json_t *b = json_array_get(bands, i);
+
+        snprintf(text, sizeof text, "t %.4g to %.4g", number(b, "from"), number(b, "to"));
+        html_cell(f, "th class=\"n\"", text);
+    }
+    fputs("</tr>\n", f);
+}
+
+void report_loss(report *r)
+{
+    json_t *j = report_json(r, "eval/loss.json");
+    const json_t *rows = json_object_get(j, "weights");
+
+    if (!j)
+        return;
+    html_section(r->to, "Loss on held-out data");
+    report_made_by(r, j);
+    fputs("<table>\n", r->to);
+    loss_head(r->to, json_object_get(json_array_get(rows, 0), "bands"));
+    for (size_t i = 0; i < json_array_size(rows) && i < COLUMNS; i++) {
+        const json_t *row = json_array_get(rows, i), *bands = json_object_get(row, "bands");
+
+        fputs("<tr>", r->to);
+        html_cell(r->to, "th", report_string(row, "weights"));
+        html_number(r->to, number(row, "loss"));
+        html_number(r->to, number(row, "error"));
+        for (size_t k = 0; k < json_array_size(bands) && k < COLUMNS; k++)
+            html_number(r->to, number(json_array_get(bands, k), "loss"));
+        fputs("</tr>\n", r->to);
+    }
+    fputs("</table>\n", r->to);
+    html_say(r->to, "%.0f examples of the test split, the same noise for all weights.", number(j, "count"));
     json_decref(j);
 }
 
