@@ -32,7 +32,7 @@ static bool path_of(const dm_device *d, char about[ABOUT], char path[OCL_PATH])
              d->info.vendor, d->info.driver, d->info.version, (unsigned)d->info.compute_units);
     snprintf(name, sizeof name, "%016llx%016llx.json", (unsigned long long)ocl_hash(0, about, strlen(about)),
              (unsigned long long)ocl_hash(0x9e3779b97f4a7c15u, about, strlen(about)));
-    return d->cache_dir[0] && ocl_path(dir, d->cache_dir, "clblast") && ocl_folder(dir) && ocl_path(path, dir, name);
+    return d->cache_dir[0] && ocl_path(dir, d->cache_dir, "clblast") && ocl_path(path, dir, name);
 }
 
 static bool trusted(const char *path)
@@ -84,6 +84,18 @@ bool ocl_gemm_load(const dm_device *d)
     return used;
 }
 
+uint64_t ocl_gemm_stamp(const dm_device *d)
+{
+    char about[ABOUT], path[OCL_PATH];
+    ocl_text text = {0};
+    uint64_t h = 0;
+
+    if (path_of(d, about, path) && trusted(path) && ocl_file_read(path, MOST_BYTES, &text, NULL) == DM_OK)
+        h = ocl_hash(1, text.s, text.n);
+    ocl_text_fini(&text);
+    return h;
+}
+
 static json_t *write_set(const ocl_parameters *p)
 {
     json_t *j = json_object();
@@ -95,8 +107,8 @@ static json_t *write_set(const ocl_parameters *p)
 
 bool ocl_gemm_keep(const dm_device *d, const ocl_gemm_set *set)
 {
-    char about[ABOUT], path[OCL_PATH];
-    const bool there = path_of(d, about, path);
+    char about[ABOUT], path[OCL_PATH], dir[OCL_PATH];
+    const bool there = path_of(d, about, path) && ocl_path(dir, d->cache_dir, "clblast") && ocl_folder(dir);
     json_t *j = json_pack("{s:s, s:o, s:o, s:o}", "device", about, "Xgemm", write_set(&set->indirect), "XgemmDirect", write_set(&set->direct),
                           "GemmRoutine", write_set(&set->routine));
     char *text = j ? json_dumps(j, JSON_INDENT(1)) : NULL;
@@ -105,6 +117,14 @@ bool ocl_gemm_keep(const dm_device *d, const ocl_gemm_set *set)
     free(text);
     json_decref(j);
     return kept;
+}
+
+#else
+
+uint64_t ocl_gemm_stamp(const dm_device *d)
+{
+    (void)d;
+    return 0;
 }
 
 #endif

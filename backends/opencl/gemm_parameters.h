@@ -16,6 +16,8 @@ extern const char *const ocl_indirect_names[], *const ocl_direct_names[], *const
 bool ocl_gemm_apply(const dm_device *d, const char *kernel, const ocl_parameters *p);
 /* What `demist tune` kept for this device, if that can be trusted, is given to CLBlast: true then. */
 bool ocl_gemm_load(const dm_device *d);
+/* A number that changes with what is kept for this device, 0 where nothing is. */
+uint64_t ocl_gemm_stamp(const dm_device *d);
 /* false: it could not be written. */
 bool ocl_gemm_keep(const dm_device *d, const ocl_gemm_set *set);
 

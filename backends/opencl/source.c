@@ -1,6 +1,6 @@
 /* The text of a program: the embedded file or the one that overrides it, with common.clh before it
  * and `#include "x.clh"` lines replaced by that file, each file once. Names are below kernels/. */
-#include "opencl.h"
+#include "gemm_parameters.h"
 
 #include <string.h>
 
@@ -143,5 +143,6 @@ uint64_t dm_device_kernels(const dm_device *d)
 
     for (const dm_embedded *e = dm_embedded_kernels; e->file; e++)
         h = ocl_hash(h, e->source, e->length);
+    h ^= ocl_gemm_stamp(d);
     return d->kernel_dir[0] ? 0 : h | 1;
 }
