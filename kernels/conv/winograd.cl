@@ -118,7 +118,7 @@ winograd(global const float *x, global const float *b, global const float *temb,
     global float *V = scratch + behind + (size_t)(part * shares + share) * block * (v_group + most * m_group), *M = V + block * v_group;
 
     for (int step = 0, steps = (g1 - g0 + block - 1) / block; step < steps; step++) {
-        const int g = g0 + (g1 - g0) * step / steps, here = g0 + (g1 - g0) * (step + 1) / steps - g;
+        const int g = g0 + (int)((long)(g1 - g0) * step / steps), here = g0 + (int)((long)(g1 - g0) * (step + 1) / steps) - g;
 
         for (int i = 0; i < here * MR; i++) {
             const int t = g * MR + i, n = min(t, tiles - 1) / image, at = t - n * image;
