@@ -44,6 +44,15 @@ dm_status dm_eval_data_open(dm_session *s, const char *split, dm_eval_data **out
     return rc;
 }
 
+dm_status dm_eval_data_labels(const dm_session *s, const dm_eval_data *d, dm_err *err)
+{
+    const int32_t have = dm_data_about(d->data)->classes, want = s->data.classes;
+
+    if (!want || (have > 0 && have <= want))
+        return DM_OK;
+    return dm_error(err, DM_EINVAL, "the data's labels are of %d classes, those of the model of %d", (int)have, (int)want);
+}
+
 void dm_eval_data_close(dm_eval_data *d)
 {
     if (!d)

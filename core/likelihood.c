@@ -294,7 +294,7 @@ static dm_status open_images(job *j, dm_err *err)
     if (d->levels < 2 || !(d->high > d->low))
         return dm_error(err, DM_EINVAL, "bits a dimension are for pixels of known levels, not %d levels in [%g, %g]", (int)d->levels, d->low,
                         d->high);
-    if ((rc = dm_eval_data_open(j->s, "test", &j->data, err)))
+    if ((rc = dm_eval_data_open(j->s, "test", &j->data, err)) || (rc = dm_eval_data_labels(j->s, j->data, err)))
         return rc;
     there = dm_data_about(dm_eval_data_of(j->data))->count;
     if (j->o->count < 0 || j->o->count > there)

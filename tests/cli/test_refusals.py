@@ -25,6 +25,14 @@ def refused(*args, code=2, says=(), at=None, env=None):
     return err
 
 
+def labels_beyond_the_model():
+    demist("train", *moons("two", "data.labels=true", "data.limit=200", "train.steps=2"), "-q")
+    loss = ("eval", path("two"), "--metric", "loss", "--count", "8")
+    demist(*loss)
+    refused(*loss, "data.shape=eight_gaussians", says="labels are of 8 classes, those of the model of 2")
+    refused(*loss, "data.labels=false", says="labels are of 0 classes")
+
+
 def faults_have_their_places():
     """What plugins, the data and the device say is told with the rest, each at its key."""
     os.makedirs(path("empty"), exist_ok=True)
@@ -197,7 +205,7 @@ def damaged_tensors():
     assert not os.path.exists(path("none"))
 
 
-run_tests([faults_have_their_places, trained, predictions, another_network_is_the_override_s_fault, noise_is_counted_first,
+run_tests([labels_beyond_the_model, faults_have_their_places, trained, predictions, another_network_is_the_override_s_fault, noise_is_counted_first,
            names_are_taken_as_they_are, no_home_is_needed, what_is_no_checkpoint_is_passed_over,
            damaged_data, a_damaged_image_ends_no_training_without_a_checkpoint,
            damaged_tensors])
