@@ -1,5 +1,6 @@
 /* Curves by gnuplot; see plot.h. The script is a file that gnuplot reads as its standard input, so
- * that nothing breaks if it ends early; what it prints is the PNG. */
+ * that nothing breaks if it ends early; what it prints is the PNG, through a pipe, since gnuplot
+ * itself takes no notice of a full disk. */
 #include "plot.h"
 
 #include "file.h"
@@ -8,6 +9,7 @@
 #include "run_log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <spawn.h>
 #include <stdlib.h>
@@ -154,26 +156,65 @@ static char **make_environment(void)
     return e;
 }
 
-static dm_status run_gnuplot(FILE *script, int out, FILE *complaints, dm_err *err)
+/* All that gnuplot prints, to the file; after a failure the rest is read all the same, so that it ends. */
+static dm_status take_picture(int from, dm_file_out *out, dm_err *err)
 {
-    char name[] = "gnuplot", defaults[] = "-d", *argv[] = {name, defaults, NULL}, why[200], **env = make_environment();
+    const char *path = out->path;
+    char part[16384];
+    int64_t total = 0;
+    dm_status s = DM_OK;
+    ssize_t n;
+
+    while ((n = read(from, part, sizeof part)) > 0 || (n < 0 && errno == EINTR))
+        if (n > 0 && !s) {
+            total += n;
+            s = dm_file_put(out, part, (size_t)n, err);
+        }
+    if (!s && n < 0)
+        return dm_error(err, DM_EIO, "unable to read what gnuplot draws for '%s'", path);
+    return s || total ? s : dm_error(err, DM_EIO, "gnuplot drew nothing for '%s'", path);
+}
+
+static dm_status start_gnuplot(FILE *script, int to, FILE *complaints, pid_t *pid, dm_err *err)
+{
+    char name[] = "gnuplot", defaults[] = "-d", *argv[] = {name, defaults, NULL}, **env = make_environment();
     posix_spawn_file_actions_t files;
-    int status = 0, e;
-    pid_t pid;
+    int e;
 
     if (!env)
         return dm_error(err, DM_ENOMEM, "out of memory: running gnuplot");
     posix_spawn_file_actions_init(&files);
     posix_spawn_file_actions_adddup2(&files, fileno(script), 0);
-    posix_spawn_file_actions_adddup2(&files, out, 1);
+    posix_spawn_file_actions_adddup2(&files, to, 1);
     posix_spawn_file_actions_adddup2(&files, fileno(complaints), 2);
-    e = posix_spawnp(&pid, name, &files, NULL, argv, env);
+    e = posix_spawnp(pid, name, &files, NULL, argv, env);
     posix_spawn_file_actions_destroy(&files);
     free(env);
     if (e == ENOENT)
         return dm_error(err, DM_ENOENT, "unable to run gnuplot: it is not installed (Debian: apt install gnuplot-nox)");
-    if (e)
-        return dm_error(err, DM_EIO, "unable to run gnuplot: error %d", e);
+    return e ? dm_error(err, DM_EIO, "unable to run gnuplot: error %d", e) : DM_OK;
+}
+
+static dm_status run_gnuplot(FILE *script, dm_file_out *out, FILE *complaints, dm_err *err)
+{
+    char why[200];
+    int status = 0, ends[2];
+    dm_status s;
+    dm_err taking;
+    pid_t pid;
+
+    if (pipe(ends))
+        return dm_error(err, DM_EIO, "unable to make a pipe for gnuplot: error %d", errno);
+    fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+    fcntl(ends[1], F_SETFD, FD_CLOEXEC);
+    s = start_gnuplot(script, ends[1], complaints, &pid, err);
+    close(ends[1]);
+    if (s) {
+        close(ends[0]);
+        return s;
+    }
+    s = take_picture(ends[0], out, &taking);
+    close(ends[0]);
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR)
             return dm_error(err, DM_EIO, "unable to wait for gnuplot");
@@ -183,7 +224,9 @@ static dm_status run_gnuplot(FILE *script, int out, FILE *complaints, dm_err *er
         read_complaint(complaints, why, sizeof why);
         return dm_error(err, DM_EIO, "gnuplot failed: %s", *why ? why : "no reason given");
     }
-    return DM_OK;
+    if (s)
+        *err = taking;
+    return s;
 }
 
 dm_status dm_plot(const char *path, const dm_panel *panels, int n, dm_err *err)
@@ -198,10 +241,8 @@ dm_status dm_plot(const char *path, const dm_panel *panels, int n, dm_err *err)
         s = dm_error(err, DM_ENOSPC, "unable to write a temporary file for gnuplot");
     if (!s && !(s = dm_file_begin(&out, path, err))) {
         rewind(script);
-        s = run_gnuplot(script, out.fd, complaints, err);
+        s = run_gnuplot(script, &out, complaints, err);
     }
-    if (!s && lseek(out.fd, 0, SEEK_END) == 0)
-        s = dm_error(err, DM_EIO, "gnuplot drew nothing for '%s'", path);
     if (!s)
         s = dm_file_commit(&out, err);
     dm_file_abort(&out);

@@ -6,6 +6,8 @@
 
 #include <math.h>
 #include <png.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 static bool have_gnuplot(void)
 {
@@ -74,6 +76,40 @@ static void plot_run__from_its_log(void **state)
     scratch_remove(dir.dir);
 }
 
+/* gnuplot itself says nothing of a disk that is full. */
+static void plot__full_disk_keeps_the_old_picture(void **state)
+{
+    double x[500], y[500];
+    const dm_series s = {"", x, y, 500}, none = {"", x, y, 0};
+    const dm_panel few = {"", "", "", false, false, &none, 1}, many = {"", "", "", false, false, &s, 1};
+    scratch dir = scratch_new();
+    const char *path = scratch_path(&dir, "a.png");
+    struct rlimit old, low;
+    dm_status st;
+    dm_err err;
+
+    (void)state;
+    if (!have_gnuplot()) {
+        scratch_remove(dir.dir);
+        skip();
+    }
+    for (int i = 0; i < 500; i++) {
+        x[i] = i;
+        y[i] = i % 7 * i % 11;
+    }
+    assert_status(dm_plot(path, &few, 1, &err), DM_OK, &err);
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &old);
+    low = (struct rlimit){10000, old.rlim_max}; /* the script fits, the picture does not */
+    setrlimit(RLIMIT_FSIZE, &low);
+    st = dm_plot(path, &many, 1, &err);
+    setrlimit(RLIMIT_FSIZE, &old);
+    assert_fails(st, DM_ENOSPC, &err, "unable to write");
+    assert_int_equal(scratch_entries(dir.dir), 1);
+    assert_picture(path, 560, 400);
+    scratch_remove(dir.dir);
+}
+
 static void plot__without_gnuplot(void **state)
 {
     const double x[] = {1, 2};
@@ -99,6 +135,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plot__odd_series),
         cmocka_unit_test(plot_run__from_its_log),
+        cmocka_unit_test(plot__full_disk_keeps_the_old_picture),
         cmocka_unit_test(plot__without_gnuplot),
     };
 
