@@ -33,8 +33,11 @@ void dm_choices_budget(dm_choices *c, double seconds);
  * rule. */
 void dm_choices_measure(dm_choices *c, const dm_opnode *const *ops, size_t n, double runs);
 
-/* By rule: the first implementation that serves this device and op, or the one that `force` names; DM_EINVAL where a
- * forced one does not exist at all. same: as dm_candidates. */
+/* DM_EINVAL where `force` names an op or an implementation that does not exist at all. */
+dm_status dm_force_check(const char *force, dm_err *err);
+
+/* By rule: the first implementation that serves this device and op, or the one that `force` names where that serves.
+ * same: as dm_candidates. */
 dm_status dm_choose(const dm_device_info *dev, const dm_opnode *n, bool same, const char *force, const dm_impl **out, bool *forced, dm_err *err);
 
 typedef struct dm_choice { const dm_impl *impl; char why[160]; } dm_choice;

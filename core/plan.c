@@ -50,6 +50,8 @@ static dm_status choose_all(dm_plan *p, dm_err *err)
     const char *force = p->options.force ? p->options.force : getenv("DEMIST_IMPL");
     dm_status rc;
 
+    if ((rc = dm_force_check(force, err)))
+        return rc;
     if (p->options.choices && !(force && *force))
         measure(p);
     for (size_t i = 0; i < p->graph->n_nodes; i++) {

@@ -29,6 +29,10 @@ def explain():
     assert not any("measured: " in line for line in lines), lines
     lines, err = explained(env={**CACHE, "DEMIST_IMPL": "portable"})
     assert any("forced" in line for line in lines), lines
+    for wrong in "portabel", "conv2d=portabel", "conv=portable", "=portable", "portable,x":  # not taken as if nothing were said
+        _, err = demist("check", *moons("x"), code=2, env={"DEMIST_IMPL": wrong})
+        assert "DEMIST_IMPL" in err and "there is no '" + wrong.split(",")[-1] in err and "devices --implementations" in err, err
+    demist("check", *moons("x"), env={"DEMIST_IMPL": "portable,"})
     _, err = demist("check", *moons("x"), code=2, env={"DEMIST_TUNE": "always"})
     assert "DEMIST_TUNE is 'always'" in err, err
 
