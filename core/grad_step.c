@@ -149,7 +149,7 @@ dm_status dm_grad_step_new(dm_model *m, dm_wset *weights, dm_buf *grads, dm_buf 
     if ((rc = begin(s, m, n, grads, &api, &sum, err)) || (rc = make_rows(s, err)))
         goto failed;
     {
-        const dm_plan_options o = {.binds = binds, .n_binds = s->rows + (grads ? 1 : 0), .grads = grads,
+        const dm_plan_options o = {.binds = binds, .n_binds = s->rows + (grads ? 1 : 0), .grads = grads, .trains = true,
                                    .name = grads ? "grad" : "loss",
                                    .choices = dm_model_choices(m), .runs = dm_model_expected(m)};
         dm_val keep[4];

@@ -68,7 +68,7 @@ static dm_status choose_all(dm_plan *p, dm_err *err)
             snprintf(s->label, sizeof s->label, "%s %s", dm_op_name(n->op.kind), n->custom->name);
             continue;
         }
-        if ((rc = dm_choices_pick(p->options.choices, about, &n->op, force, p->options.grads != NULL, &choice, err)))
+        if ((rc = dm_choices_pick(p->options.choices, about, &n->op, force, p->options.trains, &choice, err)))
             return rc;
         s->impl = choice.impl;
         memcpy(s->why, choice.why, sizeof s->why);

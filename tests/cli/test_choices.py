@@ -45,6 +45,9 @@ def a_short_run_measures_nothing():
 def a_run_keeps_its_choices():
     demist("train", *moons("kept", "train.steps=10", "train.save_every=5", "train.keep=2"), "-q", env=CACHE)
     kept = choices("kept")["implementations"]
+    # The held-out loss, of another batch here, decides which checkpoint is the best: its choices are kept too.
+    demist("train", *moons("held", "train.steps=2", "train.validate_every=1", "train.validate_count=20"), "-q", env=CACHE)
+    assert set(choices("held")["implementations"]) > set(kept), choices("held")
     assert kept and all(isinstance(name, str) for name in kept.values()), kept
     # Another process, without measurements: the same bits, since it makes the same choices.
     demist("train", *moons("cut", "train.steps=5"), "-q", env=CACHE)
