@@ -12,6 +12,7 @@
 
 static const struct { const char *folder, *end, *what; } kept[] = {
     {"programs", ".bin", "programs"}, {"choices", ".json", "choices of implementations"}, {"clblast", ".json", "sets of parameters of CLBlast"},
+    {"probes", ".txt", "trials of bf16 instructions"},
 };
 
 /* 32 hexadecimal digits and the end; behind that, what an interrupted write left has six more. */

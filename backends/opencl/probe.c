@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { SIDE = 32 };
+enum { SIDE = 32, ABOUT = 1024 };
 
 /* Small whole numbers, which bf16 holds exactly, as all their sums are in f32. */
 static int left(int i, int m) { return (5 * i + 3 * m) % 13 - 6; }
@@ -60,8 +60,40 @@ static bool works(dm_device *d, const char *options)
     return ok;
 }
 
+/* ---- what is known from an earlier process ------------------------------------------------ */
+
+/* All that the answer depends on; false where nothing can be kept. */
+static bool entry(const dm_device *d, char about[ABOUT], char path[OCL_PATH])
+{
+    const uint64_t kernels = dm_device_kernels(d);
+    char dir[OCL_PATH], name[64];
+
+    if (!kernels || !d->cache_dir[0])
+        return false;
+    snprintf(about, ABOUT, "demist %s %016llx; %s; %s; %s; %s\n", DEMIST_VERSION, (unsigned long long)kernels, d->info.platform_name, d->info.name,
+             d->info.driver, d->info.version);
+    snprintf(name, sizeof name, "%016llx%016llx.txt", (unsigned long long)ocl_hash(0, about, strlen(about)),
+             (unsigned long long)ocl_hash(1, about, strlen(about)));
+    return ocl_path(dir, d->cache_dir, "probes") && ocl_folder(dir) && ocl_path(path, dir, name);
+}
+
+/* Of the second only where the first is not there, which comes first in every op. A trial takes PoCL 0.1 s each time, so one that
+ * succeeded is remembered. */
 void ocl_probe(dm_device *d)
 {
-    d->info.amx_bf16 = d->info.amx_bf16 && works(d, "-DAMX");
+    char about[ABOUT], path[OCL_PATH];
+    const bool there = d->info.amx_bf16 && entry(d, about, path);
+    ocl_text text = {0};
+    const bool known = there && !ocl_file_read(path, ABOUT, &text, NULL) && !strcmp(text.s, about);
+
+    ocl_text_fini(&text);
+    if (known)
+        return;
+    if (d->info.amx_bf16 && works(d, "-DAMX")) {
+        if (there)
+            ocl_file_write(path, about, strlen(about));
+        return;
+    }
+    d->info.amx_bf16 = false;
     d->info.avx512_bf16 = d->info.avx512_bf16 && works(d, "-DPAIRS");
 }
