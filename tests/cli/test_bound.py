@@ -243,6 +243,9 @@ def best_checkpoint():
     assert os.path.getsize(path("valid/plots/loss.png")) > 1000
     demist("train", path("eps.yaml"), f"output={path('valid')}", "train.steps=2", "--overwrite")
     assert not os.path.exists(path("valid/checkpoints/best.safetensors"))
+    for command in ("eval", path("valid"), "--metric", "loss"), ("sample", path("valid"), "--out", path("none.png")):
+        err = demist(*command, "--best", code=2)[1]
+        assert "--best: " in err and "train.validate_every" in err, err
     err = demist("train", path("eps.yaml"), f"output={path('none')}", "train.validate_every=3", "data.test_images=", code=2)[1]
     assert "train.validate_every needs data with a test split" in err, err
 

@@ -121,6 +121,7 @@ def refuses():
             (("sweep", path("nothing.yaml"), *QUALITY, "--over", "sampler.steps=1,2"), 2, "nothing.yaml")):
         err = demist(*args, code=code)[1]
         assert says in err, (args, err)
+    assert not os.path.exists(path("refused/sweep.json"))  # it would be in the way of other keys
 
 
 run_tests([cells_are_what_the_plugins_take, a_grid_from_one_checkpoint, killed_and_resumed, training_keys_train, refuses])

@@ -41,6 +41,9 @@ bool cli_only_common(const cli_command *c, int argc, char **argv, cli_common *o,
 /* The overrides behind the first argument, with `more` before them unless NULL; on the heap, NULL when memory is exhausted. */
 const char **cli_overrides(const char *more, int argc, char **argv, int32_t *n);
 
+/* For --best: the best checkpoint of a run folder, on the heap also after an error; DM_EINVAL where the run has none. */
+dm_status cli_best(const char *run, char **path, dm_err *err);
+
 /* A whole number in [min, max]; a usage error is printed and false returned otherwise. */
 bool cli_int(const cli_command *c, const char *what, const char *text, int64_t min, int64_t max, int64_t *out);
 

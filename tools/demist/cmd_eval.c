@@ -186,7 +186,11 @@ static int run(int argc, char **argv)
     m = eval_find(r.metric);
     if ((code = eval_usage(&cmd_eval, &r, m)))
         return code;
-    if ((best && !(path = dm_run_path(argv[optind], DM_RUN_BEST))) || !(t = cli_terminal_new(&common)))
+    if (best && cli_best(argv[optind], &path, &err)) {
+        free(path);
+        return cli_fail(&err);
+    }
+    if (!(t = cli_terminal_new(&common)))
         return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});
     r.run = best ? path : argv[optind];
     r.overrides = (const char *const *)argv + optind + 1;

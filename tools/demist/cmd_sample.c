@@ -7,7 +7,6 @@
 
 #include "error.h"
 #include "output.h"
-#include "run_folder.h"
 #include "safetensors.h"
 
 static int run(int argc, char **argv);
@@ -161,8 +160,12 @@ static int run(int argc, char **argv)
         }
     if (optind >= argc || (!r.out && !r.tensors))
         return cli_usage(&cmd_sample, "%s", optind >= argc ? "which run?" : "where to? give --out or --tensors");
+    if (best && cli_best(argv[optind], &path, &err)) {
+        free(path);
+        return cli_fail(&err);
+    }
     overrides = cli_overrides(deterministic, argc, argv, &o.n_overrides);
-    if (!overrides || (best && !(path = dm_run_path(argv[optind], DM_RUN_BEST))) || !(t = cli_terminal_new(&common)))
+    if (!overrides || !(t = cli_terminal_new(&common)))
         return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});
     o.overrides = overrides;
     o.callbacks = cli_callbacks(t);

@@ -190,6 +190,8 @@ static dm_status run_cells(sweep *s, const dm_callbacks *cb, dm_err *err)
     for (int k = 0; k < s->n && !rc; k++)
         if (!(rc = sweep_run_cell(s, &s->cell[k], err)))
             tell(s, cb, k);
+    if (outcome(s) == 2) /* nothing is measured: no table, that the command may be put right */
+        return rc;
     if (sweep_write_tables(s, &tables))
         return rc ? rc : dm_error(err, tables.code, "%s", tables.msg);
     if (sweep_plot(s, &plot))

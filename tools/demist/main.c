@@ -8,8 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "error.h"
+#include "run_folder.h"
 
 const cli_command *const cli_commands[] = {&cmd_init, &cmd_train, &cmd_resume, &cmd_sample, &cmd_eval, &cmd_sweep, &cmd_report,
                                               &cmd_predict, &cmd_export, &cmd_convert, &cmd_schedule, &cmd_check, &cmd_plot, &cmd_plugins,
@@ -111,6 +113,15 @@ bool cli_int(const cli_command *c, const char *what, const char *text, int64_t m
         return true;
     cli_usage(c, "%s is '%s'; it must be a whole number from %lld to %lld", what, text, (long long)min, (long long)max);
     return false;
+}
+
+dm_status cli_best(const char *run, char **path, dm_err *err)
+{
+    if (!(*path = dm_run_path(run, DM_RUN_BEST)))
+        return dm_error(err, DM_ENOMEM, "out of memory");
+    if (access(run, F_OK) || !access(*path, F_OK))
+        return DM_OK; /* opening says what else is wrong */
+    return dm_error(err, DM_EINVAL, "--best: '%s' has no " DM_RUN_BEST "; a run has one where it is trained with train.validate_every", run);
 }
 
 const char **cli_overrides(const char *more, int argc, char **argv, int32_t *n)
