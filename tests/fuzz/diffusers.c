@@ -56,7 +56,8 @@ static size_t change(unsigned char *b, size_t n)
         for (end = at; end < n && b[end] != ',' && b[end] != '\n';)
             end++;
     } else {
-        end = at + below(4) < n ? at + below(4) : n;
+        end = at + below(4);
+        end = end < n ? end : n;
     }
     if (end < at || n - (end - at) + m > MAX_TEXT)
         return n;
