@@ -6,7 +6,8 @@
 
 extern const dm_impl *const dm_impls_conv2d[], *const dm_impls_conv2d_portable[], *const dm_impls_conv2d_bf16[],
     *const dm_impls_attention_bf16[], *const dm_impls_matmul[], *const dm_impls_eltwise[], *const dm_impls_reduce[],
-    *const dm_impls_norm[], *const dm_impls_attention[], *const dm_impls_shape[], *const dm_impls_embed[], *const dm_impls_random[],
+    *const dm_impls_norm[], *const dm_impls_attention_vec16[], *const dm_impls_attention[], *const dm_impls_shape[],
+    *const dm_impls_embed[], *const dm_impls_random[],
     *const dm_impls_loss[], *const dm_impls_clblast_gpu[], *const dm_impls_clblast_last[], *const dm_impls_winograd[],
     *const dm_impls_winograd_last[],
     *const dm_impls_tiled_conv[], *const dm_impls_tiled_matmul[], *const dm_impls_tiled_last[];
@@ -26,6 +27,7 @@ static const struct { const dm_impl *const *list; bool varies; } families[] = {
     {dm_impls_reduce, false},
     {dm_impls_norm, false},
     {dm_impls_attention_bf16, false},
+    {dm_impls_attention_vec16, false},
     {dm_impls_attention, false},
     {dm_impls_shape, false},
     {dm_impls_embed, false},

@@ -1,0 +1,260 @@
+/* Attention and its gradient for CPU devices, by register tiles of MR x 16 NV sums: q, y f32[N,L,D], k, v f32[N,M,D], head h
+ * in columns [h d, (h+1) d), d a multiple of 16; lse f32[N,heads,L].
+ * Both sides of a product over d are turned into panels [tokens/16][d][16] first. Scores stand with keys as rows and
+ * queries in the lanes, [queries/16][KEYS][16], so that sums and maxima over keys are whole vectors, and every product
+ * reads its broadcast side at constant distances. A work-item takes every get_global_size(0)-th head (backward) or
+ * strip of queries (forward) and has `room` floats of scratch, which stay in the cache.
+ * Oracle: tests/ops/attention.c. */
+#define W 16
+#include "vec.clh"
+
+#ifndef MR
+#define MR 8 /* rows of a tile: 8 or 4, of 16 neighbours */
+#endif
+#ifndef NV
+#define NV 2 /* vectors of a tile */
+#endif
+enum { KEYS = 256, STRIP = 64, QUERIES = 256 }; /* at a time; STRIP, QUERIES: forward, backward */
+#define ROWS _Pragma("unroll") for (int i = 0; i < MR; i++)
+#define VECTORS _Pragma("unroll") for (int v = 0; v < NV; v++)
+#define INLINE static inline __attribute__((always_inline))
+/* A vector at the address of any element: vstore16 becomes four stores with some compilers. */
+typedef float16 __attribute__((aligned(4))) float16_there;
+#define GET(p) (*(global const float16_there *)(p))
+#define PUT(e, p) (*(global float16_there *)(p) = (e))
+
+/* v[i][j] := v[j][i]: four perfect unshuffles of the rows. */
+INLINE void turn16(float16 *v)
+{
+    float16 t[16];
+
+    _Pragma("unroll") for (int round = 0; round < 2; round++) {
+        _Pragma("unroll") for (int i = 0; i < 8; i++) {
+            t[i] = (float16)(v[2 * i].even, v[2 * i + 1].even);
+            t[i + 8] = (float16)(v[2 * i].odd, v[2 * i + 1].odd);
+        }
+        _Pragma("unroll") for (int i = 0; i < 8; i++) {
+            v[i] = (float16)(t[2 * i].even, t[2 * i + 1].even);
+            v[i + 8] = (float16)(t[2 * i].odd, t[2 * i + 1].odd);
+        }
+    }
+}
+
+/* Panels of `rows` rows of x at distance D; zeros behind them. */
+INLINE void panels(global const float *x, global float *to, int rows, size_t D, int d)
+{
+    for (int t = 0; t < rows; t += 16)
+        for (int j = 0; j < d; j += 16, to += 256) {
+            float16 v[16];
+
+            for (int i = 0; i < 16; i++)
+                v[i] = t + i < rows ? GET(x + (t + i) * D + j) : (float16)(0.0f);
+            turn16(v);
+            for (int i = 0; i < 16; i++)
+                PUT(v[i], to + i * 16);
+        }
+}
+
+/* acc[i][v] += sum over k < n of a[i across + k along] b[k step + v second]. */
+INLINE void product(float16 acc[MR][NV], global const float *a, int across, int along, global const float *b, int second, size_t step, int n)
+{
+    for (int k = 0; k < n; k++, a += along, b += step) {
+        float16 e[NV];
+
+        VECTORS e[v] = GET(b + v * second);
+        ROWS {
+            const float16 r = a[i * across];
+
+            VECTORS acc[i][v] = fma(r, e[v], acc[i][v]);
+        }
+    }
+}
+
+/* to[queries/16][KEYS][16] = the products of both, of panels. */
+INLINE void scores(global float *to, global const float *keys, global const float *queries, int n_keys, int n_queries, int d)
+{
+    for (int l = 0; l < n_queries; l += 16 * NV)
+        for (int m = 0; m < n_keys; m += MR) {
+            const int vectors = min(NV, (n_queries - l + 15) / 16);
+            float16 acc[MR][NV];
+
+            ROWS VECTORS acc[i][v] = 0.0f;
+            product(acc, keys + m / 16 * 16 * d + m % 16, 1, 16, queries + l * d, vectors < NV ? 0 : 16 * d, 16, d);
+            ROWS VECTORS if (v < vectors)
+                PUT(acc[i][v], to + ((l / 16 + v) * KEYS + m + i) * 16);
+        }
+}
+
+/* A tile of out, of which `rows` rows and `vectors` vectors are there, begins and ends. */
+INLINE void begin(float16 acc[MR][NV], global const float *out, int rows, int vectors, size_t D, int add)
+{
+    ROWS VECTORS acc[i][v] = add && i < rows && v < vectors ? GET(out + i * D + v * 16) : (float16)(0.0f);
+}
+
+INLINE void end(float16 acc[MR][NV], global float *out, int rows, int vectors, size_t D)
+{
+    ROWS VECTORS if (i < rows && v < vectors)
+        PUT(acc[i][v], out + i * D + v * 16);
+}
+
+/* out[l] (+)= sum over keys of p[m][l] x[m]. */
+INLINE void over_keys(global float *out, global const float *p, global const float *x, int n_keys, int n_queries, size_t D, int d, int add)
+{
+    for (int j = 0; j < d; j += 16 * NV)
+        for (int l = 0; l < n_queries; l += MR) {
+            const int rows = n_queries - l, vectors = (d - j) / 16;
+            float16 acc[MR][NV];
+
+            begin(acc, out + l * D + j, rows, vectors, D, add);
+            product(acc, p + l / 16 * 16 * KEYS + l % 16, 1, 16, x + j, vectors < NV ? 0 : 16, D, n_keys);
+            end(acc, out + l * D + j, rows, vectors, D);
+        }
+}
+
+/* out[m] (+)= sum over queries of p[m][l] x[l]. */
+INLINE void over_queries(global float *out, global const float *p, global const float *x, int n_keys, int n_queries, size_t D, int d, int add)
+{
+    for (int j = 0; j < d; j += 16 * NV)
+        for (int m = 0; m < n_keys; m += MR) {
+            const int rows = n_keys - m, vectors = (d - j) / 16;
+            float16 acc[MR][NV];
+
+            begin(acc, out + m * D + j, rows, vectors, D, add);
+            for (int l = 0; l < n_queries; l += 16)
+                product(acc, p + (l * KEYS + m * 16), 16, 1, x + l * D + j, vectors < NV ? 0 : 16, D, min(16, n_queries - l));
+            end(acc, out + m * D + j, rows, vectors, D);
+        }
+}
+
+/* One part of the keys of a strip: weights relative to the largest so far; what was summed before shrinks with it. */
+INLINE void soften(global float *p, global float *y, float16 *top, float16 *sum, int n_keys, int n_queries, size_t D, int d, float scale,
+                          int more)
+{
+    for (int l = 0; l < n_queries; l += 16, p += 16 * KEYS) {
+        float16 most = top[l / 16], total = 0.0f, keep;
+        float by[16];
+
+        for (int m = 0; m < n_keys; m++)
+            most = fmax(most, GET(p + m * 16));
+        for (int m = 0; m < n_keys; m++) {
+            const float16 e = vexp(scale * (GET(p + m * 16) - most));
+
+            PUT(e, p + m * 16);
+            total += e;
+        }
+        keep = vexp(scale * (top[l / 16] - most));
+        sum[l / 16] = more ? fma(sum[l / 16], keep, total) : total;
+        top[l / 16] = most;
+        vstore16(keep, 0, by);
+        for (int i = 0; more && i < min(16, n_queries - l); i++)
+            for (int j = 0; j < d; j += 16)
+                PUT(GET(y + (l + i) * D + j) * by[i], y + (l + i) * D + j);
+    }
+}
+
+/* y / sum and lse of a strip. */
+INLINE void settle(global float *y, global float *lse, const float16 *top, const float16 *sum, int n_queries, size_t D, int d, float scale)
+{
+    for (int l = 0; l < n_queries; l += 16) {
+        float by[16], all[16];
+
+        vstore16(1.0f / sum[l / 16], 0, by);
+        vstore16(fma((float16)(scale), top[l / 16], log(sum[l / 16])), 0, all);
+        for (int i = 0; i < min(16, n_queries - l); i++) {
+            lse[l + i] = all[i];
+            for (int j = 0; j < d; j += 16)
+                PUT(GET(y + (l + i) * D + j) * by[i], y + (l + i) * D + j);
+        }
+    }
+}
+
+__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
+forward(global const float *q, global const float *k, global const float *v, global float *y, global float *lse, global float *scratch, int room,
+        int N, int L, int M, int heads, int d, float scale)
+{
+    const int strips = (L + STRIP - 1) / STRIP;
+    const size_t D = (size_t)heads * d;
+    global float *p = scratch + get_global_id(0) * (size_t)room, *queries = p + STRIP * KEYS, *keys = queries + STRIP * d;
+
+    for (int job = (int)get_global_id(0); job < N * heads * strips; job += (int)get_global_size(0)) {
+        const int nh = job / strips, n = nh / heads, l0 = job % strips * STRIP, n_queries = min((int)STRIP, L - l0);
+        const size_t head = (size_t)(nh % heads) * d, row = (size_t)n * L + l0;
+        float16 top[STRIP / 16], sum[STRIP / 16];
+
+        for (int i = 0; i < STRIP / 16; i++)
+            top[i] = -1e30f;
+        panels(q + row * D + head, queries, n_queries, D, d);
+        for (int m0 = 0; m0 < M; m0 += KEYS) {
+            const int n_keys = min((int)KEYS, M - m0);
+            const size_t at = ((size_t)n * M + m0) * D + head;
+
+            panels(k + at, keys, n_keys, D, d);
+            scores(p, keys, queries, n_keys, n_queries, d);
+            soften(p, y + row * D + head, top, sum, n_keys, n_queries, D, d, scale, m0 > 0);
+            over_keys(y + row * D + head, p, v + at, n_keys, n_queries, D, d, m0 > 0);
+        }
+        settle(y + row * D + head, lse + (size_t)nh * L + l0, top, sum, n_queries, D, d, scale);
+    }
+}
+
+/* The dot products of 16 rows. */
+INLINE float16 row_dots(global const float *a, global const float *b, int rows, size_t D, int d)
+{
+    float16 dots[16], sum = 0.0f;
+
+    for (int i = 0; i < 16; i++) {
+        dots[i] = 0.0f;
+        for (int j = 0; j < d && i < rows; j += 16)
+            dots[i] = fma(GET(a + i * D + j), GET(b + i * D + j), dots[i]);
+    }
+    turn16(dots);
+    for (int i = 0; i < 16; i++)
+        sum += dots[i];
+    return sum;
+}
+
+/* p := e^(scale p - lse), ds := scale p (ds - dy . y). */
+INLINE void slopes(global float *p, global float *ds, global const float *dy, global const float *y, global const float *lse, int n_keys,
+                          int n_queries, size_t D, int d, float scale)
+{
+    for (int l = 0; l < n_queries; l += 16, p += 16 * KEYS, ds += 16 * KEYS) {
+        const float16 delta = row_dots(dy + l * D, y + l * D, n_queries - l, D, d), less = load(lse + l, n_queries - l);
+
+        for (int m = 0; m < n_keys; m++) {
+            const float16 e = vexp(fma((float16)(scale), GET(p + m * 16), -less));
+
+            PUT(e, p + m * 16);
+            PUT(scale * e * (GET(ds + m * 16) - delta), ds + m * 16);
+        }
+    }
+}
+
+__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
+backward(global const float *dy, global const float *q, global const float *k, global const float *v, global const float *y,
+         global const float *lse, global float *dq, global float *dk, global float *dv, global float *scratch, int room, int N, int L, int M,
+         int heads, int d, float scale)
+{
+    const size_t D = (size_t)heads * d;
+    global float *p = scratch + get_global_id(0) * (size_t)room, *ds = p + QUERIES * KEYS, *queries = ds + QUERIES * KEYS;
+    global float *keys = queries + QUERIES * d;
+
+    for (int nh = (int)get_global_id(0); nh < N * heads; nh += (int)get_global_size(0)) {
+        const size_t head = (size_t)(nh % heads) * d, from_q = (size_t)(nh / heads) * L * D + head, from_k = (size_t)(nh / heads) * M * D + head;
+
+        for (int l0 = 0; l0 < L; l0 += QUERIES)
+            for (int m0 = 0; m0 < M; m0 += KEYS) {
+                const int n_queries = min((int)QUERIES, L - l0), n_keys = min((int)KEYS, M - m0);
+                const size_t at_q = from_q + l0 * D, at_k = from_k + m0 * D;
+
+                for (int i = 0; i < 2; i++) {
+                    panels((i ? dy : q) + at_q, queries, n_queries, D, d);
+                    panels((i ? v : k) + at_k, keys, n_keys, D, d);
+                    scores(i ? ds : p, keys, queries, n_keys, n_queries, d);
+                }
+                slopes(p, ds, dy + at_q, y + at_q, lse + (size_t)nh * L + l0, n_keys, n_queries, D, d, scale);
+                over_keys(dq + at_q, ds, k + at_k, n_keys, n_queries, D, d, m0 > 0);
+                for (int i = 0; i < 2; i++)
+                    over_queries((i ? dv : dk) + at_k, i ? p : ds, (i ? dy : q) + at_q, n_keys, n_queries, D, d, l0 > 0);
+            }
+    }
+}
