@@ -7,6 +7,8 @@ from cli import demist, moons, path, read_safetensors, run_tests
 # The first launch of a process compiles; programs may come from the usual cache, choices not.
 CACHE = {"DEMIST_CACHE": path("cache"), "DEMIST_TUNE": "on"}
 
+os.environ.pop("DEMIST_IMPL", None)  # where one is forced nothing is left to be chosen
+
 
 def choices(run):
     return json.load(open(path(run, "choices.json")))
