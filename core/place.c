@@ -1,4 +1,4 @@
-/* Memory planning: largest first, each at the lowest place that is free while it is alive. */
+/* Memory planning: largest first, of those the one that lives longest, each at the lowest place that is free while it is alive. */
 #include "plan.h"
 
 #include <stdlib.h>
@@ -6,9 +6,12 @@
 static int larger_first(const void *a, const void *b)
 {
     const dm_place *x = *(const dm_place *const *)a, *y = *(const dm_place *const *)b;
+    const int32_t lives = x->last - x->first, other = y->last - y->first;
 
     if (x->bytes != y->bytes)
         return x->bytes < y->bytes ? 1 : -1;
+    if (lives != other)
+        return lives < other ? 1 : -1;
     return x->first != y->first ? (x->first < y->first ? -1 : 1) : (x < y ? -1 : x > y);
 }
 
