@@ -7,6 +7,8 @@
 enum { MAX_ARENAS = 64 };
 
 typedef struct step { const dm_impl *impl; dm_buf *scratch; size_t scratch_bytes; int from, to; char label[64], why[160]; } step;
+/* Memory of one node's at a time. */
+typedef struct form { dm_buf *buf; size_t node; } form;
 
 struct dm_plan {
     dm_device *device;
@@ -19,6 +21,8 @@ struct dm_plan {
     dm_tensor *tensors;            /* of each value, for custom ops */
     dm_buf *arenas[MAX_ARENAS];
     int32_t n_arenas;
+    form *forms;                   /* for derived forms of weights, where these change with each run */
+    size_t n_forms, cap_forms;
     dm_cmds *cmds;
     dm_plan_stats stats;
 };
@@ -232,18 +236,46 @@ static dm_status outside(dm_plan *p, const dm_val *results, int n_results, dm_er
 
 static dm_buf *buffer(const dm_plan *p, dm_val v) { return v < 0 ? NULL : p->bufs[dm_graph_root(p->graph, v)]; }
 
+/* The smallest memory that has room for a form of this node's and that none of its other forms has. */
+static dm_status form_room(dm_plan *p, size_t node, size_t bytes, dm_buf **out, dm_err *err)
+{
+    form *best = NULL;
+    dm_status rc;
+
+    for (size_t i = 0; i < p->n_forms; i++) {
+        form *f = &p->forms[i];
+
+        if (f->node != node && dm_buf_bytes(f->buf) >= bytes && (!best || dm_buf_bytes(f->buf) < dm_buf_bytes(best->buf)))
+            best = f;
+    }
+    if (!best) {
+        if (!dm_grow((void **)&p->forms, p->n_forms, &p->cap_forms, sizeof *p->forms))
+            return dm_error(err, DM_ENOMEM, "out of memory while planning");
+        best = &p->forms[p->n_forms];
+        if ((rc = dm_buf_new(p->device, bytes, "packed weights", &best->buf, err)))
+            return rc;
+        p->n_forms++;
+    }
+    best->node = node;
+    *out = best->buf;
+    return DM_OK;
+}
+
 static dm_status derived(dm_emit *e, int in, const char *key, size_t bytes, dm_buf **out, dm_cmds **refresh)
 {
     dm_plan *p = e->derived_user;
-    const dm_gnode *n = NULL;
     const dm_value *v;
+    size_t at = 0;
 
-    for (size_t i = 0; i < p->graph->n_nodes && !n; i++)
-        if (&p->graph->nodes[i].op == e->node)
-            n = &p->graph->nodes[i];
-    v = &p->graph->values[dm_graph_root(p->graph, n->in[in])];
+    while (&p->graph->nodes[at].op != e->node)
+        at++;
+    v = &p->graph->values[dm_graph_root(p->graph, p->graph->nodes[at].in[in])];
     if (v->source != DM_VAL_WEIGHT)
         return dm_error(e->err, DM_EINVAL, "%s asks for a derived form of what is no weight", e->label);
+    if (p->options.grads) {
+        *refresh = e->cmds;
+        return form_room(p, at, bytes, out, e->err);
+    }
     return dm_wset_derived(p->weights, dm_layout_find(dm_wset_layout(p->weights), p->graph->weights[v->weight].key), key, bytes, out,
                            refresh, e->err);
 }
@@ -343,6 +375,9 @@ void dm_plan_free(dm_plan *p)
             dm_buf_free(p->bufs[i]);
     for (int32_t i = 0; i < p->n_arenas; i++)
         dm_buf_free(p->arenas[i]);
+    for (size_t i = 0; i < p->n_forms; i++)
+        dm_buf_free(p->forms[i].buf);
+    free(p->forms);
     free(p->steps);
     free(p->bufs);
     free(p->owned);
