@@ -49,7 +49,7 @@ static dm_status costs(dm_session *s, const dm_check_options *o, const report *r
         (long long)set->batch, (long long)dm_trainer_micro_batch(t));
     say(r, "# device memory: %.1f MB, of which activations %.1f MB in %d arenas (%.1f MB without sharing)", (double)peak * 1e-6,
         (double)p.arena_bytes * 1e-6, (int)p.arenas, (double)p.values_bytes * 1e-6);
-    say(r, "# kernels: %d calls for %d ops", (int)p.commands, (int)p.nodes);
+    say(r, "# kernels: %d calls for %d ops, %d of them for what is computed again instead of kept", (int)p.commands, (int)p.nodes, (int)p.again);
     if (o->explain)
         dm_plan_explain(dm_trainer_plan(t), r->line, r->user);
     dm_trainer_free(t);

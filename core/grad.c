@@ -426,6 +426,8 @@ dm_status dm_graph_differentiate(dm_graph_core *g, dm_val y, dm_val seed, const 
     if (!g->err.code) {
         give(&t, y, seed);
         backward(&t, n_nodes);
+        for (size_t i = n_nodes; i < g->n_nodes; i++)
+            g->nodes[i].backward = true;
         for (int i = 0; i < n; i++)
             grads[i] = t.grad[inputs[i]];
     }

@@ -7,6 +7,8 @@
 
 /* Rows of coefficients; the objective's own scalars follow. */
 enum { ALPHA, SIGMA, C_SKIP, C_OUT, C_IN, C_NOISE, WEIGHT, SCALARS, MAX_ROWS = SCALARS + 64 };
+/* Bytes that another launch is worth. */
+enum { WORTH = 256 << 10 };
 
 struct dm_grad_step {
     dm_model *model;
@@ -83,6 +85,8 @@ static dm_status finish(dm_grad_step *s, bool differentiate, dm_err *err)
         return rc;
     dm_graph_prune(g, &s->loss, 1);
     dm_model_settle(s->model, g);
+    if (differentiate && dm_model_recomputes(s->model))
+        dm_graph_recompute(g, &s->loss, 1, WORTH);
     return g->err.code ? dm_error(err, g->err.code, "%s", g->err.msg) : DM_OK;
 }
 

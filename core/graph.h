@@ -34,6 +34,8 @@ typedef struct dm_gnode {
     dm_opnode op;
     dm_val in[DM_MAX_IN], out[DM_MAX_OUT]; /* DM_NONE where absent */
     bool dead;
+    bool backward;                 /* appended by dm_graph_differentiate or later */
+    bool again;                    /* computes again what the forward pass did not keep */
     const dm_op *custom;           /* CUSTOM, CUSTOM_DX */
     dm_instance *owner;            /* whose plugin brought the custom op */
     /* CUSTOM_DX also reads what the forward op wrote, and the gradients of that. */
@@ -138,8 +140,11 @@ void dm_graph_number_dropouts(dm_graph_core *g, dm_val result);
  * Comes before the gradient, whose values are stored as what they are gradients of. */
 void dm_graph_choose_bf16(dm_graph_core *g, const dm_val *results, int n);
 /* Puts casts where an op reads or writes another type than a value has, or no implementation of this device does bf16;
- * the last pass before a plan. */
+ * after the gradient. */
 void dm_graph_settle(dm_graph_core *g, const struct dm_device_info *dev);
+/* What is cheap to compute is computed again in the backward pass instead of kept for it, where that frees at least so many
+ * bytes a node; results[n] stay. The last pass before a plan. */
+void dm_graph_recompute(dm_graph_core *g, const dm_val *results, int n, size_t least);
 /* x as this type: itself, or cast. */
 dm_val dm_graph_cast(dm_graph_core *g, dm_val x, dm_dtype type);
 

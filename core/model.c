@@ -10,6 +10,7 @@
 struct dm_model {
     dm_choices *choices;
     double runs;
+    bool recompute;
     const dm_experiment *experiment;
     const dm_noise *noise;
     dm_device *device;
@@ -193,6 +194,7 @@ static dm_status make(const dm_experiment *e, const dm_noise *noise, dm_device *
     m->device = d;
     m->data = *data;
     m->label_width = label_width;
+    m->recompute = e->train.recompute;
     dm_services_init(&m->services);
     m->services.noise = noise;
     m->services.device = d;
@@ -352,6 +354,8 @@ void dm_model_use(dm_model *m, dm_choices *choices) { m->choices = choices; }
 dm_choices *dm_model_choices(const dm_model *m) { return m->choices; }
 void dm_model_expect(dm_model *m, double runs) { m->runs = runs; }
 double dm_model_expected(const dm_model *m) { return m->runs; }
+void dm_model_recompute(dm_model *m, bool on) { m->recompute = on; }
+bool dm_model_recomputes(const dm_model *m) { return m->recompute; }
 
 static dm_status write_row(dm_forward *f, dm_val v, const double *from, dm_err *err)
 {

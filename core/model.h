@@ -23,6 +23,9 @@ void dm_model_use(dm_model *m, dm_choices *choices);
 dm_choices *dm_model_choices(const dm_model *m);
 void dm_model_expect(dm_model *m, double runs);
 double dm_model_expected(const dm_model *m);
+/* Whether training steps made from now on compute again what is cheap; as train.recompute says unless set. */
+void dm_model_recompute(dm_model *m, bool on);
+bool dm_model_recomputes(const dm_model *m);
 const dm_layout *dm_model_layout(const dm_model *m);
 /* Does it turn noise into data? A classifier does not. */
 bool dm_model_diffuses(const dm_model *m);

@@ -66,6 +66,7 @@ static dm_status choose_all(dm_plan *p, dm_err *err)
         if (n->dead)
             continue;
         p->stats.nodes++;
+        p->stats.again += n->again;
         p->stats.flops += dm_op_flops(&n->op);
         p->stats.bytes += dm_op_bytes(&n->op);
         if (n->custom) {

@@ -70,6 +70,9 @@ static const dm_param train_rows[] = {
     DM_INT(S, batch, "64", 1, 1048576, "examples", "examples of one optimizer step"),
     DM_INT(S, micro_batch, "0", 0, 1048576, "examples",
            "examples at once on the device, gradients added up; 0 = as many as fit"),
+    DM_BOOL(S, recompute, "true",
+            "compute again in the backward pass what is cheap (norms, activations, concatenations) instead of keeping it: the same "
+            "numbers, less memory"),
     DM_REAL(S, lr, "2e-4", 0, 10, "", "learning rate"),
     DM_REAL(S, beta1, "0.9", 0, 0.999999, "", "decay of AdamW's first moment (Loshchilov & Hutter 2019)"),
     DM_REAL(S, beta2, "0.999", 0, 0.9999999, "", "decay of AdamW's second moment"),

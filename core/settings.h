@@ -50,6 +50,7 @@ enum { DM_LAST_DATA, DM_LAST_FIRST };
 
 typedef struct dm_set_train {
     int64_t steps, batch, micro_batch; /* micro_batch 0 = what fits */
+    bool recompute;
     double lr, beta1, beta2, eps, weight_decay, clip; /* clip 0 = off */
     int64_t warmup;                /* steps from 0 to lr */
     int32_t decay;                 /* DM_DECAY_* after warm-up */

@@ -49,8 +49,8 @@ static dm_status make_room(dm_running *r, dm_err *err)
 
 static dm_status write_choices(const dm_running *r, dm_err *err)
 {
-    json_t *j = json_pack("{s:I, s:o}", "micro_batch", (json_int_t)dm_trainer_micro_batch(r->trainer), "implementations",
-                          dm_choices_json(r->s.choices));
+    json_t *j = json_pack("{s:I, s:b, s:o}", "micro_batch", (json_int_t)dm_trainer_micro_batch(r->trainer), "recompute",
+                          (int)dm_model_recomputes(r->s.model), "implementations", dm_choices_json(r->s.choices));
     char *text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
     const dm_status rc = text ? dm_run_write(r->folder, "choices.json", text, strlen(text), err)
                               : dm_error(err, DM_ENOMEM, "out of memory for choices.json");
@@ -75,7 +75,9 @@ static dm_status read_choices(const dm_running *r, int64_t *micro, dm_err *err)
         *micro = j ? (int64_t)json_integer_value(json_object_get(j, "micro_batch")) : 0;
         if (*micro < 1 || *micro > r->s.experiment->train.batch)
             rc = dm_error(err, DM_ECORRUPT, "'%s' does not say a micro_batch from 1 to the batch", path);
-        else if (json_object_get(j, "implementations")) /* runs of older versions have none */
+        else
+            dm_model_recompute(r->s.model, json_is_true(json_object_get(j, "recompute")));
+        if (!rc && json_object_get(j, "implementations")) /* runs of older versions have none */
             rc = dm_choices_keep(r->s.choices, json_object_get(j, "implementations"), &bad) ? dm_error(err, DM_ECORRUPT, "'%s': %s", path, bad.msg)
                                                                                            : DM_OK;
     }
