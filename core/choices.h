@@ -1,4 +1,4 @@
-/* Which implementation each op gets: by rule (the first that serves), or by measurement on the device, once, within a
+/* Which implementation each op gets: by rule (the first that suits), or by measurement on the device, once, within a
  * budget of time; what was measured is kept in the cache folder. A training run keeps its choices, so that one that goes
  * on makes the same. */
 #ifndef DEMIST_CORE_CHOICES_H

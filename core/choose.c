@@ -1,4 +1,4 @@
-/* Which implementation an op gets: the first that serves, or what the user forces. */
+/* Which implementation an op gets: the first that suits, or what the user forces. */
 #include "choices.h"
 
 #include <string.h>
@@ -58,13 +58,13 @@ dm_status dm_force_check(const char *force, dm_err *err)
     return DM_OK;
 }
 
-/* The first that serves, of those that may be used in a deterministic run if same. */
+/* The first that suits, of those that may be used in a deterministic run if same. */
 static const dm_impl *first(const dm_device_info *dev, const dm_opnode *node, bool same)
 {
     const dm_impl *impl;
 
     for (int i = 0; (impl = dm_impl_at(node->kind, i)); i++)
-        if (dm_impl_serves(impl, dev, node) && !(same && dm_impl_varies(impl)))
+        if (dm_impl_suits(impl, dev, node) && !(same && dm_impl_varies(impl)))
             return impl;
     return NULL;
 }

@@ -52,11 +52,12 @@ static inline dm_status dm_emit_derived(dm_emit *e, int in, const char *key, siz
 dm_status dm_emit_launch(dm_emit *e, dm_cmds *cmds, const char *file, const char *name, const char *options, const dm_range *r,
                          const dm_karg *args, int n);
 
-/* The i-th implementation of an op, best guess first, NULL past the last. What comes after the portable one is
- * used only where it is forced. */
+/* The i-th implementation of an op, best guess first, NULL past the last. */
 const dm_impl *dm_impl_at(dm_op_kind kind, int i);
 /* Does it serve this device and node? Nodes with bf16 are served by those made for it alone. */
 bool dm_impl_serves(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n);
+/* Does it serve, on a device that it is meant for? Others use it only where it is forced. */
+bool dm_impl_suits(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n);
 /* May the bits of one example's result depend on how many share the call? */
 bool dm_impl_varies(const dm_impl *impl);
 

@@ -62,7 +62,7 @@ int dm_candidates(const dm_device_info *dev, const dm_opnode *n, bool same, cons
     for (int i = 0; (impl = dm_impl_at(n->kind, i)) && count < DM_MAX_CANDIDATES; i++) {
         const bool last = is_plainest(impl, n);
 
-        if (dm_impl_serves(impl, dev, n) && !is_there(list, count, impl) && !(same && dm_impl_varies(impl)) && (!last || !count || dm_op_flops(n) < PLAIN_FLOPS))
+        if (dm_impl_suits(impl, dev, n) && !is_there(list, count, impl) && !(same && dm_impl_varies(impl)) && (!last || !count || dm_op_flops(n) < PLAIN_FLOPS))
             list[count++] = impl;
         if (last)
             break;

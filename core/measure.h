@@ -26,7 +26,7 @@ double dm_measure_clock(void);
 /* The implementation that others are compared with: the portable one, and "bf16" of nodes with bf16, which computes in
  * f32. NULL where it does not serve. */
 const dm_impl *dm_plainest(const dm_device_info *dev, const dm_opnode *n);
-/* What may be chosen without being forced: those that serve, in their order, up to the plainest; that one only
+/* What may be chosen without being forced: those that suit, in their order, up to the plainest; that one only
  * if it is alone or its work is small. same: only those whose result for one example is the same in any batch. */
 int dm_candidates(const dm_device_info *dev, const dm_opnode *n, bool same, const dm_impl *list[DM_MAX_CANDIDATES]);
 /* A problem of the same kind, small enough for the portable implementation of a large one. */

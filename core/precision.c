@@ -130,7 +130,7 @@ static bool served(const settling *s, const dm_opnode *n)
     const dm_impl *impl;
 
     for (int i = 0; (impl = dm_impl_at(n->kind, i)); i++)
-        if (dm_impl_serves(impl, s->dev, n))
+        if (dm_impl_suits(impl, s->dev, n))
             return true;
     return false;
 }

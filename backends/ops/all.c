@@ -6,35 +6,33 @@
 
 extern const dm_impl *const dm_impls_conv2d[], *const dm_impls_conv2d_portable[], *const dm_impls_conv2d_bf16[],
     *const dm_impls_attention_bf16[], *const dm_impls_matmul[], *const dm_impls_eltwise[], *const dm_impls_reduce[],
-    *const dm_impls_norm[], *const dm_impls_attention_vec16[], *const dm_impls_attention[], *const dm_impls_shape[],
-    *const dm_impls_embed[], *const dm_impls_random[],
-    *const dm_impls_loss[], *const dm_impls_clblast_gpu[], *const dm_impls_clblast_last[], *const dm_impls_winograd[],
-    *const dm_impls_winograd_last[],
-    *const dm_impls_tiled_conv[], *const dm_impls_tiled_matmul[], *const dm_impls_tiled_last[];
+    *const dm_impls_norm[], *const dm_impls_attention[], *const dm_impls_attention_vec16[], *const dm_impls_shape[], *const dm_impls_embed[], *const dm_impls_random[],
+    *const dm_impls_loss[], *const dm_impls_clblast[], *const dm_impls_winograd[],
+    *const dm_impls_winograd_last[], *const dm_impls_tiled_conv[], *const dm_impls_tiled_matmul[];
 
-/* varies: a library picks its kernels by the extents of the whole batch. */
-static const struct { const dm_impl *const *list; bool varies; } families[] = {
-    {dm_impls_tiled_conv, false},
-    {dm_impls_clblast_gpu, true},
-    {dm_impls_tiled_matmul, false},
-    {dm_impls_conv2d_bf16, false},
-    {dm_impls_winograd, false},
-    {dm_impls_conv2d, false},
-    {dm_impls_winograd_last, false},
-    {dm_impls_conv2d_portable, false},
-    {dm_impls_matmul, false},
-    {dm_impls_eltwise, false},
-    {dm_impls_reduce, false},
-    {dm_impls_norm, false},
-    {dm_impls_attention_bf16, false},
-    {dm_impls_attention_vec16, false},
-    {dm_impls_attention, false},
-    {dm_impls_shape, false},
-    {dm_impls_embed, false},
-    {dm_impls_random, false},
-    {dm_impls_loss, false},
-    {dm_impls_clblast_last, true},
-    {dm_impls_tiled_last, false},
+static bool no_cpu(const dm_device_info *dev) { return !dev->cpu; }
+
+/* suits: devices that a family is meant for, NULL = all. varies: a library picks its kernels by the extents of the whole batch. */
+static const struct { const dm_impl *const *list; bool (*suits)(const dm_device_info *dev); bool varies; } families[] = {
+    {dm_impls_tiled_conv, no_cpu, false},
+    {dm_impls_clblast, no_cpu, true},
+    {dm_impls_tiled_matmul, no_cpu, false},
+    {dm_impls_conv2d_bf16, NULL, false},
+    {dm_impls_winograd, NULL, false},
+    {dm_impls_conv2d, NULL, false},
+    {dm_impls_winograd_last, NULL, false},
+    {dm_impls_conv2d_portable, NULL, false},
+    {dm_impls_matmul, NULL, false},
+    {dm_impls_eltwise, NULL, false},
+    {dm_impls_reduce, NULL, false},
+    {dm_impls_norm, NULL, false},
+    {dm_impls_attention_bf16, NULL, false},
+    {dm_impls_attention_vec16, NULL, false},
+    {dm_impls_attention, NULL, false},
+    {dm_impls_shape, NULL, false},
+    {dm_impls_embed, NULL, false},
+    {dm_impls_random, NULL, false},
+    {dm_impls_loss, NULL, false},
 };
 enum { N_FAMILIES = sizeof families / sizeof families[0] };
 
@@ -67,11 +65,25 @@ bool dm_impl_serves(const dm_impl *impl, const dm_device_info *dev, const dm_opn
     return (dm_op_bf16(n) ? made || both : !made) && (!impl->serves || impl->serves(dev, n));
 }
 
-bool dm_impl_varies(const dm_impl *impl)
+static int family_of(const dm_impl *impl)
 {
     for (int f = 0; f < N_FAMILIES; f++)
         for (const dm_impl *const *p = families[f].list; *p; p++)
             if (*p == impl)
-                return families[f].varies;
-    return false;
+                return f;
+    return -1;
+}
+
+bool dm_impl_suits(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n)
+{
+    const int f = family_of(impl);
+
+    return dm_impl_serves(impl, dev, n) && (f < 0 || !families[f].suits || families[f].suits(dev));
+}
+
+bool dm_impl_varies(const dm_impl *impl)
+{
+    const int f = family_of(impl);
+
+    return f >= 0 && families[f].varies;
 }

@@ -1,6 +1,5 @@
 /* Matrix products and convolutions by CLBlast: what GPUs run. Convolutions become products through im2col in bounded
- * scratch, a few images at a time. On CPUs CLBlast is far behind the register-tile kernels, and served only where it is forced:
- * it stands behind the portable ones in the list. */
+ * scratch, a few images at a time. On CPUs CLBlast is far behind the register-tile kernels, and used only where it is forced. */
 #include "conv_args.h"
 
 #include <string.h>
@@ -18,8 +17,6 @@ static bool serves(const dm_device_info *dev, const dm_opnode *n)
     return false;
 #endif
 }
-
-static bool serves_gpu(const dm_device_info *dev, const dm_opnode *n) { return !dev->cpu && serves(dev, n); }
 
 /* Elements in one dimension. */
 static dm_range items(int64_t n) { return (dm_range){.dim = 1, .global = {(size_t)n}}; }
@@ -158,18 +155,11 @@ static dm_status conv2d_dw(dm_emit *e)
                           DM_KARGS(DM_KB(e->scratch), DM_KB(e->out[0]), DM_KI(g.C), DM_KI(g.k * g.k), DM_KI(0), DM_KI(e->node->accum)));
 }
 
-/* First where a GPU runs them, last where they are only forced. */
 static const dm_impl impls[] = {
-    {"clblast", DM_OP_MATMUL, serves_gpu, NULL, matmul, 0},
-    {"clblast", DM_OP_CONV2D, serves_gpu, scratch, conv2d, 0},
-    {"clblast", DM_OP_CONV2D_DX, serves_gpu, scratch, conv2d_dx, 0},
-    {"clblast", DM_OP_CONV2D_DW, serves_gpu, scratch, conv2d_dw, 0},
-}, last[] = {
     {"clblast", DM_OP_MATMUL, serves, NULL, matmul, 0},
     {"clblast", DM_OP_CONV2D, serves, scratch, conv2d, 0},
     {"clblast", DM_OP_CONV2D_DX, serves, scratch, conv2d_dx, 0},
     {"clblast", DM_OP_CONV2D_DW, serves, scratch, conv2d_dw, 0},
 };
 
-const dm_impl *const dm_impls_clblast_gpu[] = {&impls[0], &impls[1], &impls[2], &impls[3], NULL};
-const dm_impl *const dm_impls_clblast_last[] = {&last[0], &last[1], &last[2], &last[3], NULL};
+const dm_impl *const dm_impls_clblast[] = {&impls[0], &impls[1], &impls[2], &impls[3], NULL};

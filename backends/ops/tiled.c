@@ -46,8 +46,6 @@ static bool matmul_serves(const dm_device_info *dev, const dm_opnode *n)
     return able(dev) && small_enough(n->a.mm.m, n->a.mm.n, n->a.mm.k) && n->a.mm.m * n->a.mm.k < 1 << 30 && n->a.mm.k * n->a.mm.n < 1 << 30;
 }
 
-static bool matmul_serves_gpu(const dm_device_info *dev, const dm_opnode *n) { return !dev->cpu && matmul_serves(dev, n); }
-
 static dm_status matmul(dm_emit *e)
 {
     const dm_opnode *n = e->node;
@@ -68,8 +66,6 @@ static bool conv_serves(const dm_device_info *dev, const dm_opnode *n)
 
     return able(dev) && small_enough(g.N * g.OH * g.OW, g.N * g.H * g.W, (int64_t)g.k * g.k * (g.C > g.O ? g.C : g.O));
 }
-
-static bool conv_serves_gpu(const dm_device_info *dev, const dm_opnode *n) { return !dev->cpu && conv_serves(dev, n); }
 
 /* The weights with each sum's terms in one row. */
 static dm_status weights(dm_emit *e, const dm_conv_args *g, bool by_inputs, dm_buf **w)
@@ -146,11 +142,6 @@ static dm_status conv2d_dw(dm_emit *e)
 }
 
 static const dm_impl impls[] = {
-    {"tiled", DM_OP_CONV2D, conv_serves_gpu, NULL, conv2d, 0},
-    {"tiled", DM_OP_CONV2D_DX, conv_serves_gpu, NULL, conv2d_dx, 0},
-    {"tiled", DM_OP_CONV2D_DW, conv_serves_gpu, dw_scratch, conv2d_dw, 0},
-    {"tiled", DM_OP_MATMUL, matmul_serves_gpu, NULL, matmul, 0},
-}, last[] = {
     {"tiled", DM_OP_CONV2D, conv_serves, NULL, conv2d, 0},
     {"tiled", DM_OP_CONV2D_DX, conv_serves, NULL, conv2d_dx, 0},
     {"tiled", DM_OP_CONV2D_DW, conv_serves, dw_scratch, conv2d_dw, 0},
@@ -160,4 +151,3 @@ static const dm_impl impls[] = {
 /* A GPU's first choice of convolutions; of products, CLBlast is. */
 const dm_impl *const dm_impls_tiled_conv[] = {&impls[0], &impls[1], &impls[2], NULL};
 const dm_impl *const dm_impls_tiled_matmul[] = {&impls[3], NULL};
-const dm_impl *const dm_impls_tiled_last[] = {&last[0], &last[1], &last[2], &last[3], NULL};
