@@ -28,6 +28,7 @@ typedef struct dm_device_info {
     /* A CPU device that is this machine's own processor, whose instructions inline assembly may use: tile registers
      * (AMX) that the system lets this process have, and dot products of bf16 pairs (AVX-512-BF16). */
     bool amx_bf16, avx512_bf16;
+    bool mma_bf16;                 /* an NVIDIA GPU whose tensor cores multiply bf16, by inline PTX */
 } dm_device_info;
 
 /* All devices of all platforms, in order; *list is on the heap, free() it. No platform or no
@@ -40,7 +41,7 @@ dm_status dm_device_pick(const char *select, dm_device_info *info, dm_err *err);
 
 typedef struct dm_device_options {
     bool profile;                  /* time each launch (slower) */
-    bool bf16;                     /* bf16 will be used: amx_bf16 and avx512_bf16 are tried, and taken back where they fail */
+    bool bf16;                     /* bf16 will be used: amx_bf16, avx512_bf16 and mma_bf16 are tried, and taken back where they fail */
     const char *kernel_dir;        /* overrides embedded kernel sources; NULL = $DEMIST_KERNELS or none */
     const char *cache_dir;         /* program binaries, tuning; NULL = $DEMIST_CACHE, $XDG_CACHE_HOME/demist, ~/.cache/demist, or none */
     /* Called before a program is built from source (not from a cache), so that a first run does not look hung; may be NULL. */

@@ -1,6 +1,7 @@
 /* Which OpenCL devices there are, what each can do, and which of them a name means. */
 #include "opencl.h"
 
+#include <CL/cl_ext.h>
 #include <ctype.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -73,6 +74,14 @@ static bool has_word(const char *list, const char *word)
     return false;
 }
 
+/* The first number of its compute capability: from 8 on tensor cores take bf16. */
+static cl_uint nvidia_generation(cl_device_id d)
+{
+    cl_uint major = 0;
+
+    return clGetDeviceInfo(d, CL_DEVICE_COMPUTE_CAPABILITY_MAJOR_NV, sizeof major, &major, NULL) == CL_SUCCESS ? major : 0;
+}
+
 static void extensions(cl_device_id d, dm_device_info *o)
 {
     size_t n = 0;
@@ -85,6 +94,7 @@ static void extensions(cl_device_id d, dm_device_info *o)
         o->fp64 = has_word(s, "cl_khr_fp64");
         o->subgroups = has_word(s, "cl_khr_subgroups") || has_word(s, "cl_intel_subgroups");
         o->command_buffer = has_word(s, "cl_khr_command_buffer");
+        o->mma_bf16 = has_word(s, "cl_nv_device_attribute_query") && o->gpu && nvidia_generation(d) >= 8;
     }
     free(s);
 }

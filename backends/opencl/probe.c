@@ -1,5 +1,5 @@
-/* Whether inline assembly that the processor has also goes through this device's compiler and gives what it should: one
- * block of products of bf16, compared with whole numbers. What fails is taken from the device's description, so that
+/* Whether inline assembly that the processor or the GPU has also goes through this device's compiler and gives what it should:
+ * products of bf16, compared with whole numbers. What fails is taken from the device's description, so that
  * every op has its next implementation. */
 #include "opencl.h"
 
@@ -60,6 +60,56 @@ static bool works(dm_device *d, const char *options)
     return ok;
 }
 
+/* ---- tensor cores -------------------------------------------------------------------------- */
+
+/* The product that ops run, with a rest in every extent. */
+enum { ROWS = 70, COLUMNS = 75, DEPTH = 40 };
+
+static bool is_product(const float *out)
+{
+    for (int i = 0; i < ROWS; i++)
+        for (int j = 0; j < COLUMNS; j++) {
+            int sum = 0;
+
+            for (int m = 0; m < DEPTH; m++)
+                sum += left(i, m) * right(m, j);
+            if (out[i * COLUMNS + j] != (float)sum)
+                return false;
+        }
+    return true;
+}
+
+static bool multiplies(dm_device *d)
+{
+    const dm_range range = {.dim = 3, .global = {2 * 128, 2, 1}, .local = {128, 1, 1}};
+    uint16_t a[ROWS * DEPTH], b[COLUMNS * DEPTH];
+    float out[ROWS * COLUMNS];
+    dm_buf *buf[3] = {NULL};
+    dm_kernel *k;
+    dm_err why = {0};
+    bool ok;
+
+    for (int m = 0; m < DEPTH; m++) {
+        for (int i = 0; i < ROWS; i++)
+            a[i * DEPTH + m] = bf16_of(left(i, m));
+        for (int j = 0; j < COLUMNS; j++)
+            b[j * DEPTH + m] = bf16_of(right(m, j));
+    }
+    ok = !dm_kernel_get(d, "matmul/mma.cl", "product", "-DOP=1 -DMI=2 -DVEC_A=1 -DVEC_B=1 -DPTX", &k, &why) &&
+         !dm_buf_new(d, sizeof a, "a trial", &buf[0], &why) && !dm_buf_new(d, sizeof b, "a trial", &buf[1], &why) &&
+         !dm_buf_new(d, sizeof out, "a trial", &buf[2], &why) && !dm_buf_write(buf[0], 0, sizeof a, a, &why) &&
+         !dm_buf_write(buf[1], 0, sizeof b, b, &why) &&
+         !dm_launch(d, k, &range,
+                    DM_KARGS(DM_KB(buf[0]), DM_KB(buf[1]), DM_KB(NULL), DM_KB(NULL), DM_KB(NULL), DM_KB(buf[2]), DM_KI(ROWS), DM_KI(COLUMNS),
+                             DM_KI(DEPTH), DM_KI(0), DM_KI(1), DM_KI(1), DM_KI(DEPTH), DM_KI(1), DM_KI(1), DM_KI(COLUMNS), DM_KI(1), DM_KI(1),
+                             DM_KI(0)),
+                    &why) &&
+         !dm_buf_read(buf[2], 0, sizeof out, out, &why) && is_product(out);
+    for (int i = 0; i < 3; i++)
+        dm_buf_free(buf[i]);
+    return ok;
+}
+
 /* ---- what is known from an earlier process ------------------------------------------------ */
 
 /* All that the answer depends on; false where nothing can be kept. */
@@ -87,6 +137,7 @@ void ocl_probe(dm_device *d)
     const bool known = there && !ocl_file_read(path, ABOUT, &text, NULL) && !strcmp(text.s, about);
 
     ocl_text_fini(&text);
+    d->info.mma_bf16 = d->info.mma_bf16 && multiplies(d);
     if (known)
         return;
     if (d->info.amx_bf16 && works(d, "-DAMX")) {

@@ -6,14 +6,16 @@
 
 extern const dm_impl *const dm_impls_conv2d[], *const dm_impls_conv2d_portable[], *const dm_impls_conv2d_bf16[],
     *const dm_impls_attention_bf16[], *const dm_impls_matmul[], *const dm_impls_eltwise[], *const dm_impls_reduce[],
-    *const dm_impls_norm[], *const dm_impls_attention[], *const dm_impls_attention_vec16[], *const dm_impls_shape[], *const dm_impls_embed[], *const dm_impls_random[],
-    *const dm_impls_loss[], *const dm_impls_clblast[], *const dm_impls_winograd[],
-    *const dm_impls_winograd_last[], *const dm_impls_tiled_conv[], *const dm_impls_tiled_matmul[];
+    *const dm_impls_norm[], *const dm_impls_attention_vec16[], *const dm_impls_attention[], *const dm_impls_shape[],
+    *const dm_impls_embed[], *const dm_impls_random[], *const dm_impls_loss[], *const dm_impls_clblast[], *const dm_impls_winograd[],
+    *const dm_impls_winograd_last[], *const dm_impls_tiled_conv[], *const dm_impls_tiled_matmul[], *const dm_impls_mma[];
 
 static bool no_cpu(const dm_device_info *dev) { return !dev->cpu; }
+static bool tensor_cores(const dm_device_info *dev) { return dev->mma_bf16; }
 
 /* suits: devices that a family is meant for, NULL = all. varies: a library picks its kernels by the extents of the whole batch. */
 static const struct { const dm_impl *const *list; bool (*suits)(const dm_device_info *dev); bool varies; } families[] = {
+    {dm_impls_mma, tensor_cores, false},
     {dm_impls_tiled_conv, no_cpu, false},
     {dm_impls_clblast, no_cpu, true},
     {dm_impls_tiled_matmul, no_cpu, false},
@@ -59,7 +61,8 @@ static bool portable_bf16(dm_op_kind kind)
 
 bool dm_impl_serves(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n)
 {
-    const bool made = !strcmp(impl->name, "amx") || !strcmp(impl->name, "avx512_bf16") || !strcmp(impl->name, "bf16");
+    const bool made = !strcmp(impl->name, "amx") || !strcmp(impl->name, "avx512_bf16") || !strcmp(impl->name, "bf16") ||
+                      !strcmp(impl->name, "mma");
     const bool both = !strcmp(impl->name, "portable") && portable_bf16(n->kind);
 
     return (dm_op_bf16(n) ? made || both : !made) && (!impl->serves || impl->serves(dev, n));

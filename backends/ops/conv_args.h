@@ -14,6 +14,11 @@ dm_conv_args dm_conv_args_of(const dm_opnode *n);
     DM_KI((g).N), DM_KI((g).H), DM_KI((g).W), DM_KI((g).C), DM_KI((g).OH), DM_KI((g).OW), DM_KI((g).O), DM_KI((g).k),  \
         DM_KI((g).stride), DM_KI((g).pad)
 
+/* The three products of a linear layer, y[m,n] = x[m,k] w[n,k]', as convolutions of size 1. DX: dy is in[0], w in[1]; DW: dy is
+ * in[0], x in[1]. */
+typedef enum dm_linear { DM_LINEAR_NONE, DM_LINEAR_FORWARD, DM_LINEAR_DX, DM_LINEAR_DW } dm_linear;
+dm_linear dm_linear_of(const dm_opnode *n, dm_conv_args *g);
+
 /* Register tiles: 12 x 32 where vectors of 16 are native, smaller where the registers are. */
 static inline int dm_tile_rows(const dm_device_info *dev) { return dev->native_float >= 16 ? 12 : dev->native_float >= 8 ? 6 : 4; }
 static inline int dm_tile_vectors(const dm_device_info *dev, int64_t wide) { return wide > 16 && dev->native_float >= 16 ? 2 : 1; }

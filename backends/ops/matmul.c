@@ -1,9 +1,6 @@
 /* Implementations of matmul. */
 #include "conv_bf16.h"
 
-/* The three products of a linear layer, y[m,n] = x[m,k] w[n,k]', as convolutions of size 1. */
-typedef enum form { NEITHER, FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT } form;
-
 /* Rows become images of as many pixels as divide them, at most 64. */
 static void rows_as_images(int64_t rows, dm_conv_args *g)
 {
@@ -18,40 +15,40 @@ static void rows_as_images(int64_t rows, dm_conv_args *g)
     g->pad = 0;
 }
 
-static form form_of(const dm_opnode *n, dm_conv_args *g)
+dm_linear dm_linear_of(const dm_opnode *n, dm_conv_args *g)
 {
     const bool bias = n->in[2].rank >= 0;
 
     if (n->a.mm.batch != 1)
-        return NEITHER;
+        return DM_LINEAR_NONE;
     if (!n->a.mm.ta && n->a.mm.tb && !n->accum) {
         rows_as_images(n->a.mm.m, g);
         g->C = n->a.mm.k;
         g->O = n->a.mm.n;
-        return FORWARD;
+        return DM_LINEAR_FORWARD;
     }
     if (!n->a.mm.ta && !n->a.mm.tb && !n->accum && !bias) {
         rows_as_images(n->a.mm.m, g);
         g->C = n->a.mm.n;
         g->O = n->a.mm.k;
-        return INPUT_GRADIENT;
+        return DM_LINEAR_DX;
     }
     if (n->a.mm.ta && !n->a.mm.tb && !bias) {
         rows_as_images(n->a.mm.k, g);
         g->C = n->a.mm.n;
         g->O = n->a.mm.m;
-        return WEIGHT_GRADIENT;
+        return DM_LINEAR_DW;
     }
-    return NEITHER;
+    return DM_LINEAR_NONE;
 }
 
 static bool vec16_serves(const dm_device_info *dev, const dm_opnode *n)
 {
     dm_conv_args g;
 
-    switch (form_of(n, &g)) {
-    case NEITHER: return false;
-    case WEIGHT_GRADIENT: return dm_vec16_dw_serves(dev, &g);
+    switch (dm_linear_of(n, &g)) {
+    case DM_LINEAR_NONE: return false;
+    case DM_LINEAR_DW: return dm_vec16_dw_serves(dev, &g);
     default: return dm_vec16_serves(dev, &g);
     }
 }
@@ -60,16 +57,16 @@ static size_t vec16_scratch(const dm_device_info *dev, const dm_opnode *n)
 {
     dm_conv_args g;
 
-    return form_of(n, &g) == WEIGHT_GRADIENT ? dm_vec16_dw_scratch(dev, &g) : 0;
+    return dm_linear_of(n, &g) == DM_LINEAR_DW ? dm_vec16_dw_scratch(dev, &g) : 0;
 }
 
 static dm_status vec16(dm_emit *e)
 {
     dm_conv_args g;
 
-    switch (form_of(e->node, &g)) {
-    case FORWARD: return dm_vec16_forward(e, &g, 1, e->in[2], NULL, NULL);
-    case INPUT_GRADIENT: return dm_vec16_dx(e, &g, e->in[0], 1);
+    switch (dm_linear_of(e->node, &g)) {
+    case DM_LINEAR_FORWARD: return dm_vec16_forward(e, &g, 1, e->in[2], NULL, NULL);
+    case DM_LINEAR_DX: return dm_vec16_dx(e, &g, e->in[0], 1);
     default: return dm_vec16_dw(e, &g, e->in[1], e->in[0]);
     }
 }
@@ -80,10 +77,10 @@ static bool bf16_serves(const dm_device_info *dev, dm_bf16_unit unit, const dm_o
 
     if (n->in[0].type != DM_DT_BF16)
         return false;
-    switch (form_of(n, &g)) {
-    case NEITHER: return false;
-    case FORWARD: return n->in[1].type == DM_DT_F32 && dm_bf16_serves(dev, unit, &g, false);
-    case INPUT_GRADIENT: return n->in[1].type == DM_DT_F32 && dm_bf16_serves(dev, unit, &g, true);
+    switch (dm_linear_of(n, &g)) {
+    case DM_LINEAR_NONE: return false;
+    case DM_LINEAR_FORWARD: return n->in[1].type == DM_DT_F32 && dm_bf16_serves(dev, unit, &g, false);
+    case DM_LINEAR_DX: return n->in[1].type == DM_DT_F32 && dm_bf16_serves(dev, unit, &g, true);
     default: return n->in[1].type == DM_DT_BF16 && n->out[0].type == DM_DT_F32 && dm_bf16_dw_serves(dev, unit, &g);
     }
 }
@@ -92,16 +89,16 @@ static size_t bf16_scratch(const dm_device_info *dev, const dm_opnode *n)
 {
     dm_conv_args g;
 
-    return form_of(n, &g) == WEIGHT_GRADIENT ? dm_bf16_dw_scratch(dev, &g) : 0;
+    return dm_linear_of(n, &g) == DM_LINEAR_DW ? dm_bf16_dw_scratch(dev, &g) : 0;
 }
 
 static dm_status bf16(dm_emit *e, dm_bf16_unit unit)
 {
     dm_conv_args g;
 
-    switch (form_of(e->node, &g)) {
-    case FORWARD: return dm_bf16_forward(e, unit, &g, 1, e->in[2], NULL, NULL);
-    case INPUT_GRADIENT: return dm_bf16_dx(e, unit, &g, e->in[0], 1);
+    switch (dm_linear_of(e->node, &g)) {
+    case DM_LINEAR_FORWARD: return dm_bf16_forward(e, unit, &g, 1, e->in[2], NULL, NULL);
+    case DM_LINEAR_DX: return dm_bf16_dx(e, unit, &g, e->in[0], 1);
     default: return dm_bf16_dw(e, unit, &g, e->in[1], e->in[0]);
     }
 }

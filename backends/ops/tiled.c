@@ -1,10 +1,12 @@
 /* Matrix products and convolutions by tiles in local memory: for GPUs, without a library, with the same bits for an example
- * in any batch. On CPUs they run where they are forced. */
-#include "conv_args.h"
+ * in any batch. f32 by plain arithmetic ("tiled"); bf16 by the tensor cores of NVIDIA ("mma"), which other devices imitate.
+ * Where a device is not meant for one, it runs where it is forced. */
+#include "conv_bf16.h"
 
 #include <stdio.h>
 
-enum { TILE_N = 64, GROUP = 256, LOCAL = 16 * (128 + 4 + 64 + 4) * 4, MOST_PARTS = 64 << 20, LEAST_SLICE = 256 };
+enum { TILE_N = 64, MOST_PARTS = 64 << 20, LEAST_SLICE = 256 };
+enum { GROUP = 256, LOCAL = 16 * (128 + 4 + 64 + 4) * 4, MMA_GROUP = 128, MMA_LOCAL = (128 + 64) * 80 + 6 * MMA_GROUP * 4 };
 typedef enum op { MATMUL, FORWARD, INPUTS, WEIGHTS } op;
 static const char forms[] = "conv/im2col.cl";
 
@@ -15,24 +17,45 @@ static int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 static bool able(const dm_device_info *dev) { return dev->max_group >= GROUP && dev->local_mem >= LOCAL; }
 
+static bool mma_able(const dm_device_info *dev) { return dev->max_group >= MMA_GROUP && dev->local_mem >= MMA_LOCAL; }
+
 static bool small_enough(int64_t m, int64_t n, int64_t k) { return m < 1 << 30 && n < 1 << 30 && k < 1 << 30; }
 
-/* Eight rows a work-item where enough groups are left. */
+/* Tiles of 128 rows where enough groups are left, else of 64. */
 static int rows_of(const dm_device_info *dev, const product *p)
 {
     const int64_t groups = div_up(p->M, 128) * div_up(p->N, TILE_N) * p->layers;
 
-    return groups >= 2 * (int64_t)(dev->compute_units ? dev->compute_units : 1) ? 8 : 4;
+    return groups >= 2 * (int64_t)(dev->compute_units ? dev->compute_units : 1) ? 128 : 64;
+}
+
+static dm_status launch_mma(dm_emit *e, const product *p, const dm_conv_args *g, int rows, dm_buf *a, dm_buf *b, dm_buf *const more[3],
+                            dm_buf *y)
+{
+    const dm_range r = {.dim = 3, .global = {(size_t)(MMA_GROUP * div_up(p->N, TILE_N)), (size_t)div_up(p->M, rows), (size_t)p->layers},
+                        .local = {MMA_GROUP, 1, 1}};
+    const bool rounded = p->op != WEIGHTS && e->node->out[0].type == DM_DT_BF16;
+    char options[96];
+
+    snprintf(options, sizeof options, "-DOP=%d -DMI=%d -DVEC_A=%d -DVEC_B=%d%s%s", p->op, rows / 32, p->vec_a, p->vec_b, rounded ? " -DBF16" : "",
+             dm_device_about(e->dev)->mma_bf16 ? " -DPTX" : "");
+    return dm_emit_launch(e, e->cmds, "matmul/mma.cl", "product", options, &r,
+                          DM_KARGS(DM_KB(a), DM_KB(b), DM_KB(more[0]), DM_KB(more[1]), DM_KB(more[2]), DM_KB(y), DM_KI(p->M), DM_KI(p->N),
+                                   DM_KI(p->K), DM_KI(p->a_step), DM_KI(g->H), DM_KI(g->W), DM_KI(g->C), DM_KI(g->OH), DM_KI(g->OW),
+                                   DM_KI(g->O), DM_KI(g->k), DM_KI(g->stride), DM_KI(g->pad)));
 }
 
 static dm_status launch(dm_emit *e, const product *p, const dm_conv_args *g, dm_buf *a, dm_buf *b, dm_buf *const more[3], dm_buf *y)
 {
-    const int wm = rows_of(dm_device_about(e->dev), p);
-    const dm_range r = {.dim = 3, .global = {(size_t)(16 * div_up(p->N, TILE_N)), (size_t)(16 * div_up(p->M, 16 * wm)), (size_t)p->layers},
+    const int rows = rows_of(dm_device_about(e->dev), p);
+    const dm_range r = {.dim = 3, .global = {(size_t)(16 * div_up(p->N, TILE_N)), (size_t)(16 * div_up(p->M, rows)), (size_t)p->layers},
                         .local = {16, 16, 1}};
     char options[96];
 
-    snprintf(options, sizeof options, "-DOP=%d -DWM=%d -DTA=%d -DTB=%d -DVEC_A=%d -DVEC_B=%d", p->op, wm, p->ta, p->tb, p->vec_a, p->vec_b);
+    if (dm_op_bf16(e->node))
+        return launch_mma(e, p, g, rows, a, b, more, y);
+    snprintf(options, sizeof options, "-DOP=%d -DWM=%d -DTA=%d -DTB=%d -DVEC_A=%d -DVEC_B=%d", p->op, rows / 16, p->ta, p->tb, p->vec_a,
+             p->vec_b);
     return dm_emit_launch(e, e->cmds, "matmul/tiled.cl", "product", options, &r,
                           DM_KARGS(DM_KB(a), DM_KB(b), DM_KB(more[0]), DM_KB(more[1]), DM_KB(more[2]), DM_KB(y), DM_KI(p->M), DM_KI(p->N),
                                    DM_KI(p->K), DM_KI(p->a_step), DM_KI(p->b_step), DM_KI(p->accum), DM_KI(g->H), DM_KI(g->W), DM_KI(g->C),
@@ -60,49 +83,59 @@ static dm_status matmul(dm_emit *e)
 
 /* ---- convolutions ------------------------------------------------------------------------- */
 
+static bool fits(const dm_conv_args *g)
+{
+    return small_enough(g->N * g->OH * g->OW, g->N * g->H * g->W, (int64_t)g->k * g->k * (g->C > g->O ? g->C : g->O));
+}
+
 static bool conv_serves(const dm_device_info *dev, const dm_opnode *n)
 {
     const dm_conv_args g = dm_conv_args_of(n);
 
-    return able(dev) && small_enough(g.N * g.OH * g.OW, g.N * g.H * g.W, (int64_t)g.k * g.k * (g.C > g.O ? g.C : g.O));
+    return able(dev) && fits(&g);
 }
 
-/* The weights with each sum's terms in one row. */
+/* Neighbours that are read at once: along k eight of bf16 and four of f32, else four. */
+static bool in_vectors(const dm_emit *e, int64_t along_k) { return along_k % (dm_op_bf16(e->node) ? 8 : 4) == 0; }
+
+/* The weights with each sum's terms in one row, rounded where they meet bf16. */
 static dm_status weights(dm_emit *e, const dm_conv_args *g, bool by_inputs, dm_buf **w)
 {
+    const bool rounded = dm_op_bf16(e->node);
+    const char *options = rounded ? "-DBF16" : NULL;
     const int64_t count = g->O * g->C * g->k * g->k;
     const dm_range r = {.dim = 1, .global = {(size_t)count}};
+    char key[32];
     dm_cmds *refresh;
     dm_status rc;
 
-    if ((rc = dm_emit_derived(e, 1, by_inputs ? "conv_by_inputs" : "conv_by_taps", (size_t)count * sizeof(float), w, &refresh)) || !refresh)
+    snprintf(key, sizeof key, "conv_%s%s", by_inputs ? "by_inputs" : "by_taps", rounded ? "_bf16" : "");
+    if ((rc = dm_emit_derived(e, 1, key, (size_t)count * (rounded ? sizeof(uint16_t) : sizeof(float)), w, &refresh)) || !refresh)
         return rc;
     if (by_inputs)
-        return dm_emit_launch(e, refresh, forms, "by_inputs", NULL, &r,
+        return dm_emit_launch(e, refresh, forms, "by_inputs", options, &r,
                               DM_KARGS(DM_KB(e->in[1]), DM_KB(*w), DM_KI(g->O), DM_KI(g->C), DM_KI(g->k * g->k)));
-    return dm_emit_launch(e, refresh, forms, "by_taps", NULL, &r, DM_KARGS(DM_KB(e->in[1]), DM_KB(*w), DM_KI(g->C), DM_KI(g->k * g->k)));
+    return dm_emit_launch(e, refresh, forms, "by_taps", options, &r, DM_KARGS(DM_KB(e->in[1]), DM_KB(*w), DM_KI(g->C), DM_KI(g->k * g->k)));
 }
 
-static dm_status conv2d(dm_emit *e)
+static dm_status forward(dm_emit *e, const dm_conv_args *g, dm_buf *temb, dm_buf *res)
 {
-    const dm_conv_args g = dm_conv_args_of(e->node);
-    const product p = {.op = FORWARD, .M = g.N * g.OH * g.OW, .N = g.O, .K = g.k * g.k * g.C, .layers = 1, .vec_a = g.C % 4 == 0,
-                       .vec_b = g.C % 4 == 0};
+    const bool v = in_vectors(e, g->C);
+    const product p = {.op = FORWARD, .M = g->N * g->OH * g->OW, .N = g->O, .K = g->k * g->k * g->C, .layers = 1, .vec_a = v, .vec_b = v};
     dm_buf *w;
-    const dm_status rc = weights(e, &g, false, &w);
+    const dm_status rc = weights(e, g, false, &w);
 
-    return rc ? rc : launch(e, &p, &g, e->in[0], w, (dm_buf *const[]){e->in[2], e->in[3], e->in[4]}, e->out[0]);
+    return rc ? rc : launch(e, &p, g, e->in[0], w, (dm_buf *const[]){e->in[2], temb, res}, e->out[0]);
 }
 
-static dm_status conv2d_dx(dm_emit *e)
+static dm_status by_inputs(dm_emit *e, const dm_conv_args *g)
 {
-    const dm_conv_args g = dm_conv_args_of(e->node);
-    const product p = {.op = INPUTS, .M = g.N * g.H * g.W, .N = g.C, .K = g.k * g.k * g.O, .layers = 1, .vec_a = g.O % 4 == 0,
-                       .vec_b = g.O % 4 == 0};
+    const bool v = in_vectors(e, g->O);
+    const product p = {.op = INPUTS, .M = g->N * g->H * g->W, .N = g->C, .K = g->k * g->k * g->O, .layers = 1, .vec_a = v, .vec_b = v};
     dm_buf *w;
-    const dm_status rc = weights(e, &g, true, &w);
+    const dm_status rc = weights(e, g, true, &w);
 
-    return rc ? rc : launch(e, &p, &g, e->in[0], w, (dm_buf *const[]){NULL, NULL, NULL}, e->out[0]);
+    return rc ? rc : launch(e, &p, g, e->in[0], w, (dm_buf *const[]){NULL, NULL, NULL}, e->out[0]);
 }
 
 /* Slices of the pixels, so that there are groups for all units; their parts are summed behind. */
@@ -114,40 +147,102 @@ static product slices_of(const dm_device_info *dev, const dm_conv_args *g)
     int64_t slices = div_up(4 * units, groups), each;
 
     slices = slices < most ? slices : most;
-    each = div_up(div_up(pixels, slices), 16) * 16;
+    each = div_up(div_up(pixels, slices), 32) * 32;
     each = each < LEAST_SLICE ? LEAST_SLICE : each;
     return (product){.op = WEIGHTS, .M = g->O, .N = g->k * g->k * g->C, .K = pixels, .layers = div_up(pixels, each), .a_step = each,
                      .vec_a = g->O % 4 == 0, .vec_b = g->C % 4 == 0};
 }
 
-static size_t dw_scratch(const dm_device_info *dev, const dm_opnode *n)
+static size_t parts_of(const dm_device_info *dev, const dm_conv_args *g)
 {
-    const dm_conv_args g = dm_conv_args_of(n);
-    const product p = slices_of(dev, &g);
+    const product p = slices_of(dev, g);
 
     return (size_t)(p.layers * p.M * p.N) * sizeof(float);
 }
 
-static dm_status conv2d_dw(dm_emit *e)
+static dm_status by_weights(dm_emit *e, const dm_conv_args *g, dm_buf *x, dm_buf *dy)
 {
-    const dm_conv_args g = dm_conv_args_of(e->node);
-    const product p = slices_of(dm_device_about(e->dev), &g);
+    const product p = slices_of(dm_device_about(e->dev), g);
     const dm_range r = {.dim = 1, .global = {(size_t)(p.M * p.N)}};
-    const dm_status rc = launch(e, &p, &g, e->in[1], e->in[0], (dm_buf *const[]){NULL, NULL, NULL}, e->scratch);
+    const dm_status rc = launch(e, &p, g, dy, x, (dm_buf *const[]){NULL, NULL, NULL}, e->scratch);
 
     return rc ? rc
               : dm_emit_launch(e, e->cmds, forms, "sum_slices", NULL, &r,
-                               DM_KARGS(DM_KB(e->scratch), DM_KB(e->out[0]), DM_KI(g.O), DM_KI(g.C), DM_KI(g.k * g.k), DM_KI(p.layers),
+                               DM_KARGS(DM_KB(e->scratch), DM_KB(e->out[0]), DM_KI(g->O), DM_KI(g->C), DM_KI(g->k * g->k), DM_KI(p.layers),
                                         DM_KI(e->node->accum)));
 }
 
+static size_t conv_scratch(const dm_device_info *dev, const dm_opnode *n)
+{
+    const dm_conv_args g = dm_conv_args_of(n);
+
+    return n->kind == DM_OP_CONV2D_DW ? parts_of(dev, &g) : 0;
+}
+
+static dm_status conv(dm_emit *e)
+{
+    const dm_conv_args g = dm_conv_args_of(e->node);
+
+    switch (e->node->kind) {
+    case DM_OP_CONV2D: return forward(e, &g, e->in[3], e->in[4]);
+    case DM_OP_CONV2D_DX: return by_inputs(e, &g);
+    default: return by_weights(e, &g, e->in[0], e->in[1]);
+    }
+}
+
+/* ---- bf16 -------------------------------------------------------------------------------------- */
+
+static bool is_bf16(const dm_desc *d) { return d->type == DM_DT_BF16; }
+
+static bool mma_conv_serves(const dm_device_info *dev, const dm_opnode *n)
+{
+    const dm_conv_args g = dm_conv_args_of(n);
+
+    return mma_able(dev) && fits(&g) && is_bf16(&n->in[0]) && (n->kind != DM_OP_CONV2D_DW || is_bf16(&n->in[1])) &&
+           (n->kind != DM_OP_CONV2D || n->in[4].rank < 0 || n->in[4].type == n->out[0].type);
+}
+
+/* Linear layers alone, as convolutions. */
+static bool mma_linear_serves(const dm_device_info *dev, const dm_opnode *n)
+{
+    dm_conv_args g;
+    const dm_linear form = dm_linear_of(n, &g);
+
+    return form != DM_LINEAR_NONE && mma_able(dev) && fits(&g) && is_bf16(&n->in[0]) &&
+           (form == DM_LINEAR_DW ? is_bf16(&n->in[1]) && n->out[0].type == DM_DT_F32 : n->in[1].type == DM_DT_F32);
+}
+
+static size_t linear_scratch(const dm_device_info *dev, const dm_opnode *n)
+{
+    dm_conv_args g;
+
+    return dm_linear_of(n, &g) == DM_LINEAR_DW ? parts_of(dev, &g) : 0;
+}
+
+static dm_status linear(dm_emit *e)
+{
+    dm_conv_args g;
+
+    switch (dm_linear_of(e->node, &g)) {
+    case DM_LINEAR_FORWARD: return forward(e, &g, NULL, NULL);
+    case DM_LINEAR_DX: return by_inputs(e, &g);
+    default: return by_weights(e, &g, e->in[1], e->in[0]);
+    }
+}
+
 static const dm_impl impls[] = {
-    {"tiled", DM_OP_CONV2D, conv_serves, NULL, conv2d, 0},
-    {"tiled", DM_OP_CONV2D_DX, conv_serves, NULL, conv2d_dx, 0},
-    {"tiled", DM_OP_CONV2D_DW, conv_serves, dw_scratch, conv2d_dw, 0},
+    {"tiled", DM_OP_CONV2D, conv_serves, NULL, conv, 0},
+    {"tiled", DM_OP_CONV2D_DX, conv_serves, NULL, conv, 0},
+    {"tiled", DM_OP_CONV2D_DW, conv_serves, conv_scratch, conv, 0},
     {"tiled", DM_OP_MATMUL, matmul_serves, NULL, matmul, 0},
+}, mma[] = {
+    {"mma", DM_OP_CONV2D, mma_conv_serves, NULL, conv, DM_BF16_TOLERANCE},
+    {"mma", DM_OP_CONV2D_DX, mma_conv_serves, NULL, conv, DM_BF16_TOLERANCE},
+    {"mma", DM_OP_CONV2D_DW, mma_conv_serves, conv_scratch, conv, DM_BF16_TOLERANCE},
+    {"mma", DM_OP_MATMUL, mma_linear_serves, linear_scratch, linear, DM_BF16_TOLERANCE},
 };
 
 /* A GPU's first choice of convolutions; of products, CLBlast is. */
 const dm_impl *const dm_impls_tiled_conv[] = {&impls[0], &impls[1], &impls[2], NULL};
 const dm_impl *const dm_impls_tiled_matmul[] = {&impls[3], NULL};
+const dm_impl *const dm_impls_mma[] = {&mma[0], &mma[1], &mma[2], &mma[3], NULL};

@@ -1,5 +1,14 @@
 /* What surrounds a matrix product to make it a convolution, for any device. cols f32[images,OH,OW,k k,C] lies in scratch
- * from element `at` on; w as a matrix is f32[O,k k,C]. One work-item an element. Oracle: tests/ops/conv2d.c. */
+ * from element `at` on; w as a matrix is [O,k k,C] or [C,k k,O], f32 or with -DBF16 rounded to that. One work-item an element.
+ * Oracle: tests/ops/conv2d.c. */
+#include "bf16_one.clh"
+#ifdef BF16
+#define WEIGHT ushort
+#define WEIGHT_OF bf16_of
+#else
+#define WEIGHT float
+#define WEIGHT_OF
+#endif
 
 /* x f32[N,H,W,C] -> cols, of images n0.. on. */
 kernel void im2col(global const float *x, global float *cols, int H, int W, int C, int OH, int OW, int k, int stride, int pad, int n0, int at)
@@ -27,13 +36,13 @@ kernel void col2im(global const float *cols, global float *dx, int H, int W, int
     dx[(long)n0 * H * W * C + id] = sum;
 }
 
-/* w f32[O,C,k k] -> f32[O,k k,C]. */
-kernel void by_taps(global const float *w, global float *matrix, int C, int taps)
+/* w f32[O,C,k k] -> [O,k k,C]. */
+kernel void by_taps(global const float *w, global WEIGHT *matrix, int C, int taps)
 {
     const long id = (long)get_global_id(0);
     const int c = (int)(id % C), tap = (int)(id / C % taps);
 
-    matrix[id] = w[((id / ((long)C * taps)) * C + c) * taps + tap];
+    matrix[id] = WEIGHT_OF(w[((id / ((long)C * taps)) * C + c) * taps + tap]);
 }
 
 /* dw f32[O,C,k k] (+)= matrix f32[O,k k,C], from element `at` on. */
@@ -61,13 +70,13 @@ kernel void begin(global const float *b, global const float *temb, global const 
     y[id] = v;
 }
 
-/* w f32[O,C,k k] -> f32[C,k k,O]. */
-kernel void by_inputs(global const float *w, global float *matrix, int O, int C, int taps)
+/* w f32[O,C,k k] -> [C,k k,O]. */
+kernel void by_inputs(global const float *w, global WEIGHT *matrix, int O, int C, int taps)
 {
     const long id = (long)get_global_id(0);
     const int o = (int)(id % O), tap = (int)(id / O % taps);
 
-    matrix[id] = w[((long)o * C + id / ((long)O * taps)) * taps + tap];
+    matrix[id] = WEIGHT_OF(w[((long)o * C + id / ((long)O * taps)) * taps + tap]);
 }
 
 /* dw f32[O,C,k k] (+)= the sum of parts f32[slices,O,k k,C], in their order. */

@@ -1,90 +1,16 @@
-/* Products by tiles in local memory, for GPUs: y[m,n] = sum over k of A[m,k] B[k,n], groups of 16 x 16 work-items, each
- * WM x 4 sums, tiles of 16 k with the next one on its way while one is summed. -DOP says what A and B are:
- *   MATMUL   matrices a f32[batch,M,K] ([K,M] if TA), b f32[batch,K,N] ([N,K] if TB) -> y f32[batch,M,N]
- *   FORWARD  x f32[N,H,W,C], w f32[O,k k,C] -> y f32[N,OH,OW,O]; m is a pixel, k a tap and channel, gathered as needed
- *   INPUTS   dy f32[N,OH,OW,O], w f32[C,k k,O] -> dx f32[N,H,W,C]
- *   WEIGHTS  dy, x -> parts f32[slices,O,k k,C], slice by slice of the pixels
- * VEC_A, VEC_B: four neighbours lie in one row, tap or pixel, and are read at once. Outside of matrices and images are zeros.
+/* Products by tiles in local memory, for GPUs, f32: groups of 16 x 16 work-items, each WM x 4 sums, tiles of 16 k with the
+ * next one on its way while one is summed. What is multiplied: gather.clh; y f32 is
+ *   MATMUL [batch,M,N]   FORWARD [N,OH,OW,O]   INPUTS dx [N,H,W,C]   WEIGHTS parts [slices,O,k k,C], slice by slice of the pixels
  * Launch: {16 N/64, 16 M/(16 WM), batch or slices} in groups of {16, 16, 1}. Oracles: tests/ops/matmul.c, conv2d.c. */
-#define MATMUL 0
-#define FORWARD 1
-#define INPUTS 2
-#define WEIGHTS 3
-#ifndef OP
-#define OP MATMUL
-#endif
+#include "matmul/gather.clh"
+
 #ifndef WM
 #define WM 4                       /* rows a work-item: 4 or 8 */
-#endif
-#ifndef TA
-#define TA 0
-#endif
-#ifndef TB
-#define TB 0
-#endif
-#ifndef VEC_A
-#define VEC_A 0
-#endif
-#ifndef VEC_B
-#define VEC_B 0
 #endif
 #define TM (16 * WM)
 #define TN 64
 #define TK 16
 #define PAD 4                      /* floats: rows of a tile begin in different banks */
-/* Do neighbours in memory differ in k, or in m (n)? */
-#define A_ALONG_K (OP == FORWARD || OP == INPUTS || (OP == MATMUL && !TA))
-#define B_ALONG_K (OP == FORWARD || OP == INPUTS || (OP == MATMUL && TB))
-
-typedef struct extents { int M, N, K; } extents;
-typedef struct image { int H, W, C, OH, OW, O, k, stride, pad; } image;
-
-/* x at tap `tap` of output pixel p, channel c; -1 outside. */
-static long x_at(image g, int p, int tap, int c)
-{
-    const int n = p / (g.OH * g.OW), q = p - n * (g.OH * g.OW);
-    const int h = q / g.OW * g.stride - g.pad + tap / g.k, v = q % g.OW * g.stride - g.pad + tap % g.k;
-
-    return h >= 0 && h < g.H && v >= 0 && v < g.W ? (((long)n * g.H + h) * g.W + v) * g.C + c : -1;
-}
-
-/* dy at the output pixel that saw input pixel p through this tap; -1 where none did. */
-static long dy_at(image g, int p, int tap, int o)
-{
-    const int n = p / (g.H * g.W), q = p - n * (g.H * g.W), h = q / g.W + g.pad - tap / g.k, v = q % g.W + g.pad - tap % g.k;
-
-    if (h < 0 || v < 0 || h % g.stride || v % g.stride || h / g.stride >= g.OH || v / g.stride >= g.OW)
-        return -1;
-    return (((long)n * g.OH + h / g.stride) * g.OW + v / g.stride) * g.O + o;
-}
-
-static long a_at(extents e, image g, int m, int k)
-{
-    if (m >= e.M || k >= e.K)
-        return -1;
-#if OP == MATMUL
-    return TA ? (long)k * e.M + m : (long)m * e.K + k;
-#elif OP == FORWARD
-    return x_at(g, m, k / g.C, k % g.C);
-#elif OP == INPUTS
-    return dy_at(g, m, k / g.O, k % g.O);
-#else
-    return (long)k * g.O + m;
-#endif
-}
-
-static long b_at(extents e, image g, int k, int n)
-{
-    if (n >= e.N || k >= e.K)
-        return -1;
-#if OP == MATMUL
-    return TB ? (long)n * e.K + k : (long)k * e.N + n;
-#elif OP == WEIGHTS
-    return x_at(g, k, n / g.C, n % g.C);
-#else
-    return (long)n * e.K + k;
-#endif
-}
 
 static float4 a_four(global const float *a, extents e, image g, int m, int k)
 {
