@@ -133,9 +133,13 @@ dm_status dm_cmds_gemm(dm_cmds *c, const dm_gemm *g, const char *label, dm_work 
 /* Searches for better parameters of what dm_cmds_gemm runs, for about so many seconds, and keeps them in the cache folder, from
  * where later processes take them. A line for each set that matters. */
 dm_status dm_device_tune(dm_device *d, double seconds, void (*line)(void *user, const char *text), void *user, dm_err *err);
-/* Enqueues all of them, or those in [from, to), in order; allocates nothing. */
+/* Enqueues all of them, or those in [from, to), in order; allocates nothing. Where the device has command buffers and they pay, the
+ * first run of a whole list records its launches into such. */
 dm_status dm_cmds_run(dm_cmds *c, dm_err *err);
 dm_status dm_cmds_run_range(dm_cmds *c, int from, int to, dm_err *err);
+
+/* How many command buffers were enqueued, for tests. */
+uint64_t dm_device_replays(const dm_device *d);
 
 /* ---- profile ------------------------------------------------------------------------ */
 

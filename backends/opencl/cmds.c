@@ -1,5 +1,5 @@
 /* Recorded lists of commands. Each launch has a kernel object of its own with its arguments set, so
- * that running the list is enqueueing and nothing else. */
+ * that running the list is enqueueing and nothing else: one by one, or by stretches (replay.c). */
 #include "opencl.h"
 
 #include <stdlib.h>
@@ -17,7 +17,8 @@ typedef struct command {
     } u;
 } command;
 
-struct dm_cmds { dm_device *d; command *list; size_t n, cap; };
+/* stretches: of the first `seen` commands, where the device replays them. */
+struct dm_cmds { dm_device *d; command *list; size_t n, cap; ocl_stretch *stretches; size_t n_stretches, cap_stretches, seen; };
 
 dm_status dm_cmds_new(dm_device *d, dm_cmds **out, dm_err *err)
 {
@@ -30,10 +31,19 @@ dm_status dm_cmds_new(dm_device *d, dm_cmds **out, dm_err *err)
     return DM_OK;
 }
 
+static void forget_stretches(dm_cmds *c)
+{
+    for (size_t i = 0; i < c->n_stretches; i++)
+        ocl_replay_free(c->d, &c->stretches[i]);
+    c->n_stretches = c->seen = 0;
+}
+
 void dm_cmds_free(dm_cmds *c)
 {
     if (!c)
         return;
+    forget_stretches(c);
+    free(c->stretches);
     for (size_t i = 0; i < c->n; i++)
         if (c->list[i].kind == LAUNCH)
             clReleaseKernel(c->list[i].u.launch.cl);
@@ -142,11 +152,74 @@ static dm_status run_one(dm_device *d, const command *e, dm_err *err)
     return DM_OK;
 }
 
-dm_status dm_cmds_run(dm_cmds *c, dm_err *err) { return dm_cmds_run_range(c, 0, (int)c->n, err); }
+/* ---- whole lists by stretches of launches ------------------------------------------------------- */
+
+/* Of launches up to the next command of another kind, or of that command alone. */
+static bool add_stretch(dm_cmds *c, int from, ocl_launch *room)
+{
+    ocl_stretch s = {.from = from, .to = from};
+
+    if (!dm_grow((void **)&c->stretches, c->n_stretches, &c->cap_stretches, sizeof *c->stretches))
+        return false;
+    for (; s.to < (int)c->n && c->list[s.to].kind == LAUNCH; s.to++)
+        room[s.to - from] = (ocl_launch){c->list[s.to].u.launch.cl, &c->list[s.to].u.launch.range};
+    if (s.to == from)
+        s.to++;
+    else
+        ocl_replay_record(c->d, room, s.to - from, &s);
+    c->stretches[c->n_stretches++] = s;
+    return true;
+}
+
+/* False where memory ran out. */
+static bool make_stretches(dm_cmds *c)
+{
+    ocl_launch *room = malloc(c->n * sizeof *room);
+    bool ok = room != NULL;
+
+    forget_stretches(c);
+    for (int at = 0; at < (int)c->n && ok; at = c->stretches[c->n_stretches - 1].to)
+        if (!(ok = add_stretch(c, at, room)))
+            break;
+    c->seen = ok ? c->n : 0;
+    free(room);
+    return ok;
+}
+
+static dm_status run_stretches(dm_cmds *c, dm_err *err)
+{
+    dm_status s = DM_OK;
+
+    for (size_t i = 0; i < c->n_stretches && !s; i++) {
+        const ocl_stretch *p = &c->stretches[i];
+
+        if (p->buffer)
+            s = ocl_replay_run(c->d, p, err);
+        for (int k = p->from; k < p->to && !p->buffer && !s; k++)
+            s = run_one(c->d, &c->list[k], err);
+    }
+    return s;
+}
+
+static dm_status flush(dm_device *d, dm_err *err)
+{
+    const cl_int code = clFlush(d->queue);
+
+    return code == CL_SUCCESS ? DM_OK : ocl_error(d, code, "clFlush", NULL, err);
+}
+
+dm_status dm_cmds_run(dm_cmds *c, dm_err *err)
+{
+    dm_status s;
+
+    if (!c->d->replay.on || !c->n || (c->seen != c->n && !make_stretches(c)))
+        return dm_cmds_run_range(c, 0, (int)c->n, err);
+    s = run_stretches(c, err);
+    return s ? s : flush(c->d, err);
+}
 
 dm_status dm_cmds_run_range(dm_cmds *c, int from, int to, dm_err *err)
 {
-    cl_int code;
     dm_status s;
 
     if (from < 0 || to < from || (size_t)to > c->n)
@@ -154,6 +227,5 @@ dm_status dm_cmds_run_range(dm_cmds *c, int from, int to, dm_err *err)
     for (int i = from; i < to; i++)
         if ((s = run_one(c->d, &c->list[i], err)) != DM_OK)
             return s;
-    code = clFlush(c->d->queue);
-    return code == CL_SUCCESS ? DM_OK : ocl_error(c->d, code, "clFlush", NULL, err);
+    return flush(c->d, err);
 }

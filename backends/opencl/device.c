@@ -64,6 +64,8 @@ dm_status dm_device_open(const char *select, const dm_device_options *options, d
     if ((s = ocl_device_ids(&info, &d->platform, &d->id, err)) == DM_OK && (s = check_version(d, err)) == DM_OK &&
         (s = furnish(d, options ? options : &defaults, err)) == DM_OK)
         s = open_queue(d, d->profile != NULL, err);
+    if (s == DM_OK)
+        s = ocl_replay_open(d, err);
     if (s == DM_OK && options && options->bf16)
         ocl_probe(d);
     if (s != DM_OK) {

@@ -1,7 +1,6 @@
 /* Which OpenCL devices there are, what each can do, and which of them a name means. */
 #include "opencl.h"
 
-#include <CL/cl_ext.h>
 #include <ctype.h>
 #include <pthread.h>
 #include <stdlib.h>

@@ -6,6 +6,7 @@
 #define DEMIST_OPENCL_H
 
 #include <CL/cl.h>
+#include <CL/cl_ext.h>
 
 #include "arena.h"
 #include "device.h"
@@ -60,6 +61,17 @@ typedef struct ocl_profile {
     int row_of[OCL_PROFILE_BATCH], n_events;
 } ocl_profile;
 
+/* What replaying takes of cl_khr_command_buffer. */
+typedef struct ocl_replay {
+    bool on;
+    uint64_t runs;
+    clCreateCommandBufferKHR_fn create;
+    clCommandNDRangeKernelKHR_fn launch;
+    clFinalizeCommandBufferKHR_fn finalize;
+    clEnqueueCommandBufferKHR_fn enqueue;
+    clReleaseCommandBufferKHR_fn release;
+} ocl_replay;
+
 struct dm_device {
     dm_device_info info;
     char where[288];       /* "'0:0 NAME (PLATFORM)'" for messages */
@@ -77,6 +89,7 @@ struct dm_device {
     uint64_t now, peak, allocations;
     bool clblast;          /* it holds programs of this context */
     ocl_profile *profile;  /* NULL without */
+    ocl_replay replay;
 };
 
 /* ---- cl_names.c ---------------------------------------------------------- */
@@ -162,6 +175,19 @@ dm_status ocl_enqueue(const dm_kernel *k, cl_kernel cl, const ocl_range *r, int 
 /* The fill kernel and its range for bytes of b; the arguments are set on a kernel object of its own. */
 dm_status ocl_zero_make(dm_buf *b, size_t offset, size_t bytes, dm_kernel **k, cl_kernel *cl, ocl_range *r,
                         dm_err *err);
+
+/* ---- replay.c ------------------------------------------------------------ */
+
+typedef struct ocl_launch { cl_kernel cl; const ocl_range *range; } ocl_launch;
+/* Commands [from, to) of a list; buffer NULL: they are enqueued one by one. */
+typedef struct ocl_stretch { int from, to; cl_command_buffer_khr buffer; } ocl_stretch;
+
+/* Whether this device replays; DM_EINVAL where the environment asks for what there is not. */
+dm_status ocl_replay_open(dm_device *d, dm_err *err);
+/* False where it is not worth it or the driver refuses. */
+bool ocl_replay_record(dm_device *d, const ocl_launch *list, int n, ocl_stretch *s);
+dm_status ocl_replay_run(dm_device *d, const ocl_stretch *s, dm_err *err);
+void ocl_replay_free(const dm_device *d, ocl_stretch *s);
 
 /* ---- buffer.c ------------------------------------------------------------ */
 

@@ -310,6 +310,62 @@ static void cmds__replay(void **state)
     dm_buf_free(a), dm_buf_free(b);
 }
 
+/* Launches by one command buffer: runs that do not wait for the one before, a part of the list, and the list after it grew. */
+static void cmds__command_buffers(void **state)
+{
+    const dm_range r = {.dim = 1, .global = {4}};
+    dm_device *d;
+    dm_buf *a, *b;
+    dm_kernel *k;
+    dm_cmds *c;
+    dm_err err;
+    float got[4];
+
+    if (!dm_device_about(*state)->command_buffer)
+        skip();
+    setenv("DEMIST_REPLAY", "on", 1);
+    must(dm_device_open(test_device(), NULL, &d, &err), &err);
+    unsetenv("DEMIST_REPLAY");
+    a = buffer(d, 16);
+    b = buffer(d, 16);
+    k = kernel(d, "axpy");
+    must(dm_cmds_new(d, &c, &err), &err);
+    must(dm_cmds_zero(c, b, 0, 16, &err), &err);
+    for (int i = 0; i < 6; i++)
+        must(dm_cmds_launch(c, k, &r, DM_KARGS(DM_KB(a), DM_KB(NULL), DM_KF(i + 1), DM_KI(4)), "add", (dm_work){0, 0}, &err), &err);
+    must(dm_cmds_copy(c, a, 0, b, 0, 16, &err), &err);
+    must(dm_buf_zero(a, 0, 16, &err), &err);
+    for (int i = 0; i < 50; i++)
+        must(dm_cmds_run(c, &err), &err);
+    must(dm_buf_read(b, 0, 16, got, &err), &err);
+    assert_true(got[0] == 50 * 21 && got[3] == 50 * 21);
+    assert_int_equal(dm_device_replays(d), 50);
+    must(dm_cmds_run_range(c, 1, 3, &err), &err);
+    assert_int_equal(dm_device_replays(d), 50);
+    for (int i = 0; i < 4; i++)
+        must(dm_cmds_launch(c, k, &r, DM_KARGS(DM_KB(b), DM_KB(a), DM_KF(1), DM_KI(3)), "more", (dm_work){0, 0}, &err), &err);
+    must(dm_cmds_run(c, &err), &err);
+    must(dm_buf_read(a, 0, 16, got, &err), &err);
+    assert_true(got[0] == 51 * 21 + 3 && got[3] == 51 * 21 + 3);
+    must(dm_buf_read(b, 0, 16, got, &err), &err);
+    assert_true(got[0] == 5 * (51 * 21 + 3) && got[3] == 51 * 21 + 3);
+    assert_int_equal(dm_device_replays(d), 52);
+    dm_cmds_free(c);
+    dm_buf_free(a), dm_buf_free(b);
+    dm_device_close(d);
+}
+
+static void replay__refuses_what_it_does_not_know(void **state)
+{
+    dm_device *d;
+    dm_err err = {0};
+
+    (void)state;
+    setenv("DEMIST_REPLAY", "yes", 1);
+    must_fail(dm_device_open(test_device(), NULL, &d, &err), DM_EINVAL, &err, "on and off");
+    unsetenv("DEMIST_REPLAY");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -318,6 +374,7 @@ int main(void)
         cmocka_unit_test(buf__too_large_says_what_to_do), cmocka_unit_test(buf__memory_is_counted),
         cmocka_unit_test(launch__computes), cmocka_unit_test(launch__groups),
         cmocka_unit_test(launch__chooses_groups_for_text), cmocka_unit_test(launch__refuses), cmocka_unit_test(cmds__replay),
+        cmocka_unit_test(cmds__command_buffers), cmocka_unit_test(replay__refuses_what_it_does_not_know),
     };
 
     return cmocka_run_group_tests(tests, open_device, close_device);
