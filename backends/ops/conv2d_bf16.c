@@ -4,7 +4,8 @@
 
 #include <stdio.h>
 
-enum { PIXELS = 128, FEW_PIXELS = 256, LOCAL = 160 * 1024, ITEMS_A_UNIT = 4, SLICE_BYTES = 64 << 20, CACHE_BYTES = 1 << 20, MOST_TAPS = 9 };
+enum { PIXELS = 128, FEW_PIXELS = 256, STRIP_PIXELS = 512, LOCAL = 160 * 1024, ITEMS_A_UNIT = 4, MOST_TAPS = 9 };
+enum { SLICE_BYTES = 64 << 20, CACHE_BYTES = 7 << 18, PAIRS_BYTES = 1 << 20 };
 
 static int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t round_up(int64_t a, int64_t b) { return div_up(a, b) * b; }
@@ -146,12 +147,26 @@ dm_status dm_bf16_dx(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, dm_bu
 
 typedef struct ranges {
     cut c;
-    int64_t steps, count, planes;  /* of 32 pixels, of pairs of a copy of an image, of x */
+    int64_t join, strips, image_rows; /* images of a strip, strips; rows from one image of it to the next */
+    int64_t steps, count, planes;  /* of 32 pixels, of pairs of a copy of a strip, of x */
     int64_t blocks, wide;          /* of 32 outputs, of 32 channels */
-    int64_t rows, pairs, part;     /* bytes: of an image's rearranged dy and x, of one range's sums */
-    int64_t images, parts, some, group; /* of a slice; ranges of it, images of each; blocks of channels of an item */
-    bool whole;                    /* an image's part of the work stays in the cache: ranges of all images, one image's scratch each */
+    int64_t rows, pairs, part;     /* bytes: of a strip's rearranged dy and x, of one range's sums */
+    int64_t held, parts, some, group; /* strips of a slice; ranges of it, strips of each; blocks of channels of an item */
+    bool whole;                    /* a strip's part of the work stays in the cache: ranges of all strips, one strip's scratch each */
 } ranges;
+
+/* Small images lie in one strip, so that sums are fetched and stored less often. */
+static void cut_images(ranges *r)
+{
+    const cut *c = &r->c;
+
+    r->join = STRIP_PIXELS / (c->image_rows * c->pitch);
+    r->join = r->join < 1 ? 1 : r->join > c->N ? c->N : r->join;
+    r->join = div_up(c->N, div_up(c->N, r->join));
+    r->strips = div_up(c->N, r->join);
+    r->image_rows = c->image_rows;
+    r->steps = div_up(((r->join - 1) * c->image_rows + c->OH) * c->pitch, 32);
+}
 
 static ranges ranges_of(const dm_device_info *dev, const dm_conv_args *g)
 {
@@ -159,7 +174,7 @@ static ranges ranges_of(const dm_device_info *dev, const dm_conv_args *g)
     ranges r = {.c = cut_of(g, false)};
     const cut *c = &r.c;
 
-    r.steps = div_up(c->OH * c->pitch, 32);
+    cut_images(&r);
     r.count = r.steps * 16 + (c->reach * (c->pitch + 1)) / 2 + 1;
     r.planes = c->stride * c->stride;
     r.blocks = div_up(c->O, 32);
@@ -167,21 +182,21 @@ static ranges ranges_of(const dm_device_info *dev, const dm_conv_args *g)
     r.rows = r.blocks * r.steps * 2048;
     r.pairs = r.planes * 2 * r.wide * 2 * r.count * 64;
     r.part = r.blocks * r.wide * c->k * c->k * 4096;
-    r.whole = c->N >= wanted && r.rows + r.pairs + r.part <= CACHE_BYTES;
+    r.whole = r.strips >= wanted && r.rows + r.pairs + r.part <= CACHE_BYTES;
     if (r.whole) {
-        r.some = div_up(c->N, 2 * wanted);
-        r.images = r.parts = div_up(c->N, r.some);
+        r.some = div_up(r.strips, 2 * wanted);
+        r.held = r.parts = div_up(r.strips, r.some);
         return r;
     }
-    r.images = SLICE_BYTES / (r.rows + r.pairs);
-    r.images = r.images < 1 ? 1 : r.images > c->N ? c->N : r.images;
-    r.group = r.wide;
-    while (r.group > 1 && r.blocks * div_up(r.wide, r.group) < wanted)
+    r.held = SLICE_BYTES / (r.rows + r.pairs);
+    r.held = r.held < 1 ? 1 : r.held > r.strips ? r.strips : r.held;
+    r.group = r.wide; /* items that follow one another read the same pairs: they should lie in the cache */
+    while (r.group > 1 && (r.blocks * div_up(r.wide, r.group) < wanted || r.held * r.pairs / r.wide * r.group > PAIRS_BYTES))
         r.group = div_up(r.group, 2);
     r.parts = div_up(wanted, r.blocks * div_up(r.wide, r.group));
-    r.parts = r.parts > r.images ? r.images : r.parts;
-    r.some = div_up(r.images, r.parts);
-    r.parts = div_up(r.images, r.some);
+    r.parts = r.parts > r.held ? r.held : r.parts;
+    r.some = div_up(r.held, r.parts);
+    r.parts = div_up(r.held, r.some);
     return r;
 }
 
@@ -194,64 +209,65 @@ size_t dm_bf16_dw_scratch(const dm_device_info *dev, const dm_conv_args *g)
 {
     const ranges r = ranges_of(dev, g);
 
-    return (size_t)(r.images * (r.rows + r.pairs) + r.parts * r.part);
+    return (size_t)(r.held * (r.rows + r.pairs) + r.parts * r.part);
 }
 
 /* Where in the scratch, in units of 64 bytes. */
 enum { UNIT = 64 };
 
-static dm_status slice(dm_emit *e, dm_bf16_unit unit, const ranges *r, dm_buf *x, dm_buf *dy, int64_t n0, int64_t images)
+static dm_status slice(dm_emit *e, dm_bf16_unit unit, const ranges *r, dm_buf *x, dm_buf *dy, int64_t n0, int64_t strips)
 {
     static const char file[] = "conv/conv2d_dw_bf16.cl";
     const char *options = products[unit];
-    const int64_t pairs_at = r->images * r->rows / UNIT, part_at = pairs_at + r->images * r->pairs / UNIT;
+    const int64_t pairs_at = r->held * r->rows / UNIT, part_at = pairs_at + r->held * r->pairs / UNIT;
     const cut *c = &r->c;
-    dm_range range = {.dim = 2, .global = {(size_t)images, (size_t)(2 * r->blocks)}, .local = {1, 1, 1}};
+    dm_range range = {.dim = 2, .global = {(size_t)strips, (size_t)r->blocks}, .local = {1, 1, 1}};
     dm_status rc;
 
     if ((rc = dm_emit_launch(e, e->cmds, file, "arrange_dy", options, &range,
-                             DM_KARGS(DM_KB(dy), DM_KB(e->scratch), DM_KI(n0), DM_KI(c->OH), DM_KI(c->OW), DM_KI(c->O), DM_KI(c->pitch),
-                                      DM_KI(r->steps)))))
+                             DM_KARGS(DM_KB(dy), DM_KB(e->scratch), DM_KI(n0), DM_KI(c->N), DM_KI(r->join), DM_KI(r->image_rows), DM_KI(c->OH),
+                                      DM_KI(c->OW), DM_KI(c->O), DM_KI(c->pitch), DM_KI(r->steps)))))
         return rc;
-    range = (dm_range){.dim = 3, .global = {(size_t)images, (size_t)(2 * r->wide), (size_t)r->planes}, .local = {1, 1, 1}};
+    range = (dm_range){.dim = 3, .global = {(size_t)strips, (size_t)r->wide, (size_t)r->planes}, .local = {1, 1, 1}};
     if ((rc = dm_emit_launch(e, e->cmds, file, "arrange_x", options, &range,
-                             DM_KARGS(DM_KB(x), DM_KB(e->scratch), DM_KI(pairs_at), DM_KI(n0), DM_KI(c->H), DM_KI(c->W), DM_KI(c->C),
-                                      DM_KI(c->stride), DM_KI(c->pad), DM_KI(c->pitch), DM_KI(r->count)))))
+                             DM_KARGS(DM_KB(x), DM_KB(e->scratch), DM_KI(pairs_at), DM_KI(n0), DM_KI(c->N), DM_KI(r->join), DM_KI(r->image_rows),
+                                      DM_KI(c->H), DM_KI(c->W), DM_KI(c->C), DM_KI(c->stride), DM_KI(c->pad), DM_KI(c->pitch), DM_KI(r->count)))))
         return rc;
     range = (dm_range){.dim = 3, .global = {(size_t)r->blocks, (size_t)div_up(r->wide, r->group), (size_t)r->parts}, .local = {1, 1, 1}};
     return dm_emit_launch(e, e->cmds, file, "conv2d_dw", options, &range,
-                          DM_KARGS(DM_KB(e->scratch), DM_KI(pairs_at), DM_KI(part_at), DM_KI(images), DM_KI(r->some), DM_KI(c->C), DM_KI(c->k),
+                          DM_KARGS(DM_KB(e->scratch), DM_KI(pairs_at), DM_KI(part_at), DM_KI(strips), DM_KI(r->some), DM_KI(c->C), DM_KI(c->k),
                                    DM_KI(c->stride), DM_KI(c->pitch), DM_KI(r->steps), DM_KI(r->count), DM_KI(r->group), DM_KI(n0 == 0)));
 }
 
 static dm_status whole(dm_emit *e, dm_bf16_unit unit, const ranges *r, dm_buf *x, dm_buf *dy)
 {
-    const int64_t pairs_at = r->images * r->rows / UNIT, part_at = pairs_at + r->images * r->pairs / UNIT;
+    const int64_t pairs_at = r->held * r->rows / UNIT, part_at = pairs_at + r->held * r->pairs / UNIT;
     const dm_range range = {.dim = 1, .global = {(size_t)r->parts}, .local = {1}};
     const cut *c = &r->c;
 
     return dm_emit_launch(e, e->cmds, "conv/conv2d_dw_bf16.cl", "whole", products[unit], &range,
-                          DM_KARGS(DM_KB(x), DM_KB(dy), DM_KB(e->scratch), DM_KI(pairs_at), DM_KI(part_at), DM_KI(c->N), DM_KI(r->some),
-                                   DM_KI(c->H), DM_KI(c->W), DM_KI(c->C), DM_KI(c->OH), DM_KI(c->OW), DM_KI(c->O), DM_KI(c->k), DM_KI(c->stride),
-                                   DM_KI(c->pad), DM_KI(c->pitch), DM_KI(r->steps), DM_KI(r->count)));
+                          DM_KARGS(DM_KB(x), DM_KB(dy), DM_KB(e->scratch), DM_KI(pairs_at), DM_KI(part_at), DM_KI(c->N), DM_KI(r->join),
+                                   DM_KI(r->image_rows), DM_KI(r->some), DM_KI(c->H), DM_KI(c->W), DM_KI(c->C), DM_KI(c->OH), DM_KI(c->OW),
+                                   DM_KI(c->O), DM_KI(c->k), DM_KI(c->stride), DM_KI(c->pad), DM_KI(c->pitch), DM_KI(r->steps),
+                                   DM_KI(r->count)));
 }
 
 dm_status dm_bf16_dw(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, dm_buf *x, dm_buf *dy)
 {
     const dm_device_info *dev = dm_device_about(e->dev);
     const ranges r = ranges_of(dev, g);
-    const dm_range range = {.dim = 2, .global = {(size_t)r.blocks, (size_t)div_up(r.c.C, 16)}, .local = {1, 1}};
+    const dm_range range = {.dim = 2, .global = {(size_t)r.blocks, (size_t)r.wide}, .local = {1, 1}};
     dm_status rc;
 
     if (r.whole && (rc = whole(e, unit, &r, x, dy)))
         return rc;
-    for (int64_t n0 = 0; n0 < g->N && !r.whole; n0 += r.images)
-        if ((rc = slice(e, unit, &r, x, dy, n0, g->N - n0 < r.images ? g->N - n0 : r.images)))
+    for (int64_t n0 = 0; n0 < r.strips && !r.whole; n0 += r.held)
+        if ((rc = slice(e, unit, &r, x, dy, n0, r.strips - n0 < r.held ? r.strips - n0 : r.held)))
             return rc;
     return dm_emit_launch(e, e->cmds, "conv/conv2d_dw_bf16.cl", "sum_parts", products[unit], &range,
-                          DM_KARGS(DM_KB(e->scratch), DM_KI(r.images * (r.rows + r.pairs) / UNIT), DM_KB(e->out[0]), DM_KI(g->O), DM_KI(g->C),
+                          DM_KARGS(DM_KB(e->scratch), DM_KI(r.held * (r.rows + r.pairs) / UNIT), DM_KB(e->out[0]), DM_KI(g->O), DM_KI(g->C),
                                    DM_KI(g->k * g->k), DM_KI(r.parts), DM_KI(e->node->accum),
-                                   DM_KL((size_t)(16 * g->k * g->k + 16) * sizeof(float))));
+                                   DM_KL((size_t)(32 * g->k * g->k + 16) * sizeof(float))));
 }
 
 /* ---- convolutions as nodes ----------------------------------------------------------------------- */

@@ -15,18 +15,6 @@
 enum { UNIT = 32, TILE = 512 }; /* elements of 64 bytes, and of a tile */
 enum { ROWS, COLS, PAIRS_OF_TOKENS };
 
-/* 32 neighbours as words of two, zeros behind the first n. */
-static inline uint16 words(global const ushort *p, int n)
-{
-    uint t[16];
-
-    if (n >= 32)
-        return *(global const uint16_there *)p;
-    for (int i = 0; i < 16; i++)
-        t[i] = (2 * i < n ? p[2 * i] : 0) | (uint)(2 * i + 1 < n ? p[2 * i + 1] : 0) << 16;
-    return vload16(0, t);
-}
-
 /* Launch: {tp / 32, count heads}. */
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
 arrange(global const ushort *x, global ushort *scratch, int to, int form, int n0, int T, int heads, int d, int dp)
@@ -56,7 +44,7 @@ arrange(global const ushort *x, global ushort *scratch, int to, int form, int n0
                 const int t = half_block * 16 + i;
                 const bool there = block * 32 + t < T;
 
-                v[i] = there ? words(from + (long)t * D + j, d - j) : (uint16)(0);
+                v[i] = there ? some_words(from + (long)t * D + j, d - j) : (uint16)(0);
             }
             if (form == COLS)
                 transpose16(v);

@@ -1,11 +1,12 @@
 /* Gradient of a convolution of bf16 with respect to its weights, for CPU devices: products of tiles whose sums run
  * over pixels, so that both operands are first rearranged for a range of images.
  *   x bf16[N,H,W,C], dy bf16[N,OH,OW,O] in, dw f32[O,C,k k] out
- * Pixels of an image are numbered by output row and `pitch` (zeros of dy between the rows); x as `stride`^2 planes of
- * pixels that a tap reads as neighbours:
- *   rows  bf16[images][O/32][pixels/32][2][16 o][32 pixels]
- *   pairs bf16[images][planes][2][C/16][pairs][16 c][2]: pairs that begin at even pixels, then at odd ones
- *   part  f32[parts][O/32][C/32][k k][32 o][32 c], one part for each range of images
+ * `join` neighbouring images make one strip. Its pixels are numbered by output row and `pitch` (zeros of dy between the
+ * rows, and between images whose rows number image_rows); x as `stride`^2 planes of pixels that a tap reads as neighbours:
+ *   rows  bf16[strips][O/32][pixels/32][2][16 o][32 pixels]
+ *   pairs bf16[strips][planes][2][C/16][pairs][16 c][2]: pairs that begin at even pixels, then at odd ones
+ *   part  f32[parts][O/32][C/32][k k][32 o][32 c], one part for each range of strips
+ * Of 32 outputs or channels, the even ones come first, since words of two neighbours are taken apart without shuffles.
  * They lie one behind the other in one scratch, at offsets that kernels get in units of 64 bytes.
  * The sum over a range, and the sum of the ranges, have a fixed order. Oracle: tests/ops/conv2d_bf16.c. */
 #include "bf16.clh"
@@ -13,89 +14,117 @@
 
 enum { UNIT = 32 }; /* elements of 64 bytes */
 
-/* 16 outputs of an image dy to its rows. */
-static inline void image_rows(global const ushort *dy, global ushort *rows, int tile, int OH, int OW, int O, int pitch, int steps)
+/* Words of two neighbouring channels, of two pixels: pairs of the even channels, of the odd ones. */
+#define EVENS(a, b) (((a) & 0xffffu) | (b) << 16)
+#define ODDS(a, b) ((a) >> 16 | ((b) & 0xffff0000u))
+
+/* 32 outputs of a strip of dy to its rows; `left` outputs are there. */
+static inline void strip_rows(global const ushort *dy, global ushort *rows, int left, int images, int image_rows, int OH, int OW, int O, int pitch,
+                              int steps)
 {
-    const int o = tile * 16;
-    global const ushort *from = dy + o;
-    global uint *to = (global uint *)rows + ((size_t)(tile / 2) * steps * 2 + tile % 2) * 256;
-    int h = 0, v = 0;
+    global uint *to = (global uint *)rows;
+    int m = 0, h = 0, v = 0;
 
     for (int step = 0; step < steps; step++, to += 512) {
-        uint16 t[16];
+        uint16 t[16], u[16];
 
         for (int i = 0; i < 16; i++) {
-            ushort16 e[2];
+            uint16 e[2];
 
             for (int j = 0; j < 2; j++) {
-                e[j] = h < OH && v < OW && o < O ? some_bf16(from + ((long)h * OW + v) * O, O - o) : (ushort16)(0);
+                e[j] = 0;
+                if (m < images && h < OH && v < OW) { /* pixels and images are neighbours */
+                    e[j] = some_words(dy, left);
+                    dy += O;
+                }
                 if (++v == pitch) {
                     v = 0;
-                    h++;
+                    if (++h == image_rows) {
+                        h = 0;
+                        m++;
+                    }
                 }
             }
-            t[i] = pair_up(e[0], e[1]);
+            t[i] = EVENS(e[0], e[1]);
+            u[i] = ODDS(e[0], e[1]);
         }
         transpose16(t);
-        for (int i = 0; i < 16; i++)
+        transpose16(u);
+        for (int i = 0; i < 16; i++) {
             vstore16(t[i], i, to);
+            vstore16(u[i], i + 16, to);
+        }
     }
 }
 
-/* 16 channels of an image x to a plane of its pairs. */
-static inline void image_pairs(global const ushort *x, global ushort *pairs, int tile, int tiles, int plane, int H, int W, int C, int stride,
-                               int pad, int pitch, int count)
+/* 32 channels of a strip of x to a plane of its pairs, of which `even` and `odd` are the first; `left` channels are there. */
+static inline void strip_pairs(global const ushort *x, global uint *even, global uint *odd, int left, int plane, int images, int image_rows, int H,
+                               int W, int C, int stride, int pad, int pitch, int count)
 {
-    const int c = tile * 16;
-    global const ushort *from = x + c;
-    global uint *even = (global uint *)pairs + ((size_t)plane * 2 * tiles + tile) * count * 16;
-    global uint *odd = even + (size_t)tiles * count * 16;
-    ushort16 last = 0;
-    int h = plane / stride - pad, v = plane % stride - pad, column = 0;
+    const int h0 = plane / stride - pad, v0 = plane % stride - pad;
+    global const ushort *line = x + (long)h0 * W * C;
+    uint16 last = 0;
+    int m = 0, row = 0, column = 0, h = h0, v = v0;
 
     for (int i = 0; i <= 2 * count; i++) {
-        const ushort16 e = h >= 0 && h < H && v >= 0 && v < W && c < C ? some_bf16(from + ((long)h * W + v) * C, C - c) : (ushort16)(0);
+        const uint16 e = h >= 0 && h < H && v >= 0 && v < W && m < images ? some_words(line + (long)v * C, left) : (uint16)(0);
+        global uint *to = (i % 2 ? even : odd) + (i - 1) / 2 * 16;
 
-        if (i % 2)
-            vstore16(pair_up(last, e), i / 2, even);
-        else if (i)
-            vstore16(pair_up(last, e), i / 2 - 1, odd);
+        if (i) {
+            vstore16(EVENS(last, e), 0, to);
+            vstore16(ODDS(last, e), count, to);
+        }
         last = e;
         v += stride;
         if (++column == pitch) {
             column = 0;
-            v = plane % stride - pad;
+            v = v0;
             h += stride;
+            if (++row == image_rows) {
+                row = 0;
+                h = h0;
+                m++;
+            }
+            line = x + ((long)m * H + h) * W * C;
         }
     }
 }
 
-/* Elements of an image's rows and pairs. */
+/* Elements of a strip's rows and pairs. */
 #define ROWS_SIZE(blocks, steps) ((size_t)(blocks) * (steps) * 1024)
 #define PAIRS_SIZE(planes, wide, count) ((size_t)(planes) * 4 * (wide) * (count) * 32)
 
-/* Launch: {images, O tiles of 16, rounded up to even}. */
+/* From strip n0 on. Launch: {strips, O / 32}. */
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-arrange_dy(global const ushort *dy, global ushort *rows, int n0, int OH, int OW, int O, int pitch, int steps)
+arrange_dy(global const ushort *dy, global ushort *rows, int n0, int N, int join, int image_rows, int OH, int OW, int O, int pitch, int steps)
 {
-    const int m = (int)get_global_id(0);
+    const int m = (int)get_global_id(0), block = (int)get_global_id(1), first = (n0 + m) * join;
 
-    image_rows(dy + (size_t)(n0 + m) * OH * OW * O, rows + m * ROWS_SIZE(get_global_size(1) / 2, steps), (int)get_global_id(1), OH, OW, O, pitch,
-               steps);
+    strip_rows(dy + (size_t)first * OH * OW * O + block * 32, rows + m * ROWS_SIZE(get_global_size(1), steps) + block * ROWS_SIZE(1, steps),
+               O - block * 32, min(join, N - first), image_rows, OH, OW, O, pitch, steps);
 }
 
-/* Launch: {images, C tiles of 16, rounded up to even, planes}. */
-__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-arrange_x(global const ushort *x, global ushort *scratch, int pairs_at, int n0, int H, int W, int C, int stride, int pad, int pitch, int count)
+static inline void arrange_pairs(global const ushort *x, global ushort *pairs, int block, int wide, int plane, int images, int image_rows, int H,
+                                 int W, int C, int stride, int pad, int pitch, int count)
 {
-    const int m = (int)get_global_id(0), tiles = (int)get_global_size(1);
+    global uint *even = (global uint *)pairs + ((size_t)plane * 4 * wide + 2 * block) * count * 16;
 
-    image_pairs(x + (size_t)(n0 + m) * H * W * C,
-                scratch + (size_t)pairs_at * UNIT + m * PAIRS_SIZE(get_global_size(2), tiles / 2, count), (int)get_global_id(1), tiles,
-                (int)get_global_id(2), H, W, C, stride, pad, pitch, count);
+    strip_pairs(x + block * 32, even, even + (size_t)2 * wide * count * 16, C - block * 32, plane, images, image_rows, H, W, C, stride, pad, pitch,
+                count);
 }
 
-/* Adds an image's products of 32 outputs and 32 channels to the sums of all taps. */
+/* Launch: {strips, C / 32, planes}. */
+__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
+arrange_x(global const ushort *x, global ushort *scratch, int pairs_at, int n0, int N, int join, int image_rows, int H, int W, int C, int stride,
+          int pad, int pitch, int count)
+{
+    const int m = (int)get_global_id(0), wide = (int)get_global_size(1), first = (n0 + m) * join;
+
+    arrange_pairs(x + (size_t)first * H * W * C, scratch + (size_t)pairs_at * UNIT + m * PAIRS_SIZE(get_global_size(2), wide, count),
+                  (int)get_global_id(1), wide, (int)get_global_id(2), min(join, N - first), image_rows, H, W, C, stride, pad, pitch, count);
+}
+
+/* Adds a strip's products of 32 outputs and 32 channels to the sums of all taps. */
 static inline void products(global const ushort *rows, global const ushort *pairs, global float *sums, int c, int wide, int k, int stride, int pitch,
                             int steps, int count, int begin)
 {
@@ -113,13 +142,13 @@ static inline void products(global const ushort *rows, global const ushort *pair
     }
 }
 
-/* images of a slice by ranges of `some`; begin: part is written, else added to. Launch: {O / 32, C / 32 / group, parts}. */
+/* Strips of a slice by ranges of `some`; begin: part is written, else added to. Launch: {O / 32, C / 32 / group, parts}. */
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-conv2d_dw(global ushort *rows, int pairs_at, int part_at, int images, int some, int C, int k, int stride, int pitch, int steps, int count, int group,
+conv2d_dw(global ushort *rows, int pairs_at, int part_at, int strips, int some, int C, int k, int stride, int pitch, int steps, int count, int group,
           int begin)
 {
     const int block = (int)get_global_id(0), blocks = (int)get_global_size(0), wide = (C + 31) / 32, range = (int)get_global_id(2);
-    const int c0 = (int)get_global_id(1) * group, c1 = min(c0 + group, wide), m1 = min((range + 1) * some, images);
+    const int c0 = (int)get_global_id(1) * group, c1 = min(c0 + group, wide), m1 = min((range + 1) * some, strips);
     global const ushort *pairs = rows + (size_t)pairs_at * UNIT;
     global float *part = (global float *)(rows + (size_t)part_at * UNIT) + ((size_t)range * blocks + block) * wide * k * k * 1024;
     TILES_BEGIN;
@@ -131,23 +160,26 @@ conv2d_dw(global ushort *rows, int pairs_at, int part_at, int images, int some, 
     TILES_END;
 }
 
-/* All of it for a range of images, one after the other in the same place, which stays in the cache: few channels. Launch: {parts}. */
+/* All of it for a range of strips, one after the other in the same place, which stays in the cache: few channels. Launch: {parts}. */
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-whole(global const ushort *x, global const ushort *dy, global ushort *scratch, int pairs_at, int part_at, int N, int some, int H, int W, int C,
-      int OH, int OW, int O, int k, int stride, int pad, int pitch, int steps, int count)
+whole(global const ushort *x, global const ushort *dy, global ushort *scratch, int pairs_at, int part_at, int N, int join, int image_rows, int some,
+      int H, int W, int C, int OH, int OW, int O, int k, int stride, int pad, int pitch, int steps, int count)
 {
-    const int range = (int)get_global_id(0), blocks = (O + 31) / 32, wide = (C + 31) / 32, planes = stride * stride;
+    const int range = (int)get_global_id(0), blocks = (O + 31) / 32, wide = (C + 31) / 32, planes = stride * stride, strips = (N + join - 1) / join;
     global ushort *rows = scratch + range * ROWS_SIZE(blocks, steps);
     global ushort *pairs = scratch + (size_t)pairs_at * UNIT + range * PAIRS_SIZE(planes, wide, count);
     global float *part = (global float *)(scratch + (size_t)part_at * UNIT) + (size_t)range * blocks * wide * k * k * 1024;
     TILES_BEGIN;
 
-    for (int m = range * some; m < min((range + 1) * some, N); m++) {
-        for (int tile = 0; tile < 2 * blocks; tile++)
-            image_rows(dy + (size_t)m * OH * OW * O, rows, tile, OH, OW, O, pitch, steps);
-        for (int tile = 0; tile < 2 * wide; tile++)
-            for (int plane = 0; plane < planes; plane++)
-                image_pairs(x + (size_t)m * H * W * C, pairs, tile, 2 * wide, plane, H, W, C, stride, pad, pitch, count);
+    for (int m = range * some; m < min((range + 1) * some, strips); m++) {
+        const size_t first = (size_t)m * join;
+        const int images = min(join, N - m * join);
+
+        for (int block = 0; block < blocks; block++)
+            strip_rows(dy + first * OH * OW * O + block * 32, rows + block * ROWS_SIZE(1, steps), O - block * 32, images, image_rows, OH, OW, O,
+                       pitch, steps);
+        for (int i = 0; i < wide * planes; i++)
+            arrange_pairs(x + first * H * W * C, pairs, i / planes, wide, i % planes, images, image_rows, H, W, C, stride, pad, pitch, count);
         for (int block = 0; block < blocks; block++)
             for (int c = 0; c < wide; c++)
                 products(rows + block * ROWS_SIZE(1, steps), pairs, part + (size_t)(block * wide + c) * k * k * 1024, c, wide, k, stride, pitch,
@@ -156,32 +188,41 @@ whole(global const ushort *x, global const ushort *dy, global ushort *scratch, i
     TILES_END;
 }
 
-/* dw (+)= the sum of the parts. 16 channels x all taps of an output are 16 taps neighbours. Launch: {O / 32, C / 16}. */
+/* dw (+)= the sum of the parts. 32 channels x all taps of an output are 32 taps neighbours. Launch: {O / 32, C / 32}. */
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
 sum_parts(global const ushort *scratch, int part_at, global float *dw, int O, int C, int taps, int parts, int accum, local float *line)
 {
-    const int block = (int)get_global_id(0), tile = (int)get_global_id(1), wide = (C + 31) / 32, c0 = tile * 16;
+    const int block = (int)get_global_id(0), wide = (int)get_global_size(1), c0 = (int)get_global_id(1) * 32;
     const size_t next = (size_t)get_global_size(0) * wide * taps * 1024;
-    global const float *part = (global const float *)(scratch + (size_t)part_at * UNIT);
+    global const float *part = (global const float *)(scratch + (size_t)part_at * UNIT) + ((size_t)block * wide + get_global_id(1)) * taps * 1024;
 
     for (int i = 0; i < 32 && block * 32 + i < O; i++) {
-        global const float *from = part + ((size_t)block * wide + tile / 2) * taps * 1024 + i * 32 + tile % 2 * 16;
+        global const float *from = part + (i % 2 * 16 + i / 2) * 32;
         global float *to = dw + ((size_t)(block * 32 + i) * C + c0) * taps;
-        const int there = min(C - c0, 16) * taps;
+        const int there = min(C - c0, 32) * taps;
 
         for (int first = 0; first < taps; first += 16) {
-            uint16 m[16];
+            uint16 m[2][16];
 
             for (int t = 0; t < 16; t++) {
-                float16 sum = 0.0f;
+                float16 even = 0.0f, odd = 0.0f;
 
-                for (int p = 0; p < parts && first + t < taps; p++)
-                    sum += vload16(0, from + p * next + (size_t)(first + t) * 1024);
-                m[t] = as_uint16(sum);
+                for (int p = 0; p < parts && first + t < taps; p++) {
+                    even += vload16(0, from + p * next + (size_t)(first + t) * 1024);
+                    odd += vload16(1, from + p * next + (size_t)(first + t) * 1024);
+                }
+                m[0][t] = as_uint16(even);
+                m[1][t] = as_uint16(odd);
             }
-            transpose16(m);
-            for (int c = 0; c < 16; c++) /* in order: lanes beyond the taps are overwritten by the next channel */
-                vstore16(as_float16(m[c]), 0, line + c * taps + first);
+            if (taps == 1) {
+                vstore16(as_float16(ZIP_LOW(m[0][0], m[1][0])), 0, line);
+                vstore16(as_float16(ZIP_HIGH(m[0][0], m[1][0])), 1, line);
+                break;
+            }
+            transpose16(m[0]);
+            transpose16(m[1]);
+            for (int c = 0; c < 32; c++) /* in order: lanes beyond the taps are overwritten by the next channel */
+                vstore16(as_float16(m[c % 2][c / 2]), 0, line + c * taps + first);
         }
         for (int j = 0; j < there; j += 16) {
             float16 v = vload16(0, line + j);
