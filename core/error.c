@@ -43,7 +43,7 @@ dm_status dm_error_prefix(dm_err *err, const char *fmt, ...)
 static const struct { dm_status code; const char *name; int exit; } statuses[] = {
     {DM_OK, "DM_OK", 0},
     {DM_EINVAL, "DM_EINVAL", 2},
-    {DM_ENOENT, "DM_ENOENT", 1},
+    {DM_ENOENT, "DM_ENOENT", 2},
     {DM_EIO, "DM_EIO", 1},
     {DM_ENOMEM, "DM_ENOMEM", 6},
     {DM_ENOSPC, "DM_ENOSPC", 6},

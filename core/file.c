@@ -18,7 +18,7 @@ dm_status dm_file_error(dm_err *err, const char *verb, const char *path)
 
     if (strerror_r(e, why, sizeof why))
         snprintf(why, sizeof why, "error %d", e);
-    return dm_error(err, full ? DM_ENOSPC : e == ENOENT ? DM_ENOENT : e == ENOMEM ? DM_ENOMEM : DM_EIO,
+    return dm_error(err, full ? DM_ENOSPC : e == ENOENT || e == ENOTDIR ? DM_ENOENT : e == ENOMEM ? DM_ENOMEM : DM_EIO,
                     "unable to %s '%s': %s", verb, path, why);
 }
 

@@ -34,11 +34,11 @@ dm_status dm_lapack_open(dm_lapack **out, dm_err *err)
         !find(l->library, "cblas_dgemm", &l->multiply)) {
         const char *why = dlerror();
 
-        dm_error(err, DM_ENOENT,
+        dm_error(err, DM_EIO,
                  "unable to open LAPACK: %s; install liblapacke (Debian's package; "
                  "libopenblas0-serial beside it makes it fast)", why ? why : "a function is missing");
         dm_lapack_close(l);
-        return DM_ENOENT;
+        return DM_EIO;
     }
     *out = l;
     return DM_OK;

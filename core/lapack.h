@@ -6,7 +6,7 @@
 #include "error.h"
 
 typedef struct dm_lapack dm_lapack;
-/* DM_ENOENT says what to install. */
+/* DM_EIO says what to install. */
 dm_status dm_lapack_open(dm_lapack **out, dm_err *err);
 void dm_lapack_close(dm_lapack *l);
 

@@ -1,6 +1,7 @@
 /* The texts that make up an experiment; see layers.h. */
 #include "layers.h"
 
+#include "file.h"
 #include "param.h"
 
 #include <errno.h>
@@ -64,7 +65,7 @@ static dm_status read_file(const char *path, dm_arena *a, dm_origin *s, chain *w
     dm_status rc;
 
     if (fd < 0)
-        return dm_error(err, DM_EINVAL, "unable to open '%s': %s", s->name, strerror(errno));
+        return dm_file_error(err, "open", s->name);
     if (fstat(fd, &st) || !S_ISREG(st.st_mode))
         rc = dm_error(err, DM_EINVAL, "'%s' is not a file", s->name);
     else if (st.st_size > DM_YAML_BYTES)

@@ -191,7 +191,7 @@ static dm_status start_gnuplot(FILE *script, int to, FILE *complaints, pid_t *pi
     posix_spawn_file_actions_destroy(&files);
     free(env);
     if (e == ENOENT)
-        return dm_error(err, DM_ENOENT, "unable to run gnuplot: it is not installed (Debian: apt install gnuplot-nox)");
+        return dm_error(err, DM_EIO, "unable to run gnuplot: it is not installed (Debian: apt install gnuplot-nox)");
     return e ? dm_error(err, DM_EIO, "unable to run gnuplot: error %d", e) : DM_OK;
 }
 
@@ -219,7 +219,7 @@ static dm_status run_gnuplot(FILE *script, dm_file_out *out, FILE *complaints, d
         if (errno != EINTR)
             return dm_error(err, DM_EIO, "unable to wait for gnuplot");
     if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-        return dm_error(err, DM_ENOENT, "unable to run gnuplot: it is not installed (Debian: apt install gnuplot-nox)");
+        return dm_error(err, DM_EIO, "unable to run gnuplot: it is not installed (Debian: apt install gnuplot-nox)");
     if (!WIFEXITED(status) || WEXITSTATUS(status)) {
         read_complaint(complaints, why, sizeof why);
         return dm_error(err, DM_EIO, "gnuplot failed: %s", *why ? why : "no reason given");

@@ -80,9 +80,12 @@ dm_status dm_session_source(const dm_session *s, const char *run, dm_st **out, i
     dm_err damaged = {0};
     dm_status rc;
 
-    if (stat(run, &st))
-        return dm_error(err, errno == ENOENT ? DM_ENOENT : DM_EIO, "unable to open '%s': %s; give a run folder or a checkpoint", run,
-                        errno == ENOENT ? "no such file or folder" : "not readable");
+    if (stat(run, &st)) {
+        const bool none = errno == ENOENT || errno == ENOTDIR;
+
+        return dm_error(err, none ? DM_ENOENT : DM_EIO, "unable to open '%s': %s; give a run folder or a checkpoint", run,
+                        none ? "no such file or folder" : "not readable");
+    }
     if (!S_ISDIR(st.st_mode)) {
         if (!(rc = dm_st_open(run, out, err)) && (rc = dm_st_verify(*out, err)))
             dm_st_close(*out);

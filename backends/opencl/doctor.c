@@ -160,7 +160,7 @@ static void check_plugins(report *r)
         good = last ? 0 : good;
     }
     if (s == DM_OK && !n)
-        fail(r, DM_ENOENT, "plugins: none found (install demist, or set DEMIST_PLUGIN_PATH to their folder)");
+        fail(r, DM_EIO, "plugins: none found (install demist, or set DEMIST_PLUGIN_PATH to their folder)");
     dm_registry_free(g);
 }
 

@@ -25,6 +25,18 @@ def refused(*args, code=2, says=(), at=None, env=None):
     return err
 
 
+def what_is_not_there():
+    """Whatever is named, by whatever command, has one exit code where it is not there, and nothing is made."""
+    for name in (path("none"), path("none", "below"), DEMIST + "/below"):
+        for args in (["train", name], ["check", name], ["schedule", name], ["resume", name], ["sweep", name, "--over", "seed=1,2", "--metric", "loss"],
+                     ["sample", name, "--tensors", path("out")], ["sample", name, "--best", "--tensors", path("out")],
+                     ["predict", name, "--in", name, "--out", path("out")], ["eval", name, "--metric", "loss"], ["report", name], ["plot", name],
+                     ["export", name, "--to", "diffusers", path("out")], ["convert", name, "--to", path("out.safetensors")], ["inspect", name],
+                     ["plugins", name + ".so"]):
+            refused(*args, says="resolved.yaml" if args[0] == "resume" else name)
+    assert os.listdir(WORK) == []
+
+
 def labels_beyond_the_model():
     demist("train", *moons("two", "data.labels=true", "data.limit=200", "train.steps=2"), "-q")
     loss = ("eval", path("two"), "--metric", "loss", "--count", "8")
@@ -205,7 +217,7 @@ def damaged_tensors():
     assert not os.path.exists(path("none"))
 
 
-run_tests([labels_beyond_the_model, faults_have_their_places, trained, predictions, another_network_is_the_override_s_fault, noise_is_counted_first,
+run_tests([what_is_not_there, labels_beyond_the_model, faults_have_their_places, trained, predictions, another_network_is_the_override_s_fault, noise_is_counted_first,
            names_are_taken_as_they_are, no_home_is_needed, what_is_no_checkpoint_is_passed_over,
            damaged_data, a_damaged_image_ends_no_training_without_a_checkpoint,
            damaged_tensors])

@@ -103,7 +103,7 @@ def damaged_checkpoints_are_refused():
         open(path(name), "wb").write(data)
         _, err = demist("sample", path(name), "--count", 1, "--tensors", path("x"), code=5)
         assert name in err
-    demist("sample", path("nowhere"), "--count", 1, "--tensors", path("x"), code=1)
+    demist("sample", path("nowhere"), "--count", 1, "--tensors", path("x"), code=2)
 
 
 def predictions():

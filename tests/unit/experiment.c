@@ -135,7 +135,7 @@ static void bad__no_such_file(void **state)
 
     (void)state;
     assert_int_equal(dm_registry_new(NULL, &r, &err), DM_OK);
-    assert_fails(dm_experiment_load("no/such.yaml", NULL, r, &e, &faults, &err), DM_EINVAL, &err,
+    assert_fails(dm_experiment_load("no/such.yaml", NULL, r, &e, &faults, &err), DM_ENOENT, &err,
                  "unable to open 'no/such.yaml': ");
     assert_fails(dm_experiment_load("/", NULL, r, &e, NULL, &err), DM_EINVAL, &err, "'/' is not a file");
     assert_int_equal(faults.count, 0);

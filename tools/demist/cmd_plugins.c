@@ -44,7 +44,7 @@ static dm_status show(dm_registry *r, const char *what, dm_err *err)
     else
         rc = dm_registry_get(r, kind, slash + 1, &p, err);
     if (rc)
-        return rc == DM_ENOENT ? (err->code = DM_EINVAL) : rc;
+        return rc;
     return dm_describe_plugin(stdout, kind, p, dm_registry_file(r, p), err);
 }
 

@@ -18,7 +18,7 @@ const cli_command *const cli_commands[] = {&cmd_init, &cmd_train, &cmd_resume, &
                                               &cmd_devices, &cmd_tune, &cmd_doctor, &cmd_selftest, &cmd_inspect, &cmd_new_plugin, &cmd_cache,
                                               &cmd_docs};
 const int cli_n_commands = sizeof cli_commands / sizeof cli_commands[0];
-const char cli_exit_codes[] = "0 done, 1 failed, 2 usage or experiment wrong, 3 plugin refused, 4 device or driver,\n"
+const char cli_exit_codes[] = "0 done, 1 failed, 2 usage or experiment wrong or not there, 3 plugin refused, 4 device or driver,\n"
                               "5 data or checkpoint corrupt, 6 out of memory or disk, 7 training diverged, 75 stopped with a\n"
                               "checkpoint saved, 130 stopped, 128+n killed by signal n\n";
 

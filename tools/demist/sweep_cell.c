@@ -1,7 +1,6 @@
 /* One cell of a sweep: trained where it must be, measured once, its result kept in a file of its own; see sweep.h. */
 #include "sweep.h"
 
-#include <errno.h>
 #include <math.h>
 #include <sha256.h>
 #include <stdio.h>
@@ -182,7 +181,7 @@ dm_status sweep_identify(const char *run, char *text, size_t n, int64_t *step, d
 
     *step = 0;
     if (stat(run, &st))
-        return dm_error(err, errno == ENOENT ? DM_ENOENT : DM_EIO, "unable to open '%s'", run);
+        return dm_file_error(err, "open", run);
     if ((rc = S_ISDIR(st.st_mode) ? dm_checkpoint_latest(run, &f, step, &skipped, err) : dm_st_open(run, &f, err)))
         return rc;
     if (!S_ISDIR(st.st_mode) && dm_st_meta(f, "step"))
