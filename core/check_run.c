@@ -75,7 +75,7 @@ dm_status dm_check(const char *experiment, const dm_check_options *o, void (*lin
     dm_session s;
     dm_status rc;
 
-    if ((rc = dm_session_read(&s, experiment, o->overrides, o->n_overrides, true, &o->callbacks, err)))
+    if ((rc = dm_session_read(&s, experiment, o->overrides, o->n_overrides, DM_NEED_ALL, &o->callbacks, err)))
         return rc;
     if (!(rc = dm_session_open(&s, false, err))) {
         char *text = dm_experiment_print(s.experiment, true);

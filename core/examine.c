@@ -2,20 +2,28 @@
 #include "examine.h"
 
 #include "data.h"
+#include "run_folder.h"
 #include "sampling.h"
+
+#include <string.h>
 
 static bool sound(const dm_session *s, dm_section_id id)
 {
     return s->experiment->section[id].plugin && !s->experiment->section[id].faults;
 }
 
-/* A fault, unless it is none of the experiment's. */
+/* Faults, one a line, unless they are none of the experiment's. */
 static dm_status found(dm_session *s, dm_section_id id, const dm_err *why, dm_faults *f, dm_err *err)
 {
+    dm_err one = {.code = why->code};
+
     if (why->code == DM_ENOMEM)
         return dm_error(err, why->code, "%s", why->msg);
-    s->experiment->section[id].faults++;
-    dm_experiment_fault(s->experiment, id, why, f);
+    for (const char *line = why->msg; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+        snprintf(one.msg, sizeof one.msg, "%.*s", (int)strcspn(line, "\n"), line);
+        s->experiment->section[id].faults++;
+        dm_experiment_fault(s->experiment, id, &one, f);
+    }
     return DM_OK;
 }
 
@@ -31,6 +39,61 @@ static dm_status open_data(dm_session *s, dm_err *err)
     if (!(rc = dm_data_open(s->experiment, "train", &s->data_services, &s->examples, err)))
         s->data = *dm_data_about(s->examples);
     return rc;
+}
+
+/* The test split, where training or evaluations read it; that there is none is a fault for training alone. */
+static dm_status examine_test_split(dm_session *s, dm_need need, dm_faults *f, dm_err *err)
+{
+    const bool held_out = s->experiment->train.validate_every > 0;
+    struct dm_data *d = NULL;
+    dm_err why = {0};
+    dm_status rc;
+
+    if (!held_out && need < DM_NEED_ALL)
+        return DM_OK;
+    rc = dm_data_open(s->experiment, "test", &s->data_services, &d, &why);
+    dm_data_close(d);
+    if (!rc || (rc == DM_ENOENT && !held_out))
+        return DM_OK;
+    if (rc == DM_ENOENT)
+        dm_error_prefix(&why, "validate_every: needs data with a test split: ");
+    return found(s, rc == DM_ENOENT ? DM_SEC_TRAIN : DM_SEC_DATA, &why, f, err);
+}
+
+dm_status dm_session_open_start(dm_session *s, dm_err *err)
+{
+    const char *from = s->experiment->train.from;
+    int64_t step;
+
+    return *from ? dm_session_source(s, from, &s->start, &step, err) : DM_OK;
+}
+
+dm_status dm_session_start_fits(dm_session *s, const dm_layout *l, dm_err *err)
+{
+    dm_status rc;
+
+    if (s->start && !(rc = dm_session_fits(s, l, s->start, false, err)))
+        dm_session_compare_network(s, s->start, s->experiment->train.from);
+    return s->start ? rc : DM_OK;
+}
+
+/* Where the run goes, and what it begins with. */
+static dm_status examine_run(dm_session *s, dm_need need, dm_faults *f, dm_err *err)
+{
+    const dm_experiment *e = s->experiment;
+    const char *output = e->output ? e->output : e->run.output; /* with other faults, only what is said */
+    dm_err why = {0};
+    dm_status rc;
+
+    if (*output && !e->section[DM_SEC_RUN].faults && dm_run_possible(output, &why)) {
+        dm_error_prefix(&why, "output: ");
+        if ((rc = found(s, DM_SEC_RUN, &why, f, err)))
+            return rc;
+    }
+    if (need < DM_NEED_START || e->section[DM_SEC_TRAIN].faults || !dm_session_open_start(s, &why))
+        return DM_OK;
+    dm_error_prefix(&why, "from: ");
+    return found(s, DM_SEC_TRAIN, &why, f, err);
 }
 
 static dm_status check_sampler(const dm_session *s, dm_model *m, dm_err *err)
@@ -58,22 +121,28 @@ static dm_status examine_model(dm_session *s, dm_faults *f, dm_err *err)
     if (diffuses && !s->noise)
         return DM_OK; /* the schedule has its faults */
     if (dm_model_examine(s->experiment, s->noise, &s->data, s->label_width, &m, &at, &why))
-        rc = found(s, at, &why, f, err);
-    else
-        rc = diffuses && sound(s, DM_SEC_SAMPLER) && check_sampler(s, m, &why) ? found(s, DM_SEC_SAMPLER, &why, f, err) : DM_OK;
+        return found(s, at, &why, f, err);
+    rc = diffuses && sound(s, DM_SEC_SAMPLER) && check_sampler(s, m, &why) ? found(s, DM_SEC_SAMPLER, &why, f, err) : DM_OK;
+    if (!rc && dm_session_start_fits(s, dm_model_layout(m), &why)) {
+        dm_error_prefix(&why, "from: ");
+        rc = found(s, DM_SEC_TRAIN, &why, f, err);
+    }
     dm_model_free(m);
     return rc;
 }
 
-dm_status dm_session_examine(dm_session *s, bool data, dm_faults *f, dm_err *err)
+dm_status dm_session_examine(dm_session *s, dm_need need, dm_faults *f, dm_err *err)
 {
+    const bool data = need >= DM_NEED_DATA;
     dm_device_info device;
     dm_err why = {0};
     dm_status rc;
 
     if (sound(s, DM_SEC_SCHEDULE) && dm_noise_new(s->experiment, &s->noise, &why) && (rc = found(s, DM_SEC_SCHEDULE, &why, f, err)))
         return rc;
-    if (data && sound(s, DM_SEC_DATA) && open_data(s, &why) && (rc = found(s, DM_SEC_DATA, &why, f, err)))
+    if (data && sound(s, DM_SEC_DATA) && (rc = open_data(s, &why) ? found(s, DM_SEC_DATA, &why, f, err) : examine_test_split(s, need, f, err)))
+        return rc;
+    if (data && (rc = examine_run(s, need, f, err)))
         return rc;
     if (s->data.shape.rank && sound(s, DM_SEC_NETWORK) && sound(s, DM_SEC_OBJECTIVE) && (rc = examine_model(s, f, err)))
         return rc;

@@ -5,8 +5,14 @@
 
 #include "session.h"
 
-/* Makes s->noise, opens s->examples where `data` says so, and tries whatever has no fault so far; all faults are added
- * to f, each at its place. s->data must be known unless `data`. Fails only where memory is exhausted. */
-dm_status dm_session_examine(dm_session *s, bool data, dm_faults *f, dm_err *err);
+/* Makes s->noise, opens s->examples and s->start as they are needed, and tries whatever has no fault so far; all faults
+ * are added to f, each at its place. s->data must be known where no data are needed. Fails only where memory is
+ * exhausted. */
+dm_status dm_session_examine(dm_session *s, dm_need need, dm_faults *f, dm_err *err);
+
+/* Opens what train.from names as s->start; leaves it NULL where that is empty. */
+dm_status dm_session_open_start(dm_session *s, dm_err *err);
+/* Whether its weights, if it is there, are this layout's; warns of what they meant otherwise. */
+dm_status dm_session_start_fits(dm_session *s, const dm_layout *l, dm_err *err);
 
 #endif

@@ -126,7 +126,7 @@ static dm_status include_file(dm_layers *l, const dm_origin *from, const dm_yaml
     if ((rc = read_file(path, l->arena, s, &here, &why))) {
         if (rc == DM_ENOMEM)
             return no_memory(err);
-        FAIL_FILE(l, rc, y->at, "include: %s", why.msg);
+        FAIL_FILE(l, rc == DM_ENOENT ? DM_EINVAL : rc, y->at, "include: %s", why.msg);
         return DM_OK;
     }
     for (const chain *c = inside; c; c = c->outer) {

@@ -105,6 +105,47 @@ static dm_status prepare(dm_run *r, dm_run_mode mode, dm_err *err)
     return make_folders(r->dir, err);
 }
 
+/* Where nothing is there, as errno says: what is above must be a folder that this one can be made in. */
+static dm_status check_above(const char *dir, dm_err *err)
+{
+    const int why = errno;
+    char *above = strdup(*dir ? dir : ".");
+    dm_status s = above ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory: a name");
+    struct stat st;
+
+    if (!s && (why == ENAMETOOLONG || why == ELOOP))
+        s = dm_error(err, DM_EINVAL, "'%s' cannot be made: %s", dir, why == ELOOP ? "too many links" : "the name is too long");
+    while (!s && stat(above, &st)) {
+        char *slash = strrchr(above, '/');
+
+        if (slash && slash != above)
+            *slash = 0;
+        else
+            strcpy(above, slash ? "/" : ".");
+    }
+    if (!s && !S_ISDIR(st.st_mode))
+        s = dm_error(err, DM_EINVAL, "'%s' cannot be made: '%s' is no folder", dir, above);
+    else if (!s && access(above, W_OK | X_OK))
+        s = dm_error(err, DM_EINVAL, "'%s' cannot be made: '%s' is not writable", dir, above);
+    free(above);
+    return s;
+}
+
+dm_status dm_run_possible(const char *dir, dm_err *err)
+{
+    struct stat st, root;
+
+    if (stat(dir, &st))
+        return check_above(dir, err);
+    if (!S_ISDIR(st.st_mode))
+        return dm_error(err, DM_EINVAL, "'%s' is no folder; a run needs one of its own", dir);
+    if (!stat("/", &root) && st.st_dev == root.st_dev && st.st_ino == root.st_ino)
+        return dm_error(err, DM_EINVAL, "'%s' is the root of all files; a run needs a folder of its own", dir);
+    if (access(dir, R_OK | W_OK | X_OK))
+        return dm_error(err, DM_EINVAL, "'%s' is not writable; choose another folder", dir);
+    return check(dir, DM_RUN_OVERWRITE, err);
+}
+
 dm_status dm_run_open(const char *dir, dm_run_mode mode, dm_run **out, dm_err *err)
 {
     struct stat st;

@@ -29,6 +29,8 @@ typedef struct dm_run dm_run;
 /* Makes the folder and takes its lock until dm_run_close; DM_EINVAL while another process has it. Leftovers
  * of interrupted writes are removed. A new run writes DM_RUN_CONFIG before anything else: by it a run is known. */
 dm_status dm_run_open(const char *dir, dm_run_mode mode, dm_run **out, dm_err *err);
+/* Whether a run could be there, as far as can be seen without writing; DM_EINVAL says why not. */
+dm_status dm_run_possible(const char *dir, dm_err *err);
 void dm_run_close(dm_run *r);
 const char *dm_run_dir(const dm_run *r);
 

@@ -15,7 +15,6 @@ typedef struct dm_running {
     dm_trainer *trainer;
     dm_validation *validation;     /* NULL where none is asked for */
     double best;                   /* the least held-out loss so far */
-    dm_st *start;                  /* what train.from names; NULL without */
     const char *dir;
     char *word;                    /* dir for a shell */
     float *x0;
@@ -31,8 +30,6 @@ typedef struct dm_running {
 dm_status dm_running_save(dm_running *r, const double *best, dm_err *err);
 /* Back to the newest whole checkpoint of the run folder; where there is none, and none can be lost, to the beginning. */
 dm_status dm_running_load(dm_running *r, dm_err *err);
-/* Opens train.from and sees that its weights fit, before anything is written. A run that goes on needs it no more. */
-dm_status dm_running_open_start(dm_running *r, dm_err *err);
 /* The raw weights and every average begin with these, the first average of what is there. */
 dm_status dm_running_use_start(dm_running *r, dm_err *err);
 

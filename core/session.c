@@ -37,12 +37,12 @@ static void log_lines(const dm_session *s, dm_log_level level, const char *text)
 }
 
 /* With what was read, also if there were faults: the rest of them, so that all are told at once. */
-static dm_status after_load(dm_session *s, dm_status rc, bool need_data, dm_faults *faults, dm_err *err)
+static dm_status after_load(dm_session *s, dm_status rc, dm_need need, dm_faults *faults, dm_err *err)
 {
     dm_status hard = DM_OK;
 
     log_lines(s, DM_LOG_INFO, faults->notes);
-    if (s->experiment && (hard = dm_session_examine(s, need_data, faults, err)))
+    if (s->experiment && (hard = dm_session_examine(s, need, faults, err)))
         rc = hard;
     log_lines(s, DM_LOG_ERROR, faults->text);
     if (!hard && faults->count) {
@@ -58,17 +58,17 @@ static dm_status after_load(dm_session *s, dm_status rc, bool need_data, dm_faul
     return rc;
 }
 
-dm_status dm_session_read(dm_session *s, const char *experiment, const char *const *overrides, int n, bool need_data, const dm_callbacks *cb,
+dm_status dm_session_read(dm_session *s, const char *experiment, const char *const *overrides, int n, dm_need need, const dm_callbacks *cb,
                           dm_err *err)
 {
-    const dm_experiment_options o = {.overrides = overrides, .n_overrides = n, .need_data = need_data, .lenient_data = !need_data,
-                                     .keep = true};
+    const bool data = need >= DM_NEED_DATA;
+    const dm_experiment_options o = {.overrides = overrides, .n_overrides = n, .need_data = data, .lenient_data = !data, .keep = true};
     dm_faults faults = {0};
     dm_status rc;
 
     *s = (dm_session){.callbacks = *cb, .log = dm_log_new(DM_LOG_DEBUG, cb->log, cb->user)};
     if (!(rc = dm_registry_new(NULL, &s->registry, err)))
-        rc = after_load(s, dm_experiment_load(experiment, &o, s->registry, &s->experiment, &faults, err), need_data, &faults, err);
+        rc = after_load(s, dm_experiment_load(experiment, &o, s->registry, &s->experiment, &faults, err), need, &faults, err);
     if (rc)
         dm_session_fini(s);
     return rc;
@@ -109,7 +109,7 @@ static dm_status parse(dm_session *s, const char *text, const char *name, const 
     if ((rc = dm_registry_new(NULL, &s->registry, err)))
         return rc;
     return after_load(s, dm_experiment_parse(text, strlen(text), name, ".", &o, s->registry, &s->experiment, &faults, err),
-                      false, &faults, err);
+                      DM_NEED_NETWORK, &faults, err);
 }
 
 dm_status dm_session_read_text(dm_session *s, const char *text, const char *name, const char *const *overrides, int n,
@@ -247,14 +247,14 @@ const char *dm_session_prefix(const dm_st *f, bool raw)
 
 static void log_error(void *user, const char *text) { dm_session_log(user, DM_LOG_ERROR, "%s", text); }
 
-dm_status dm_session_fits(dm_session *s, const dm_st *f, bool raw, dm_err *err)
+dm_status dm_session_fits(dm_session *s, const dm_layout *l, const dm_st *f, bool raw, dm_err *err)
 {
     const char *override = NULL;
     dm_status rc;
 
     for (int k = 0, i = 0; f == s->checkpoint && k < 2 && !override; k++, i = 0)
         override = override_of(s, k ? "objective" : "network", &i);
-    rc = dm_checkpoint_compare(f, dm_session_prefix(f, raw), dm_model_layout(s->model), override ? NULL : log_error, s, err);
+    rc = dm_checkpoint_compare(f, dm_session_prefix(f, raw), l, override ? NULL : log_error, s, err);
     if (rc == DM_ECORRUPT && override)
         return dm_error(err, DM_EINVAL, "%s: '%s' was trained with another network, whose weights do not fit; leave this out", override,
                         dm_st_path(f));
@@ -290,9 +290,10 @@ void dm_session_compare_network(const dm_session *s, const dm_st *f, const char 
 dm_status dm_session_weights(dm_session *s, bool raw, dm_wset **out, dm_err *err)
 {
     const char *prefix = dm_session_prefix(s->checkpoint, raw);
+    const dm_layout *l = dm_model_layout(s->model);
     dm_status rc;
 
-    if ((rc = dm_session_fits(s, s->checkpoint, raw, err)) || (rc = dm_wset_new(s->device, dm_model_layout(s->model), out, err)))
+    if ((rc = dm_session_fits(s, l, s->checkpoint, raw, err)) || (rc = dm_wset_new(s->device, l, out, err)))
         return rc;
     if ((rc = dm_checkpoint_load_weights(s->checkpoint, prefix, s->experiment->run.allow_nan, *out, err))) {
         dm_wset_free(*out);
@@ -309,6 +310,7 @@ void dm_session_fini(dm_session *s)
     dm_choices_free(s->choices);
     dm_device_close(s->device);
     dm_st_close(s->checkpoint);
+    dm_st_close(s->start);
     dm_noise_free(s->noise);
     dm_experiment_free(s->experiment);
     dm_registry_free(s->registry);
@@ -317,7 +319,7 @@ void dm_session_fini(dm_session *s)
     s->model = NULL;
     s->device = NULL;
     s->choices = NULL;
-    s->checkpoint = NULL;
+    s->checkpoint = s->start = NULL;
     s->noise = NULL;
     s->experiment = NULL;
     s->registry = NULL;

@@ -10,6 +10,14 @@
 #include "model.h"
 #include "number.h"
 
+/* What of an experiment must be there and sound; each has the ones before it. */
+typedef enum dm_need {
+    DM_NEED_NETWORK,               /* not its data: what they are, if it matters, is known otherwise */
+    DM_NEED_DATA,                  /* also data, as training goes on with them, and a place for the run */
+    DM_NEED_START,                 /* also what a new run begins with */
+    DM_NEED_ALL                    /* also what only others read later: a test split for evaluations */
+} dm_need;
+
 typedef struct dm_session {
     dm_registry *registry;
     dm_experiment *experiment;
@@ -22,6 +30,7 @@ typedef struct dm_session {
     struct dm_data *examples;      /* the training split, of a session that needs data; else NULL */
     int64_t label_width;           /* labels are vectors of so many elements; 0 = classes, if the data has them */
     dm_st *checkpoint;             /* sessions from a run; NULL otherwise */
+    dm_st *start;                  /* what train.from names, once opened; NULL without */
     int64_t step;
     const char *const *overrides;  /* the caller's */
     int n_overrides;
@@ -31,10 +40,9 @@ typedef struct dm_session {
 } dm_session;
 
 /* Reads the experiment, finds its plugins, makes the noise process. All faults go to the log, each with its place.
- * need_data: the data section must be there and sound; s->examples is opened, and all that training needs is tried. */
-dm_status dm_session_read(dm_session *s, const char *experiment, const char *const *overrides, int n, bool need_data,
-                          const dm_callbacks *cb,
-                          dm_err *err);
+ * From DM_NEED_DATA on, s->examples is opened, and all that training needs is tried. */
+dm_status dm_session_read(dm_session *s, const char *experiment, const char *const *overrides, int n, dm_need need,
+                          const dm_callbacks *cb, dm_err *err);
 /* The same from a run folder, a checkpoint or a model of another program (foreign.h), with the data's facts and the
  * weights' file. */
 dm_status dm_session_read_run(dm_session *s, const char *run, const char *const *overrides, int n,
@@ -51,9 +59,9 @@ dm_status dm_session_weights(dm_session *s, bool raw, dm_wset **out, dm_err *err
 dm_status dm_session_source(const dm_session *s, const char *run, dm_st **out, int64_t *step, dm_err *err);
 /* What the names of such weights begin with there. */
 const char *dm_session_prefix(const dm_st *f, bool raw);
-/* DM_ECORRUPT unless they are the model's; what is missing, too many or of another shape goes to the log, all of it.
+/* DM_ECORRUPT unless they are this layout's; what is missing, too many or of another shape goes to the log, all of it.
  * DM_EINVAL where an override made the session's model another than was trained. */
-dm_status dm_session_fits(dm_session *s, const dm_st *f, bool raw, dm_err *err);
+dm_status dm_session_fits(dm_session *s, const dm_layout *l, const dm_st *f, bool raw, dm_err *err);
 /* Warns of each value of the network, dropout aside, that was another where these weights, called from, were made. */
 void dm_session_compare_network(const dm_session *s, const dm_st *f, const char *from);
 void dm_session_fini(dm_session *s);

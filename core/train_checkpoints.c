@@ -1,6 +1,7 @@
 /* What a training run saves and begins from: its own checkpoints, or weights of another; see running.h. */
 #include "running.h"
 
+#include "examine.h"
 #include "training.h"
 
 #include <stdlib.h>
@@ -103,37 +104,25 @@ dm_status dm_running_load(dm_running *r, dm_err *err)
 
 /* ---- weights to start from ------------------------------------------------------------ */
 
-/* Opens train.from and sees that its weights fit, before anything is written. A run that goes on needs it no more. */
-dm_status dm_running_open_start(dm_running *r, dm_err *err)
-{
-    const char *from = r->s.experiment->train.from;
-    int64_t step;
-    dm_status rc;
-
-    if (!*from)
-        return DM_OK;
-    if ((rc = dm_session_source(&r->s, from, &r->start, &step, err)))
-        return rc;
-    if (!(rc = dm_session_fits(&r->s, r->start, false, err)))
-        dm_session_compare_network(&r->s, r->start, from);
-    return rc;
-}
-
 /* The raw weights and every average begin with these, the first average of what is there. */
 dm_status dm_running_use_start(dm_running *r, dm_err *err)
 {
     dm_train_state *state = dm_trainer_state(r->trainer);
     const bool nan = r->s.experiment->run.allow_nan;
     const char *prefix;
-    dm_status rc = r->start ? DM_OK : dm_running_open_start(r, err);
+    dm_session *s = &r->s;
+    dm_status rc;
 
-    if (rc || !r->start)
+    /* One that was to go on, and had not begun, has it still to open. */
+    if (!s->start && ((rc = dm_session_open_start(s, err)) || (rc = dm_session_start_fits(s, state->layout, err))))
         return rc;
-    prefix = dm_session_prefix(r->start, false);
-    rc = dm_checkpoint_load_weights(r->start, prefix, nan, state->model, err);
+    if (!s->start)
+        return DM_OK;
+    prefix = dm_session_prefix(s->start, false);
+    rc = dm_checkpoint_load_weights(s->start, prefix, nan, state->model, err);
     for (int i = 0; i < state->n_ema && !rc; i++)
-        rc = dm_checkpoint_load_weights(r->start, prefix, nan, state->ema[i], err);
+        rc = dm_checkpoint_load_weights(s->start, prefix, nan, state->ema[i], err);
     if (!rc)
-        dm_session_log(&r->s, DM_LOG_INFO, "weights from %s", dm_st_path(r->start));
+        dm_session_log(s, DM_LOG_INFO, "weights from %s", dm_st_path(s->start));
     return rc;
 }

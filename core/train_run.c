@@ -295,17 +295,12 @@ static dm_status open_validation(dm_running *r, dm_err *err)
 {
     const dm_set_train *t = &r->s.experiment->train;
     const dm_train_state *state = dm_trainer_state(r->trainer);
-    dm_err why = {0};
-    dm_status rc;
 
     if (!t->validate_every)
         return DM_OK;
-    rc = dm_validation_new(&r->s, state->n_ema ? state->ema[0] : state->model, t->validate_count, dm_trainer_micro_batch(r->trainer),
-                           &r->validation, &why);
     r->best = r->resumed ? dm_best_loss(r->dir) : INFINITY;
-    if (rc == DM_ENOENT)
-        return dm_error(err, DM_EINVAL, "train.validate_every needs data with a test split: %s", why.msg);
-    return rc ? dm_error(err, rc, "%s", why.msg) : DM_OK;
+    return dm_validation_new(&r->s, state->n_ema ? state->ema[0] : state->model, t->validate_count, dm_trainer_micro_batch(r->trainer),
+                             &r->validation, err);
 }
 
 static dm_status loop(dm_running *r, dm_err *err)
@@ -367,7 +362,7 @@ static dm_status train(dm_running *r, dm_err *err)
 
     /* All that can be wrong with the experiment is found before the run folder is touched. */
     if ((rc = make_room(r, err)) || (rc = dm_session_open(&r->s, r->o->profile, err)) ||
-        (!r->o->resume && (rc = dm_running_open_start(r, err))) || (rc = open_folder(r, err)) || (rc = write_config(r, err)) || (rc = write_messages(r, err)))
+        (rc = open_folder(r, err)) || (rc = write_config(r, err)) || (rc = write_messages(r, err)))
         return rc;
     {
         char *choices = dm_run_path(r->dir, "choices.json");
@@ -401,14 +396,13 @@ dm_status dm_train(const char *experiment, const dm_train_options *o, dm_err *er
     dm_running r = {.o = o};
     dm_status rc;
 
-    if ((rc = dm_session_read(&r.s, experiment, o->overrides, o->n_overrides, true, &o->callbacks, err)))
+    if ((rc = dm_session_read(&r.s, experiment, o->overrides, o->n_overrides, o->resume ? DM_NEED_DATA : DM_NEED_START, &o->callbacks, err)))
         return rc;
     rc = train(&r, err);
     dm_validation_free(r.validation);
     dm_trainer_free(r.trainer);
     dm_run_log_close(r.numbers);
     dm_tb_close(r.events);
-    dm_st_close(r.start);
     dm_run_close(r.folder);
     free(r.word);
     free(r.x0);

@@ -178,7 +178,7 @@ static dm_status decode(dm_ctx *c, const char *path, job *j, bool pixels)
 
     memset(j, 0, sizeof *j);
     if (stat(path, &st) || !S_ISREG(st.st_mode) || !(j->f = fopen(path, "rb")))
-        return dm_fail(c, DM_ENOENT, "unable to open '%s'", path);
+        return dm_fail(c, DM_EIO, "unable to open '%s'", path);
     ok = fread(b, 1, 4, j->f) == 4 && fseek(j->f, 0, SEEK_SET) == 0;
     if (ok && memcmp(b, "\x89PNG", 4) == 0)
         ok = read_png(j, pixels);
@@ -243,7 +243,7 @@ static dm_status walk(dm_ctx *c, const char *dir, int depth)
     struct stat sb;
 
     if (!d)
-        return dm_fail(c, DM_ENOENT, "unable to read folder '%s'", dir);
+        return dm_fail(c, DM_EINVAL, "unable to read folder '%s'", dir);
     for (struct dirent *e; !s && (e = readdir(d));) {
         char *path;
 
@@ -271,7 +271,7 @@ static dm_status list_classes(dm_ctx *c, const char *dir)
     struct stat sb;
 
     if (!d)
-        return dm_fail(c, DM_ENOENT, "unable to read folder '%s'", dir);
+        return dm_fail(c, DM_EINVAL, "unable to read folder '%s'", dir);
     for (struct dirent *e; !s && (e = readdir(d));) {
         char *path = join(dir, e->d_name), **more;
 

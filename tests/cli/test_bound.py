@@ -247,7 +247,7 @@ def best_checkpoint():
         err = demist(*command, "--best", code=2)[1]
         assert "--best: " in err and "train.validate_every" in err, err
     err = demist("train", path("eps.yaml"), f"output={path('none')}", "train.validate_every=3", "data.test_images=", code=2)[1]
-    assert "train.validate_every needs data with a test split" in err, err
+    assert "argument 2: error: train.validate_every: needs data with a test split" in err, err
 
 
 def what_is_wrong_is_said():
@@ -258,7 +258,7 @@ def what_is_wrong_is_said():
             (("sampler.last=first",), 2, "must be data"),
             (("--count", "11"), 2, "the test split has 10"),
             (("--steps", "13"), 2, "timesteps: 12"),
-            (("data.test_images=",), 1, "test split"),
+            (("data.test_images=",), 2, "test split"),
             (("--features", path("eps")), 2, "for --metric quality")):
         err = nll("eps", *args, code=code)[2]
         assert says in err, (args, err)

@@ -71,8 +71,38 @@ def faults_have_their_places():
     assert not os.path.exists(path("never"))
 
 
+def what_a_run_begins_with_is_checked():
+    """Its folder, the weights that it starts from, the data that are held out: by check and train alike, at their keys, and with the rest."""
+    put("file", b"")
+    put("own/log.jsonl", b"{}")
+    for where, says in (("/", "root of all files"), (path("file"), "no folder"), (path("file/x/y"), f"'{path('file')}' is no folder"),
+                        (path("own"), "log.jsonl"), (path("x" * 300), "too long"), (path("own/.."), None), (path("a/b/c"), None)):
+        if says:
+            for command in "check", "train":
+                refused(command, *moons("x")[:1], f"output={where}", says=says, at=["argument 1: error: output: "])
+        else:
+            demist("check", *moons("x"), f"output={where}")
+    refused("check", *moons("x"), "output=/", "train.from=none", "data.noise=-1", at=["data.noise", "output: '/'", "train.from: unable to open"])
+    write_safetensors(path("other"), {"model.x": ("F32", [1], floats(0))})
+    for command in "check", "train":
+        refused(command, *moons("x", f"train.from={path('none')}"), at=["argument 7: error: train.from: unable to open"])
+        refused(command, *moons("x", f"train.from={path('own')}"), at=["argument 7: error: train.from: "], says="has no checkpoint")
+        refused(command, *moons("x", f"train.from={path('file')}"), at=["argument 7: error: train.from: "], code=5)
+        refused(command, *moons("x", f"train.from={path('other')}"), at=["argument 7: error: train.from: "], says="in.weight", code=5)
+    idx = [config("moons.yaml"), f"device={DEVICE}", "data.use=idx", *UNET,
+           f"data.train_images={put('8x8', struct.pack('>4I', 0x803, 4, 8, 8) + bytes(256))}"]
+    demist("check", *idx)
+    refused("check", *idx, "train.validate_every=1", at=["train.validate_every: needs data with a test split"])
+    refused("check", *idx, f"data.test_images={path('file')}", at=["data.test_images: "], says="too short", code=5)
+    assert not os.path.exists(path("x")) and not os.path.exists(path("a"))
+
+
 def trained():
     demist("train", *moons("run", "train.steps=20"))
+    demist("train", *moons("next", "train.steps=1", f"train.from={path('run')}"))
+    os.rename(path("run"), path("moved"))
+    demist("resume", path("next"), "train.steps=2") # needs what it began with no more
+    os.rename(path("moved"), path("run"))
 
 
 def predictions():
@@ -217,7 +247,8 @@ def damaged_tensors():
     assert not os.path.exists(path("none"))
 
 
-run_tests([what_is_not_there, labels_beyond_the_model, faults_have_their_places, trained, predictions, another_network_is_the_override_s_fault, noise_is_counted_first,
+run_tests([what_is_not_there, labels_beyond_the_model, faults_have_their_places, what_a_run_begins_with_is_checked,
+           trained, predictions, another_network_is_the_override_s_fault, noise_is_counted_first,
            names_are_taken_as_they_are, no_home_is_needed, what_is_no_checkpoint_is_passed_over,
            damaged_data, a_damaged_image_ends_no_training_without_a_checkpoint,
            damaged_tensors])

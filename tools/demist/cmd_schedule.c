@@ -27,7 +27,7 @@ static dm_status report(const char *experiment, const char *const *overrides, in
     dm_session s;
     dm_status rc;
 
-    if ((rc = dm_session_read(&s, experiment, overrides, n, false, &cb, err)))
+    if ((rc = dm_session_read(&s, experiment, overrides, n, DM_NEED_NETWORK, &cb, err)))
         return rc;
     if (!s.noise)
         rc = dm_error(err, DM_EINVAL, "'%s' has no schedule", experiment);

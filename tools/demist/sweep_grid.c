@@ -118,7 +118,7 @@ static dm_status load(const sweep *s, const char *const *overrides, int n, dm_se
                       dm_err *err)
 {
     return s->is_run ? dm_session_read_text(to, s->run_text, s->base, overrides, n, cb, err)
-                     : dm_session_read(to, s->base, overrides, n, true, cb, err);
+                     : dm_session_read(to, s->base, overrides, n, DM_NEED_START, cb, err);
 }
 
 /* ---- cells ------------------------------------------------------------------------------ */
