@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "embedded.h"
 #include "file.h"
@@ -53,45 +54,54 @@ static char *fill_in(const char *text, const word *words, int n)
     return out;
 }
 
-static dm_status write_one(const char *dir, const char *name, const char *text, const word *words, int n, dm_err *err)
+static dm_status write_one(const char *path, bool script, const char *text, const word *words, int n, dm_err *err)
 {
-    char path[4096], *filled = fill_in(text, words, n);
-    dm_status rc;
+    char *filled = fill_in(text, words, n);
+    const dm_status rc = filled ? dm_file_write_atomic(path, filled, strlen(filled), err) : dm_error(err, DM_ENOMEM, "out of memory");
 
-    if (!filled)
-        return dm_error(err, DM_ENOMEM, "out of memory");
-    if ((size_t)snprintf(path, sizeof path, "%s/%s", dir, name) >= sizeof path)
-        rc = dm_error(err, DM_EINVAL, "'%s' is too long for a folder's name", dir);
-    else
-        rc = dm_file_write_atomic(path, filled, strlen(filled), err);
     free(filled);
-    if (!rc && !strcmp(name, "test.sh") && chmod(path, 0755))
+    if (!rc && script && chmod(path, 0755))
         return dm_file_error(err, "make executable", path);
     return rc;
+}
+
+/* What it is called in a plugin's folder; NULL where it is another kind's. */
+static const char *target(const dm_embedded *e, dm_kind kind, const char *source)
+{
+    const size_t n = strlen(e->file), stem = strlen(dm_kind_name(kind));
+
+    if (n <= 2 || strcmp(e->file + n - 2, ".c"))
+        return strcmp(e->file, "meson.build.txt") ? e->file : "meson.build";
+    return n == stem + 2 && !strncmp(e->file, dm_kind_name(kind), stem) ? source : NULL;
 }
 
 static dm_status write_all(dm_kind kind, const char *name, const char *dir, dm_err *err)
 {
     const char *section = kind == DM_KIND_DATASET ? "data" : dm_kind_name(kind);
     const word words[] = {{"PLUGIN_NAME", name}, {"PLUGIN_KIND", dm_kind_name(kind)}, {"PLUGIN_SECTION", section}};
-    char source[64], target[128];
-    dm_status rc;
+    char source[80], path[4096];
+    dm_status rc = DM_OK;
+
+    if (strlen(dir) + sizeof source + 32 > sizeof path)
+        return dm_error(err, DM_EINVAL, "'%.60s...' is too long for a folder's name", dir);
 
     if (mkdir(dir, 0777))
         return errno == EEXIST ? dm_error(err, DM_EINVAL, "'%s' is already there; choose another name or --dir", dir)
                                : dm_file_error(err, "make", dir);
-    snprintf(source, sizeof source, "%s.c", dm_kind_name(kind));
-    snprintf(target, sizeof target, "%s.c", name);
-    for (const dm_embedded *e = dm_embedded_templates; e->file; e++) {
-        const size_t n = strlen(e->file);
-        const bool build = !strcmp(e->file, "meson.build.txt"), code = n > 2 && !strcmp(e->file + n - 2, ".c");
+    snprintf(source, sizeof source, "%s.c", name);
+    for (int undo = 0; undo <= (rc != DM_OK); undo++) /* what failed leaves nothing behind */
+        for (const dm_embedded *e = dm_embedded_templates; e->file && (undo || !rc); e++) {
+            const char *file = target(e, kind, source);
 
-        if (code && strcmp(e->file, source))
-            continue;
-        if ((rc = write_one(dir, code ? target : build ? "meson.build" : e->file, e->source, words, 3, err)))
-            return rc;
-    }
-    return DM_OK;
+            snprintf(path, sizeof path, "%s/%s", dir, file ? file : "");
+            if (file && undo)
+                unlink(path);
+            else if (file)
+                rc = write_one(path, !strcmp(file, "test.sh"), e->source, words, 3, err);
+        }
+    if (rc)
+        rmdir(dir);
+    return rc;
 }
 
 /* Why not, NULL where it is a good name. */
