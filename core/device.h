@@ -44,8 +44,9 @@ typedef struct dm_device_options {
     bool bf16;                     /* bf16 will be used: amx_bf16, avx512_bf16 and mma_bf16 are tried, and taken back where they fail */
     const char *kernel_dir;        /* overrides embedded kernel sources; NULL = $DEMIST_KERNELS or none */
     const char *cache_dir;         /* program binaries, tuning; NULL = $DEMIST_CACHE, $XDG_CACHE_HOME/demist, ~/.cache/demist, or none */
-    /* Called before a program is built from source (not from a cache), so that a first run does not look hung; may be NULL. */
-    void (*building)(void *user, const char *program);
+    /* Called before a program is built from source (not from a cache), so that a first run does not look hung. false: it is
+     * not built, and what needs it fails with DM_ECANCELLED. May be NULL. */
+    bool (*building)(void *user, const char *program);
     void *user;
 } dm_device_options;
 

@@ -451,8 +451,8 @@ static dm_status time_one(bench *b, const dm_impl *impl, const dm_measure_option
     return rc;
 }
 
-/* Memory that runs out says nothing of an implementation; anything else does. */
-static bool its_fault(dm_status rc) { return rc && rc != DM_ENOMEM; }
+/* Memory that runs out and a wish to stop say nothing of an implementation; anything else does. */
+static bool its_fault(dm_status rc) { return rc && rc != DM_ENOMEM && rc != DM_ECANCELLED; }
 
 dm_status dm_measure(dm_device *d, const dm_opnode *n, const dm_impl *const *list, int count, const dm_measure_options *o,
                      dm_measured *out, dm_err *err)

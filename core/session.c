@@ -187,8 +187,8 @@ failed:
     return rc;
 }
 
-/* A first run on a device may compile for long: then it says so, once. */
-static void building(void *user, const char *program)
+/* A first run on a device may compile for long: then it says so, once. Between two programs it can be stopped. */
+static bool building(void *user, const char *program)
 {
     dm_session *s = user;
     struct timespec t;
@@ -203,6 +203,7 @@ static void building(void *user, const char *program)
         dm_session_log(s, DM_LOG_INFO, "compiling kernels for this device; later starts take them from a cache");
         s->compiling_since = -1;
     }
+    return s->keeps_on || !s->callbacks.cancelled || !s->callbacks.cancelled(s->callbacks.user);
 }
 
 static void choices_log(void *user, dm_log_level level, const char *line) { dm_session_log(user, level, "%s", line); }

@@ -315,6 +315,7 @@ static dm_status loop(dm_running *r, dm_err *err)
     r->loss = NAN;
     r->saved = state->step;
     progress(r);
+    r->s.keeps_on = true;
     while (state->step < t->steps) {
         if ((rc = step(r, err)))
             return rc;
@@ -385,7 +386,11 @@ static dm_status train(dm_running *r, dm_err *err)
                        (long long)dm_model_layout(r->s.model)->parameters, (long long)r->s.experiment->train.batch,
                        (long long)dm_trainer_micro_batch(r->trainer), p.flops * 1e-9, (int)p.commands, (double)held * 1e-6);
     }
-    if ((r->resumed && (rc = dm_running_load(r, err))) || (dm_trainer_state(r->trainer)->step == 0 && (rc = dm_running_use_start(r, err))) || (rc = open_logs(r, dm_trainer_state(r->trainer)->step, err)) || (rc = loop(r, err)))
+    if ((r->resumed && (rc = dm_running_load(r, err))) || (dm_trainer_state(r->trainer)->step == 0 && (rc = dm_running_use_start(r, err))) || (rc = open_logs(r, dm_trainer_state(r->trainer)->step, err)))
+        return rc;
+    if (cancelled(r))
+        return dm_error(err, DM_ECANCELLED, "stopped");
+    if ((rc = loop(r, err)))
         return rc;
     finish(r);
     return r->o->profile ? dm_session_log_profile(&r->s, err) : DM_OK;
@@ -399,6 +404,8 @@ dm_status dm_train(const char *experiment, const dm_train_options *o, dm_err *er
     if ((rc = dm_session_read(&r.s, experiment, o->overrides, o->n_overrides, o->resume ? DM_NEED_DATA : DM_NEED_START, &o->callbacks, err)))
         return rc;
     rc = train(&r, err);
+    if (rc == DM_ECANCELLED && !r.s.keeps_on)
+        dm_error(err, rc, "stopped before a step was done, so there is nothing to save; the same command starts again");
     dm_validation_free(r.validation);
     dm_trainer_free(r.trainer);
     dm_run_log_close(r.numbers);

@@ -81,7 +81,7 @@ struct dm_device {
     cl_command_queue queue;
     dm_arena *arena;       /* names, kernels, programs: all that lives as long as the device */
     const char *cache_dir, *kernel_dir; /* "" = none */
-    void (*building)(void *user, const char *program);
+    bool (*building)(void *user, const char *program);
     void *user;
     ocl_program *programs;
     ocl_upload uploads[OCL_UPLOADS];

@@ -97,8 +97,8 @@ static dm_status build(dm_device *d, const char *id, const char *options, const 
 
     if (ocl_cache_load(d, options, source, out))
         return DM_OK;
-    if (d->building)
-        d->building(d->user, id);
+    if (d->building && !d->building(d->user, id))
+        return dm_error(err, DM_ECANCELLED, "stopped before '%s' was built", id);
     p = clCreateProgramWithSource(d->context, 1, &text, &source->n, &code);
     if (!p)
         return ocl_error(d, code, "clCreateProgramWithSource", id, err);

@@ -3,6 +3,8 @@ import array
 import math
 import os
 import re
+import resource
+import signal
 import struct
 import subprocess
 import zlib
@@ -63,11 +65,15 @@ def faults_have_their_places():
                         (["sampler.use=ddpm", "sampler.variance=learned"], "argument 2: error: sampler.variance"),
                         (["data.size=8"], "argument 1: error: data.size"), (["device=9:9"], "argument 1: error: device: ")):
         refused("train", config("moons.yaml"), *args, f"output={path('never')}", code=4 if "device=9:9" in args else 2, at=[place])
-    for args, place in ((["network.channels=[8,16]"], "argument 1: error: network.channels has 2 values"),
-                        (["network.groups=5"], "fashion-mnist.yaml"), (["data.size=[28, 30]"], "channels: 3 levels"),
+    for args, place in ((["network.channels=[8,16]"], "error: network.attend has 3 values; channels has 2"),
+                        (["network.groups=5"], "argument 1: error: network.groups is 5"),
+                        (["data.size=[28, 30]"], "channels: 3 levels"),
                         (["network.time=learned", "network.time_rows=999"], "argument 2: error: network.time_rows is 999"),
                         (["objective.use=hybrid", "schedule.zero_terminal_snr=true"], "objective.predict")):
         refused("check", config("fashion-mnist.yaml"), *args, f"device={DEVICE}", at=[place])
+    refused("check", config("fashion-mnist.yaml"), "network.attend=[1]", "network.groups=7", "network.time=learned", "network.time_rows=9",
+            "network.class_embed=table", "network.class_rows=3", at=[f"argument {k}: error: network.{v}" for k, v in (
+                (1, "attend has 1"), (2, "groups is 7"), (4, "time_rows is 9"), (6, "class_rows is 3"))])
     assert not os.path.exists(path("never"))
 
 
@@ -223,6 +229,20 @@ def a_damaged_image_ends_no_training_without_a_checkpoint():
     demist("train", *args, "--resume", "-q")
 
 
+def a_full_disk_leaves_no_plugin():
+    """Neither an empty folder nor half of the files."""
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
+
+    assert "new" in demist("new-plugin", "schedule", "new")[0] and len(os.listdir(path("new"))) == 4
+    for kind in "schedule", "network":
+        assert "unable to write" in demist("new-plugin", kind, "half", code=6, preexec=limit)[1]
+        assert not os.path.exists(path("half"))
+    demist("new-plugin", "schedule", "new", code=2)
+    assert len(os.listdir(path("new"))) == 4
+
+
 def damaged_tensors():
     """Headers that lie: refused by every command that reads the file."""
     def header(text, body=b"", n=None):
@@ -251,4 +271,4 @@ run_tests([what_is_not_there, labels_beyond_the_model, faults_have_their_places,
            trained, predictions, another_network_is_the_override_s_fault, noise_is_counted_first,
            names_are_taken_as_they_are, no_home_is_needed, what_is_no_checkpoint_is_passed_over,
            damaged_data, a_damaged_image_ends_no_training_without_a_checkpoint,
-           damaged_tensors])
+           a_full_disk_leaves_no_plugin, damaged_tensors])

@@ -6,19 +6,22 @@
 #include <dirent.h>
 #include <sys/stat.h>
 
-typedef struct opened { scratch dir; dm_device *d; int built; } opened;
+typedef struct opened { scratch dir; dm_device *d; int built; bool stop; } opened;
 
-static void count_build(void *user, const char *program)
+static bool count_build(void *user, const char *program)
 {
+    opened *o = user;
+
     (void)program;
-    ++*(int *)user;
+    o->built += !o->stop;
+    return !o->stop;
 }
 
 /* The device with the scratch folder's cache and kernels. */
 static void open_with(opened *o, const char *select)
 {
     char cache[1100], kernels[1100];
-    dm_device_options options = {.cache_dir = cache, .kernel_dir = kernels, .building = count_build, .user = &o->built};
+    dm_device_options options = {.cache_dir = cache, .kernel_dir = kernels, .building = count_build, .user = o};
     dm_err err;
 
     snprintf(cache, sizeof cache, "%s", scratch_path(&o->dir, "cache"));
@@ -117,6 +120,20 @@ static void program__options_and_sources_are_told_apart(void **state)
     assert_int_equal(result(o->d, k6), 6);
     assert_int_equal(result(o->d, minus), -5);
     assert_int_equal(o->built, 3);
+}
+
+static void program__none_is_built_once_it_is_to_stop(void **state)
+{
+    static const char source[] = "__kernel void f(__global int *y) { *y = 9; }\n";
+    opened *o = *state;
+    dm_kernel *k;
+    dm_err err;
+
+    o->stop = true;
+    must_fail(dm_kernel_from_source(o->d, "some kernels", source, "f", NULL, &k, &err), DM_ECANCELLED, &err, "stopped before 'some kernels' was built");
+    o->stop = false;
+    must(dm_kernel_from_source(o->d, "some kernels", source, "f", NULL, &k, &err), &err);
+    assert_int_equal(result(o->d, k), 9);
 }
 
 static void program__the_folder_overrides(void **state)
@@ -433,7 +450,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(program__includes_are_expanded_once), TEST(program__bad_includes_are_refused),
-        TEST(program__options_and_sources_are_told_apart), TEST(program__the_folder_overrides),
+        TEST(program__options_and_sources_are_told_apart), TEST(program__none_is_built_once_it_is_to_stop),
+        TEST(program__the_folder_overrides),
         TEST(program__a_build_failure_names_its_log), TEST(cache__serves_the_second_run),
         TEST(cache__broken_entries_are_rebuilt), TEST(cache__is_not_needed),
         TEST(pick__finds_what_is_named), TEST(pick__says_what_was_found), TEST(device__two_at_once),

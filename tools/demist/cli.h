@@ -57,7 +57,7 @@ void cli_terminal_free(cli_terminal *t);
 dm_callbacks cli_callbacks(cli_terminal *t);
 /* The signal that asked to stop, 0 if none did. */
 int cli_signal(void);
-/* From now on SIGINT, SIGTERM, SIGHUP and SIGUSR1 ask to stop; `first` says what that leads to. */
+/* From now on SIGINT, SIGTERM, SIGHUP and SIGUSR1 ask to stop; `first` says what that leads to once steps are made. */
 void cli_catch_signals(const char *first);
 
 #endif

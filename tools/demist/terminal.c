@@ -13,7 +13,8 @@
 struct cli_terminal { cli_common common; dm_progress *bar; char what[32]; };
 
 static volatile sig_atomic_t signalled;
-static const char *promise; /* what the first signal leads to */
+static volatile sig_atomic_t begun; /* kernels are built, and steps are made */
+static const char *promise; /* what the first signal leads to then */
 
 /* The first signal asks to stop and says so, which may be long before a step ends; a second ends the program. */
 static void *wait_for_signals(void *set)
@@ -31,7 +32,7 @@ static void *wait_for_signals(void *set)
             raise(sig);
         }
         signalled = sig;
-        fprintf(stderr, "\ndemist: %s; once more to stop at once\n", promise);
+        fprintf(stderr, "\ndemist: %s; once more to stop at once\n", begun ? promise : "stopping once the kernel that is being built is ready");
     }
     return NULL;
 }
@@ -125,6 +126,7 @@ static void on_progress(void *user, const dm_progress_info *p)
 {
     cli_terminal *t = user;
 
+    begun = 1;
     if (t->common.quiet)
         return;
     if (t->bar && strcmp(t->what, p->what))

@@ -41,7 +41,8 @@ typedef struct dm_callbacks {
     void *user;
     void (*log)(void *user, dm_log_level level, const char *line);
     void (*progress)(void *user, const dm_progress_info *p);
-    /* Asked between steps: true stops training with a checkpoint (DM_ECANCELLED), and sampling at once. */
+    /* Asked between steps, and before that between kernels that are built: true stops training (DM_ECANCELLED), with a
+     * checkpoint where there is a step to save, and sampling at once. */
     bool (*cancelled)(void *user);
 } dm_callbacks;
 
@@ -58,7 +59,7 @@ typedef struct dm_train_options {
 } dm_train_options;
 
 /* Trains the experiment in a YAML file; its run folder is said in the log. DM_ECANCELLED: stopped on
- * request, a checkpoint is saved. */
+ * request, a checkpoint is saved where there is a step to save. */
 DM_EXPORT dm_status dm_train(const char *experiment, const dm_train_options *o, dm_err *err);
 
 typedef struct dm_check_options {
