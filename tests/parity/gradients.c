@@ -13,47 +13,10 @@
 #include <cmocka.h>
 
 #include "session.h"
+#include "start_values.h"
 #include "training.h"
 
 enum { BATCH = 4 };
-
-/* As tools/make_selftest_values.py has it. */
-static double start_value(const char *key, size_t i)
-{
-    return fmod((double)(i + 1) * 0.6180339887498949 + (double)strlen(key) * 0.7548776662466927, 1.0) - 0.5;
-}
-
-static void set_weights(dm_wset *set)
-{
-    const dm_layout *l = dm_wset_layout(set);
-    float *host = calloc(l->total, sizeof *host);
-    dm_err err = {0};
-
-    for (int32_t k = 0; k < l->n; k++) {
-        const dm_weight *w = &l->weights[k];
-        const int64_t n = dm_layout_count(l, k);
-        const bool gain = strstr(w->key, "norm") && strlen(w->key) > 6 && !strcmp(w->key + strlen(w->key) - 6, "weight");
-
-        for (int64_t i = 0; i < n; i++) {
-            const double v = start_value(w->key, (size_t)i);
-
-            host[l->offset[k] + (size_t)i] = (float)(w->shape.rank > 1 ? 2 * v / sqrt((double)(n / w->shape.dim[0])) : gain + 0.2 * v);
-        }
-    }
-    if (dm_buf_write(dm_wset_flat(set), 0, l->total * sizeof *host, host, &err))
-        fail_msg("%s", err.msg);
-    dm_wset_touch(set);
-    free(host);
-}
-
-static double largest_of(const float *x, int64_t n)
-{
-    double largest = 0;
-
-    for (int64_t i = 0; i < n; i++)
-        largest = fmax(largest, fabs((double)x[i]));
-    return largest;
-}
 
 static void compare_each(const char *name, const dm_layout *l, const float *got, const float *want, double network)
 {
@@ -143,7 +106,8 @@ static void check_in(const char *precision, const char *file, const char *name, 
         (!classes && dm_noise_new(s.experiment, &s.noise, &err)) || dm_session_open(&s, false, &err) ||
         dm_wset_new(s.device, dm_model_layout(s.model), &w, &err))
         fail_msg("%s", err.msg);
-    set_weights(w);
+    if (start_weights(w, &err))
+        fail_msg("%s", err.msg);
     bytes = dm_model_layout(s.model)->total * sizeof(float);
     for (int64_t i = 0; i < BATCH * dm_shape_count(&shape); i++)
         x0[i] = (float)(start_value("data", (size_t)i) * 2);

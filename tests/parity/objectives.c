@@ -13,47 +13,10 @@
 #include <cmocka.h>
 
 #include "session.h"
+#include "start_values.h"
 #include "training.h"
 
 enum { BATCH = 16, D = 2 };
-
-/* As tools/make_selftest_values.py has it. */
-static double start_value(const char *key, size_t i)
-{
-    return fmod((double)(i + 1) * 0.6180339887498949 + (double)strlen(key) * 0.7548776662466927, 1.0) - 0.5;
-}
-
-static void set_weights(dm_wset *set)
-{
-    const dm_layout *l = dm_wset_layout(set);
-    float *host = calloc(l->total, sizeof *host);
-    dm_err err = {0};
-
-    for (int32_t k = 0; k < l->n; k++) {
-        const dm_weight *w = &l->weights[k];
-        const int64_t n = dm_layout_count(l, k);
-        const bool gain = strstr(w->key, "norm.weight");
-
-        for (int64_t i = 0; i < n; i++) {
-            const double v = start_value(w->key, (size_t)i);
-
-            host[l->offset[k] + (size_t)i] = (float)(w->shape.rank > 1 ? 2 * v / sqrt((double)(n / w->shape.dim[0])) : gain + 0.2 * v);
-        }
-    }
-    if (dm_buf_write(dm_wset_flat(set), 0, l->total * sizeof *host, host, &err))
-        fail_msg("%s", err.msg);
-    dm_wset_touch(set);
-    free(host);
-}
-
-static double largest_of(const float *x, int64_t n)
-{
-    double largest = 0;
-
-    for (int64_t i = 0; i < n; i++)
-        largest = fmax(largest, fabs((double)x[i]));
-    return largest;
-}
 
 static void read(const dm_st *f, const char *name, const char *key, int64_t n, float *to)
 {
@@ -118,9 +81,8 @@ static void run(const world *w, const char *name, dm_model *m)
         u[i] = dm_train_uniform(7, DM_DRAW_UNIFORM, 0, i, BATCH);
         weight[i] = 1.0 / BATCH;
     }
-    if (dm_wset_new(w->device, dm_model_layout(m), &weights, &err))
+    if (dm_wset_new(w->device, dm_model_layout(m), &weights, &err) || start_weights(weights, &err))
         fail_msg("%s", err.msg);
-    set_weights(weights);
     if (dm_buf_new(w->device, bytes, "gradients", &grads, &err) || dm_buf_zero(grads, 0, bytes, &err) ||
         dm_buf_new(w->device, 4, "loss", &sum, &err) || dm_buf_zero(sum, 0, 4, &err) ||
         dm_model_draw(m, BATCH, u, at, importance, &err) || dm_grad_step_new(m, weights, grads, sum, BATCH, &g, &err) ||

@@ -6,41 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "start_values.h"
 #include "trainer.h"
 
 #define TOLERANCE 2e-4 /* relative, of each of the losses */
 enum { BATCH = 4 };
-
-/* As tools/make_selftest_values.py has it. */
-static double start_value(const char *key, size_t i)
-{
-    return fmod((double)(i + 1) * 0.6180339887498949 + (double)strlen(key) * 0.7548776662466927, 1.0) - 0.5;
-}
-
-static dm_status set_weights(dm_train_state *s, dm_err *err)
-{
-    const dm_layout *l = s->layout;
-    float *host = calloc(l->total ? l->total : 1, sizeof *host);
-    dm_status rc;
-
-    if (!host)
-        return dm_error(err, DM_ENOMEM, "out of memory");
-    for (int32_t k = 0; k < l->n; k++) {
-        const dm_weight *w = &l->weights[k];
-        const int64_t n = dm_layout_count(l, k);
-        const bool gain = strstr(w->key, "norm") && strlen(w->key) > 6 && !strcmp(w->key + strlen(w->key) - 6, "weight");
-
-        for (int64_t i = 0; i < n; i++) {
-            const double v = start_value(w->key, (size_t)i);
-
-            host[l->offset[k] + (size_t)i] = (float)(w->shape.rank > 1 ? 2 * v / sqrt((double)(n / w->shape.dim[0])) : gain + 0.2 * v);
-        }
-    }
-    rc = dm_buf_write(dm_wset_flat(s->model), 0, l->total * sizeof *host, host, err);
-    dm_wset_touch(s->model);
-    free(host);
-    return rc;
-}
 
 static dm_status steps(dm_session *s, const double *losses, double *worst, dm_err *err)
 {
@@ -50,7 +20,7 @@ static dm_status steps(dm_session *s, const double *losses, double *worst, dm_er
     dm_status rc = x0 ? dm_trainer_new(s, 0, &t, err) : dm_error(err, DM_ENOMEM, "out of memory");
 
     if (!rc)
-        rc = set_weights(dm_trainer_state(t), err);
+        rc = start_weights(dm_trainer_state(t)->model, err);
     for (int i = 0; i < SELFTEST_STEPS && !rc; i++) {
         dm_train_numbers n;
 
