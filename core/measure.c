@@ -1,26 +1,18 @@
 /* Checking and timing of implementations; see measure.h. */
 #include "measure.h"
 
+#include "op_run.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 enum {
-    MAX_FORMS = 8,
     BLOCK = 65521,                 /* values that repeat in a large input: a prime, so that no extent divides it */
     COMPARED = 1 << 24             /* values of an output that are compared at most */
 };
 static const double PLAIN_FLOPS = 5e6; /* the plainest implementation is a candidate up to here */
-static const double SMALL_FLOPS = 1e8;
-
-typedef struct bench {
-    dm_device *d;
-    const dm_opnode *node;
-    dm_buf *in[DM_MAX_IN], *out[DM_MAX_OUT], *scratch, *forms[MAX_FORMS];
-    dm_cmds *cmds, *refresh;
-    int n_forms;
-} bench;
 
 double dm_measure_clock(void)
 {
@@ -70,73 +62,6 @@ int dm_candidates(const dm_device_info *dev, const dm_opnode *n, bool same, cons
     return count;
 }
 
-/* ---- small problems ------------------------------------------------------------------------ */
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
-/* The same remainder by 64, so that the same tails of tiles are seen. */
-static int64_t shorter(int64_t n) { return n > 512 ? 256 + n % 64 : n; }
-
-static int64_t conv_out(const dm_opnode *n, int64_t in)
-{
-    return (in + n->a.conv.pad[0] + n->a.conv.pad[1] - n->a.conv.k) / n->a.conv.stride + 1;
-}
-
-static void small_conv(dm_opnode *n)
-{
-    dm_desc *x = n->kind == DM_OP_CONV2D_DX ? &n->out[0] : &n->in[0];
-    dm_desc *y = n->kind == DM_OP_CONV2D ? &n->out[0] : n->kind == DM_OP_CONV2D_DX ? &n->in[0] : &n->in[1];
-
-    x->dim[0] = y->dim[0] = least(x->dim[0], dm_op_flops(n) > SMALL_FLOPS * (double)x->dim[0] ? 1 : 2);
-    for (int i = 1; i <= 2 && dm_op_flops(n) > SMALL_FLOPS; i++) {
-        x->dim[i] = x->dim[i] > 16 ? 8 + x->dim[i] % 8 : x->dim[i];
-        y->dim[i] = conv_out(n, x->dim[i]);
-    }
-    if (n->kind == DM_OP_CONV2D && n->in[3].rank >= 0)
-        n->in[3].dim[0] = x->dim[0];
-    if (n->kind == DM_OP_CONV2D && n->in[4].rank >= 0)
-        n->in[4] = *y;
-}
-
-static dm_desc matrix(const dm_desc *like, bool batched, int64_t batch, int64_t rows, int64_t columns)
-{
-    return (dm_desc){.type = like->type, .rank = batched ? 3 : 2,
-                     .dim = {batched ? batch : rows, batched ? rows : columns, batched ? columns : 1, 1, 1, 1, 1, 1}};
-}
-
-static void small_product(dm_opnode *n)
-{
-    const int64_t batch = least(n->a.mm.batch, 2), m = shorter(n->a.mm.m), k = shorter(n->a.mm.k), cols = shorter(n->a.mm.n);
-
-    n->in[0] = matrix(&n->in[0], n->a.mm.a_batch, batch, n->a.mm.ta ? k : m, n->a.mm.ta ? m : k);
-    n->in[1] = matrix(&n->in[1], n->a.mm.b_batch, batch, n->a.mm.tb ? cols : k, n->a.mm.tb ? k : cols);
-    if (n->in[2].rank >= 0)
-        n->in[2].dim[0] = cols;
-    n->out[0] = matrix(&n->out[0], true, batch, m, cols);
-    n->a.mm.batch = batch;
-    n->a.mm.m = m;
-    n->a.mm.k = k;
-    n->a.mm.n = cols;
-}
-
-dm_opnode dm_measure_small(const dm_opnode *n)
-{
-    dm_opnode s = *n;
-
-    switch (n->kind) {
-    case DM_OP_CONV2D: case DM_OP_CONV2D_DX: case DM_OP_CONV2D_DW: small_conv(&s); break;
-    case DM_OP_MATMUL: small_product(&s); break;
-    case DM_OP_ATTENTION: case DM_OP_ATTENTION_DX: /* the batch is the first extent of all */
-        for (int i = 0; i < n->n_in; i++)
-            s.in[i].dim[0] = least(s.in[i].dim[0], 2);
-        for (int i = 0; i < n->n_out; i++)
-            s.out[i].dim[0] = least(s.out[i].dim[0], 2);
-        break;
-    default: break;
-    }
-    return s;
-}
-
 /* ---- operands ------------------------------------------------------------------------------ */
 
 static size_t bytes_of(const dm_desc *d) { return (size_t)dm_desc_count(d) * dm_dtype_size(d->type); }
@@ -172,7 +97,7 @@ static dm_status write_blocks(dm_buf *b, const float *block, dm_dtype type, dm_e
     return rc;
 }
 
-static dm_status make_operands(bench *b, float *block, dm_err *err)
+static dm_status make_operands(dm_op_run *b, float *block, dm_err *err)
 {
     dm_status rc;
 
@@ -194,7 +119,7 @@ static dm_status make_operands(bench *b, float *block, dm_err *err)
     return DM_OK;
 }
 
-static void free_operands(bench *b)
+static void free_operands(dm_op_run *b)
 {
     for (int i = 0; i < DM_MAX_IN; i++)
         dm_buf_free(b->in[i]);
@@ -205,7 +130,7 @@ static void free_operands(bench *b)
 }
 
 /* What is added to begins as zero; what is written, as NaN: one of f32 whose halves are two of bf16. */
-static dm_status clear(bench *b, float *block, dm_err *err)
+static dm_status clear(dm_op_run *b, float *block, dm_err *err)
 {
     const uint32_t nan = 0x7fc07fc0u, zero = 0;
     dm_status rc = DM_OK;
@@ -220,50 +145,7 @@ static dm_status clear(bench *b, float *block, dm_err *err)
 
 /* ---- one implementation ---------------------------------------------------------------------- */
 
-static dm_status derived(dm_emit *e, int in, const char *key, size_t bytes, dm_buf **out, dm_cmds **refresh)
-{
-    bench *b = e->derived_user;
-    dm_status rc;
-
-    (void)in;
-    if (b->n_forms == MAX_FORMS)
-        return dm_error(e->err, DM_EINVAL, "%s has more than %d derived forms", e->label, MAX_FORMS);
-    if ((rc = dm_buf_new(b->d, bytes, key, out, e->err)))
-        return rc;
-    b->forms[b->n_forms++] = *out;
-    *refresh = b->refresh;
-    return DM_OK;
-}
-
-static dm_status record(bench *b, const dm_impl *impl, dm_err *err)
-{
-    const size_t scratch = impl->scratch ? impl->scratch(dm_device_about(b->d), b->node) : 0;
-    dm_emit e = {.dev = b->d, .node = b->node, .label = impl->name, .err = err, .derived = derived, .derived_user = b};
-    dm_status rc;
-
-    if ((rc = dm_cmds_new(b->d, &b->cmds, err)) || (rc = dm_cmds_new(b->d, &b->refresh, err)) ||
-        (scratch && (rc = dm_buf_new(b->d, scratch, "measuring", &b->scratch, err))))
-        return rc;
-    memcpy(e.in, b->in, sizeof e.in);
-    memcpy(e.out, b->out, sizeof e.out);
-    e.scratch = b->scratch;
-    e.cmds = b->cmds;
-    return impl->emit(&e);
-}
-
-static void forget(bench *b)
-{
-    dm_cmds_free(b->cmds);
-    dm_cmds_free(b->refresh);
-    dm_buf_free(b->scratch);
-    for (int i = 0; i < b->n_forms; i++)
-        dm_buf_free(b->forms[i]);
-    b->cmds = b->refresh = NULL;
-    b->scratch = NULL;
-    b->n_forms = 0;
-}
-
-static dm_status run_once(bench *b, dm_cmds *c, int times, double *seconds, dm_err *err)
+static dm_status run_once(dm_op_run *b, dm_cmds *c, int times, double *seconds, dm_err *err)
 {
     const double from = dm_measure_clock();
     dm_status rc = DM_OK;
@@ -277,7 +159,7 @@ static dm_status run_once(bench *b, dm_cmds *c, int times, double *seconds, dm_e
 }
 
 /* The best of a few runs; short ones in groups, so that the wait at the end does not count. */
-static dm_status time_of(bench *b, dm_cmds *c, double *seconds, dm_err *err)
+static dm_status time_of(dm_op_run *b, dm_cmds *c, double *seconds, dm_err *err)
 {
     double first, again;
     dm_status rc;
@@ -315,7 +197,7 @@ static void from_bf16(float *v, size_t n)
     }
 }
 
-static dm_status read_results(const bench *b, results *r, dm_err *err)
+static dm_status read_results(const dm_op_run *b, results *r, dm_err *err)
 {
     dm_status rc = DM_OK;
 
@@ -361,13 +243,12 @@ static double difference(const results *a, const results *b)
 }
 
 /* Runs it once from clean outputs. */
-static dm_status result_of(bench *b, const dm_impl *impl, float *block, results *r, dm_err *err)
+static dm_status result_of(dm_op_run *b, const dm_impl *impl, float *block, results *r, dm_err *err)
 {
     dm_status rc;
 
     *r = (results){0};
-    if ((rc = record(b, impl, err)) || (rc = clear(b, block, err)) || (rc = dm_cmds_run(b->refresh, err)) ||
-        (rc = dm_cmds_run(b->cmds, err)))
+    if ((rc = dm_op_run_record(b, impl, err)) || (rc = clear(b, block, err)) || (rc = dm_op_run_once(b, err)))
         return rc;
     return read_results(b, r, err);
 }
@@ -379,12 +260,12 @@ static double tolerance(const dm_impl *impl, const dm_opnode *n)
 }
 
 /* A small problem with the plainest implementation's results, made when first asked for. */
-typedef struct trial { dm_opnode node; const dm_impl *plain; bench b; results right; } trial;
+typedef struct trial { dm_opnode node; const dm_impl *plain; dm_op_run b; results right; } trial;
 
 static void begin_trial(dm_device *d, const dm_opnode *n, trial *t)
 {
     *t = (trial){.node = dm_measure_small(n)};
-    t->b = (bench){.d = d, .node = &t->node};
+    t->b = (dm_op_run){.d = d, .node = &t->node};
     t->plain = dm_plainest(dm_device_about(d), &t->node);
 }
 
@@ -407,11 +288,11 @@ static dm_status check(trial *t, const dm_impl *impl, float *block, double *erro
         free_operands(&t->b);
         if (!(rc = make_operands(&t->b, block, err)))
             rc = result_of(&t->b, t->plain, block, &t->right, err);
-        forget(&t->b);
+        dm_op_run_forget(&t->b);
     }
     if (!rc && !(rc = result_of(&t->b, impl, block, &mine, err)))
         *error = difference(&mine, &t->right);
-    forget(&t->b);
+    dm_op_run_forget(&t->b);
     free_results(&mine);
     return rc;
 }
@@ -428,7 +309,7 @@ static void drop(const dm_opnode *n, const dm_impl *impl, const dm_measure_optio
 }
 
 /* On the problem itself; trusted: results of the first that was right, filled by that one. */
-static dm_status time_one(bench *b, const dm_impl *impl, const dm_measure_options *o, float *block, results *trusted, dm_measured *m,
+static dm_status time_one(dm_op_run *b, const dm_impl *impl, const dm_measure_options *o, float *block, results *trusted, dm_measured *m,
                           dm_err *err)
 {
     results r;
@@ -447,7 +328,7 @@ static dm_status time_one(bench *b, const dm_impl *impl, const dm_measure_option
         *trusted = r;
     else
         free_results(&r);
-    forget(b);
+    dm_op_run_forget(b);
     return rc;
 }
 
@@ -457,7 +338,7 @@ static bool its_fault(dm_status rc) { return rc && rc != DM_ENOMEM && rc != DM_E
 dm_status dm_measure(dm_device *d, const dm_opnode *n, const dm_impl *const *list, int count, const dm_measure_options *o,
                      dm_measured *out, dm_err *err)
 {
-    bench b = {.d = d, .node = n};
+    dm_op_run b = {.d = d, .node = n};
     float *block = malloc(BLOCK * sizeof *block);
     results trusted = {0};
     trial t;
@@ -487,7 +368,7 @@ dm_status dm_measure(dm_device *d, const dm_opnode *n, const dm_impl *const *lis
             dm_error(err, rc, "%s", why.msg);
     }
     end_trial(&t);
-    forget(&b);
+    dm_op_run_forget(&b);
     free_operands(&b);
     free_results(&trusted);
     free(block);

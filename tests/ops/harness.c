@@ -1,6 +1,8 @@
 /* See harness.h. */
 #include "harness.h"
 
+#include "op_run.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +13,7 @@
 
 #include <cmocka.h>
 
-enum { MAX_FORMS = 8, GUARD = 64 }; /* guard words on either side */
+enum { GUARD = 64 }; /* guard words on either side */
 
 typedef struct operand { dm_buf *whole, *window; dm_dtype type; size_t count, lead; uint32_t *before; double *ref; } operand;
 
@@ -20,9 +22,7 @@ typedef struct bench {
     const ops_case *c;
     dm_opnode node;
     operand in[DM_MAX_IN], out[DM_MAX_OUT];
-    dm_cmds *cmds, *refresh;
-    dm_buf *forms[MAX_FORMS], *scratch;
-    int n_forms;
+    dm_op_run run;
 } bench;
 
 bool ops_small(void) { return getenv("DEMIST_TEST_SMALL") != NULL; }
@@ -143,35 +143,16 @@ static void free_operand(operand *o)
     *o = (operand){0};
 }
 
-static dm_status derived(dm_emit *e, int in, const char *key, size_t bytes, dm_buf **out, dm_cmds **refresh)
+static void record(bench *b, const dm_impl *impl)
 {
-    bench *b = e->derived_user;
-    const dm_status rc = dm_buf_new(b->d, bytes, key, out, e->err);
-
-    (void)in;
-    if (!rc)
-        b->forms[b->n_forms++] = *out;
-    *refresh = b->refresh;
-    return rc;
-}
-
-static void emit(bench *b, const dm_impl *impl)
-{
-    const size_t scratch = impl->scratch ? impl->scratch(dm_device_about(b->d), &b->node) : 0;
     dm_err err = {0};
-    dm_emit e = {.dev = b->d, .node = &b->node, .label = impl->name, .err = &err, .derived = derived, .derived_user = b};
 
-    must(dm_cmds_new(b->d, &b->cmds, &err), &err, "cmds");
-    must(dm_cmds_new(b->d, &b->refresh, &err), &err, "cmds");
-    if (scratch)
-        must(dm_buf_new(b->d, scratch, "scratch", &b->scratch, &err), &err, "scratch");
+    b->run = (dm_op_run){.d = b->d, .node = &b->node};
     for (int i = 0; i < DM_MAX_IN; i++) {
-        e.in[i] = b->in[i].window;
-        e.out[i] = b->out[i].window;
+        b->run.in[i] = b->in[i].window;
+        b->run.out[i] = b->out[i].window;
     }
-    e.scratch = b->scratch;
-    e.cmds = b->cmds;
-    must(impl->emit(&e), &err, impl->name);
+    must(dm_op_run_record(&b->run, impl, &err), &err, impl->name);
 }
 
 static uint32_t *read_back(const operand *o)
@@ -218,8 +199,7 @@ static void run(bench *b, const dm_impl *impl)
         for (int k = 0; k < DM_MAX_OUT; k++)
             if (b->out[k].whole)
                 must(dm_buf_write(b->out[k].whole, 0, dm_buf_bytes(b->out[k].whole), b->out[k].before, &err), &err, "write");
-        must(dm_cmds_run(b->refresh, &err), &err, impl->name);
-        must(dm_cmds_run(b->cmds, &err), &err, impl->name);
+        must(dm_op_run_once(&b->run, &err), &err, impl->name);
         for (int k = 0; k < DM_MAX_OUT; k++) {
             uint32_t *now;
 
@@ -290,18 +270,6 @@ static void make_operands(bench *b)
     c->reference(&c->node, in, out);
 }
 
-static void release(bench *b)
-{
-    dm_cmds_free(b->cmds);
-    dm_cmds_free(b->refresh);
-    dm_buf_free(b->scratch);
-    for (int i = 0; i < b->n_forms; i++)
-        dm_buf_free(b->forms[i]);
-    b->cmds = b->refresh = NULL;
-    b->scratch = NULL;
-    b->n_forms = 0;
-}
-
 static void check(dm_device *d, const ops_case *c, bool must_serve)
 {
     bench b = {.d = d, .c = c, .node = c->node};
@@ -318,9 +286,9 @@ static void check(dm_device *d, const ops_case *c, bool must_serve)
     for (int i = 0; (impl = dm_impl_at(c->node.kind, i)); i++) {
         if (!dm_impl_serves(impl, dm_device_about(d), &b.node))
             continue;
-        emit(&b, impl);
+        record(&b, impl);
         run(&b, impl);
-        release(&b);
+        dm_op_run_forget(&b.run);
     }
     for (int k = 0; k < DM_MAX_IN; k++) {
         free_operand(&b.in[k]);

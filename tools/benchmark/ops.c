@@ -11,17 +11,14 @@
 #include <string.h>
 #include <time.h>
 
-#include "impl.h"
+#include "op_run.h"
 
-enum { MAX_FORMS = 8, MAX_RUNS = 1000 };
+enum { MAX_RUNS = 1000 };
 static const double budget = 0.3; /* seconds for an implementation */
 
 typedef struct bench {
-    dm_device *d;
     dm_opnode node;
-    dm_buf *in[DM_MAX_IN], *out[DM_MAX_OUT], *scratch, *forms[MAX_FORMS];
-    int n_forms;
-    dm_cmds *cmds, *refresh;
+    dm_op_run run;
     float *want[DM_MAX_OUT];       /* of the portable implementation */
 } bench;
 
@@ -134,52 +131,10 @@ static dm_status operand(bench *b, const dm_desc *d, dm_buf **out, dm_err *err)
         return dm_error(err, DM_ENOMEM, "out of memory for an operand");
     for (int64_t i = 0; i < n; i++)
         x[i] = (float)(2 * fmod((double)(i + 1) * 0.6180339887498949, 1.0) - 0.9);
-    if (n && !(rc = dm_buf_new(b->d, (size_t)n * sizeof *x, "operand", out, err)))
+    if (n && !(rc = dm_buf_new(b->run.d, (size_t)n * sizeof *x, "operand", out, err)))
         rc = dm_buf_write(*out, 0, (size_t)n * sizeof *x, x, err);
     free(x);
     return rc;
-}
-
-static dm_status derived(dm_emit *e, int in, const char *key, size_t bytes, dm_buf **out, dm_cmds **refresh)
-{
-    bench *b = e->derived_user;
-    dm_status rc;
-
-    if (b->n_forms == MAX_FORMS)
-        return dm_error(e->err, DM_ENOMEM, "too many forms");
-    *refresh = b->node.kind == DM_OP_MATMUL || in != 1 ? e->cmds : b->refresh;
-    if (!(rc = dm_buf_new(b->d, bytes, key, out, e->err)))
-        b->forms[b->n_forms++] = *out;
-    return rc;
-}
-
-static void release(bench *b)
-{
-    dm_cmds_free(b->cmds);
-    dm_cmds_free(b->refresh);
-    dm_buf_free(b->scratch);
-    while (b->n_forms)
-        dm_buf_free(b->forms[--b->n_forms]);
-    b->cmds = b->refresh = NULL;
-    b->scratch = NULL;
-}
-
-static dm_status emit(bench *b, const dm_impl *impl, dm_err *err)
-{
-    const size_t scratch = impl->scratch ? impl->scratch(dm_device_about(b->d), &b->node) : 0;
-    dm_emit e = {.dev = b->d, .node = &b->node, .label = impl->name, .err = err, .derived = derived, .derived_user = b};
-    dm_status rc;
-
-    if ((rc = dm_cmds_new(b->d, &b->cmds, err)) || (rc = dm_cmds_new(b->d, &b->refresh, err)) ||
-        (scratch && (rc = dm_buf_new(b->d, scratch, "scratch", &b->scratch, err))))
-        return rc;
-    memcpy(e.in, b->in, sizeof e.in);
-    memcpy(e.out, b->out, sizeof e.out);
-    e.scratch = b->scratch;
-    e.cmds = b->cmds;
-    if ((rc = impl->emit(&e)))
-        return rc;
-    return dm_cmds_run(b->refresh, err);
 }
 
 static dm_status timed(bench *b, double *best, dm_err *err)
@@ -191,7 +146,7 @@ static dm_status timed(bench *b, double *best, dm_err *err)
     for (int i = 0; i < 1 || (i < MAX_RUNS && now() - began < (i < 2 ? 20 * budget : budget)); i++) {
         const double t = now();
 
-        if ((rc = dm_cmds_run(b->cmds, err)) || (rc = dm_device_finish(b->d, err)))
+        if ((rc = dm_cmds_run(b->run.cmds, err)) || (rc = dm_device_finish(b->run.d, err)))
             return rc;
         *best = fmin(*best, now() - t);
     }
@@ -208,7 +163,7 @@ static dm_status compare(bench *b, double *difference, dm_err *err)
         const size_t n = (size_t)dm_desc_count(&b->node.out[k]);
         float *got = n ? calloc(n, sizeof *got) : NULL, largest = 0, most = 0;
 
-        if (!n || (rc = dm_buf_read(b->out[k], 0, n * sizeof *got, got, err)) || !b->want[k]) {
+        if (!n || (rc = dm_buf_read(b->run.out[k], 0, n * sizeof *got, got, err)) || !b->want[k]) {
             b->want[k] = got;
             continue;
         }
@@ -232,16 +187,16 @@ static dm_status each(bench *b, dm_err *err)
         for (int i = 0; (impl = dm_impl_at(b->node.kind, i)); i++) {
             double best, difference;
 
-            if (!strcmp(impl->name, "portable") != !pass || (impl->serves && !impl->serves(dm_device_about(b->d), &b->node)))
+            if (!strcmp(impl->name, "portable") != !pass || (impl->serves && !impl->serves(dm_device_about(b->run.d), &b->node)))
                 continue;
             for (int k = 0; k < b->node.n_out; k++)   /* nothing of the one before is left */
-                if (b->out[k] && (rc = dm_buf_zero(b->out[k], 0, dm_buf_bytes(b->out[k]), err)))
+                if (b->run.out[k] && (rc = dm_buf_zero(b->run.out[k], 0, dm_buf_bytes(b->run.out[k]), err)))
                     return rc;
-            if ((rc = emit(b, impl, err)) || (rc = timed(b, &best, err)) || (rc = compare(b, &difference, err)))
+            if ((rc = dm_op_run_record(&b->run, impl, err)) || (rc = dm_cmds_run(b->run.refresh, err)) || (rc = timed(b, &best, err)) || (rc = compare(b, &difference, err)))
                 return rc;
             printf("%s\"%s\":{\"seconds\":%.9f,\"difference\":%.3g}", comma, impl->name, best, difference);
             comma = ",";
-            release(b);
+            dm_op_run_forget(&b->run);
         }
     return DM_OK;
 }
@@ -251,19 +206,21 @@ static dm_status answer(bench *b, const char *line, dm_err *err)
     dm_status rc = parse(line, &b->node) ? DM_OK : dm_error(err, DM_EINVAL, "'%.60s' is no op with its extents", line);
 
     for (int i = 0; i < DM_MAX_IN && !rc; i++)
-        if (!(rc = operand(b, &b->node.in[i], &b->in[i], err)))
-            rc = operand(b, &b->node.out[i], &b->out[i], err);
+        if (!(rc = operand(b, &b->node.in[i], &b->run.in[i], err)))
+            rc = operand(b, &b->node.out[i], &b->run.out[i], err);
+    b->run.node = &b->node;
+    b->run.no_weights = b->node.kind == DM_OP_MATMUL ? ~0u : ~2u; /* a convolution's second input is one */
     if (!rc) {
         printf("{\"flops\":%.9g,\"bytes\":%.9g,\"impls\":{", dm_op_flops(&b->node), dm_op_bytes(&b->node));
         rc = each(b, err);
         printf("}}\n");
     }
-    release(b);
+    dm_op_run_forget(&b->run);
     for (int i = 0; i < DM_MAX_IN; i++) {
-        dm_buf_free(b->in[i]);
-        dm_buf_free(b->out[i]);
+        dm_buf_free(b->run.in[i]);
+        dm_buf_free(b->run.out[i]);
         free(b->want[i]);
-        b->in[i] = b->out[i] = NULL;
+        b->run.in[i] = b->run.out[i] = NULL;
         b->want[i] = NULL;
     }
     return rc;
@@ -275,14 +232,14 @@ int main(int argc, char **argv)
     bench b = {0};
     dm_err err = {0};
     char line[512];
-    dm_status rc = argc == 2 ? dm_device_open(argv[1], &o, &b.d, &err) : dm_error(&err, DM_EINVAL, "usage: bench_ops DEVICE");
+    dm_status rc = argc == 2 ? dm_device_open(argv[1], &o, &b.run.d, &err) : dm_error(&err, DM_EINVAL, "usage: bench_ops DEVICE");
 
     if (!rc)
-        printf("{\"name\":\"%s\"}\n", dm_device_about(b.d)->name);
+        printf("{\"name\":\"%s\"}\n", dm_device_about(b.run.d)->name);
     for (fflush(stdout); !rc && fgets(line, sizeof line, stdin); fflush(stdout))
         rc = answer(&b, line, &err);
     if (rc)
         fprintf(stderr, "error: %s\n", err.msg);
-    dm_device_close(b.d);
+    dm_device_close(b.run.d);
     return rc ? 1 : 0;
 }

@@ -6,19 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "impl.h"
+#include "op_run.h"
 #include "philox.h"
 
 #define TOLERANCE 2e-5 /* of the largest magnitude of each result */
-enum { MAX_FORMS = 8 };
-
-typedef struct bench {
-    dm_device *d;
-    dm_opnode node;
-    dm_buf *in[DM_MAX_IN], *out[DM_MAX_OUT], *forms[MAX_FORMS], *scratch;
-    int n_forms;
-    dm_cmds *cmds, *refresh;
-} bench;
 
 void selftest_say(selftest_count *n, const char *what, const char *why)
 {
@@ -27,18 +18,6 @@ void selftest_say(selftest_count *n, const char *what, const char *why)
     n->passed += good;
     n->failed += !good;
     printf("%s  %s%s%s\n", good ? "OK  " : "FAIL", what, good ? "" : ": ", good ? "" : why);
-}
-
-static dm_status derived(dm_emit *e, int in, const char *key, size_t bytes, dm_buf **out, dm_cmds **refresh)
-{
-    bench *b = e->derived_user;
-    const dm_status rc = b->n_forms < MAX_FORMS ? dm_buf_new(b->d, bytes, key, out, e->err)
-                                                : dm_error(e->err, DM_EINVAL, "more than %d derived forms", MAX_FORMS);
-    (void)in;
-    if (!rc)
-        b->forms[b->n_forms++] = *out;
-    *refresh = b->refresh;
-    return rc;
 }
 
 static dm_status upload(dm_device *d, const dm_desc *desc, const float *values, dm_buf **out, dm_err *err)
@@ -60,37 +39,28 @@ static dm_status upload(dm_device *d, const dm_desc *desc, const float *values, 
     return rc;
 }
 
-static dm_status run_once(bench *b, const selftest_op *op, const dm_impl *impl, dm_err *err)
+static dm_status run_once(dm_op_run *r, const selftest_op *op, const dm_impl *impl, dm_err *err)
 {
-    const size_t scratch = impl->scratch ? impl->scratch(dm_device_about(b->d), &b->node) : 0;
-    dm_emit e = {.dev = b->d, .node = &b->node, .label = impl->name, .err = err, .derived = derived, .derived_user = b};
     dm_status rc;
 
     for (int k = 0; k < op->node.n_in; k++)
-        if (op->in[k] && (rc = upload(b->d, &op->node.in[k], op->in[k], &b->in[k], err)))
+        if (op->in[k] && (rc = upload(r->d, &op->node.in[k], op->in[k], &r->in[k], err)))
             return rc;
     for (int k = 0; k < op->node.n_out; k++)
-        if (op->out[k] && (rc = upload(b->d, &op->node.out[k], NULL, &b->out[k], err)))
+        if (op->out[k] && (rc = upload(r->d, &op->node.out[k], NULL, &r->out[k], err)))
             return rc;
-    if ((rc = dm_cmds_new(b->d, &b->cmds, err)) || (rc = dm_cmds_new(b->d, &b->refresh, err)) ||
-        (scratch && (rc = dm_buf_new(b->d, scratch, "scratch", &b->scratch, err))))
+    if ((rc = dm_op_run_record(r, impl, err)))
         return rc;
-    memcpy(e.in, b->in, sizeof e.in);
-    memcpy(e.out, b->out, sizeof e.out);
-    e.scratch = b->scratch;
-    e.cmds = b->cmds;
-    if ((rc = impl->emit(&e)) || (rc = dm_cmds_run(b->refresh, err)))
-        return rc;
-    return dm_cmds_run(b->cmds, err);
+    return dm_op_run_once(r, err);
 }
 
-static void compare(const bench *b, const selftest_op *op, dm_err *err)
+static void compare(const dm_op_run *r, const selftest_op *op, dm_err *err)
 {
     for (int k = 0; k < op->node.n_out; k++) {
         const size_t n = op->out[k] ? (size_t)dm_desc_count(&op->node.out[k]) : 0;
         float *got = malloc(n * sizeof *got + 1), largest = 0;
 
-        if (!got || (n && dm_buf_read(b->out[k], 0, n * sizeof *got, got, err))) {
+        if (!got || (n && dm_buf_read(r->out[k], 0, n * sizeof *got, got, err))) {
             free(got);
             return;
         }
@@ -103,17 +73,13 @@ static void compare(const bench *b, const selftest_op *op, dm_err *err)
     }
 }
 
-static void release(bench *b)
+static void release(dm_op_run *r)
 {
-    dm_cmds_free(b->cmds);
-    dm_cmds_free(b->refresh);
-    dm_buf_free(b->scratch);
-    for (int i = 0; i < b->n_forms; i++)
-        dm_buf_free(b->forms[i]);
+    dm_op_run_forget(r);
     for (int k = 0; k < DM_MAX_IN; k++)
-        dm_buf_free(b->in[k]);
+        dm_buf_free(r->in[k]);
     for (int k = 0; k < DM_MAX_OUT; k++)
-        dm_buf_free(b->out[k]);
+        dm_buf_free(r->out[k]);
 }
 
 void selftest_run_ops(dm_device *d, selftest_count *n)
@@ -128,7 +94,7 @@ void selftest_run_ops(dm_device *d, selftest_count *n)
         for (int k = node.n_out; k < DM_MAX_OUT; k++)
             node.out[k].rank = -1;
         for (int j = 0; (impl = dm_impl_at(node.kind, j)); j++) {
-            bench b = {.d = d, .node = node};
+            dm_op_run r = {.d = d, .node = &node};
             dm_err err = {0};
             char what[128];
             bool again = false;
@@ -142,9 +108,9 @@ void selftest_run_ops(dm_device *d, selftest_count *n)
                     before[k] = impl;
                     break;
                 }
-            if (!run_once(&b, op, impl, &err))
-                compare(&b, op, &err);
-            release(&b);
+            if (!run_once(&r, op, impl, &err))
+                compare(&r, op, &err);
+            release(&r);
             snprintf(what, sizeof what, "%s, %s", op->name, impl->name);
             selftest_say(n, what, err.code ? err.msg : NULL);
         }
@@ -178,39 +144,33 @@ void selftest_run_random(dm_device *d, selftest_count *n)
 {
     enum { EXAMPLES = 3, EACH = 37 };
     const uint32_t state[DM_STATE_WORDS] = {0x12345678, 0x9abcdef0, 41, 5};
-    const dm_impl *impl = dm_impl_at(DM_OP_RANDN, 0);
-    bench b = {.d = d, .node = {.kind = DM_OP_RANDN, .n_in = 1, .n_out = 1}};
-    dm_emit e = {.dev = d, .node = &b.node, .label = "randn", .derived = derived, .derived_user = &b};
+    dm_opnode node = {.kind = DM_OP_RANDN, .n_in = 1, .n_out = 1};
+    dm_op_run r = {.d = d, .node = &node};
     float got[EXAMPLES * EACH];
     dm_err err = {0};
 
     known_answers(n);
     for (int k = 0; k < DM_MAX_IN; k++)
-        b.node.in[k].rank = b.node.out[k].rank = -1;
-    b.node.in[0] = (dm_desc){DM_DT_I32, 1, {DM_STATE_WORDS}};
-    b.node.out[0] = (dm_desc){DM_DT_F32, 2, {EXAMPLES, EACH}};
-    b.node.a.random.purpose = DM_PURPOSE_NOISE;
-    b.node.a.random.draw = 3;
-    e.err = &err;
-    if (!dm_buf_new(d, sizeof state, "state", &b.in[0], &err) && !dm_buf_write(b.in[0], 0, sizeof state, state, &err) &&
-        !dm_buf_new(d, sizeof got, "noise", &b.out[0], &err) && !dm_cmds_new(d, &b.cmds, &err)) {
-        e.in[0] = b.in[0];
-        e.out[0] = b.out[0];
-        e.cmds = b.cmds;
-        if (!impl->emit(&e) && !dm_cmds_run(b.cmds, &err) && !dm_buf_read(b.out[0], 0, sizeof got, got, &err))
-            for (int i = 0; i < EXAMPLES * EACH && !err.code; i++) {
-                const uint32_t ctr[4] = {(uint32_t)DM_PURPOSE_NOISE << 24, 41, 3u << 28 | (uint32_t)(i % EACH / 4), 5 + (uint32_t)(i / EACH)};
-                const int j = i % EACH % 4;
-                uint32_t x[4];
-                double want;
+        node.in[k].rank = node.out[k].rank = -1;
+    node.in[0] = (dm_desc){DM_DT_I32, 1, {DM_STATE_WORDS}};
+    node.out[0] = (dm_desc){DM_DT_F32, 2, {EXAMPLES, EACH}};
+    node.a.random.purpose = DM_PURPOSE_NOISE;
+    node.a.random.draw = 3;
+    if (!dm_buf_new(d, sizeof state, "state", &r.in[0], &err) && !dm_buf_write(r.in[0], 0, sizeof state, state, &err) &&
+        !dm_buf_new(d, sizeof got, "noise", &r.out[0], &err) && !dm_op_run_record(&r, dm_impl_at(DM_OP_RANDN, 0), &err) &&
+        !dm_op_run_once(&r, &err) && !dm_buf_read(r.out[0], 0, sizeof got, got, &err))
+        for (int i = 0; i < EXAMPLES * EACH && !err.code; i++) {
+            const uint32_t ctr[4] = {(uint32_t)DM_PURPOSE_NOISE << 24, 41, 3u << 28 | (uint32_t)(i % EACH / 4), 5 + (uint32_t)(i / EACH)};
+            const int j = i % EACH % 4;
+            uint32_t x[4];
+            double want;
 
-                dm_philox(state, ctr, x);
-                want = sqrt(-2 * log(dm_uniform(x[j / 2 * 2]))) *
-                       (j % 2 ? sin(6.283185307179586 * dm_uniform(x[j / 2 * 2 + 1])) : cos(6.283185307179586 * dm_uniform(x[j / 2 * 2 + 1])));
-                if (!(fabs((double)got[i] - want) <= 1e-5))
-                    dm_error(&err, DM_EDEVICE, "normal %d is %.7g, not %.7g", i, (double)got[i], want);
-            }
-    }
+            dm_philox(state, ctr, x);
+            want = sqrt(-2 * log(dm_uniform(x[j / 2 * 2]))) *
+                   (j % 2 ? sin(6.283185307179586 * dm_uniform(x[j / 2 * 2 + 1])) : cos(6.283185307179586 * dm_uniform(x[j / 2 * 2 + 1])));
+            if (!(fabs((double)got[i] - want) <= 1e-5))
+                dm_error(&err, DM_EDEVICE, "normal %d is %.7g, not %.7g", i, (double)got[i], want);
+        }
     selftest_say(n, "normals from Philox, device", err.code ? err.msg : NULL);
-    release(&b);
+    release(&r);
 }
