@@ -7,6 +7,7 @@
  * Oracle: tests/ops/attention.c. */
 #define W 16
 #include "vec.clh"
+#include "turn16.clh"
 
 #ifndef MR
 #define MR 8 /* rows of a tile: 8 or 4, of 16 neighbours */
@@ -22,23 +23,6 @@ enum { KEYS = 256, STRIP = 64, QUERIES = 256 }; /* at a time; STRIP, QUERIES: fo
 typedef float16 __attribute__((aligned(4))) float16_there;
 #define GET(p) (*(global const float16_there *)(p))
 #define PUT(e, p) (*(global float16_there *)(p) = (e))
-
-/* v[i][j] := v[j][i]: four perfect unshuffles of the rows. */
-INLINE void turn16(float16 *v)
-{
-    float16 t[16];
-
-    _Pragma("unroll") for (int round = 0; round < 2; round++) {
-        _Pragma("unroll") for (int i = 0; i < 8; i++) {
-            t[i] = (float16)(v[2 * i].even, v[2 * i + 1].even);
-            t[i + 8] = (float16)(v[2 * i].odd, v[2 * i + 1].odd);
-        }
-        _Pragma("unroll") for (int i = 0; i < 8; i++) {
-            v[i] = (float16)(t[2 * i].even, t[2 * i + 1].even);
-            v[i + 8] = (float16)(t[2 * i].odd, t[2 * i + 1].odd);
-        }
-    }
-}
 
 /* Panels of `rows` rows of x at distance D; zeros behind them. */
 INLINE void panels(global const float *x, global float *to, int rows, size_t D, int d)

@@ -1,9 +1,11 @@
 /* Gradient of a convolution with respect to its weights, for CPU devices: partial sums over chunks of images, then
  * their sum in a fixed order.
  *   x f32[N,H,W,C], dy f32[N,OH,OW,O] in, part f32[chunks][k k][A][B] out
- * Without SWAP the tile is MB channels of x (broadcast: A = C) by 16 NV of dy (vectors: B = O); with SWAP the
- * other way round (A = O, B = C), for few outputs. A is a multiple of MB, B of 16 NV.
+ * With SWAP the tile is MB outputs of dy (broadcast: A = O) by 16 NV channels of x (vectors: B = C), so that a part lies as
+ * dw does but for its taps; without, for few channels, the other way round (A = C, B = O). A is a multiple of MB, B of 16 NV.
  * Launch: {A / MB * k k, B / (16 NV), chunks}, groups of one. Oracle: tests/ops/conv2d.c. */
+#include "turn16.clh"
+
 #ifndef MB
 #define MB 8 /* broadcast channels of a tile */
 #endif
@@ -55,23 +57,61 @@ conv2d_dw(global const float *x, global const float *dy, global float *part, int
         _Pragma("unroll") for (int v = 0; v < NV; v++) vstore16(acc[i][v], v, to + (size_t)i * B);
 }
 
-/* dw f32[O,C,k k] (+)= the sum of part over chunks. Launch: {k k A, B / 16}. */
+/* dw f32[O,C,k k] (+)= the sum of part over chunks. Launch: {A, B / 16} with SWAP, {k k A, B / 16} without. */
+#if SWAP
+static float16 sum_of(global const float *from, int chunks, size_t next)
+{
+    float16 sum = vload16(0, from);
+
+    for (int i = 1; i < chunks; i++)
+        sum += vload16(0, from + i * next);
+    return sum;
+}
+
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
 sum_parts(global const float *part, global float *dw, int C, int O, int taps, int chunks, int accum)
 {
-    const int A = SWAP ? O : C, B = SWAP ? C : O;
-    const int tap = (int)get_global_id(0) / A, a = (int)get_global_id(0) - tap * A, b = (int)get_global_id(1) * 16;
-    global const float *from = part + ((size_t)tap * A + a) * B + b;
+    const int o = (int)get_global_id(0), c = (int)get_global_id(1) * 16;
+    global float *to = dw + ((size_t)o * C + c) * taps;
+
+    part += (size_t)o * C + c;
+    if (taps == 1) {
+        const float16 sum = sum_of(part, chunks, (size_t)O * C);
+
+        vstore16(accum ? vload16(0, to) + sum : sum, 0, to);
+        return;
+    }
+    for (int first = 0; first < taps; first += 16) {
+        float16 m[16];
+
+        for (int t = 0; t < 16; t++)
+            m[t] = first + t < taps ? sum_of(part + (size_t)(first + t) * O * C, chunks, (size_t)taps * O * C) : (float16)(0.0f);
+        turn16(m);
+        for (int i = 0; i < 16; i++)
+            for (int t = 0; t < min(16, taps - first); t++) {
+                global float *at = to + i * taps + first + t;
+                const float v = ((const float *)m)[i * 16 + t];
+
+                *at = accum ? *at + v : v;
+            }
+    }
+}
+#else
+__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
+sum_parts(global const float *part, global float *dw, int C, int O, int taps, int chunks, int accum)
+{
+    const int tap = (int)get_global_id(0) / C, c = (int)get_global_id(0) - tap * C, o = (int)get_global_id(1) * 16;
+    global const float *from = part + ((size_t)tap * C + c) * O + o;
     float16 sum = vload16(0, from);
     float v[16];
 
     for (int i = 1; i < chunks; i++)
-        sum += vload16(0, from + (size_t)i * taps * A * B);
+        sum += vload16(0, from + (size_t)i * taps * C * O);
     vstore16(sum, 0, v);
     for (int j = 0; j < 16; j++) {
-        const int o = SWAP ? a : b + j, c = SWAP ? b + j : a;
-        const size_t at = ((size_t)o * C + c) * taps + tap;
+        const size_t at = ((size_t)(o + j) * C + c) * taps + tap;
 
         dw[at] = accum ? dw[at] + v[j] : v[j];
     }
 }
+#endif
