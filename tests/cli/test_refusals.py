@@ -229,6 +229,15 @@ def a_damaged_image_ends_no_training_without_a_checkpoint():
     demist("train", *args, "--resume", "-q")
 
 
+def what_is_too_much_or_nothing_is_refused():
+    for command in "devices", "doctor", "selftest", "docs":
+        refused(command, "surplus", says="'surplus' is too many")
+    for args in (["sample", path("run"), "--tensors"], ["predict", path("run"), "--in", path("x"), "--out"], ["schedule", config("moons.yaml"), "--json"],
+                 ["init"], ["report", path("run"), "--no-samples", "--out"]):
+        err = refused(*args, "", says="'' is no file's name")
+        assert "sample 1" not in err, err
+
+
 def a_full_disk_leaves_no_plugin():
     """Neither an empty folder nor half of the files."""
     def limit():
@@ -271,4 +280,4 @@ run_tests([what_is_not_there, labels_beyond_the_model, faults_have_their_places,
            trained, predictions, another_network_is_the_override_s_fault, noise_is_counted_first,
            names_are_taken_as_they_are, no_home_is_needed, what_is_no_checkpoint_is_passed_over,
            damaged_data, a_damaged_image_ends_no_training_without_a_checkpoint,
-           a_full_disk_leaves_no_plugin, damaged_tensors])
+           what_is_too_much_or_nothing_is_refused, a_full_disk_leaves_no_plugin, damaged_tensors])

@@ -72,6 +72,8 @@ static int run_devices(int argc, char **argv)
         else if (cli_common_option(&cmd_devices, opt, argv, &common, &done, &code) && done)
             return code;
     }
+    if (optind < argc)
+        return cli_usage(&cmd_devices, "'%s' is too many", argv[optind]);
     if (names)
         return print_implementations();
     if (!list)
@@ -92,6 +94,8 @@ static int run_doctor(int argc, char **argv)
 
     if (cli_only_common(&cmd_doctor, argc, argv, &common, &code))
         return code;
+    if (optind < argc)
+        return cli_usage(&cmd_doctor, "'%s' is too many", argv[optind]);
     return dm_doctor(stdout, &err) ? cli_fail(&err) : 0;
 }
 

@@ -33,6 +33,8 @@ static int run(int argc, char **argv)
         else if (cli_common_option(&cmd_selftest, opt, argv, &common, &done, &code) && done)
             return code;
     }
+    if (optind < argc)
+        return cli_usage(&cmd_selftest, "'%s' is too many", argv[optind]);
     if (dm_device_open(device, &o, &d, &err))
         return cli_fail(&err);
     printf("device: %s (%s), driver %s\n", dm_device_about(d)->name, dm_device_about(d)->platform_name, dm_device_about(d)->driver);

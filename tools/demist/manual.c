@@ -88,6 +88,8 @@ static int run(int argc, char **argv)
         if (cli_common_option(&cmd_docs, opt, argv, &common, &done, &code) && done)
             return code;
     }
+    if (optind < argc)
+        return cli_usage(&cmd_docs, "'%s' is too many", argv[optind]);
     if (dm_registry_new(NULL, &r, &err))
         return cli_fail(&err);
     rc = dm_describe_reference(stdout, r, &err);

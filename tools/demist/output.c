@@ -77,8 +77,10 @@ dm_status output_check(const output_file *f, int n, bool force, dm_err *err)
     dm_status rc;
 
     for (int i = 0; i < n; i++) {
-        if (!f[i].path || !*f[i].path || f[i].input)
+        if (!f[i].path || f[i].input)
             continue;
+        if (!*f[i].path)
+            return dm_error(err, DM_EINVAL, "'' is no file's name; leave the option out where nothing is to be written");
         if (f[i].end && !output_ends_in(f[i].path, f[i].end))
             return dm_error(err, DM_EINVAL, "'%s': this is written as %s; give a name that ends so", f[i].path, f[i].end);
         if (output_is_pattern(f[i].path) ? (rc = make_folder_of(f[i].path, err))
