@@ -215,13 +215,13 @@ def refuses():
             (("eval", path("kinds"), "--metric", "accuracy", "--count", "5"), 2, "--count"),
             (("eval", path("model"), "--metric", "accuracy"), 2, "no classifier"),
             (("eval", path("kinds"), "--metric", "quality", "--features", path("kinds")), 2, "nothing to sample"),
-            (("eval", path("model"), "--metric", "quality", "--features", path("nowhere")), 1, "nowhere"),
+            (("eval", path("model"), "--metric", "quality", "--features", path("nowhere")), 2, "nowhere"),
             (("eval", *q, "--layer", "levels.1.con"), 2, "is 'levels.1.conv' meant"),
-            (("eval", *q, "--images", path("gone.npy")), 1, "gone.npy"),
+            (("eval", *q, "--images", path("gone.npy")), 2, "gone.npy"),
             (("eval", *q, "--images", path("drawn.safetensors"), "--count", "41"), 2, "41 images are asked for; 40"),
             (("eval", *q, "--count", "3"), 2, "--count"),
-            (("eval", *q, "data.train_images=/nowhere"), 1, "/nowhere"),
-            (("eval", path("kinds"), "--metric", "accuracy", "data.test_images="), 1, "test"),
+            (("eval", *q, "data.train_images=/nowhere"), 2, "/nowhere"),
+            (("eval", path("kinds"), "--metric", "accuracy", "data.test_images="), 2, "test"),
             (("eval", *q, "--json", path("report.json")), 2, "report.json")):
         err = demist(*args, code=code)[1]
         assert says in err, (args, err)
