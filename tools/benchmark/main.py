@@ -3,7 +3,7 @@
     tools/bench [WORK ...] [--device auto,0:0] [--rounds 5] [--turn 1] [--peers pytorch,compile] [--json F] [--first]
 
 WORK: NETWORK-forward-PRECISION or NETWORK-train-PRECISION (networks ddpm-cifar10 and fashion, fp32 and bf16),
-sample-fp32, sample-bf16, first-use, memory, ops (--only PART of an op's name and extents), growth (--plots FOLDER);
+sample-fp32, sample-bf16, first-use, memory, ops (--only PART of an op's name and extents), growth (--plots FOLDER; --only PART of what grows);
 or a part of such a name (all that have it). Without one, all.
 Turns of about --turn seconds go round --rounds times; the best time of each counts.
 --first: on Linux, as root, before all other programs of the machine (SCHED_RR): keep it short where others work too.
