@@ -6,7 +6,8 @@
 /* "section.key" of these, and whole sections as "section.". */
 static const char *const free_keys[] = {"name", "output", "device", "plugin_path", "tune", "allow_nan", "sampler.", "train.steps", "train.log_every",
                                         "train.save_every", "train.keep", "train.sample_every", "train.sample_count",
-                                        "train.validate_every", "data.workers"};
+                                        "train.validate_every", "data.workers",
+                                        "train.recompute"}; /* choices.json has what the run began with */
 
 typedef struct line { const char *text; size_t n; char key[256]; } line;
 

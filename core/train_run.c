@@ -77,7 +77,7 @@ static dm_status read_choices(const dm_running *r, int64_t *micro, dm_err *err)
             rc = dm_error(err, DM_ECORRUPT, "'%s' does not say a micro_batch from 1 to the batch", path);
         else
             dm_model_recompute(r->s.model, json_is_true(json_object_get(j, "recompute")));
-        if (!rc && json_object_get(j, "implementations")) /* runs of older versions have none */
+        if (!rc && json_object_get(j, "implementations")) /* runs of older versions have neither */
             rc = dm_choices_keep(r->s.choices, json_object_get(j, "implementations"), &bad) ? dm_error(err, DM_ECORRUPT, "'%s': %s", path, bad.msg)
                                                                                            : DM_OK;
     }

@@ -1,6 +1,7 @@
 """Choices of implementations as a user meets them: measured when asked for, told by check --explain, kept by a run."""
 import json
 import os
+import re
 
 from cli import demist, moons, path, read_safetensors, run_tests
 
@@ -69,4 +70,20 @@ def a_run_keeps_its_choices():
     assert "choices.json" in err and "implementations" in err, err
 
 
-run_tests([explain, a_short_run_measures_nothing, a_run_keeps_its_choices])
+def calls(err):
+    return next(int(re.search(r"(\d+) kernel calls", line)[1]) for line in err.splitlines() if "kernel calls" in line)
+
+
+# The same bits with and without; a run that goes on does as it began, whatever is asked for.
+def a_run_keeps_what_it_computes_again():
+    large = ("train.batch=2048", "network.width=64")
+    last = os.path.join("checkpoints", "step-00000004.safetensors")
+    _, again = demist("train", *moons("again", *large, "train.steps=4"), env=CACHE | {"DEMIST_TUNE": "off"})
+    demist("train", *moons("not", *large, "train.steps=2", "train.recompute=false"), "-q", env=CACHE | {"DEMIST_TUNE": "off"})
+    _, without = demist("train", *moons("not", *large, "train.steps=4"), "--resume", env=CACHE | {"DEMIST_TUNE": "off"})
+    assert calls(without) < calls(again), (without, again)
+    assert (choices("again")["recompute"], choices("not")["recompute"]) == (True, False)
+    assert read_safetensors(path("again", last))[0] == read_safetensors(path("not", last))[0]
+
+
+run_tests([explain, a_short_run_measures_nothing, a_run_keeps_its_choices, a_run_keeps_what_it_computes_again])
