@@ -121,8 +121,10 @@ dm_status dm_checkpoint_latest(const char *dir, dm_st **out, int64_t *step, dm_e
 
         s = path ? dm_st_open(path, out, &e) : dm_error(&e, DM_ENOMEM, "out of memory: checkpoints of '%s'", dir);
         free(path);
-        if (!s && (s = check_whole(*out, &e)))
+        if (!s && (s = check_whole(*out, &e))) {
             dm_st_close(*out);
+            *out = NULL;
+        }
         if (s == DM_OK)
             *step = steps[i];
         else if (!first.code)

@@ -87,8 +87,10 @@ dm_status dm_session_source(const dm_session *s, const char *run, dm_st **out, i
                         none ? "no such file or folder" : "not readable");
     }
     if (!S_ISDIR(st.st_mode)) {
-        if (!(rc = dm_st_open(run, out, err)) && (rc = dm_st_verify(*out, err)))
+        if (!(rc = dm_st_open(run, out, err)) && (rc = dm_st_verify(*out, err))) {
             dm_st_close(*out);
+            *out = NULL;
+        }
         return rc;
     }
     if (dm_foreign_is(run))

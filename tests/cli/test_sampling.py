@@ -99,10 +99,15 @@ def a_checkpoint_is_enough():
 
 def damaged_checkpoints_are_refused():
     good = open(path("run/checkpoints/step-00001500.safetensors"), "rb").read()
-    for name, data in {"cut": good[:-100], "head": good[:4], "empty": b"", "long": good + b"x", "noise": os.urandom(1000)}.items():
+    flipped = good[:-9] + bytes([good[-9] ^ 1]) + good[-8:]  # which its checksum tells alone
+    for name, data in {"cut": good[:-100], "head": good[:4], "empty": b"", "long": good + b"x", "noise": os.urandom(1000), "flipped": flipped}.items():
         open(path(name), "wb").write(data)
         _, err = demist("sample", path(name), "--count", 1, "--tensors", path("x"), code=5)
         assert name in err
+    os.makedirs(path("all-damaged/checkpoints"))
+    open(path("all-damaged/checkpoints/step-00001500.safetensors"), "wb").write(flipped)
+    _, err = demist("sample", path("all-damaged"), "--count", 1, "--tensors", path("x"), code=5)
+    assert "is whole" in err and "CRC-32" in err, err
     demist("sample", path("nowhere"), "--count", 1, "--tensors", path("x"), code=2)
 
 
