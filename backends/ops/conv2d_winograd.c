@@ -4,8 +4,8 @@
 
 #include <stdio.h>
 
-enum { SIDE = 4, PLANES = 36, BLOCK = 8, SHARE = 6, CHUNK = 256, RUN = 16, LEAST_TILES = 4, LEAST_CHANNELS = 32 };
-enum { MOST_SCRATCH = 256 << 20 };
+enum { SIDE = 4, PLANES = 36, BLOCK = 4, MOST_BLOCK = 8, RUN = 16, FEW = 4, LEAST_TILES = 4, LEAST_CHANNELS = 32 };
+enum { MOST_SCRATCH = 256 << 20, MANY_WEIGHTS = 1 << 20, CACHE = 3 << 16, MOST_SUMS = 32 << 20 };
 static const char file[] = "conv/winograd.cl", file_dw[] = "conv/winograd_dw.cl";
 
 static int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -28,28 +28,34 @@ static dm_conv_args args_of(const dm_opnode *n)
 
 /* ---- forward, and the gradient with respect to the input ------------------------------------ */
 
-/* How a device does it: tiles of `rows` x 16 `vectors` outputs in registers, `shares` of the tiles by `cut` of the outputs. */
-typedef struct work { int rows, vectors; int64_t channels, outputs, shares, cut, block, weights, floats; } work;
+/* How a device does it: tiles of `rows` x 16 `vectors` outputs in registers, `shares` of the tiles by `cut` of the outputs.
+ * No more shares than units, so that each core's V and M stay in its cache; larger blocks where many weights are read for each.
+ * Where tiles are few (`own`), each work-item makes the weights it uses, one block of outputs at a time, in its core's cache. */
+typedef struct work { int rows, vectors; bool own; int64_t channels, outputs, shares, cut, block, weights, floats; } work;
 
 static work work_of(const dm_device_info *dev, const dm_conv_args *g)
 {
     const int64_t units = dev->compute_units ? dev->compute_units : 1;
     work w = {.rows = dm_tile_rows(dev), .vectors = dm_tile_vectors(dev, g->O)};
-    int64_t groups;
+    int64_t groups, block, most, made;
 
     w.channels = div_up(g->C, 16);
     w.outputs = div_up(g->O, 16 * w.vectors);
     groups = div_up(tiles_of(g), w.rows);
     w.cut = 1;
-    w.shares = groups / SHARE / units * units;
-    w.shares = w.shares < units ? units : w.shares > 8 * units ? 8 * units : w.shares;
+    w.shares = units;
     if (groups < 4 * units) {
         w.cut = w.outputs < units ? w.outputs : units;
         w.shares = units / w.cut < groups ? units / w.cut : groups;
     }
-    w.block = div_up(groups, w.shares) < BLOCK ? div_up(groups, w.shares) : BLOCK;
     w.weights = PLANES * w.outputs * 16 * w.vectors * w.channels * 16;
-    w.floats = w.weights + w.shares * w.cut * w.block * PLANES * w.rows * (w.channels * 16 + div_up(w.outputs, w.cut) * 16 * w.vectors);
+    block = w.weights < MANY_WEIGHTS ? BLOCK : MOST_BLOCK;
+    w.block = div_up(groups, w.shares) < block ? div_up(groups, w.shares) : block;
+    w.own = w.shares == 1 && w.block == groups;
+    most = w.own ? 1 : div_up(w.outputs, w.cut);
+    made = w.own ? w.weights / w.outputs : 0;
+    w.weights = w.own ? 0 : w.weights;
+    w.floats = w.weights + w.shares * w.cut * (made + w.channels * 16 + w.block * PLANES * w.rows * (w.channels * 16 + most * 16 * w.vectors));
     return w;
 }
 
@@ -83,41 +89,58 @@ static size_t scratch(const dm_device_info *dev, const dm_opnode *n)
     return (size_t)work_of(dev, &g).floats * sizeof(float);
 }
 
+/* What a work-item of winograd.cl does. */
+enum { WEIGHTS, TILES, ALL };
+
+static dm_status launch(dm_emit *e, const dm_conv_args *g, const work *w, int stage, int64_t i, int64_t j)
+{
+    const dm_range r = {.dim = 2, .global = {(size_t)i, (size_t)j}, .local = {1, 1}};
+    char options[64];
+
+    snprintf(options, sizeof options, "-DMR=%d -DNV=%d -DTAIL=%d", w->rows, w->vectors, tail(g));
+    return dm_emit_launch(e, e->cmds, file, "winograd", options, &r,
+                          DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->in[3]), DM_KB(e->in[4]), DM_KB(e->out[0]),
+                                   DM_KB(e->scratch), DM_KI(w->weights), DM_KI(g->N), DM_KI(g->H), DM_KI(g->W), DM_KI(g->C), DM_KI(g->OH),
+                                   DM_KI(g->OW), DM_KI(g->O), DM_KI(g->pad), DM_KI(w->block), DM_KI(e->node->kind == DM_OP_CONV2D_DX),
+                                   DM_KI(stage)));
+}
+
 static dm_status emit(dm_emit *e)
 {
-    const bool turn = e->node->kind == DM_OP_CONV2D_DX;
     const dm_conv_args g = args_of(e->node);
     const work w = work_of(dm_device_about(e->dev), &g);
-    const dm_range weights = {.dim = 2, .global = {(size_t)w.outputs, (size_t)w.channels}, .local = {1, 1}};
-    const dm_range tiles = {.dim = 2, .global = {(size_t)w.shares, (size_t)w.cut}, .local = {1, 1}};
-    char options[64];
     dm_status rc;
 
-    snprintf(options, sizeof options, "-DMR=%d -DNV=%d -DTAIL=%d", w.rows, w.vectors, tail(&g));
-    if ((rc = dm_emit_launch(e, e->cmds, file, "weights", options, &weights,
-                             DM_KARGS(DM_KB(e->in[1]), DM_KB(e->scratch), DM_KI(g.O), DM_KI(g.C), DM_KI(turn ? 9 : g.C * 9),
-                                      DM_KI(turn ? g.O * 9 : 9), DM_KI(turn)))))
-        return rc;
-    return dm_emit_launch(e, e->cmds, file, "winograd", options, &tiles,
-                          DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[2]), DM_KB(e->in[3]), DM_KB(e->in[4]), DM_KB(e->out[0]), DM_KB(e->scratch),
-                                   DM_KI(w.weights), DM_KI(g.N), DM_KI(g.H), DM_KI(g.W), DM_KI(g.C), DM_KI(g.OH), DM_KI(g.OW), DM_KI(g.O),
-                                   DM_KI(g.pad), DM_KI(w.block)));
+    if (w.own)
+        return launch(e, &g, &w, ALL, w.shares, w.cut);
+    return (rc = launch(e, &g, &w, WEIGHTS, w.outputs, w.channels)) ? rc : launch(e, &g, &w, TILES, w.shares, w.cut);
 }
 
 /* ---- the gradient with respect to the weights ------------------------------------------------- */
 
-/* Floats of each part of scratch, and of all. */
-typedef struct dw { int vectors; int64_t channels, outputs, chunk, z, d, floats; } dw;
+/* Where there are many tiles, `parts` of them, each summed in its core's cache, `runs` of RUN tiles at a time; where there are few
+ * (parts is 0), all of them transformed, then each sum used at once and not kept. Then where arrays in scratch begin, and the end. */
+typedef struct dw { int vectors; int64_t channels, outputs, parts, runs, z, d, floats; } dw;
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static dw dw_of(const dm_device_info *dev, const dm_conv_args *g)
 {
-    const int64_t tiles = div_up(tiles_of(g), RUN) * RUN;
-    dw p = {.vectors = dm_tile_vectors(dev, g->O), .channels = div_up(g->C, 16), .chunk = tiles < CHUNK ? tiles : CHUNK};
+    const int64_t units = dev->compute_units ? dev->compute_units : 1, all = div_up(tiles_of(g), RUN);
+    dw p = {.vectors = dm_tile_vectors(dev, g->O), .channels = div_up(g->C, 16), .runs = all};
+    int64_t run, sums, sets;
 
     p.outputs = div_up(g->O, 16 * p.vectors);
-    p.z = PLANES * p.channels * 16 * p.chunk;
-    p.d = p.z + PLANES * p.outputs * 16 * p.vectors * p.chunk;
-    p.floats = p.d + PLANES * p.channels * 16 * p.outputs * 16 * p.vectors;
+    run = PLANES * RUN * 16 * (p.channels + p.outputs * p.vectors);
+    sums = PLANES * p.channels * 16 * p.outputs * 16 * p.vectors;
+    if (all > FEW * units) {
+        p.parts = least(units, 1 + MOST_SUMS / sums);
+        p.runs = run < CACHE / 2 ? CACHE / run : 2;
+    }
+    sets = (p.parts ? p.parts : 1) * p.runs * PLANES * RUN * 16;
+    p.z = sets * p.channels;
+    p.d = p.z + sets * p.outputs * p.vectors;
+    p.floats = p.d + (p.parts ? p.parts : 1) * sums;
     return p;
 }
 
@@ -138,40 +161,32 @@ static size_t scratch_dw(const dm_device_info *dev, const dm_opnode *n)
     return (size_t)dw_of(dev, &g).floats * sizeof(float);
 }
 
-/* The tiles from `first` on. */
-static dm_status emit_chunk(dm_emit *e, const dm_conv_args *g, const dw *p, const char *options, int64_t first, int64_t count)
-{
-    const size_t runs = (size_t)div_up(count, RUN), channels = (size_t)p->channels, outputs = (size_t)p->outputs;
-    const dm_range in = {.dim = 2, .global = {runs, channels}, .local = {1, 1}}, out = {.dim = 2, .global = {runs, outputs}, .local = {1, 1}};
-    const dm_range all = {.dim = 3, .global = {PLANES, outputs, channels}, .local = {1, 1, 1}};
-    dm_status rc;
-
-    if ((rc = dm_emit_launch(e, e->cmds, file_dw, "inputs", options, &in,
-                             DM_KARGS(DM_KB(e->in[0]), DM_KB(e->scratch), DM_KI(0), DM_KI(g->H), DM_KI(g->W), DM_KI(g->C), DM_KI(g->OH),
-                                      DM_KI(g->OW), DM_KI(g->pad), DM_KI(first), DM_KI(count)))) ||
-        (rc = dm_emit_launch(e, e->cmds, file_dw, "gradients", options, &out,
-                             DM_KARGS(DM_KB(e->in[1]), DM_KB(e->scratch), DM_KI(p->z), DM_KI(g->OH), DM_KI(g->OW), DM_KI(g->O), DM_KI(first),
-                                      DM_KI(count)))))
-        return rc;
-    return dm_emit_launch(e, e->cmds, file_dw, "products", options, &all,
-                          DM_KARGS(DM_KB(e->scratch), DM_KI(0), DM_KI(p->z), DM_KI(p->d), DM_KI(runs), DM_KI(first > 0)));
-}
-
 static dm_status emit_dw(dm_emit *e)
 {
     const dm_conv_args g = dm_conv_args_of(e->node);
     const dw p = dw_of(dm_device_about(e->dev), &g);
-    const dm_range r = {.dim = 2, .global = {(size_t)g.C, (size_t)div_up(g.O, 16)}, .local = {1, 1}};
+    const size_t runs = (size_t)p.runs, channels = (size_t)p.channels, outputs = (size_t)p.outputs;
+    const dm_range parts = {.dim = 1, .global = {(size_t)p.parts}, .local = {1}}, in = {.dim = 2, .global = {runs, channels}, .local = {1, 1}};
+    const dm_range out = {.dim = 2, .global = {runs, outputs}, .local = {1, 1}}, all = {.dim = 2, .global = {outputs, channels}, .local = {1, 1}};
+    const dm_range last = {.dim = 2, .global = {(size_t)g.C, (size_t)div_up(g.O, 16)}, .local = {1, 1}};
     const int64_t tiles = tiles_of(&g);
     char options[64];
-    dm_status rc;
+    dm_status rc = DM_OK;
 
     snprintf(options, sizeof options, "-DNV=%d -DTAIL=%d", p.vectors, tail(&g));
-    for (int64_t first = 0; first < tiles; first += p.chunk)
-        if ((rc = emit_chunk(e, &g, &p, options, first, tiles - first < p.chunk ? tiles - first : p.chunk)))
-            return rc;
-    return dm_emit_launch(e, e->cmds, file_dw, "outputs", options, &r,
-                          DM_KARGS(DM_KB(e->scratch), DM_KI(p.d), DM_KB(e->out[0]), DM_KI(g.C), DM_KI(g.O), DM_KI(e->node->accum)));
+    if (p.parts)
+        rc = dm_emit_launch(e, e->cmds, file_dw, "parts", options, &parts,
+                            DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->scratch), DM_KI(p.z), DM_KI(p.d), DM_KI(g.H), DM_KI(g.W), DM_KI(g.C),
+                                     DM_KI(g.OH), DM_KI(g.OW), DM_KI(g.O), DM_KI(g.pad), DM_KI(tiles), DM_KI(p.runs)));
+    else if (!(rc = dm_emit_launch(e, e->cmds, file_dw, "inputs", options, &in,
+                                   DM_KARGS(DM_KB(e->in[0]), DM_KB(e->scratch), DM_KI(g.H), DM_KI(g.W), DM_KI(g.C), DM_KI(g.OH), DM_KI(g.OW),
+                                            DM_KI(g.pad), DM_KI(tiles)))) &&
+             !(rc = dm_emit_launch(e, e->cmds, file_dw, "gradients", options, &out,
+                                   DM_KARGS(DM_KB(e->in[1]), DM_KB(e->scratch), DM_KI(p.z), DM_KI(g.OH), DM_KI(g.OW), DM_KI(g.O), DM_KI(tiles)))))
+        rc = dm_emit_launch(e, e->cmds, file_dw, "products", options, &all, DM_KARGS(DM_KB(e->scratch), DM_KI(p.z), DM_KI(p.d), DM_KI(p.runs)));
+    return rc ? rc
+              : dm_emit_launch(e, e->cmds, file_dw, "outputs", options, &last,
+                               DM_KARGS(DM_KB(e->scratch), DM_KI(p.d), DM_KB(e->out[0]), DM_KI(g.C), DM_KI(g.O), DM_KI(p.parts), DM_KI(e->node->accum)));
 }
 
 /* The first three come before the direct convolution, the others after it. */

@@ -1,8 +1,9 @@
 /* 3x3 convolution of stride 1 by Winograd's F(4x4, 3x3) for CPU devices, and its gradient with respect to the input, which is
  * the same with weights turned by half a turn.
  *   x f32[N,H,W,C] in, y f32[N,OH,OW,O] out, b f32[O], temb f32[N,O], res f32[N,OH,OW,O] in or null
- *   scratch: u f32[O/WIDE][36][C to 16][WIDE], zero padded, made of w by `weights`
- *   then, from element `behind` on, of each work-item V f32[block][C/16][36][MR][16] and M f32[O share/WIDE][block][36][MR][WIDE]
+ *   scratch: u f32[O/WIDE][36][C to 16][WIDE], zero padded, made of w
+ *   then, from element `behind` on, of each work-item zeros f32[C to 16], V f32[block][C/16][36][MR][16],
+ *   M f32[O share/WIDE][block][36][MR][WIDE] and, if it makes u itself, one [36][C to 16][WIDE] of u
  * A work-item takes a share of the groups of MR tiles (of 4 x 4 outputs) and of the outputs, `block` groups at a time so that
  * V and M stay in its core's cache: transform, 36 products, transform back. Each output is one chain of fma, whatever share
  * it falls in. Launch: {shares of tiles, shares of outputs}, groups of one. Oracle: tests/ops/conv2d.c. */
@@ -13,21 +14,21 @@
 #define NV 2 /* vectors of 16 outputs of it */
 #endif
 #define WIDE (16 * NV)
+#define FAR (1 << 18) /* floats of weights from which on they no longer stay in a core's cache */
 #include "conv/winograd.clh"
 
-/* G w G' of vectors along the outputs. w f32[count]: weight (j, k, tap) at j across + k along + tap, tap counted from the end
- * if `turn`; `wide` values of j along the vectors, `deep` of k. Launch: {blocks of WIDE, blocks of 16 of k}. */
-__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-weights(global const float *w, global float *u, int wide, int deep, int across, int along, int turn)
+/* G w G' of vectors along the outputs: block `block` of WIDE by 16 values of k from k0 on, to u f32[36][deep to 16][WIDE].
+ * w f32[wide * deep * 9]: weight (j, k, tap) at j across + k along + tap, tap counted from the end if `turn`. */
+static inline void weights(global const float *w, global float *u, int wide, int deep, int block, int k0, int turn)
 {
-    const int block = (int)get_global_id(0), k0 = (int)get_global_id(1) * 16, rows = (deep + 15) / 16 * 16;
-    const size_t plane = (size_t)rows * WIDE, count = (size_t)wide * deep * 9;
+    const int across = turn ? 9 : deep * 9, along = turn ? wide * 9 : 9;
+    const size_t plane = (size_t)((deep + 15) / 16 * 16) * WIDE, count = (size_t)wide * deep * 9;
 
     for (int k = k0; k < k0 + 16; k++)
         for (int v = 0; v < NV; v++) {
             const int j = block * WIDE + 16 * v, left = k < deep ? wide - j : 0;
             const size_t first = (size_t)j * across + (size_t)k * along;
-            global float *to = u + ((size_t)block * 36 * rows + k) * WIDE + 16 * v;
+            global float *to = u + (size_t)k * WIDE + 16 * v;
             float16 lane[16], g[9], t[18];
 
             EACH(i, 16)
@@ -54,13 +55,22 @@ weights(global const float *w, global float *u, int wide, int deep, int across, 
         }
 }
 
-/* MR tiles by WIDE outputs over all channels: a f32[MR][16] of each block of channels, w f32[C to 16][WIDE]. */
-static inline void product(global const float *a, global const float *w, global float *m, int blocks)
+#ifdef __clang__
+#define AHEAD(p) __builtin_prefetch((const void *)(size_t)(p), 0, 2)
+#else
+#define AHEAD(p)
+#endif
+
+/* MR tiles by WIDE outputs over all channels: a f32[MR][16] of each block of channels, w f32[C to 16][WIDE]. Meanwhile the
+ * weights that are needed later are called for, `ahead` floats from `next` on for each block of channels. */
+static inline void product(global const float *a, global const float *w, global float *m, int blocks, global const float *next, int ahead)
 {
     float16 acc[MR][NV];
 
     EACH(i, MR) EACH(v, NV) acc[i][v] = 0.0f;
-    for (int c = 0; c < blocks; c++, a += 36 * 16 * MR)
+    for (int c = 0; c < blocks; c++, a += 36 * 16 * MR, next += ahead) {
+        for (int j = 0; j < ahead; j += 16)
+            AHEAD(next + j);
         for (int j = 0; j < 16; j++, w += WIDE) {
             const float16 w0 = vload16(0, w);
 #if NV == 2
@@ -76,6 +86,7 @@ static inline void product(global const float *a, global const float *w, global 
 #endif
             }
         }
+    }
     EACH(i, MR) EACH(v, NV) vstore16(acc[i][v], v, m + i * WIDE);
 }
 
@@ -106,38 +117,63 @@ static inline void output_tile(global const float *m, global const float *b, glo
     }
 }
 
+/* By stage:
+ *   WEIGHTS  u of all weights.                                             Launch: {blocks of WIDE, C / 16}
+ *   TILES    outputs by what that left.                                    Launch: {shares of tiles, shares of outputs}
+ *   ALL      outputs; a work-item makes the weights of one WIDE at a time. Launch: the same */
+enum { WEIGHTS, TILES, ALL };
+
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-winograd(global const float *x, global const float *b, global const float *temb, global const float *res,
-         global float *y, global float *scratch, int behind, int N, int H, int W, int C, int OH, int OW, int O, int pad, int block)
+winograd(global const float *x, global const float *weight, global const float *b, global const float *temb, global const float *res,
+         global float *y, global float *scratch, int behind, int N, int H, int W, int C, int OH, int OW, int O, int pad, int block, int turn,
+         int stage)
 {
     const int across = (OW + 3) / 4, image = (OH + 3) / 4 * across, tiles = N * image, groups = (tiles + MR - 1) / MR;
     const int shares = (int)get_global_size(0), share = (int)get_global_id(0), cut = (int)get_global_size(1), part = (int)get_global_id(1);
-    const int cs = (C + 15) / 16, os = (O + WIDE - 1) / WIDE, o0 = os * part / cut, o1 = os * (part + 1) / cut, most = (os + cut - 1) / cut;
+    const bool make = stage != TILES, use = stage != WEIGHTS;
+    const int cs = (C + 15) / 16, os = (O + WIDE - 1) / WIDE, o0 = use ? os * part / cut : share, o1 = use ? os * (part + 1) / cut : share + 1;
+    const int most = stage == ALL ? 1 : (os + cut - 1) / cut, k0 = use ? 0 : part, k1 = use ? cs : part + 1;
     const int g0 = (int)((long)groups * share / shares), g1 = (int)((long)groups * (share + 1) / shares);
-    const size_t v_group = (size_t)cs * 36 * MR * 16, m_group = 36 * MR * WIDE;
-    global float *V = scratch + behind + (size_t)(part * shares + share) * block * (v_group + most * m_group), *M = V + block * v_group;
+    const size_t plane = (size_t)cs * 16 * WIDE, v_group = (size_t)cs * 36 * MR * 16, m_group = 36 * MR * WIDE;
+    const size_t own = stage == ALL ? 36 * plane : 0, each = own + block * (v_group + most * m_group) + 16 * cs;
+    const bool far = stage == TILES && os * 36 * plane > FAR;
+    global float *zeros = scratch + behind + (size_t)(part * shares + share) * each, *V = zeros + 16 * cs, *M = V + block * v_group;
+    global float *u = stage == ALL ? M + block * most * m_group : scratch;
 
-    for (int step = 0, steps = (g1 - g0 + block - 1) / block; step < steps; step++) {
-        const int g = g0 + (int)((long)(g1 - g0) * step / steps), here = g0 + (int)((long)(g1 - g0) * (step + 1) / steps) - g;
+    for (int c = 0; c < cs && use; c++)
+        vstore16((float16)(0.0f), c, zeros);
+    for (int step = 0, steps = use ? (g1 - g0 + block - 1) / block : 1; step < steps; step++) {
+        const int g = g0 + (int)((long)(g1 - g0) * step / steps), here = use ? g0 + (int)((long)(g1 - g0) * (step + 1) / steps) - g : 0;
 
         for (int i = 0; i < here * MR; i++) {
             const int t = g * MR + i, n = min(t, tiles - 1) / image, at = t - n * image;
+            global const float *pixels[36];
 
+            input_pixels(x + (size_t)n * H * W * C, zeros, H, W, C, at / across * 4 - pad, at % across * 4 - pad, t < tiles, pixels);
             for (int c = 0; c < cs; c++)
-                input_tile(x + (size_t)n * H * W * C + 16 * c, H, W, C, at / across * 4 - pad, at % across * 4 - pad, t < tiles ? C - 16 * c : 0,
-                           V + i / MR * v_group + (c * 36 * MR + i % MR) * 16, 16 * MR);
+                input_tile(pixels, 16 * c, C - 16 * c, V + i / MR * v_group + (c * 36 * MR + i % MR) * 16, 16 * MR);
         }
-        for (int f = 0; f < 36; f++)
-            for (int o = o0; o < o1; o++)
-                for (int i = 0; i < here; i++)
-                    product(V + i * v_group + f * MR * 16, scratch + ((size_t)o * 36 + f) * cs * 16 * WIDE,
-                            M + ((o - o0) * block + i) * m_group + f * MR * WIDE, cs);
-        for (int i = 0; i < here * MR && g * MR + i < tiles; i++) {
-            const int t = g * MR + i, n = t / image, at = t - n * image;
+        for (int first = o0; first < o1; first += most) {
+            const int last = min(first + most, o1);
 
-            for (int o = o0 * NV; o < o1 * NV && 16 * o < O; o++)
-                output_tile(M + ((o / NV - o0) * block + i / MR) * m_group + i % MR * WIDE + o % NV * 16, b, temb, res, y, OH, OW, O, n,
-                            at / across * 4, at % across * 4, 16 * o, O - 16 * o);
+            for (int k = k0; k < k1 && make; k++)
+                weights(weight, u + (stage == ALL ? 0 : first * 36 * plane), O, C, first, 16 * k, turn);
+            for (int f = 0; f < 36; f++)
+                for (int o = first; o < last; o++) {
+                    global const float *w = u + ((size_t)(stage == ALL ? 0 : o) * 36 + f) * plane;
+                    global const float *next = o + 1 < last ? w + 36 * plane : u + ((size_t)first * 36 + f + 1) * plane;
+                    const int ahead = far ? (16 * NV + here - 1) / here * 16 : 0;
+
+                    for (int i = 0; i < here; i++)
+                        product(V + i * v_group + f * MR * 16, w, M + ((o - first) * block + i) * m_group + f * MR * WIDE, cs, next + i * cs * ahead, ahead);
+                }
+            for (int i = 0; i < here * MR && g * MR + i < tiles; i++) {
+                const int t = g * MR + i, n = t / image, at = t - n * image;
+
+                for (int o = first * NV; o < last * NV && 16 * o < O; o++)
+                    output_tile(M + ((o / NV - first) * block + i / MR) * m_group + i % MR * WIDE + o % NV * 16, b, temb, res, y, OH, OW, O, n,
+                                at / across * 4, at % across * 4, 16 * o, O - 16 * o);
+            }
         }
     }
 }

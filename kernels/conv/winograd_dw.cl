@@ -1,42 +1,43 @@
 /* Gradient of a 3x3 convolution of stride 1 with respect to its weights by Winograd's F(4x4, 3x3) for CPU devices:
  * dw = G'[sum over tiles of (B' x B)(A dy A')]G, tiles being 4 x 4 outputs.
  *   x f32[N,H,W,C], dy f32[N,OH,OW,O] in, dw f32[O,C,3,3] (+)= out
- *   scratch, each from its element on: V f32[C/16][count/RUN][36][RUN][16], Z f32[O/WIDE][count/RUN][36][RUN][WIDE] of the
- *   `count` tiles from `first` on, zero padded; D f32[C/16][O/WIDE][36][16][WIDE] sums over tiles, in their order.
- * Launched in this order, `inputs` to `products` once a chunk of tiles. Groups of one. Oracle: tests/ops/conv2d.c. */
+ *   V f32[C/16][runs][36][RUN][16] and Z f32[O/WIDE][runs][36][RUN][WIDE] of some runs of tiles, zero padded;
+ *   D f32[C/16][O/WIDE][36][16][WIDE] sums over tiles, in their order.
+ * They lie in scratch from elements 0, z and d on. Many tiles: `parts`, `outputs`. Few: `inputs`, `gradients`, `products`,
+ * `outputs`. Groups of one. Oracle: tests/ops/conv2d.c. */
 #ifndef NV
 #define NV 2 /* vectors of outputs of a register tile */
 #endif
 #define WIDE (16 * NV)
 #define MB 8 /* channels of it */
 #define RUN 16 /* tiles that lie together */
+#define D_BLOCK (36 * 16 * WIDE)
 #include "conv/winograd.clh"
 
-/* V. Launch: {count / RUN, C / 16}. */
-__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-inputs(global const float *x, global float *scratch, int to, int H, int W, int C, int OH, int OW, int pad, int first, int count)
+/* V of the run of tiles from t0 on, those before `end`, and 16 channels from c on. */
+static inline void input_run(global const float *x, global float *v, int H, int W, int C, int OH, int OW, int pad, int t0, int end, int c)
 {
-    const int across = (OW + 3) / 4, image = (OH + 3) / 4 * across, run = (int)get_global_id(0), c = (int)get_global_id(1);
-    global float *v = scratch + to + ((size_t)c * get_global_size(0) + run) * 36 * RUN * 16;
+    const int across = (OW + 3) / 4, image = (OH + 3) / 4 * across;
+    global float *zeros = v + (36 * RUN - 1) * 16; /* until the last value of all is written there */
 
+    vstore16((float16)(0.0f), 0, zeros);
     for (int i = 0; i < RUN; i++) {
-        const int t = run * RUN + i, n = (first + min(t, count - 1)) / image, at = first + t - n * image;
+        const int t = t0 + i, n = min(t, end - 1) / image, at = t - n * image;
+        global const float *pixels[36];
 
-        input_tile(x + (size_t)n * H * W * C + 16 * c, H, W, C, at / across * 4 - pad, at % across * 4 - pad, t < count ? C - 16 * c : 0,
-                   v + i * 16, RUN * 16);
+        input_pixels(x + (size_t)n * H * W * C + c, zeros, H, W, C, at / across * 4 - pad, at % across * 4 - pad, t < end, pixels);
+        input_tile(pixels, 0, C - c, v + i * 16, RUN * 16);
     }
 }
 
-/* Z. Launch: {count / RUN, O / WIDE}. */
-__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-gradients(global const float *dy, global float *scratch, int to, int OH, int OW, int O, int first, int count)
+/* Z of one run and WIDE outputs from o0 on. */
+static inline void gradient_run(global const float *dy, global float *z, int OH, int OW, int O, int t0, int end, int o0)
 {
-    const int across = (OW + 3) / 4, image = (OH + 3) / 4 * across, run = (int)get_global_id(0), block = (int)get_global_id(1);
+    const int across = (OW + 3) / 4, image = (OH + 3) / 4 * across;
 
     for (int i = 0; i < RUN * NV; i++) {
-        const int t = run * RUN + i / NV, n = (first + min(t, count - 1)) / image, at = first + t - n * image;
-        const int h0 = at / across * 4, v0 = at % across * 4, o = block * WIDE + i % NV * 16, left = t < count ? O - o : 0;
-        global float *z = scratch + to + ((size_t)block * get_global_size(0) + run) * 36 * RUN * WIDE + i * 16;
+        const int t = t0 + i / NV, n = min(t, end - 1) / image, at = t - n * image;
+        const int h0 = at / across * 4, v0 = at % across * 4, o = o0 + i % NV * 16, left = t < end ? O - o : 0;
         global const float *p = dy + (((long)n * OH + h0) * OW + v0) * O + o;
         float16 d[16], u[24];
 
@@ -52,20 +53,14 @@ gradients(global const float *dy, global float *scratch, int to, int OH, int OW,
             float16 w[6];
 
             gradient_side(u + r, 6, w);
-            EACH(s, 6) vstore16(w[s], 0, z + (6 * r + s) * RUN * WIDE);
+            EACH(s, 6) vstore16(w[s], 0, z + i * 16 + (6 * r + s) * RUN * WIDE);
         }
     }
 }
 
-/* D (+)= V'Z. Launch: {36, O / WIDE, C / 16}. */
-__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-products(global float *scratch, int v, int z, int d, int runs, int add)
+/* 16 by WIDE of D (+)= V'Z over some runs. */
+static inline void product(global const float *a, global const float *b, global float *to, int runs, int add)
 {
-    const int f = (int)get_global_id(0), block = (int)get_global_id(1), c = (int)get_global_id(2);
-    global const float *a = scratch + v + ((size_t)c * runs * 36 + f) * RUN * 16;
-    global const float *b = scratch + z + ((size_t)block * runs * 36 + f) * RUN * WIDE;
-    global float *to = scratch + d + (((size_t)c * get_global_size(1) + block) * 36 + f) * 16 * WIDE;
-
     for (int m = 0; m < 16; m += MB) {
         float16 acc[MB][NV];
 
@@ -93,15 +88,14 @@ products(global float *scratch, int v, int z, int d, int runs, int add)
     }
 }
 
-/* dw (+)= G'DG. Launch: {C, O / 16}. */
-__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-outputs(global const float *scratch, int d, global float *dw, int C, int O, int accum)
+/* dw (+)= G'DG of channel c and 16 outputs from o on; D is the sum of `parts`, `apart` floats from each other. */
+static inline void output(global const float *from, int parts, size_t apart, global float *dw, int C, int O, int c, int o, int accum)
 {
-    const int c = (int)get_global_id(0), o = (int)get_global_id(1) * 16, blocks = (O + WIDE - 1) / WIDE;
-    global const float *from = scratch + d + (((size_t)(c / 16) * blocks + o / WIDE) * 36 * 16 + c % 16) * WIDE + o % WIDE;
     float16 m[36], t[18], g[16];
 
     EACH(f, 36) m[f] = vload16(0, from + f * 16 * WIDE);
+    for (int p = 1; p < parts; p++)
+        EACH(f, 36) m[f] += vload16(0, from + p * apart + f * 16 * WIDE);
     EACH(j, 6) weight_gradient_side(m + j, 6, t + 3 * j);
     EACH(i, 3)
     {
@@ -119,4 +113,69 @@ outputs(global const float *scratch, int d, global float *dw, int C, int O, int 
             vstore8(accum ? vload8(0, p) + g[j].lo : g[j].lo, 0, p);
             p[8] = accum ? p[8] + g[j].s8 : g[j].s8;
         }
+}
+
+/* V of all tiles. Launch: {runs, C / 16}. */
+__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
+inputs(global const float *x, global float *scratch, int H, int W, int C, int OH, int OW, int pad, int tiles)
+{
+    const int r = (int)get_global_id(0), c = (int)get_global_id(1), runs = (int)get_global_size(0);
+
+    input_run(x, scratch + ((size_t)c * runs + r) * 36 * RUN * 16, H, W, C, OH, OW, pad, r * RUN, tiles, 16 * c);
+}
+
+/* Z of all tiles. Launch: {runs, O / WIDE}. */
+__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
+gradients(global const float *dy, global float *scratch, int z, int OH, int OW, int O, int tiles)
+{
+    const int r = (int)get_global_id(0), o = (int)get_global_id(1), runs = (int)get_global_size(0);
+
+    gradient_run(dy, scratch + z + ((size_t)o * runs + r) * 36 * RUN * WIDE, OH, OW, O, r * RUN, tiles, WIDE * o);
+}
+
+/* D of all tiles. Launch: {O / WIDE, C / 16}. */
+__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
+products(global float *scratch, int z, int d, int runs)
+{
+    const int o = (int)get_global_id(0), c = (int)get_global_id(1), os = (int)get_global_size(0);
+
+    for (int f = 0; f < 36; f++)
+        product(scratch + ((size_t)c * runs * 36 + f) * RUN * 16, scratch + z + ((size_t)o * runs * 36 + f) * RUN * WIDE,
+                scratch + d + ((size_t)c * os + o) * D_BLOCK + f * 16 * WIDE, runs, 0);
+}
+
+/* D of a part of the tiles by V and Z of `runs` at a time, all of the work-item's own. Launch: {parts}. */
+__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
+parts(global const float *x, global const float *dy, global float *scratch, int z, int d, int H, int W, int C, int OH, int OW, int O, int pad,
+      int tiles, int runs)
+{
+    const int cs = (C + 15) / 16, os = (O + WIDE - 1) / WIDE, all = (tiles + RUN - 1) / RUN;
+    const int i = (int)get_global_id(0), is = (int)get_global_size(0);
+    const int r0 = (int)((long)all * i / is), r1 = (int)((long)all * (i + 1) / is);
+    global float *V = scratch + (size_t)i * runs * 36 * RUN * 16 * cs, *Z = scratch + z + (size_t)i * runs * 36 * RUN * WIDE * os;
+    global float *D = scratch + d + (size_t)i * cs * os * D_BLOCK;
+
+    for (int r = r0; r < r1; r += runs) {
+        const int here = min(runs, r1 - r);
+
+        for (int c = 0; c < cs; c++)
+            for (int k = 0; k < here; k++)
+                input_run(x, V + ((size_t)c * runs + k) * 36 * RUN * 16, H, W, C, OH, OW, pad, (r + k) * RUN, tiles, 16 * c);
+        for (int o = 0; o < os; o++)
+            for (int k = 0; k < here; k++)
+                gradient_run(dy, Z + ((size_t)o * runs + k) * 36 * RUN * WIDE, OH, OW, O, (r + k) * RUN, tiles, WIDE * o);
+        for (int n = 0; n < cs * os * 36; n++)
+            product(V + ((size_t)(n / 36 / os) * runs * 36 + n % 36) * RUN * 16, Z + ((size_t)(n / 36 % os) * runs * 36 + n % 36) * RUN * WIDE,
+                    D + n / 36 * D_BLOCK + n % 36 * 16 * WIDE, here, r > r0);
+    }
+}
+
+/* dw from the D of `count` parts. Launch: {C, O / 16}. */
+__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
+outputs(global const float *scratch, int d, global float *dw, int C, int O, int count, int accum)
+{
+    const int c = (int)get_global_id(0), o = (int)get_global_id(1) * 16, cs = (C + 15) / 16, os = (O + WIDE - 1) / WIDE;
+
+    output(scratch + d + ((size_t)(c / 16) * os + o / WIDE) * D_BLOCK + c % 16 * WIDE + o % WIDE, count, (size_t)cs * os * D_BLOCK, dw, C, O, c, o,
+           accum);
 }
