@@ -55,7 +55,7 @@ static inline void weights(global const float *w, global float *u, int wide, int
         }
 }
 
-#ifdef __clang__
+#if defined(PREFETCH) && defined(__clang__)
 #define AHEAD(p) __builtin_prefetch((const void *)(size_t)(p), 0, 2)
 #else
 #define AHEAD(p)
