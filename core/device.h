@@ -41,7 +41,8 @@ dm_status dm_device_pick(const char *select, dm_device_info *info, dm_err *err);
 
 typedef struct dm_device_options {
     bool profile;                  /* time each launch (slower) */
-    bool bf16;                     /* bf16 will be used: amx_bf16, avx512_bf16 and mma_bf16 are tried, and taken back where they fail */
+    /* bf16 will be used: avx512_bf16 and mma_bf16 are tried, and taken back where they fail. amx_bf16 always is: f32 uses it too. */
+    bool bf16;
     const char *kernel_dir;        /* overrides embedded kernel sources; NULL = $DEMIST_KERNELS or none */
     const char *cache_dir;         /* program binaries, tuning; NULL = $DEMIST_CACHE, $XDG_CACHE_HOME/demist, ~/.cache/demist, or none */
     /* Called before a program is built from source (not from a cache), so that a first run does not look hung. false: it is

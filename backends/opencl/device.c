@@ -66,8 +66,8 @@ dm_status dm_device_open(const char *select, const dm_device_options *options, d
         s = open_queue(d, d->profile != NULL, err);
     if (s == DM_OK)
         s = ocl_replay_open(d, err);
-    if (s == DM_OK && options && options->bf16)
-        ocl_probe(d);
+    if (s == DM_OK)
+        ocl_probe(d, options && options->bf16);
     if (s != DM_OK) {
         dm_device_close(d);
         return s;

@@ -116,7 +116,7 @@ static bool entry(const dm_device *d, char about[ABOUT], char path[OCL_PATH])
 
 /* Of the second only where the first is not there, which comes first in every op. A trial takes PoCL 0.1 s each time, so one that
  * succeeded is remembered. */
-void ocl_probe(dm_device *d)
+void ocl_probe(dm_device *d, bool bf16)
 {
     char about[ABOUT], path[OCL_PATH];
     const bool there = d->info.amx_bf16 && entry(d, about, path);
@@ -124,7 +124,7 @@ void ocl_probe(dm_device *d)
     const bool known = there && !ocl_file_read(path, ABOUT, &text, NULL) && !strcmp(text.s, about);
 
     ocl_text_fini(&text);
-    d->info.mma_bf16 = d->info.mma_bf16 && multiplies(d);
+    d->info.mma_bf16 = d->info.mma_bf16 && (!bf16 || multiplies(d));
     if (known)
         return;
     if (d->info.amx_bf16 && works(d, "-DAMX")) {
@@ -133,5 +133,5 @@ void ocl_probe(dm_device *d)
         return;
     }
     d->info.amx_bf16 = false;
-    d->info.avx512_bf16 = d->info.avx512_bf16 && works(d, "-DPAIRS");
+    d->info.avx512_bf16 = d->info.avx512_bf16 && (!bf16 || works(d, "-DPAIRS"));
 }

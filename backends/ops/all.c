@@ -8,9 +8,11 @@ extern const dm_impl *const dm_impls_conv2d[], *const dm_impls_conv2d_portable[]
     *const dm_impls_attention_bf16[], *const dm_impls_matmul[], *const dm_impls_eltwise[], *const dm_impls_reduce[],
     *const dm_impls_norm[], *const dm_impls_attention_vec16[], *const dm_impls_attention[], *const dm_impls_shape[],
     *const dm_impls_embed[], *const dm_impls_random[], *const dm_impls_loss[], *const dm_impls_clblast[], *const dm_impls_winograd[],
-    *const dm_impls_winograd_last[], *const dm_impls_tiled_conv[], *const dm_impls_tiled_matmul[], *const dm_impls_mma[];
+    *const dm_impls_winograd_last[], *const dm_impls_tiled_conv[], *const dm_impls_tiled_matmul[], *const dm_impls_mma[],
+    *const dm_impls_conv2d_bf16x3[], *const dm_impls_matmul_bf16x3[], *const dm_impls_matmul_bf16x3_last[];
 
 static bool no_cpu(const dm_device_info *dev) { return !dev->cpu; }
+static bool tiles(const dm_device_info *dev) { return dev->amx_bf16; }
 static bool tensor_cores(const dm_device_info *dev) { return dev->mma_bf16; }
 
 /* suits: devices that a family is meant for, NULL = all. varies: a library picks its kernels by the extents of the whole batch. */
@@ -20,11 +22,14 @@ static const struct { const dm_impl *const *list; bool (*suits)(const dm_device_
     {dm_impls_clblast, no_cpu, true},
     {dm_impls_tiled_matmul, no_cpu, false},
     {dm_impls_conv2d_bf16, NULL, false},
+    {dm_impls_conv2d_bf16x3, tiles, false},
+    {dm_impls_matmul_bf16x3, tiles, false},
     {dm_impls_winograd, NULL, false},
     {dm_impls_conv2d, NULL, false},
     {dm_impls_winograd_last, NULL, false},
     {dm_impls_conv2d_portable, NULL, false},
     {dm_impls_matmul, NULL, false},
+    {dm_impls_matmul_bf16x3_last, tiles, false},
     {dm_impls_eltwise, NULL, false},
     {dm_impls_reduce, NULL, false},
     {dm_impls_norm, NULL, false},

@@ -1,5 +1,6 @@
 /* Convolutions and linear layers of bf16 on CPUs, by tiles of 32 x 32 sums: on tile registers (AMX) where the
- * device has them, by pairs (AVX-512-BF16) else, by f32 arithmetic on the same rounded numbers where it has neither. */
+ * device has them, by pairs (AVX-512-BF16) else, by f32 arithmetic on the same rounded numbers where it has neither.
+ * And of f32, each number as the sum of two bf16, on the same tiles (bf16x3). */
 #include "conv_bf16.h"
 
 #include <stdio.h>
@@ -10,12 +11,16 @@ enum { SLICE_BYTES = 64 << 20, CACHE_BYTES = 7 << 18, PAIRS_BYTES = 1 << 20 };
 static int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t round_up(int64_t a, int64_t b) { return div_up(a, b) * b; }
 
-static const char *const products[] = {[DM_BF16_TILES] = "-DAMX", [DM_BF16_PAIRS] = "-DPAIRS", [DM_BF16_PLAIN] = "-DPLAIN"};
+static const char *const products[] = {[DM_BF16_TILES] = "-DAMX", [DM_BF16_PAIRS] = "-DPAIRS", [DM_BF16_PLAIN] = "-DPLAIN",
+                                       [DM_BF16X3_TILES] = "-DAMX -DSPLIT", [DM_BF16X3_PLAIN] = "-DPLAIN -DSPLIT"};
+
+/* Bytes of an element as tiles read it. */
+static int64_t element(dm_bf16_unit unit) { return dm_bf16_split(unit) ? 4 : 2; }
 
 bool dm_bf16_able(const dm_device_info *dev, dm_bf16_unit unit)
 {
     return dev->cpu && !dev->emulated &&
-           (unit == DM_BF16_TILES ? dev->amx_bf16 : unit == DM_BF16_PAIRS ? dev->avx512_bf16 : true);
+           (unit == DM_BF16_TILES || unit == DM_BF16X3_TILES ? dev->amx_bf16 : unit == DM_BF16_PAIRS ? dev->avx512_bf16 : true);
 }
 
 /* ---- how a convolution is cut ------------------------------------------------------------ */
@@ -24,6 +29,7 @@ bool dm_bf16_able(const dm_device_info *dev, dm_bf16_unit unit)
 typedef struct cut {
     int64_t N, H, W, C, OH, OW, O;
     int k, stride, pad, dilate;
+    int64_t element;
     int64_t pitch, image_rows, reach, deep;
     int64_t strip, some, per_row, plane, group, items;
 } cut;
@@ -39,7 +45,7 @@ static void set_pitch(cut *c)
     c->deep = round_up(c->C, 32);
 }
 
-static cut cut_of(const dm_conv_args *g, bool gradient)
+static cut cut_of(const dm_conv_args *g, dm_bf16_unit unit, bool gradient)
 {
     cut c = {.N = g->N, .H = g->H, .W = g->W, .C = g->C, .OH = g->OH, .OW = g->OW, .O = g->O, .k = g->k, .stride = g->stride, .pad = g->pad,
              .dilate = 1};
@@ -47,17 +53,18 @@ static cut cut_of(const dm_conv_args *g, bool gradient)
     if (gradient)
         c = (cut){.N = g->N, .H = g->OH, .W = g->OW, .C = g->O, .OH = g->H, .OW = g->W, .O = g->C, .k = g->k, .stride = 1,
                   .pad = g->k - 1 - g->pad, .dilate = g->stride};
+    c.element = element(unit);
     set_pitch(&c);
     return c;
 }
 
 static int64_t plane_of(const cut *c) { return round_up(((c->some - 1) * c->image_rows + c->strip + c->reach) * c->pitch + c->reach + 32, 16); }
-static int64_t local_of(const cut *c) { return plane_of(c) * c->stride * c->stride * c->deep * 2; }
+static int64_t local_of(const cut *c) { return plane_of(c) * c->stride * c->stride * c->deep * c->element; }
 
 /* Strips of rows of large images, several small images; false where not even a row fits. */
 static bool cut_strips(const dm_device_info *dev, cut *c)
 {
-    const int64_t most = LOCAL < (int64_t)dev->local_mem ? LOCAL : (int64_t)dev->local_mem, units = dev->compute_units ? dev->compute_units : 1;
+    const int64_t wanted = LOCAL * c->element / 2, most = wanted < (int64_t)dev->local_mem ? wanted : (int64_t)dev->local_mem, units = dev->compute_units ? dev->compute_units : 1;
     const int64_t blocks = div_up(c->O, 32);
 
     c->strip = c->OH;
@@ -84,7 +91,7 @@ static bool cut_strips(const dm_device_info *dev, cut *c)
 
 bool dm_bf16_serves(const dm_device_info *dev, dm_bf16_unit unit, const dm_conv_args *g, bool gradient)
 {
-    cut c = cut_of(g, gradient);
+    cut c = cut_of(g, unit, gradient);
 
     return dm_bf16_able(dev, unit) && g->k * g->k <= MOST_TAPS && g->stride <= 2 && g->pad < g->k && c.pad >= 0 &&
            g->N * g->H * g->W < 1 << 30 && cut_strips(dev, &c);
@@ -101,12 +108,12 @@ static dm_status packed(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, in
     dm_cmds *refresh;
     dm_status rc;
 
-    snprintf(key, sizeof key, "conv_bf16_%s", kernel);
-    if ((rc = dm_emit_derived(e, weight, key, (size_t)(blocks * taps * c->deep * 32) * sizeof(uint16_t), out, &refresh)) || !refresh)
+    snprintf(key, sizeof key, "conv_bf16%s_%s", dm_bf16_split(unit) ? "x3" : "", kernel);
+    if ((rc = dm_emit_derived(e, weight, key, (size_t)(blocks * taps * c->deep * 32 * c->element), out, &refresh)) || !refresh)
         return rc;
     return dm_emit_launch(e, refresh, "conv/conv2d_bf16.cl", kernel, products[unit], &r,
                           DM_KARGS(DM_KB(e->in[weight]), DM_KB(*out), DM_KI(g->O), DM_KI(g->C), DM_KI(taps),
-                                   DM_KL((size_t)(taps > 2 ? taps * 16 : 32) * 16 * sizeof(uint32_t))));
+                                   DM_KL((size_t)taps * 32 * 16 * sizeof(uint32_t))));
 }
 
 /* y_type: of the output, and of res. */
@@ -114,7 +121,7 @@ static dm_status convolve(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, 
                           dm_dtype y_type)
 {
     const dm_device_info *dev = dm_device_about(e->dev);
-    cut c = cut_of(g, gradient);
+    cut c = cut_of(g, unit, gradient);
     char options[48];
     dm_range r = {.dim = 2, .local = {1, 1}};
     dm_buf *w;
@@ -168,10 +175,10 @@ static void cut_images(ranges *r)
     r->steps = div_up(((r->join - 1) * c->image_rows + c->OH) * c->pitch, 32);
 }
 
-static ranges ranges_of(const dm_device_info *dev, const dm_conv_args *g)
+static ranges ranges_of(const dm_device_info *dev, dm_bf16_unit unit, const dm_conv_args *g)
 {
     const int64_t wanted = ITEMS_A_UNIT * (int64_t)(dev->compute_units ? dev->compute_units : 1);
-    ranges r = {.c = cut_of(g, false)};
+    ranges r = {.c = cut_of(g, unit, false)};
     const cut *c = &r.c;
 
     cut_images(&r);
@@ -179,8 +186,8 @@ static ranges ranges_of(const dm_device_info *dev, const dm_conv_args *g)
     r.planes = c->stride * c->stride;
     r.blocks = div_up(c->O, 32);
     r.wide = div_up(c->C, 32);
-    r.rows = r.blocks * r.steps * 2048;
-    r.pairs = r.planes * 2 * r.wide * 2 * r.count * 64;
+    r.rows = r.blocks * r.steps * 1024 * c->element;
+    r.pairs = r.planes * 2 * r.wide * 2 * r.count * 32 * c->element;
     r.part = r.blocks * r.wide * c->k * c->k * 4096;
     r.whole = r.strips >= wanted && r.rows + r.pairs + r.part <= CACHE_BYTES;
     if (r.whole) {
@@ -205,9 +212,9 @@ bool dm_bf16_dw_serves(const dm_device_info *dev, dm_bf16_unit unit, const dm_co
     return dm_bf16_able(dev, unit) && g->k * g->k <= MOST_TAPS && g->stride <= 2 && g->pad < g->k && g->N * g->H * g->W < 1 << 30;
 }
 
-size_t dm_bf16_dw_scratch(const dm_device_info *dev, const dm_conv_args *g)
+size_t dm_bf16_dw_scratch(const dm_device_info *dev, dm_bf16_unit unit, const dm_conv_args *g)
 {
-    const ranges r = ranges_of(dev, g);
+    const ranges r = ranges_of(dev, unit, g);
 
     return (size_t)(r.held * (r.rows + r.pairs) + r.parts * r.part);
 }
@@ -255,7 +262,7 @@ static dm_status whole(dm_emit *e, dm_bf16_unit unit, const ranges *r, dm_buf *x
 dm_status dm_bf16_dw(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, dm_buf *x, dm_buf *dy)
 {
     const dm_device_info *dev = dm_device_about(e->dev);
-    const ranges r = ranges_of(dev, g);
+    const ranges r = ranges_of(dev, unit, g);
     const dm_range range = {.dim = 2, .global = {(size_t)r.blocks, (size_t)r.wide}, .local = {1, 1}};
     dm_status rc;
 
@@ -277,21 +284,24 @@ static bool is_bf16(const dm_desc *d) { return d->type == DM_DT_BF16; }
 static bool serves(const dm_device_info *dev, dm_bf16_unit unit, const dm_opnode *n)
 {
     const dm_conv_args g = dm_conv_args_of(n);
+    const bool stored = !dm_bf16_split(unit);
 
-    if (!is_bf16(&n->in[0]))
+    if (is_bf16(&n->in[0]) != stored)
         return false;
     if (n->kind == DM_OP_CONV2D_DW)
-        return is_bf16(&n->in[1]) && dm_bf16_dw_serves(dev, unit, &g);
+        return is_bf16(&n->in[1]) == stored && dm_bf16_dw_serves(dev, unit, &g);
     return (n->kind == DM_OP_CONV2D_DX || n->in[4].rank < 0 || n->in[4].type == n->out[0].type) &&
            dm_bf16_serves(dev, unit, &g, n->kind == DM_OP_CONV2D_DX);
 }
 
-static size_t scratch(const dm_device_info *dev, const dm_opnode *n)
+static size_t scratch_of(const dm_device_info *dev, dm_bf16_unit unit, const dm_opnode *n)
 {
     const dm_conv_args g = dm_conv_args_of(n);
 
-    return n->kind == DM_OP_CONV2D_DW ? dm_bf16_dw_scratch(dev, &g) : 0;
+    return n->kind == DM_OP_CONV2D_DW ? dm_bf16_dw_scratch(dev, unit, &g) : 0;
 }
+
+static size_t scratch(const dm_device_info *dev, const dm_opnode *n) { return scratch_of(dev, DM_BF16_TILES, n); }
 
 static dm_status emit(dm_emit *e, dm_bf16_unit unit)
 {
@@ -314,3 +324,15 @@ static const dm_impl impls[] = {
 
 const dm_impl *const dm_impls_conv2d_bf16[] = {&impls[0], &impls[1], &impls[2], &impls[3], &impls[4], &impls[5], &impls[6], &impls[7], &impls[8],
                                                NULL};
+
+static bool serves_x3(const dm_device_info *dev, const dm_opnode *n) { return serves(dev, dm_bf16x3_unit(dev), n); }
+static size_t scratch_x3(const dm_device_info *dev, const dm_opnode *n) { return scratch_of(dev, dm_bf16x3_unit(dev), n); }
+static dm_status emit_x3(dm_emit *e) { return emit(e, dm_bf16x3_unit(dm_device_about(e->dev))); }
+
+static const dm_impl x3[] = {
+    {"bf16x3", DM_OP_CONV2D, serves_x3, scratch_x3, emit_x3, DM_BF16X3_TOLERANCE},
+    {"bf16x3", DM_OP_CONV2D_DX, serves_x3, scratch_x3, emit_x3, DM_BF16X3_TOLERANCE},
+    {"bf16x3", DM_OP_CONV2D_DW, serves_x3, scratch_x3, emit_x3, DM_BF16X3_TOLERANCE},
+};
+
+const dm_impl *const dm_impls_conv2d_bf16x3[] = {&x3[0], &x3[1], &x3[2], NULL};

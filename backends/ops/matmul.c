@@ -73,24 +73,27 @@ static dm_status vec16(dm_emit *e)
 
 static bool bf16_serves(const dm_device_info *dev, dm_bf16_unit unit, const dm_opnode *n)
 {
+    const dm_dtype stored = dm_bf16_split(unit) ? DM_DT_F32 : DM_DT_BF16;
     dm_conv_args g;
 
-    if (n->in[0].type != DM_DT_BF16)
+    if (n->in[0].type != stored)
         return false;
     switch (dm_linear_of(n, &g)) {
     case DM_LINEAR_NONE: return false;
     case DM_LINEAR_FORWARD: return n->in[1].type == DM_DT_F32 && dm_bf16_serves(dev, unit, &g, false);
     case DM_LINEAR_DX: return n->in[1].type == DM_DT_F32 && dm_bf16_serves(dev, unit, &g, true);
-    default: return n->in[1].type == DM_DT_BF16 && n->out[0].type == DM_DT_F32 && dm_bf16_dw_serves(dev, unit, &g);
+    default: return n->in[1].type == stored && n->out[0].type == DM_DT_F32 && dm_bf16_dw_serves(dev, unit, &g);
     }
 }
 
-static size_t bf16_scratch(const dm_device_info *dev, const dm_opnode *n)
+static size_t scratch_of(const dm_device_info *dev, dm_bf16_unit unit, const dm_opnode *n)
 {
     dm_conv_args g;
 
-    return dm_linear_of(n, &g) == DM_LINEAR_DW ? dm_bf16_dw_scratch(dev, &g) : 0;
+    return dm_linear_of(n, &g) == DM_LINEAR_DW ? dm_bf16_dw_scratch(dev, unit, &g) : 0;
 }
+
+static size_t bf16_scratch(const dm_device_info *dev, const dm_opnode *n) { return scratch_of(dev, DM_BF16_TILES, n); }
 
 static dm_status bf16(dm_emit *e, dm_bf16_unit unit)
 {
@@ -127,3 +130,25 @@ static const dm_impl impls[] = {
 };
 
 const dm_impl *const dm_impls_matmul[] = {&impls[0], &impls[1], &impls[2], &impls[3], &impls[4], NULL};
+
+/* Of a few rows the time is that of packing the weights, which the register tiles do as well. */
+enum { FEW_ROWS = 64 };
+
+static bool many_rows(const dm_opnode *n)
+{
+    dm_conv_args g;
+
+    return dm_linear_of(n, &g) != DM_LINEAR_NONE && g.N * g.W >= FEW_ROWS;
+}
+
+static bool x3_serves(const dm_device_info *dev, const dm_opnode *n) { return bf16_serves(dev, dm_bf16x3_unit(dev), n); }
+static bool x3_serves_first(const dm_device_info *dev, const dm_opnode *n) { return many_rows(n) && x3_serves(dev, n); }
+static bool x3_serves_last(const dm_device_info *dev, const dm_opnode *n) { return !many_rows(n) && x3_serves(dev, n); }
+static size_t x3_scratch(const dm_device_info *dev, const dm_opnode *n) { return scratch_of(dev, dm_bf16x3_unit(dev), n); }
+static dm_status x3(dm_emit *e) { return bf16(e, dm_bf16x3_unit(dm_device_about(e->dev))); }
+
+static const dm_impl first = {"bf16x3", DM_OP_MATMUL, x3_serves_first, x3_scratch, x3, DM_BF16X3_TOLERANCE};
+static const dm_impl last = {"bf16x3", DM_OP_MATMUL, x3_serves_last, x3_scratch, x3, DM_BF16X3_TOLERANCE};
+
+const dm_impl *const dm_impls_matmul_bf16x3[] = {&first, NULL};
+const dm_impl *const dm_impls_matmul_bf16x3_last[] = {&last, NULL};

@@ -70,8 +70,8 @@ deltas(global const ushort *dy, global const ushort *y, global float *scratch, i
 #define SCORES(sums, rows, cols, dp)                                                                                   \
     do {                                                                                                               \
         TILES_ZERO(sums);                                                                                              \
-        tiles_dot(PTR(sums), PTR(rows), PTR((rows) + 16 * (dp)), 64, 1024, PTR(cols), PTR((cols) + 16 * (dp)), 1024,   \
-                  (dp) / 32, 1);                                                                                       \
+        tiles_dot(PTR(sums), PTR(rows), PTR((rows) + 16 * (dp)), 64, 1024, 0, PTR(cols), PTR((cols) + 16 * (dp)),      \
+                  1024, 0, (dp) / 32, 1);                                                                              \
         TILES_STORE(sums);                                                                                             \
     } while (0)
 
@@ -84,8 +84,8 @@ static inline void mix(local const ushort *weights, global const ushort *pairs, 
 
     for (int j = 0; j < d; j += 32) {
         TILES_ZERO(sums);
-        tiles_dot(PTR(sums), PTR(weights), PTR(weights + TILE), 64, 2048, PTR(pairs + j / 16 * TILE), PTR(pairs + (j / 16 + 1) * TILE),
-                  dp / 16 * 1024, steps, 1);
+        tiles_dot(PTR(sums), PTR(weights), PTR(weights + TILE), 64, 2048, 0, PTR(pairs + j / 16 * TILE),
+                  PTR(pairs + (j / 16 + 1) * TILE), dp / 16 * 1024, 0, steps, 1);
         TILES_STORE(sums);
         for (int i = 0; i < rows; i++) {
             put_bf16(vload16(2 * i, sums) * k[i], out + (long)i * D + j, d - j);

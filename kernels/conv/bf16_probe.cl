@@ -8,7 +8,7 @@ __kernel void probe(__global const ushort *a, __global const ushort *b, __global
 
     TILES_BEGIN;
     TILES_ZERO(out);
-    tiles_dot(PTR(out), a0, a0 + 1024, 64, 0, b0, b0 + 1024, 0, 2, 1); /* two steps over the same */
+    tiles_dot(PTR(out), a0, a0 + 1024, 64, 0, 0, b0, b0 + 1024, 0, 0, 2, 1); /* two steps over the same */
     TILES_STORE(out);
     TILES_END;
 }

@@ -7,6 +7,9 @@
  * Outputs are numbered by row and pitch; with per_row > 0 a row is so many tiles exactly, else tiles run over
  * row ends and what falls between rows is left out. dilate > 1: zeros between the pixels of x (gradients of stride 2).
  * Each output is one chain of sums whose order depends on nothing else: not on N.
+ * -DSPLIT: x and y are f32, and x and w are split in two bf16 each (bf16x3, bf16_tiles.clh): `a` has the upper parts of
+ * all pixels, then the lower ones, w for each tap two tiles of upper and two of lower parts. Pairs are then
+ * channels c and c + 16 of 32, since vectors of f32 become words of such pairs without a shuffle.
  * Launch: {strips of rows or of images, blocks of outputs / group}, groups of one. Oracle: tests/ops/conv2d_bf16.c. */
 #include "bf16.clh"
 #include "conv/bf16_tiles.clh"
@@ -21,51 +24,87 @@ typedef ushort TY;
 #define STORE_Y put_bf16
 #endif
 
-/* Pixels lie in slabs of 32 channels, `slab` elements from one to the next. */
-static inline void put_zeros(local ushort *to, int pixels, int slab, int slabs)
+#ifdef SPLIT
+typedef float TX;
+enum { TILES_A_TAP = 4 };
+#define PAIR(p, e) ((p) + (e) * 16)
+
+static inline void put_words(global const float *from, local ushort *to, int n, long lo)
+{
+    uint16 low, high;
+
+    if (n >= 32)
+        high = split_words(vload16(0, from), vload16(1, from), &low);
+    else
+        high = split_words(some_f32(from, n), n > 16 ? some_f32(from + 16, n - 16) : (float16)(0.0f), &low);
+    vstore16(high, 0, (local uint *)to);
+    vstore16(low, 0, (local uint *)(to + lo));
+}
+
+static inline void put_pair(float16 e, float16 f, global uint *to)
+{
+    uint16 low;
+
+    vstore16(split_words(e, f, &low), 0, to);
+    vstore16(low, 0, to + 512);
+}
+#else
+typedef ushort TX;
+enum { TILES_A_TAP = 2 };
+#define PAIR(p, e) (2 * (p) + (e))
+
+static inline void put_words(global const ushort *from, local ushort *to, int n, long lo)
+{
+    (void)lo;
+    vstore16(some_words(from, n), 0, (local uint *)to);
+}
+
+static inline void put_pair(float16 e, float16 f, global uint *to) { vstore16(pair_up(to_bf16(e), to_bf16(f)), 0, to); }
+#endif
+
+/* Pixels lie in slabs of 32 channels, `slab` elements from one to the next; lower parts `lo` elements behind. */
+static inline void put_zeros(local ushort *to, int pixels, int slab, int slabs, long lo)
 {
     for (int d = 0; d < slabs; d++)
-        for (int i = 0; i < pixels; i++)
+        for (int i = 0; i < pixels; i++) {
             vstore16((uint16)(0), 0, (local uint *)(to + (long)d * slab + i * 32));
+#ifdef SPLIT
+            vstore16((uint16)(0), 0, (local uint *)(to + lo + (long)d * slab + i * 32));
+#endif
+        }
 }
 
 /* `pixels` neighbours of C channels. */
-static inline void put_pixels(global const ushort *from, local ushort *to, int pixels, int C, int slab, int slabs)
+static inline void put_pixels(global const TX *from, local ushort *to, int pixels, int C, int slab, int slabs, long lo)
 {
-    for (int i = 0; i < pixels; i++, from += C, to += 32) {
-        int d = 0;
-
-        for (; d < C / 32; d++)
-            vstore16(vload16(0, (global const uint *)(from + d * 32)), 0, (local uint *)(to + (long)d * slab));
-        if (d < slabs)
-            for (int c = 0; c < 32; c++)
-                to[(long)d * slab + c] = d * 32 + c < C ? from[d * 32 + c] : 0;
-    }
+    for (int i = 0; i < pixels; i++, from += C, to += 32)
+        for (int d = 0; d < slabs; d++)
+            put_words(from + d * 32, to + (long)d * slab, C - d * 32, lo);
 }
 
 /* Columns j of a plane's row, at image column j stride + v0, from an image row `from`; null: zeros. */
-static inline void copy_row(global const ushort *from, local ushort *to, int columns, int v0, int stride, int dilate, int width, int C, int slab,
-                            int slabs)
+static inline void copy_row(global const TX *from, local ushort *to, int columns, int v0, int stride, int dilate, int width, int C, int slab,
+                            int slabs, long lo)
 {
     if (!from) {
-        put_zeros(to, columns, slab, slabs);
+        put_zeros(to, columns, slab, slabs, lo);
         return;
     }
     if (stride == 1 && dilate == 1) {
         const int first = max(0, -v0), last = min(columns, width - v0);
 
-        put_zeros(to, first, slab, slabs);
-        put_pixels(from + (long)(v0 + first) * C, to + first * 32, last - first, C, slab, slabs);
-        put_zeros(to + last * 32, columns - last, slab, slabs);
+        put_zeros(to, first, slab, slabs, lo);
+        put_pixels(from + (long)(v0 + first) * C, to + first * 32, last - first, C, slab, slabs, lo);
+        put_zeros(to + last * 32, columns - last, slab, slabs, lo);
         return;
     }
     for (int j = 0; j < columns; j++) {
         const int v = j * stride + v0;
 
         if (v >= 0 && v % dilate == 0 && v / dilate < width)
-            put_pixels(from + (long)(v / dilate) * C, to + j * 32, 1, C, slab, slabs);
+            put_pixels(from + (long)(v / dilate) * C, to + j * 32, 1, C, slab, slabs, lo);
         else
-            put_zeros(to + j * 32, 1, slab, slabs);
+            put_zeros(to + j * 32, 1, slab, slabs, lo);
     }
 }
 
@@ -152,7 +191,7 @@ static void finish_some(const float *sums, place at, const part *p, int O, int o
 }
 
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-conv2d(global const ushort *x, global const ushort *w, global const float *b, global const float *temb, global const TY *res, global TY *y,
+conv2d(global const TX *x, global const ushort *w, global const float *b, global const float *temb, global const TY *res, global TY *y,
        int N, int H, int W, int C, int OH, int OW, int O, int k, int stride, int pad, int dilate, int pitch, int image_rows, int strip,
        int some, int per_row, int plane, int group, local ushort *a)
 {
@@ -161,6 +200,7 @@ conv2d(global const ushort *x, global const ushort *w, global const float *b, gl
     const int h0 = strip < OH ? id % strips * strip : 0, rows = min(strip, OH - h0);
     const int all_rows = (images - 1) * image_rows + rows, tiles = per_row ? all_rows * per_row : (all_rows * pitch + 15) / 16;
     const part mine = {n0, images, h0, rows, image_rows, pitch, OH, OW};
+    const long lo = (long)stride * stride * slabs * slab;
     long shift[MOST_TAPS];
     float sums[1024] __attribute__((aligned(64)));
     TILES_BEGIN;
@@ -172,7 +212,7 @@ conv2d(global const ushort *x, global const ushort *w, global const float *b, gl
                 const bool inside = h >= 0 && h % dilate == 0 && h / dilate < H;
 
                 copy_row(inside ? x + ((long)(n0 + m) * H + h / dilate) * W * C : 0, a + (long)p * slabs * slab + (m * image_rows + i) * pitch * 32,
-                         OW + reach, p % stride - pad, stride, dilate, W, C, slab, slabs);
+                         OW + reach, p % stride - pad, stride, dilate, W, C, slab, slabs, lo);
             }
     for (int tap = 0; tap < k * k; tap++) {
         const int r = tap / k, s = tap % k;
@@ -187,13 +227,13 @@ conv2d(global const ushort *x, global const ushort *w, global const float *b, gl
             const int last = min(t + 1, tiles - 1);
             const int first = per_row ? t / per_row * pitch + t % per_row * 16 : t * 16;
             const int second = per_row ? last / per_row * pitch + last % per_row * 16 : last * 16;
-            ulong weights = PTR(w + (size_t)(o / 32) * k * k * slabs * 1024), from = PTR(a);
+            ulong weights = PTR(w + (size_t)(o / 32) * k * k * slabs * TILES_A_TAP * 512), from = PTR(a);
 
             TILES_ZERO(sums);
             for (int d = 0; d < slabs; d++, from += slab * 2)
-                for (int tap = 0; tap < k * k; tap++, weights += 2048)
-                    tiles_dot(PTR(sums), from + shift[tap] + first * 64, from + shift[tap] + second * 64, 64, 0, weights, weights + 1024, 0, 1,
-                              O - o > 16);
+                for (int tap = 0; tap < k * k; tap++, weights += TILES_A_TAP * 1024)
+                    tiles_dot(PTR(sums), from + shift[tap] + first * 64, from + shift[tap] + second * 64, 64, 0, lo * 2, weights, weights + 1024, 0,
+                              2048, 1, O - o > 16);
             TILES_STORE(sums);
             for (int second_tile = 0; second_tile < 2 && t + second_tile < tiles; second_tile++) {
                 const int at = second_tile ? second : first;
@@ -211,7 +251,13 @@ conv2d(global const ushort *x, global const ushort *w, global const float *b, gl
 
 /* ---- weights --------------------------------------------------------------------------- */
 
-/* w f32[O,C,k k] in, packed as conv2d reads it. 16 channels x all taps of 16 outputs are `taps` squares of words.
+/* Tiles of a step of 32 channels, of which `half_block` is one of the two of columns. */
+static inline global uint *packed_at(global ushort *packed, int block, int deep, int step, int taps, int tap, int half_block)
+{
+    return (global uint *)packed + (((size_t)(block * deep + step) * taps + tap) * TILES_A_TAP + half_block) * 256;
+}
+
+/* w f32[O,C,k k] in, packed as conv2d reads it. 32 channels x all taps of 16 outputs are two times `taps` squares of words.
  * Launch: {O / 32, C / 32}. */
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
 pack(global const float *w, global ushort *packed, int O, int C, int taps, local uint *panel)
@@ -219,24 +265,20 @@ pack(global const float *w, global ushort *packed, int O, int C, int taps, local
     const int deep = (int)get_global_size(1), block = (int)get_global_id(0), step = (int)get_global_id(1);
     const int width = 16 * taps;
 
-    for (int part = 0; part < 4; part++) {
-        const int o0 = block * 32 + part / 2 * 16, c0 = step * 32 + part % 2 * 16, there = clamp(C - c0, 0, 16) * taps;
-
-        for (int v = 0; v < width; v += 16) {
+    for (int half_block = 0; half_block < 2; half_block++) {
+        for (int v = 0; v < 2 * width; v += 16) {
+            const int o0 = block * 32 + half_block * 16, c0 = step * 32 + v / width * 16, there = clamp(C - c0, 0, 16) * taps - v % width;
             uint16 m[16];
 
             _Pragma("unroll") for (int i = 0; i < 16; i++)
-                m[i] = o0 + i < O && there > v ? as_uint16(some_f32(w + ((size_t)(o0 + i) * C + c0) * taps + v, there - v)) : (uint16)(0);
+                m[i] = o0 + i < O && there > 0 ? as_uint16(some_f32(w + ((size_t)(o0 + i) * C + c0) * taps + v % width, there)) : (uint16)(0);
             transpose16(m);
             _Pragma("unroll") for (int i = 0; i < 16; i++) vstore16(m[i], v + i, panel);
         }
         for (int tap = 0; tap < taps; tap++)
-            for (int p = 0; p < 8; p++) {
-                const float16 e = as_float16(vload16(2 * p * taps + tap, panel)), f = as_float16(vload16((2 * p + 1) * taps + tap, panel));
-
-                vstore16(pair_up(to_bf16(e), to_bf16(f)), 0,
-                         (global uint *)packed + (((size_t)(block * deep + step) * taps + tap) * 2 + part / 2) * 256 + (part % 2 * 8 + p) * 16);
-            }
+            for (int p = 0; p < 16; p++)
+                put_pair(as_float16(vload16(PAIR(p, 0) * taps + tap, panel)), as_float16(vload16(PAIR(p, 1) * taps + tap, panel)),
+                         packed_at(packed, block, deep, step, taps, tap, half_block) + p * 16);
     }
 }
 
@@ -251,7 +293,7 @@ pack_dx(global const float *w, global ushort *packed, int O, int C, int taps, lo
             const int c0 = block * 32 + half_block * 16;
 
             for (int e = 0; e < 2; e++) {
-                const int o = step * 32 + 2 * p + e;
+                const int o = step * 32 + PAIR(p, e);
 
                 const long left = ((long)(O - o) * C - c0) * taps; /* behind w lies other memory, or none */
                 uint16 m[16];
@@ -265,11 +307,8 @@ pack_dx(global const float *w, global ushort *packed, int O, int C, int taps, lo
                 transpose16(m);
                 _Pragma("unroll") for (int i = 0; i < 16; i++) vstore16(m[i], i * 2 + e, panel);
             }
-            for (int tap = 0; tap < taps; tap++) {
-                const float16 e = as_float16(vload16(2 * tap, panel)), f = as_float16(vload16(2 * tap + 1, panel));
-
-                vstore16(pair_up(to_bf16(e), to_bf16(f)), 0,
-                         (global uint *)packed + (((size_t)(block * deep + step) * taps + taps - 1 - tap) * 2 + half_block) * 256 + p * 16);
-            }
+            for (int tap = 0; tap < taps; tap++)
+                put_pair(as_float16(vload16(2 * tap, panel)), as_float16(vload16(2 * tap + 1, panel)),
+                         packed_at(packed, block, deep, step, taps, taps - 1 - tap, half_block) + p * 16);
         }
 }

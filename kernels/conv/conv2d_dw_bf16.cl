@@ -7,6 +7,9 @@
  *   pairs bf16[strips][planes][2][C/16][pairs][16 c][2]: pairs that begin at even pixels, then at odd ones
  *   part  f32[parts][O/32][C/32][k k][32 o][32 c], one part for each range of strips
  * Of 32 outputs or channels, the even ones come first, since words of two neighbours are taken apart without shuffles.
+ * -DSPLIT: x and dy are f32, split in two bf16 each (bf16x3, bf16_tiles.clh). Each step of rows is then two tiles of upper
+ * parts and two of lower ones; behind the upper parts of all pairs of a strip are the lower ones; and of 32 outputs or
+ * channels, the first 16 come first, as words are made of i and i + 16.
  * They lie one behind the other in one scratch, at offsets that kernels get in units of 64 bytes.
  * The sum over a range, and the sum of the ranges, have a fixed order. Oracle: tests/ops/conv2d_bf16.c. */
 #include "bf16.clh"
@@ -14,27 +17,59 @@
 
 enum { UNIT = 32 }; /* elements of 64 bytes */
 
-/* Words of two neighbouring channels, of two pixels: pairs of the even channels, of the odd ones. */
+#ifdef SPLIT
+typedef float TX;
+enum { PARTS = 2 }; /* bf16 of a number */
+/* Where output or channel i of 32 is; 32 of them in order. */
+#define OUTPUT(i) (i)
+#define IN_ORDER(a, b, to)                                                                                             \
+    do {                                                                                                               \
+        vstore16(a, 0, to);                                                                                            \
+        vstore16(b, 1, to);                                                                                            \
+    } while (0)
+
+static inline void words_of(global const float *p, int left, uint16 *e)
+{
+    if (left >= 32)
+        e[0] = split_words(vload16(0, p), vload16(1, p), &e[1]);
+    else
+        e[0] = split_words(some_f32(p, left), left > 16 ? some_f32(p + 16, left - 16) : (float16)(0.0f), &e[1]);
+}
+#else
+typedef ushort TX;
+enum { PARTS = 1 };
+#define OUTPUT(i) ((i) % 2 * 16 + (i) / 2)
+#define IN_ORDER(a, b, to)                                                                                             \
+    do {                                                                                                               \
+        vstore16(as_float16(ZIP_LOW(as_uint16(a), as_uint16(b))), 0, to);                                              \
+        vstore16(as_float16(ZIP_HIGH(as_uint16(a), as_uint16(b))), 1, to);                                             \
+    } while (0)
+
+static inline void words_of(global const ushort *p, int left, uint16 *e) { e[0] = some_words(p, left); }
+#endif
+
+/* Words of two channels, of two pixels: pairs of the channels in the lower halves, of those in the upper ones. */
 #define EVENS(a, b) (((a) & 0xffffu) | (b) << 16)
 #define ODDS(a, b) ((a) >> 16 | ((b) & 0xffff0000u))
 
 /* 32 outputs of a strip of dy to its rows; `left` outputs are there. */
-static inline void strip_rows(global const ushort *dy, global ushort *rows, int left, int images, int image_rows, int OH, int OW, int O, int pitch,
+static inline void strip_rows(global const TX *dy, global ushort *rows, int left, int images, int image_rows, int OH, int OW, int O, int pitch,
                               int steps)
 {
     global uint *to = (global uint *)rows;
     int m = 0, h = 0, v = 0;
 
-    for (int step = 0; step < steps; step++, to += 512) {
-        uint16 t[16], u[16];
+    for (int step = 0; step < steps; step++, to += PARTS * 512) {
+        uint16 t[PARTS][2][16];
 
         for (int i = 0; i < 16; i++) {
-            uint16 e[2];
+            uint16 e[2][PARTS];
 
             for (int j = 0; j < 2; j++) {
-                e[j] = 0;
+                for (int part = 0; part < PARTS; part++)
+                    e[j][part] = 0;
                 if (m < images && h < OH && v < OW) { /* pixels and images are neighbours */
-                    e[j] = some_words(dy, left);
+                    words_of(dy, left, e[j]);
                     dy += O;
                 }
                 if (++v == pitch) {
@@ -45,36 +80,44 @@ static inline void strip_rows(global const ushort *dy, global ushort *rows, int 
                     }
                 }
             }
-            t[i] = EVENS(e[0], e[1]);
-            u[i] = ODDS(e[0], e[1]);
+            for (int part = 0; part < PARTS; part++) {
+                t[part][0][i] = EVENS(e[0][part], e[1][part]);
+                t[part][1][i] = ODDS(e[0][part], e[1][part]);
+            }
         }
-        transpose16(t);
-        transpose16(u);
-        for (int i = 0; i < 16; i++) {
-            vstore16(t[i], i, to);
-            vstore16(u[i], i + 16, to);
-        }
+        for (int part = 0; part < PARTS; part++)
+            for (int side = 0; side < 2; side++) {
+                transpose16(t[part][side]);
+                for (int i = 0; i < 16; i++)
+                    vstore16(t[part][side][i], (part * 2 + side) * 16 + i, to);
+            }
     }
 }
 
-/* 32 channels of a strip of x to a plane of its pairs, of which `even` and `odd` are the first; `left` channels are there. */
-static inline void strip_pairs(global const ushort *x, global uint *even, global uint *odd, int left, int plane, int images, int image_rows, int H,
-                               int W, int C, int stride, int pad, int pitch, int count)
+/* 32 channels of a strip of x to a plane of its pairs, of which `even` and `odd` are the first, lower parts `lo` words behind; `left` channels are there. */
+static inline void strip_pairs(global const TX *x, global uint *even, global uint *odd, int left, int plane, int images, int image_rows, int H,
+                               int W, int C, int stride, int pad, int pitch, int count, size_t lo)
 {
     const int h0 = plane / stride - pad, v0 = plane % stride - pad;
-    global const ushort *line = x + (long)h0 * W * C;
-    uint16 last = 0;
+    global const TX *line = x + (long)h0 * W * C;
+    uint16 last[PARTS] = {0};
     int m = 0, row = 0, column = 0, h = h0, v = v0;
 
     for (int i = 0; i <= 2 * count; i++) {
-        const uint16 e = h >= 0 && h < H && v >= 0 && v < W && m < images ? some_words(line + (long)v * C, left) : (uint16)(0);
         global uint *to = (i % 2 ? even : odd) + (i - 1) / 2 * 16;
+        uint16 e[PARTS];
 
-        if (i) {
-            vstore16(EVENS(last, e), 0, to);
-            vstore16(ODDS(last, e), count, to);
+        for (int part = 0; part < PARTS; part++)
+            e[part] = 0;
+        if (h >= 0 && h < H && v >= 0 && v < W && m < images)
+            words_of(line + (long)v * C, left, e);
+        for (int part = 0; part < PARTS; part++, to += lo) {
+            if (i) {
+                vstore16(EVENS(last[part], e[part]), 0, to);
+                vstore16(ODDS(last[part], e[part]), count, to);
+            }
+            last[part] = e[part];
         }
-        last = e;
         v += stride;
         if (++column == pitch) {
             column = 0;
@@ -91,12 +134,13 @@ static inline void strip_pairs(global const ushort *x, global uint *even, global
 }
 
 /* Elements of a strip's rows and pairs. */
-#define ROWS_SIZE(blocks, steps) ((size_t)(blocks) * (steps) * 1024)
-#define PAIRS_SIZE(planes, wide, count) ((size_t)(planes) * 4 * (wide) * (count) * 32)
+#define ROWS_SIZE(blocks, steps) ((size_t)(blocks) * (steps) * 1024 * PARTS)
+#define PAIRS_SIZE(planes, wide, count) (PAIRS_PART(planes, wide, count) * PARTS)
+#define PAIRS_PART(planes, wide, count) ((size_t)(planes) * 4 * (wide) * (count) * 32)
 
 /* From strip n0 on. Launch: {strips, O / 32}. */
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-arrange_dy(global const ushort *dy, global ushort *rows, int n0, int N, int join, int image_rows, int OH, int OW, int O, int pitch, int steps)
+arrange_dy(global const TX *dy, global ushort *rows, int n0, int N, int join, int image_rows, int OH, int OW, int O, int pitch, int steps)
 {
     const int m = (int)get_global_id(0), block = (int)get_global_id(1), first = (n0 + m) * join;
 
@@ -104,18 +148,18 @@ arrange_dy(global const ushort *dy, global ushort *rows, int n0, int N, int join
                O - block * 32, min(join, N - first), image_rows, OH, OW, O, pitch, steps);
 }
 
-static inline void arrange_pairs(global const ushort *x, global ushort *pairs, int block, int wide, int plane, int images, int image_rows, int H,
+static inline void arrange_pairs(global const TX *x, global ushort *pairs, int block, int wide, int plane, int images, int image_rows, int H,
                                  int W, int C, int stride, int pad, int pitch, int count)
 {
     global uint *even = (global uint *)pairs + ((size_t)plane * 4 * wide + 2 * block) * count * 16;
 
     strip_pairs(x + block * 32, even, even + (size_t)2 * wide * count * 16, C - block * 32, plane, images, image_rows, H, W, C, stride, pad, pitch,
-                count);
+                count, PAIRS_PART(stride * stride, wide, count) / 2);
 }
 
 /* Launch: {strips, C / 32, planes}. */
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-arrange_x(global const ushort *x, global ushort *scratch, int pairs_at, int n0, int N, int join, int image_rows, int H, int W, int C, int stride,
+arrange_x(global const TX *x, global ushort *scratch, int pairs_at, int n0, int N, int join, int image_rows, int H, int W, int C, int stride,
           int pad, int pitch, int count)
 {
     const int m = (int)get_global_id(0), wide = (int)get_global_size(1), first = (n0 + m) * join;
@@ -137,7 +181,8 @@ static inline void products(global const ushort *rows, global const ushort *pair
         } else {
             TILES_LOAD(sums);
         }
-        tiles_dot(PTR(sums), PTR(rows), PTR(rows + 512), 64, 2048, PTR(b), PTR(b + (size_t)count * 32), 1024, steps, 1);
+        tiles_dot(PTR(sums), PTR(rows), PTR(rows + 512), 64, PARTS * 2048, 2048, PTR(b), PTR(b + (size_t)count * 32), 1024,
+                  (long)PAIRS_PART(stride * stride, wide, count) * 2, steps, 1);
         TILES_STORE(sums);
     }
 }
@@ -162,7 +207,7 @@ conv2d_dw(global ushort *rows, int pairs_at, int part_at, int strips, int some, 
 
 /* All of it for a range of strips, one after the other in the same place, which stays in the cache: few channels. Launch: {parts}. */
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-whole(global const ushort *x, global const ushort *dy, global ushort *scratch, int pairs_at, int part_at, int N, int join, int image_rows, int some,
+whole(global const TX *x, global const TX *dy, global ushort *scratch, int pairs_at, int part_at, int N, int join, int image_rows, int some,
       int H, int W, int C, int OH, int OW, int O, int k, int stride, int pad, int pitch, int steps, int count)
 {
     const int range = (int)get_global_id(0), blocks = (O + 31) / 32, wide = (C + 31) / 32, planes = stride * stride, strips = (N + join - 1) / join;
@@ -197,7 +242,7 @@ sum_parts(global const ushort *scratch, int part_at, global float *dw, int O, in
     global const float *part = (global const float *)(scratch + (size_t)part_at * UNIT) + ((size_t)block * wide + get_global_id(1)) * taps * 1024;
 
     for (int i = 0; i < 32 && block * 32 + i < O; i++) {
-        global const float *from = part + (i % 2 * 16 + i / 2) * 32;
+        global const float *from = part + OUTPUT(i) * 32;
         global float *to = dw + ((size_t)(block * 32 + i) * C + c0) * taps;
         const int there = min(C - c0, 32) * taps;
 
@@ -215,14 +260,13 @@ sum_parts(global const ushort *scratch, int part_at, global float *dw, int O, in
                 m[1][t] = as_uint16(odd);
             }
             if (taps == 1) {
-                vstore16(as_float16(ZIP_LOW(m[0][0], m[1][0])), 0, line);
-                vstore16(as_float16(ZIP_HIGH(m[0][0], m[1][0])), 1, line);
+                IN_ORDER(as_float16(m[0][0]), as_float16(m[1][0]), line);
                 break;
             }
             transpose16(m[0]);
             transpose16(m[1]);
             for (int c = 0; c < 32; c++) /* in order: lanes beyond the taps are overwritten by the next channel */
-                vstore16(as_float16(m[c % 2][c / 2]), 0, line + c * taps + first);
+                vstore16(as_float16(m[OUTPUT(c) / 16][OUTPUT(c) % 16]), 0, line + c * taps + first);
         }
         for (int j = 0; j < there; j += 16) {
             float16 v = vload16(0, line + j);
