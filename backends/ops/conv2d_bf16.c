@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-enum { PIXELS = 128, FEW_PIXELS = 256, STRIP_PIXELS = 512, LOCAL = 160 * 1024, ITEMS_A_UNIT = 4, MOST_TAPS = 9 };
+enum { PIXELS = 512, FEW_PIXELS = 512, STRIP_PIXELS = 512, LOCAL = 512 * 1024, ITEMS_A_UNIT = 4, MOST_TAPS = 9 };
 enum { SLICE_BYTES = 64 << 20, CACHE_BYTES = 7 << 18, PAIRS_BYTES = 1 << 20 };
 
 static int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }

@@ -37,16 +37,16 @@ static inline void put_words(global const float *from, local ushort *to, int n, 
         high = split_words(vload16(0, from), vload16(1, from), &low);
     else
         high = split_words(some_f32(from, n), n > 16 ? some_f32(from + 16, n - 16) : (float16)(0.0f), &low);
-    vstore16(high, 0, (local uint *)to);
-    vstore16(low, 0, (local uint *)(to + lo));
+    PUT_WORDS(high, local, to);
+    PUT_WORDS(low, local, to + lo);
 }
 
 static inline void put_pair(float16 e, float16 f, global uint *to)
 {
     uint16 low;
 
-    vstore16(split_words(e, f, &low), 0, to);
-    vstore16(low, 0, to + 512);
+    PUT_WORDS(split_words(e, f, &low), global, to);
+    PUT_WORDS(low, global, to + 512);
 }
 #else
 typedef ushort TX;
@@ -56,10 +56,10 @@ enum { TILES_A_TAP = 2 };
 static inline void put_words(global const ushort *from, local ushort *to, int n, long lo)
 {
     (void)lo;
-    vstore16(some_words(from, n), 0, (local uint *)to);
+    PUT_WORDS(some_words(from, n), local, to);
 }
 
-static inline void put_pair(float16 e, float16 f, global uint *to) { vstore16(pair_up(to_bf16(e), to_bf16(f)), 0, to); }
+static inline void put_pair(float16 e, float16 f, global uint *to) { PUT_WORDS(pair_up(to_bf16(e), to_bf16(f)), global, to); }
 #endif
 
 /* Pixels lie in slabs of 32 channels, `slab` elements from one to the next; lower parts `lo` elements behind. */
@@ -67,9 +67,9 @@ static inline void put_zeros(local ushort *to, int pixels, int slab, int slabs, 
 {
     for (int d = 0; d < slabs; d++)
         for (int i = 0; i < pixels; i++) {
-            vstore16((uint16)(0), 0, (local uint *)(to + (long)d * slab + i * 32));
+            PUT_WORDS((uint16)(0), local, to + (long)d * slab + i * 32);
 #ifdef SPLIT
-            vstore16((uint16)(0), 0, (local uint *)(to + lo + (long)d * slab + i * 32));
+            PUT_WORDS((uint16)(0), local, to + lo + (long)d * slab + i * 32);
 #endif
         }
 }
@@ -134,7 +134,7 @@ static inline size_t pixel_of(const place *at, const part *p)
 
 #ifdef Y_F32
 #define GET_Y(p) vload16(0, p)
-#define PUT_Y(v, p) vstore16(v, 0, p)
+#define PUT_Y(v, p) PUT_FLOATS(v, global, p)
 #else
 #define GET_Y(p) from_bf16(LOAD16(p))
 #define PUT_Y(v, p) STORE16(to_bf16(v), p)
@@ -273,7 +273,7 @@ pack(global const float *w, global ushort *packed, int O, int C, int taps, local
             _Pragma("unroll") for (int i = 0; i < 16; i++)
                 m[i] = o0 + i < O && there > 0 ? as_uint16(some_f32(w + ((size_t)(o0 + i) * C + c0) * taps + v % width, there)) : (uint16)(0);
             transpose16(m);
-            _Pragma("unroll") for (int i = 0; i < 16; i++) vstore16(m[i], v + i, panel);
+            _Pragma("unroll") for (int i = 0; i < 16; i++) PUT_WORDS(m[i], local, panel + (v + i) * 16);
         }
         for (int tap = 0; tap < taps; tap++)
             for (int p = 0; p < 16; p++)
@@ -299,13 +299,13 @@ pack_dx(global const float *w, global ushort *packed, int O, int C, int taps, lo
                 uint16 m[16];
 
                 if (taps == 1) { /* neighbours already */
-                    vstore16(o < O && c0 < C ? as_uint16(some_f32(w + (size_t)o * C + c0, C - c0)) : (uint16)(0), e, panel);
+                    PUT_WORDS(o < O && c0 < C ? as_uint16(some_f32(w + (size_t)o * C + c0, C - c0)) : (uint16)(0), local, panel + e * 16);
                     continue;
                 }
                 _Pragma("unroll") for (int i = 0; i < 16; i++)
                     m[i] = o < O && c0 + i < C ? as_uint16(some_f32(w + ((size_t)o * C + c0 + i) * taps, (int)min(left - i * taps, 16L))) : (uint16)(0);
                 transpose16(m);
-                _Pragma("unroll") for (int i = 0; i < 16; i++) vstore16(m[i], i * 2 + e, panel);
+                _Pragma("unroll") for (int i = 0; i < 16; i++) PUT_WORDS(m[i], local, panel + (i * 2 + e) * 16);
             }
             for (int tap = 0; tap < taps; tap++)
                 put_pair(as_float16(vload16(2 * tap, panel)), as_float16(vload16(2 * tap + 1, panel)),

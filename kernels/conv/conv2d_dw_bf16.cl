@@ -65,8 +65,8 @@ static inline void strip_rows(global const TX *dy, global ushort *rows, int left
         for (int i = 0; i < 16; i++) {
             uint16 e[2][PARTS];
 
-            for (int j = 0; j < 2; j++) {
-                for (int part = 0; part < PARTS; part++)
+            _Pragma("unroll") for (int j = 0; j < 2; j++) {
+                _Pragma("unroll") for (int part = 0; part < PARTS; part++)
                     e[j][part] = 0;
                 if (m < images && h < OH && v < OW) { /* pixels and images are neighbours */
                     words_of(dy, left, e[j]);
@@ -80,16 +80,16 @@ static inline void strip_rows(global const TX *dy, global ushort *rows, int left
                     }
                 }
             }
-            for (int part = 0; part < PARTS; part++) {
+            _Pragma("unroll") for (int part = 0; part < PARTS; part++) {
                 t[part][0][i] = EVENS(e[0][part], e[1][part]);
                 t[part][1][i] = ODDS(e[0][part], e[1][part]);
             }
         }
-        for (int part = 0; part < PARTS; part++)
-            for (int side = 0; side < 2; side++) {
+        _Pragma("unroll") for (int part = 0; part < PARTS; part++)
+            _Pragma("unroll") for (int side = 0; side < 2; side++) {
                 transpose16(t[part][side]);
-                for (int i = 0; i < 16; i++)
-                    vstore16(t[part][side][i], (part * 2 + side) * 16 + i, to);
+                _Pragma("unroll") for (int i = 0; i < 16; i++)
+                    PUT_WORDS(t[part][side][i], global, to + ((part * 2 + side) * 16 + i) * 16);
             }
     }
 }
@@ -107,14 +107,14 @@ static inline void strip_pairs(global const TX *x, global uint *even, global uin
         global uint *to = (i % 2 ? even : odd) + (i - 1) / 2 * 16;
         uint16 e[PARTS];
 
-        for (int part = 0; part < PARTS; part++)
+        _Pragma("unroll") for (int part = 0; part < PARTS; part++)
             e[part] = 0;
         if (h >= 0 && h < H && v >= 0 && v < W && m < images)
             words_of(line + (long)v * C, left, e);
-        for (int part = 0; part < PARTS; part++, to += lo) {
+        _Pragma("unroll") for (int part = 0; part < PARTS; part++, to += lo) {
             if (i) {
-                vstore16(EVENS(last[part], e[part]), 0, to);
-                vstore16(ODDS(last[part], e[part]), count, to);
+                PUT_WORDS(EVENS(last[part], e[part]), global, to);
+                PUT_WORDS(ODDS(last[part], e[part]), global, to + (long)count * 16);
             }
             last[part] = e[part];
         }
@@ -266,7 +266,7 @@ sum_parts(global const ushort *scratch, int part_at, global float *dw, int O, in
             transpose16(m[0]);
             transpose16(m[1]);
             for (int c = 0; c < 32; c++) /* in order: lanes beyond the taps are overwritten by the next channel */
-                vstore16(as_float16(m[OUTPUT(c) / 16][OUTPUT(c) % 16]), 0, line + c * taps + first);
+                PUT_FLOATS(as_float16(m[OUTPUT(c) / 16][OUTPUT(c) % 16]), local, line + c * taps + first);
         }
         for (int j = 0; j < there; j += 16) {
             float16 v = vload16(0, line + j);

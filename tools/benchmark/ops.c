@@ -1,10 +1,11 @@
-/* Times every implementation of an op by itself: demist's side of `tools/bench ops`. A line in, a line of JSON out:
+/* Times every implementation of an op, or those named, by itself: demist's side of `tools/bench ops`. A line in, a line of JSON out:
  *     conv2d|conv2d_dx|conv2d_dw N H W C O K    stride 1, padding that keeps the extents
  *     matmul|matmul_nt M N K                    c = a b, c = a b'
  *     attention|attention_dx N L D HEADS
  *     group_norm|group_norm_dx N L C GROUPS     with SiLU
- * The answer has the best seconds of a few runs, and the largest difference from the portable implementation over its
- * largest value. Forms of a convolution's weights are made beforehand, as a plan does; those of a matrix every time. */
+ *     bf16 OP ...                               any of them, stored as bf16 where a plan may
+ * The answer has the best seconds of a few runs, and the largest difference from the portable implementation (or the
+ * first that is timed) over its largest value. Forms of a convolution's weights are made beforehand, as a plan does; those of a matrix every time. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,8 @@ enum { MAX_RUNS = 1000 };
 static const double budget = 0.3; /* seconds for an implementation */
 
 typedef struct bench {
+    char **only;                   /* implementations to be timed, all where there are none */
+    int n_only;
     dm_opnode node;
     dm_op_run run;
     float *want[DM_MAX_OUT];       /* of the portable implementation */
@@ -96,7 +99,8 @@ static bool parse(const char *line, dm_opnode *n)
     char name[32];
     long long v[6];
     int64_t w[6];
-    const int got = sscanf(line, "%31s %lld %lld %lld %lld %lld %lld", name, &v[0], &v[1], &v[2], &v[3], &v[4], &v[5]) - 1;
+    const bool bf16 = !strncmp(line, "bf16 ", 5);
+    const int got = sscanf(line + (bf16 ? 5 : 0), "%31s %lld %lld %lld %lld %lld %lld", name, &v[0], &v[1], &v[2], &v[3], &v[4], &v[5]) - 1;
 
     for (int i = 0; i < got; i++)
         w[i] = v[i];
@@ -114,6 +118,10 @@ static bool parse(const char *line, dm_opnode *n)
             attention(n, w);
         else
             group_norm(n, w);
+        for (int k = 0; bf16 && k < DM_MAX_IN; k++) {
+            n->in[k].type = dm_op_may_bf16(n, false, k) ? DM_DT_BF16 : DM_DT_F32;
+            n->out[k].type = dm_op_may_bf16(n, true, k) ? DM_DT_BF16 : DM_DT_F32;
+        }
         return true;
     }
     return false;
@@ -129,10 +137,13 @@ static dm_status operand(bench *b, const dm_desc *d, dm_buf **out, dm_err *err)
 
     if (!x)
         return dm_error(err, DM_ENOMEM, "out of memory for an operand");
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n; i++) {
         x[i] = (float)(2 * fmod((double)(i + 1) * 0.6180339887498949, 1.0) - 0.9);
-    if (n && !(rc = dm_buf_new(b->run.d, (size_t)n * sizeof *x, "operand", out, err)))
-        rc = dm_buf_write(*out, 0, (size_t)n * sizeof *x, x, err);
+        if (d->type == DM_DT_BF16) /* its upper half */
+            memmove((uint16_t *)x + i, (uint16_t *)&x[i] + 1, sizeof(uint16_t));
+    }
+    if (n && !(rc = dm_buf_new(b->run.d, (size_t)n * dm_dtype_size(d->type), "operand", out, err)))
+        rc = dm_buf_write(*out, 0, (size_t)n * dm_dtype_size(d->type), x, err);
     free(x);
     return rc;
 }
@@ -163,7 +174,17 @@ static dm_status compare(bench *b, double *difference, dm_err *err)
         const size_t n = (size_t)dm_desc_count(&b->node.out[k]);
         float *got = n ? calloc(n, sizeof *got) : NULL, largest = 0, most = 0;
 
-        if (!n || (rc = dm_buf_read(b->run.out[k], 0, n * sizeof *got, got, err)) || !b->want[k]) {
+        if (!n || !got || (rc = dm_buf_read(b->run.out[k], 0, n * dm_dtype_size(b->node.out[k].type), got, err))) {
+            free(got);
+            continue;
+        }
+        for (size_t i = n; i-- > 0 && b->node.out[k].type == DM_DT_BF16;) {
+            const uint16_t half = ((uint16_t *)got)[i];
+
+            got[i] = 0;
+            memcpy((uint16_t *)&got[i] + 1, &half, sizeof half);
+        }
+        if (!b->want[k]) {
             b->want[k] = got;
             continue;
         }
@@ -177,6 +198,15 @@ static dm_status compare(bench *b, double *difference, dm_err *err)
     return rc;
 }
 
+static bool wanted(const bench *b, const dm_impl *impl)
+{
+    bool named = b->n_only == 0;
+
+    for (int i = 0; i < b->n_only; i++)
+        named |= !strcmp(b->only[i], impl->name);
+    return named && dm_impl_serves(impl, dm_device_about(b->run.d), &b->node);
+}
+
 static dm_status each(bench *b, dm_err *err)
 {
     const char *comma = "";
@@ -187,7 +217,7 @@ static dm_status each(bench *b, dm_err *err)
         for (int i = 0; (impl = dm_impl_at(b->node.kind, i)); i++) {
             double best, difference;
 
-            if (!strcmp(impl->name, "portable") != !pass || (impl->serves && !impl->serves(dm_device_about(b->run.d), &b->node)))
+            if (!strcmp(impl->name, "portable") != !pass || !wanted(b, impl))
                 continue;
             for (int k = 0; k < b->node.n_out; k++)   /* nothing of the one before is left */
                 if (b->run.out[k] && (rc = dm_buf_zero(b->run.out[k], 0, dm_buf_bytes(b->run.out[k]), err)))
@@ -232,7 +262,10 @@ int main(int argc, char **argv)
     bench b = {0};
     dm_err err = {0};
     char line[512];
-    dm_status rc = argc == 2 ? dm_device_open(argv[1], &o, &b.run.d, &err) : dm_error(&err, DM_EINVAL, "usage: bench_ops DEVICE");
+    dm_status rc = argc >= 2 ? dm_device_open(argv[1], &o, &b.run.d, &err) : dm_error(&err, DM_EINVAL, "usage: bench_ops DEVICE [IMPL...]");
+
+    b.only = argv + 2;
+    b.n_only = argc - 2;
 
     if (!rc)
         printf("{\"name\":\"%s\"}\n", dm_device_about(b.run.d)->name);
