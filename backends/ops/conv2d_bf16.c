@@ -219,6 +219,11 @@ size_t dm_bf16_dw_scratch(const dm_device_info *dev, dm_bf16_unit unit, const dm
     return (size_t)(r.held * (r.rows + r.pairs) + r.parts * r.part);
 }
 
+/* One part of one slice is dw. */
+static bool at_once(const ranges *r) { return !r->whole && r->parts == 1 && r->held == r->strips; }
+/* Bytes of local memory in which a row of dw is put together. */
+static size_t line_of(const cut *c) { return (size_t)(32 * c->k * c->k + 16) * sizeof(float); }
+
 /* Where in the scratch, in units of 64 bytes. */
 enum { UNIT = 64 };
 
@@ -242,8 +247,9 @@ static dm_status slice(dm_emit *e, dm_bf16_unit unit, const ranges *r, dm_buf *x
         return rc;
     range = (dm_range){.dim = 3, .global = {(size_t)r->blocks, (size_t)div_up(r->wide, r->group), (size_t)r->parts}, .local = {1, 1, 1}};
     return dm_emit_launch(e, e->cmds, file, "conv2d_dw", options, &range,
-                          DM_KARGS(DM_KB(e->scratch), DM_KI(pairs_at), DM_KI(part_at), DM_KI(strips), DM_KI(r->some), DM_KI(c->C), DM_KI(c->k),
-                                   DM_KI(c->stride), DM_KI(c->pitch), DM_KI(r->steps), DM_KI(r->count), DM_KI(r->group), DM_KI(n0 == 0)));
+                          DM_KARGS(DM_KB(e->scratch), DM_KI(pairs_at), DM_KI(part_at), DM_KB(e->out[0]), DM_KI(strips), DM_KI(r->some), DM_KI(c->O),
+                                   DM_KI(c->C), DM_KI(c->k), DM_KI(c->stride), DM_KI(c->pitch), DM_KI(r->steps), DM_KI(r->count), DM_KI(r->group),
+                                   DM_KI(n0 == 0), DM_KI(at_once(r)), DM_KI(e->node->accum), DM_KL(line_of(c))));
 }
 
 static dm_status whole(dm_emit *e, dm_bf16_unit unit, const ranges *r, dm_buf *x, dm_buf *dy)
@@ -271,10 +277,12 @@ dm_status dm_bf16_dw(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, dm_bu
     for (int64_t n0 = 0; n0 < r.strips && !r.whole; n0 += r.held)
         if ((rc = slice(e, unit, &r, x, dy, n0, r.strips - n0 < r.held ? r.strips - n0 : r.held)))
             return rc;
+    if (at_once(&r))
+        return DM_OK;
     return dm_emit_launch(e, e->cmds, "conv/conv2d_dw_bf16.cl", "sum_parts", products[unit], &range,
                           DM_KARGS(DM_KB(e->scratch), DM_KI(r.held * (r.rows + r.pairs) / UNIT), DM_KB(e->out[0]), DM_KI(g->O), DM_KI(g->C),
                                    DM_KI(g->k * g->k), DM_KI(r.parts), DM_KI(e->node->accum),
-                                   DM_KL((size_t)(32 * g->k * g->k + 16) * sizeof(float))));
+                                   DM_KL(line_of(&r.c))));
 }
 
 /* ---- convolutions as nodes ----------------------------------------------------------------------- */

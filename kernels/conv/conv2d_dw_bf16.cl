@@ -187,59 +187,12 @@ static inline void products(global const ushort *rows, global const ushort *pair
     }
 }
 
-/* Strips of a slice by ranges of `some`; begin: part is written, else added to. Launch: {O / 32, C / 32 / group, parts}. */
-__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-conv2d_dw(global ushort *rows, int pairs_at, int part_at, int strips, int some, int C, int k, int stride, int pitch, int steps, int count, int group,
-          int begin)
+/* dw (+)= the sum of the parts, `next` elements from one to the next, of 32 outputs and 32 channels. These x all taps of an output are
+ * 32 taps neighbours. */
+static void add_up(global const float *part, int parts, size_t next, global float *dw, int block, int c, int O, int C, int taps, int accum,
+                   local float *line)
 {
-    const int block = (int)get_global_id(0), blocks = (int)get_global_size(0), wide = (C + 31) / 32, range = (int)get_global_id(2);
-    const int c0 = (int)get_global_id(1) * group, c1 = min(c0 + group, wide), m1 = min((range + 1) * some, strips);
-    global const ushort *pairs = rows + (size_t)pairs_at * UNIT;
-    global float *part = (global float *)(rows + (size_t)part_at * UNIT) + ((size_t)range * blocks + block) * wide * k * k * 1024;
-    TILES_BEGIN;
-
-    for (int m = range * some; m < m1; m++)
-        for (int c = c0; c < c1; c++)
-            products(rows + m * ROWS_SIZE(blocks, steps) + block * ROWS_SIZE(1, steps), pairs + m * PAIRS_SIZE(stride * stride, wide, count),
-                     part + (size_t)c * k * k * 1024, c, wide, k, stride, pitch, steps, count, begin && m == range * some);
-    TILES_END;
-}
-
-/* All of it for a range of strips, one after the other in the same place, which stays in the cache: few channels. Launch: {parts}. */
-__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-whole(global const TX *x, global const TX *dy, global ushort *scratch, int pairs_at, int part_at, int N, int join, int image_rows, int some,
-      int H, int W, int C, int OH, int OW, int O, int k, int stride, int pad, int pitch, int steps, int count)
-{
-    const int range = (int)get_global_id(0), blocks = (O + 31) / 32, wide = (C + 31) / 32, planes = stride * stride, strips = (N + join - 1) / join;
-    global ushort *rows = scratch + range * ROWS_SIZE(blocks, steps);
-    global ushort *pairs = scratch + (size_t)pairs_at * UNIT + range * PAIRS_SIZE(planes, wide, count);
-    global float *part = (global float *)(scratch + (size_t)part_at * UNIT) + (size_t)range * blocks * wide * k * k * 1024;
-    TILES_BEGIN;
-
-    for (int m = range * some; m < min((range + 1) * some, strips); m++) {
-        const size_t first = (size_t)m * join;
-        const int images = min(join, N - m * join);
-
-        for (int block = 0; block < blocks; block++)
-            strip_rows(dy + first * OH * OW * O + block * 32, rows + block * ROWS_SIZE(1, steps), O - block * 32, images, image_rows, OH, OW, O,
-                       pitch, steps);
-        for (int i = 0; i < wide * planes; i++)
-            arrange_pairs(x + first * H * W * C, pairs, i / planes, wide, i % planes, images, image_rows, H, W, C, stride, pad, pitch, count);
-        for (int block = 0; block < blocks; block++)
-            for (int c = 0; c < wide; c++)
-                products(rows + block * ROWS_SIZE(1, steps), pairs, part + (size_t)(block * wide + c) * k * k * 1024, c, wide, k, stride, pitch,
-                         steps, count, m == range * some);
-    }
-    TILES_END;
-}
-
-/* dw (+)= the sum of the parts. 32 channels x all taps of an output are 32 taps neighbours. Launch: {O / 32, C / 32}. */
-__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-sum_parts(global const ushort *scratch, int part_at, global float *dw, int O, int C, int taps, int parts, int accum, local float *line)
-{
-    const int block = (int)get_global_id(0), wide = (int)get_global_size(1), c0 = (int)get_global_id(1) * 32;
-    const size_t next = (size_t)get_global_size(0) * wide * taps * 1024;
-    global const float *part = (global const float *)(scratch + (size_t)part_at * UNIT) + ((size_t)block * wide + get_global_id(1)) * taps * 1024;
+    const int c0 = c * 32;
 
     for (int i = 0; i < 32 && block * 32 + i < O; i++) {
         global const float *from = part + OUTPUT(i) * 32;
@@ -276,4 +229,66 @@ sum_parts(global const ushort *scratch, int part_at, global float *dw, int O, in
             put_f32(v, to + j, there - j);
         }
     }
+}
+
+/* Strips of a slice by ranges of `some`; begin: part is written, else added to. last: there is one part, and it goes to dw.
+ * Launch: {O / 32, C / 32 / group, parts}. */
+__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
+conv2d_dw(global ushort *rows, int pairs_at, int part_at, global float *dw, int strips, int some, int O, int C, int k, int stride, int pitch, int steps,
+          int count, int group, int begin, int last, int accum, local float *line)
+{
+    const int block = (int)get_global_id(0), blocks = (int)get_global_size(0), wide = (C + 31) / 32, range = (int)get_global_id(2);
+    const int c0 = (int)get_global_id(1) * group, c1 = min(c0 + group, wide), m1 = min((range + 1) * some, strips);
+    global const ushort *pairs = rows + (size_t)pairs_at * UNIT;
+    global float *part = (global float *)(rows + (size_t)part_at * UNIT) + ((size_t)range * blocks + block) * wide * k * k * 1024;
+    TILES_BEGIN;
+
+    for (int c = c0; c < c1; c++) {
+        global float *sums = part + (size_t)c * k * k * 1024;
+
+        for (int m = range * some; m < m1; m++)
+            products(rows + m * ROWS_SIZE(blocks, steps) + block * ROWS_SIZE(1, steps), pairs + m * PAIRS_SIZE(stride * stride, wide, count), sums, c,
+                     wide, k, stride, pitch, steps, count, begin && m == range * some);
+        if (last)
+            add_up(sums, 1, 0, dw, block, c, O, C, k * k, accum, line);
+    }
+    TILES_END;
+}
+
+/* All of it for a range of strips, one after the other in the same place, which stays in the cache: few channels. Launch: {parts}. */
+__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
+whole(global const TX *x, global const TX *dy, global ushort *scratch, int pairs_at, int part_at, int N, int join, int image_rows, int some,
+      int H, int W, int C, int OH, int OW, int O, int k, int stride, int pad, int pitch, int steps, int count)
+{
+    const int range = (int)get_global_id(0), blocks = (O + 31) / 32, wide = (C + 31) / 32, planes = stride * stride, strips = (N + join - 1) / join;
+    global ushort *rows = scratch + range * ROWS_SIZE(blocks, steps);
+    global ushort *pairs = scratch + (size_t)pairs_at * UNIT + range * PAIRS_SIZE(planes, wide, count);
+    global float *part = (global float *)(scratch + (size_t)part_at * UNIT) + (size_t)range * blocks * wide * k * k * 1024;
+    TILES_BEGIN;
+
+    for (int m = range * some; m < min((range + 1) * some, strips); m++) {
+        const size_t first = (size_t)m * join;
+        const int images = min(join, N - m * join);
+
+        for (int block = 0; block < blocks; block++)
+            strip_rows(dy + first * OH * OW * O + block * 32, rows + block * ROWS_SIZE(1, steps), O - block * 32, images, image_rows, OH, OW, O,
+                       pitch, steps);
+        for (int i = 0; i < wide * planes; i++)
+            arrange_pairs(x + first * H * W * C, pairs, i / planes, wide, i % planes, images, image_rows, H, W, C, stride, pad, pitch, count);
+        for (int block = 0; block < blocks; block++)
+            for (int c = 0; c < wide; c++)
+                products(rows + block * ROWS_SIZE(1, steps), pairs, part + (size_t)(block * wide + c) * k * k * 1024, c, wide, k, stride, pitch,
+                         steps, count, m == range * some);
+    }
+    TILES_END;
+}
+
+/* dw (+)= the sum of the parts. Launch: {O / 32, C / 32}. */
+__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
+sum_parts(global const ushort *scratch, int part_at, global float *dw, int O, int C, int taps, int parts, int accum, local float *line)
+{
+    const int block = (int)get_global_id(0), wide = (int)get_global_size(1), c = (int)get_global_id(1);
+
+    add_up((global const float *)(scratch + (size_t)part_at * UNIT) + ((size_t)block * wide + c) * taps * 1024, parts,
+           (size_t)get_global_size(0) * wide * taps * 1024, dw, block, c, O, C, taps, accum, line);
 }
