@@ -114,24 +114,6 @@ enum { MOST_TAPS = 16 };
 typedef struct place { int image, row, column; } place;
 typedef struct part { int n0, images, h0, rows, image_rows, pitch, OH, OW; } part;
 
-static inline bool inside(const place *at, const part *p) { return at->column < p->OW && at->row < p->rows && at->image < p->images; }
-
-static inline void advance(place *at, const part *p)
-{
-    if (++at->column == p->pitch) {
-        at->column = 0;
-        if (++at->row == p->image_rows) {
-            at->row = 0;
-            at->image++;
-        }
-    }
-}
-
-static inline size_t pixel_of(const place *at, const part *p)
-{
-    return ((size_t)(p->n0 + at->image) * p->OH + p->h0 + at->row) * p->OW + at->column;
-}
-
 #ifdef Y_F32
 #define GET_Y(p) vload16(0, p)
 #define PUT_Y(v, p) PUT_FLOATS(v, global, p)
@@ -140,53 +122,71 @@ static inline size_t pixel_of(const place *at, const part *p)
 #define PUT_Y(v, p) STORE16(to_bf16(v), p)
 #endif
 
-/* Adds b, temb and res to 16 rows of 32 sums and stores those that are pixels of the image. */
-static inline void finish(const float *sums, place at, const part *p, int O, int o, float16 b0, float16 b1, global const float *temb,
-                          global const TY *res, global TY *y)
+/* Adds b and res to `rows` rows of 32 sums, neighbours of which all outputs are there, and stores them. */
+static inline void put_run(const float *sums, int rows, int O, float16 b0, float16 b1, global const TY *res, global TY *y)
 {
-    for (int i = 0; i < 16; i++, sums += 32, advance(&at, p)) {
+    for (int i = 0; i < rows; i++, sums += 32, y += O) {
         float16 u = vload16(0, sums) + b0, v = vload16(1, sums) + b1;
-        size_t to;
 
-        if (!inside(&at, p))
-            continue;
-        to = pixel_of(&at, p) * O + o;
-        if (temb) {
-            u += vload16(0, temb + (size_t)(p->n0 + at.image) * O + o);
-            v += vload16(1, temb + (size_t)(p->n0 + at.image) * O + o);
-        }
         if (res) {
-            u += GET_Y(res + to);
-            v += GET_Y(res + to + 16);
+            u += GET_Y(res);
+            v += GET_Y(res + 16);
+            res += O;
         }
-        PUT_Y(u, y + to);
-        PUT_Y(v, y + to + 16);
+        PUT_Y(u, y);
+        PUT_Y(v, y + 16);
     }
 }
 
 /* The same where fewer than 32 outputs are left. */
-static void finish_some(const float *sums, place at, const part *p, int O, int o, float16 b0, float16 b1, global const float *temb,
-                        global const TY *res, global TY *y)
+static void put_some(const float *sums, int rows, int O, int left, float16 b0, float16 b1, global const TY *res, global TY *y)
+{
+    for (int i = 0; i < rows; i++, sums += 32, y += O) {
+        float16 u = vload16(0, sums) + b0, v = vload16(1, sums) + b1;
+
+        if (res) {
+            u += LOAD_Y(res, left);
+            v += left > 16 ? LOAD_Y(res + 16, left - 16) : (float16)(0.0f);
+            res += O;
+        }
+        STORE_Y(u, y, left);
+        if (left > 16)
+            STORE_Y(v, y + 16, left - 16);
+    }
+}
+
+/* 16 rows of 32 sums from `at` on: those that are pixels of an image, run by run. */
+static inline void finish(const float *sums, place at, const part *p, int O, int o, float16 b0, float16 b1, global const float *temb,
+                          global const TY *res, global TY *y)
 {
     const int left = O - o;
 
-    for (int i = 0; i < 16; i++, sums += 32, advance(&at, p)) {
-        const size_t to = pixel_of(&at, p) * O + o;
-        float16 u = vload16(0, sums) + b0, v = vload16(1, sums) + b1;
+    for (int i = 0; i < 16;) {
+        const bool there = at.column < p->OW && at.row < p->rows && at.image < p->images;
+        const int run = min((at.column < p->OW ? p->OW : p->pitch) - at.column, 16 - i);
 
-        if (!inside(&at, p))
-            continue;
-        if (temb)
-            u += some_f32(temb + (size_t)(p->n0 + at.image) * O + o, left);
-        if (temb && left > 16)
-            v += some_f32(temb + (size_t)(p->n0 + at.image) * O + o + 16, left - 16);
-        if (res)
-            u += LOAD_Y(res + to, left);
-        if (res && left > 16)
-            v += LOAD_Y(res + to + 16, left - 16);
-        STORE_Y(u, y + to, left);
-        if (left > 16)
-            STORE_Y(v, y + to + 16, left - 16);
+        if (there) {
+            const size_t n = (size_t)(p->n0 + at.image), to = ((n * p->OH + p->h0 + at.row) * p->OW + at.column) * O + o;
+            float16 u = b0, v = b1;
+
+            if (temb) {
+                u += some_f32(temb + n * O + o, left);
+                v += left > 16 ? some_f32(temb + n * O + o + 16, left - 16) : (float16)(0.0f);
+            }
+            if (left >= 32)
+                put_run(sums + i * 32, run, O, u, v, res ? res + to : 0, y + to);
+            else
+                put_some(sums + i * 32, run, O, left, u, v, res ? res + to : 0, y + to);
+        }
+        i += run;
+        at.column += run;
+        if (at.column == p->pitch) {
+            at.column = 0;
+            if (++at.row == p->image_rows) {
+                at.row = 0;
+                at.image++;
+            }
+        }
     }
 }
 
@@ -239,10 +239,7 @@ conv2d(global const TX *x, global const ushort *w, global const float *b, global
                 const int at = second_tile ? second : first;
                 const place where = {at / pitch / image_rows, at / pitch % image_rows, at % pitch};
 
-                if (o + 32 <= O)
-                    finish(sums + second_tile * 512, where, &mine, O, o, b0, b1, temb, res, y);
-                else
-                    finish_some(sums + second_tile * 512, where, &mine, O, o, b0, b1, temb, res, y);
+                finish(sums + second_tile * 512, where, &mine, O, o, b0, b1, temb, res, y);
             }
         }
     }
