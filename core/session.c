@@ -231,7 +231,7 @@ static dm_status make_choices(dm_session *s, dm_err *err)
 dm_status dm_session_open(dm_session *s, bool profile, dm_err *err)
 {
     const dm_device_options o = {.profile = profile, .bf16 = s->experiment->run.precision == DM_PRECISION_BF16,
-                                 .building = building, .user = s};
+                                 .exact = s->experiment->run.matmul_precision == DM_PRODUCTS_HIGHEST, .building = building, .user = s};
     dm_status rc;
 
     if ((rc = dm_device_open(s->experiment->run.device, &o, &s->device, err)) || (rc = make_choices(s, err)) ||

@@ -11,6 +11,9 @@ static const dm_param run_rows[] = {
               "folders to search for plugins first, separated by ':', relative to the file that says so"),
     DM_ENUM(S, precision, "fp32", "fp32|bf16",
             "bf16 keeps activations in 16 bits and multiplies them so, sums and weights in fp32; best on CPUs with AMX"),
+    DM_ENUM(S, matmul_precision, "high", "high|highest",
+            "products of fp32: high lets an op be off by 2e-5 of its largest result (Winograd's convolutions; on CPUs with AMX three products of "
+            "bf16 for one), highest has fp32's own rounding alone; docs/kernels.md"),
     DM_BOOL(S, deterministic, "false", "bitwise the same results for any batch size and in every run on one device"),
     DM_ENUM(S, tune, "auto", "off|auto|on",
             "choose among implementations by rule (off), by what was measured on the device, measuring where the work ahead is worth it "

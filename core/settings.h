@@ -12,11 +12,13 @@ typedef struct dm_set_run {
     const char *output;            /* absolute; as read, "" = runs/<name> */
     const char *plugin_path;       /* absolute folders separated by ':' */
     int32_t precision;             /* DM_PRECISION_* */
+    int32_t matmul_precision;      /* DM_PRODUCTS_* */
     bool deterministic;
     int32_t tune;                  /* dm_tune (choices.h) */
     bool allow_nan;                /* weights that are read may be NaN or infinite */
 } dm_set_run;
 enum { DM_PRECISION_FP32, DM_PRECISION_BF16 };
+enum { DM_PRODUCTS_HIGH, DM_PRODUCTS_HIGHEST };
 
 typedef struct dm_set_data {
     dm_ints size;                  /* [] as the data is; [s] or [h, w]: resized to */

@@ -86,6 +86,8 @@ bool dm_impl_suits(const dm_impl *impl, const dm_device_info *dev, const dm_opno
 {
     const int f = family_of(impl);
 
+    if (dev->exact && impl->tolerance > 0 && !dm_op_bf16(n))
+        return false;
     return dm_impl_serves(impl, dev, n) && (f < 0 || !families[f].suits || families[f].suits(dev));
 }
 

@@ -131,19 +131,19 @@ static const dm_impl impls[] = {
 
 const dm_impl *const dm_impls_matmul[] = {&impls[0], &impls[1], &impls[2], &impls[3], &impls[4], NULL};
 
-/* Of a few rows the time is that of packing the weights, which the register tiles do as well. */
+/* A weight's gradient from a few rows is little more than the product, which has no sums over parts in vec16. */
 enum { FEW_ROWS = 64 };
 
-static bool many_rows(const dm_opnode *n)
+static bool x3_suits(const dm_opnode *n)
 {
     dm_conv_args g;
 
-    return dm_linear_of(n, &g) != DM_LINEAR_NONE && g.N * g.W >= FEW_ROWS;
+    return dm_linear_of(n, &g) != DM_LINEAR_DW || g.N * g.W >= FEW_ROWS;
 }
 
 static bool x3_serves(const dm_device_info *dev, const dm_opnode *n) { return bf16_serves(dev, dm_bf16x3_unit(dev), n); }
-static bool x3_serves_first(const dm_device_info *dev, const dm_opnode *n) { return many_rows(n) && x3_serves(dev, n); }
-static bool x3_serves_last(const dm_device_info *dev, const dm_opnode *n) { return !many_rows(n) && x3_serves(dev, n); }
+static bool x3_serves_first(const dm_device_info *dev, const dm_opnode *n) { return x3_suits(n) && x3_serves(dev, n); }
+static bool x3_serves_last(const dm_device_info *dev, const dm_opnode *n) { return !x3_suits(n) && x3_serves(dev, n); }
 static size_t x3_scratch(const dm_device_info *dev, const dm_opnode *n) { return scratch_of(dev, dm_bf16x3_unit(dev), n); }
 static dm_status x3(dm_emit *e) { return bf16(e, dm_bf16x3_unit(dm_device_about(e->dev))); }
 

@@ -30,6 +30,8 @@ def explain():
     assert not any("measured: " in line for line in lines) and any("by rule" in line for line in lines), lines
     lines, err = explained("deterministic=true", env=CACHE)
     assert not any("measured: " in line for line in lines), lines
+    lines, err = explained("matmul_precision=highest", env=CACHE)
+    assert not any(name in line for line in lines for name in ("bf16x3", "winograd")), lines
     lines, err = explained(env={**CACHE, "DEMIST_IMPL": "portable"})
     assert any("forced" in line for line in lines), lines
     for wrong in "portabel", "conv2d=portabel", "conv=portable", "=portable", "portable,x":  # not taken as if nothing were said
