@@ -6,11 +6,12 @@
 
 extern const dm_impl *const dm_impls_conv2d[], *const dm_impls_conv2d_portable[], *const dm_impls_conv2d_bf16[],
     *const dm_impls_attention_bf16[], *const dm_impls_matmul[], *const dm_impls_eltwise[], *const dm_impls_reduce[],
-    *const dm_impls_norm[], *const dm_impls_attention_vec16[], *const dm_impls_attention[], *const dm_impls_shape[],
+    *const dm_impls_norm_vec16[], *const dm_impls_norm[], *const dm_impls_attention_vec16[], *const dm_impls_attention[], *const dm_impls_shape[],
     *const dm_impls_embed[], *const dm_impls_random[], *const dm_impls_loss[], *const dm_impls_clblast[], *const dm_impls_winograd[],
     *const dm_impls_winograd_last[], *const dm_impls_tiled_conv[], *const dm_impls_tiled_matmul[], *const dm_impls_mma[],
     *const dm_impls_conv2d_bf16x3[], *const dm_impls_matmul_bf16x3[], *const dm_impls_matmul_bf16x3_last[];
 
+static bool cpu(const dm_device_info *dev) { return dev->cpu; }
 static bool no_cpu(const dm_device_info *dev) { return !dev->cpu; }
 static bool tiles(const dm_device_info *dev) { return dev->amx_bf16; }
 static bool tensor_cores(const dm_device_info *dev) { return dev->mma_bf16; }
@@ -32,6 +33,7 @@ static const struct { const dm_impl *const *list; bool (*suits)(const dm_device_
     {dm_impls_matmul_bf16x3_last, tiles, false},
     {dm_impls_eltwise, NULL, false},
     {dm_impls_reduce, NULL, false},
+    {dm_impls_norm_vec16, cpu, false},
     {dm_impls_norm, NULL, false},
     {dm_impls_attention_bf16, NULL, false},
     {dm_impls_attention_vec16, NULL, false},
@@ -68,7 +70,8 @@ bool dm_impl_serves(const dm_impl *impl, const dm_device_info *dev, const dm_opn
 {
     const bool made = !strcmp(impl->name, "amx") || !strcmp(impl->name, "avx512_bf16") || !strcmp(impl->name, "bf16") ||
                       !strcmp(impl->name, "mma");
-    const bool both = !strcmp(impl->name, "portable") && portable_bf16(n->kind);
+    const bool norm = n->kind == DM_OP_GROUP_NORM || n->kind == DM_OP_GROUP_NORM_DX;
+    const bool both = !strcmp(impl->name, "portable") ? portable_bf16(n->kind) : norm;
 
     return (dm_op_bf16(n) ? made || both : !made) && (!impl->serves || impl->serves(dev, n));
 }

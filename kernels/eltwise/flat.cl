@@ -37,7 +37,7 @@ kernel void gelu_dx(global const T *dy, global const T *x, global T *dx, int n, 
 
     for (size_t i = from; i < to; i += W) {
         const VF v = LOAD(x + i, to - i), v2 = v * v;
-        const VF e = vexp(-1.59576912f * v * fma((VF)(0.044715f), v2, (VF)(1.0f))), s = 1.0f / (1.0f + e);
+        const VF e = vexp(-1.59576912f * v * fma((VF)(0.044715f), v2, (VF)(1.0f))), s = inverse(1.0f + e, 0);
         const VF slope = 1.59576912f * fma((VF)(0.134145f), v2, (VF)(1.0f));
 
         STORE(LOAD(dy + i, to - i) * fma(v * slope, s * (e * s), s), dx + i, to - i);

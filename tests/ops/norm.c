@@ -148,7 +148,7 @@ enum { GAMMA = 1, SCALED = 2, SILU = 4, FIRST = 8, WEIGHTS_ONLY = 16, NO_WEIGHTS
 typedef struct shape { int64_t N, C, L, groups; } shape;
 static const shape shapes[] = {{1, 1, 1, 1}, {2, 6, 5, 2}, {2, 4, 3, 4}, {2, 32, 9, 8}, {3, 33, 7, 3}, {1, 64, 65, 32},
                                {2, 128, 49, 32}, {5, 48, 31, 8}, {4, 96, 33, 1}, {65, 16, 1, 4}, {1, 31, 1000, 31},
-                               {2, 20, 600, 5}, {2, 256, 16, 32}};
+                               {2, 20, 600, 5}, {2, 256, 16, 32}, {2, 96, 70, 32}};
 
 static dm_attr_norm attr_of(const shape *s, int mask)
 {

@@ -3,6 +3,7 @@
  *     matmul|matmul_nt M N K                    c = a b, c = a b'
  *     attention|attention_dx N L D HEADS
  *     group_norm|group_norm_dx N L C GROUPS     with SiLU
+ *     concat ROWS A B | slice ROWS WIDTH FIRST COUNT | add ROWS WIDTH | reduce OUTER N INNER
  *     bf16 OP ...                               any of them, stored as bf16 where a plan may
  * The answer has the best seconds of a few runs, and the largest difference from the portable implementation (or the
  * first that is timed) over its largest value. Forms of a convolution's weights are made beforehand, as a plan does; those of a matrix every time. */
@@ -90,12 +91,35 @@ static void group_norm(dm_opnode *n, const int64_t *v)
     n->a.norm = (dm_attr_norm){.N = v[0], .L = v[1], .C = v[2], .groups = v[3], .eps = 1e-5, .channels_last = true, .silu = true};
 }
 
+/* What moves or adds rows. */
+static void rows(dm_opnode *n, const int64_t *v)
+{
+    const bool concat = n->kind == DM_OP_CONCAT, slice = n->kind == DM_OP_SLICE;
+
+    n->n_in = slice || n->kind == DM_OP_REDUCE ? 1 : 2;
+    n->in[0] = desc(2, v[0], v[1], 1, 1);
+    n->in[1] = concat ? desc(2, v[0], v[2], 1, 1) : n->n_in == 2 ? n->in[0] : n->in[1];
+    n->out[0] = concat ? desc(2, v[0], v[1] + v[2], 1, 1) : slice ? desc(2, v[0], v[3], 1, 1) : n->in[0];
+    if (concat)
+        n->a.concat.outer = v[0], n->a.concat.wa = v[1], n->a.concat.wb = v[2];
+    else if (slice)
+        n->a.slice.outer = v[0], n->a.slice.width = v[1], n->a.slice.first = v[2], n->a.slice.count = v[3];
+    else if (n->kind == DM_OP_ADD)
+        n->a.bcast = (dm_attr_bcast){{1, 1, v[0], v[1]}, {0, 0, v[1], 1}, {0, 0, v[1], 1}};
+    else {
+        n->in[0] = desc(3, v[0], v[1], v[2], 1);
+        n->out[0] = desc(2, v[0], v[2], 1, 1);
+        n->a.reduce.outer = v[0], n->a.reduce.red = v[1], n->a.reduce.inner = v[2], n->a.reduce.k = 1;
+    }
+}
+
 static bool parse(const char *line, dm_opnode *n)
 {
     static const struct { const char *name; dm_op_kind kind; int numbers; } ops[] = {
         {"conv2d", DM_OP_CONV2D, 6}, {"conv2d_dx", DM_OP_CONV2D_DX, 6}, {"conv2d_dw", DM_OP_CONV2D_DW, 6}, {"matmul", DM_OP_MATMUL, 3},
         {"matmul_nt", DM_OP_MATMUL, 3}, {"attention", DM_OP_ATTENTION, 4}, {"attention_dx", DM_OP_ATTENTION_DX, 4},
-        {"group_norm", DM_OP_GROUP_NORM, 4}, {"group_norm_dx", DM_OP_GROUP_NORM_DX, 4}};
+        {"group_norm", DM_OP_GROUP_NORM, 4}, {"group_norm_dx", DM_OP_GROUP_NORM_DX, 4}, {"concat", DM_OP_CONCAT, 3},
+        {"slice", DM_OP_SLICE, 4}, {"add", DM_OP_ADD, 2}, {"reduce", DM_OP_REDUCE, 3}};
     char name[32];
     long long v[6];
     int64_t w[6];
@@ -116,8 +140,10 @@ static bool parse(const char *line, dm_opnode *n)
             matmul(n, w, strlen(name) > 6);
         else if (ops[i].kind == DM_OP_ATTENTION || ops[i].kind == DM_OP_ATTENTION_DX)
             attention(n, w);
-        else
+        else if (ops[i].kind == DM_OP_GROUP_NORM || ops[i].kind == DM_OP_GROUP_NORM_DX)
             group_norm(n, w);
+        else
+            rows(n, w);
         for (int k = 0; bf16 && k < DM_MAX_IN; k++) {
             n->in[k].type = dm_op_may_bf16(n, false, k) ? DM_DT_BF16 : DM_DT_F32;
             n->out[k].type = dm_op_may_bf16(n, true, k) ? DM_DT_BF16 : DM_DT_F32;

@@ -1,0 +1,96 @@
+/* Group norm and its gradient on CPUs, channels last in blocks of 32; see kernels/norm/group_norm_vec16.cl. */
+#include "portable.h"
+
+/* Rows of scratch of an example, as in the kernel; channels that an item takes where groups allow; items wanted of a
+ * core. */
+enum { OF_CHANNEL = 9, LANES = 32, CHANNELS = 64, ITEMS_A_UNIT = 4 };
+
+enum { X, GAMMA, BETA, SCALE, SHIFT };
+enum { DY, BACK_X, BACK_GAMMA, BACK_BETA, STATS, BACK_SCALE, BACK_SHIFT };
+enum { DX, DGAMMA, DBETA, DSCALE, DSHIFT };
+
+static bool serves(const dm_device_info *d, const dm_opnode *n)
+{
+    (void)d;
+    return (n->a.norm.channels_last || n->a.norm.L == 1) && n->a.norm.C % LANES == 0;
+}
+
+/* The fewest channels that are whole groups and whole vectors. */
+static int64_t unit_of(const dm_attr_norm *a)
+{
+    int64_t unit = a->C / a->groups;
+
+    for (int i = 1; i < LANES && unit % LANES; i++)
+        unit += a->C / a->groups;
+    return unit;
+}
+
+/* Of a work-item: about CHANNELS, less where items would be too few. A sum is one item's, so that no result depends
+ * on it. */
+static int64_t block_of(const dm_device_info *d, const dm_attr_norm *a)
+{
+    const int64_t unit = unit_of(a),
+        most = a->C * a->N / (ITEMS_A_UNIT * (int64_t)(d->compute_units ? d->compute_units : 1));
+    const int64_t channels = most < CHANNELS ? most : CHANNELS;
+
+    return channels > unit ? channels / unit * unit : unit;
+}
+
+static size_t scratch(const dm_device_info *d, const dm_opnode *n)
+{
+    (void)d;
+    return (size_t)(n->a.norm.N * OF_CHANNEL * n->a.norm.C) * sizeof(float);
+}
+
+static dm_status launch(dm_emit *e, const char *name, int64_t items, const dm_karg *args, int n)
+{
+    const dm_range r = {.dim = 1, .global = {(size_t)items}};
+
+    return dm_emit_launch(e, e->cmds, "norm/group_norm_vec16.cl", name,
+                          e->node->in[0].type == DM_DT_BF16 ? "-DBF16" : "", &r, args, n);
+}
+
+static dm_status forward(dm_emit *e)
+{
+    const dm_attr_norm *a = &e->node->a.norm;
+    const int64_t block = block_of(dm_device_about(e->dev), a);
+    const dm_status s = dm_fits(e, a->N * OF_CHANNEL * a->C);
+    dm_buf *const *in = e->in;
+
+    return s != DM_OK ? s
+                      : launch(e, "forward", a->N * dm_div_up(a->C, block),
+                               DM_KARGS(DM_KB(in[X]), DM_KB(in[GAMMA]), DM_KB(in[BETA]), DM_KB(in[SCALE]),
+                                        DM_KB(in[SHIFT]),
+                                        DM_KB(e->out[0]), DM_KB(e->out[1]), DM_KB(e->scratch), DM_KI(a->C), DM_KI(a->L),
+                                        DM_KI(a->groups), DM_KF(a->eps), DM_KI(a->silu), DM_KI(block)));
+}
+
+static dm_status backward(dm_emit *e)
+{
+    const dm_attr_norm *a = &e->node->a.norm;
+    const int64_t block = block_of(dm_device_about(e->dev), a);
+    dm_buf *const *in = e->in, *const *out = e->out;
+    dm_status s = dm_fits(e, a->N * OF_CHANNEL * a->C);
+
+    if (s == DM_OK)
+        s = launch(e, "backward", a->N * dm_div_up(a->C, block),
+                   DM_KARGS(DM_KB(in[DY]), DM_KB(in[BACK_X]), DM_KB(in[BACK_GAMMA]), DM_KB(in[BACK_BETA]),
+                            DM_KB(in[STATS]),
+                            DM_KB(in[BACK_SCALE]), DM_KB(in[BACK_SHIFT]), DM_KB(out[DX]), DM_KB(out[DSCALE]),
+                                DM_KB(out[DSHIFT]),
+                            DM_KB(e->scratch), DM_KI(a->C), DM_KI(a->L), DM_KI(a->groups), DM_KI(a->silu),
+                                DM_KI(block)));
+    if (s != DM_OK || (!out[DGAMMA] && !out[DBETA]))
+        return s;
+    return launch(e, "backward_weights", a->C,
+                  DM_KARGS(DM_KB(e->scratch), DM_KB(in[BACK_SCALE]), DM_KB(out[DGAMMA]), DM_KB(out[DBETA]),
+                           DM_KI(a->N), DM_KI(a->C),
+                           DM_KI(e->node->accum)));
+}
+
+static const dm_impl impls[] = {
+    {"vec16", DM_OP_GROUP_NORM, serves, scratch, forward, 0},
+    {"vec16", DM_OP_GROUP_NORM_DX, serves, scratch, backward, 0},
+};
+
+const dm_impl *const dm_impls_norm_vec16[] = {&impls[0], &impls[1], NULL};
