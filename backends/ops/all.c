@@ -9,7 +9,7 @@ extern const dm_impl *const dm_impls_conv2d[], *const dm_impls_conv2d_portable[]
     *const dm_impls_norm_vec16[], *const dm_impls_norm[], *const dm_impls_attention_vec16[], *const dm_impls_attention[], *const dm_impls_shape[],
     *const dm_impls_embed[], *const dm_impls_random[], *const dm_impls_loss[], *const dm_impls_clblast[], *const dm_impls_winograd[],
     *const dm_impls_winograd_last[], *const dm_impls_tiled_conv[], *const dm_impls_tiled_matmul[], *const dm_impls_mma[],
-    *const dm_impls_conv2d_bf16x3[], *const dm_impls_matmul_bf16x3[], *const dm_impls_matmul_bf16x3_last[];
+    *const dm_impls_conv2d_bf16x3[], *const dm_impls_matmul_bf16x3[], *const dm_impls_matmul_bf16x3_last[], *const dm_impls_winograd_tiled[];
 
 static bool cpu(const dm_device_info *dev) { return dev->cpu; }
 static bool no_cpu(const dm_device_info *dev) { return !dev->cpu; }
@@ -20,6 +20,7 @@ static bool tensor_cores(const dm_device_info *dev) { return dev->mma_bf16; }
 static const struct { const dm_impl *const *list; bool (*suits)(const dm_device_info *dev); bool varies; } families[] = {
     {dm_impls_mma, tensor_cores, false},
     {dm_impls_tiled_conv, no_cpu, false},
+    {dm_impls_winograd_tiled, no_cpu, false},
     {dm_impls_clblast, no_cpu, true},
     {dm_impls_tiled_matmul, no_cpu, false},
     {dm_impls_conv2d_bf16, NULL, false},

@@ -10,6 +10,16 @@ dm_conv_args dm_conv_args_of(const dm_opnode *n)
                           .k = n->a.conv.k, .stride = n->a.conv.stride, .pad = n->a.conv.pad[0]};
 }
 
+dm_conv_args dm_conv_turned_of(const dm_opnode *n)
+{
+    const dm_conv_args g = dm_conv_args_of(n);
+
+    if (n->kind != DM_OP_CONV2D_DX)
+        return g;
+    return (dm_conv_args){.N = g.N, .H = g.OH, .W = g.OW, .C = g.O, .OH = g.H, .OW = g.W, .O = g.C, .k = g.k, .stride = g.stride,
+                          .pad = g.k - 1 - g.pad};
+}
+
 static bool vec16_serves(const dm_device_info *dev, const dm_opnode *n)
 {
     const dm_conv_args g = dm_conv_args_of(n);

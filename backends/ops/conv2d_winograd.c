@@ -13,19 +13,6 @@ static int64_t tiles_of(const dm_conv_args *g) { return g->N * div_up(g->OH, SID
 
 static int tail(const dm_conv_args *g) { return g->C % 16 || g->O % 16; }
 
-/* The convolution of dy with turned weights that the gradient with respect to the input is. */
-static dm_conv_args turned(const dm_conv_args *g)
-{
-    return (dm_conv_args){.N = g->N, .H = g->OH, .W = g->OW, .C = g->O, .OH = g->H, .OW = g->W, .O = g->C, .k = g->k, .stride = g->stride, .pad = 2 - g->pad};
-}
-
-static dm_conv_args args_of(const dm_opnode *n)
-{
-    const dm_conv_args g = dm_conv_args_of(n);
-
-    return n->kind == DM_OP_CONV2D_DX ? turned(&g) : g;
-}
-
 /* ---- forward, and the gradient with respect to the input ------------------------------------ */
 
 /* How a device does it: tiles of `rows` x 16 `vectors` outputs in registers, `shares` of the tiles by `cut` of the outputs.
@@ -74,7 +61,7 @@ static bool likely(const dm_conv_args *g, bool gradient)
 
 static bool serves(const dm_device_info *dev, const dm_opnode *n, bool first)
 {
-    const dm_conv_args g = args_of(n);
+    const dm_conv_args g = dm_conv_turned_of(n);
 
     return can(dev, &g) && work_of(dev, &g).floats <= MOST_SCRATCH / (int64_t)sizeof(float) && likely(&g, n->kind != DM_OP_CONV2D) == first;
 }
@@ -84,7 +71,7 @@ static bool serves_last(const dm_device_info *dev, const dm_opnode *n) { return 
 
 static size_t scratch(const dm_device_info *dev, const dm_opnode *n)
 {
-    const dm_conv_args g = args_of(n);
+    const dm_conv_args g = dm_conv_turned_of(n);
 
     return (size_t)work_of(dev, &g).floats * sizeof(float);
 }
@@ -109,7 +96,7 @@ static dm_status launch(dm_emit *e, const dm_conv_args *g, const work *w, int st
 
 static dm_status emit(dm_emit *e)
 {
-    const dm_conv_args g = args_of(e->node);
+    const dm_conv_args g = dm_conv_turned_of(e->node);
     const work w = work_of(dm_device_about(e->dev), &g);
     dm_status rc;
 

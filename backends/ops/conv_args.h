@@ -9,6 +9,8 @@ typedef struct dm_conv_args { int64_t N, H, W, C, OH, OW, O; int32_t k, stride, 
 
 /* Of CONV2D, CONV2D_DX and CONV2D_DW. */
 dm_conv_args dm_conv_args_of(const dm_opnode *n);
+/* The same, but of CONV2D_DX at stride 1 those of the convolution that it is: of dy, with turned weights. */
+dm_conv_args dm_conv_turned_of(const dm_opnode *n);
 /* The extents in the order that every kernel ends with. */
 #define DM_CONV_ARGS(g)                                                                                                \
     DM_KI((g).N), DM_KI((g).H), DM_KI((g).W), DM_KI((g).C), DM_KI((g).OH), DM_KI((g).OW), DM_KI((g).O), DM_KI((g).k),  \

@@ -2,6 +2,7 @@
  * in any batch. f32 by plain arithmetic ("tiled"); bf16 by the tensor cores of NVIDIA ("mma"), which other devices imitate.
  * Where a device is not meant for one, it runs where it is forced. */
 #include "conv_bf16.h"
+#include "tiled.h"
 
 #include <stdio.h>
 
@@ -11,11 +12,11 @@ typedef enum op { MATMUL, FORWARD, INPUTS, WEIGHTS } op;
 static const char forms[] = "conv/im2col.cl";
 
 /* What a launch is given, beside the buffers. */
-typedef struct product { op op; int64_t M, N, K, layers, a_step, b_step; bool ta, tb, vec_a, vec_b, accum; } product;
+typedef struct product { op op; int64_t M, N, K, layers, a_at, y_at, a_step, b_step; bool ta, tb, vec_a, vec_b, accum; } product;
 
 static int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-static bool able(const dm_device_info *dev) { return dev->max_group >= GROUP && dev->local_mem >= LOCAL; }
+bool dm_tiled_able(const dm_device_info *dev) { return dev->max_group >= GROUP && dev->local_mem >= LOCAL; }
 
 static bool mma_able(const dm_device_info *dev) { return dev->max_group >= MMA_GROUP && dev->local_mem >= MMA_LOCAL; }
 
@@ -58,15 +59,16 @@ static dm_status launch(dm_emit *e, const product *p, const dm_conv_args *g, dm_
              p->vec_b);
     return dm_emit_launch(e, e->cmds, "matmul/tiled.cl", "product", options, &r,
                           DM_KARGS(DM_KB(a), DM_KB(b), DM_KB(more[0]), DM_KB(more[1]), DM_KB(more[2]), DM_KB(y), DM_KI(p->M), DM_KI(p->N),
-                                   DM_KI(p->K), DM_KI(p->a_step), DM_KI(p->b_step), DM_KI(p->accum), DM_KI(g->H), DM_KI(g->W), DM_KI(g->C),
-                                   DM_KI(g->OH), DM_KI(g->OW), DM_KI(g->O), DM_KI(g->k), DM_KI(g->stride), DM_KI(g->pad)));
+                                   DM_KI(p->K), DM_KI(p->a_at), DM_KI(p->y_at), DM_KI(p->a_step), DM_KI(p->b_step), DM_KI(p->accum),
+                                   DM_KI(g->H), DM_KI(g->W), DM_KI(g->C), DM_KI(g->OH), DM_KI(g->OW), DM_KI(g->O), DM_KI(g->k), DM_KI(g->stride),
+                                   DM_KI(g->pad)));
 }
 
 /* ---- products -------------------------------------------------------------------------- */
 
 static bool matmul_serves(const dm_device_info *dev, const dm_opnode *n)
 {
-    return able(dev) && small_enough(n->a.mm.m, n->a.mm.n, n->a.mm.k) && n->a.mm.m * n->a.mm.k < 1 << 30 && n->a.mm.k * n->a.mm.n < 1 << 30;
+    return dm_tiled_able(dev) && small_enough(n->a.mm.m, n->a.mm.n, n->a.mm.k) && n->a.mm.m * n->a.mm.k < 1 << 30 && n->a.mm.k * n->a.mm.n < 1 << 30;
 }
 
 static dm_status matmul(dm_emit *e)
@@ -81,6 +83,15 @@ static dm_status matmul(dm_emit *e)
     return launch(e, &p, &none, e->in[0], e->in[1], (dm_buf *const[]){e->in[2], NULL, NULL}, e->out[0]);
 }
 
+dm_status dm_tiled_products(dm_emit *e, const dm_tiled *t, dm_buf *scratch, dm_buf *b)
+{
+    const dm_conv_args none = {.OH = 1, .OW = 1};
+    const product p = {.op = MATMUL, .M = t->m, .N = t->n, .K = t->k, .layers = t->batch, .tb = t->tb, .a_at = t->a_at, .y_at = t->y_at,
+                       .a_step = t->m * t->k, .b_step = t->k * t->n, .vec_a = t->k % 4 == 0, .vec_b = (t->tb ? t->k : t->n) % 4 == 0};
+
+    return launch(e, &p, &none, scratch, b, (dm_buf *const[]){NULL, NULL, NULL}, scratch);
+}
+
 /* ---- convolutions ------------------------------------------------------------------------- */
 
 static bool fits(const dm_conv_args *g)
@@ -92,7 +103,7 @@ static bool conv_serves(const dm_device_info *dev, const dm_opnode *n)
 {
     const dm_conv_args g = dm_conv_args_of(n);
 
-    return able(dev) && fits(&g);
+    return dm_tiled_able(dev) && fits(&g);
 }
 
 /* Neighbours that are read at once: along k eight of bf16 and four of f32, else four. */

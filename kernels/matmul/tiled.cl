@@ -1,6 +1,7 @@
 /* Products by tiles in local memory, for GPUs, f32: groups of 16 x 16 work-items, each WM x 4 sums, tiles of 16 k with the
  * next one on its way while one is summed. What is multiplied: gather.clh; y f32 is
  *   MATMUL [batch,M,N]   FORWARD [N,OH,OW,O]   INPUTS dx [N,H,W,C]   WEIGHTS parts [slices,O,k k,C], slice by slice of the pixels
+ * (of MATMUL, a and y begin at elements a_at and y_at).
  * Launch: {16 N/64, 16 M/(16 WM), batch or slices} in groups of {16, 16, 1}. Oracles: tests/ops/matmul.c, conv2d.c. */
 #include "matmul/gather.clh"
 
@@ -70,8 +71,8 @@ static void put(local float *tile, int2 at, int along_k, int pitch, float4 v)
 
 __attribute__((reqd_work_group_size(16, 16, 1))) kernel void
 product(global const float *a, global const float *b, global const float *bias, global const float *temb, global const float *res,
-        global float *y, int M, int N, int K, int a_step, int b_step, int accum, int H, int W, int C, int OH, int OW, int O, int k, int stride,
-        int pad)
+        global float *y, int M, int N, int K, int a_at, int y_at, int a_step, int b_step, int accum, int H, int W, int C, int OH, int OW, int O,
+        int k, int stride, int pad)
 {
     local float as[TK * (TM + PAD)], bs[TK * (TN + PAD)];
     const int tx = get_local_id(0), ty = get_local_id(1), item = ty * 16 + tx;
@@ -88,8 +89,9 @@ product(global const float *a, global const float *b, global const float *bias, 
     int2 at;
 
 #if OP == MATMUL
-    a += (long)layer * a_step;
+    a += a_at + (long)layer * a_step;
     b += (long)layer * b_step;
+    y += y_at;
 #endif
     for (int i = 0; i < WM; i++)
         sum[i] = 0.0f;
