@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-enum { PIXELS = 512, FEW_PIXELS = 512, STRIP_PIXELS = 512, LOCAL = 512 * 1024, ITEMS_A_UNIT = 4, MOST_TAPS = 9 };
+enum { PIXELS = 512, FEW_PIXELS = 512, CACHED_PIXELS = 512, STRIP_PIXELS = 2400, LOCAL = 512 * 1024, ITEMS_A_UNIT = 4, MOST_TAPS = 9 };
 enum { SLICE_BYTES = 64 << 20, CACHE_BYTES = 7 << 18, PAIRS_BYTES = 1 << 20 };
 
 static int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -162,17 +162,20 @@ typedef struct ranges {
     bool whole;                    /* a strip's part of the work stays in the cache: ranges of all strips, one strip's scratch each */
 } ranges;
 
-/* Small images lie in one strip, so that sums are fetched and stored less often. */
-static void cut_images(ranges *r)
+/* Small images lie in one strip of so many pixels, so that sums are fetched and stored less often. */
+static void cut_images(ranges *r, int64_t pixels)
 {
     const cut *c = &r->c;
 
-    r->join = STRIP_PIXELS / (c->image_rows * c->pitch);
+    r->join = pixels / (c->image_rows * c->pitch);
     r->join = r->join < 1 ? 1 : r->join > c->N ? c->N : r->join;
     r->join = div_up(c->N, div_up(c->N, r->join));
     r->strips = div_up(c->N, r->join);
     r->image_rows = c->image_rows;
     r->steps = div_up(((r->join - 1) * c->image_rows + c->OH) * c->pitch, 32);
+    r->count = r->steps * 16 + (c->reach * (c->pitch + 1)) / 2 + 1;
+    r->rows = r->blocks * r->steps * 1024 * c->element;
+    r->pairs = r->planes * 2 * r->wide * 2 * r->count * 32 * c->element;
 }
 
 static ranges ranges_of(const dm_device_info *dev, dm_bf16_unit unit, const dm_conv_args *g)
@@ -181,20 +184,18 @@ static ranges ranges_of(const dm_device_info *dev, dm_bf16_unit unit, const dm_c
     ranges r = {.c = cut_of(g, unit, false)};
     const cut *c = &r.c;
 
-    cut_images(&r);
-    r.count = r.steps * 16 + (c->reach * (c->pitch + 1)) / 2 + 1;
     r.planes = c->stride * c->stride;
     r.blocks = div_up(c->O, 32);
     r.wide = div_up(c->C, 32);
-    r.rows = r.blocks * r.steps * 1024 * c->element;
-    r.pairs = r.planes * 2 * r.wide * 2 * r.count * 32 * c->element;
     r.part = r.blocks * r.wide * c->k * c->k * 4096;
+    cut_images(&r, CACHED_PIXELS);
     r.whole = r.strips >= wanted && r.rows + r.pairs + r.part <= CACHE_BYTES;
     if (r.whole) {
         r.some = div_up(r.strips, 2 * wanted);
         r.held = r.parts = div_up(r.strips, r.some);
         return r;
     }
+    cut_images(&r, STRIP_PIXELS);
     r.held = SLICE_BYTES / (r.rows + r.pairs);
     r.held = r.held < 1 ? 1 : r.held > r.strips ? r.strips : r.held;
     r.group = r.wide; /* items that follow one another read the same pairs: they should lie in the cache */

@@ -187,6 +187,17 @@ static inline void products(global const ushort *rows, global const ushort *pair
     }
 }
 
+/* 9 taps of each of 32 channels, which lie in the lanes, to their places. Nothing is read that was just written. */
+static inline void put_nine(const uint16 *even, const uint16 *odd, global float *to, int accum)
+{
+    for (int c = 0; c < 32; c++, to += 9) {
+        const float16 v = as_float16(OUTPUT(c) < 16 ? even[OUTPUT(c)] : odd[OUTPUT(c) - 16]);
+
+        *(global float8_there *)to = accum ? *(global const float8_there *)to + v.lo : v.lo;
+        to[8] = accum ? to[8] + v.s8 : v.s8;
+    }
+}
+
 /* dw (+)= the sum of the parts, `next` elements from one to the next, of 32 outputs and 32 channels. These x all taps of an output are
  * 32 taps neighbours. */
 static void add_up(global const float *part, int parts, size_t next, global float *dw, int block, int c, int O, int C, int taps, int accum,
@@ -218,10 +229,14 @@ static void add_up(global const float *part, int parts, size_t next, global floa
             }
             transpose16(m[0]);
             transpose16(m[1]);
+            if (taps == 9 && there == 288) {
+                put_nine(m[0], m[1], to, accum);
+                break;
+            }
             for (int c = 0; c < 32; c++) /* in order: lanes beyond the taps are overwritten by the next channel */
                 PUT_FLOATS(as_float16(m[OUTPUT(c) / 16][OUTPUT(c) % 16]), local, line + c * taps + first);
         }
-        for (int j = 0; j < there; j += 16) {
+        for (int j = 0; j < there && (taps != 9 || there != 288); j += 16) {
             float16 v = vload16(0, line + j);
 
             if (accum)
