@@ -9,7 +9,8 @@ extern const dm_impl *const dm_impls_conv2d[], *const dm_impls_conv2d_portable[]
     *const dm_impls_norm_vec16[], *const dm_impls_norm[], *const dm_impls_attention_vec16[], *const dm_impls_attention[], *const dm_impls_shape[],
     *const dm_impls_embed[], *const dm_impls_random[], *const dm_impls_loss[], *const dm_impls_clblast[], *const dm_impls_winograd[],
     *const dm_impls_winograd_last[], *const dm_impls_tiled_conv[], *const dm_impls_tiled_matmul[], *const dm_impls_mma[],
-    *const dm_impls_conv2d_bf16x3[], *const dm_impls_matmul_bf16x3[], *const dm_impls_matmul_bf16x3_last[], *const dm_impls_winograd_tiled[];
+    *const dm_impls_conv2d_bf16x3[], *const dm_impls_matmul_bf16x3[], *const dm_impls_matmul_bf16x3_last[], *const dm_impls_winograd_tiled[],
+    *const dm_impls_attention_bf16x3[];
 
 static bool cpu(const dm_device_info *dev) { return dev->cpu; }
 static bool no_cpu(const dm_device_info *dev) { return !dev->cpu; }
@@ -37,6 +38,7 @@ static const struct { const dm_impl *const *list; bool (*suits)(const dm_device_
     {dm_impls_norm_vec16, cpu, false},
     {dm_impls_norm, NULL, false},
     {dm_impls_attention_bf16, NULL, false},
+    {dm_impls_attention_bf16x3, tiles, false},
     {dm_impls_attention_vec16, NULL, false},
     {dm_impls_attention, NULL, false},
     {dm_impls_shape, NULL, false},

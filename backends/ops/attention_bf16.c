@@ -1,146 +1,103 @@
-/* Attention of bf16 and its gradient on CPUs; see kernels/attention/attention_bf16.cl. A slice of the batch at a time is
- * rearranged into scratch. */
+/* Attention and its gradient on CPUs by tiles of bf16, and of f32 as sums of two bf16 (bf16x3); see
+ * kernels/attention/attention_bf16.clh. Work-items have their own scratch, so that it stays in a core's cache. */
 #include "conv_bf16.h"
 
 #include <math.h>
 
-enum { UNIT = 64, SLICE_BYTES = 32 << 20 };
-enum { ROWS, COLS, PAIRS };
-static const char file[] = "attention/attention_bf16.cl";
-static const char *const options[] = {[DM_BF16_TILES] = "-DW=16 -DAMX", [DM_BF16_PAIRS] = "-DW=16 -DPAIRS", [DM_BF16_PLAIN] = "-DW=16"};
+enum { SIDE = 256, BLOCK = 4096 + 128, ITEMS_A_UNIT = 4, LEAST_STRIP = 64 };
+static const char *const options[] = {[DM_BF16_TILES] = "-DAMX", [DM_BF16_PAIRS] = "-DPAIRS", [DM_BF16_PLAIN] = "-DPLAIN",
+                                      [DM_BF16X3_TILES] = "-DAMX -DSPLIT", [DM_BF16X3_PLAIN] = "-DPLAIN -DSPLIT"};
 
 typedef struct attn {
     int64_t N, L, M, heads, d, lp, mp, dp; /* lp, mp, dp: multiples of 32 */
-    int64_t keys, queries;         /* units of a head's rearranged keys, queries */
-    int64_t head, each;            /* units of a head in all; examples of a slice */
-    double scale;
+    int64_t strip, room, items;    /* queries of a job (forward), bytes of scratch of a work-item */
 } attn;
 
 static int64_t round_up(int64_t n) { return (n + 31) / 32 * 32; }
+static int64_t side(int64_t n) { return n < SIDE ? n : SIDE; }
 
-static attn attn_of(const dm_opnode *n)
+/* As the kernels lay it out. element: bytes of one as tiles read it. */
+static int64_t room_of(const attn *a, bool back, int64_t element)
+{
+    const int64_t lq = side(a->lp), lk = side(a->mp);
+
+    if (!back)
+        return 2 * SIDE * a->dp * element + a->strip * (a->dp * element + 17 * 4) + (a->M > SIDE ? a->strip * a->dp : 1024) * 4 + 4096;
+    return (4 * lq + 64 + lk) * a->dp * element + 2 * SIDE / 32 * BLOCK + lq * lk * element + 2 * SIDE * 4 +
+           (a->M > SIDE ? SIDE * a->dp : 1024) * 4 + (a->L > SIDE ? 2 * a->mp * a->dp : 1024) * 4 + 4096;
+}
+
+/* Queries are cut where heads are few; each 32 of them have the same sums however they are. */
+static attn attn_of(const dm_device_info *dev, dm_bf16_unit unit, const dm_opnode *n)
 {
     const bool back = n->kind == DM_OP_ATTENTION_DX;
     const dm_desc *q = &n->in[back], *k = &n->in[back + 1];
+    const int64_t wanted = ITEMS_A_UNIT * (int64_t)(dev->compute_units ? dev->compute_units : 1);
     attn a = {.N = q->dim[0], .L = q->dim[1], .M = k->dim[1], .heads = n->a.attn.heads, .d = q->dim[2] / n->a.attn.heads};
+    int64_t jobs = a.N * a.heads;
 
     a.lp = round_up(a.L);
     a.mp = round_up(a.M);
     a.dp = round_up(a.d);
-    a.keys = a.mp * a.dp * 2 / UNIT;
-    a.queries = a.lp * a.dp * 2 / UNIT;
-    a.head = back ? 3 * a.keys + 4 * a.queries + a.lp * 4 / UNIT : 2 * a.keys + a.queries;
-    a.each = SLICE_BYTES / (a.head * a.heads * UNIT);
-    a.each = a.each < 1 ? 1 : a.each > a.N ? a.N : a.each;
-    a.scale = 1 / sqrt((double)a.d);
+    for (a.strip = side(a.lp); a.strip > LEAST_STRIP && jobs * ((a.L + a.strip - 1) / a.strip) < wanted;)
+        a.strip = round_up(a.strip / 2);
+    if (!back)
+        jobs *= (a.L + a.strip - 1) / a.strip;
+    a.items = jobs < wanted ? jobs : wanted;
+    a.room = (room_of(&a, back, dm_bf16_split(unit) ? 4 : 2) + 63) / 64 * 64;
     return a;
-}
-
-/* Bytes of local memory: scores and weights against all keys; weights of two kinds against all queries. */
-static int64_t local_of(const dm_opnode *n, const attn *a)
-{
-    const int64_t kv = 2 * a->lp * 64, q = a->mp * 64;
-
-    return n->kind == DM_OP_ATTENTION ? a->mp * 192 : kv > q ? kv : q;
 }
 
 static bool serves(const dm_device_info *dev, dm_bf16_unit unit, const dm_opnode *n)
 {
-    const attn a = attn_of(n);
+    const attn a = attn_of(dev, unit, n);
 
-    return dm_bf16_able(dev, unit) && n->in[0].type == DM_DT_BF16 && local_of(n, &a) <= (int64_t)dev->local_mem &&
-           a.head * a.heads * a.each < 1 << 30;
+    return dm_bf16_able(dev, unit) && n->in[0].type == (dm_bf16_split(unit) ? DM_DT_F32 : DM_DT_BF16) &&
+           SIDE / 32 * BLOCK <= (int64_t)dev->local_mem && a.N * a.heads * (a.lp + a.mp) < 1 << 30 && a.room < 1 << 30 &&
+           a.room * a.items < (int64_t)1 << 32;
 }
 
-static size_t scratch(const dm_device_info *dev, const dm_opnode *n)
+static size_t scratch_of(const dm_device_info *dev, dm_bf16_unit unit, const dm_opnode *n)
 {
-    const attn a = attn_of(n);
+    const attn a = attn_of(dev, unit, n);
 
-    (void)dev;
-    return (size_t)(a.head * a.heads * a.each * UNIT);
-}
-
-typedef struct slice { dm_emit *e; const attn *a; const char *options; int64_t n0, count, at; } slice;
-
-static dm_status launch(slice *s, const char *name, int64_t blocks, const dm_karg *args, int n)
-{
-    const dm_range r = {.dim = 2, .global = {(size_t)blocks, (size_t)(s->count * s->a->heads)}, .local = {1, 1}};
-
-    return dm_emit_launch(s->e, s->e->cmds, file, name, s->options, &r, args, n);
-}
-
-/* Input x of T tokens in this form; *to: where. */
-static dm_status arrange(slice *s, dm_buf *x, int form, bool key, int64_t *to)
-{
-    const attn *a = s->a;
-
-    *to = s->at;
-    s->at += (key ? a->keys : a->queries) * s->count * a->heads;
-    return launch(s, "arrange", (key ? a->mp : a->lp) / 32,
-                  DM_KARGS(DM_KB(x), DM_KB(s->e->scratch), DM_KI(*to), DM_KI(form), DM_KI(s->n0), DM_KI(key ? a->M : a->L), DM_KI(a->heads),
-                           DM_KI(a->d), DM_KI(a->dp)));
-}
-
-#define EXTENTS(s) DM_KI((s)->n0), DM_KI((s)->a->L), DM_KI((s)->a->M), DM_KI((s)->a->heads), DM_KI((s)->a->d), DM_KI((s)->a->dp), DM_KF((s)->a->scale)
-
-static dm_status forward(slice *s)
-{
-    dm_buf *const *in = s->e->in, *const *out = s->e->out;
-    const attn *a = s->a;
-    int64_t k, q, v;
-    dm_status rc;
-
-    if ((rc = arrange(s, in[1], ROWS, true, &k)) || (rc = arrange(s, in[0], COLS, false, &q)) || (rc = arrange(s, in[2], PAIRS, true, &v)))
-        return rc;
-    return launch(s, "forward", a->lp / 32,
-                  DM_KARGS(DM_KB(s->e->scratch), DM_KI(k), DM_KI(q), DM_KI(v), DM_KB(out[0]), DM_KB(out[1]), EXTENTS(s),
-                           DM_KL((size_t)a->mp * 128), DM_KL((size_t)a->mp * 64)));
-}
-
-enum { DY, Q, K, V, Y, LSE };
-
-static dm_status backward(slice *s)
-{
-    dm_buf *const *in = s->e->in, *const *out = s->e->out;
-    const attn *a = s->a;
-    int64_t krows, vrows, qcols, dycols, kpairs, qpairs, dypairs, delta;
-    dm_status rc;
-
-    if ((rc = arrange(s, in[K], ROWS, true, &krows)) || (rc = arrange(s, in[V], ROWS, true, &vrows)) ||
-        (rc = arrange(s, in[Q], COLS, false, &qcols)) || (rc = arrange(s, in[DY], COLS, false, &dycols)) ||
-        (rc = arrange(s, in[K], PAIRS, true, &kpairs)) || (rc = arrange(s, in[Q], PAIRS, false, &qpairs)) ||
-        (rc = arrange(s, in[DY], PAIRS, false, &dypairs)))
-        return rc;
-    delta = s->at;
-    if ((rc = launch(s, "deltas", a->lp,
-                     DM_KARGS(DM_KB(in[DY]), DM_KB(in[Y]), DM_KB(s->e->scratch), DM_KI(delta), DM_KI(s->n0), DM_KI(a->L), DM_KI(a->heads),
-                              DM_KI(a->d)))) ||
-        (rc = launch(s, "backward_q", a->lp / 32,
-                     DM_KARGS(DM_KB(s->e->scratch), DM_KI(krows), DM_KI(vrows), DM_KI(qcols), DM_KI(dycols), DM_KI(kpairs), DM_KI(delta),
-                              DM_KB(in[LSE]), DM_KB(out[0]), EXTENTS(s), DM_KL((size_t)a->mp * 64)))))
-        return rc;
-    return launch(s, "backward_kv", a->mp / 32,
-                  DM_KARGS(DM_KB(s->e->scratch), DM_KI(krows), DM_KI(vrows), DM_KI(qcols), DM_KI(dycols), DM_KI(qpairs), DM_KI(dypairs),
-                           DM_KI(delta), DM_KB(in[LSE]), DM_KB(out[1]), DM_KB(out[2]), EXTENTS(s), DM_KL((size_t)a->lp * 64),
-                           DM_KL((size_t)a->lp * 64)));
+    return (size_t)(a.room * a.items);
 }
 
 static dm_status emit(dm_emit *e, dm_bf16_unit unit)
 {
-    const attn a = attn_of(e->node);
-    slice s = {.e = e, .a = &a, .options = options[unit]};
-    dm_status rc = DM_OK;
+    const attn a = attn_of(dm_device_about(e->dev), unit, e->node);
+    const dm_range r = {.dim = 1, .global = {(size_t)a.items}, .local = {1}};
+    const double scale = 1 / sqrt((double)a.d);
+    dm_buf *const *in = e->in, *const *out = e->out;
 
-    for (s.n0 = 0; s.n0 < a.N && !rc; s.n0 += a.each) {
-        s.count = a.N - s.n0 < a.each ? a.N - s.n0 : a.each;
-        s.at = 0;
-        rc = e->node->kind == DM_OP_ATTENTION ? forward(&s) : backward(&s);
-    }
-    return rc;
+#define EXTENTS DM_KB(e->scratch), DM_KI(a.room), DM_KI(a.N), DM_KI(a.L), DM_KI(a.M), DM_KI(a.heads), DM_KI(a.d), DM_KI(a.dp)
+    if (e->node->kind == DM_OP_ATTENTION)
+        return dm_emit_launch(e, e->cmds, "attention/attention_bf16.cl", "forward", options[unit], &r,
+                              DM_KARGS(DM_KB(in[0]), DM_KB(in[1]), DM_KB(in[2]), DM_KB(out[0]), DM_KB(out[1]), EXTENTS, DM_KI(a.strip),
+                                       DM_KF(scale), DM_KL(SIDE / 32 * BLOCK)));
+    return dm_emit_launch(e, e->cmds, "attention/attention_dx_bf16.cl", "backward", options[unit], &r,
+                          DM_KARGS(DM_KB(in[0]), DM_KB(in[1]), DM_KB(in[2]), DM_KB(in[3]), DM_KB(in[4]), DM_KB(in[5]), DM_KB(out[0]),
+                                   DM_KB(out[1]), DM_KB(out[2]), EXTENTS, DM_KI(a.lp), DM_KI(a.mp), DM_KF(scale)));
+#undef EXTENTS
 }
 
 DM_BF16_UNITS(serves, emit)
 
+static size_t scratch(const dm_device_info *dev, const dm_opnode *n) { return scratch_of(dev, DM_BF16_TILES, n); }
+
 static const dm_impl impls[] = {DM_BF16_IMPLS(DM_OP_ATTENTION, scratch), DM_BF16_IMPLS(DM_OP_ATTENTION_DX, scratch)};
 
 const dm_impl *const dm_impls_attention_bf16[] = {&impls[0], &impls[1], &impls[2], &impls[3], &impls[4], &impls[5], NULL};
+
+static bool serves_x3(const dm_device_info *dev, const dm_opnode *n) { return serves(dev, dm_bf16x3_unit(dev), n); }
+static size_t scratch_x3(const dm_device_info *dev, const dm_opnode *n) { return scratch_of(dev, dm_bf16x3_unit(dev), n); }
+static dm_status emit_x3(dm_emit *e) { return emit(e, dm_bf16x3_unit(dm_device_about(e->dev))); }
+
+/* Products of products. */
+static const dm_impl x3[] = {
+    {"bf16x3", DM_OP_ATTENTION, serves_x3, scratch_x3, emit_x3, 2 * DM_BF16X3_TOLERANCE},
+    {"bf16x3", DM_OP_ATTENTION_DX, serves_x3, scratch_x3, emit_x3, 2 * DM_BF16X3_TOLERANCE},
+};
+
+const dm_impl *const dm_impls_attention_bf16x3[] = {&x3[0], &x3[1], NULL};
