@@ -19,6 +19,7 @@ struct dm_grad_step {
     dm_graph_core *graph;
     dm_plan *plan;
     dm_val x0, labels, state, row[MAX_ROWS], loss;
+    bool writes;                   /* gradients, instead of adding to them */
     dm_buf *coef, *window[MAX_ROWS];
     float *host;
 };
@@ -70,7 +71,7 @@ static void describe(dm_grad_step *s, const dm_graph *api, dm_val loss_sum)
     }
 }
 
-static dm_status finish(dm_grad_step *s, bool differentiate, dm_err *err)
+static dm_status finish(dm_grad_step *s, bool differentiate, bool alone, dm_err *err)
 {
     dm_graph_core *g = s->graph;
     dm_status rc;
@@ -87,6 +88,7 @@ static dm_status finish(dm_grad_step *s, bool differentiate, dm_err *err)
     dm_model_settle(s->model, g);
     if (differentiate && dm_model_recomputes(s->model))
         dm_graph_recompute(g, &s->loss, 1, WORTH);
+    s->writes = differentiate && alone && !g->err.code && dm_graph_write_gradients(g);
     return g->err.code ? dm_error(err, g->err.code, "%s", g->err.msg) : DM_OK;
 }
 
@@ -133,13 +135,13 @@ dm_status dm_grad_step_examine(dm_model *m, dm_err *err)
 
     if (!rc) {
         describe(&s, api, sum);
-        rc = finish(&s, true, err);
+        rc = finish(&s, true, true, err);
     }
     dm_graph_free(s.graph);
     return rc;
 }
 
-dm_status dm_grad_step_new(dm_model *m, dm_wset *weights, dm_buf *grads, dm_buf *loss_sum, int64_t n, dm_grad_step **out, dm_err *err)
+dm_status dm_grad_step_new(dm_model *m, dm_wset *weights, dm_buf *grads, dm_buf *loss_sum, int64_t n, bool alone, dm_grad_step **out, dm_err *err)
 {
     dm_grad_step *s = calloc(1, sizeof *s);
     dm_bind binds[MAX_ROWS + 1];
@@ -159,7 +161,7 @@ dm_status dm_grad_step_new(dm_model *m, dm_wset *weights, dm_buf *grads, dm_buf 
         dm_val keep[4];
 
         describe(s, api, sum);
-        if ((rc = finish(s, grads, err)))
+        if ((rc = finish(s, grads, alone, err)))
             goto failed;
         s->state = s->graph->state;
         for (int32_t i = 0; i < s->rows; i++)
@@ -190,6 +192,7 @@ void dm_grad_step_free(dm_grad_step *s)
 }
 
 dm_plan *dm_grad_step_plan(dm_grad_step *s) { return s->plan; }
+bool dm_grad_step_writes(const dm_grad_step *s) { return s->writes; }
 
 /* The coefficients of example i. */
 static dm_status fill(dm_grad_step *s, int64_t i, const dm_grad_batch *b, dm_err *err)

@@ -128,6 +128,9 @@ void dm_graph_fuse(dm_graph_core *g, const dm_val *results, int n);
 /* Appends the gradient of sum(seed * y) with respect to every weight, added into DM_VAL_GRAD values.
  * inputs[n]: also with respect to these; their gradients come back in grads (DM_NONE: none). */
 dm_status dm_graph_differentiate(dm_graph_core *g, dm_val y, dm_val seed, const dm_val *inputs, int n, dm_val *grads, dm_err *err);
+/* Where each gradient by a weight is made by one op that can write it instead of adding to it: from now on all of them are
+ * written, and true. Else nothing is changed. For a batch that is one micro-batch. */
+bool dm_graph_write_gradients(dm_graph_core *g);
 /* Marks the weights that a gradient of y reaches: not those behind stop_gradient alone. */
 void dm_graph_mark_trained(dm_graph_core *g, dm_val y);
 /* Marks nodes dead that no result and no accumulation needs. */

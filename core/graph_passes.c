@@ -139,3 +139,38 @@ void dm_graph_number_dropouts(dm_graph_core *g, dm_val result)
     free(seen);
     free(stack);
 }
+
+/* Ops that add to an output, or write it. */
+static bool may_write(dm_op_kind kind)
+{
+    switch (kind) {
+    case DM_OP_CONV2D_DW: case DM_OP_MATMUL: case DM_OP_REDUCE: case DM_OP_GROUP_NORM_DX: case DM_OP_LAYER_NORM_DX:
+    case DM_OP_EMBEDDING_DW: return true;
+    default: return false;
+    }
+}
+
+static bool is_gradient(const dm_graph_core *g, dm_val v) { return v >= 0 && g->values[dm_graph_root(g, v)].source == DM_VAL_GRAD; }
+
+bool dm_graph_write_gradients(dm_graph_core *g)
+{
+    bool *made = calloc(g->n_values ? g->n_values : 1, sizeof *made), ok = made;
+
+    for (size_t i = 0; i < g->n_nodes && ok; i++) {
+        const dm_gnode *n = &g->nodes[i];
+
+        for (int k = 0; k < n->op.n_out && ok && !n->dead; k++)
+            if (is_gradient(g, n->out[k])) {
+                bool *m = &made[dm_graph_root(g, n->out[k])];
+
+                ok = !*m && !n->custom && may_write(n->op.kind);
+                *m = true;
+            }
+    }
+    for (size_t i = 0; i < g->n_nodes && ok; i++)
+        for (int k = 0; k < g->nodes[i].op.n_out; k++)
+            if (is_gradient(g, g->nodes[i].out[k]))
+                g->nodes[i].op.accum = false;
+    free(made);
+    return ok;
+}

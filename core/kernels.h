@@ -10,12 +10,12 @@
 typedef struct dm_optimizer dm_optimizer;
 
 /* Flat arrays of count floats, padding included; the averages may be fewer than four. */
-typedef struct dm_optimizer_arrays { dm_buf *w, *g, *m, *v, *ema[4]; size_t count; int n_ema; } dm_optimizer_arrays;
+typedef struct dm_optimizer_arrays { dm_buf *w, *g, *m, *v, *ema[4]; size_t count; int n_ema; bool keeps_g; } dm_optimizer_arrays;
 
 /* Records: the global norm of g (two stages, fixed order), clip factor and check that it is finite, AdamW
  * (Loshchilov & Hutter 2019; decoupled decay lr wd w first, corrected moments, eps outside the root) with each average
- * ema := rate ema + (1 - rate) w in one pass over the arrays, and g := 0 for the next step. Once a norm was not finite, this
- * and all later runs change nothing but g, until dm_optimizer_reset. */
+ * ema := rate ema + (1 - rate) w in one pass over the arrays, and, unless keeps_g, g := 0 for the next step. Once a norm was not finite,
+ * this and all later runs change nothing but g, until dm_optimizer_reset. */
 dm_status dm_optimizer_new(dm_device *d, const dm_optimizer_arrays *a, dm_optimizer **out, dm_err *err);
 void dm_optimizer_free(dm_optimizer *o);
 

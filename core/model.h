@@ -54,8 +54,11 @@ const dm_plan *dm_forward_plan(const dm_forward *f);
 
 typedef struct dm_grad_step dm_grad_step;
 /* n examples at once; grads: flat, laid out as the weights, added to; loss_sum f32[1], to which
- * sum(weight loss) is added. Both NULL: no training, the losses alone, without dropout. */
-dm_status dm_grad_step_new(dm_model *m, dm_wset *weights, dm_buf *grads, dm_buf *loss_sum, int64_t n, dm_grad_step **out, dm_err *err);
+ * sum(weight loss) is added. Both NULL: no training, the losses alone, without dropout.
+ * alone: a step of training has no other micro-batch, so that gradients need not be added to. */
+dm_status dm_grad_step_new(dm_model *m, dm_wset *weights, dm_buf *grads, dm_buf *loss_sum, int64_t n, bool alone, dm_grad_step **out, dm_err *err);
+/* Are gradients written, whatever grads had? */
+bool dm_grad_step_writes(const dm_grad_step *s);
 void dm_grad_step_free(dm_grad_step *s);
 /* Can it be built? Needs no device. */
 dm_status dm_grad_step_examine(dm_model *m, dm_err *err);

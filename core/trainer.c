@@ -39,7 +39,7 @@ static dm_status fit(dm_trainer *t, int64_t micro, dm_err *err)
         dm_err why = {0};
 
         dm_model_expect(t->session->model, (double)t->set->steps * ceil((double)t->batch / (double)t->micro));
-        rc = dm_grad_step_new(t->session->model, t->state.model, t->grads, t->loss_sum, t->micro, &t->grad, &why);
+        rc = dm_grad_step_new(t->session->model, t->state.model, t->grads, t->loss_sum, t->micro, t->micro == t->batch, &t->grad, &why);
         dm_model_expect(t->session->model, 0);
         if (!rc)
             return DM_OK;
@@ -108,7 +108,7 @@ static dm_status initialise(dm_trainer *t, dm_err *err)
 static dm_status make_optimizer(dm_trainer *t, dm_err *err)
 {
     dm_optimizer_arrays a = {.w = dm_wset_flat(t->state.model), .g = t->grads, .m = t->state.m, .v = t->state.v,
-                             .count = t->state.layout->trained, .n_ema = t->state.n_ema};
+                             .count = t->state.layout->trained, .n_ema = t->state.n_ema, .keeps_g = dm_grad_step_writes(t->grad)};
 
     for (int i = 0; i < t->state.n_ema; i++)
         a.ema[i] = dm_wset_flat(t->state.ema[i]);
@@ -148,8 +148,8 @@ dm_status dm_trainer_new(dm_session *s, int64_t micro, dm_trainer **out, dm_err 
     t->example = 1;
     for (int32_t i = 0; i < s->data.shape.rank; i++)
         t->example *= s->data.shape.dim[i];
-    if ((rc = make_state(t, err)) || (rc = initialise(t, err)) || (rc = make_optimizer(t, err)) || (rc = make_importance(t, err)) ||
-        (rc = fit(t, micro, err)) || (rc = host_memory(t, err))) {
+    if ((rc = make_state(t, err)) || (rc = initialise(t, err)) || (rc = make_importance(t, err)) || (rc = fit(t, micro, err)) ||
+        (rc = make_optimizer(t, err)) || (rc = host_memory(t, err))) {
         dm_trainer_free(t);
         return rc;
     }

@@ -28,7 +28,7 @@ static dm_status open_step(dm_validation *v, dm_wset *weights, int64_t batch, dm
 {
     for (v->n = v->count < batch ? v->count : batch;; v->n = (v->n + 1) / 2) {
         dm_err why = {0};
-        const dm_status rc = dm_grad_step_new(v->s->model, weights, NULL, NULL, v->n, &v->step, &why);
+        const dm_status rc = dm_grad_step_new(v->s->model, weights, NULL, NULL, v->n, false, &v->step, &why);
 
         if (!rc)
             return DM_OK;

@@ -68,10 +68,10 @@ static inline void average(global float *ema, size_t i, size_t left, VF w, float
     store(fma((VF)(rest), w - e, e), ema + i, left);
 }
 
-/* w, m, v and up to 4 averages (null: none) in one pass; g := 0. Nothing but g changes once state[BAD] is set. */
+/* w, m, v and up to 4 averages (null: none) in one pass; g := 0 unless keeps_g. Nothing but g changes once state[BAD] is set. */
 kernel void adamw(global float *w, global float *g, global float *m, global float *v, global float *ema0,
                   global float *ema1, global float *ema2, global float *ema3, global const float *scalars,
-                  global const float *state, int n, int chunk)
+                  global const float *state, int n, int chunk, int keeps_g)
 {
     const size_t from = get_global_id(0) * (size_t)chunk, to = min(from + (size_t)chunk, (size_t)n);
     const float factor = state[FACTOR], decay = scalars[DECAY], beta1 = scalars[BETA1], rest1 = scalars[REST1];
@@ -100,6 +100,7 @@ kernel void adamw(global float *w, global float *g, global float *m, global floa
             if (ema3)
                 average(ema3, i, left, p, scalars[EMA + 3]);
         }
-        store((VF)(0.0f), g + i, left);
+        if (!keeps_g)
+            store((VF)(0.0f), g + i, left);
     }
 }

@@ -17,9 +17,9 @@ enum { W, G, M, V, EMA0, EMA1, EMA2, EMA3, ARRAYS };
 
 typedef struct bench { dm_device *d; dm_buf *b[ARRAYS]; size_t n; dm_optimizer *o; } bench;
 
-static void make(bench *t, dm_device *d, size_t n, int n_ema)
+static void make(bench *t, dm_device *d, size_t n, int n_ema, bool keeps_g)
 {
-    dm_optimizer_arrays a = {.count = n, .n_ema = n_ema};
+    dm_optimizer_arrays a = {.count = n, .n_ema = n_ema, .keeps_g = keeps_g};
     dm_err err = {0};
 
     *t = (bench){.d = d, .n = n};
@@ -92,7 +92,7 @@ static void adamw__as_pytorch(void **state)
     static const double zeros[GOLDEN_OPT_N];
     bench t;
 
-    make(&t, *state, GOLDEN_OPT_N, 1);
+    make(&t, *state, GOLDEN_OPT_N, 1, false);
     put(&t, W, golden_opt_w);
     put(&t, EMA0, golden_opt_w);
     for (int i = 0; i < GOLDEN_OPT_STEPS; i++) {
@@ -108,6 +108,18 @@ static void adamw__as_pytorch(void **state)
     expect(&t, EMA0, golden_opt_ema, 1e-6);
     expect(&t, G, zeros, 0);
     assert_int_equal(numbers(&t).bad_step, -1);
+    release(&t);
+}
+
+static void adamw__keeps_the_gradient(void **state)
+{
+    const dm_optimizer_step s = {0, 0.01, 0.9, 0.999, 1e-8, 0.1, 1.0, {0.9}};
+    bench t;
+
+    make(&t, *state, GOLDEN_OPT_N, 0, true);
+    put(&t, G, golden_opt_g);
+    run(&t, &s);
+    expect(&t, G, golden_opt_g, 1e-7);
     release(&t);
 }
 
@@ -133,7 +145,7 @@ static void check_size(dm_device *d, size_t n, double clip)
     bench t;
     double *v[ARRAYS];
 
-    make(&t, d, n, 4);
+    make(&t, d, n, 4, false);
     for (int a = 0; a < ARRAYS; a++) {
         v[a] = calloc(n, sizeof *v[a]);
         for (size_t i = 0; i < n && (a == W || a >= EMA0); i++)
@@ -182,7 +194,7 @@ static void adamw__not_finite(void **state)
         dm_err err = {0};
         bench t;
 
-        make(&t, *state, 33, 1);
+        make(&t, *state, 33, 1, false);
         for (int i = 0; i < 33; i++) {
             w[i] = i;
             g[i] = 0.25;
@@ -214,7 +226,7 @@ static void adamw__not_finite(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(adamw__as_pytorch), cmocka_unit_test(adamw__sizes),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(adamw__as_pytorch), cmocka_unit_test(adamw__keeps_the_gradient), cmocka_unit_test(adamw__sizes),
                                        cmocka_unit_test(adamw__not_finite)};
 
     return cmocka_run_group_tests(tests, ops_setup, ops_teardown);

@@ -117,7 +117,7 @@ static void check_in(const char *precision, const char *file, const char *name, 
     }
     if (dm_buf_new(s.device, bytes, "gradients", &grads, &err) || dm_buf_zero(grads, 0, bytes, &err) ||
         dm_buf_new(s.device, 4, "loss", &sum, &err) || dm_buf_zero(sum, 0, 4, &err) ||
-        (!classes && dm_model_draw(s.model, BATCH, u, at, importance, &err)) || dm_grad_step_new(s.model, w, grads, sum, BATCH, &g, &err) ||
+        (!classes && dm_model_draw(s.model, BATCH, u, at, importance, &err)) || dm_grad_step_new(s.model, w, grads, sum, BATCH, false, &g, &err) ||
         dm_grad_step_run(g, &(dm_grad_batch){.x0 = x0, .labels = classes ? labels : NULL, .at = classes ? NULL : at, .weight = weight, .seed = 7}, &err))
         fail_msg("%s", err.msg);
     assert_non_null(got = malloc(bytes));

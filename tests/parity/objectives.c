@@ -85,7 +85,7 @@ static void run(const world *w, const char *name, dm_model *m)
         fail_msg("%s", err.msg);
     if (dm_buf_new(w->device, bytes, "gradients", &grads, &err) || dm_buf_zero(grads, 0, bytes, &err) ||
         dm_buf_new(w->device, 4, "loss", &sum, &err) || dm_buf_zero(sum, 0, 4, &err) ||
-        dm_model_draw(m, BATCH, u, at, importance, &err) || dm_grad_step_new(m, weights, grads, sum, BATCH, &g, &err) ||
+        dm_model_draw(m, BATCH, u, at, importance, &err) || dm_grad_step_new(m, weights, grads, sum, BATCH, false, &g, &err) ||
         dm_grad_step_run(g, &(dm_grad_batch){.x0 = x0, .at = at, .weight = weight, .seed = 7}, &err) ||
         dm_buf_read(grads, 0, bytes, got, &err) || dm_grad_step_losses(g, loss, &err))
         fail_msg("%s: %s", name, err.msg);

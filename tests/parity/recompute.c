@@ -38,8 +38,8 @@ static void set_weights(dm_wset *set)
     free(host);
 }
 
-/* Two micro-batches: the second adds to what the first left. */
-static void run(dm_session *s, dm_wset *w, dm_buf *grads, dm_buf *sum, step *out)
+/* Micro-batches, of which the second adds to what the first left; alone: the same batch each time, which must not. */
+static void run(dm_session *s, dm_wset *w, dm_buf *grads, dm_buf *sum, uint32_t runs, bool alone, step *out)
 {
     static float x0[ELEMENTS];
     double u[BATCH], importance[BATCH], weight[BATCH];
@@ -53,10 +53,11 @@ static void run(dm_session *s, dm_wset *w, dm_buf *grads, dm_buf *sum, step *out
         u[i] = dm_train_uniform(7, DM_DRAW_UNIFORM, 0, i, BATCH);
         weight[i] = 0.5 / BATCH;
     }
-    if (dm_model_draw(s->model, BATCH, u, at, importance, &err) || dm_grad_step_new(s->model, w, grads, sum, BATCH, &g, &err))
+    if (dm_model_draw(s->model, BATCH, u, at, importance, &err) || dm_grad_step_new(s->model, w, grads, sum, BATCH, alone, &g, &err))
         fail_msg("%s", err.msg);
-    for (uint32_t k = 0; k < 2; k++)
-        if (dm_grad_step_run(g, &(dm_grad_batch){.x0 = x0, .at = at, .weight = weight, .seed = 7, .first_index = k * BATCH}, &err))
+    assert_int_equal(dm_grad_step_writes(g), alone);
+    for (uint32_t k = 0; k < runs; k++)
+        if (dm_grad_step_run(g, &(dm_grad_batch){.x0 = x0, .at = at, .weight = weight, .seed = 7, .first_index = alone ? 0 : k * BATCH}, &err))
             fail_msg("%s", err.msg);
     out->arena = dm_plan_about(dm_grad_step_plan(g)).arena_bytes;
     if (dm_buf_read(grads, 0, out->bytes, out->grads, &err) || dm_buf_read(sum, 0, sizeof out->loss, &out->loss, &err))
@@ -64,7 +65,7 @@ static void run(dm_session *s, dm_wset *w, dm_buf *grads, dm_buf *sum, step *out
     dm_grad_step_free(g);
 }
 
-static step made(const char *experiment, const char *precision, const char *recompute)
+static step made(const char *experiment, const char *precision, const char *recompute, uint32_t runs, bool alone)
 {
     const char *device = getenv("DEMIST_DEVICE");
     char on[256];
@@ -87,7 +88,7 @@ static step made(const char *experiment, const char *precision, const char *reco
     if (dm_buf_new(s.device, out.bytes, "gradients", &grads, &err) || dm_buf_zero(grads, 0, out.bytes, &err) ||
         dm_buf_new(s.device, sizeof(float), "loss", &sum, &err) || dm_buf_zero(sum, 0, sizeof(float), &err))
         fail_msg("%s", err.msg);
-    run(&s, w, grads, sum, &out);
+    run(&s, w, grads, sum, runs, alone, &out);
     assert_int_equal(dm_wset_derived_bytes(w), 0); /* they are made anew for each op that reads them */
     dm_wset_free(w);
     dm_buf_free(grads);
@@ -98,7 +99,7 @@ static step made(const char *experiment, const char *precision, const char *reco
 
 static void check(const char *name, const char *experiment, const char *precision)
 {
-    step a = made(experiment, precision, "train.recompute=false"), b = made(experiment, precision, "train.recompute=true");
+    step a = made(experiment, precision, "train.recompute=false", 2, false), b = made(experiment, precision, "train.recompute=true", 2, false);
     bool zero = true;
 
     printf("%s, %s: activations in %zu bytes, computed again in %zu\n", name, precision, a.arena, b.arena);
@@ -111,6 +112,26 @@ static void check(const char *name, const char *experiment, const char *precisio
     assert_true(b.arena < a.arena);
     free(a.grads);
     free(b.grads);
+}
+
+/* Gradients of a batch that is one micro-batch are written: twice the same is the same as once, where zero has no sign. */
+static void check_alone(const char *experiment, const char *precision)
+{
+    step a = made(experiment, precision, "train.recompute=true", 1, false), b = made(experiment, precision, "train.recompute=true", 2, true);
+
+    for (size_t i = 0; i < a.bytes / sizeof *a.grads; i++)
+        if (a.grads[i] != b.grads[i])
+            fail_msg("gradient %zu is %g, %g where it is written", i, (double)a.grads[i], (double)b.grads[i]);
+    free(a.grads);
+    free(b.grads);
+}
+
+static void gradients__written(void **state)
+{
+    (void)state;
+    check_alone(plain, "precision=fp32");
+    check_alone(plain, "precision=bf16");
+    check_alone(scaled, "precision=fp32");
 }
 
 static void recompute__dropout_and_attention(void **state)
@@ -128,7 +149,8 @@ static void recompute__scale_shift_and_pools(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(recompute__dropout_and_attention), cmocka_unit_test(recompute__scale_shift_and_pools)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(recompute__dropout_and_attention), cmocka_unit_test(recompute__scale_shift_and_pools),
+                                       cmocka_unit_test(gradients__written)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
