@@ -108,6 +108,17 @@ static dm_status check_sampler(const dm_session *s, dm_model *m, dm_err *err)
     return rc;
 }
 
+/* Gradients lie in what is stored as half, where small ones become zero. */
+static dm_status examine_precision(dm_session *s, dm_faults *f, dm_err *err)
+{
+    dm_err why = {0};
+
+    if (s->experiment->section[DM_SEC_RUN].faults || s->experiment->run.precision != DM_PRECISION_FP16)
+        return DM_OK;
+    dm_error(&why, DM_EINVAL, "precision: fp16 is for sampling and evaluation: gradients underflow in it without loss scaling; train with bf16");
+    return found(s, DM_SEC_RUN, &why, f, err);
+}
+
 /* Objective and network, built as for a training step of one example, and the sampler. */
 static dm_status examine_model(dm_session *s, dm_faults *f, dm_err *err)
 {
@@ -142,7 +153,7 @@ dm_status dm_session_examine(dm_session *s, dm_need need, dm_faults *f, dm_err *
         return rc;
     if (data && sound(s, DM_SEC_DATA) && (rc = open_data(s, &why) ? found(s, DM_SEC_DATA, &why, f, err) : examine_test_split(s, need, f, err)))
         return rc;
-    if (data && (rc = examine_run(s, need, f, err)))
+    if (data && ((rc = examine_run(s, need, f, err)) || (rc = examine_precision(s, f, err))))
         return rc;
     if (s->data.shape.rank && sound(s, DM_SEC_NETWORK) && sound(s, DM_SEC_OBJECTIVE) && (rc = examine_model(s, f, err)))
         return rc;

@@ -54,7 +54,7 @@ dm_status dm_emit_launch(dm_emit *e, dm_cmds *cmds, const char *file, const char
 
 /* The i-th implementation of an op, best guess first, NULL past the last. */
 const dm_impl *dm_impl_at(dm_op_kind kind, int i);
-/* Does it serve this device and node? Nodes with bf16 are served by those made for it alone. */
+/* Does it serve this device and node? Nodes with a narrow type are served by those made for it alone. */
 bool dm_impl_serves(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n);
 /* Does it serve, on a device that it is meant for? Others use it only where it is forced. */
 bool dm_impl_suits(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n);

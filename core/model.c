@@ -44,14 +44,17 @@ dm_shape dm_model_batch_shape(const dm_shape *example, int64_t n, int64_t channe
 
 void dm_model_precision(const dm_model *m, dm_graph_core *g, const dm_val *results, int n)
 {
-    if (m->experiment->run.precision == DM_PRECISION_BF16)
-        dm_graph_choose_bf16(g, results, n);
+    static const dm_dtype types[] = {[DM_PRECISION_FP32] = DM_DT_F32, [DM_PRECISION_BF16] = DM_DT_BF16, [DM_PRECISION_FP16] = DM_DT_F16};
+    const dm_dtype type = types[m->experiment->run.precision];
+
+    if (type != DM_DT_F32)
+        dm_graph_choose_narrow(g, type, results, n);
 }
 
 void dm_model_settle(const dm_model *m, dm_graph_core *g)
 {
     /* without a device the graph is only looked at */
-    if (m->device && m->experiment->run.precision == DM_PRECISION_BF16)
+    if (m->device && m->experiment->run.precision != DM_PRECISION_FP32)
         dm_graph_settle(g, dm_device_about(m->device));
 }
 

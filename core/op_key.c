@@ -58,7 +58,7 @@ DM_PRINTF(2, 3) static void put(line *l, const char *fmt, ...)
 
 static void put_desc(line *l, const dm_desc *d)
 {
-    static const char *const types[] = {[DM_DT_F32] = "f32", [DM_DT_I32] = "i32", [DM_DT_BF16] = "bf16"};
+    static const char *const types[] = {[DM_DT_F32] = "f32", [DM_DT_I32] = "i32", [DM_DT_BF16] = "bf16", [DM_DT_F16] = "f16"};
 
     if (d->rank < 0) {
         put(l, " -");

@@ -80,7 +80,7 @@ double dm_op_bytes(const dm_opnode *n)
     return bytes;
 }
 
-bool dm_op_may_bf16(const dm_opnode *n, bool out, int k)
+bool dm_op_may_narrow(const dm_opnode *n, bool out, int k)
 {
     int in_bits = 0, out_bits = 0;
 
@@ -102,13 +102,13 @@ bool dm_op_may_bf16(const dm_opnode *n, bool out, int k)
     return (out ? out_bits : in_bits) >> k & 1;
 }
 
-bool dm_op_bf16(const dm_opnode *n)
+dm_dtype dm_op_narrow(const dm_opnode *n)
 {
-    bool has = false;
-
     for (int32_t i = 0; i < n->n_in; i++)
-        has |= n->in[i].rank >= 0 && n->in[i].type == DM_DT_BF16;
+        if (n->in[i].rank >= 0 && dm_dtype_narrow(n->in[i].type))
+            return n->in[i].type;
     for (int32_t i = 0; i < n->n_out; i++)
-        has |= n->out[i].rank >= 0 && n->out[i].type == DM_DT_BF16;
-    return has;
+        if (n->out[i].rank >= 0 && dm_dtype_narrow(n->out[i].type))
+            return n->out[i].type;
+    return DM_DT_F32;
 }

@@ -12,8 +12,8 @@
 
 enum { DM_MAX_IN = 8, DM_MAX_OUT = 8 };
 
-/* bf16: the upper half of an f32, for activations and their gradients alone (precision.c). */
-typedef enum dm_dtype { DM_DT_F32, DM_DT_I32, DM_DT_BF16 } dm_dtype;
+/* The narrow ones are for activations alone (precision.c): bf16, the upper half of an f32, and for their gradients too; f16, IEEE's half. */
+typedef enum dm_dtype { DM_DT_F32, DM_DT_I32, DM_DT_BF16, DM_DT_F16 } dm_dtype;
 /* rank -1: absent. */
 typedef struct dm_desc { dm_dtype type; int32_t rank; int64_t dim[8]; } dm_desc;
 
@@ -81,7 +81,7 @@ typedef enum dm_op_kind {
     DM_OP_DISCRETIZED_NLL,
     DM_OP_DISCRETIZED_NLL_DX, /* dy, x, mean, log_var -> dmean|none, dlog_var|none */
     DM_OP_ACCUM,       /* x -> y: y += x */
-    DM_OP_CAST,        /* x -> y: from f32 to bf16, rounded to nearest even, or back */
+    DM_OP_CAST,        /* x -> y: from f32 to bf16 or f16, rounded to nearest even, or back */
     DM_OP_CUSTOM,      /* a plugin's dm_op; the plan runs it itself */
     DM_OP_CUSTOM_DX,
     DM_OP_COUNT
@@ -126,12 +126,14 @@ typedef struct dm_opnode {
 const char *dm_op_name(dm_op_kind kind);
 /* Elements of a desc; 0 if absent. */
 int64_t dm_desc_count(const dm_desc *d);
-static inline size_t dm_dtype_size(dm_dtype t) { return t == DM_DT_BF16 ? 2 : 4; }
-/* Is an input or an output bf16? */
-bool dm_op_bf16(const dm_opnode *n);
-/* May input k (or output k) be bf16? All that may are of one type in a node, but for convolutions and linear layers:
- * x (dy) is bf16 there, y (dx) with the residual may be f32. What else an op reads or writes is f32 always. */
-bool dm_op_may_bf16(const dm_opnode *n, bool out, int k);
+static inline bool dm_dtype_narrow(dm_dtype t) { return t == DM_DT_BF16 || t == DM_DT_F16; }
+static inline size_t dm_dtype_size(dm_dtype t) { return dm_dtype_narrow(t) ? 2 : 4; }
+/* The narrow type among its inputs and outputs, of which there is one at most; DM_DT_F32: none. */
+dm_dtype dm_op_narrow(const dm_opnode *n);
+static inline bool dm_op_bf16(const dm_opnode *n) { return dm_op_narrow(n) == DM_DT_BF16; }
+/* May input k (or output k) be narrow? All that may are of one type in a node, but for convolutions and linear layers:
+ * x (dy) is narrow there, y (dx) with the residual may be f32. What else an op reads or writes is f32 always. */
+bool dm_op_may_narrow(const dm_opnode *n, bool out, int k);
 /* Multiplications and additions of one run, and the bytes its inputs and outputs have. */
 double dm_op_flops(const dm_opnode *n);
 double dm_op_bytes(const dm_opnode *n);

@@ -410,7 +410,7 @@ static const char *weight_of(const dm_graph_core *g, const dm_gnode *n)
     return "";
 }
 
-/* All ones in the exponent, the upper half's bits 14 to 7, is not finite. */
+/* All ones in the exponent, bits 14 to 7 of an f32's upper half and 14 to 10 of an f16, is not finite. */
 static bool finite(dm_buf *b, dm_dtype type, dm_err *err)
 {
     const size_t size = dm_dtype_size(type), n = dm_buf_bytes(b) / size;
@@ -422,11 +422,10 @@ static bool finite(dm_buf *b, dm_dtype type, dm_err *err)
         return true;
     }
     for (size_t i = 0; i < n && good; i++) {
-        uint32_t word = (uint32_t)host[i] << 16;
+        const uint16_t upper = dm_dtype_narrow(type) ? host[i] : (uint16_t)(((const uint32_t *)(const void *)host)[i] >> 16);
+        const uint16_t exponent = type == DM_DT_F16 ? 0x7c00 : 0x7f80;
 
-        if (type != DM_DT_BF16)
-            memcpy(&word, host + 2 * i, sizeof word);
-        good = (word & 0x7f800000u) != 0x7f800000u;
+        good = (upper & exponent) != exponent;
     }
     free(host);
     return good;

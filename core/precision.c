@@ -1,18 +1,19 @@
-/* bf16 where it pays: which values are stored so, and the casts between them and the rest. Weights, their gradients,
+/* bf16 or f16 where it pays: which values are stored so, and the casts between them and the rest. Weights, their gradients,
  * statistics, vectors, losses and results are f32 in every plan. */
+#include "choices.h"
 #include "graph.h"
 #include "impl.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Ops that bf16 is for; others pass it on, or read f32. */
+/* Ops that narrow types are for; others pass it on, or read f32. */
 static bool heavy(dm_op_kind k)
 {
     return k == DM_OP_CONV2D || k == DM_OP_MATMUL || k == DM_OP_GROUP_NORM || k == DM_OP_LAYER_NORM || k == DM_OP_ATTENTION;
 }
 
-/* Could v's memory be bf16 at all? */
+/* Could v's memory be narrow at all? */
 static bool eligible(const dm_graph_core *g, dm_val v)
 {
     const dm_value *r = &g->values[dm_graph_root(g, v)];
@@ -29,10 +30,10 @@ static void look_above(const dm_graph_core *g, char *marks)
         bool above = heavy(n->op.kind);
 
         for (int k = 0; k < n->op.n_in && !n->dead; k++)
-            above |= n->in[k] >= 0 && dm_op_may_bf16(&n->op, false, k) && marks[dm_graph_root(g, n->in[k])] & ABOVE;
+            above |= n->in[k] >= 0 && dm_op_may_narrow(&n->op, false, k) && marks[dm_graph_root(g, n->in[k])] & ABOVE;
         for (int k = 0; k < n->op.n_out && !n->dead; k++)
             if (n->out[k] >= 0 && eligible(g, n->out[k])) {
-                const bool may = dm_op_may_bf16(&n->op, true, k);
+                const bool may = dm_op_may_narrow(&n->op, true, k);
 
                 marks[dm_graph_root(g, n->out[k])] |= (may && above ? ABOVE : 0) | (may ? 0 : FIXED);
             }
@@ -46,14 +47,14 @@ static void look_below(const dm_graph_core *g, char *marks)
         bool below = heavy(n->op.kind);
 
         for (int k = 0; k < n->op.n_out && !n->dead; k++)
-            below |= n->out[k] >= 0 && dm_op_may_bf16(&n->op, true, k) && marks[dm_graph_root(g, n->out[k])] & BELOW;
+            below |= n->out[k] >= 0 && dm_op_may_narrow(&n->op, true, k) && marks[dm_graph_root(g, n->out[k])] & BELOW;
         for (int k = 0; k < n->op.n_in && !n->dead; k++)
-            if (n->in[k] >= 0 && below && dm_op_may_bf16(&n->op, false, k))
+            if (n->in[k] >= 0 && below && dm_op_may_narrow(&n->op, false, k))
                 marks[dm_graph_root(g, n->in[k])] |= BELOW;
     }
 }
 
-void dm_graph_choose_bf16(dm_graph_core *g, const dm_val *results, int n)
+void dm_graph_choose_narrow(dm_graph_core *g, dm_dtype type, const dm_val *results, int n)
 {
     char *marks = calloc(g->n_values ? g->n_values : 1, 1);
 
@@ -68,7 +69,7 @@ void dm_graph_choose_bf16(dm_graph_core *g, const dm_val *results, int n)
             marks[dm_graph_root(g, results[i])] |= FIXED;
     for (size_t i = 0; i < g->n_values; i++)
         if (eligible(g, (dm_val)i) && marks[i] == (ABOVE | BELOW) && g->values[i].source == DM_VAL_NODE)
-            g->values[i].type = DM_DT_BF16;
+            g->values[i].type = type;
     for (size_t i = 0; i < g->n_values; i++)
         g->values[i].type = g->values[dm_graph_root(g, (dm_val)i)].type;
     free(marks);
@@ -94,19 +95,19 @@ static dm_val as(settling *s, dm_val v, dm_dtype type)
     return c;
 }
 
-/* The type of what may be bf16 in this node, as its values are. */
+/* The type of what may be narrow in this node, as its values are. */
 static dm_dtype wanted(const dm_graph_core *g, const dm_gnode *n)
 {
     const bool product = n->op.kind == DM_OP_CONV2D || n->op.kind == DM_OP_CONV2D_DX || n->op.kind == DM_OP_MATMUL;
 
-    if (n->out[0] >= 0 && dm_op_may_bf16(&n->op, true, 0) && !product)
+    if (n->out[0] >= 0 && dm_op_may_narrow(&n->op, true, 0) && !product)
         return g->values[n->out[0]].type;
     for (int k = 0; k < n->op.n_out; k++)
-        if (n->out[k] >= 0 && g->values[n->out[k]].type == DM_DT_BF16)
-            return DM_DT_BF16;
+        if (n->out[k] >= 0 && dm_dtype_narrow(g->values[n->out[k]].type))
+            return g->values[n->out[k]].type;
     for (int k = 0; k < n->op.n_in; k++)
-        if (n->in[k] >= 0 && dm_op_may_bf16(&n->op, false, k) && g->values[n->in[k]].type == DM_DT_BF16)
-            return DM_DT_BF16;
+        if (n->in[k] >= 0 && dm_op_may_narrow(&n->op, false, k) && dm_dtype_narrow(g->values[n->in[k]].type))
+            return g->values[n->in[k]].type;
     return DM_DT_F32;
 }
 
@@ -114,25 +115,24 @@ static dm_dtype wanted(const dm_graph_core *g, const dm_gnode *n)
 static void set_types(const dm_graph_core *g, dm_gnode *n, dm_dtype type)
 {
     const bool product = n->op.kind == DM_OP_CONV2D || n->op.kind == DM_OP_CONV2D_DX || n->op.kind == DM_OP_MATMUL;
-    const dm_dtype y = product && type == DM_DT_BF16 && n->out[0] >= 0 ? g->values[n->out[0]].type : type;
+    const dm_dtype y = product && dm_dtype_narrow(type) && n->out[0] >= 0 ? g->values[n->out[0]].type : type;
 
     for (int k = 0; k < n->op.n_in; k++)
         if (n->in[k] >= 0)
-            n->op.in[k].type = dm_op_may_bf16(&n->op, false, k) ? (k == 4 && n->op.kind == DM_OP_CONV2D ? y : type)
-                             : g->values[n->in[k]].type == DM_DT_BF16 ? DM_DT_F32 : g->values[n->in[k]].type;
+            n->op.in[k].type = dm_op_may_narrow(&n->op, false, k) ? (k == 4 && n->op.kind == DM_OP_CONV2D ? y : type)
+                             : dm_dtype_narrow(g->values[n->in[k]].type) ? DM_DT_F32 : g->values[n->in[k]].type;
     for (int k = 0; k < n->op.n_out; k++)
         if (n->out[k] >= 0)
-            n->op.out[k].type = dm_op_may_bf16(&n->op, true, k) ? y : g->values[n->out[k]].type == DM_DT_BF16 ? DM_DT_F32 : g->values[n->out[k]].type;
+            n->op.out[k].type = dm_op_may_narrow(&n->op, true, k) ? y : dm_dtype_narrow(g->values[n->out[k]].type) ? DM_DT_F32 : g->values[n->out[k]].type;
 }
 
 static bool served(const settling *s, const dm_opnode *n)
 {
     const dm_impl *impl;
+    dm_err ignored = {0};
+    bool forced;
 
-    for (int i = 0; (impl = dm_impl_at(n->kind, i)); i++)
-        if (dm_impl_suits(impl, s->dev, n))
-            return true;
-    return false;
+    return dm_choose(s->dev, n, false, getenv("DEMIST_IMPL"), &impl, &forced, &ignored) == DM_OK;
 }
 
 static void settle(settling *s, dm_gnode n)
@@ -146,7 +146,7 @@ static void settle(settling *s, dm_gnode n)
         n.op.out[0].type = g->values[n.out[0]].type;
     } else {
         set_types(g, &n, wanted(g, &n));
-        if (!n.custom && dm_op_bf16(&n.op) && !served(s, &n.op))
+        if (!n.custom && dm_dtype_narrow(dm_op_narrow(&n.op)) && !served(s, &n.op))
             set_types(g, &n, DM_DT_F32);
     }
     for (int k = 0; k < n.op.n_in; k++)

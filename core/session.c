@@ -228,13 +228,29 @@ static dm_status make_choices(dm_session *s, dm_err *err)
     return dm_choices_new(s->device, &o, &s->choices, err);
 }
 
-dm_status dm_session_open(dm_session *s, bool profile, dm_err *err)
+/* Opens the device, which must have what the precision needs. */
+static dm_status open_device(dm_session *s, bool profile, dm_err *err)
 {
     const dm_device_options o = {.profile = profile, .bf16 = s->experiment->run.precision == DM_PRECISION_BF16,
                                  .exact = s->experiment->run.matmul_precision == DM_PRODUCTS_HIGHEST, .building = building, .user = s};
+    const dm_device_info *d;
     dm_status rc;
 
-    if ((rc = dm_device_open(s->experiment->run.device, &o, &s->device, err)) || (rc = make_choices(s, err)) ||
+    if ((rc = dm_device_open(s->experiment->run.device, &o, &s->device, err)))
+        return rc;
+    d = dm_device_about(s->device);
+    if (s->experiment->run.precision == DM_PRECISION_FP16 && !d->fp16)
+        return dm_error(err, DM_EDEVICE,
+                        "precision: fp16 needs half precision (cl_khr_fp16), which device %d:%d '%s' (%s) does not have; use bf16 or fp32, or a "
+                        "device that has it (demist devices lists them)", d->platform, d->device, d->name, d->platform_name);
+    return DM_OK;
+}
+
+dm_status dm_session_open(dm_session *s, bool profile, dm_err *err)
+{
+    dm_status rc;
+
+    if ((rc = open_device(s, profile, err)) || (rc = make_choices(s, err)) ||
         (rc = dm_model_new(s->experiment, s->noise, s->device, &s->data, s->label_width, &s->model, err)))
         return rc;
     dm_model_use(s->model, s->choices);

@@ -9,8 +9,9 @@ static const dm_param run_rows[] = {
     DM_PATH(S, output, "", "run folder, relative to where the command is run; empty = runs/ and the name"),
     DM_STRING(S, plugin_path, "",
               "folders to search for plugins first, separated by ':', relative to the file that says so"),
-    DM_ENUM(S, precision, "fp32", "fp32|bf16",
-            "bf16 keeps activations in 16 bits and multiplies them so, sums and weights in fp32; best on CPUs with AMX"),
+    DM_ENUM(S, precision, "fp32", "fp32|bf16|fp16",
+            "bf16 and fp16 keep activations in 16 bits and multiply them so, weights in fp32; bf16 sums in fp32, best on CPUs with AMX; fp16 is "
+            "for sampling and evaluation on devices with cl_khr_fp16"),
     DM_ENUM(S, matmul_precision, "high", "high|highest",
             "products of fp32: high lets an op be off by 2e-5 of its largest result (Winograd's convolutions; on CPUs with AMX three products of "
             "bf16 for one), highest has fp32's own rounding alone; docs/kernels.md"),

@@ -17,7 +17,7 @@ typedef struct dm_set_run {
     int32_t tune;                  /* dm_tune (choices.h) */
     bool allow_nan;                /* weights that are read may be NaN or infinite */
 } dm_set_run;
-enum { DM_PRECISION_FP32, DM_PRECISION_BF16 };
+enum { DM_PRECISION_FP32, DM_PRECISION_BF16, DM_PRECISION_FP16 };
 enum { DM_PRODUCTS_HIGH, DM_PRODUCTS_HIGHEST };
 
 typedef struct dm_set_data {

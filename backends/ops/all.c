@@ -10,7 +10,7 @@ extern const dm_impl *const dm_impls_conv2d[], *const dm_impls_conv2d_portable[]
     *const dm_impls_embed[], *const dm_impls_random[], *const dm_impls_loss[], *const dm_impls_clblast[], *const dm_impls_winograd[],
     *const dm_impls_winograd_last[], *const dm_impls_tiled_conv[], *const dm_impls_tiled_matmul[], *const dm_impls_mma[],
     *const dm_impls_conv2d_bf16x3[], *const dm_impls_matmul_bf16x3[], *const dm_impls_matmul_bf16x3_last[], *const dm_impls_winograd_tiled[],
-    *const dm_impls_attention_bf16x3[];
+    *const dm_impls_attention_bf16x3[], *const dm_impls_fp16[];
 
 static bool cpu(const dm_device_info *dev) { return dev->cpu; }
 static bool no_cpu(const dm_device_info *dev) { return !dev->cpu; }
@@ -20,6 +20,7 @@ static bool tensor_cores(const dm_device_info *dev) { return dev->mma_bf16; }
 /* suits: devices that a family is meant for, NULL = all. varies: a library picks its kernels by the extents of the whole batch. */
 static const struct { const dm_impl *const *list; bool (*suits)(const dm_device_info *dev); bool varies; } families[] = {
     {dm_impls_mma, tensor_cores, false},
+    {dm_impls_fp16, no_cpu, false},
     {dm_impls_tiled_conv, no_cpu, false},
     {dm_impls_winograd_tiled, no_cpu, false},
     {dm_impls_clblast, no_cpu, true},
@@ -57,8 +58,8 @@ const dm_impl *dm_impl_at(dm_op_kind kind, int i)
     return NULL;
 }
 
-/* Portable implementations whose kernels take bf16 as well as f32. */
-static bool portable_bf16(dm_op_kind kind)
+/* Portable implementations whose kernels take narrow types as well as f32. */
+static bool portable_narrow(dm_op_kind kind)
 {
     switch (kind) {
     case DM_OP_CAST: case DM_OP_ADD: case DM_OP_MUL: case DM_OP_BROADCAST: case DM_OP_SCALE: case DM_OP_SILU: case DM_OP_SILU_DX:
@@ -69,14 +70,24 @@ static bool portable_bf16(dm_op_kind kind)
     }
 }
 
+/* Made for a narrow type, and for it alone; DM_DT_F32: not so. */
+static dm_dtype made_for(const dm_impl *impl)
+{
+    static const struct { const char *name; dm_dtype type; } made[] = {{"amx", DM_DT_BF16}, {"avx512_bf16", DM_DT_BF16}, {"bf16", DM_DT_BF16},
+                                                                       {"mma", DM_DT_BF16}, {"fp16", DM_DT_F16}};
+
+    for (size_t i = 0; i < sizeof made / sizeof made[0]; i++)
+        if (!strcmp(impl->name, made[i].name))
+            return made[i].type;
+    return DM_DT_F32;
+}
+
 bool dm_impl_serves(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n)
 {
-    const bool made = !strcmp(impl->name, "amx") || !strcmp(impl->name, "avx512_bf16") || !strcmp(impl->name, "bf16") ||
-                      !strcmp(impl->name, "mma");
-    const bool norm = n->kind == DM_OP_GROUP_NORM || n->kind == DM_OP_GROUP_NORM_DX;
-    const bool both = !strcmp(impl->name, "portable") ? portable_bf16(n->kind) : norm;
+    const bool any = !strcmp(impl->name, "portable") && portable_narrow(n->kind);
+    const bool norm = (n->kind == DM_OP_GROUP_NORM || n->kind == DM_OP_GROUP_NORM_DX) && dm_op_bf16(n);
 
-    return (dm_op_bf16(n) ? made || both : !made) && (!impl->serves || impl->serves(dev, n));
+    return (any || norm || made_for(impl) == dm_op_narrow(n)) && (!impl->serves || impl->serves(dev, n));
 }
 
 static int family_of(const dm_impl *impl)
@@ -92,7 +103,7 @@ bool dm_impl_suits(const dm_impl *impl, const dm_device_info *dev, const dm_opno
 {
     const int f = family_of(impl);
 
-    if (dev->exact && impl->tolerance > 0 && !dm_op_bf16(n))
+    if (dev->exact && impl->tolerance > 0 && dm_op_narrow(n) == DM_DT_F32)
         return false;
     return dm_impl_serves(impl, dev, n) && (f < 0 || !families[f].suits || families[f].suits(dev));
 }

@@ -26,12 +26,15 @@ static dm_status accum(dm_emit *e) { return flat(e, "accum"); }
 
 static dm_status cast(dm_emit *e)
 {
-    const int64_t n = dm_desc_count(&e->node->out[0]), chunk = dm_chunk(dm_device_about(e->dev), n);
+    const dm_device_info *d = dm_device_about(e->dev);
+    const int64_t n = dm_desc_count(&e->node->out[0]), chunk = dm_chunk(d, n);
+    const dm_range r = dm_over(d, dm_div_up(n, chunk));
     const dm_status s = dm_fits(e, 0);
 
     return s != DM_OK ? s
-                      : dm_emit_items(e, "eltwise/cast.cl", e->node->out[0].type == DM_DT_BF16 ? "to_bf16" : "to_f32", dm_div_up(n, chunk),
-                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->out[0]), DM_KI(n), DM_KI(chunk)));
+                      : dm_emit_launch(e, e->cmds, "eltwise/cast.cl", dm_dtype_narrow(e->node->out[0].type) ? "to_narrow" : "to_f32",
+                                       dm_lanes_typed(d, dm_op_narrow(e->node)), &r,
+                                       DM_KARGS(DM_KB(e->in[0]), DM_KB(e->out[0]), DM_KI(n), DM_KI(chunk)));
 }
 
 static dm_status scale(dm_emit *e)

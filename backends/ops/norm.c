@@ -54,6 +54,8 @@ static gn gn_of(const dm_device_info *d, const dm_opnode *n)
     }
     if (n->in[0].type == DM_DT_BF16)
         g.option = g.lanes == 16 ? "-DW=16 -DBF16" : g.lanes == 4 ? "-DW=4 -DBF16" : "-DW=1 -DBF16";
+    if (n->in[0].type == DM_DT_F16)
+        g.option = g.lanes == 16 ? "-DW=16 -DF16" : g.lanes == 4 ? "-DW=4 -DF16" : "-DW=1 -DF16";
     g.block = d->cpu ? block_of(d, &g.a, g.lanes) : 0;
     g.span = g.block || g.a.L <= 2 * PART ? g.a.L : PART;
     g.parts = dm_div_up(g.a.L, g.span);

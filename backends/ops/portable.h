@@ -8,12 +8,13 @@
 /* Lanes of a vector on this device, and the build option that says so. */
 static inline int dm_lanes(const dm_device_info *d) { return d->cpu ? 16 : 4; }
 static inline const char *dm_lanes_option(const dm_device_info *d) { return d->cpu ? "-DW=16" : "-DW=4"; }
-/* The same for kernels whose activations may be bf16, as the first input of the op says. */
-static inline const char *dm_typed_option(const dm_emit *e)
+/* The same for kernels whose activations are of this type. */
+static inline const char *dm_lanes_typed(const dm_device_info *d, dm_dtype type)
 {
-    const bool cpu = dm_device_about(e->dev)->cpu;
+    static const char *const cpu[] = {"-DW=16", "-DW=16", "-DW=16 -DBF16", "-DW=16 -DF16"};
+    static const char *const others[] = {"-DW=4", "-DW=4", "-DW=4 -DBF16", "-DW=4 -DF16"};
 
-    return e->node->in[0].type != DM_DT_BF16 ? cpu ? "-DW=16" : "-DW=4" : cpu ? "-DW=16 -DBF16" : "-DW=4 -DBF16";
+    return (d->cpu ? cpu : others)[type];
 }
 static inline int64_t dm_div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -29,7 +30,7 @@ dm_cut dm_cut_table(const dm_device_info *d, int64_t rows, int64_t width);
 dm_status dm_fits(const dm_emit *e, int64_t scratch_elements);
 /* Launches over `items` work-items with the device's lanes. */
 dm_status dm_emit_items(dm_emit *e, const char *file, const char *name, int64_t items, const dm_karg *args, int n);
-/* The same by a kernel whose activations may be bf16. */
+/* The same by a kernel whose activations may be narrow, as the first input of the op says. */
 dm_status dm_emit_typed(dm_emit *e, const char *file, const char *name, int64_t items, const dm_karg *args, int n);
 
 #endif

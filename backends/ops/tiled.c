@@ -1,11 +1,14 @@
 /* Matrix products and convolutions by tiles in local memory: for GPUs, without a library, with the same bits for an example
- * in any batch. f32 by plain arithmetic ("tiled"); bf16 by the tensor cores of NVIDIA ("mma"), which other devices imitate.
+ * in any batch. f32 and, forward, f16 by plain arithmetic ("tiled", "fp16"); bf16 by the tensor cores of NVIDIA ("mma"), which
+ * other devices imitate.
  * Where a device is not meant for one, it runs where it is forced. */
 #include "conv_bf16.h"
 #include "tiled.h"
 
 #include <stdio.h>
 
+/* Of f16: results are rounded by 2^-11, and so is each sum on the way to one of 16 products. */
+#define F16_TOLERANCE 4e-3
 enum { TILE_N = 64, MOST_PARTS = 64 << 20, LEAST_SLICE = 256 };
 enum { GROUP = 256, LOCAL = 16 * (128 + 4 + 64 + 4) * 4, MMA_GROUP = 128, MMA_LOCAL = (128 + 64) * 80 + 6 * MMA_GROUP * 4 };
 typedef enum op { MATMUL, FORWARD, INPUTS, WEIGHTS } op;
@@ -49,14 +52,15 @@ static dm_status launch_mma(dm_emit *e, const product *p, const dm_conv_args *g,
 static dm_status launch(dm_emit *e, const product *p, const dm_conv_args *g, dm_buf *a, dm_buf *b, dm_buf *const more[3], dm_buf *y)
 {
     const int rows = rows_of(dm_device_about(e->dev), p);
+    const char *type = dm_op_narrow(e->node) != DM_DT_F16 ? "" : e->node->out[0].type == DM_DT_F16 ? " -DF16 -DF16_OUT" : " -DF16";
     const dm_range r = {.dim = 3, .global = {(size_t)(16 * div_up(p->N, TILE_N)), (size_t)(16 * div_up(p->M, rows)), (size_t)p->layers},
                         .local = {16, 16, 1}};
     char options[96];
 
     if (dm_op_bf16(e->node))
         return launch_mma(e, p, g, rows, a, b, more, y);
-    snprintf(options, sizeof options, "-DOP=%d -DWM=%d -DTA=%d -DTB=%d -DVEC_A=%d -DVEC_B=%d", p->op, rows / 16, p->ta, p->tb, p->vec_a,
-             p->vec_b);
+    snprintf(options, sizeof options, "-DOP=%d -DWM=%d -DTA=%d -DTB=%d -DVEC_A=%d -DVEC_B=%d%s", p->op, rows / 16, p->ta, p->tb, p->vec_a,
+             p->vec_b, type);
     return dm_emit_launch(e, e->cmds, "matmul/tiled.cl", "product", options, &r,
                           DM_KARGS(DM_KB(a), DM_KB(b), DM_KB(more[0]), DM_KB(more[1]), DM_KB(more[2]), DM_KB(y), DM_KI(p->M), DM_KI(p->N),
                                    DM_KI(p->K), DM_KI(p->a_at), DM_KI(p->y_at), DM_KI(p->a_step), DM_KI(p->b_step), DM_KI(p->accum),
@@ -112,16 +116,17 @@ static bool in_vectors(const dm_emit *e, int64_t along_k) { return along_k % (dm
 /* The weights with each sum's terms in one row, rounded where they meet bf16. */
 static dm_status weights(dm_emit *e, const dm_conv_args *g, bool by_inputs, dm_buf **w)
 {
-    const bool rounded = dm_op_bf16(e->node);
-    const char *options = rounded ? "-DBF16" : NULL;
+    static const char *const options_of[] = {NULL, NULL, "-DBF16", "-DF16"}, *const suffixes[] = {"", "", "_bf16", "_f16"};
+    const dm_dtype type = dm_op_narrow(e->node);
+    const char *options = options_of[type];
     const int64_t count = g->O * g->C * g->k * g->k;
     const dm_range r = {.dim = 1, .global = {(size_t)count}};
     char key[32];
     dm_cmds *refresh;
     dm_status rc;
 
-    snprintf(key, sizeof key, "conv_%s%s", by_inputs ? "by_inputs" : "by_taps", rounded ? "_bf16" : "");
-    if ((rc = dm_emit_derived(e, 1, key, (size_t)count * (rounded ? sizeof(uint16_t) : sizeof(float)), w, &refresh)) || !refresh)
+    snprintf(key, sizeof key, "conv_%s%s", by_inputs ? "by_inputs" : "by_taps", suffixes[type]);
+    if ((rc = dm_emit_derived(e, 1, key, (size_t)count * dm_dtype_size(type), w, &refresh)) || !refresh)
         return rc;
     if (by_inputs)
         return dm_emit_launch(e, refresh, forms, "by_inputs", options, &r,
@@ -241,11 +246,36 @@ static dm_status linear(dm_emit *e)
     }
 }
 
+/* ---- f16 --------------------------------------------------------------------------------------- */
+
+/* x is, and y may be; not where no half arithmetic is. */
+static bool f16_serves(const dm_device_info *dev, const dm_opnode *n, const dm_conv_args *g)
+{
+    return dev->fp16 && dm_tiled_able(dev) && fits(g) && n->in[0].type == DM_DT_F16;
+}
+
+static bool f16_conv_serves(const dm_device_info *dev, const dm_opnode *n)
+{
+    const dm_conv_args g = dm_conv_args_of(n);
+
+    return f16_serves(dev, n, &g) && (n->in[4].rank < 0 || n->in[4].type == n->out[0].type);
+}
+
+static bool f16_linear_serves(const dm_device_info *dev, const dm_opnode *n)
+{
+    dm_conv_args g;
+
+    return dm_linear_of(n, &g) == DM_LINEAR_FORWARD && f16_serves(dev, n, &g) && n->in[1].type == DM_DT_F32;
+}
+
 static const dm_impl impls[] = {
     {"tiled", DM_OP_CONV2D, conv_serves, NULL, conv, 0},
     {"tiled", DM_OP_CONV2D_DX, conv_serves, NULL, conv, 0},
     {"tiled", DM_OP_CONV2D_DW, conv_serves, conv_scratch, conv, 0},
     {"tiled", DM_OP_MATMUL, matmul_serves, NULL, matmul, 0},
+}, f16[] = {
+    {"fp16", DM_OP_CONV2D, f16_conv_serves, NULL, conv, F16_TOLERANCE},
+    {"fp16", DM_OP_MATMUL, f16_linear_serves, NULL, linear, F16_TOLERANCE},
 }, mma[] = {
     {"mma", DM_OP_CONV2D, mma_conv_serves, NULL, conv, DM_BF16_TOLERANCE},
     {"mma", DM_OP_CONV2D_DX, mma_conv_serves, NULL, conv, DM_BF16_TOLERANCE},
@@ -256,4 +286,5 @@ static const dm_impl impls[] = {
 /* A GPU's first choice of convolutions; of products, CLBlast is. */
 const dm_impl *const dm_impls_tiled_conv[] = {&impls[0], &impls[1], &impls[2], NULL};
 const dm_impl *const dm_impls_tiled_matmul[] = {&impls[3], NULL};
+const dm_impl *const dm_impls_fp16[] = {&f16[0], &f16[1], NULL};
 const dm_impl *const dm_impls_mma[] = {&mma[0], &mma[1], &mma[2], &mma[3], NULL};

@@ -1,10 +1,13 @@
 /* What surrounds a matrix product to make it a convolution, for any device. cols f32[images,OH,OW,k k,C] lies in scratch
- * from element `at` on; w as a matrix is [O,k k,C] or [C,k k,O], f32 or with -DBF16 rounded to that. One work-item an element.
+ * from element `at` on; w as a matrix is [O,k k,C] or [C,k k,O], f32 or with -DBF16 or -DF16 rounded to that. One work-item an element.
  * Oracle: tests/ops/conv2d.c. */
 #include "bf16_one.clh"
 #ifdef BF16
 #define WEIGHT ushort
 #define WEIGHT_OF bf16_of
+#elif defined(F16)
+#define WEIGHT half
+#define WEIGHT_OF convert_half_rte
 #else
 #define WEIGHT float
 #define WEIGHT_OF

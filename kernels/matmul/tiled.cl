@@ -1,5 +1,6 @@
 /* Products by tiles in local memory, for GPUs, f32: groups of 16 x 16 work-items, each WM x 4 sums, tiles of 16 k with the
- * next one on its way while one is summed. What is multiplied: gather.clh; y f32 is
+ * next one on its way while one is summed. With -DF16 a and b are f16 (with -DF16_OUT y and res too), and the sum of a tile's 16
+ * products is, which is added to an f32 one. What is multiplied: gather.clh; y is
  *   MATMUL [batch,M,N]   FORWARD [N,OH,OW,O]   INPUTS dx [N,H,W,C]   WEIGHTS parts [slices,O,k k,C], slice by slice of the pixels
  * (of MATMUL, a and y begin at elements a_at and y_at).
  * Launch: {16 N/64, 16 M/(16 WM), batch or slices} in groups of {16, 16, 1}. Oracles: tests/ops/matmul.c, conv2d.c. */
@@ -11,41 +12,56 @@
 #define TM (16 * WM)
 #define TN 64
 #define TK 16
-#define PAD 4                      /* floats: rows of a tile begin in different banks */
+#define PAD 4                      /* values: rows of a tile begin in different banks */
 
-static float4 a_four(global const float *a, extents e, image g, int m, int k)
+#ifdef F16
+typedef half value;
+typedef half4 value4;
+#else
+typedef float value;
+typedef float4 value4;
+#endif
+#ifdef F16_OUT
+#define OUT half
+#define OUT_OF convert_half_rte
+#else
+#define OUT float
+#define OUT_OF
+#endif
+
+static value4 a_four(global const value *a, extents e, image g, int m, int k)
 {
 #if VEC_A
     const long at = a_at(e, g, m, k);
 
-    return at < 0 ? (float4)(0.0f) : vload4(0, a + at);
+    return at < 0 ? (value4)(0) : vload4(0, a + at);
 #else
-    float v[4];
+    value v[4];
 
     for (int i = 0; i < 4; i++) {
         const long at = A_ALONG_K ? a_at(e, g, m, k + i) : a_at(e, g, m + i, k);
 
-        v[i] = at < 0 ? 0.0f : a[at];
+        v[i] = at < 0 ? (value)0 : a[at];
     }
-    return (float4)(v[0], v[1], v[2], v[3]);
+    return (value4)(v[0], v[1], v[2], v[3]);
 #endif
 }
 
-static float4 b_four(global const float *b, extents e, image g, int k, int n)
+static value4 b_four(global const value *b, extents e, image g, int k, int n)
 {
 #if VEC_B
     const long at = b_at(e, g, k, n);
 
-    return at < 0 ? (float4)(0.0f) : vload4(0, b + at);
+    return at < 0 ? (value4)(0) : vload4(0, b + at);
 #else
-    float v[4];
+    value v[4];
 
     for (int i = 0; i < 4; i++) {
         const long at = B_ALONG_K ? b_at(e, g, k + i, n) : b_at(e, g, k, n + i);
 
-        v[i] = at < 0 ? 0.0f : b[at];
+        v[i] = at < 0 ? (value)0 : b[at];
     }
-    return (float4)(v[0], v[1], v[2], v[3]);
+    return (value4)(v[0], v[1], v[2], v[3]);
 #endif
 }
 
@@ -55,9 +71,9 @@ static int2 place(int q, int along_k, int rows)
     return along_k ? (int2)(q / (TK / 4), q % (TK / 4) * 4) : (int2)(q % (rows / 4) * 4, q / (rows / 4));
 }
 
-static void put(local float *tile, int2 at, int along_k, int pitch, float4 v)
+static void put(local value *tile, int2 at, int along_k, int pitch, value4 v)
 {
-    local float *p = tile + at.y * pitch + at.x;
+    local value *p = tile + at.y * pitch + at.x;
 
     if (along_k) {
         p[0] = v.x;
@@ -70,11 +86,11 @@ static void put(local float *tile, int2 at, int along_k, int pitch, float4 v)
 }
 
 __attribute__((reqd_work_group_size(16, 16, 1))) kernel void
-product(global const float *a, global const float *b, global const float *bias, global const float *temb, global const float *res,
-        global float *y, int M, int N, int K, int a_at, int y_at, int a_step, int b_step, int accum, int H, int W, int C, int OH, int OW, int O,
+product(global const value *a, global const value *b, global const float *bias, global const float *temb, global const OUT *res,
+        global OUT *y, int M, int N, int K, int a_at, int y_at, int a_step, int b_step, int accum, int H, int W, int C, int OH, int OW, int O,
         int k, int stride, int pad)
 {
-    local float as[TK * (TM + PAD)], bs[TK * (TN + PAD)];
+    local value as[TK * (TM + PAD)], bs[TK * (TN + PAD)];
     const int tx = get_local_id(0), ty = get_local_id(1), item = ty * 16 + tx;
     const int m0 = get_group_id(1) * TM, n0 = get_group_id(0) * TN, layer = get_group_id(2);
     const image g = {H, W, C, OH, OW, O, k, stride, pad};
@@ -85,7 +101,13 @@ product(global const float *a, global const float *b, global const float *bias, 
     const int first = 0;
     const extents e = {M, N, K};
 #endif
-    float4 next_a[WM / 4], next_b, sum[WM];
+    value4 next_a[WM / 4], next_b;
+    float4 sum[WM];
+#ifdef F16
+    value4 part[WM];
+#else
+#define part sum
+#endif
     int2 at;
 
 #if OP == MATMUL
@@ -115,18 +137,26 @@ product(global const float *a, global const float *b, global const float *bias, 
             at = place(item, B_ALONG_K, TN);
             next_b = b_four(b, e, g, k0 + TK + at.y, n0 + at.x);
         }
+#ifdef F16
+        for (int i = 0; i < WM; i++)
+            part[i] = 0;
+#endif
         for (int q = 0; q < TK; q++) {
-            const float4 w = vload4(0, bs + q * (TN + PAD) + tx * 4);
+            const value4 w = vload4(0, bs + q * (TN + PAD) + tx * 4);
 
             for (int i = 0; i < WM / 4; i++) {
-                const float4 v = vload4(0, as + q * (TM + PAD) + ty * WM + 4 * i);
+                const value4 v = vload4(0, as + q * (TM + PAD) + ty * WM + 4 * i);
 
-                sum[4 * i] = fma((float4)(v.x), w, sum[4 * i]);
-                sum[4 * i + 1] = fma((float4)(v.y), w, sum[4 * i + 1]);
-                sum[4 * i + 2] = fma((float4)(v.z), w, sum[4 * i + 2]);
-                sum[4 * i + 3] = fma((float4)(v.w), w, sum[4 * i + 3]);
+                part[4 * i] = fma((value4)(v.x), w, part[4 * i]);
+                part[4 * i + 1] = fma((value4)(v.y), w, part[4 * i + 1]);
+                part[4 * i + 2] = fma((value4)(v.z), w, part[4 * i + 2]);
+                part[4 * i + 3] = fma((value4)(v.w), w, part[4 * i + 3]);
             }
         }
+#ifdef F16
+        for (int i = 0; i < WM; i++)
+            sum[i] += convert_float4(part[i]);
+#endif
     }
     for (int i = 0; i < WM; i++) {
         const float four[4] = {sum[i].x, sum[i].y, sum[i].z, sum[i].w};
@@ -145,7 +175,7 @@ product(global const float *a, global const float *b, global const float *bias, 
                 v += temb[(long)(m / (OH * OW)) * N + n];
             if (res)
                 v += res[to];
-            y[to] = accum ? y[to] + v : v;
+            y[to] = OUT_OF(accum ? y[to] + v : v);
         }
     }
 }

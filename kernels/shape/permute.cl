@@ -1,4 +1,4 @@
-/* y = x with its axes in another order. y f32 (bf16 with -DBF16) [d0..d6,inner] is written row by row; s* are x's element
+/* y = x with its axes in another order. y f32 (narrow with -DBF16 or -DF16) [d0..d6,inner] is written row by row; s* are x's element
  * strides along y's axes. A work-item takes `each` rows of `cols` columns, column blocks first.
  * Oracle tests/ops/shape.c; exact. */
 #include "vec.clh"

@@ -63,7 +63,7 @@ def faults_have_their_places():
     for args, place in ((["network.use=unet"], "argument 1: error: network.use: unet: is for images"),
                         (["objective.use=classify"], "argument 1: error: objective.use: classify: needs data with labels"),
                         (["sampler.use=ddpm", "sampler.variance=learned"], "argument 2: error: sampler.variance"),
-                        (["data.size=8"], "argument 1: error: data.size"), (["device=9:9"], "argument 1: error: device: ")):
+                        (["data.size=8"], "argument 1: error: data.size"), (["precision=fp16"], "argument 1: error: precision: fp16"), (["device=9:9"], "argument 1: error: device: ")):
         refused("train", config("moons.yaml"), *args, f"output={path('never')}", code=4 if "device=9:9" in args else 2, at=[place])
     for args, place in ((["network.channels=[8,16]"], "error: network.attend has 3 values; channels has 2"),
                         (["network.groups=5"], "argument 1: error: network.groups is 5"),

@@ -121,7 +121,7 @@ static double *values(int64_t n, double scale, uint32_t seed)
 
     for (int64_t i = 0; i < n; i++) {
         seed = seed * 1664525u + 1013904223u;
-        v[i] = (double)ops_bf16((float)(scale * ((seed >> 8) / 8388608.0 - 1)));
+        v[i] = (double)ops_rounded(DM_DT_BF16, (float)(scale * ((seed >> 8) / 8388608.0 - 1)));
     }
     return v;
 }

@@ -171,11 +171,36 @@ static void bcast__strided(void **state)
     ops_check(*state, &c);
 }
 
+/* ---- casts -------------------------------------------------------------------------------- */
+
+static void cast_reference(const dm_opnode *n, const double *const *in, double *const *out)
+{
+    for (int64_t i = 0; i < dm_desc_count(&n->out[0]); i++)
+        out[0][i] = (double)ops_rounded(n->out[0].type, (float)in[0][i]);
+}
+
+static void cast__narrow_and_back(void **state)
+{
+    /* halves between two of f16 and of bf16 go to the even one; the largest of f16, its least and what rounds to them */
+    static const double x[] = {0, 1, -1, 2049, 2051, -4098, 257, 259, 65504, 65519, 0x1p-14, 0x1.ffcp-15, 0x1p-24, -0x1.8p-24, 0x1p-25, 1e-9, 0.1};
+    static const int64_t lengths[] = {17, 1, 33, 16, 20000};
+    static const dm_dtype types[] = {DM_DT_BF16, DM_DT_F16};
+
+    for (int k = 0; k < 20; k++) {
+        ops_case c = {.name = "cast", .reference = cast_reference, .given = {k < 4 ? x : NULL}};
+        dm_desc narrow = OPS_DESC(lengths[k / 4]), wide = narrow;
+
+        narrow.type = types[k % 2];
+        c.node = (dm_opnode){.kind = DM_OP_CAST, .n_in = 1, .n_out = 1, .in = {k / 2 % 2 ? narrow : wide}, .out = {k / 2 % 2 ? wide : narrow}};
+        ops_check(*state, &c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(flat__odd_sizes),   cmocka_unit_test(flat__extremes), cmocka_unit_test(flat__as_pytorch),
-        cmocka_unit_test(bcast__every_mask), cmocka_unit_test(bcast__strided),
+        cmocka_unit_test(bcast__every_mask), cmocka_unit_test(bcast__strided), cmocka_unit_test(cast__narrow_and_back),
     };
 
     return cmocka_run_group_tests(tests, ops_setup, ops_teardown);

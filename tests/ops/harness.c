@@ -71,7 +71,7 @@ static void must(dm_status rc, const dm_err *err, const char *what)
         fail_msg("%s: %s", what, err->msg);
 }
 
-float ops_bf16(float f)
+static float bf16(float f)
 {
     uint32_t u;
 
@@ -81,28 +81,64 @@ float ops_bf16(float f)
     return f;
 }
 
+/* The same to f16, of 11 bits from 2^-14 on and multiples of 2^-24 below. */
+static float f16(float f)
+{
+    const float unit = fabsf(f) < 0x1p-14f ? 0x1p-24f : ldexpf(1, ilogbf(f) - 10), r = isfinite(f) ? rintf(f / unit) * unit : f;
+
+    return fabsf(r) > 65504 ? copysignf(INFINITY, r) : r;
+}
+
+float ops_rounded(dm_dtype type, float f) { return type == DM_DT_BF16 ? bf16(f) : type == DM_DT_F16 ? f16(f) : f; }
+
+/* The bits of what f16 has. */
+static uint16_t f16_bits(float f)
+{
+    const uint16_t sign = signbit(f) ? 0x8000 : 0;
+
+    if (isnan(f))
+        return 0x7e00;
+    if (isinf(f))
+        return sign | 0x7c00;
+    if (fabsf(f) < 0x1p-14f)
+        return sign | (uint16_t)(fabsf(f) * 0x1p24f);
+    return (uint16_t)(sign + ((ilogbf(f) + 14) << 10) + (int)(ldexpf(fabsf(f), 10 - ilogbf(f))));
+}
+
+static double f16_value(uint16_t h)
+{
+    const int exponent = h >> 10 & 31, m = h & 1023;
+    const double v = exponent == 31 ? (m ? (double)NAN : (double)INFINITY) : ldexp(exponent ? 1024 + m : m, (exponent ? exponent : 1) - 25);
+
+    return h & 0x8000 ? -v : v;
+}
+
 /* Words that hold the elements. */
 static size_t words_of(const operand *o) { return (o->count * dm_dtype_size(o->type) + 3) / 4; }
 
 /* Element i, as it lies from p on. */
 static void put(dm_dtype type, void *p, size_t i, double value)
 {
-    const float f = type == DM_DT_BF16 ? ops_bf16((float)value) : (float)value;
+    const float f = ops_rounded(type, (float)value);
     const int32_t v = (int32_t)value;
     uint32_t u;
 
     memcpy(&u, &f, 4);
     if (type == DM_DT_BF16)
         memcpy((uint16_t *)p + i, &(uint16_t){(uint16_t)(u >> 16)}, 2);
+    else if (type == DM_DT_F16)
+        memcpy((uint16_t *)p + i, &(uint16_t){f16_bits(f)}, 2);
     else
         memcpy((uint32_t *)p + i, type == DM_DT_I32 ? (const void *)&v : &f, 4);
 }
 
 static double get(dm_dtype type, const void *p, size_t i)
 {
-    const uint32_t word = type == DM_DT_BF16 ? (uint32_t)((const uint16_t *)p)[i] << 16 : ((const uint32_t *)p)[i];
+    const uint32_t word = dm_dtype_narrow(type) ? (uint32_t)((const uint16_t *)p)[i] << 16 : ((const uint32_t *)p)[i];
     float f;
 
+    if (type == DM_DT_F16)
+        return f16_value(((const uint16_t *)p)[i]);
     memcpy(&f, &word, 4);
     return type == DM_DT_I32 ? (double)(int32_t)word : (double)f;
 }
@@ -176,15 +212,15 @@ static void check_guards(const ops_case *c, const dm_impl *impl, const char *wha
 
 static void compare(const ops_case *c, const dm_impl *impl, int k, const operand *o, const uint32_t *now)
 {
-    const double tolerance = dm_op_bf16(&c->node) ? c->tolerance : fmax(c->tolerance, impl->tolerance);
+    const double tolerance = dm_dtype_narrow(dm_op_narrow(&c->node)) ? c->tolerance : fmax(c->tolerance, impl->tolerance);
     double largest = 0;
 
     for (size_t i = 0; i < o->count; i++)
         largest = fmax(largest, fabs(o->ref[i]));
-    for (size_t i = 0; i < o->count; i++) {
+    for (size_t i = 0; i < o->count; i++) { /* below 2^-14, f16 has multiples of 2^-24 */
         const double v = get(o->type, now + o->lead, i);
 
-        if (!(fabs(v - o->ref[i]) <= tolerance * fmax(largest, 1e-30)))
+        if (!(fabs(v - o->ref[i]) <= tolerance * fmax(largest, 1e-30) + (o->type == DM_DT_F16 ? 0x1p-25 : 0)))
             fail_msg("%s, %s: output %d, element %zu is %.9g; it should be %.9g (largest %.3g, tolerance %.1e)", c->name, impl->name, k, i,
                      v, o->ref[i], largest, tolerance);
     }
@@ -233,12 +269,13 @@ static void run(bench *b, const dm_impl *impl)
 static double *random_values(const ops_case *c, const dm_desc *d)
 {
     const int64_t n = dm_desc_count(d);
+    const dm_dtype type = dm_op_narrow(&c->node);
     double *v = malloc((size_t)(n ? n : 1) * sizeof *v);
 
     for (int64_t i = 0; i < n; i++)
         v[i] = d->type == DM_DT_I32 ? floor(uniform() * c->levels) : normal() * (c->scale != 0 ? c->scale : 1);
-    for (int64_t i = 0; i < n && d->type != DM_DT_I32 && dm_op_bf16(&c->node) && c->node.kind != DM_OP_CAST; i++)
-        v[i] = (double)ops_bf16((float)v[i]);
+    for (int64_t i = 0; i < n && d->type != DM_DT_I32 && c->node.kind != DM_OP_CAST; i++)
+        v[i] = dm_dtype_narrow(type) ? (double)ops_rounded(type, (float)v[i]) : v[i];
     return v;
 }
 
@@ -296,30 +333,33 @@ static void check(dm_device *d, const ops_case *c, bool must_serve)
     }
 }
 
-/* All that may be bf16 is; results that are stored so are rounded, by 2^-8 at most. */
-static void check_bf16(dm_device *d, const ops_case *from)
+/* All that may be narrow is; results that are stored so are rounded, by 2^-8 or 2^-11 at most. Products of f16 are summed in
+ * it 16 at a time: 2^-9 covers their roundings, of 2^-12 at most each and either way. */
+static void check_narrow(dm_device *d, const ops_case *from, dm_dtype type)
 {
     ops_case c = *from;
     char name[128];
     bool any = false, stored = false;
 
     for (int k = 0; k < c.node.n_in; k++)
-        if (c.node.in[k].rank >= 0 && dm_op_may_bf16(&c.node, false, k)) {
-            if (c.given[k] && !c.rounded) /* results are for values that bf16 does not have */
+        if (c.node.in[k].rank >= 0 && dm_op_may_narrow(&c.node, false, k)) {
+            if (c.given[k] && !c.rounded) /* results are for values that it does not have */
                 return;
-            c.node.in[k].type = DM_DT_BF16;
+            c.node.in[k].type = type;
             any = true;
         }
     for (int k = 0; k < c.node.n_out; k++)
-        if (c.node.out[k].rank >= 0 && dm_op_may_bf16(&c.node, true, k)) {
-            c.node.out[k].type = DM_DT_BF16;
+        if (c.node.out[k].rank >= 0 && dm_op_may_narrow(&c.node, true, k)) {
+            c.node.out[k].type = type;
             stored = true;
         }
     if (!any)
         return;
-    snprintf(name, sizeof name, "%s, bf16", c.name);
+    snprintf(name, sizeof name, "%s, %s", c.name, type == DM_DT_F16 ? "f16" : "bf16");
     c.name = name;
-    c.tolerance += stored ? 1.0 / 256 : 0;
+    c.tolerance += !stored ? 0 : type == DM_DT_F16 ? 1.0 / 2048 : 1.0 / 256;
+    if (type == DM_DT_F16 && (c.node.kind == DM_OP_CONV2D || c.node.kind == DM_OP_MATMUL))
+        c.tolerance += 1.0 / 512;
     if (c.node.kind == DM_OP_ATTENTION || c.node.kind == DM_OP_ATTENTION_DX)
         c.tolerance += 1.0 / 128; /* softmax's weights, and their gradients, are rounded too */
     check(d, &c, false);
@@ -334,5 +374,6 @@ void ops_check(dm_device *d, const ops_case *c)
     for (int k = c->node.n_out; k < DM_MAX_OUT; k++)
         padded.node.out[k] = OPS_NONE;
     check(d, &padded, true);
-    check_bf16(d, &padded);
+    check_narrow(d, &padded, DM_DT_BF16);
+    check_narrow(d, &padded, DM_DT_F16);
 }

@@ -164,7 +164,7 @@ static double *values(int64_t n, double mean, uint32_t seed)
     for (int64_t i = 0; i < n; i++) {
         seed = seed * 1664525u + 1013904223u;
         v[i] = mean + ((seed >> 8) / 8388608.0 - 1) * 1.7;
-        v[i] = (double)(fabs(mean) > 10 ? (float)v[i] : ops_bf16((float)v[i]));
+        v[i] = (double)(fabs(mean) > 10 ? (float)v[i] : ops_rounded(DM_DT_BF16, (float)v[i]));
     }
     return v;
 }

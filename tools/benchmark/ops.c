@@ -145,8 +145,8 @@ static bool parse(const char *line, dm_opnode *n)
         else
             rows(n, w);
         for (int k = 0; bf16 && k < DM_MAX_IN; k++) {
-            n->in[k].type = dm_op_may_bf16(n, false, k) ? DM_DT_BF16 : DM_DT_F32;
-            n->out[k].type = dm_op_may_bf16(n, true, k) ? DM_DT_BF16 : DM_DT_F32;
+            n->in[k].type = dm_op_may_narrow(n, false, k) ? DM_DT_BF16 : DM_DT_F32;
+            n->out[k].type = dm_op_may_narrow(n, true, k) ? DM_DT_BF16 : DM_DT_F32;
         }
         return true;
     }
