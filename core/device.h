@@ -28,7 +28,7 @@ typedef struct dm_device_info {
     /* A CPU device that is this machine's own processor, whose instructions inline assembly may use: tile registers
      * (AMX) that the system lets this process have, and dot products of bf16 pairs (AVX-512-BF16). */
     bool amx_bf16, avx512_bf16;
-    bool exact;                    /* as it was opened: implementations of f32 that round more than f32 does are not for it */
+    bool high;                     /* as it was opened */
     bool mma_bf16;                 /* an NVIDIA GPU whose tensor cores multiply bf16, by inline PTX */
 } dm_device_info;
 
@@ -42,9 +42,8 @@ dm_status dm_device_pick(const char *select, dm_device_info *info, dm_err *err);
 
 typedef struct dm_device_options {
     bool profile;                  /* time each launch (slower) */
-    /* bf16 will be used: avx512_bf16 and mma_bf16 are tried, and taken back where they fail. amx_bf16 always is: f32 uses it too. */
-    bool bf16;
-    bool exact;                    /* see dm_device_info */
+    bool bf16;                     /* bf16 will be used: amx_bf16, avx512_bf16 and mma_bf16 are tried, and taken back where they fail */
+    bool high;                     /* implementations of f32 may round more than f32 does: amx_bf16 is tried for them too */
     const char *kernel_dir;        /* overrides embedded kernel sources; NULL = $DEMIST_KERNELS or none */
     const char *cache_dir;         /* program binaries, tuning; NULL = $DEMIST_CACHE, $XDG_CACHE_HOME/demist, ~/.cache/demist, or none */
     /* Called before a program is built from source (not from a cache), so that a first run does not look hung. false: it is

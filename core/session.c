@@ -232,7 +232,7 @@ static dm_status make_choices(dm_session *s, dm_err *err)
 static dm_status open_device(dm_session *s, bool profile, dm_err *err)
 {
     const dm_device_options o = {.profile = profile, .bf16 = s->experiment->run.precision == DM_PRECISION_BF16,
-                                 .exact = s->experiment->run.matmul_precision == DM_PRODUCTS_HIGHEST, .building = building, .user = s};
+                                 .high = s->experiment->run.matmul_precision == DM_PRODUCTS_HIGH, .building = building, .user = s};
     const dm_device_info *d;
     dm_status rc;
 

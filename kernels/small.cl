@@ -8,6 +8,7 @@
 #include "eltwise/flat.cl"
 #include "eltwise/rows.cl"
 #include "eltwise/cast.cl"
+#include "matmul/rows.cl"
 #include "embed/embed.cl"
 #include "random/random.cl"
 #include "sampling/sampling.cl"

@@ -41,7 +41,7 @@ static dm_status furnish(dm_device *d, const dm_device_options *o, dm_err *err)
         d->profile = calloc(1, sizeof *d->profile);
     if (!d->cache_dir || !d->kernel_dir || (o->profile && !d->profile))
         return dm_error(err, DM_ENOMEM, "out of memory while opening device %s", d->where);
-    d->info.exact = o->exact;
+    d->info.high = o->high;
     d->building = o->building;
     d->user = o->user;
     return DM_OK;
@@ -68,7 +68,7 @@ dm_status dm_device_open(const char *select, const dm_device_options *options, d
     if (s == DM_OK)
         s = ocl_replay_open(d, err);
     if (s == DM_OK)
-        ocl_probe(d, options && options->bf16);
+        s = ocl_probe(d, options ? options : &defaults, err);
     if (s != DM_OK) {
         dm_device_close(d);
         return s;

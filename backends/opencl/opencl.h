@@ -112,8 +112,8 @@ dm_status ocl_device_ids(const dm_device_info *info, cl_platform_id *p, cl_devic
 
 /* Fills in what inline assembly may use on a device that is this machine itself. */
 void ocl_host_cpu(dm_device_info *o);
-/* Takes from d's info what does not build or compute there. */
-void ocl_probe(dm_device *d, bool bf16);
+/* Takes from d's info what does not build or compute there. DM_ECANCELLED alone. */
+dm_status ocl_probe(dm_device *d, const dm_device_options *o, dm_err *err);
 
 /* ---- files.c ------------------------------------------------------------- */
 

@@ -35,15 +35,14 @@ static bool is_product(const float *out, int rows, int columns, int depth, int t
     return true;
 }
 
-/* An unsuccessful try of any kind is an answer: no. */
-static bool works(dm_device *d, const char *options)
+/* An unsuccessful try of any kind is an answer: no; why says of which kind. */
+static bool works(dm_device *d, const char *options, dm_err *why)
 {
     const dm_range range = {.dim = 1, .global = {1}, .local = {1}};
     uint16_t a[SIDE * SIDE], b[SIDE * SIDE];
     float out[SIDE * SIDE];
     dm_buf *buf[3] = {NULL};
     dm_kernel *k;
-    dm_err why = {0};
     bool ok;
 
     for (int i = 0; i < SIDE; i++)
@@ -51,11 +50,11 @@ static bool works(dm_device *d, const char *options)
             a[i * SIDE + m] = bf16_of(left(i, m));
             b[i / 16 * 512 + m / 2 * 32 + i % 16 * 2 + m % 2] = bf16_of(right(m, i)); /* here i is a column */
         }
-    ok = !dm_kernel_get(d, "conv/bf16_probe.cl", "probe", options, &k, &why) && !dm_buf_new(d, sizeof a, "a trial", &buf[0], &why) &&
-         !dm_buf_new(d, sizeof b, "a trial", &buf[1], &why) && !dm_buf_new(d, sizeof out, "a trial", &buf[2], &why) &&
-         !dm_buf_write(buf[0], 0, sizeof a, a, &why) && !dm_buf_write(buf[1], 0, sizeof b, b, &why) &&
-         !dm_launch(d, k, &range, DM_KARGS(DM_KB(buf[0]), DM_KB(buf[1]), DM_KB(buf[2])), &why) &&
-         !dm_buf_read(buf[2], 0, sizeof out, out, &why) && is_product(out, SIDE, SIDE, SIDE, 2);
+    ok = !dm_kernel_get(d, "conv/bf16_probe.cl", "probe", options, &k, why) && !dm_buf_new(d, sizeof a, "a trial", &buf[0], why) &&
+         !dm_buf_new(d, sizeof b, "a trial", &buf[1], why) && !dm_buf_new(d, sizeof out, "a trial", &buf[2], why) &&
+         !dm_buf_write(buf[0], 0, sizeof a, a, why) && !dm_buf_write(buf[1], 0, sizeof b, b, why) &&
+         !dm_launch(d, k, &range, DM_KARGS(DM_KB(buf[0]), DM_KB(buf[1]), DM_KB(buf[2])), why) &&
+         !dm_buf_read(buf[2], 0, sizeof out, out, why) && is_product(out, SIDE, SIDE, SIDE, 2);
     for (int i = 0; i < 3; i++)
         dm_buf_free(buf[i]);
     return ok;
@@ -66,14 +65,13 @@ static bool works(dm_device *d, const char *options)
 /* The product that ops run, with a rest in every extent. */
 enum { ROWS = 70, COLUMNS = 75, DEPTH = 40 };
 
-static bool multiplies(dm_device *d)
+static bool multiplies(dm_device *d, dm_err *why)
 {
     const dm_range range = {.dim = 3, .global = {2 * 128, 2, 1}, .local = {128, 1, 1}};
     uint16_t a[ROWS * DEPTH], b[COLUMNS * DEPTH];
     float out[ROWS * COLUMNS];
     dm_buf *buf[3] = {NULL};
     dm_kernel *k;
-    dm_err why = {0};
     bool ok;
 
     for (int m = 0; m < DEPTH; m++) {
@@ -82,16 +80,16 @@ static bool multiplies(dm_device *d)
         for (int j = 0; j < COLUMNS; j++)
             b[j * DEPTH + m] = bf16_of(right(m, j));
     }
-    ok = !dm_kernel_get(d, "matmul/mma.cl", "product", "-DOP=1 -DMI=2 -DVEC_A=1 -DVEC_B=1 -DPTX", &k, &why) &&
-         !dm_buf_new(d, sizeof a, "a trial", &buf[0], &why) && !dm_buf_new(d, sizeof b, "a trial", &buf[1], &why) &&
-         !dm_buf_new(d, sizeof out, "a trial", &buf[2], &why) && !dm_buf_write(buf[0], 0, sizeof a, a, &why) &&
-         !dm_buf_write(buf[1], 0, sizeof b, b, &why) &&
+    ok = !dm_kernel_get(d, "matmul/mma.cl", "product", "-DOP=1 -DMI=2 -DVEC_A=1 -DVEC_B=1 -DPTX", &k, why) &&
+         !dm_buf_new(d, sizeof a, "a trial", &buf[0], why) && !dm_buf_new(d, sizeof b, "a trial", &buf[1], why) &&
+         !dm_buf_new(d, sizeof out, "a trial", &buf[2], why) && !dm_buf_write(buf[0], 0, sizeof a, a, why) &&
+         !dm_buf_write(buf[1], 0, sizeof b, b, why) &&
          !dm_launch(d, k, &range,
                     DM_KARGS(DM_KB(buf[0]), DM_KB(buf[1]), DM_KB(NULL), DM_KB(NULL), DM_KB(NULL), DM_KB(buf[2]), DM_KI(ROWS), DM_KI(COLUMNS),
                              DM_KI(DEPTH), DM_KI(0), DM_KI(1), DM_KI(1), DM_KI(DEPTH), DM_KI(1), DM_KI(1), DM_KI(COLUMNS), DM_KI(1), DM_KI(1),
                              DM_KI(0)),
-                    &why) &&
-         !dm_buf_read(buf[2], 0, sizeof out, out, &why) && is_product(out, ROWS, COLUMNS, DEPTH, 1);
+                    why) &&
+         !dm_buf_read(buf[2], 0, sizeof out, out, why) && is_product(out, ROWS, COLUMNS, DEPTH, 1);
     for (int i = 0; i < 3; i++)
         dm_buf_free(buf[i]);
     return ok;
@@ -116,22 +114,31 @@ static bool entry(const dm_device *d, char about[ABOUT], char path[OCL_PATH])
 
 /* Of the second only where the first is not there, which comes first in every op. A trial takes PoCL 0.1 s each time, so one that
  * succeeded is remembered. */
-void ocl_probe(dm_device *d, bool bf16)
+static void look(dm_device *d, const dm_device_options *o, dm_err *why)
 {
     char about[ABOUT], path[OCL_PATH];
-    const bool there = d->info.amx_bf16 && entry(d, about, path);
+    const bool amx = d->info.amx_bf16 && (o->bf16 || o->high), there = amx && entry(d, about, path);
     ocl_text text = {0};
     const bool known = there && !ocl_file_read(path, ABOUT, &text, NULL) && !strcmp(text.s, about);
 
     ocl_text_fini(&text);
-    d->info.mma_bf16 = d->info.mma_bf16 && (!bf16 || multiplies(d));
-    if (known)
+    d->info.mma_bf16 = d->info.mma_bf16 && (!o->bf16 || multiplies(d, why));
+    if (known || !(o->bf16 || o->high))
         return;
-    if (d->info.amx_bf16 && works(d, "-DAMX")) {
+    if (amx && works(d, "-DAMX", why)) {
         if (there)
             ocl_file_write(path, about, strlen(about));
         return;
     }
     d->info.amx_bf16 = false;
-    d->info.avx512_bf16 = d->info.avx512_bf16 && (!bf16 || works(d, "-DPAIRS"));
+    d->info.avx512_bf16 = d->info.avx512_bf16 && (!o->bf16 || works(d, "-DPAIRS", why));
+}
+
+/* One that was to stop has no answer. */
+dm_status ocl_probe(dm_device *d, const dm_device_options *o, dm_err *err)
+{
+    dm_err why = {0};
+
+    look(d, o, &why);
+    return why.code == DM_ECANCELLED ? dm_error(err, why.code, "%s", why.msg) : DM_OK;
 }

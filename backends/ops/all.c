@@ -9,8 +9,8 @@ extern const dm_impl *const dm_impls_conv2d[], *const dm_impls_conv2d_portable[]
     *const dm_impls_norm_vec16[], *const dm_impls_norm[], *const dm_impls_attention_vec16[], *const dm_impls_attention[], *const dm_impls_shape[],
     *const dm_impls_embed[], *const dm_impls_random[], *const dm_impls_loss[], *const dm_impls_clblast[], *const dm_impls_winograd[],
     *const dm_impls_winograd_last[], *const dm_impls_tiled_conv[], *const dm_impls_tiled_matmul[], *const dm_impls_mma[],
-    *const dm_impls_conv2d_bf16x3[], *const dm_impls_matmul_bf16x3[], *const dm_impls_matmul_bf16x3_last[], *const dm_impls_winograd_tiled[],
-    *const dm_impls_attention_bf16x3[], *const dm_impls_fp16[];
+    *const dm_impls_conv2d_bf16x3[], *const dm_impls_matmul_bf16x3[], *const dm_impls_matmul_bf16x3_last[], *const dm_impls_matmul_rows[],
+    *const dm_impls_winograd_tiled[], *const dm_impls_attention_bf16x3[], *const dm_impls_fp16[];
 
 static bool cpu(const dm_device_info *dev) { return dev->cpu; }
 static bool no_cpu(const dm_device_info *dev) { return !dev->cpu; }
@@ -27,6 +27,7 @@ static const struct { const dm_impl *const *list; bool (*suits)(const dm_device_
     {dm_impls_tiled_matmul, no_cpu, false},
     {dm_impls_conv2d_bf16, NULL, false},
     {dm_impls_conv2d_bf16x3, tiles, false},
+    {dm_impls_matmul_rows, cpu, false},
     {dm_impls_matmul_bf16x3, tiles, false},
     {dm_impls_winograd, NULL, false},
     {dm_impls_conv2d, NULL, false},
@@ -103,7 +104,7 @@ bool dm_impl_suits(const dm_impl *impl, const dm_device_info *dev, const dm_opno
 {
     const int f = family_of(impl);
 
-    if (dev->exact && impl->tolerance > 0 && dm_op_narrow(n) == DM_DT_F32)
+    if (!dev->high && impl->tolerance > 0 && dm_op_narrow(n) == DM_DT_F32)
         return false;
     return dm_impl_serves(impl, dev, n) && (f < 0 || !families[f].suits || families[f].suits(dev));
 }

@@ -38,7 +38,7 @@ dm_desc ops_desc(int32_t rank, const int64_t *dim)
 int ops_setup(void **state)
 {
     const char *select = getenv("DEMIST_DEVICE");
-    const dm_device_options o = {.bf16 = true};
+    const dm_device_options o = {.bf16 = true, .high = true};
     dm_device *d;
     dm_err err = {0};
 

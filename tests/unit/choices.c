@@ -54,7 +54,7 @@ static void must(dm_status rc, const dm_err *err)
 
 static dm_device *open_device(const char *cache, const char *kernels)
 {
-    const dm_device_options o = {.cache_dir = cache, .kernel_dir = kernels};
+    const dm_device_options o = {.high = true, .cache_dir = cache, .kernel_dir = kernels};
     const char *select = getenv("DEMIST_DEVICE");
     dm_device *d;
     dm_err err = {0};

@@ -284,7 +284,7 @@ static dm_status answer(bench *b, const char *line, dm_err *err)
 
 int main(int argc, char **argv)
 {
-    const dm_device_options o = {0};
+    const dm_device_options o = {.bf16 = true, .high = true};
     bench b = {0};
     dm_err err = {0};
     char line[512];

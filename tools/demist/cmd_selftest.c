@@ -19,7 +19,7 @@ static int run(int argc, char **argv)
 {
     static const struct option options[] = {{"device", required_argument, NULL, 'd'}, CLI_COMMON};
     const char *device = "auto";
-    const dm_device_options o = {.bf16 = true};
+    const dm_device_options o = {.bf16 = true, .high = true};
     selftest_count n = {0};
     cli_common common = {0};
     dm_device *d;
