@@ -1,9 +1,9 @@
 /* Group norm and its gradient on CPUs, channels last in blocks of 32; see kernels/norm/group_norm_vec16.cl. */
 #include "portable.h"
 
-/* Rows of scratch of an example, as in the kernel; channels that an item takes where groups allow; items wanted of a
- * core. */
-enum { OF_CHANNEL = 9, LANES = 32, CHANNELS = 64, ITEMS_A_UNIT = 4 };
+/* Rows of scratch of an example, as in the kernel; channels that an item takes where groups allow, and bytes of an image
+ * that it may take then, so that x, dy and dx stay in its core's cache; items wanted of a core. */
+enum { OF_CHANNEL = 9, LANES = 32, CHANNELS = 64, SLAB = 512 << 10, ITEMS_A_UNIT = 4 };
 
 enum { X, GAMMA, BETA, SCALE, SHIFT };
 enum { DY, BACK_X, BACK_GAMMA, BACK_BETA, STATS, BACK_SCALE, BACK_SHIFT };
@@ -25,13 +25,15 @@ static int64_t unit_of(const dm_attr_norm *a)
     return unit;
 }
 
-/* Of a work-item: about CHANNELS, less where items would be too few. A sum is one item's, so that no result depends
- * on it. */
-static int64_t block_of(const dm_device_info *d, const dm_attr_norm *a)
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* Channels of a work-item. A sum is one item's, so that no result depends on it. */
+static int64_t block_of(const dm_device_info *d, const dm_opnode *n)
 {
-    const int64_t unit = unit_of(a),
-        most = a->C * a->N / (ITEMS_A_UNIT * (int64_t)(d->compute_units ? d->compute_units : 1));
-    const int64_t channels = most < CHANNELS ? most : CHANNELS;
+    const dm_attr_norm *a = &n->a.norm;
+    const int64_t unit = unit_of(a), items = ITEMS_A_UNIT * (int64_t)(d->compute_units ? d->compute_units : 1);
+    const int64_t fits = SLAB / (a->L * (int64_t)dm_dtype_size(n->in[0].type));
+    const int64_t channels = least(least(CHANNELS, fits), a->C * a->N / items);
 
     return channels > unit ? channels / unit * unit : unit;
 }
@@ -53,7 +55,7 @@ static dm_status launch(dm_emit *e, const char *name, int64_t items, const dm_ka
 static dm_status forward(dm_emit *e)
 {
     const dm_attr_norm *a = &e->node->a.norm;
-    const int64_t block = block_of(dm_device_about(e->dev), a);
+    const int64_t block = block_of(dm_device_about(e->dev), e->node);
     const dm_status s = dm_fits(e, a->N * OF_CHANNEL * a->C);
     dm_buf *const *in = e->in;
 
@@ -68,7 +70,7 @@ static dm_status forward(dm_emit *e)
 static dm_status backward(dm_emit *e)
 {
     const dm_attr_norm *a = &e->node->a.norm;
-    const int64_t block = block_of(dm_device_about(e->dev), a);
+    const int64_t block = block_of(dm_device_about(e->dev), e->node);
     dm_buf *const *in = e->in, *const *out = e->out;
     dm_status s = dm_fits(e, a->N * OF_CHANNEL * a->C);
 
