@@ -6,6 +6,15 @@
  * scratch, which stay in the cache. Oracle: tests/ops/attention.c. */
 #include "attention/attention_bf16.clh"
 
+/* sums[32][32] = 32 tokens of ROWS against 32 of COLS, over dp. */
+#define SCORES(sums, rows, cols, dp)                                                                                   \
+    do {                                                                                                               \
+        TILES_ZERO(sums);                                                                                              \
+        tiles_dot(PTR(sums), PTR(rows), PTR(rows) + (dp) / 32 * TILE_BYTES, 64, TILE_BYTES, LO, PTR(cols),             \
+                  PTR(cols) + (dp) / 32 * TILE_BYTES, TILE_BYTES, LO, (dp) / 32, 1);                                   \
+        TILES_STORE(sums);                                                                                             \
+    } while (0)
+
 /* 32 rows of n scores: weights relative to the largest so far. by[i]: what the sums of before shrink by. */
 INLINE void soften(local uchar *s, int blocks, float c, global float *top, global float *sum, float *by, int more)
 {
@@ -14,16 +23,17 @@ INLINE void soften(local uchar *s, int blocks, float c, global float *top, globa
 
     for (int i = 0; i < 32; i++) {
         local const float *p = (local const float *)(s + i * ROW);
-        float16 m = fmax(LOCAL_GET(p), LOCAL_GET(p + 16));
+        float16 m = LOCAL_GET(p), other = LOCAL_GET(p + 16);
 
         for (int b = 1; b < blocks; b++) {
             p += BLOCK / 4;
-            m = fmax(m, fmax(LOCAL_GET(p), LOCAL_GET(p + 16)));
+            m = MOST(LOCAL_GET(p), m);
+            other = MOST(LOCAL_GET(p + 16), other);
         }
-        most[i / 16][i % 16] = m;
+        most[i / 16][i % 16] = MOST(m, other);
     }
     for (int part = 0; part < 2; part++) {
-        const float16 before = more ? GLOBAL_GET(top + part * 16) : (float16)(-1e30f), now = fmax(most_of(most[part]), before);
+        const float16 before = more ? GLOBAL_GET(top + part * 16) : (float16)(-1e30f), last = most_of(most[part]), now = MOST(last, before);
 
         vstore16(two_to(c * (before - now)), part, by);
         vstore16(-c * now, part, less);

@@ -7,6 +7,19 @@
 #include "attention/attention_bf16.clh"
 #include "turn16.clh"
 
+/* The first or the second half of the steps of sums[32][32] = 32 tokens of ROWS against 32 of COLS, over 32 wide: weights are
+ * made meanwhile. TILES_STORE follows when the sums are there, since stores behind it would wait for it. */
+#define HALF_SCORES(sums, second, rows, cols, wide)                                                                    \
+    do {                                                                                                               \
+        const int first_steps = (wide) / 2, from = (second) ? first_steps * TILE_BYTES : 0;                            \
+        const ulong at_a = PTR(rows) + from, at_b = PTR(cols) + from;                                                  \
+        if (!(second)) {                                                                                               \
+            TILES_ZERO(sums);                                                                                          \
+        }                                                                                                              \
+        tiles_dot(PTR(sums), at_a, at_a + (wide) * TILE_BYTES, 64, TILE_BYTES, LO, at_b, at_b + (wide) * TILE_BYTES,   \
+                  TILE_BYTES, LO, (second) ? (wide) - first_steps : first_steps, 1);                                   \
+    } while (0)
+
 /* delta[l] = dy . y of 16 rows, `rows` of them there. */
 INLINE float16 row_dots(global const T *dy, global const T *y, int rows, size_t D, int d)
 {
@@ -51,11 +64,11 @@ INLINE void put_pairs(float16 first, float16 second, global uchar *to)
 #endif
 }
 
-/* Of 32 keys against 32 queries, from s = k q' and t = v dy': p = 2^(c s - lse / ln 2), ds = p (t - delta). */
-INLINE void weights_of(const float *s, const float *t, global const float *less, global const float *delta, float c, global uchar *p,
+/* Of a quarter of 32 keys against 32 queries, from s = k q' and t = v dy': p = 2^(c s - lse / ln 2), ds = p (t - delta). */
+INLINE void weights_of(const float *s, const float *t, int quarter, global const float *less, global const float *delta, float c, global uchar *p,
                        global uchar *ds, global uchar *pairs)
 {
-    for (int i = 0; i < 16; i++) {
+    for (int i = quarter * 4; i < quarter * 4 + 4; i++) {
         float16 w[2][2], slope[2][2];
 
         _Pragma("unroll") for (int e = 0; e < 4; e++) {
@@ -117,7 +130,7 @@ backward(global const T *dy, global const T *q, global const T *k, global const 
     global float *less = (global float *)(slopes + sides * 2 * PARTS), *delta = less + SIDE;
     global float *acc_q = delta + SIDE, *acc_k = acc_q + (key_parts > 1 ? SIDE * dp : 1024);
     global T *spare = (global T *)(acc_k + (parts > 1 ? 2 * mp * dp : 1024));
-    float s[1024] __attribute__((aligned(64))), t[1024] __attribute__((aligned(64)));
+    float s[2][1024] __attribute__((aligned(64))), t[2][1024] __attribute__((aligned(64)));
     TILES_BEGIN;
 
     for (int nh = (int)get_global_id(0); nh < N * heads; nh += (int)get_global_size(0))
@@ -139,14 +152,20 @@ backward(global const T *dy, global const T *q, global const T *k, global const 
 
                 for (int i = 0; i < 2; i++)
                     arrange((i ? v : k) + at_k + b * 32 * D, rows + i * key_form, ROWS, left, D, d, dp, spare);
-                for (int a = 0; a < blocks; a++) {
-                    SCORES(s, rows, cols + a * key_form, dp);
-                    SCORES(t, rows + key_form, cols + form + a * key_form, dp);
-                    if (left < 32)
-                        blank(s, left);
-                    weights_of(s, t, less + a * 32, delta + a * 32, scale * LOG2_E, p + a * BLOCK, ds + a * BLOCK,
-                               slopes + (a * key_blocks + b) * 2 * TILE_BYTES);
-                }
+                for (int a = -1; a < blocks; a++) /* scores of the next queries, weights of these */
+                    for (int quarter = 0; quarter < 4; quarter++) {
+                        float *next = quarter < 2 ? s[(a + 1) % 2] : t[(a + 1) % 2];
+
+                        if (a + 1 < blocks)
+                            HALF_SCORES(next, quarter % 2, rows + quarter / 2 * key_form, cols + quarter / 2 * form + (a + 1) * key_form, wide);
+                        if (a >= 0 && quarter == 0 && left < 32)
+                            blank(s[a % 2], left);
+                        if (a >= 0)
+                            weights_of(s[a % 2], t[a % 2], quarter, less + a * 32, delta + a * 32, scale * LOG2_E, p + a * BLOCK,
+                                       ds + a * BLOCK, slopes + (a * key_blocks + b) * 2 * TILE_BYTES);
+                        if (a + 1 < blocks && quarter % 2)
+                            TILES_STORE(next);
+                    }
                 for (int i = 0; i < 2 * wide; i++) {
                     global uchar *w = i % 2 ? ds : p;
                     const int block = (key_part * SIDE / 32 + b) * wide + i / 2;

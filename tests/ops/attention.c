@@ -115,31 +115,33 @@ static void backward(const dm_opnode *n, const double *const *in, double *const 
     free(lse);
 }
 
-static double *values(int64_t n, double scale, uint32_t seed)
+/* Of bf16 if rounded. */
+static double *values(int64_t n, double scale, uint32_t seed, bool rounded)
 {
     double *v = malloc((size_t)n * sizeof *v);
 
     for (int64_t i = 0; i < n; i++) {
         seed = seed * 1664525u + 1013904223u;
-        v[i] = (double)ops_rounded(DM_DT_BF16, (float)(scale * ((seed >> 8) / 8388608.0 - 1)));
+        v[i] = scale * ((seed >> 8) / 8388608.0 - 1);
+        v[i] = (double)(rounded ? ops_rounded(DM_DT_BF16, (float)v[i]) : (float)v[i]);
     }
     return v;
 }
 
-static void check(dm_device *d, const shape *s, double scale)
+static void check(dm_device *d, const shape *s, double scale, bool rounded)
 {
     const dm_desc q = OPS_DESC(s->N, s->L, s->D), k = OPS_DESC(s->N, s->M, s->D), lse = OPS_DESC(s->N, s->heads, s->L);
     ops_case f = {.name = "attention", .reference = forward, .tolerance = scale > 2 ? 2e-5 : 3e-6};
     ops_case b = {.name = "attention_dx", .reference = backward, .tolerance = scale > 2 ? 1e-4 : 1e-5};
-    double *v[3] = {values(s->N * s->L * s->D, scale, 1), values(s->N * s->M * s->D, scale, 2),
-                    values(s->N * s->M * s->D, 1, 3)};
-    double *y = values(s->N * s->L * s->D, 1, 4), *l = values(s->N * s->heads * s->L, 1, 5);
+    double *v[3] = {values(s->N * s->L * s->D, scale, 1, rounded), values(s->N * s->M * s->D, scale, 2, rounded),
+                    values(s->N * s->M * s->D, 1, 3, rounded)};
+    double *y = values(s->N * s->L * s->D, 1, 4, rounded), *l = values(s->N * s->heads * s->L, 1, 5, rounded);
 
     f.node = (dm_opnode){.kind = DM_OP_ATTENTION, .n_in = 3, .n_out = 2, .in = {q, k, k}, .out = {q, lse},
                          .a.attn.heads = s->heads};
     for (int i = 0; i < 3; i++)
         f.given[i] = b.given[1 + i] = v[i];
-    f.rounded = b.rounded = true;
+    f.rounded = b.rounded = rounded;
     ops_check(d, &f);
     forward(&f.node, (const double *const *)v, (double *const[]){y, l});
     b.node = (dm_opnode){.kind = DM_OP_ATTENTION_DX, .n_in = 6, .n_out = 3, .in = {q, q, k, k, q, lse},
@@ -158,9 +160,18 @@ static void check(dm_device *d, const shape *s, double scale)
 static void attention__shapes(void **state)
 {
     for (size_t i = 0; i < (ops_small() ? 3 : sizeof shapes / sizeof shapes[0]); i++) {
-        check(*state, &shapes[i], 1);
-        check(*state, &shapes[i], 6); /* nearly one-hot */
+        check(*state, &shapes[i], 1, true);
+        check(*state, &shapes[i], 6, true); /* nearly one-hot */
     }
+}
+
+/* Numbers with all of f32's digits: what bf16x3 has in lower parts. */
+static void attention__all_digits(void **state)
+{
+    static const shape some[] = {{2, 9, 5, 24, 3}, {1, 70, 300, 96, 2}, {1, 300, 70, 64, 1}};
+
+    for (size_t i = 0; i < (ops_small() ? 1 : sizeof some / sizeof some[0]); i++)
+        check(*state, &some[i], 1, false);
 }
 
 /* More than one slice of the batch. */
@@ -169,7 +180,7 @@ static void attention__slices(void **state)
     static const shape s = {70, 128, 140, 256, 2};
 
     if (!ops_small())
-        check(*state, &s, 1);
+        check(*state, &s, 1, true);
 }
 
 static void references__agree_with_differences(void **state)
@@ -179,12 +190,12 @@ static void references__agree_with_differences(void **state)
     const dm_desc q = OPS_DESC(s.N, s.L, s.D), k = OPS_DESC(s.N, s.M, s.D);
     const dm_opnode f = {.kind = DM_OP_ATTENTION, .in = {q, k, k}, .a.attn.heads = s.heads};
     const dm_opnode b = {.kind = DM_OP_ATTENTION_DX, .in = {q, q, k, k}, .out = {q, k, k}, .a.attn.heads = s.heads};
-    double *v[3], *g[3], *dy = values(sizes[0], 1, 9), y[32], lse[16];
+    double *v[3], *g[3], *dy = values(sizes[0], 1, 9, true), y[32], lse[16];
 
     (void)state;
     for (int i = 0; i < 3; i++) {
-        v[i] = values(sizes[i], 1.5, 30 + (uint32_t)i);
-        g[i] = values(sizes[i], 1, 1);
+        v[i] = values(sizes[i], 1.5, 30 + (uint32_t)i, true);
+        g[i] = values(sizes[i], 1, 1, true);
     }
     backward(&b, (const double *const[]){dy, v[0], v[1], v[2]}, g);
     for (int i = 0; i < 3; i++)
@@ -241,6 +252,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attention__shapes),
+        cmocka_unit_test(attention__all_digits),
         cmocka_unit_test(attention__slices),
         cmocka_unit_test(attention__as_pytorch),
         cmocka_unit_test(references__agree_with_differences),
