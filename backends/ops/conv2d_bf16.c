@@ -61,11 +61,13 @@ static cut cut_of(const dm_conv_args *g, dm_bf16_unit unit, bool gradient)
 static int64_t plane_of(const cut *c) { return round_up(((c->some - 1) * c->image_rows + c->strip + c->reach) * c->pitch + c->reach + 32, 16); }
 static int64_t local_of(const cut *c) { return plane_of(c) * c->stride * c->stride * c->deep * c->element; }
 
-/* Strips of rows of large images, several small images; false where not even a row fits. */
+/* Strips of rows of large images, several small images; false where not even a row fits. Of a 1x1 convolution, whose weights are few, each pixel
+ * is held by one item. */
 static bool cut_strips(const dm_device_info *dev, cut *c)
 {
-    const int64_t wanted = LOCAL * c->element / 2, most = wanted < (int64_t)dev->local_mem ? wanted : (int64_t)dev->local_mem, units = dev->compute_units ? dev->compute_units : 1;
-    const int64_t blocks = div_up(c->O, 32);
+    const int64_t room = LOCAL * c->element / 2, most = room < (int64_t)dev->local_mem ? room : (int64_t)dev->local_mem;
+    const int64_t blocks = div_up(c->O, 32), wanted = ITEMS_A_UNIT * (int64_t)(dev->compute_units ? dev->compute_units : 1);
+    const int64_t share = c->N * c->OH * c->OW / wanted, few = c->k > 1 || share > FEW_PIXELS ? FEW_PIXELS : share;
 
     c->strip = c->OH;
     c->some = 1;
@@ -73,7 +75,7 @@ static bool cut_strips(const dm_device_info *dev, cut *c)
         c->strip = div_up(c->strip, 2);
     if (local_of(c) > most)
         return false;
-    while (c->strip == c->OH && c->some < c->N && (c->some + 1) * c->OH * c->OW <= FEW_PIXELS) {
+    while (c->strip == c->OH && c->some < c->N && (c->some + 1) * c->OH * c->OW <= few) {
         c->some++;
         if (local_of(c) > most) {
             c->some--;
@@ -84,7 +86,7 @@ static bool cut_strips(const dm_device_info *dev, cut *c)
     c->per_row = c->OW % 16 == 0 ? c->OW / 16 : 0;
     c->items = c->strip < c->OH ? c->N * div_up(c->OH, c->strip) : div_up(c->N, c->some);
     c->group = blocks;
-    while (c->group > 1 && c->items * div_up(blocks, c->group) < ITEMS_A_UNIT * units)
+    while (c->group > 1 && c->items * div_up(blocks, c->group) < wanted)
         c->group = div_up(c->group, 2);
     return true;
 }
@@ -103,7 +105,7 @@ static dm_status packed(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, in
 {
     const char *kernel = gradient ? "pack_dx" : "pack";
     const int64_t taps = g->k * g->k, blocks = div_up(c->O, 32);
-    const dm_range r = {.dim = 2, .global = {(size_t)blocks, (size_t)(c->deep / 32)}, .local = {1, 1}};
+    const dm_range r = {.dim = 2, .global = {(size_t)(gradient ? blocks : c->deep / 32), (size_t)(gradient ? c->deep / 32 : blocks)}, .local = {1, 1}};
     char key[48];
     dm_cmds *refresh;
     dm_status rc;

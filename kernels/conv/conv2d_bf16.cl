@@ -255,11 +255,11 @@ static inline global uint *packed_at(global ushort *packed, int block, int deep,
 }
 
 /* w f32[O,C,k k] in, packed as conv2d reads it. 32 channels x all taps of 16 outputs are two times `taps` squares of words.
- * Launch: {O / 32, C / 32}. */
+ * Launch: {C / 32, O / 32}: items that follow one another go on in the same rows of w. */
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
 pack(global const float *w, global ushort *packed, int O, int C, int taps, local uint *panel)
 {
-    const int deep = (int)get_global_size(1), block = (int)get_global_id(0), step = (int)get_global_id(1);
+    const int deep = (int)get_global_size(0), block = (int)get_global_id(1), step = (int)get_global_id(0);
     const int width = 16 * taps;
 
     for (int half_block = 0; half_block < 2; half_block++) {
