@@ -104,6 +104,7 @@ typedef struct dm_opnode {
     int32_t n_in, n_out;
     dm_desc in[DM_MAX_IN], out[DM_MAX_OUT];
     bool accum;
+    bool close;                    /* its error enters the loss that is trained: not by products of bf16 in place of f32 */
     union {
         dm_conv conv;
         struct { bool ta, tb, a_batch, b_batch; int64_t batch, m, n, k; } mm;

@@ -104,6 +104,8 @@ bool dm_impl_suits(const dm_impl *impl, const dm_device_info *dev, const dm_opno
 {
     const int f = family_of(impl);
 
+    if (n->close && !strcmp(impl->name, "bf16x3"))
+        return false;
     if (!dev->high && impl->tolerance > 0 && dm_op_narrow(n) == DM_DT_F32)
         return false;
     return dm_impl_serves(impl, dev, n) && (f < 0 || !families[f].suits || families[f].suits(dev));

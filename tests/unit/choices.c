@@ -122,6 +122,23 @@ static void choices__rule(void **state)
     dm_device_close(d);
 }
 
+/* Where an op's error enters the loss, no products of bf16 take the place of those of f32. */
+static void choices__close(void **state)
+{
+    dm_device *d = open_device(*state, NULL);
+    dm_opnode n = convolution();
+    const dm_impl *impl;
+    bool forced;
+    dm_err err = {0};
+
+    must(dm_choose(dm_device_about(d), &n, false, NULL, &impl, &forced, &err), &err);
+    assert_int_equal(!strcmp(impl->name, "bf16x3"), dm_device_about(d)->amx_bf16);
+    n.close = true;
+    must(dm_choose(dm_device_about(d), &n, false, NULL, &impl, &forced, &err), &err);
+    assert_string_not_equal(impl->name, "bf16x3");
+    dm_device_close(d);
+}
+
 static void choices__deterministic(void **state)
 {
     const dm_choices_options o = {.tune = DM_TUNE_ON, .deterministic = true, .budget = -1};
@@ -335,6 +352,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(choices__rule, no_choices),
+        cmocka_unit_test_setup(choices__close, no_choices),
         cmocka_unit_test_setup(choices__deterministic, no_choices),
         cmocka_unit_test_setup(choices__measured_once, no_choices),
         cmocka_unit_test_setup(choices__entries_are_not_trusted, no_choices),

@@ -58,6 +58,8 @@ static void op_key__tells_apart(void **state)
     (void)state;
     b.kind = DM_OP_CONV2D_DX;
     differ(&a, &b);
+    b = a, b.close = true;
+    differ(&a, &b);
     b = a, b.accum = true;
     differ(&a, &b);
     b = a, b.in[0].dim[1] = 9;
