@@ -84,8 +84,11 @@ static float bf16(float f)
 /* The same to f16, of 11 bits from 2^-14 on and multiples of 2^-24 below. */
 static float f16(float f)
 {
-    const float unit = fabsf(f) < 0x1p-14f ? 0x1p-24f : ldexpf(1, ilogbf(f) - 10), r = isfinite(f) ? rintf(f / unit) * unit : f;
+    float r;
 
+    if (!isfinite(f)) /* has no exponent */
+        return f;
+    r = fabsf(f) < 0x1p-14f ? rintf(f * 0x1p24f) * 0x1p-24f : ldexpf(rintf(ldexpf(f, 10 - ilogbf(f))), ilogbf(f) - 10);
     return fabsf(r) > 65504 ? copysignf(INFINITY, r) : r;
 }
 
