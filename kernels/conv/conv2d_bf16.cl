@@ -10,7 +10,7 @@
  * -DSPLIT: x and y are f32, and x and w are split in two bf16 each (bf16x3, bf16_tiles.clh): `a` has the upper parts of
  * all pixels, then the lower ones, w for each tap two tiles of upper and two of lower parts. Pairs are then
  * channels c and c + 16 of 32, since vectors of f32 become words of such pairs without a shuffle.
- * Launch: {strips of rows or of images, blocks of outputs / group}, groups of one. Oracle: tests/ops/conv2d_bf16.c. */
+ * Launch: {strips of rows or of images, blocks of outputs / group}, groups of one. Oracle: tests/ops/conv2d.c. */
 #include "bf16.clh"
 #include "conv/bf16_tiles.clh"
 
@@ -31,13 +31,9 @@ enum { TILES_A_TAP = 4 };
 
 static inline void put_words(global const float *from, local ushort *to, int n, long lo)
 {
-    uint16 low, high;
+    uint16 low;
 
-    if (n >= 32)
-        high = split_words(vload16(0, from), vload16(1, from), &low);
-    else
-        high = split_words(some_f32(from, n), n > 16 ? some_f32(from + 16, n - 16) : (float16)(0.0f), &low);
-    PUT_WORDS(high, local, to);
+    PUT_WORDS(split_some(from, n, &low), local, to);
     PUT_WORDS(low, local, to + lo);
 }
 

@@ -11,7 +11,7 @@
  * parts and two of lower ones; behind the upper parts of all pairs of a strip are the lower ones; and of 32 outputs or
  * channels, the first 16 come first, as words are made of i and i + 16.
  * They lie one behind the other in one scratch, at offsets that kernels get in units of 64 bytes.
- * The sum over a range, and the sum of the ranges, have a fixed order. Oracle: tests/ops/conv2d_bf16.c. */
+ * The sum over a range, and the sum of the ranges, have a fixed order. Oracle: tests/ops/conv2d.c. */
 #include "bf16.clh"
 #include "conv/bf16_tiles.clh"
 
@@ -28,13 +28,7 @@ enum { PARTS = 2 }; /* bf16 of a number */
         vstore16(b, 1, to);                                                                                            \
     } while (0)
 
-static inline void words_of(global const float *p, int left, uint16 *e)
-{
-    if (left >= 32)
-        e[0] = split_words(vload16(0, p), vload16(1, p), &e[1]);
-    else
-        e[0] = split_words(some_f32(p, left), left > 16 ? some_f32(p + 16, left - 16) : (float16)(0.0f), &e[1]);
-}
+static inline void words_of(global const float *p, int left, uint16 *e) { e[0] = split_some(p, left, &e[1]); }
 #else
 typedef ushort TX;
 enum { PARTS = 1 };
