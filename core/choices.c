@@ -183,11 +183,13 @@ void dm_choices_measure(dm_choices *c, const dm_opnode *const *ops, size_t n, do
     count = collect(c, ops, n, runs, list, &all);
     left = seconds_left(c, all);
     if (count && left > 0 && (left >= LEAST || c->o.tune == DM_TUNE_ON)) {
-        say(c, DM_LOG_INFO, "measuring implementations of %zu ops on this device, at most %.0f s; later runs take them from a cache", count, left);
+        say(c, DM_LOG_INFO, "measuring implementations of %zu ops on this device for %.0f s; later runs take them from a cache", count, left);
         for (; done < count && dm_measure_clock() - from < left; done++) {
             dm_err why = {0};
 
-            if (!measure_one(c, &list[done], from + left, &why) && why.code != DM_ECANCELLED)
+            /* Where it was asked for, what was begun is ended: a driver may compile for longer than there is time, and then
+             * nothing would ever be measured. */
+            if (!measure_one(c, &list[done], c->o.tune == DM_TUNE_ON ? INFINITY : from + left, &why) && why.code != DM_ECANCELLED)
                 say(c, DM_LOG_DEBUG, "%s was not measured: %s", list[done].key, why.msg);
         }
         c->spent += dm_measure_clock() - from;
