@@ -90,14 +90,17 @@ dm_status dm_kernel_get(dm_device *d, const char *file, const char *name, const 
 dm_status dm_kernel_from_source(dm_device *d, const char *origin, const char *source, const char *name, const char *options,
                                 dm_kernel **out, dm_err *err);
 
+/* An int4. A launch costs its host by its arguments too: PoCL allocates memory for each. */
+#define DM_I32X4 ((dm_arg_kind)(DM_LOCAL + 1))
 typedef struct dm_karg {
-    dm_arg_kind kind;              /* DM_BUF, DM_F32, DM_I32, DM_LOCAL (plugin.h) */
+    dm_arg_kind kind;              /* DM_BUF, DM_F32, DM_I32, DM_LOCAL (plugin.h), DM_I32X4 */
     dm_buf *buf;                   /* NULL for DM_BUF passes a null pointer */
-    union { float f; int32_t i; size_t bytes; } v;
+    union { float f; int32_t i, i4[4]; size_t bytes; } v;
 } dm_karg;
 #define DM_KB(b) {.kind = DM_BUF, .buf = (b)}
 #define DM_KF(x) {.kind = DM_F32, .v.f = (float)(x)}
 #define DM_KI(x) {.kind = DM_I32, .v.i = (int32_t)(x)}
+#define DM_KI4(x, y, z, w) {.kind = DM_I32X4, .v.i4 = {(int32_t)(x), (int32_t)(y), (int32_t)(z), (int32_t)(w)}}
 #define DM_KL(n) {.kind = DM_LOCAL, .v.bytes = (n)}
 #define DM_KARGS(...) (const dm_karg[]){__VA_ARGS__}, (int)(sizeof((const dm_karg[]){__VA_ARGS__}) / sizeof(dm_karg))
 

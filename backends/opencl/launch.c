@@ -76,14 +76,14 @@ dm_status ocl_range_make(const dm_kernel *k, const dm_range *r, ocl_range *out, 
 
 static const char *arg_name(dm_arg_kind k)
 {
-    static const char *const names[] = {"DM_BUF", "DM_F32", "DM_I32", "DM_LOCAL"};
+    static const char *const names[] = {"DM_BUF", "DM_F32", "DM_I32", "DM_LOCAL", "DM_I32X4"};
 
     return (int)k >= 0 && (size_t)k < sizeof names / sizeof names[0] ? names[k] : "of an unknown kind";
 }
 
 static dm_status check_arg(const dm_kernel *k, const dm_karg *a, int i, dm_err *err)
 {
-    static const ocl_arg wanted[] = {OCL_ARG_BUF, OCL_ARG_F32, OCL_ARG_I32, OCL_ARG_LOCAL};
+    static const ocl_arg wanted[] = {OCL_ARG_BUF, OCL_ARG_F32, OCL_ARG_I32, OCL_ARG_LOCAL, OCL_ARG_I32X4};
     const bool known = (int)a->kind >= 0 && (size_t)a->kind < sizeof wanted / sizeof wanted[0];
 
     if (!known || (k->args[i] != OCL_ARG_ANY && k->args[i] != wanted[a->kind]))
@@ -101,11 +101,12 @@ static dm_status check_arg(const dm_kernel *k, const dm_karg *a, int i, dm_err *
 
 static cl_int set_arg(cl_kernel cl, cl_uint i, const dm_karg *a)
 {
-    switch (a->kind) {
+    switch ((int)a->kind) {
     case DM_BUF: return clSetKernelArg(cl, i, sizeof(cl_mem), a->buf ? &a->buf->mem : NULL);
     case DM_F32: return clSetKernelArg(cl, i, sizeof(cl_float), &a->v.f);
     case DM_I32: return clSetKernelArg(cl, i, sizeof(cl_int), &a->v.i);
     case DM_LOCAL: return clSetKernelArg(cl, i, a->v.bytes, NULL);
+    case DM_I32X4: return clSetKernelArg(cl, i, sizeof a->v.i4, a->v.i4);
     }
     return CL_INVALID_ARG_VALUE;
 }

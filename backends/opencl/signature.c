@@ -8,7 +8,7 @@
 
 enum { MAX_KERNELS = 256 };
 
-static const char letters[] = "?blfio"; /* in the order of ocl_arg */
+static const char letters[] = "?blfiov"; /* in the order of ocl_arg */
 
 static ocl_arg kind_of(cl_kernel_arg_address_qualifier q, const char *type)
 {
@@ -20,7 +20,7 @@ static ocl_arg kind_of(cl_kernel_arg_address_qualifier q, const char *type)
         return OCL_ARG_F32;
     if (!strcmp(type, "int") || !strcmp(type, "uint") || !strcmp(type, "unsigned int"))
         return OCL_ARG_I32;
-    return OCL_ARG_OTHER;
+    return strcmp(type, "int4") ? OCL_ARG_OTHER : OCL_ARG_I32X4;
 }
 
 /* OCL_ARG_ANY and "" where the driver does not tell. */

@@ -136,10 +136,9 @@ static dm_status convolve(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, 
     r.global[0] = (size_t)c.items;
     r.global[1] = (size_t)div_up(div_up(c.O, 32), c.group);
     return dm_emit_launch(e, e->cmds, "conv/conv2d_bf16.cl", "conv2d", options, &r,
-                          DM_KARGS(DM_KB(x), DM_KB(w), DM_KB(b), DM_KB(temb), DM_KB(res), DM_KB(y), DM_KI(c.N), DM_KI(c.H), DM_KI(c.W),
-                                   DM_KI(c.C), DM_KI(c.OH), DM_KI(c.OW), DM_KI(c.O), DM_KI(c.k), DM_KI(c.stride), DM_KI(c.pad), DM_KI(c.dilate),
-                                   DM_KI(c.pitch), DM_KI(c.image_rows), DM_KI(c.strip), DM_KI(c.some), DM_KI(c.per_row), DM_KI(c.plane),
-                                   DM_KI(c.group), DM_KL((size_t)local_of(&c))));
+                          DM_KARGS(DM_KB(x), DM_KB(w), DM_KB(b), DM_KB(temb), DM_KB(res), DM_KB(y), DM_KI4(c.N, c.H, c.W, c.C),
+                                   DM_KI4(c.OH, c.OW, c.O, c.k), DM_KI4(c.stride, c.pad, c.dilate, c.pitch),
+                                   DM_KI4(c.image_rows, c.strip, c.some, c.per_row), DM_KI(c.plane), DM_KI(c.group), DM_KL((size_t)local_of(&c))));
 }
 
 dm_status dm_bf16_forward(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, int weight, dm_buf *b, dm_buf *temb, dm_buf *res)

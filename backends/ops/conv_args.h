@@ -13,8 +13,7 @@ dm_conv_args dm_conv_args_of(const dm_opnode *n);
 dm_conv_args dm_conv_turned_of(const dm_opnode *n);
 /* The extents in the order that every kernel ends with. */
 #define DM_CONV_ARGS(g)                                                                                                \
-    DM_KI((g).N), DM_KI((g).H), DM_KI((g).W), DM_KI((g).C), DM_KI((g).OH), DM_KI((g).OW), DM_KI((g).O), DM_KI((g).k),  \
-        DM_KI((g).stride), DM_KI((g).pad)
+    DM_KI4((g).N, (g).H, (g).W, (g).C), DM_KI4((g).OH, (g).OW, (g).O, (g).k), DM_KI((g).stride), DM_KI((g).pad)
 
 /* The three products of a linear layer, y[m,n] = x[m,k] w[n,k]', as convolutions of size 1. DX: dy is in[0], w in[1]; DW: dy is
  * in[0], x in[1]. */

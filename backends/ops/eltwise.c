@@ -99,10 +99,9 @@ static dm_status broadcasting(dm_emit *e, int op)
     if (s != DM_OK)
         return s;
     return dm_emit_typed(e, "eltwise/rows.cl", "rows", c.items,
-                         DM_KARGS(DM_KI(op), DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]), DM_KI(rows),
-                                  DM_KI(b.dim[3]), DM_KI(b.dim[1]), DM_KI(b.dim[2]), DM_KI(b.sa[0]), DM_KI(b.sa[1]),
-                                  DM_KI(b.sa[2]), DM_KI(b.sa[3]), DM_KI(b.sb[0]), DM_KI(b.sb[1]), DM_KI(b.sb[2]),
-                                  DM_KI(b.sb[3]), DM_KI(c.each), DM_KI(c.cols)));
+                         DM_KARGS(DM_KI(op), DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]),
+                                  DM_KI4(rows, b.dim[3], b.dim[1], b.dim[2]), DM_KI4(b.sa[0], b.sa[1], b.sa[2], b.sa[3]),
+                                  DM_KI4(b.sb[0], b.sb[1], b.sb[2], b.sb[3]), DM_KI(c.each), DM_KI(c.cols)));
 }
 
 static dm_status add(dm_emit *e) { return broadcasting(e, 0); }

@@ -62,9 +62,8 @@ static dm_status forward(dm_emit *e)
     return s != DM_OK ? s
                       : launch(e, "forward", a->N * dm_div_up(a->C, block),
                                DM_KARGS(DM_KB(in[X]), DM_KB(in[GAMMA]), DM_KB(in[BETA]), DM_KB(in[SCALE]),
-                                        DM_KB(in[SHIFT]),
-                                        DM_KB(e->out[0]), DM_KB(e->out[1]), DM_KB(e->scratch), DM_KI(a->C), DM_KI(a->L),
-                                        DM_KI(a->groups), DM_KF(a->eps), DM_KI(a->silu), DM_KI(block)));
+                                        DM_KB(in[SHIFT]), DM_KB(e->out[0]), DM_KB(e->out[1]), DM_KB(e->scratch),
+                                        DM_KI4(a->C, a->L, a->groups, block), DM_KF(a->eps), DM_KI(a->silu)));
 }
 
 static dm_status backward(dm_emit *e)
@@ -77,17 +76,14 @@ static dm_status backward(dm_emit *e)
     if (s == DM_OK)
         s = launch(e, "backward", a->N * dm_div_up(a->C, block),
                    DM_KARGS(DM_KB(in[DY]), DM_KB(in[BACK_X]), DM_KB(in[BACK_GAMMA]), DM_KB(in[BACK_BETA]),
-                            DM_KB(in[STATS]),
-                            DM_KB(in[BACK_SCALE]), DM_KB(in[BACK_SHIFT]), DM_KB(out[DX]), DM_KB(out[DSCALE]),
-                                DM_KB(out[DSHIFT]),
-                            DM_KB(e->scratch), DM_KI(a->C), DM_KI(a->L), DM_KI(a->groups), DM_KI(a->silu),
-                                DM_KI(block)));
+                            DM_KB(in[STATS]), DM_KB(in[BACK_SCALE]), DM_KB(in[BACK_SHIFT]), DM_KB(out[DX]),
+                            DM_KB(out[DSCALE]), DM_KB(out[DSHIFT]), DM_KB(e->scratch),
+                            DM_KI4(a->C, a->L, a->groups, block), DM_KI(a->silu)));
     if (s != DM_OK || (!out[DGAMMA] && !out[DBETA]))
         return s;
     return launch(e, "backward_weights", a->C,
                   DM_KARGS(DM_KB(e->scratch), DM_KB(in[BACK_SCALE]), DM_KB(out[DGAMMA]), DM_KB(out[DBETA]),
-                           DM_KI(a->N), DM_KI(a->C),
-                           DM_KI(e->node->accum)));
+                           DM_KI(a->N), DM_KI(a->C), DM_KI(e->node->accum)));
 }
 
 static const dm_impl impls[] = {

@@ -14,16 +14,19 @@ static dm_status copy(dm_emit *e, const strip *t)
     if (s != DM_OK || !t->width)
         return s;
     return dm_emit_typed(e, "shape/copy.cl", "copy", c.items,
-                         DM_KARGS(DM_KB(t->x), DM_KB(t->y), DM_KI(t->rows), DM_KI(t->width), DM_KI(t->xs), DM_KI(t->xo),
-                                  DM_KI(t->ys), DM_KI(t->yo), DM_KI(c.each), DM_KI(c.cols)));
+                         DM_KARGS(DM_KB(t->x), DM_KB(t->y), DM_KI4(t->rows, t->width, t->xs, t->xo),
+                                  DM_KI4(t->ys, t->yo, c.each, c.cols)));
 }
 
 static dm_status concat(dm_emit *e)
 {
     const int64_t rows = e->node->a.concat.outer, wa = e->node->a.concat.wa, wb = e->node->a.concat.wb;
-    const dm_status s = copy(e, &(strip){e->in[0], e->out[0], rows, wa, wa, 0, wa + wb, 0});
+    const dm_cut c = dm_cut_table(dm_device_about(e->dev), rows, wa + wb);
+    const dm_status s = dm_fits(e, 0);
 
-    return s != DM_OK ? s : copy(e, &(strip){e->in[1], e->out[0], rows, wb, wb, 0, wa + wb, wa});
+    return s != DM_OK ? s
+                      : dm_emit_typed(e, "shape/copy.cl", "concat", c.items,
+                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]), DM_KI4(rows, wa, wb, c.each), DM_KI(c.cols)));
 }
 
 static dm_status slice(dm_emit *e)
@@ -93,10 +96,9 @@ static dm_status permute(dm_emit *e)
     }
     c = dm_cut_table(dm_device_about(e->dev), dm_desc_count(&e->node->out[0]) / d[7], d[7]);
     return dm_emit_typed(e, "shape/permute.cl", "permute", c.items,
-                         DM_KARGS(DM_KB(e->in[0]), DM_KB(e->out[0]), DM_KI(dm_desc_count(&e->node->out[0]) / d[7]),
-                                  DM_KI(d[7]), DM_KI(d[1]), DM_KI(d[2]), DM_KI(d[3]), DM_KI(d[4]), DM_KI(d[5]),
-                                  DM_KI(d[6]), DM_KI(s[0]), DM_KI(s[1]), DM_KI(s[2]), DM_KI(s[3]), DM_KI(s[4]),
-                                  DM_KI(s[5]), DM_KI(s[6]), DM_KI(a.n ? s[7] : 1), DM_KI(c.each), DM_KI(c.cols)));
+                         DM_KARGS(DM_KB(e->in[0]), DM_KB(e->out[0]), DM_KI4(dm_desc_count(&e->node->out[0]) / d[7], d[7], d[1], d[2]),
+                                  DM_KI4(d[3], d[4], d[5], d[6]), DM_KI4(s[0], s[1], s[2], s[3]),
+                                  DM_KI4(s[4], s[5], s[6], a.n ? s[7] : 1), DM_KI(c.each), DM_KI(c.cols)));
 }
 
 /* ---- pixels ----------------------------------------------------------------------------------- */

@@ -188,9 +188,12 @@ static inline void finish(const float *sums, place at, const part *p, int O, int
 
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
 conv2d(global const TX *x, global const ushort *w, global const float *b, global const float *temb, global const TY *res, global TY *y,
-       int N, int H, int W, int C, int OH, int OW, int O, int k, int stride, int pad, int dilate, int pitch, int image_rows, int strip,
-       int some, int per_row, int plane, int group, local ushort *a)
+       int4 of_x, int4 of_y, int4 steps, int4 cut, int plane, int group, local ushort *a)
 {
+    INTS4(of_x, N, H, W, C);
+    INTS4(of_y, OH, OW, O, k);
+    INTS4(steps, stride, pad, dilate, pitch);
+    INTS4(cut, image_rows, strip, some, per_row);
     const int slabs = (C + 31) / 32, slab = plane * 32, reach = (k - 1) / stride, strips = (OH + strip - 1) / strip, id = (int)get_global_id(0);
     const int n0 = strip < OH ? id / strips : id * some, images = strip < OH ? 1 : min(some, N - n0);
     const int h0 = strip < OH ? id % strips * strip : 0, rows = min(strip, OH - h0);

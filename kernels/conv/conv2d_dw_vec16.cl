@@ -17,9 +17,10 @@
 #endif
 
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-conv2d_dw(global const float *x, global const float *dy, global float *part, int N, int H, int W, int C, int OH, int OW, int O, int k,
-          int stride, int pad, int chunk)
+conv2d_dw(global const float *x, global const float *dy, global float *part, int4 of_x, int4 of_y, int stride, int pad, int chunk)
 {
+    INTS4(of_x, N, H, W, C);
+    INTS4(of_y, OH, OW, O, k);
     const int A = SWAP ? O : C, B = SWAP ? C : O, blocks = A / MB;
     const int tap = (int)get_global_id(0) / blocks, a0 = ((int)get_global_id(0) - tap * blocks) * MB, b0 = (int)get_global_id(1) * 16 * NV;
     const int r = tap / k - pad, s = tap % k - pad, n0 = (int)get_global_id(2) * chunk, n1 = min(n0 + chunk, N);

@@ -3,8 +3,10 @@
  * Launch: one dimension over the elements of the result. Oracle: tests/ops/conv2d.c. */
 
 kernel void conv2d(global const float *x, global const float *w, global const float *b, global const float *temb, global const float *res,
-                   global float *y, int N, int H, int W, int C, int OH, int OW, int O, int k, int stride, int pad)
+                   global float *y, int4 of_x, int4 of_y, int stride, int pad)
 {
+    INTS4(of_x, N, H, W, C);
+    INTS4(of_y, OH, OW, O, k);
     const long id = (long)get_global_id(0);
     const int o = (int)(id % O), p = (int)(id / O), n = p / (OH * OW), h0 = p / OW % OH * stride - pad, v0 = p % OW * stride - pad;
     float sum = 0.0f;
@@ -27,9 +29,10 @@ kernel void conv2d(global const float *x, global const float *w, global const fl
     y[id] = sum;
 }
 
-kernel void conv2d_dx(global const float *dy, global const float *w, global float *dx, int N, int H, int W, int C, int OH, int OW, int O,
-                      int k, int stride, int pad)
+kernel void conv2d_dx(global const float *dy, global const float *w, global float *dx, int4 of_x, int4 of_y, int stride, int pad)
 {
+    INTS4(of_x, N, H, W, C);
+    INTS4(of_y, OH, OW, O, k);
     const long id = (long)get_global_id(0);
     const int c = (int)(id % C), q = (int)(id / C), n = q / (H * W), h0 = q / W % H + pad, v0 = q % W + pad;
     float sum = 0.0f;
@@ -46,9 +49,10 @@ kernel void conv2d_dx(global const float *dy, global const float *w, global floa
     dx[id] = sum;
 }
 
-kernel void conv2d_dw(global const float *x, global const float *dy, global float *dw, int N, int H, int W, int C, int OH, int OW, int O,
-                      int k, int stride, int pad, int accum)
+kernel void conv2d_dw(global const float *x, global const float *dy, global float *dw, int4 of_x, int4 of_y, int stride, int pad, int accum)
 {
+    INTS4(of_x, N, H, W, C);
+    INTS4(of_y, OH, OW, O, k);
     const long id = (long)get_global_id(0);
     const int s = (int)(id % k), r = (int)(id / k % k), c = (int)(id / (k * k) % C), o = (int)(id / ((long)k * k * C));
     float total = 0.0f;

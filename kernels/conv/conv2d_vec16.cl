@@ -62,8 +62,10 @@ static void store_some(float16 v, global float *p, int left)
 
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
 conv2d(global const float *x, global const float *w, global const float *b, global const float *temb, global const float *res,
-       global float *y, int N, int H, int W, int C, int OH, int OW, int O, int k, int stride, int pad)
+       global float *y, int4 of_x, int4 of_y, int stride, int pad)
 {
+    INTS4(of_x, N, H, W, C);
+    INTS4(of_y, OH, OW, O, k);
     const int pixels = N * OH * OW, o = (int)get_global_id(1) * WIDE;
     global const float *weights = w + (size_t)get_global_id(1) * k * k * C * WIDE;
     global const float *zeros = w + (size_t)((O + WIDE - 1) / WIDE) * k * k * C * WIDE;
@@ -123,9 +125,10 @@ conv2d(global const float *x, global const float *w, global const float *b, glob
  * w f32[C/(16 NV)][k k][O][16 NV], then zeros. Pixels go by phase (row and column modulo stride), so that all of a
  * tile use the same taps. Launch: {tiles of all phases / TILES, C / (16 NV)}. */
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-conv2d_dx(global const float *dy, global const float *w, global float *dx, int N, int H, int W, int C, int OH, int OW, int O, int k,
-          int stride, int pad)
+conv2d_dx(global const float *dy, global const float *w, global float *dx, int4 of_x, int4 of_y, int stride, int pad)
 {
+    INTS4(of_x, N, H, W, C);
+    INTS4(of_y, OH, OW, O, k);
     const int PH = (H + stride - 1) / stride, PW = (W + stride - 1) / stride, phase_tiles = (N * PH * PW + MR - 1) / MR;
     const int c0 = (int)get_global_id(1) * WIDE;
     global const float *weights = w + (size_t)get_global_id(1) * k * k * O * WIDE;

@@ -19,9 +19,11 @@ static inline VF fetch(global const T *p, size_t i, int stride, size_t n)
     return WIDEN(VLOAD(t));
 }
 
-kernel void rows(int op, global const T *a, global const T *b, global T *y, int rows, int inner, int d1,
-                 int d2, int sa0, int sa1, int sa2, int sa3, int sb0, int sb1, int sb2, int sb3, int each, int cols)
+kernel void rows(int op, global const T *a, global const T *b, global T *y, int4 extents, int4 of_a, int4 of_b, int each, int cols)
 {
+    INTS4(extents, rows, inner, d1, d2);
+    INTS4(of_a, sa0, sa1, sa2, sa3);
+    INTS4(of_b, sb0, sb1, sb2, sb3);
     const size_t blocks = ((size_t)inner + cols - 1) / cols, id = get_global_id(0);
     const size_t from = id / blocks * each, to = min(from + (size_t)each, (size_t)rows);
     const size_t left = id % blocks * cols, right = min(left + (size_t)cols, (size_t)inner);

@@ -129,10 +129,9 @@ static inline void normalise(global const T *x, global const float *own, global 
 }
 
 kernel void forward(global const T *x, global const float *gamma, global const float *beta, global const float *scale,
-                    global const float *shift, global T *y, global float *stats, global float *scratch, int C, int L,
-                        int groups,
-                    float eps, int silu, int block)
+                    global const float *shift, global T *y, global float *stats, global float *scratch, int4 extents, float eps, int silu)
 {
+    INTS4(extents, C, L, groups, block);
     const int blocks = (C + block - 1) / block, n = get_global_id(0) / blocks, from = get_global_id(0) % blocks * block;
     const int to = min(from + block, C), width = C / groups;
     global float *own = scratch + (size_t)n * OF_CHANNEL * C;
@@ -268,10 +267,9 @@ static inline void input_gradient(global const T *dy, global const T *x, global 
 
 kernel void backward(global const T *dy, global const T *x, global const float *gamma, global const float *beta,
                      global const float *stats, global const float *scale, global const float *shift, global T *dx,
-                     global float *dscale, global float *dshift, global float *scratch, int C, int L, int groups,
-                         int silu,
-                     int block)
+                     global float *dscale, global float *dshift, global float *scratch, int4 extents, int silu)
 {
+    INTS4(extents, C, L, groups, block);
     const int blocks = (C + block - 1) / block, n = get_global_id(0) / blocks, from = get_global_id(0) % blocks * block;
     const int to = min(from + block, C), width = C / groups;
     global float *own = scratch + (size_t)n * OF_CHANNEL * C;

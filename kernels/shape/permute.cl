@@ -3,9 +3,12 @@
  * Oracle tests/ops/shape.c; exact. */
 #include "vec.clh"
 
-kernel void permute(global const T *x, global T *y, int rows, int inner, int d1, int d2, int d3, int d4, int d5,
-                    int d6, int s0, int s1, int s2, int s3, int s4, int s5, int s6, int stride, int each, int cols)
+kernel void permute(global const T *x, global T *y, int4 extents, int4 more_extents, int4 steps, int4 more_steps, int each, int cols)
 {
+    INTS4(extents, rows, inner, d1, d2);
+    INTS4(more_extents, d3, d4, d5, d6);
+    INTS4(steps, s0, s1, s2, s3);
+    INTS4(more_steps, s4, s5, s6, stride);
     const int d[6] = {d6, d5, d4, d3, d2, d1}, s[7] = {s6, s5, s4, s3, s2, s1, s0};
     const size_t blocks = ((size_t)inner + cols - 1) / cols, id = get_global_id(0);
     const size_t from = id / blocks * each, to = min(from + (size_t)each, (size_t)rows);

@@ -12,6 +12,7 @@ static const char source[] =
     "{ if (!get_local_id(0) && !get_local_id(1))\n"
     "    y[get_group_id(0)] = 100 * (int)get_local_size(0) + (int)get_local_size(1); }\n"
     "__kernel void size(__global int *y) { if (!get_global_id(0)) y[0] = (int)get_local_size(0); }\n"
+    "__kernel void four(__global int *y, int4 v) { y[0] = v.s0; y[1] = v.s1; y[2] = v.s2; y[3] = v.s3; }\n"
     "__kernel void odd_type(__global int *y, ulong n) { y[0] = (int)n; }\n";
 
 static dm_kernel *kernel(dm_device *d, const char *name)
@@ -199,7 +200,7 @@ static void launch__groups(void **state)
     const dm_range wrong = {.dim = 2, .global = {12, 2}, .local = {2, 2}}, uneven = {.dim = 2, .global = {13, 2}};
     dm_buf *bx = buffer(*state, 96), *by = buffer(*state, 12);
     float x[24], y[3];
-    int32_t z[3];
+    int32_t z[3], four[4];
     dm_err err;
 
     for (int i = 0; i < 24; i++)
@@ -208,6 +209,9 @@ static void launch__groups(void **state)
     must(dm_launch(*state, kernel(*state, "sum"), &r, DM_KARGS(DM_KB(by), DM_KB(bx), DM_KL(32), DM_KI(8)), &err), &err);
     must(dm_buf_read(by, 0, sizeof y, y, &err), &err);
     assert_true(y[0] == 28 && y[1] == 92 && y[2] == 156);
+    must(dm_launch(*state, kernel(*state, "four"), &(dm_range){.dim = 1, .global = {1}}, DM_KARGS(DM_KB(bx), DM_KI4(1, -2, 3, INT32_MAX)), &err), &err);
+    must(dm_buf_read(bx, 0, sizeof four, four, &err), &err);
+    assert_true(four[0] == 1 && four[1] == -2 && four[2] == 3 && four[3] == INT32_MAX);
     must(dm_launch(*state, kernel(*state, "group"), &g, DM_KARGS(DM_KB(by)), &err), &err);
     must(dm_buf_read(by, 0, sizeof z, z, &err), &err);
     assert_true(z[0] == 402 && z[1] == 402 && z[2] == 402);
@@ -254,6 +258,8 @@ static void launch__refuses(void **state)
               "argument 2 is DM_I32 where the kernel has 'float'");
     must_fail(dm_launch(*state, k, &ok, DM_KARGS(DM_KF(1), DM_KB(b), DM_KF(1), DM_KI(8)), &err), DM_EINVAL, &err,
               "DM_F32");
+    must_fail(dm_launch(*state, kernel(*state, "four"), &ok, DM_KARGS(DM_KB(b), DM_KI(1)), &err), DM_EINVAL, &err, "int4");
+    must_fail(dm_launch(*state, k, &ok, DM_KARGS(DM_KB(b), DM_KB(b), DM_KF(1), DM_KI4(8, 0, 0, 0)), &err), DM_EINVAL, &err, "DM_I32X4");
     must_fail(dm_launch(*state, kernel(*state, "odd_type"), &ok, DM_KARGS(DM_KB(b), DM_KI(1)), &err), DM_EINVAL, &err,
               "ulong");
     must_fail(dm_launch(*state, k, &none, DM_KARGS(DM_KB(b), DM_KB(b), DM_KF(1), DM_KI(8)), &err), DM_EINVAL, &err,
