@@ -23,12 +23,31 @@ bool dm_same_shape(const dm_shape *a, const dm_shape *b)
 
 /* ---- storage ---------------------------------------------------------------------- */
 
+/* Axes of extent 1 may stand anywhere: nothing moves where the others keep their order. */
+static bool moves(const dm_desc *d, const int32_t *axes)
+{
+    int32_t last = -1;
+
+    for (int32_t i = 0; i < d->rank; i++)
+        if (d->dim[axes[i]] > 1) {
+            if (axes[i] < last)
+                return true;
+            last = axes[i];
+        }
+    return false;
+}
+
 dm_val dm_graph_stored_permute(dm_graph_core *g, dm_val x, const dm_shape *s, bool image, const int32_t *axes, int32_t rank)
 {
+    const dm_desc d = x < 0 ? (dm_desc){0} : dm_graph_desc(g, x);
+    dm_gnode *n;
     dm_val y;
-    dm_gnode *n = dm_graph_op1(g, DM_OP_PERMUTE, &x, 1, s, image, &y);
 
-    if (n)
+    if (x < 0)
+        return DM_FAILED;
+    if (!moves(&d, axes))
+        return dm_graph_alias(g, x, s, image);
+    if ((n = dm_graph_op1(g, DM_OP_PERMUTE, &x, 1, s, image, &y)))
         memcpy(n->op.a.perm.axes, axes, (size_t)rank * sizeof axes[0]);
     return y;
 }

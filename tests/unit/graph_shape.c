@@ -1,0 +1,75 @@
+/* Permutations in the graph: those that move nothing in memory cost no node; no device. */
+#include "graph.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "graph_shape.h"
+
+/* Extents, axes, and whether memory moves. Rank 4 lies as N,H,W,C: `image` says so of the input. */
+static const struct { dm_shape from; int32_t axes[4]; bool image, moves; } cases[] = {
+    {{3, {2, 1, 5}}, {1, 0, 2}, false, false},
+    {{3, {2, 1, 5}}, {0, 2, 1}, false, false},
+    {{3, {2, 3, 5}}, {0, 2, 1}, false, true},
+    {{3, {2, 1, 5}}, {2, 1, 0}, false, true},
+    {{2, {1, 1}}, {1, 0}, false, false},
+    {{4, {2, 3, 1, 5}}, {0, 2, 1, 3}, true, true},  /* 2,1,5,3 to 2,3,5,1 */
+    {{4, {2, 1, 4, 5}}, {0, 1, 2, 3}, true, false},
+    {{4, {2, 3, 1, 5}}, {2, 0, 1, 3}, true, true},  /* 2,1,5,3 to 1,3,5,2 */
+};
+
+static void permute__moves_what_must_move(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        dm_graph_core *g;
+        const dm_graph *api;
+        dm_err err = {0};
+        dm_val x, y;
+
+        assert_int_equal(dm_graph_new(&g, &api, &err), DM_OK);
+        g->builds = 1;
+        x = dm_graph_input(g, "x", &cases[i].from, DM_DT_F32, cases[i].image);
+        y = api->permute(api, x, cases[i].axes);
+        assert_true(y >= 0);
+        for (int32_t k = 0; k < cases[i].from.rank; k++)
+            assert_int_equal(g->values[y].shape.dim[k], cases[i].from.dim[cases[i].axes[k]]);
+        if ((g->n_nodes > 0) != cases[i].moves || (dm_graph_root(g, y) != x) != cases[i].moves)
+            fail_msg("case %zu: %zu nodes", i, g->n_nodes);
+        dm_graph_free(g);
+    }
+}
+
+/* One channel as an image and as rows is the same memory; more are not. */
+static void permute__one_channel(void **state)
+{
+    (void)state;
+    for (int64_t channels = 1; channels < 3; channels++) {
+        dm_graph_core *g;
+        const dm_graph *api;
+        dm_err err = {0};
+        dm_val x, image, rows;
+
+        assert_int_equal(dm_graph_new(&g, &api, &err), DM_OK);
+        g->builds = 1;
+        x = dm_graph_input(g, "x", &(dm_shape){4, {2, channels, 4, 5}}, DM_DT_F32, false);
+        image = dm_graph_to_image(g, x);
+        rows = dm_graph_to_rows(g, image);
+        assert_true(g->values[image].image && !g->values[rows].image);
+        assert_int_equal(g->values[image].shape.dim[1], channels);
+        assert_int_equal(g->values[rows].shape.dim[1], channels);
+        assert_int_equal(g->n_nodes, channels == 1 ? 0 : 2);
+        dm_graph_free(g);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(permute__moves_what_must_move), cmocka_unit_test(permute__one_channel)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
