@@ -281,7 +281,8 @@ struct dm_forward {
     dm_plan *plan;
     dm_val x, c_in, c_noise, labels, out;
     dm_shape shape;
-    float *host;
+    float *host;                   /* c_in and c_noise as last written */
+    bool written[2];
 };
 
 static void describe_forward(dm_forward *f, dm_model *m, const dm_graph *api, const dm_shape *example)
@@ -317,7 +318,7 @@ dm_status dm_forward_new(dm_model *m, dm_wset *weights, int64_t n, const dm_shap
     const dm_graph *api;
     dm_status rc;
 
-    if (!f || !(f->host = calloc((size_t)n, sizeof *f->host))) {
+    if (!f || !(f->host = calloc(2 * (size_t)n, sizeof *f->host))) {
         free(f);
         return dm_error(err, DM_ENOMEM, "out of memory for a batch of %lld", (long long)n);
     }
@@ -360,13 +361,20 @@ double dm_model_expected(const dm_model *m) { return m->runs; }
 void dm_model_recompute(dm_model *m, bool on) { m->recompute = on; }
 bool dm_model_recomputes(const dm_model *m) { return m->recompute; }
 
-static dm_status write_row(dm_forward *f, dm_val v, const double *from, dm_err *err)
+/* Unless it is there already: many objectives' c_in never changes. */
+static dm_status write_row(dm_forward *f, int which, dm_val v, const double *from, dm_err *err)
 {
+    float *to = f->host + which * f->n;
+    bool same = f->written[which];
+
     if (v < 0)
         return DM_OK;
-    for (int64_t i = 0; i < f->n; i++)
-        f->host[i] = (float)from[i];
-    return dm_buf_write(dm_plan_buffer(f->plan, v), 0, (size_t)f->n * sizeof *f->host, f->host, err);
+    for (int64_t i = 0; i < f->n; i++) {
+        same = same && to[i] == (float)from[i];
+        to[i] = (float)from[i];
+    }
+    f->written[which] = true;
+    return same ? DM_OK : dm_buf_write(dm_plan_buffer(f->plan, v), 0, (size_t)f->n * sizeof *to, to, err);
 }
 
 dm_status dm_forward_vectors(dm_forward *f, const float *vectors, dm_err *err)
@@ -380,7 +388,7 @@ dm_status dm_forward_run(dm_forward *f, const double *c_in, const double *c_nois
 {
     dm_status rc;
 
-    if ((rc = write_row(f, f->c_in, c_in, err)) || (rc = write_row(f, f->c_noise, c_noise, err)))
+    if ((rc = write_row(f, 0, f->c_in, c_in, err)) || (rc = write_row(f, 1, f->c_noise, c_noise, err)))
         return rc;
     if (f->labels >= 0 && labels &&
         (rc = dm_buf_write(dm_plan_buffer(f->plan, f->labels), 0, (size_t)f->n * sizeof *labels, labels, err)))

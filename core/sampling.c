@@ -21,7 +21,7 @@ struct dm_sampling {
     dm_step step;
     dm_tensor x, scratch[MAX_SCRATCH];
     int n_scratch;
-    dm_buf *F, *spare;             /* the network's output; with dynamic clipping, an x0 that nobody asked for */
+    dm_buf *spare;                 /* with dynamic clipping, an x0 that nobody asked for */
     int64_t inner;                 /* elements of an example */
     double limit;
     bool dynamic;
@@ -138,7 +138,7 @@ dm_status dm_sampling_predict(dm_sampling *s, const dm_tensor *x, const dm_point
 {
     dm_instance *obj = s->setup.objective;
     const dm_objective *o = obj->plugin->objective;
-    dm_predict_args a = {.F = s->F, .n = s->setup.n, .inner = s->inner, .alpha = p->alpha, .sigma = p->sigma,
+    dm_predict_args a = {.n = s->setup.n, .inner = s->inner, .alpha = p->alpha, .sigma = p->sigma,
                          .stride = s->inner / s->setup.data->shape.dim[0] * s->setup.out_channels,
                          .limit = s->limit, .eps_first = !s->setup.experiment->sampler.clip_eps};
     dm_pred with = *want;
@@ -165,7 +165,7 @@ dm_status dm_sampling_predict(dm_sampling *s, const dm_tensor *x, const dm_point
     }
     if (s->counting)
         return DM_OK;
-    if ((rc = s->setup.forward(s->setup.user, x->buf, f.c_in, f.c_noise, s->F, err)))
+    if ((rc = s->setup.forward(s->setup.user, x->buf, f.c_in, f.c_noise, &a.F, err)))
         return rc;
     s->evaluations++;
     if (s->dynamic && !with.x0)
@@ -183,7 +183,7 @@ dm_status dm_sampling_predict(dm_sampling *s, const dm_tensor *x, const dm_point
 
 static dm_status allocate(dm_sampling *s, dm_err *err)
 {
-    const size_t count = (size_t)(s->setup.n * s->inner), out = count / (size_t)s->setup.data->shape.dim[0] * (size_t)s->setup.out_channels;
+    const size_t count = (size_t)(s->setup.n * s->inner);
     dm_device *d = s->setup.device;
     dm_status rc;
 
@@ -192,8 +192,7 @@ static dm_status allocate(dm_sampling *s, dm_err *err)
         s->x.shape.dim[i + 1] = s->setup.data->shape.dim[i];
     if (!(s->host = calloc(count, sizeof *s->host)))
         return dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)s->setup.n);
-    if ((rc = dm_buf_new(d, count * sizeof(float), "images", &s->x.buf, err)) ||
-        (rc = dm_buf_new(d, out * sizeof(float), "the network's output", &s->F, err)))
+    if ((rc = dm_buf_new(d, count * sizeof(float), "images", &s->x.buf, err)))
         return rc;
     return s->dynamic ? dm_buf_new(d, count * sizeof(float), "dynamic clipping", &s->spare, err) : DM_OK;
 }
@@ -282,7 +281,6 @@ void dm_sampling_free(dm_sampling *s)
     dm_instance_fini(&s->sampler);
     free_scratch(s);
     dm_buf_free(s->x.buf);
-    dm_buf_free(s->F);
     dm_buf_free(s->spare);
     dm_grid_fini(&s->grid);
     free(s->host);

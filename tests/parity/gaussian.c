@@ -34,6 +34,7 @@ typedef struct bench {
     int64_t n, bad_image;
     int calls, bad_call;           /* -1: never */
     float *x, *F;
+    dm_buf *out;
     double worst_var, worst_mean;  /* over the steps, relative to what is true there */
 } bench;
 
@@ -62,7 +63,7 @@ static const dm_plugin learned = {.abi = DM_ABI, .size = sizeof(dm_plugin), .nam
     .objective = &learned_kind};
 
 /* E[x0 | x]; behind it, where it is wanted, ln of the variance of p(x_to | x), which x does not change. */
-static dm_status network(void *user, dm_buf *x, double c_in, double t, dm_buf *F, dm_err *err)
+static dm_status network(void *user, dm_buf *x, double c_in, double t, dm_buf **F, dm_err *err)
 {
     bench *b = user;
     const size_t count = (size_t)(b->n * INNER), stride = b->objective.plugin == &learned ? 2 * INNER : INNER;
@@ -87,7 +88,8 @@ static dm_status network(void *user, dm_buf *x, double c_in, double t, dm_buf *F
     }
     if (b->calls++ == b->bad_call)
         b->F[(size_t)b->bad_image * stride + 7] = NAN;
-    return dm_buf_write(F, 0, (size_t)b->n * stride * sizeof(float), b->F, err);
+    *F = b->out;
+    return dm_buf_write(b->out, 0, (size_t)b->n * stride * sizeof(float), b->F, err);
 }
 
 static dm_status moments(void *user, int32_t i, int32_t n, dm_buf *x, dm_err *err)
@@ -147,12 +149,15 @@ static dm_status start(const world *w, bench *b, dm_err *err)
                                      .out_channels = b->objective.plugin == &learned ? 2 : 1, .n = b->n,
                                          .forward = network, .user = b};
 
-    return dm_sampling_new(&setup, &b->s, err);
+    const dm_status rc = dm_buf_new(w->device, (size_t)b->n * INNER * 2 * sizeof(float), "F", &b->out, err);
+
+    return rc ? rc : dm_sampling_new(&setup, &b->s, err);
 }
 
 static void close_bench(bench *b)
 {
     dm_sampling_free(b->s);
+    dm_buf_free(b->out);
     dm_instance_fini(&b->objective);
     dm_noise_free(b->noise);
     dm_experiment_free(b->e);

@@ -18,14 +18,17 @@ enum { N = 2, COUNT = 24, MAX_WORDS = 16 };
 
 static const char experiment[] = "data: {use: toy2d}\nschedule: {use: linear}\nnetwork: {use: mlp}\nobjective: {use: simple}\nsampler: {use: ddim}\n";
 
-typedef struct fixed { float F[COUNT], after[COUNT]; } fixed;
+typedef struct fixed { float F[COUNT], after[COUNT]; dm_buf *out; } fixed;
 
-static dm_status network(void *user, dm_buf *x, double c_in, double c_noise, dm_buf *F, dm_err *err)
+static dm_status network(void *user, dm_buf *x, double c_in, double c_noise, dm_buf **F, dm_err *err)
 {
+    fixed *f = user;
+
     (void)x;
     (void)c_in;
     (void)c_noise;
-    return dm_buf_write(F, 0, sizeof ((fixed *)user)->F, ((fixed *)user)->F, err);
+    *F = f->out;
+    return dm_buf_write(f->out, 0, sizeof f->F, f->F, err);
 }
 
 static dm_status after_step(void *user, int32_t i, int32_t n, dm_buf *x, dm_err *err)
@@ -70,7 +73,7 @@ static void check(dm_device *d, dm_registry *reg, const dm_st *f, char *line)
         fail_msg("%s: %s", name, err.msg);
     dm_services_init(&services);
     services.noise = noise;
-    if (dm_instance_init(&objective, e->section[DM_SEC_OBJECTIVE].plugin, e->section[DM_SEC_OBJECTIVE].cfg, &services, &err))
+    if (dm_buf_new(d, sizeof fix.F, "F", &fix.out, &err) || dm_instance_init(&objective, e->section[DM_SEC_OBJECTIVE].plugin, e->section[DM_SEC_OBJECTIVE].cfg, &services, &err))
         fail_msg("%s", err.msg);
     {
         const dm_sampling_setup setup = {.experiment = e, .noise = noise, .device = d, .objective = &objective, .data = &data, .out_channels = 1,
@@ -96,6 +99,7 @@ static void check(dm_device *d, dm_registry *reg, const dm_st *f, char *line)
             fail_msg("%s (%s ... %s): element %d is %.9g; diffusers has %.9g (largest %.3g)", name, word[0], word[o.n_overrides - 1], i,
                      (double)fix.after[i], y[i], largest);
     dm_sampling_free(s);
+    dm_buf_free(fix.out);
     dm_instance_fini(&objective);
     dm_noise_free(noise);
     dm_experiment_free(e);
