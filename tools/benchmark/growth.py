@@ -80,13 +80,14 @@ def train_on(o, folder, path, form):
     data = ["data.use=npy", f"data.file={path}"] if form == "npy" else ["data.use=idx", f"data.train_images={path}"]
     command = [os.path.join(o.build, "demist"), "train", "configs/moons.yaml", f"device={o.device[0]}", f"output={run}", *data, *DATA_KEYS,
                "--overwrite", "-q"]
-    log, marks, ended = os.path.join(run, "log.jsonl"), {}, 0
+    log, marks, ended, peak = os.path.join(run, "log.jsonl"), {}, 0, 0
     shutil.rmtree(run, ignore_errors=True)
     with tempfile.TemporaryFile("w+") as errors:
         p = subprocess.Popen(command, stderr=errors)
         while not ended:
             time.sleep(0.02)
-            ended, status, usage = os.wait4(p.pid, os.WNOHANG)
+            peak = max(peak, workers.peak_bytes(p.pid))
+            ended, status = os.waitpid(p.pid, os.WNOHANG)
             if not ended and os.path.exists(log):
                 with open(log) as f:
                     marks.setdefault(sum(1 for _ in f), processor_seconds(p.pid))
@@ -98,7 +99,7 @@ def train_on(o, folder, path, form):
         rates = [json.loads(line)["images_per_s"] for line in f]
     marks.pop(0, None)
     steps = (max(marks) - min(marks)) * DATA_LOG
-    return DATA_BATCH / max(rates[1:]), (marks[max(marks)] - marks[min(marks)]) / steps, usage.ru_maxrss * 1024
+    return DATA_BATCH / max(rates[1:]), (marks[max(marks)] - marks[min(marks)]) / steps, peak
 
 
 def data_sizes(o):

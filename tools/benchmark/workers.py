@@ -10,6 +10,13 @@ import numpy as np
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
+def peak_bytes(pid):
+    """The most memory that a process had resident since its program began; 0 once it has ended. What the system tells of a child
+    that ended counts its parent's memory too."""
+    with open(f"/proc/{pid}/status") as f:
+        return next((int(line.split()[1]) * 1024 for line in f if line.startswith("VmHWM")), 0)
+
+
 class NotAvailable(Exception):
     pass
 
@@ -54,9 +61,7 @@ class Worker:
             return np.fromfile(path, np.float32)
 
     def peak_bytes(self):
-        """The most memory that the process had resident."""
-        with open(f"/proc/{self.process.pid}/status") as f:
-            return next(int(s.split()[1]) * 1024 for s in f if s.startswith("VmHWM"))
+        return peak_bytes(self.process.pid)
 
     def close(self):
         self.process.stdin.close()
