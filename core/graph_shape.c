@@ -73,7 +73,8 @@ dm_val dm_graph_to_rows(dm_graph_core *g, dm_val x)
     return dm_graph_stored_permute(g, x, &s, false, axes, 4);
 }
 
-/* The node that made x's memory, if it is a live permutation with these axes; NULL otherwise. */
+/* The node that made x's memory, if it is a live permutation with these axes; NULL otherwise. x may have other extents than its
+ * result. */
 static const dm_gnode *made_by_permute(const dm_graph_core *g, dm_val x, const int32_t *axes, int32_t rank)
 {
     const dm_value *v = &g->values[dm_graph_root(g, x)];
@@ -98,7 +99,8 @@ dm_val dm_graph_reshape(dm_graph_core *g, dm_val x, const dm_shape *s)
     if (dm_same_shape(&from, s))
         return x;
     /* [N,L,C] swapped to [N,C,L] and seen as [N,C,H,W] is the image that [N,L,C] already is. */
-    if (s->rank == 4 && from.rank == 3 && s->dim[0] == from.dim[0] && s->dim[1] == from.dim[1] && (n = made_by_permute(g, x, swap, 3)))
+    if (s->rank == 4 && from.rank == 3 && s->dim[0] == from.dim[0] && s->dim[1] == from.dim[1] && (n = made_by_permute(g, x, swap, 3)) &&
+        n->op.in[0].dim[0] == from.dim[0] && n->op.in[0].dim[2] == from.dim[1])
         return dm_graph_alias(g, n->in[0], s, true);
     return dm_graph_to_image(g, dm_graph_alias(g, dm_graph_to_rows(g, x), s, false));
 }

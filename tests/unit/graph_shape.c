@@ -67,9 +67,55 @@ static void permute__one_channel(void **state)
     }
 }
 
+/* Of images seen as tokens, swapped twice: what the first swap read is not the image, but only where the extents are its. */
+static void reshape__of_what_was_swapped(void **state)
+{
+    static const struct { int32_t axes[3]; dm_shape to; bool original; } then[] = {
+        {{0, 1, 2}, {4, {1, 4, 2, 3}}, true},
+        {{1, 0, 2}, {4, {4, 1, 2, 3}}, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof then / sizeof then[0]; i++) {
+        dm_graph_core *g;
+        const dm_graph *api;
+        dm_err err = {0};
+        dm_val x, y, swapped;
+
+        assert_int_equal(dm_graph_new(&g, &api, &err), DM_OK);
+        g->builds = 1;
+        x = dm_graph_input(g, "x", &(dm_shape){3, {1, 6, 4}}, DM_DT_F32, false);
+        swapped = api->permute(api, x, (const int32_t[]){0, 2, 1});
+        y = api->reshape(api, api->permute(api, swapped, then[i].axes), &then[i].to);
+        assert_true(y >= 0);
+        assert_int_equal(dm_graph_root(g, y) == x, then[i].original);
+        dm_graph_free(g);
+    }
+}
+
+/* The same where a reshape, not a permutation, gave the swapped memory other extents. */
+static void reshape__of_what_was_folded(void **state)
+{
+    dm_graph_core *g;
+    const dm_graph *api;
+    dm_err err = {0};
+    dm_val x, y;
+
+    (void)state;
+    assert_int_equal(dm_graph_new(&g, &api, &err), DM_OK);
+    g->builds = 1;
+    x = dm_graph_input(g, "x", &(dm_shape){3, {2, 6, 4}}, DM_DT_F32, false);
+    y = api->permute(api, x, (const int32_t[]){0, 2, 1});
+    y = api->reshape(api, api->reshape(api, y, &(dm_shape){3, {8, 1, 6}}), &(dm_shape){4, {8, 1, 2, 3}});
+    assert_true(y >= 0);
+    assert_true(dm_graph_root(g, y) != x);
+    dm_graph_free(g);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(permute__moves_what_must_move), cmocka_unit_test(permute__one_channel)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(permute__moves_what_must_move), cmocka_unit_test(permute__one_channel),
+                                       cmocka_unit_test(reshape__of_what_was_swapped), cmocka_unit_test(reshape__of_what_was_folded)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
