@@ -366,6 +366,7 @@ static dm_status write_row(dm_forward *f, int which, dm_val v, const double *fro
 {
     float *to = f->host + which * f->n;
     bool same = f->written[which];
+    dm_status rc;
 
     if (v < 0)
         return DM_OK;
@@ -373,8 +374,9 @@ static dm_status write_row(dm_forward *f, int which, dm_val v, const double *fro
         same = same && to[i] == (float)from[i];
         to[i] = (float)from[i];
     }
-    f->written[which] = true;
-    return same ? DM_OK : dm_buf_write(dm_plan_buffer(f->plan, v), 0, (size_t)f->n * sizeof *to, to, err);
+    rc = same ? DM_OK : dm_buf_write(dm_plan_buffer(f->plan, v), 0, (size_t)f->n * sizeof *to, to, err);
+    f->written[which] = !rc;
+    return rc;
 }
 
 dm_status dm_forward_vectors(dm_forward *f, const float *vectors, dm_err *err)
