@@ -100,6 +100,13 @@ static void dropped(void *user, const dm_opnode *n, const dm_impl *impl, const c
     say(user, DM_LOG_WARNING, "%s is not used for %s on this device: %s", impl->name, key, why);
 }
 
+static bool stopped(void *user)
+{
+    const dm_choices *c = user;
+
+    return c->o.stopped && c->o.stopped(c->o.user);
+}
+
 /* Seconds that work would take a good implementation: for deciding what is worth measuring, no more. */
 static double expected(const dm_device_info *dev, const dm_opnode *n)
 {
@@ -149,7 +156,7 @@ static size_t collect(dm_choices *c, const dm_opnode *const *ops, size_t n, doub
 
 static bool measure_one(dm_choices *c, const wanted *w, double until, dm_err *err)
 {
-    const dm_measure_options o = {.until = until, .dropped = dropped, .user = c};
+    const dm_measure_options o = {.until = until, .stopped = stopped, .dropped = dropped, .user = c};
     const dm_impl *list[DM_MAX_CANDIDATES];
     const int n = dm_candidates(dm_device_about(c->device), w->op, false, list);
     record r = {.n = n};
@@ -184,13 +191,17 @@ void dm_choices_measure(dm_choices *c, const dm_opnode *const *ops, size_t n, do
     left = seconds_left(c, all);
     if (count && left > 0 && (left >= LEAST || c->o.tune == DM_TUNE_ON)) {
         say(c, DM_LOG_INFO, "measuring implementations of %zu ops on this device for %.0f s; later runs take them from a cache", count, left);
-        for (; done < count && dm_measure_clock() - from < left; done++) {
+        for (size_t i = 0; i < count && dm_measure_clock() - from < left; i++) {
             dm_err why = {0};
 
             /* Where it was asked for, what was begun is ended: a driver may compile for longer than there is time, and then
              * nothing would ever be measured. */
-            if (!measure_one(c, &list[done], c->o.tune == DM_TUNE_ON ? INFINITY : from + left, &why) && why.code != DM_ECANCELLED)
-                say(c, DM_LOG_DEBUG, "%s was not measured: %s", list[done].key, why.msg);
+            if (measure_one(c, &list[i], c->o.tune == DM_TUNE_ON ? INFINITY : from + left, &why))
+                done++;
+            else if (why.code == DM_ECANCELLED)
+                break;
+            else
+                say(c, DM_LOG_DEBUG, "%s was not measured: %s", list[i].key, why.msg);
         }
         c->spent += dm_measure_clock() - from;
         say(c, DM_LOG_INFO, "measured %zu of %zu ops in %.1f s%s", done, count, dm_measure_clock() - from,

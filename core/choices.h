@@ -19,6 +19,7 @@ typedef struct dm_choices_options {
     bool deterministic;            /* by rule, and only what gives each example the same bits in any batch */
     double budget;                 /* seconds of measuring at most, in all; below 0 = by tune */
     void (*log)(void *user, dm_log_level level, const char *line);
+    bool (*stopped)(void *user);   /* nothing more is measured then; may be NULL */
     void *user;
 } dm_choices_options;
 

@@ -355,6 +355,10 @@ dm_status dm_measure(dm_device *d, const dm_opnode *n, const dm_impl *const *lis
             rc = dm_error(err, DM_ECANCELLED, "no time is left");
             break;
         }
+        if (o->stopped && o->stopped(o->user)) {
+            rc = dm_error(err, DM_ECANCELLED, "stopped while measuring");
+            break;
+        }
         rc = check(&t, list[i], block, &m->error, &why);
         if (!rc && !(m->error <= tolerance(list[i], n)))
             drop(n, list[i], o, m, m->error, NULL);

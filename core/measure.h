@@ -16,6 +16,7 @@ typedef struct dm_measured {
 
 typedef struct dm_measure_options {
     double until;                  /* of dm_measure_clock: it gives up then */
+    bool (*stopped)(void *user);   /* asked before each implementation: it gives up too; may be NULL */
     void (*dropped)(void *user, const dm_opnode *n, const dm_impl *impl, const char *why);
     void *user;
 } dm_measure_options;
@@ -32,7 +33,7 @@ int dm_candidates(const dm_device_info *dev, const dm_opnode *n, bool same, cons
 /* A problem of the same kind, small enough for the portable implementation of a large one. */
 dm_opnode dm_measure_small(const dm_opnode *n);
 /* Compares each with the portable implementation on a small problem, times it on this one, and compares with the others'
- * results there. DM_ECANCELLED where time ran out, DM_ENOMEM where the problem does not fit twice. */
+ * results there. DM_ECANCELLED where time ran out or a stop was wished for, DM_ENOMEM where the problem does not fit twice. */
 dm_status dm_measure(dm_device *d, const dm_opnode *n, const dm_impl *const *list, int count, const dm_measure_options *o,
                      dm_measured *out, dm_err *err);
 

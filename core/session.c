@@ -189,6 +189,13 @@ failed:
     return rc;
 }
 
+static bool stopped(void *user)
+{
+    const dm_session *s = user;
+
+    return !s->keeps_on && s->callbacks.cancelled && s->callbacks.cancelled(s->callbacks.user);
+}
+
 /* A first run on a device may compile for long: then it says so, once. Between two programs it can be stopped. */
 static bool building(void *user, const char *program)
 {
@@ -205,7 +212,7 @@ static bool building(void *user, const char *program)
         dm_session_log(s, DM_LOG_INFO, "compiling kernels for this device; later starts take them from a cache");
         s->compiling_since = -1;
     }
-    return s->keeps_on || !s->callbacks.cancelled || !s->callbacks.cancelled(s->callbacks.user);
+    return !stopped(s);
 }
 
 static void choices_log(void *user, dm_log_level level, const char *line) { dm_session_log(user, level, "%s", line); }
@@ -215,7 +222,7 @@ static dm_status make_choices(dm_session *s, dm_err *err)
     static const char *const names[] = {[DM_TUNE_OFF] = "off", [DM_TUNE_AUTO] = "auto", [DM_TUNE_ON] = "on"};
     const char *env = getenv("DEMIST_TUNE");
     dm_choices_options o = {.tune = (dm_tune)s->experiment->run.tune, .deterministic = s->experiment->run.deterministic, .budget = -1,
-                            .log = choices_log, .user = s};
+                            .log = choices_log, .stopped = stopped, .user = s};
     bool known = !env || !*env;
 
     for (int i = 0; i < 3 && !known; i++)

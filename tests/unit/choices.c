@@ -122,6 +122,34 @@ static void choices__rule(void **state)
     dm_device_close(d);
 }
 
+typedef struct stop { heard h; int asked; } stop;
+
+static void hear_of_stop(void *user, dm_log_level level, const char *line) { hear(&((stop *)user)->h, level, line); }
+static bool at_the_third_question(void *user) { return ++((stop *)user)->asked > 2; }
+
+/* A wish to stop ends it within an op; what is not whole is not kept, and the next process measures it. */
+static void choices__stopped(void **state)
+{
+    dm_device *d = open_device(*state, NULL);
+    stop w = {.asked = 0};
+    const dm_choices_options o = {.tune = DM_TUNE_ON, .budget = -1, .log = hear_of_stop, .stopped = at_the_third_question, .user = &w};
+    dm_choices *c;
+    dm_err err = {0};
+
+    must(dm_choices_new(d, &o, &c, &err), &err);
+    measure(c);
+    assert_int_equal(w.asked, 3);
+    assert_non_null(strstr(w.h.lines, "measured 0 of 1 ops"));
+    assert_string_equal(pick(c, d, true).why, "by rule");
+    dm_choices_free(c);
+    w = (stop){.asked = -1000};
+    must(dm_choices_new(d, &o, &c, &err), &err);
+    measure(c);
+    assert_non_null(strstr(w.h.lines, "measured 1 of 1 ops"));
+    dm_choices_free(c);
+    dm_device_close(d);
+}
+
 /* Where an op's error enters the loss, no products of bf16 take the place of those of f32. */
 static void choices__close(void **state)
 {
@@ -355,6 +383,7 @@ int main(void)
         cmocka_unit_test_setup(choices__close, no_choices),
         cmocka_unit_test_setup(choices__deterministic, no_choices),
         cmocka_unit_test_setup(choices__measured_once, no_choices),
+        cmocka_unit_test_setup(choices__stopped, no_choices),
         cmocka_unit_test_setup(choices__entries_are_not_trusted, no_choices),
         cmocka_unit_test_setup(choices__wrong_one_is_dropped, no_choices),
         cmocka_unit_test_setup(choices__as_the_run_began, no_choices),
