@@ -7,8 +7,8 @@
 
 /* Rows of coefficients; the objective's own scalars follow. */
 enum { ALPHA, SIGMA, C_SKIP, C_OUT, C_IN, C_NOISE, WEIGHT, SCALARS, MAX_ROWS = SCALARS + 64 };
-/* Bytes that another launch is worth. */
-enum { WORTH = 256 << 10 };
+/* Bytes that another launch is worth; rows of a linear layer whose time does not matter. */
+enum { WORTH = 256 << 10, FEW_ROWS = 64 };
 
 struct dm_grad_step {
     dm_model *model;
@@ -71,17 +71,25 @@ static void describe(dm_grad_step *s, const dm_graph *api, dm_val loss_sum)
     }
 }
 
-/* Ten steps beside PyTorch are off by three times as much where these are split in two bf16
- * (docs/kernels.md). */
-static void mark_close(dm_graph_core *g)
+/* Ten steps beside PyTorch are off by three times as much where a forward pass's convolutions are split in two bf16
+ * (docs/kernels.md); where its linear layers of few rows are, they are no faster either. */
+static bool is_close(const dm_opnode *n, bool forward)
+{
+    return dm_op_narrow(n) == DM_DT_F32 &&
+           (n->kind == DM_OP_CONV2D || (forward && n->kind == DM_OP_MATMUL && n->a.mm.batch * n->a.mm.m <= FEW_ROWS));
+}
+
+/* Gradients of linear layers are linear layers too, and follow the forward pass's nodes. */
+static void mark_close(dm_graph_core *g, size_t n_forward)
 {
     for (size_t i = 0; i < g->n_nodes; i++)
-        g->nodes[i].op.close = g->nodes[i].op.kind == DM_OP_CONV2D && dm_op_narrow(&g->nodes[i].op) == DM_DT_F32;
+        g->nodes[i].op.close = is_close(&g->nodes[i].op, i < n_forward);
 }
 
 static dm_status finish(dm_grad_step *s, bool differentiate, bool alone, dm_err *err)
 {
     dm_graph_core *g = s->graph;
+    size_t n_forward;
     dm_status rc;
 
     if (g->err.code)
@@ -90,12 +98,13 @@ static dm_status finish(dm_grad_step *s, bool differentiate, bool alone, dm_err 
     dm_graph_prune(g, &s->loss, 1);
     dm_graph_number_dropouts(g, s->loss);
     dm_model_precision(s->model, g, &s->loss, 1);
+    n_forward = g->n_nodes;
     if (differentiate && (rc = dm_graph_differentiate(g, s->loss, s->row[WEIGHT], NULL, 0, NULL, err)))
         return rc;
     dm_graph_prune(g, &s->loss, 1);
     dm_model_settle(s->model, g);
     if (differentiate)
-        mark_close(g);
+        mark_close(g, n_forward);
     if (differentiate && dm_model_recomputes(s->model))
         dm_graph_recompute(g, &s->loss, 1, WORTH);
     s->writes = differentiate && alone && !g->err.code && dm_graph_write_gradients(g);

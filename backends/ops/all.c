@@ -88,6 +88,8 @@ bool dm_impl_serves(const dm_impl *impl, const dm_device_info *dev, const dm_opn
     const bool any = !strcmp(impl->name, "portable") && portable_narrow(n->kind);
     const bool norm = (n->kind == DM_OP_GROUP_NORM || n->kind == DM_OP_GROUP_NORM_DX) && dm_op_bf16(n);
 
+    if (n->close && !strcmp(impl->name, "bf16x3"))
+        return false; /* not even where it is forced */
     return (any || norm || made_for(impl) == dm_op_narrow(n)) && (!impl->serves || impl->serves(dev, n));
 }
 
@@ -104,8 +106,6 @@ bool dm_impl_suits(const dm_impl *impl, const dm_device_info *dev, const dm_opno
 {
     const int f = family_of(impl);
 
-    if (n->close && !strcmp(impl->name, "bf16x3"))
-        return false;
     if (!dev->high && impl->tolerance > 0 && dm_op_narrow(n) == DM_DT_F32)
         return false;
     return dm_impl_serves(impl, dev, n) && (f < 0 || !families[f].suits || families[f].suits(dev));

@@ -164,6 +164,9 @@ static void choices__close(void **state)
     n.close = true;
     must(dm_choose(dm_device_about(d), &n, false, NULL, &impl, &forced, &err), &err);
     assert_string_not_equal(impl->name, "bf16x3");
+    must(dm_choose(dm_device_about(d), &n, false, "bf16x3", &impl, &forced, &err), &err);
+    assert_string_not_equal(impl->name, "bf16x3");
+    assert_false(forced);
     dm_device_close(d);
 }
 
