@@ -10,6 +10,16 @@
 
 #include "graph_shape.h"
 
+static dm_graph_core *new_graph(const dm_graph **api)
+{
+    dm_graph_core *g;
+    dm_err err = {0};
+
+    assert_int_equal(dm_graph_new(&g, api, &err), DM_OK);
+    g->builds = 1;
+    return g;
+}
+
 /* Extents, axes, and whether memory moves. Rank 4 lies as N,H,W,C: `image` says so of the input. */
 static const struct { dm_shape from; int32_t axes[4]; bool image, moves; } cases[] = {
     {{3, {2, 1, 5}}, {1, 0, 2}, false, false},
@@ -26,13 +36,10 @@ static void permute__moves_what_must_move(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        dm_graph_core *g;
         const dm_graph *api;
-        dm_err err = {0};
+        dm_graph_core *g = new_graph(&api);
         dm_val x, y;
 
-        assert_int_equal(dm_graph_new(&g, &api, &err), DM_OK);
-        g->builds = 1;
         x = dm_graph_input(g, "x", &cases[i].from, DM_DT_F32, cases[i].image);
         y = api->permute(api, x, cases[i].axes);
         assert_true(y >= 0);
@@ -49,13 +56,10 @@ static void permute__one_channel(void **state)
 {
     (void)state;
     for (int64_t channels = 1; channels < 3; channels++) {
-        dm_graph_core *g;
         const dm_graph *api;
-        dm_err err = {0};
+        dm_graph_core *g = new_graph(&api);
         dm_val x, image, rows;
 
-        assert_int_equal(dm_graph_new(&g, &api, &err), DM_OK);
-        g->builds = 1;
         x = dm_graph_input(g, "x", &(dm_shape){4, {2, channels, 4, 5}}, DM_DT_F32, false);
         image = dm_graph_to_image(g, x);
         rows = dm_graph_to_rows(g, image);
@@ -77,13 +81,10 @@ static void reshape__of_what_was_swapped(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof then / sizeof then[0]; i++) {
-        dm_graph_core *g;
         const dm_graph *api;
-        dm_err err = {0};
+        dm_graph_core *g = new_graph(&api);
         dm_val x, y, swapped;
 
-        assert_int_equal(dm_graph_new(&g, &api, &err), DM_OK);
-        g->builds = 1;
         x = dm_graph_input(g, "x", &(dm_shape){3, {1, 6, 4}}, DM_DT_F32, false);
         swapped = api->permute(api, x, (const int32_t[]){0, 2, 1});
         y = api->reshape(api, api->permute(api, swapped, then[i].axes), &then[i].to);
@@ -96,14 +97,11 @@ static void reshape__of_what_was_swapped(void **state)
 /* The same where a reshape, not a permutation, gave the swapped memory other extents. */
 static void reshape__of_what_was_folded(void **state)
 {
-    dm_graph_core *g;
     const dm_graph *api;
-    dm_err err = {0};
+    dm_graph_core *g = new_graph(&api);
     dm_val x, y;
 
     (void)state;
-    assert_int_equal(dm_graph_new(&g, &api, &err), DM_OK);
-    g->builds = 1;
     x = dm_graph_input(g, "x", &(dm_shape){3, {2, 6, 4}}, DM_DT_F32, false);
     y = api->permute(api, x, (const int32_t[]){0, 2, 1});
     y = api->reshape(api, api->reshape(api, y, &(dm_shape){3, {8, 1, 6}}), &(dm_shape){4, {8, 1, 2, 3}});
