@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "doctor.h"
+#include "device/doctor.h"
 
 static const struct { const char *folder, *end, *what; } kept[] = {
     {"programs", ".bin", "programs"}, {"choices", ".json", "choices of implementations"}, {"clblast", ".json", "sets of parameters of CLBlast"},

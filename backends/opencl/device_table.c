@@ -5,8 +5,8 @@
 
 #include <jansson.h>
 
-#include "device.h"
-#include "doctor.h"
+#include "device/device.h"
+#include "device/doctor.h"
 
 static const char *type_name(const dm_device_info *o) { return o->gpu ? "GPU" : o->cpu ? "CPU" : "other"; }
 

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "doctor.h"
-#include "registry.h"
+#include "device/doctor.h"
+#include "plugin/registry.h"
 
 typedef struct report { FILE *out; dm_err *err; dm_status first; } report;
 

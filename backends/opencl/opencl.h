@@ -8,8 +8,8 @@
 #include <CL/cl.h>
 #include <CL/cl_ext.h>
 
-#include "arena.h"
-#include "device.h"
+#include "base/arena.h"
+#include "device/device.h"
 
 enum {
     OCL_MAX_ARGS = 64,     /* of one kernel */

@@ -1,5 +1,5 @@
 /* All implementations: one line a family of ops, each a list that ends in NULL, best guess first. */
-#include "impl.h"
+#include "device/impl.h"
 
 #include <stddef.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Attention and its gradient on CPUs by register tiles; see kernels/attention/attention_vec16.cl. */
-#include "impl.h"
+#include "device/impl.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #ifndef DEMIST_OPS_CONV_ARGS_H
 #define DEMIST_OPS_CONV_ARGS_H
 
-#include "impl.h"
+#include "device/impl.h"
 
 /* x f32[N,H,W,C], y f32[N,OH,OW,O], w f32[O,C,k,k]. */
 typedef struct dm_conv_args { int64_t N, H, W, C, OH, OW, O; int32_t k, stride, pad; } dm_conv_args;

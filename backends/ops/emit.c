@@ -1,5 +1,5 @@
 /* Recording a launch for an op. */
-#include "impl.h"
+#include "device/impl.h"
 
 dm_status dm_emit_launch(dm_emit *e, dm_cmds *cmds, const char *file, const char *name, const char *options, const dm_range *r,
                          const dm_karg *args, int n)

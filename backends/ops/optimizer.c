@@ -1,5 +1,5 @@
-/* The optimizer's recorded launches; see core/kernels.h and kernels/optim/adamw.cl. */
-#include "kernels.h"
+/* The optimizer's recorded launches; see core/device/kernels.h and kernels/optim/adamw.cl. */
+#include "device/kernels.h"
 #include "portable.h"
 
 #include <math.h>

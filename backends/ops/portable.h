@@ -3,7 +3,7 @@
 #ifndef DEMIST_OPS_PORTABLE_H
 #define DEMIST_OPS_PORTABLE_H
 
-#include "impl.h"
+#include "device/impl.h"
 
 /* Lanes of a vector on this device, and the build option that says so. */
 static inline int dm_lanes(const dm_device_info *d) { return d->cpu ? 16 : 4; }

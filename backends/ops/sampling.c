@@ -1,6 +1,6 @@
-/* Launches for samplers and predictions; see core/kernels.h and kernels/sampling/sampling.cl. */
-#include "kernels.h"
-#include "ops.h"
+/* Launches for samplers and predictions; see core/device/kernels.h and kernels/sampling/sampling.cl. */
+#include "device/kernels.h"
+#include "device/ops.h"
 #include "portable.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-/* Unit Gaussians and dropout by Philox counters (core/ops.h): {purpose << 24 | node, step,
+/* Unit Gaussians and dropout by Philox counters (core/device/ops.h): {purpose << 24 | node, step,
  * draw << 28 | block, index} under the seed, index = first + n for example n of x f32[N,P,C], P pixels,
  * channels last; block = element / 4 in C,P order. state u32[16] begins
  * with the seed's low and high word, step and first index.

@@ -3,7 +3,7 @@
 #include "../unit/device_setup.h"
 
 #include "as_gpu.h"
-#include "choices.h"
+#include "plan/choices.h"
 
 static dm_opnode linear(void)
 {

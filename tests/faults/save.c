@@ -2,8 +2,8 @@
  * the lock is free, and a resumed log has each step once. */
 #include "../unit/scratch.h"
 
-#include "run_folder.h"
-#include "run_log.h"
+#include "run/run_folder.h"
+#include "run/run_log.h"
 
 #include <signal.h>
 #include <sys/wait.h>

@@ -6,8 +6,8 @@
 
 #include <time.h>
 
-#include "experiment.h"
-#include "foreign.h"
+#include "experiment/experiment.h"
+#include "format/foreign.h"
 
 enum { MAX_TEXT = 1 << 16, FILES = 6 };
 

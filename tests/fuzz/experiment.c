@@ -7,7 +7,7 @@
 #include <dirent.h>
 #include <time.h>
 
-#include "experiment.h"
+#include "experiment/experiment.h"
 
 enum { MAX_TEXT = 1 << 16, MAX_CORPUS = 64 };
 

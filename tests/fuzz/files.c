@@ -4,10 +4,10 @@
  * The file at fault stays in the folder that the last line names. */
 #include "../plugins/dataset.h"
 
-#include "inspect.h"
-#include "run_log.h"
-#include "safetensors.h"
-#include "tb_events.h"
+#include "format/inspect.h"
+#include "run/run_log.h"
+#include "format/safetensors.h"
+#include "run/tb_events.h"
 
 #include <time.h>
 #include <zlib.h>

@@ -1,7 +1,7 @@
 /* See harness.h. */
 #include "harness.h"
 
-#include "op_run.h"
+#include "plan/op_run.h"
 
 #include <math.h>
 #include <setjmp.h>

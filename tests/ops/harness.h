@@ -3,7 +3,7 @@
 #ifndef DEMIST_TESTS_OPS_HARNESS_H
 #define DEMIST_TESTS_OPS_HARNESS_H
 
-#include "impl.h"
+#include "device/impl.h"
 
 /* out[k] of outputs with accum hold what they are added to, others NaN; absent ones are NULL. Integer inputs
  * come as whole doubles. */

@@ -1,6 +1,6 @@
 /* The optimizer against PyTorch's AdamW and against double precision; a gradient that is not finite. */
 #include "harness.h"
-#include "kernels.h"
+#include "device/kernels.h"
 
 #include <math.h>
 #include <setjmp.h>

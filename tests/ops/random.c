@@ -1,8 +1,8 @@
 /* Random numbers: Random123's known answers on host and device, normals and dropout against double precision, by
- * the counters that core/ops.h defines. */
+ * the counters that core/device/ops.h defines. */
 #include "harness.h"
-#include "kernels.h"
-#include "philox.h"
+#include "device/kernels.h"
+#include "base/philox.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* Samplers' sums, predictions and thresholding against double precision. */
 #include "harness.h"
-#include "kernels.h"
+#include "device/kernels.h"
 
 #include <math.h>
 #include <setjmp.h>

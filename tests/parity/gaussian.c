@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "sampling.h"
+#include "model/sampling.h"
 
 enum { INNER = 8192, MAX_IMAGES = 16 };
 

@@ -12,9 +12,9 @@
 
 #include <cmocka.h>
 
-#include "session.h"
+#include "session/session.h"
 #include "start_values.h"
-#include "training.h"
+#include "train/training.h"
 
 enum { BATCH = 4 };
 

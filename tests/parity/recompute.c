@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "session.h"
-#include "training.h"
+#include "session/session.h"
+#include "train/training.h"
 
 enum { BATCH = 32, SIDE = 16, ELEMENTS = BATCH * SIDE * SIDE };
 

@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "drawing.h"
-#include "trainer.h"
+#include "sample/drawing.h"
+#include "train/trainer.h"
 
 static const char experiment[] = "schedule: {use: linear}\nobjective: {use: simple}\nsampler: {use: ddpm, steps: 10}\ntrain: {batch: 6}\n"
                                  "network: {use: unet, channels: [8, 16], attend: [0, 1], layers: 1, groups: 4}\n";

@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "safetensors.h"
-#include "sampling.h"
+#include "format/safetensors.h"
+#include "model/sampling.h"
 
 enum { N = 2, COUNT = 24, MAX_WORDS = 16 };
 

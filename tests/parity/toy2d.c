@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "data.h"
-#include "session.h"
+#include "data/data.h"
+#include "session/session.h"
 
 enum { POINTS = 2000, DIRECTIONS = 64 };
 

@@ -1,7 +1,7 @@
 /* A data set plugin of the build folder; see dataset.h. */
 #include "dataset.h"
 
-#include "param.h"
+#include "settings/param.h"
 
 #include <dlfcn.h>
 #include <unistd.h>

@@ -4,7 +4,7 @@
 
 #include "../unit/scratch.h"
 
-#include "data.h"
+#include "data/data.h"
 
 typedef struct dataset {
     dm_experiment e;

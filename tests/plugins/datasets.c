@@ -1,8 +1,8 @@
 /* The data set plugins as the host opens them, on files of NumPy's and Pillow's, and on files that lie. */
 #include "dataset.h"
 
-#include "image.h"
-#include "safetensors.h"
+#include "format/image.h"
+#include "format/safetensors.h"
 
 #include <math.h>
 #include <sys/stat.h>

@@ -5,8 +5,8 @@
 
 #include <sys/stat.h>
 
-#include "param.h"
-#include "registry.h"
+#include "settings/param.h"
+#include "plugin/registry.h"
 
 static const char *zoo(void) { return getenv("DEMIST_TEST_ZOO"); }
 static const char *shipped(void) { return getenv("DEMIST_TEST_PLUGINS"); }

@@ -1,5 +1,5 @@
 /* The decoder's masses, however far out, against 60 digits; what the bound's terms of every image are is in cli/test_bound.py. */
-#include "bound.h"
+#include "eval/bound.h"
 
 #include <math.h>
 #include <setjmp.h>

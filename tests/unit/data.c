@@ -2,8 +2,8 @@
  * on a data set that lives in this file. */
 #include "scratch.h"
 
-#include "data.h"
-#include "shuffle.h"
+#include "data/data.h"
+#include "data/shuffle.h"
 
 #include <math.h>
 

@@ -1,8 +1,8 @@
 /* Documentation from tables: the form of a plugin's page, and that nothing is left out. */
 #include "scratch.h"
 
-#include "describe.h"
-#include "param.h"
+#include "plugin/describe.h"
+#include "settings/param.h"
 
 typedef struct { double s; int64_t n; const char *path; dm_ints sizes; int32_t mode; } cfg;
 

@@ -1,6 +1,6 @@
 /* What `demist doctor` and `demist devices` print where there are devices. */
 #include "device_setup.h"
-#include "doctor.h"
+#include "device/doctor.h"
 
 #include <jansson.h>
 

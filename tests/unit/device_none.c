@@ -1,6 +1,6 @@
 /* A machine without any OpenCL driver: the loader finds nothing (OCL_ICD_VENDORS points nowhere). */
 #include "device_setup.h"
-#include "doctor.h"
+#include "device/doctor.h"
 
 static void list__is_empty(void **state)
 {

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "device.h"
+#include "device/device.h"
 
 static inline const char *test_device(void)
 {

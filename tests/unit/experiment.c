@@ -6,8 +6,8 @@
 #include <dirent.h>
 #include <sys/stat.h>
 
-#include "experiment.h"
-#include "param.h"
+#include "experiment/experiment.h"
+#include "settings/param.h"
 
 static const char moons[] =
     "name: moons\n"

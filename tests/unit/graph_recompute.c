@@ -1,5 +1,5 @@
 /* Which nodes are computed again in the backward pass, and where; no device. */
-#include "graph.h"
+#include "graph/graph.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* Permutations in the graph: those that move nothing in memory cost no node; no device. */
-#include "graph.h"
+#include "graph/graph.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "graph_shape.h"
+#include "graph/graph_shape.h"
 
 static dm_graph_core *new_graph(const dm_graph **api)
 {

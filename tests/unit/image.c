@@ -2,9 +2,9 @@
 #define _GNU_SOURCE /* memmem */
 #include "scratch.h"
 
-#include "image.h"
-#include "resize.h"
-#include "safetensors.h"
+#include "format/image.h"
+#include "data/resize.h"
+#include "format/safetensors.h"
 
 #include <math.h>
 #include <png.h>

@@ -1,5 +1,5 @@
 /* Noise levels drawn by losses: the density that is learned, its weights, and what is passed over. */
-#include "importance.h"
+#include "noise/importance.h"
 
 #include <math.h>
 #include <setjmp.h>

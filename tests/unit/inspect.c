@@ -1,7 +1,7 @@
 /* What inspect prints of good files, and that bad ones are refused. */
 #include "scratch.h"
 
-#include "inspect.h"
+#include "format/inspect.h"
 
 #include <zlib.h>
 

@@ -2,7 +2,7 @@
  * refuse. */
 #include "scratch.h"
 
-#include "metrics.h"
+#include "metrics/metrics.h"
 #include "metrics_goldens.h"
 
 #include <math.h>

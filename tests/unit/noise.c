@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "instance.h"
-#include "noise.h"
+#include "plugin/instance.h"
+#include "noise/noise.h"
 
 /* ---- schedules to try: cfg says what to give ------------------------------------------------------- */
 

@@ -1,5 +1,5 @@
 /* Keys of ops: what differs in anything that an implementation sees has another key. */
-#include "ops.h"
+#include "device/ops.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

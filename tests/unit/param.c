@@ -11,9 +11,9 @@
 
 #include <cmocka.h>
 
-#include "number.h"
-#include "param.h"
-#include "suggest.h"
+#include "base/number.h"
+#include "settings/param.h"
+#include "base/suggest.h"
 
 typedef struct {
     int64_t i;

@@ -1,8 +1,8 @@
 /* Curves through gnuplot: pictures of the right size, and clear errors. */
 #include "scratch.h"
 
-#include "plot.h"
-#include "run_log.h"
+#include "run/plot.h"
+#include "run/run_log.h"
 
 #include <math.h>
 #include <png.h>

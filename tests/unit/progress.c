@@ -1,8 +1,8 @@
 /* Progress as text, with a clock of the test's; and messages through the log. */
 #include "scratch.h"
 
-#include "log.h"
-#include "progress.h"
+#include "base/log.h"
+#include "run/progress.h"
 
 #include <math.h>
 

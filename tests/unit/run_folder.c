@@ -1,7 +1,7 @@
 /* The run folder: its lock, what it refuses, its checkpoints. */
 #include "scratch.h"
 
-#include "run_folder.h"
+#include "run/run_folder.h"
 
 #include <sys/wait.h>
 

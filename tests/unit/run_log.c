@@ -1,7 +1,7 @@
 /* The log of numbers: written, read, cut back. */
 #include "scratch.h"
 
-#include "run_log.h"
+#include "run/run_log.h"
 
 #include <locale.h>
 #include <math.h>

@@ -2,7 +2,7 @@
  * files that lie. */
 #include "scratch.h"
 
-#include "safetensors.h"
+#include "format/safetensors.h"
 
 #include <math.h>
 #include <signal.h>

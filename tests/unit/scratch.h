@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "error.h"
+#include "base/error.h"
 
 typedef struct scratch { char dir[64], path[4][1024]; int next; } scratch;
 

@@ -2,7 +2,7 @@
  * version, scalars at steps 1000, 2000 and 3000, an image at 3000). */
 #include "scratch.h"
 
-#include "tb_events.h"
+#include "run/tb_events.h"
 
 #include <math.h>
 

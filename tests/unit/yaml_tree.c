@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "yaml_tree.h"
+#include "experiment/yaml_tree.h"
 
 typedef struct { dm_arena *arena; dm_faults faults; dm_origin source; const dm_yaml *root; size_t nodes; } read_case;
 

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "op_run.h"
+#include "plan/op_run.h"
 
 enum { MAX_RUNS = 1000 };
 static const double budget = 0.3; /* seconds for an implementation */

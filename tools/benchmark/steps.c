@@ -10,8 +10,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "drawing.h"
-#include "trainer.h"
+#include "sample/drawing.h"
+#include "train/trainer.h"
 
 typedef struct bench {
     dm_session s;

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "doctor.h"
+#include "device/doctor.h"
 
 static int run(int argc, char **argv);
 

@@ -6,15 +6,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "device.h"
-#include "doctor.h"
-#include "error.h"
-#include "file.h"
-#include "impl.h"
-#include "inspect.h"
+#include "device/device.h"
+#include "device/doctor.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "device/impl.h"
+#include "format/inspect.h"
 #include "output.h"
-#include "plot.h"
-#include "run_folder.h"
+#include "run/plot.h"
+#include "run/run_folder.h"
 
 static int run_devices(int argc, char **argv), run_doctor(int argc, char **argv), run_inspect(int argc, char **argv),
     run_plot(int argc, char **argv);

@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "error.h"
-#include "file.h"
+#include "base/error.h"
+#include "base/file.h"
 #include "output.h"
-#include "registry.h"
-#include "settings.h"
+#include "plugin/registry.h"
+#include "settings/settings.h"
 
 static int run(int argc, char **argv);
 

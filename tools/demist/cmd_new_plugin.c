@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 #include "embedded.h"
-#include "file.h"
-#include "registry.h"
-#include "suggest.h"
+#include "base/file.h"
+#include "plugin/registry.h"
+#include "base/suggest.h"
 
 static int run(int argc, char **argv);
 

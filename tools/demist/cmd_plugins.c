@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "describe.h"
-#include "error.h"
-#include "suggest.h"
+#include "plugin/describe.h"
+#include "base/error.h"
+#include "base/suggest.h"
 
 static int run_plugins(int argc, char **argv);
 

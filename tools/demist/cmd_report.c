@@ -7,10 +7,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "error.h"
-#include "file.h"
+#include "base/error.h"
+#include "base/file.h"
 #include "output.h"
-#include "run_folder.h"
+#include "run/run_folder.h"
 
 static int run(int argc, char **argv);
 

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "error.h"
+#include "base/error.h"
 #include "output.h"
-#include "safetensors.h"
+#include "format/safetensors.h"
 
 static int run(int argc, char **argv);
 

@@ -5,7 +5,7 @@
 
 #include "output.h"
 #include "schedule_report.h"
-#include "session.h"
+#include "session/session.h"
 
 static int run(int argc, char **argv);
 

@@ -9,9 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "file.h"
+#include "base/file.h"
 #include "output.h"
-#include "run_folder.h"
+#include "run/run_folder.h"
 
 static int run(int argc, char **argv);
 

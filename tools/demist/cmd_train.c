@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "run_folder.h"
+#include "run/run_folder.h"
 
 static int run(int argc, char **argv), run_resume(int argc, char **argv);
 

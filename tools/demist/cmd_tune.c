@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "device.h"
+#include "device/device.h"
 
 static int run(int argc, char **argv);
 

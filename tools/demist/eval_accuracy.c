@@ -1,7 +1,7 @@
 /* demist eval --metric accuracy. */
 #include "eval.h"
 
-#include "error.h"
+#include "base/error.h"
 
 static dm_status run(const eval_request *r, json_t **report, dm_err *err)
 {

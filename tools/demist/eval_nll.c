@@ -3,9 +3,9 @@
 
 #include <stdlib.h>
 
-#include "error.h"
-#include "plot.h"
-#include "safetensors.h"
+#include "base/error.h"
+#include "run/plot.h"
+#include "format/safetensors.h"
 
 static void print_mean(const char *name, const dm_mean *m, const char *what)
 {

@@ -5,9 +5,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "error.h"
+#include "base/error.h"
 #include "output.h"
-#include "safetensors.h"
+#include "format/safetensors.h"
 
 /* Images to measure in place of samples: a tensor x of a safetensors file, or a data set's files. */
 typedef struct given { float *x; char use[32], path[4200]; const char *overrides[4]; } given;

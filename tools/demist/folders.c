@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "file.h"
+#include "base/file.h"
 
 /* Whether the folder is there, or can be, and can be written. */
 static bool usable(const char *path)

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "describe.h"
-#include "error.h"
+#include "plugin/describe.h"
+#include "base/error.h"
 
 static int run(int argc, char **argv);
 

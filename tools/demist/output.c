@@ -7,9 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "file.h"
-#include "image.h"
-#include "safetensors.h"
+#include "base/file.h"
+#include "format/image.h"
+#include "format/safetensors.h"
 
 bool output_ends_in(const char *path, const char *end)
 {

@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 #include "cli.h"
-#include "image.h"
+#include "format/image.h"
 
 typedef struct report {
     FILE *to;

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "plot.h"
-#include "run_folder.h"
+#include "run/plot.h"
+#include "run/run_folder.h"
 #include "sweep.h"
 
 enum { ROWS = 2000, COLUMNS = 24, PNG_BYTES = 1 << 23, POINTS = 100000 };

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "error.h"
-#include "plot.h"
-#include "run_folder.h"
+#include "base/error.h"
+#include "run/plot.h"
+#include "run/run_folder.h"
 #include "sweep.h"
 
 enum { TERMS = 1000000, PNG_BYTES = 1 << 23 };

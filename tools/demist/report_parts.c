@@ -7,11 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "error.h"
-#include "file.h"
-#include "plot.h"
-#include "run_folder.h"
-#include "run_log.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "run/plot.h"
+#include "run/run_folder.h"
+#include "run/run_log.h"
 
 enum { JSON_BYTES = 1 << 24, TEXT_BYTES = 1 << 20 };
 

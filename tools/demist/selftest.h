@@ -2,7 +2,7 @@
 #ifndef DEMIST_CLI_SELFTEST_H
 #define DEMIST_CLI_SELFTEST_H
 
-#include "ops.h"
+#include "device/ops.h"
 
 typedef struct selftest_op {
     const char *name;

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "op_run.h"
-#include "philox.h"
+#include "plan/op_run.h"
+#include "base/philox.h"
 
 #define TOLERANCE 2e-5 /* of the largest magnitude of each result */
 

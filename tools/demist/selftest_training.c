@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "start_values.h"
-#include "trainer.h"
+#include "train/trainer.h"
 
 #define TOLERANCE 2e-4 /* relative, of each of the losses */
 enum { BATCH = 4 };

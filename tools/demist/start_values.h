@@ -3,7 +3,7 @@
 #ifndef DEMIST_TOOLS_START_VALUES_H
 #define DEMIST_TOOLS_START_VALUES_H
 
-#include "weights.h"
+#include "plan/weights.h"
 
 /* In [-0.5, 0.5): of element i of what is called key. */
 double start_value(const char *key, size_t i);

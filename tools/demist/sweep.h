@@ -3,9 +3,9 @@
 #ifndef DEMIST_SWEEP_H
 #define DEMIST_SWEEP_H
 
-#include "arena.h"
+#include "base/arena.h"
 #include "eval.h"
-#include "session.h"
+#include "session/session.h"
 
 enum { SWEEP_AXES = 8, SWEEP_CELLS = 10000 };
 

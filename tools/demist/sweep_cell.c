@@ -9,9 +9,9 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "file.h"
-#include "run_folder.h"
-#include "train_run.h"
+#include "base/file.h"
+#include "run/run_folder.h"
+#include "train/train_run.h"
 
 enum { RESULT_BYTES = 1 << 22 };
 

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "file.h"
-#include "number.h"
-#include "plot.h"
-#include "run_folder.h"
+#include "base/file.h"
+#include "base/number.h"
+#include "run/plot.h"
+#include "run/run_folder.h"
 
 static const char *const states[] = {"planned", "done", "refused", "failed"};
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "progress.h"
+#include "run/progress.h"
 
 struct cli_terminal { cli_common common; dm_progress *bar; char what[32]; };
 

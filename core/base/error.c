@@ -1,0 +1,71 @@
+/* Failing with a reason; see error.h. */
+#include "base/error.h"
+
+#include <string.h>
+
+void dm_plain_text(char *s)
+{
+    for (; *s; s++)
+        if (((unsigned char)*s < ' ' && *s != '\n' && *s != '\t') || *s == 127)
+            *s = '?';
+}
+
+dm_status dm_error(dm_err *err, dm_status code, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (!err)
+        return code;
+    va_start(ap, fmt);
+    vsnprintf(err->msg, sizeof err->msg, fmt, ap);
+    va_end(ap);
+    dm_plain_text(err->msg);
+    return err->code = code;
+}
+
+dm_status dm_error_prefix(dm_err *err, const char *fmt, ...)
+{
+    char old[sizeof err->msg];
+    va_list ap;
+    size_t n;
+
+    if (!err)
+        return DM_EINVAL;
+    memcpy(old, err->msg, sizeof old);
+    va_start(ap, fmt);
+    vsnprintf(err->msg, sizeof err->msg, fmt, ap);
+    va_end(ap);
+    n = strlen(err->msg);
+    snprintf(err->msg + n, sizeof err->msg - n, "%s", old);
+    return err->code;
+}
+
+static const struct { dm_status code; const char *name; int exit; } statuses[] = {
+    {DM_OK, "DM_OK", 0},
+    {DM_EINVAL, "DM_EINVAL", 2},
+    {DM_ENOENT, "DM_ENOENT", 2},
+    {DM_EIO, "DM_EIO", 1},
+    {DM_ENOMEM, "DM_ENOMEM", 6},
+    {DM_ENOSPC, "DM_ENOSPC", 6},
+    {DM_EDEVICE, "DM_EDEVICE", 4},
+    {DM_ECORRUPT, "DM_ECORRUPT", 5},
+    {DM_EDIVERGED, "DM_EDIVERGED", 7},
+    {DM_EABI, "DM_EABI", 3},
+    {DM_ECANCELLED, "DM_ECANCELLED", 75},
+};
+
+const char *dm_status_name(dm_status code)
+{
+    for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++)
+        if (statuses[i].code == code)
+            return statuses[i].name;
+    return "unknown status";
+}
+
+int dm_status_exit(dm_status code)
+{
+    for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++)
+        if (statuses[i].code == code)
+            return statuses[i].exit;
+    return 1;
+}

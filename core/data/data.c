@@ -1,0 +1,262 @@
+/* Opening a data set and reading batches of it; see data.h. What is done to one example is in
+ * data_example.c. */
+#include "data/data_example.h"
+
+#include "data/data.h"
+#include "device/ops.h"
+#include "data/prefetch.h"
+#include "data/shuffle.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const int64_t max_values = (int64_t)1 << 30; /* of one example */
+
+struct dm_data {
+    dm_instance instance;
+    bool alive;                    /* instance was made */
+    const char *split;
+    bool train;
+    uint64_t seed;
+    int workers;
+    dm_example_rules rules;
+    dm_example_room room;          /* of the thread that calls; the workers have theirs */
+    dm_example_room *rooms;
+    dm_data_info about;
+    int64_t size;                  /* floats of an example */
+    dm_prefetch *ahead;
+};
+
+const dm_data_info *dm_data_about(const dm_data *d) { return &d->about; }
+
+/* What a plugin said of its data, before anything is made from it. */
+static dm_status check_info(const dm_data *d, const dm_data_info *i, dm_err *err)
+{
+    const char *name = d->instance.plugin->name;
+    int64_t n = 1;
+
+    if (i->count == 0)
+        return dm_error(err, DM_EINVAL, "data set '%s' has 0 examples in its %s split", name, d->split);
+    if (i->count < 0 || (i->shape.rank != 1 && i->shape.rank != 3))
+        return dm_error(err, DM_EABI, "plugin '%s': %lld examples of rank %d; rank is 1 (points) or 3 (images)", name,
+                        (long long)i->count, (int)i->shape.rank);
+    for (int32_t k = 0; k < i->shape.rank; k++) {
+        if (i->shape.dim[k] < 1 || i->shape.dim[k] > max_values / n)
+            return dm_error(err, DM_EINVAL, "data set '%s': extent %d of an example is %lld, or it is too large", name,
+                            (int)k, (long long)i->shape.dim[k]);
+        n *= i->shape.dim[k];
+    }
+    if (i->classes < 0 || i->levels < 0 || i->levels == 1 || !isfinite(i->low) || !isfinite(i->high) ||
+        i->low > i->high || (i->levels && i->low == i->high))
+        return dm_error(err, DM_EINVAL, "data set '%s': range %g to %g with %d levels and %d classes", name, i->low,
+                        i->high, (int)i->levels, (int)i->classes);
+    return DM_OK;
+}
+
+static const char *name_of(const dm_data *d, dm_ctx *c, int64_t index, char *room, size_t n)
+{
+    const dm_dataset *set = d->instance.plugin->dataset;
+    const char *name = DM_HAS(dm_dataset, set, name) && set->name ? set->name(c, index) : NULL;
+
+    if (!name)
+        snprintf(room, n, "example %lld", (long long)index);
+    return name ? name : room;
+}
+
+/* Without data.size all examples must be of one size, without data.channels of one number of channels. */
+static dm_status check_shapes(dm_data *d, const dm_set_data *set, dm_shape *first, dm_err *err)
+{
+    const dm_dataset *ds = d->instance.plugin->dataset;
+    char a[40], b[40];
+    dm_shape s;
+
+    *first = d->about.shape;
+    if (!DM_HAS(dm_dataset, ds, shape) || !ds->shape)
+        return DM_OK;
+    for (int64_t i = 0; i < d->about.count; i++) {
+        if (dm_example_shape(&d->instance, i, &d->about.shape, &s, err))
+            return err->code;
+        if (i == 0)
+            *first = s;
+        const bool sizes = set->size.n || (s.dim[1] == first->dim[1] && s.dim[2] == first->dim[2]);
+        if (sizes && (set->channels || s.dim[0] == first->dim[0]))
+            continue;
+        const char *x = name_of(d, &d->instance.ctx, 0, a, sizeof a), *y = name_of(d, &d->instance.ctx, i, b, sizeof b);
+        if (sizes)
+            return dm_error(err, DM_EINVAL, "'%s' has %lld channels and '%s' %lld; say data.channels: 1 or 3", x,
+                            (long long)first->dim[0], y, (long long)s.dim[0]);
+        return dm_error(err, DM_EINVAL,
+                        "'%s' is %lld x %lld and '%s' %lld x %lld pixels; say data.size, to which they are resized", x,
+                        (long long)first->dim[2], (long long)first->dim[1], y, (long long)s.dim[2],
+                        (long long)s.dim[1]);
+    }
+    return DM_OK;
+}
+
+/* From what the plugin said and what the experiment wants: the rules, and what comes out. */
+static dm_status plan(dm_data *d, const dm_set_data *set, dm_err *err)
+{
+    dm_data_info *a = &d->about;
+    dm_example_rules *r = &d->rules;
+    dm_shape first;
+    dm_status s;
+
+    if (a->shape.rank == 1 && (set->size.n || set->crop || set->flip || set->channels))
+        return dm_error(err, DM_EINVAL, "data.size, crop, flip and channels are for images; '%s' has points",
+                        d->instance.plugin->name);
+    if (set->size.n > 2)
+        return dm_error(err, DM_EINVAL, "data.size has %d numbers; [side] or [height, width] are allowed",
+                        (int)set->size.n);
+    if (set->crop && !set->size.n)
+        return dm_error(err, DM_EINVAL, "data.crop needs data.size, to whose aspect it cuts");
+    if ((s = check_shapes(d, set, &first, err)))
+        return s;
+    r->largest = a->shape;
+    r->low = a->low;
+    r->high = a->high;
+    r->levels = a->levels;
+    r->classes = a->classes;
+    r->crop = set->crop;
+    r->out = first;
+    if (set->size.n) {
+        r->out.dim[1] = set->size.v[0];
+        r->out.dim[2] = set->size.v[set->size.n - 1];
+    }
+    if (set->channels)
+        r->out.dim[0] = set->channels;
+    if (set->channels && set->channels != first.dim[0] && set->channels != 1 && set->channels != 3)
+        return dm_error(err, DM_EINVAL, "data.channels is %lld; the data has %lld, and can become 1 or 3",
+                        (long long)set->channels, (long long)first.dim[0]);
+    a->shape = r->out;
+    if (a->levels) {
+        a->low = -1;
+        a->high = 1;
+    }
+    d->size = 1;
+    for (int32_t k = 0; k < a->shape.rank; k++)
+        d->size *= a->shape.dim[k];
+    return d->size <= max_values ? DM_OK : dm_error(err, DM_EINVAL, "data.size makes examples of %lld values",
+                                                    (long long)d->size);
+}
+
+static dm_status open_set(dm_data *d, const dm_experiment *e, dm_err *err)
+{
+    dm_data_info info = {.size = sizeof info};
+    dm_status s;
+
+    if (d->instance.plugin->dataset->open(&d->instance.ctx, d->split, &info))
+        return dm_instance_fail(&d->instance, err);
+    for (int32_t k = info.shape.rank < 0 ? 0 : info.shape.rank; k < 8; k++)
+        info.shape.dim[k] = 1;
+    if ((s = check_info(d, &info, err)))
+        return s;
+    d->about = info;
+    if (e->data.limit && e->data.limit < info.count)
+        d->about.count = e->data.limit;
+    return plan(d, &e->data, err);
+}
+
+dm_status dm_data_open(const dm_experiment *e, const char *split, dm_services *s, dm_data **out, dm_err *err)
+{
+    const dm_section *sec = &e->section[DM_SEC_DATA];
+    dm_err mine = {DM_OK, ""};
+    dm_data *d;
+
+    if (!sec->present || !sec->plugin)
+        return dm_error(err, DM_EINVAL, "the experiment has no data section");
+    if (!(d = calloc(1, sizeof *d)))
+        return dm_error(err, DM_ENOMEM, "out of memory: opening the data");
+    d->train = strcmp(split, "train") == 0;
+    d->split = d->train ? "train" : "test";
+    d->seed = (uint64_t)e->run.seed;
+    d->rules.flip = e->data.flip && d->train;
+    d->workers = (int)e->data.workers;
+    d->alive = dm_instance_init(&d->instance, sec->plugin, sec->cfg, s, &mine) == DM_OK;
+    if (!d->alive || open_set(d, e, &mine)) {
+        dm_data_close(d);
+        return dm_error(err, mine.code, "%s", mine.msg);
+    }
+    *out = d;
+    return DM_OK;
+}
+
+static void stop_ahead(dm_data *d)
+{
+    dm_prefetch_free(d->ahead);
+    d->ahead = NULL;
+    for (int i = 0; d->rooms && i < d->workers; i++)
+        dm_example_room_fini(&d->rooms[i]);
+    free(d->rooms);
+    d->rooms = NULL;
+}
+
+void dm_data_close(dm_data *d)
+{
+    if (!d)
+        return;
+    stop_ahead(d);
+    dm_example_room_fini(&d->room);
+    if (d->alive)
+        dm_instance_fini(&d->instance);
+    free(d);
+}
+
+/* Where label i goes; NULL, having made it 0, where the data has none. */
+static int32_t *label_of(const dm_data *d, int32_t *labels, int64_t i)
+{
+    if (labels && !d->about.classes)
+        labels[i] = 0;
+    return labels && d->about.classes ? labels + i : NULL;
+}
+
+/* Example of the training stream at `position`. */
+static dm_status stream(dm_data *d, dm_example_room *room, uint64_t position, float *x, int32_t *label, dm_err *err)
+{
+    const uint64_t count = (uint64_t)d->about.count;
+    const int64_t index = dm_shuffle(d->seed, position / count, (int64_t)(position % count), d->about.count);
+    dm_example_draw draw;
+
+    dm_example_draw_init(&draw, d->seed, position);
+    return dm_example_make(&d->instance, &d->rules, room, index, &draw, x, label, err);
+}
+
+static dm_status make_ahead(void *user, int worker, uint64_t position, float *x, int32_t *label, dm_err *err)
+{
+    dm_data *d = user;
+
+    return stream(d, &d->rooms[worker], position, x, label_of(d, label, 0), err);
+}
+
+dm_status dm_data_batch(dm_data *d, uint64_t position, int64_t n, float *x, int32_t *labels, dm_err *err)
+{
+    dm_status s = DM_OK;
+
+    if (d->ahead && dm_prefetch_take(d->ahead, position, n, x, labels, &s, err))
+        return s;
+    for (int64_t i = 0; i < n && !s; i++)
+        s = stream(d, &d->room, position + (uint64_t)i, x + i * d->size, label_of(d, labels, i), err);
+    return s;
+}
+
+dm_status dm_data_at(dm_data *d, int64_t first, int64_t n, float *x, int32_t *labels, dm_err *err)
+{
+    dm_status s = DM_OK;
+
+    if (first < 0 || n < 0 || first > d->about.count || n > d->about.count - first)
+        return dm_error(err, DM_EINVAL, "examples %lld to %lld: the %s split has %lld", (long long)first,
+                        (long long)(first + n), d->split, (long long)d->about.count);
+    for (int64_t i = 0; i < n && !s; i++)
+        s = dm_example_make(&d->instance, &d->rules, &d->room, first + i, NULL, x + i * d->size, label_of(d, labels, i),
+                            err);
+    return s;
+}
+
+dm_status dm_data_prefetch(dm_data *d, uint64_t position, int64_t n, dm_err *err)
+{
+    stop_ahead(d);
+    if (!(d->rooms = calloc((size_t)d->workers, sizeof *d->rooms)))
+        return dm_error(err, DM_ENOMEM, "out of memory: reading ahead");
+    return dm_prefetch_new(&(dm_prefetch_setup){.make = make_ahead, .user = d, .workers = d->workers,
+                                                .position = position, .n = n, .size = d->size}, &d->ahead, err);
+}

@@ -1,0 +1,28 @@
+/* The data of an experiment: a data set plugin's examples, cropped, resized, in the channels asked
+ * for, mirrored, and scaled to -1..1, in an order that seed and epoch alone decide. */
+#ifndef DEMIST_CORE_DATA_H
+#define DEMIST_CORE_DATA_H
+
+#include "plugin/instance.h"
+
+typedef struct dm_data dm_data;
+
+/* split: "train" or "test"; DM_ENOENT where the data has none such. e and s must outlive it. */
+dm_status dm_data_open(const dm_experiment *e, const char *split, dm_services *s, dm_data **out, dm_err *err);
+void dm_data_close(dm_data *d);
+
+/* What comes out: count (of data.limit, if set), final shape, and the range after scaling: data with levels is
+ * -1..1, continuous data is left alone. */
+const dm_data_info *dm_data_about(const dm_data *d);
+
+/* The n examples of the endless training stream from `position`: x[n,...] and labels, NULL if not wanted,
+ * 0 where the data has none.
+ * Position p is example shuffle(p mod count) of epoch p / count, augmented as p alone decides. */
+dm_status dm_data_batch(dm_data *d, uint64_t position, int64_t n, float *x, int32_t *labels, dm_err *err);
+/* Examples first..first + n in the data's own order, never augmented: for evaluation. */
+dm_status dm_data_at(dm_data *d, int64_t first, int64_t n, float *x, int32_t *labels, dm_err *err);
+/* From now on data.workers threads make the batches of n from `position` ahead of dm_data_batch, which gives
+ * the same as without. Calls for other batches still work, at their own speed. */
+dm_status dm_data_prefetch(dm_data *d, uint64_t position, int64_t n, dm_err *err);
+
+#endif

@@ -1,0 +1,18 @@
+/* What `demist doctor` and `demist devices` print. */
+#ifndef DEMIST_CORE_DOCTOR_H
+#define DEMIST_CORE_DOCTOR_H
+
+#include "base/error.h"
+
+/* One line each for loader, platforms, devices (a small kernel is run on each), CLBlast, cache folder
+ * and plugin folders: "OK    ..." or "FAIL  ... (what to install or do)". Returns the status and the
+ * line of the first FAIL, DM_OK if there is none. */
+dm_status dm_doctor(FILE *out, dm_err *err);
+
+/* The cache folder with how many programs and choices are kept, and their size; clear: they are removed. */
+dm_status dm_cache_folder(FILE *out, bool clear, dm_err *err);
+
+/* All devices with what they can do, as a table or as a JSON array of objects. */
+dm_status dm_devices_print(FILE *out, bool json, dm_err *err);
+
+#endif

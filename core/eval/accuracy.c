@@ -1,0 +1,123 @@
+/* dm_eval_accuracy: how often a classifier is right on data that it was not trained on. */
+#include "eval/eval_data.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { BATCH = 128 };
+
+typedef struct room { float *x, *logits; int32_t *labels; double *zeros; } room;
+
+static void room_fini(room *r)
+{
+    free(r->x);
+    free(r->logits);
+    free(r->labels);
+    free(r->zeros);
+}
+
+static dm_status room_init(room *r, int64_t n, int64_t example, int64_t classes, dm_err *err)
+{
+    r->x = calloc((size_t)(n * example), sizeof *r->x);
+    r->logits = calloc((size_t)(n * classes), sizeof *r->logits);
+    r->labels = calloc((size_t)n, sizeof *r->labels);
+    r->zeros = calloc((size_t)n, sizeof *r->zeros);
+    return r->x && r->logits && r->labels && r->zeros ? DM_OK
+        : dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)n);
+}
+
+/* Adds one image: is its greatest output that of its label, and -ln of the label's probability. */
+static dm_status count_one(dm_accuracy *a, const float *logits, int32_t classes, int32_t label, int64_t index,
+                           dm_err *err)
+{
+    int32_t best = 0;
+    double sum = 0;
+
+    for (int32_t k = 0; k < classes; k++) {
+        if (!isfinite(logits[k]))
+            return dm_error(err, DM_EDIVERGED, "the network's output %d for image %lld of the test split is not finite",
+                            (int)k, (long long)index);
+        best = logits[k] > logits[best] ? k : best;
+    }
+    for (int32_t k = 0; k < classes; k++)
+        sum += exp((double)logits[k] - logits[best]);
+    a->loss += log(sum) + logits[best] - logits[label];
+    a->correct += best == label;
+    a->count++;
+    return DM_OK;
+}
+
+static dm_status measure(dm_session *s, dm_data *data, dm_forward *f, room *r, dm_accuracy *out, dm_err *err)
+{
+    const int64_t count = dm_data_about(data)->count, example = dm_shape_count(&s->data.shape);
+    const dm_callbacks *cb = &s->callbacks;
+    dm_status rc = DM_OK;
+
+    for (int64_t first = 0; first < count && !rc; first += BATCH) {
+        const int64_t n = count - first < BATCH ? count - first : BATCH;
+        const int32_t classes = s->data.classes;
+
+        if ((rc = dm_data_at(data, first, n, r->x, r->labels, err)) ||
+            (rc = dm_buf_write(dm_forward_input(f), 0, (size_t)(BATCH * example) * sizeof *r->x, r->x, err)) ||
+            (rc = dm_forward_run(f, r->zeros, r->zeros, NULL, err)) ||
+            (rc = dm_buf_read(dm_forward_output(f), 0, (size_t)(BATCH * classes) * sizeof *r->logits, r->logits, err)))
+            return rc;
+        for (int64_t i = 0; i < n && !rc; i++)
+            rc = count_one(out, r->logits + i * classes, classes, r->labels[i], first + i, err);
+        if (cb->progress)
+            cb->progress(cb->user, &(dm_progress_info){.size = sizeof(dm_progress_info), .what = "test",
+                                                       .step = first + n, .steps = count, .per_step = 1, .loss = NAN});
+        if (!rc && cb->cancelled && cb->cancelled(cb->user))
+            rc = dm_error(err, DM_ECANCELLED, "stopped after %lld of %lld images", (long long)(first + n),
+                          (long long)count);
+    }
+    return rc;
+}
+
+static dm_status accuracy(dm_session *s, const dm_accuracy_options *o, dm_accuracy *out, dm_err *err)
+{
+    const dm_shape want = {2, {BATCH, s->data.classes}};
+    dm_eval_data *data = NULL;
+    dm_wset *weights = NULL;
+    dm_forward *f = NULL;
+    dm_shape shape;
+    room r = {0};
+    dm_status rc;
+
+    if (s->data.classes < 2)
+        return dm_error(err, DM_EINVAL, "accuracy needs data with classes; those of this run have none");
+    if (!(rc = dm_eval_data_open(s, "test", &data, err)) && !(rc = dm_eval_data_labels(s, data, err)) && !(rc = dm_session_open(s, false, err)) &&
+        !(rc = dm_session_weights(s, o->raw, &weights, err)) &&
+        !(rc = dm_forward_new(s->model, weights, BATCH, NULL, &f, err))) {
+        shape = dm_forward_shape(f);
+        if (dm_model_diffuses(s->model) || shape.rank != want.rank || shape.dim[1] != want.dim[1])
+            rc = dm_error(err, DM_EINVAL, "this run is no classifier: its network gives %s, not %s",
+                          dm_shape_show(&shape).text, dm_shape_show(&want).text);
+        else if (!(rc = room_init(&r, BATCH, dm_shape_count(&s->data.shape), s->data.classes, err)))
+            rc = measure(s, dm_eval_data_of(data), f, &r, out, err);
+    }
+    if (!rc) {
+        out->loss /= (double)out->count;
+        out->accuracy = (double)out->correct / (double)out->count;
+        out->error = sqrt(out->accuracy * (1 - out->accuracy) / (double)out->count);
+    }
+    room_fini(&r);
+    dm_forward_free(f);
+    dm_wset_free(weights);
+    dm_eval_data_close(data);
+    return rc;
+}
+
+dm_status dm_eval_accuracy(const char *run, const dm_accuracy_options *o, dm_accuracy *out, dm_err *err)
+{
+    dm_session s;
+    dm_status rc;
+
+    *out = (dm_accuracy){.size = sizeof *out};
+    if ((rc = dm_session_read_run(&s, run, o->overrides, o->n_overrides, &o->callbacks, err)))
+        return rc;
+    out->step = dm_st_meta(s.checkpoint, "step") ? strtoll(dm_st_meta(s.checkpoint, "step"), NULL, 10) : 0;
+    rc = accuracy(&s, o, out, err);
+    dm_session_fini(&s);
+    return rc;
+}

@@ -1,0 +1,77 @@
+/* dm_eval_loss: the loss on held-out data of the raw weights and of each of their averages. */
+#include "eval/validation.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { BATCH = 64 };
+
+/* The sets to measure: as the checkpoint has them. */
+static int32_t list_sets(const dm_session *s, const dm_loss_options *o, dm_loss *out, char (*prefix)[16])
+{
+    const char *rates = dm_st_meta(s->checkpoint, "ema");
+    const bool bare = !dm_checkpoint_has(s->checkpoint, "model.");
+    int32_t n = 0;
+
+    if (bare || o->all || o->raw || !dm_checkpoint_has(s->checkpoint, "ema.0.")) {
+        snprintf(out->row[n].name, sizeof out->row[n].name, "raw");
+        snprintf(prefix[n++], sizeof *prefix, "%s", bare ? "" : "model.");
+    }
+    for (int32_t i = 0; i < DM_MAX_EMA && !bare && (o->all || (!n && !i)); i++) {
+        char *end;
+
+        snprintf(prefix[n], sizeof *prefix, "ema.%d.", (int)i);
+        if (!dm_checkpoint_has(s->checkpoint, prefix[n]))
+            break;
+        out->row[n].rate = rates ? strtod(rates, &end) : 0;
+        rates = rates && *end == ',' ? end + 1 : NULL;
+        snprintf(out->row[n].name, sizeof out->row[n].name, "ema.%d", (int)i);
+        n++;
+    }
+    return n;
+}
+
+static dm_status measure(dm_session *s, const dm_loss_options *o, dm_loss *out, dm_err *err)
+{
+    const dm_callbacks *cb = &o->callbacks;
+    char prefix[DM_MAX_EMA + 1][16];
+    dm_validation *v = NULL;
+    dm_wset *weights = NULL;
+    dm_status rc;
+
+    if (!(rc = dm_session_open(s, false, err)) && !(rc = dm_session_fits(s, dm_model_layout(s->model), s->checkpoint, o->raw, err)) &&
+        !(rc = dm_wset_new(s->device, dm_model_layout(s->model), &weights, err)) &&
+        !(rc = dm_validation_new(s, weights, o->count, BATCH, &v, err))) {
+        out->count = dm_validation_count(v);
+        if (o->count > out->count)
+            rc = dm_error(err, DM_EINVAL, "%lld images are asked for; the test split has %lld", (long long)o->count, (long long)out->count);
+        out->bands = dm_validation_bands(v, out->from);
+        out->rows = list_sets(s, o, out, prefix);
+        for (int32_t i = 0; i < out->rows && !rc; i++) {
+            if (!(rc = dm_checkpoint_load_weights(s->checkpoint, prefix[i], s->experiment->run.allow_nan, weights, err)))
+                rc = dm_validation_run(v, true, &out->row[i], err);
+            if (!rc && cb->progress)
+                cb->progress(cb->user, &(dm_progress_info){.size = sizeof(dm_progress_info), .what = "loss", .step = i + 1, .steps = out->rows,
+                                                           .per_step = (double)out->count, .loss = out->row[i].loss.mean});
+        }
+    }
+    dm_validation_free(v);
+    dm_wset_free(weights);
+    return rc;
+}
+
+dm_status dm_eval_loss(const char *run, const dm_loss_options *o, dm_loss *out, dm_err *err)
+{
+    dm_session s;
+    dm_status rc;
+
+    *out = (dm_loss){.size = sizeof *out};
+    if (o->count < 0)
+        return dm_error(err, DM_EINVAL, "%lld examples are asked for; 0 means all", (long long)o->count);
+    if ((rc = dm_session_read_run(&s, run, o->overrides, o->n_overrides, &o->callbacks, err)))
+        return rc;
+    out->step = dm_st_meta(s.checkpoint, "step") ? strtoll(dm_st_meta(s.checkpoint, "step"), NULL, 10) : 0;
+    rc = measure(&s, o, out, err);
+    dm_session_fini(&s);
+    return rc;
+}

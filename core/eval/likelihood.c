@@ -1,0 +1,355 @@
+/* dm_eval_nll: bits a dimension of the test split. For each batch of images all steps of the chain are walked with one
+ * plan: noise is added on the device, the network's output comes back, and the terms are made in double precision. */
+#include "eval/bound.h"
+#include "eval/eval_data.h"
+#include "device/kernels.h"
+#include "device/ops.h"
+#include "model/sampling.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { BATCH = 64 };
+
+typedef struct job {
+    dm_session *s;
+    const dm_nll_options *o;
+    dm_nll *out;
+    dm_eval_data *data;
+    dm_sampling *chain;            /* the grid, and the variance of its steps */
+    dm_forward *forward;
+    dm_buf *clean, *noise;         /* f32[n,example] */
+    dm_bound_step *steps;          /* as the grid goes, noisiest first */
+    int64_t n, example, outputs;   /* images at once; elements of an image and of the output for one */
+    float *x0, *x, *F;
+    int32_t *labels;
+    double *c_in, *c_noise;
+    double *terms;                 /* of a batch: [n][steps + 1], as dm_nll.each has them */
+    double *sums;                  /* of each term, then of its squares: 2 (steps + 1) */
+    double total[2], rate[2];      /* sums over images of the totals and of their squares */
+} job;
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- the chain ------------------------------------------------------------------------------ */
+
+static dm_status describe_steps(job *j, double limit, dm_err *err)
+{
+    const dm_grid *g = dm_sampling_grid(j->chain);
+    dm_instance *obj = dm_model_objective(j->s->model);
+
+    if (g->points[g->n].sigma > 0)
+        return dm_error(err, DM_EINVAL, "the bound's last step goes to the data; sampler.last must be data");
+    if (!(j->steps = calloc((size_t)g->n, sizeof *j->steps)))
+        return dm_error(err, DM_ENOMEM, "out of memory for %d steps", (int)g->n);
+    j->out->steps = g->n;
+    for (int32_t i = 0; i < g->n; i++) {
+        dm_bound_step *b = &j->steps[i];
+        double k[2];
+        dm_status rc;
+
+        if (obj->plugin->objective->affine(&obj->ctx, &g->points[i], &b->affine))
+            return dm_instance_fail(obj, err);
+        if ((rc = dm_noise_posterior(j->s->noise, &g->points[i], &g->points[i + 1], &b->q, err)) ||
+            (rc = dm_sampling_log_var(j->chain, i, k, err)))
+            return rc;
+        b->limit = limit;
+        b->decodes = i + 1 == g->n;
+        b->k0 = k[0];
+        b->k1 = k[1];
+        j->out->learned = k[1] != 0;
+    }
+    return DM_OK;
+}
+
+static dm_status open_chain(job *j, dm_err *err)
+{
+    dm_session *s = j->s;
+    dm_experiment *e = s->experiment;
+    const dm_sampling_setup setup = {.experiment = e, .noise = s->noise, .objective = dm_model_objective(s->model), .data = &s->data,
+                                     .out_channels = dm_model_out_channels(s->model), .n = 1};
+    double limit;
+    bool dynamic;
+    dm_status rc;
+
+    if (j->o->steps < 0 || (!j->o->steps && !dm_noise_discrete(s->noise)))
+        return dm_error(err, DM_EINVAL, "a continuous schedule has no steps of its own: say how many");
+    e->sampler.steps = j->o->steps;
+    e->sampler.at.n = 0;
+    e->sampler.offset = j->o->steps ? e->sampler.offset : 0; /* it leaves no room for all */
+    if ((rc = dm_sampling_clip(&e->sampler, &s->data, &limit, &dynamic, err)))
+        return rc;
+    if (dynamic)
+        return dm_error(err, DM_EINVAL, "with sampler.clip: dynamic a step's mean depends on the whole image; give sampler.clip=auto or off");
+    if ((rc = dm_sampling_new(&setup, &j->chain, err)))
+        return rc;
+    snprintf(j->out->sampler, sizeof j->out->sampler, "%s", e->section[DM_SEC_SAMPLER].plugin->name);
+    return describe_steps(j, limit, err);
+}
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+/* Halves the batch until it fits; batches are as even as can be. */
+static dm_status open_forward(job *j, dm_wset *weights, dm_err *err)
+{
+    const int64_t asked = j->s->experiment->sampler.batch;
+
+    for (int64_t most = asked ? asked : BATCH;; most = (most + 1) / 2) {
+        const int64_t batches = (j->out->count + most - 1) / most;
+        const size_t bytes = (size_t)((j->out->count + batches - 1) / batches * j->example) * sizeof(float);
+        dm_err why = {0};
+        dm_status rc;
+
+        j->n = (j->out->count + batches - 1) / batches;
+        if (!(rc = dm_buf_new(j->s->device, bytes, "images", &j->clean, &why)) &&
+            !(rc = dm_buf_new(j->s->device, bytes, "noise", &j->noise, &why)) &&
+            !(rc = dm_forward_new(j->s->model, weights, j->n, NULL, &j->forward, &why))) {
+            const dm_shape shape = dm_forward_shape(j->forward);
+
+            j->outputs = dm_shape_count(&shape) / j->n;
+            return DM_OK;
+        }
+        dm_buf_free(j->clean);
+        dm_buf_free(j->noise);
+        j->clean = j->noise = NULL;
+        if (rc != DM_ENOMEM || asked || most == 1)
+            return dm_error(err, rc, "%s", why.msg);
+    }
+}
+
+static dm_status host_memory(job *j, dm_err *err)
+{
+    dm_nll *out = j->out;
+    const size_t n = (size_t)j->n, columns = (size_t)out->steps + 1, count = (size_t)out->count;
+
+    j->x0 = calloc(n * (size_t)j->example, sizeof *j->x0);
+    j->x = calloc(n * (size_t)j->example, sizeof *j->x);
+    j->F = calloc(n * (size_t)j->outputs, sizeof *j->F);
+    j->labels = calloc(n, sizeof *j->labels);
+    j->c_in = calloc(n, sizeof *j->c_in);
+    j->c_noise = calloc(n, sizeof *j->c_noise);
+    j->terms = calloc(n * columns, sizeof *j->terms);
+    j->sums = calloc(2 * columns, sizeof *j->sums);
+    out->t = calloc(columns, sizeof *out->t);
+    out->terms = calloc(columns, sizeof *out->terms);
+    if (j->o->each && count < SIZE_MAX / columns / sizeof *out->each)
+        out->each = calloc(count * columns, sizeof *out->each);
+    return j->x0 && j->x && j->F && j->labels && j->c_in && j->c_noise && j->terms && j->sums && out->t && out->terms &&
+           (out->each || !j->o->each) ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for the terms of %lld images in %d steps",
+                                                         (long long)out->count, (int)out->steps);
+}
+
+static void job_fini(job *j)
+{
+    dm_forward_free(j->forward);
+    dm_buf_free(j->clean);
+    dm_buf_free(j->noise);
+    dm_sampling_free(j->chain);
+    dm_eval_data_close(j->data);
+    free(j->steps);
+    free(j->x0);
+    free(j->x);
+    free(j->F);
+    free(j->labels);
+    free(j->c_in);
+    free(j->c_noise);
+    free(j->terms);
+    free(j->sums);
+}
+
+/* ---- the terms ------------------------------------------------------------------------------- */
+
+/* x = alpha x0 + sigma noise at step i of the grid, of all images in the batch, and the network's output for it. The noise
+ * depends on the seed, t and the image alone: the same in any batch, and for any number of steps that visits t. */
+static dm_status run_network(job *j, int64_t first, int32_t i, dm_err *err)
+{
+    const dm_grid *g = dm_sampling_grid(j->chain);
+    const dm_point *p = &g->points[i];
+    dm_session *s = j->s;
+    dm_buf *in = dm_forward_input(j->forward), *out = dm_forward_output(j->forward), *two[] = {j->clean, j->noise};
+    const dm_randn r = {.seed = (uint64_t)s->experiment->run.seed, .purpose = DM_PURPOSE_EVAL, .first_index = (uint32_t)first,
+                        .step = (uint32_t)(g->timesteps ? g->timesteps[i] + 1 : g->n - i)};
+    dm_status rc;
+
+    for (int64_t k = 0; k < j->n; k++) {
+        j->c_in[k] = j->steps[i].affine.c_in;
+        j->c_noise[k] = j->steps[i].affine.c_noise;
+    }
+    if ((rc = dm_run_randn(s->device, j->noise, j->n, j->example, &r, err)) ||
+        (rc = dm_run_sum(s->device, in, (double[]){p->alpha, p->sigma}, two, 2, j->n * j->example, err)) ||
+        (rc = dm_forward_run(j->forward, j->c_in, j->c_noise, s->data.classes ? j->labels : NULL, err)) ||
+        (rc = dm_buf_read(in, 0, (size_t)(j->n * j->example) * sizeof *j->x, j->x, err)))
+        return rc;
+    return dm_buf_read(out, 0, (size_t)(j->n * j->outputs) * sizeof *j->F, j->F, err);
+}
+
+static void add(double sums[2], double v)
+{
+    sums[0] += v;
+    sums[1] += v * v;
+}
+
+static dm_status one_step(job *j, int64_t first, int64_t there, int32_t i, dm_err *err)
+{
+    const int32_t columns = j->out->steps + 1, k = j->out->steps - 1 - i;
+    dm_status rc;
+
+    if ((rc = run_network(j, first, i, err)))
+        return rc;
+    for (int64_t m = 0; m < there; m++) {
+        const double term = dm_bound_term(&j->steps[i], &j->s->data, j->x0 + m * j->example, j->x + m * j->example,
+                                          j->F + m * j->outputs, j->example);
+
+        if (!isfinite(term))
+            return dm_error(err, DM_EDIVERGED, "the bound's term of image %lld of the test split at t = %g is not finite: the "
+                            "network's output is not, or its variance is out of range", (long long)(first + m),
+                            dm_sampling_grid(j->chain)->points[i].t);
+        j->terms[m * columns + k] = term;
+    }
+    return DM_OK;
+}
+
+static void count_batch(job *j, int64_t first, int64_t there)
+{
+    const int32_t steps = j->out->steps, columns = steps + 1;
+
+    for (int64_t m = 0; m < there; m++) {
+        double *row = j->terms + m * columns, rate = 0;
+
+        row[steps] = dm_bound_prior(&dm_sampling_grid(j->chain)->points[0], j->x0 + m * j->example, j->example);
+        for (int32_t k = 0; k < columns; k++)
+            add(j->sums + 2 * k, row[k]);
+        for (int32_t k = 1; k < steps; k++)
+            rate += row[k];
+        add(j->rate, rate);
+        add(j->total, rate + row[0] + row[steps]);
+        if (j->out->each)
+            memcpy(j->out->each + (first + m) * columns, row, (size_t)columns * sizeof *row);
+    }
+}
+
+static dm_status one_batch(job *j, int64_t first, dm_err *err)
+{
+    const int64_t left = j->out->count - first, there = left < j->n ? left : j->n;
+    const int32_t steps = j->out->steps;
+    const dm_callbacks *cb = &j->s->callbacks;
+    dm_status rc;
+
+    memset(j->x0, 0, (size_t)(j->n * j->example) * sizeof *j->x0);
+    if ((rc = dm_data_at(dm_eval_data_of(j->data), first, there, j->x0, j->labels, err)) ||
+        (rc = dm_buf_write(j->clean, 0, (size_t)(j->n * j->example) * sizeof *j->x0, j->x0, err)))
+        return rc;
+    for (int32_t i = 0; i < steps; i++) {
+        if ((rc = one_step(j, first, there, i, err)))
+            return rc;
+        if (cb->progress)
+            cb->progress(cb->user, &(dm_progress_info){.size = sizeof(dm_progress_info), .what = "bound", .loss = NAN,
+                                                       .step = first * steps + there * (i + 1), .steps = j->out->count * steps,
+                                                       .per_step = 1.0 / steps});
+        if (cb->cancelled && cb->cancelled(cb->user))
+            return dm_error(err, DM_ECANCELLED, "stopped at step %d of %d of image %lld", (int)i + 1, (int)steps, (long long)first);
+    }
+    count_batch(j, first, there);
+    return DM_OK;
+}
+
+static dm_mean mean_of(const double sums[2], int64_t n)
+{
+    const double mean = sums[0] / (double)n, var = n > 1 ? fmax(0, sums[1] / (double)n - mean * mean) * (double)n / (double)(n - 1) : NAN;
+
+    return (dm_mean){mean, sqrt(var / (double)n)};
+}
+
+static void finish(job *j)
+{
+    const dm_grid *g = dm_sampling_grid(j->chain);
+    dm_nll *out = j->out;
+
+    for (int32_t k = 0; k < out->steps; k++) {
+        out->t[k] = g->points[out->steps - 1 - k].t;
+        out->terms[k] = mean_of(j->sums + 2 * k, out->count);
+    }
+    out->decoder = out->terms[0];
+    out->prior = mean_of(j->sums + 2 * out->steps, out->count);
+    out->rate = mean_of(j->rate, out->count);
+    out->total = mean_of(j->total, out->count);
+}
+
+/* ---- all of it --------------------------------------------------------------------------------- */
+
+static dm_status open_images(job *j, dm_err *err)
+{
+    const dm_data_info *d = &j->s->data;
+    int64_t there;
+    dm_status rc;
+
+    if (d->levels < 2 || !(d->high > d->low))
+        return dm_error(err, DM_EINVAL, "bits a dimension are for pixels of known levels, not %d levels in [%g, %g]", (int)d->levels, d->low,
+                        d->high);
+    if ((rc = dm_eval_data_open(j->s, "test", &j->data, err)) || (rc = dm_eval_data_labels(j->s, j->data, err)))
+        return rc;
+    there = dm_data_about(dm_eval_data_of(j->data))->count;
+    if (j->o->count < 0 || j->o->count > there)
+        return dm_error(err, DM_EINVAL, "%lld images are asked for; the test split has %lld", (long long)j->o->count, (long long)there);
+    j->out->count = j->o->count ? j->o->count : there;
+    return DM_OK;
+}
+
+static dm_status measure(job *j, dm_err *err)
+{
+    const double began = now();
+    dm_wset *weights = NULL;
+    dm_status rc;
+
+    if (!(rc = open_images(j, err)) && !(rc = dm_session_open(j->s, false, err)) && !(rc = open_chain(j, err)) &&
+        !(rc = dm_session_weights(j->s, j->o->raw, &weights, err)) && !(rc = open_forward(j, weights, err)) &&
+        !(rc = host_memory(j, err))) {
+        for (int64_t first = 0; first < j->out->count && !rc; first += j->n)
+            rc = one_batch(j, first, err);
+        if (!rc)
+            finish(j);
+    }
+    j->out->seconds = now() - began;
+    dm_wset_free(weights);
+    return rc;
+}
+
+dm_status dm_eval_nll(const char *run, const dm_nll_options *o, dm_nll *out, dm_err *err)
+{
+    dm_session s;
+    job j = {.s = &s, .o = o, .out = out};
+    dm_status rc;
+
+    *out = (dm_nll){.size = sizeof *out};
+    if ((rc = dm_session_read_run(&s, run, o->overrides, o->n_overrides, &o->callbacks, err)))
+        return rc;
+    out->step = dm_st_meta(s.checkpoint, "step") ? strtoll(dm_st_meta(s.checkpoint, "step"), NULL, 10) : 0;
+    j.example = dm_shape_count(&s.data.shape);
+    if (!s.noise || !s.experiment->section[DM_SEC_OBJECTIVE].plugin->objective->affine) {
+        rc = dm_error(err, DM_EINVAL, "'%s' is no diffusion model; it has no bound", run);
+    } else {
+        rc = measure(&j, err);
+    }
+    job_fini(&j);
+    dm_session_fini(&s);
+    if (rc)
+        dm_nll_free(out);
+    return rc;
+}
+
+void dm_nll_free(dm_nll *n)
+{
+    free(n->t);
+    free(n->terms);
+    free(n->each);
+    n->t = n->each = NULL;
+    n->terms = NULL;
+}

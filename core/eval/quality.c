@@ -1,0 +1,425 @@
+/* dm_eval_quality: samples, test images and noise against the training data, by the features of a trained network. */
+#include "eval/quality.h"
+
+#include "sample/drawing.h"
+#include "eval/eval_data.h"
+#include "eval/extractor.h"
+#include "device/ops.h"
+#include "base/philox.h"
+#include "data/shuffle.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { BATCH = 128, DEFAULT_COUNT = 10000 };
+
+typedef struct job {
+    const dm_quality_options *o;
+    dm_quality *out;
+    dm_session model, net, given;  /* net: of the features; given: of images as a data set */
+    bool has_net, has_given;
+    dm_eval_data *train, *test, *images;
+    dm_wset *weights;
+    dm_extractor *extractor;
+    dm_lapack *lapack;
+    dm_metric_host host;
+    int64_t example, count;        /* elements of an image; samples */
+    float *x;                      /* the samples, or one batch of others */
+    float *train_features;
+    char *key;                     /* of what is kept */
+    const dm_quality_kept *kept;   /* the caller's, where it fits */
+    dm_quality_reference reference;
+} job;
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static bool cancelled(void *user)
+{
+    const job *j = user;
+    const dm_callbacks *cb = &j->o->callbacks;
+
+    return cb->cancelled && cb->cancelled(cb->user);
+}
+
+static void progress(const job *j, const char *what, int64_t step, int64_t steps, double per_step)
+{
+    const dm_callbacks *cb = &j->o->callbacks;
+
+    if (cb->progress)
+        cb->progress(cb->user, &(dm_progress_info){.size = sizeof(dm_progress_info), .what = what, .step = step,
+                                                   .steps = steps, .per_step = per_step, .loss = NAN});
+}
+
+static int64_t step_of(const dm_session *s)
+{
+    const char *step = dm_st_meta(s->checkpoint, "step");
+
+    return step ? strtoll(step, NULL, 10) : 0;
+}
+
+/* ---- where images come from ------------------------------------------------------------ */
+
+/* Image i of a set, into x. */
+typedef dm_status image_fn(job *j, int64_t i, float *x, dm_err *err);
+
+/* A permutation each: which images are taken has no meaning, and their order neither. */
+enum { ORDER_TRAIN, ORDER_TEST };
+
+static dm_status permuted(const job *j, dm_eval_data *from, uint64_t order, int64_t i, float *x, dm_err *err)
+{
+    dm_data *d = dm_eval_data_of(from);
+
+    return dm_data_at(d, dm_shuffle((uint64_t)j->model.experiment->run.seed, order, i, dm_data_about(d)->count), 1, x,
+                      NULL, err);
+}
+
+static dm_status train_image(job *j, int64_t i, float *x, dm_err *err)
+{
+    return permuted(j, j->train, ORDER_TRAIN, i, x, err);
+}
+
+static dm_status test_image(job *j, int64_t i, float *x, dm_err *err)
+{
+    return permuted(j, j->test, ORDER_TEST, i, x, err);
+}
+
+static dm_status sampled_image(job *j, int64_t i, float *x, dm_err *err)
+{
+    (void)err;
+    memcpy(x, j->x + i * j->example, (size_t)j->example * sizeof *x);
+    return DM_OK;
+}
+
+static dm_status given_image(job *j, int64_t i, float *x, dm_err *err)
+{
+    const float *from = j->o->images ? j->o->images + i * j->example : x;
+    const dm_status rc = j->o->images ? DM_OK : dm_data_at(dm_eval_data_of(j->images), i, 1, x, NULL, err);
+
+    for (int64_t k = 0; k < j->example && !rc; k++) {
+        if (!isfinite(from[k]))
+            return dm_error(err, DM_EINVAL, "image %lld of those given is %s at element %lld", (long long)i,
+                            isnan(from[k]) ? "NaN" : "infinite", (long long)k);
+        x[k] = from[k];
+    }
+    return rc;
+}
+
+/* Unit Gaussians, held within the range that the data has. */
+static dm_status noise_image(job *j, int64_t i, float *x, dm_err *err)
+{
+    const dm_data_info *d = &j->model.data;
+    const uint64_t seed = (uint64_t)j->model.experiment->run.seed;
+    const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
+
+    (void)err;
+    for (int64_t k = 0; k < j->example; k += 2) {
+        const uint32_t ctr[4] = {(uint32_t)DM_PURPOSE_EVAL << 24, 0, (uint32_t)k, (uint32_t)i};
+        uint32_t r[4];
+
+        dm_philox(key, ctr, r);
+        for (int64_t e = k; e < k + 2 && e < j->example; e++) {
+            const double radius = sqrt(-2 * log(dm_uniform(r[0]))), angle = 6.283185307179586 * dm_uniform(r[1]);
+            const double z = radius * (e == k ? cos(angle) : sin(angle));
+
+            x[e] = (float)(d->levels ? fmin(fmax(z, d->low), d->high) : z);
+        }
+    }
+    return DM_OK;
+}
+
+/* ---- features ---------------------------------------------------------------------------- */
+
+/* A set of images: where they come from, how many; how messages, the bar and the caller's features name it. */
+typedef struct image_set { image_fn *image; int64_t count; const char *what, *bar, *name; } image_set;
+
+static dm_status features(job *j, const image_set *set, dm_features *out, dm_err *err)
+{
+    const int64_t count = set->count;
+    const int64_t d = dm_extractor_features(j->extractor);
+    float *batch = malloc((size_t)(BATCH * j->example) * sizeof *batch);
+    float *to = count < INT64_MAX / d / 8 ? malloc((size_t)(count * d) * sizeof *to) : NULL;
+    dm_status rc = batch && to ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for %lld features of %lld images",
+                                                  (long long)d, (long long)count);
+
+    for (int64_t first = 0; first < count && !rc; first += BATCH) {
+        const int64_t n = count - first < BATCH ? count - first : BATCH;
+
+        for (int64_t i = 0; i < n && !rc; i++)
+            rc = set->image(j, first + i, batch + i * j->example, err);
+        if (!rc)
+            rc = dm_extractor_run(j->extractor, batch, n, to + first * d, err);
+        if (!rc)
+            progress(j, set->bar, first + n, count, 1);
+        if (!rc && cancelled(j))
+            rc = dm_error(err, DM_ECANCELLED, "stopped after %lld of %lld features %s", (long long)(first + n),
+                          (long long)count, set->what);
+    }
+    free(batch);
+    *out = (dm_features){.n = count, .d = d, .x = to, .what = set->what};
+    if (!rc && j->o->features_done)
+        rc = j->o->features_done(j->o->features_user, set->name, &(dm_shape){2, {count, d, 1, 1, 1, 1, 1, 1}}, to, err);
+    if (rc)
+        free(to);
+    return rc;
+}
+
+static void compared(void *user, int parts)
+{
+    const job *j = user;
+
+    progress(j, "compare", parts, DM_QUALITY_PARTS, (double)j->count / DM_QUALITY_PARTS);
+}
+
+static dm_status measure(job *j, const image_set *set, dm_quality_row *row, dm_err *err)
+{
+    dm_features f;
+    dm_status rc;
+
+    if ((rc = features(j, set, &f, err)))
+        return rc;
+    compared(j, 0);
+    rc = dm_quality_compare(&j->reference, &f, row, compared, j, err);
+    free((float *)(uintptr_t)f.x);
+    return rc;
+}
+
+/* ---- what is there to work with ------------------------------------------------------------ */
+
+static dm_status open_net(job *j, dm_err *err)
+{
+    char device[300];
+    const char *const override = device;
+    dm_status rc;
+
+    snprintf(device, sizeof device, "device=%s", j->model.experiment->run.device);
+    if ((rc = dm_session_read_run(&j->net, j->o->features, &override, 1, &j->o->callbacks, err)))
+        return rc;
+    j->has_net = true;
+    if (j->net.data.shape.rank != j->model.data.shape.rank ||
+        memcmp(j->net.data.shape.dim, j->model.data.shape.dim, (size_t)j->model.data.shape.rank * sizeof(int64_t)))
+        return dm_error(err, DM_EINVAL, "'%s' gives features of images of %s; those of this run are %s", j->o->features,
+                        dm_shape_show(&j->net.data.shape).text, dm_shape_show(&j->model.data.shape).text);
+    if ((rc = dm_session_open(&j->net, false, err)) || (rc = dm_session_weights(&j->net, false, &j->weights, err)) ||
+        (rc = dm_extractor_new(&j->net, j->weights, j->o->layer, BATCH, &j->extractor, err)))
+        return rc;
+    j->out->features = dm_extractor_features(j->extractor);
+    j->out->features_step = step_of(&j->net);
+    snprintf(j->out->layer, sizeof j->out->layer, "%s", dm_extractor_layer(j->extractor));
+    return dm_wset_hash(j->weights, j->out->hash, err);
+}
+
+/* The images that were given, told by data.* overrides of the run's own experiment. */
+static dm_status open_images(job *j, const char *run, dm_err *err)
+{
+    dm_status rc;
+
+    if ((rc = dm_session_read_run(&j->given, run, j->o->data, j->o->n_data, &j->o->callbacks, err)))
+        return rc;
+    j->has_given = true;
+    if (!(rc = dm_eval_data_open(&j->given, "train", &j->images, err)))
+        j->count = dm_data_about(dm_eval_data_of(j->images))->count;
+    return rc;
+}
+
+static dm_status check_images(job *j, const char *run, dm_err *err)
+{
+    const dm_shape want = dm_model_batch_shape(&j->model.data.shape, j->o->images_shape.dim[0],
+                                               j->model.data.shape.dim[0]);
+    dm_status rc;
+
+    if (j->o->images) {
+        if (j->o->images_shape.rank != want.rank ||
+            memcmp(j->o->images_shape.dim, want.dim, (size_t)want.rank * sizeof want.dim[0]))
+            return dm_error(err, DM_EINVAL, "the given images are %s; those of this run are N x %s",
+                            dm_shape_show(&j->o->images_shape).text, dm_shape_show(&j->model.data.shape).text);
+        j->count = want.dim[0];
+    } else if (j->o->data && (rc = open_images(j, run, err))) {
+        return dm_error_prefix(err, "the given images: ");
+    }
+    if ((j->o->images || j->o->data) && j->o->count) {
+        if (j->o->count > j->count)
+            return dm_error(err, DM_EINVAL, "%lld images are asked for; %lld are given", (long long)j->o->count,
+                            (long long)j->count);
+        j->count = j->o->count;
+    }
+    if (!j->o->images && !j->o->data) {
+        if (!j->model.noise || !j->model.experiment->section[DM_SEC_OBJECTIVE].plugin->objective->affine)
+            return dm_error(err, DM_EINVAL, "'%s' is no diffusion model; there is nothing to sample", run);
+        j->count = j->o->count ? j->o->count : DEFAULT_COUNT;
+    }
+    return DM_OK;
+}
+
+static dm_status open_all(job *j, const char *run, dm_err *err)
+{
+    dm_err none = {0};
+    dm_status rc;
+
+    j->out->step = step_of(&j->model);
+    j->example = dm_shape_count(&j->model.data.shape);
+    if ((rc = check_images(j, run, err)) || (rc = dm_lapack_open(&j->lapack, err)) ||
+        (rc = dm_eval_data_open(&j->model, "train", &j->train, err)))
+        return rc;
+    if ((rc = dm_eval_data_open(&j->model, "test", &j->test, &none)) && rc != DM_ENOENT)
+        return dm_error(err, rc, "%s", none.msg);
+    if (rc)
+        dm_session_log(&j->model, DM_LOG_WARNING, "no floor: %s", none.msg);
+    j->out->train = dm_data_about(dm_eval_data_of(j->train))->count;
+    return open_net(j, err);
+}
+
+/* With n images a covariance has rank n - 1 at most. */
+static void warn_of_rank(const job *j, int64_t n, const char *what)
+{
+    if (n <= j->out->features)
+        dm_session_log(&j->model, DM_LOG_WARNING,
+                       "%lld %s for %lld features: their covariance has rank %lld at most, of %lld, so the Frechet "
+                       "distance measures how few they are more than how good; take more than %lld", (long long)n, what,
+                       (long long)j->out->features, (long long)n - 1, (long long)j->out->features,
+                       (long long)j->out->features);
+}
+
+/* ---- samples --------------------------------------------------------------------------------- */
+
+static dm_status sample(job *j, dm_err *err)
+{
+    const dm_drawing d = {.count = j->count, .progress = true};
+    const dm_experiment *e = j->model.experiment;
+    dm_wset *weights = NULL;
+    double began = 0;
+    int32_t steps = 0;
+    dm_status rc;
+
+    if (j->count > INT64_MAX / j->example / 8 || !(j->x = malloc((size_t)(j->count * j->example) * sizeof *j->x)))
+        return dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)j->count);
+    if (!(rc = dm_session_open(&j->model, false, err)) &&
+        !(rc = dm_session_weights(&j->model, j->o->raw, &weights, err)) && (began = now()) > 0 &&
+        !(rc = dm_draw_images(&j->model, weights, &d, j->x, &steps, NULL, err))) {
+        j->out->seconds = now() - began;
+        snprintf(j->out->about, sizeof j->out->about,
+                 "demist %s name=%s sampler=%s steps=%d seed=%lld checkpoint=%lld%s", dm_version(), e->run.name,
+                 e->section[DM_SEC_SAMPLER].plugin->name, (int)steps, (long long)e->run.seed, (long long)j->out->step,
+                 j->o->raw ? " raw" : "");
+    }
+    dm_wset_free(weights);
+    return rc;
+}
+
+/* What the caller keeps, if it is of the same data, features and counts; a caller that wants all features gets them. */
+static dm_status find_kept(job *j, dm_err *err)
+{
+    if (!j->o->kept || j->o->features_done)
+        return DM_OK;
+    if (!(j->key = dm_quality_key(j->model.experiment, j->out, j->count, j->reference.size)))
+        return dm_error(err, DM_ENOMEM, "out of memory");
+    if (*j->o->kept && !strcmp((*j->o->kept)->key, j->key))
+        j->kept = *j->o->kept;
+    return DM_OK;
+}
+
+static dm_status keep(job *j, dm_err *err)
+{
+    dm_quality_kept *k;
+
+    if (!j->key)
+        return DM_OK;
+    if (!(k = malloc(sizeof *k)))
+        return dm_error(err, DM_ENOMEM, "out of memory");
+    *k = (dm_quality_kept){j->key, j->train_features, j->out->floor, j->out->ceiling};
+    j->key = NULL;
+    j->train_features = NULL;
+    dm_quality_kept_free(*j->o->kept);
+    *j->o->kept = k;
+    return DM_OK;
+}
+
+static dm_status measure_all(job *j, dm_err *err)
+{
+    const image_set train = {train_image, j->out->train, "of the training images", "train images", "train"},
+                    samples = {sampled_image, j->count, "of the samples", "samples", "samples"},
+                    given = {given_image, j->count, "of the given images", "given images", "images"},
+                    noise = {noise_image, j->count, "of noise", "noise", "noise"};
+    dm_quality_reference *r = &j->reference;
+    dm_quality *out = j->out;
+    dm_status rc;
+
+    *r = (dm_quality_reference){.host = &j->host, .subsets = out->subsets, .neighbours = out->neighbours,
+                                .seed = (uint64_t)j->model.experiment->run.seed,
+                                .size = j->o->subset_size ? j->o->subset_size : 1000};
+    if ((rc = find_kept(j, err)))
+        return rc;
+    if (j->kept)
+        r->features = (dm_features){.n = train.count, .d = out->features, .x = j->kept->train, .what = train.what};
+    else if ((rc = features(j, &train, &r->features, err)))
+        return rc;
+    j->train_features = j->kept ? NULL : (float *)(uintptr_t)r->features.x;
+    if ((rc = dm_quality_reference_init(r, err)) ||
+        (rc = measure(j, j->o->images || j->o->data ? &given : &samples, &out->samples, err)))
+        return rc;
+    if (j->kept) {
+        out->floor = j->kept->floor;
+        out->ceiling = j->kept->ceiling;
+        return DM_OK;
+    }
+    if (j->test) {
+        const int64_t there = dm_data_about(dm_eval_data_of(j->test))->count;
+        const image_set test = {test_image, there < j->count ? there : j->count, "of the test images", "test images",
+                                "test"};
+
+        if ((rc = measure(j, &test, &out->floor, err)))
+            return rc;
+    }
+    if ((rc = measure(j, &noise, &out->ceiling, err)))
+        return rc;
+    return keep(j, err);
+}
+
+static void job_fini(job *j)
+{
+    dm_quality_reference_fini(&j->reference);
+    free(j->train_features);
+    free(j->key);
+    free(j->x);
+    dm_extractor_free(j->extractor);
+    dm_wset_free(j->weights);
+    dm_eval_data_close(j->train);
+    dm_eval_data_close(j->test);
+    dm_eval_data_close(j->images);
+    dm_lapack_close(j->lapack);
+    if (j->has_net)
+        dm_session_fini(&j->net);
+    if (j->has_given)
+        dm_session_fini(&j->given);
+    dm_session_fini(&j->model);
+}
+
+dm_status dm_eval_quality(const char *run, const dm_quality_options *o, dm_quality *out, dm_err *err)
+{
+    job j = {.o = o, .out = out};
+    dm_status rc;
+
+    *out = (dm_quality){.size = sizeof *out, .subsets = o->subsets ? o->subsets : 100,
+                         .neighbours = o->neighbours ? o->neighbours : 3};
+    if (!o->features)
+        return dm_error(err, DM_EINVAL, "quality is measured by features: which network gives them?");
+    if ((rc = dm_session_read_run(&j.model, run, o->overrides, o->n_overrides, &o->callbacks, err)))
+        return rc;
+    if (!(rc = open_all(&j, run, err))) {
+        j.host = (dm_metric_host){.lapack = j.lapack, .cancelled = cancelled, .user = &j};
+        warn_of_rank(&j, j.count, o->images || o->data ? "images" : "samples");
+        warn_of_rank(&j, out->train, "training images");
+        rc = o->images || o->data ? DM_OK : sample(&j, err);
+        if (!rc)
+            rc = measure_all(&j, err);
+    }
+    job_fini(&j);
+    return rc;
+}

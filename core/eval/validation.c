@@ -1,0 +1,175 @@
+/* The loss on held-out data; see validation.h. */
+#include "eval/validation.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Steps of random numbers that no training reaches. */
+static const uint32_t first_step = 0xffffffffu;
+
+struct dm_validation {
+    dm_session *s;
+    dm_eval_data *data;
+    dm_grad_step *step;
+    int64_t count, n, example;     /* images; at once; elements of one */
+    int32_t bands;
+    float *x0, *loss;
+    int32_t *labels;
+    dm_point *at;
+    double *u, *importance, *weight;
+    double *means;                 /* of each image over bands */
+};
+
+int64_t dm_validation_count(const dm_validation *v) { return v->count; }
+
+/* Halves the batch until it fits. */
+static dm_status open_step(dm_validation *v, dm_wset *weights, int64_t batch, dm_err *err)
+{
+    for (v->n = v->count < batch ? v->count : batch;; v->n = (v->n + 1) / 2) {
+        dm_err why = {0};
+        const dm_status rc = dm_grad_step_new(v->s->model, weights, NULL, NULL, v->n, false, &v->step, &why);
+
+        if (!rc)
+            return DM_OK;
+        if (rc != DM_ENOMEM || v->n == 1)
+            return dm_error(err, rc, "%s", why.msg);
+    }
+}
+
+static dm_status host_memory(dm_validation *v, dm_err *err)
+{
+    const size_t n = (size_t)v->n;
+
+    v->x0 = calloc(n * (size_t)v->example, sizeof *v->x0);
+    v->loss = calloc(n, sizeof *v->loss);
+    v->labels = calloc(n, sizeof *v->labels);
+    v->at = calloc(n, sizeof *v->at);
+    v->u = calloc(n, sizeof *v->u);
+    v->importance = calloc(n, sizeof *v->importance);
+    v->weight = calloc(n, sizeof *v->weight);
+    v->means = calloc((size_t)v->count, sizeof *v->means);
+    return v->x0 && v->loss && v->labels && v->at && v->u && v->importance && v->weight && v->means ? DM_OK
+        : dm_error(err, DM_ENOMEM, "out of memory for held-out data");
+}
+
+dm_status dm_validation_new(dm_session *s, dm_wset *weights, int64_t count, int64_t batch, dm_validation **out, dm_err *err)
+{
+    dm_validation *v = calloc(1, sizeof *v);
+    dm_status rc;
+
+    if (!v)
+        return dm_error(err, DM_ENOMEM, "out of memory for held-out data");
+    v->s = s;
+    v->example = dm_shape_count(&s->data.shape);
+    v->bands = dm_model_diffuses(s->model) ? DM_LOSS_BANDS : 1;
+    if (!(rc = dm_eval_data_open(s, "test", &v->data, err)) && !(rc = dm_eval_data_labels(s, v->data, err))) {
+        v->count = dm_data_about(dm_eval_data_of(v->data))->count;
+        v->count = count && count < v->count ? count : v->count;
+        if (!(rc = open_step(v, weights, batch, err)))
+            rc = host_memory(v, err);
+    }
+    if (rc)
+        dm_validation_free(v);
+    else
+        *out = v;
+    return rc;
+}
+
+void dm_validation_free(dm_validation *v)
+{
+    if (!v)
+        return;
+    dm_grad_step_free(v->step);
+    dm_eval_data_close(v->data);
+    free(v->x0);
+    free(v->loss);
+    free(v->labels);
+    free(v->at);
+    free(v->u);
+    free(v->importance);
+    free(v->weight);
+    free(v->means);
+    free(v);
+}
+
+/* Where in its band image i lies: spread evenly by the golden ratio, whatever the order of images is. */
+static double place(int64_t i) { return fmod(0.5 + 0.6180339887498949 * (double)i, 1); }
+
+static dm_status one_batch(dm_validation *v, int64_t first, int64_t there, int32_t band, dm_err *err)
+{
+    const bool diffuses = dm_model_diffuses(v->s->model);
+    const dm_grad_batch b = {.x0 = v->x0, .labels = v->s->data.classes ? v->labels : NULL, .at = diffuses ? v->at : NULL,
+                             .weight = v->weight, .seed = (uint64_t)v->s->experiment->run.seed,
+                             .step = first_step - (uint32_t)band, .first_index = (uint32_t)first};
+    dm_status rc;
+
+    for (int64_t i = 0; i < v->n; i++)
+        v->u[i] = (band + place(first + (i < there ? i : 0))) / v->bands;
+    if ((diffuses && (rc = dm_model_draw(v->s->model, (int32_t)v->n, v->u, v->at, v->importance, err))) ||
+        (rc = dm_grad_step_run(v->step, &b, err)) || (rc = dm_grad_step_losses(v->step, v->loss, err)))
+        return rc;
+    for (int64_t i = 0; i < there; i++)
+        if (!isfinite(v->loss[i]))
+            return dm_error(err, DM_EDIVERGED, "the loss of image %lld of the test split at t = %g is not finite", (long long)(first + i),
+                            diffuses ? v->at[i].t : 0);
+    return DM_OK;
+}
+
+static dm_mean mean_of(double sum, double squares, int64_t n)
+{
+    const double mean = sum / (double)n, var = n > 1 ? fmax(0, squares / (double)n - mean * mean) / (double)(n - 1) : NAN;
+
+    return (dm_mean){mean, sqrt(var)};
+}
+
+dm_status dm_validation_run(dm_validation *v, bool stops, dm_loss_row *out, dm_err *err)
+{
+    double sum[DM_LOSS_BANDS] = {0}, squares[DM_LOSS_BANDS] = {0}, all = 0, all_squares = 0;
+    const dm_callbacks *cb = &v->s->callbacks;
+    dm_status rc = DM_OK;
+
+    memset(v->means, 0, (size_t)v->count * sizeof *v->means);
+    for (int64_t first = 0; first < v->count; first += v->n) {
+        const int64_t there = v->count - first < v->n ? v->count - first : v->n;
+
+        memset(v->x0, 0, (size_t)(v->n * v->example) * sizeof *v->x0);
+        if ((rc = dm_data_at(dm_eval_data_of(v->data), first, there, v->x0, v->labels, err)))
+            return rc;
+        for (int32_t k = 0; k < v->bands; k++) {
+            if ((rc = one_batch(v, first, there, k, err)))
+                return rc;
+            for (int64_t i = 0; i < there; i++) {
+                const double loss = (double)v->loss[i] * (dm_model_diffuses(v->s->model) ? v->importance[i] : 1);
+
+                sum[k] += loss;
+                squares[k] += loss * loss;
+                v->means[first + i] += loss / v->bands;
+            }
+        }
+        if (stops && cb->cancelled && cb->cancelled(cb->user))
+            return dm_error(err, DM_ECANCELLED, "stopped after %lld of %lld held-out images", (long long)(first + there), (long long)v->count);
+    }
+    for (int64_t i = 0; i < v->count; i++) {
+        all += v->means[i];
+        all_squares += v->means[i] * v->means[i];
+    }
+    out->loss = mean_of(all, all_squares, v->count);
+    for (int32_t k = 0; k < v->bands; k++)
+        out->band[k] = mean_of(sum[k], squares[k], v->count);
+    return DM_OK;
+}
+
+int32_t dm_validation_bands(const dm_validation *v, double *from)
+{
+    for (int32_t k = 0; k <= v->bands && dm_model_diffuses(v->s->model); k++) {
+        const double u = fmin(fmax((double)k / v->bands, 1e-9), 1 - 1e-9);
+        dm_err ignored = {0};
+        double importance;
+        dm_point at = {.t = NAN};
+
+        dm_model_draw(v->s->model, 1, &u, &at, &importance, &ignored);
+        from[k] = at.t;
+    }
+    return v->bands;
+}

@@ -1,0 +1,161 @@
+/* What no row by itself can say of an experiment: sections that are needed, values that must fit each
+ * other; see experiment_impl.h. */
+#include "experiment/experiment_impl.h"
+
+#include <string.h>
+
+#include "base/number.h"
+
+#define FAULT(r, id, key, ...) ((r)->e->section[id].faults++, \
+                                dm_fault((r)->faults, DM_EINVAL, dm_said_mark((r), (id), (key)), __VA_ARGS__))
+
+static void need(dm_reading *r, dm_section_id id, const char *why)
+{
+    if (!r->e->section[id].present && r->e->section[id].faults++ == 0)
+        dm_fault(r->faults, DM_EINVAL, r->s[id].at, "%s: section is missing; %s", dm_settings[id].name, why);
+}
+
+static void check_sections(dm_reading *r)
+{
+    const dm_plugin *objective = r->e->section[DM_SEC_OBJECTIVE].plugin;
+    char why[128];
+
+    if (r->o->need_data)
+        need(r, DM_SEC_DATA, "training needs a data set");
+    if (!r->o->partial) {
+        need(r, DM_SEC_NETWORK, "write network: {use: NAME}");
+        need(r, DM_SEC_OBJECTIVE, "write objective: {use: NAME}");
+    }
+    if (!objective)
+        return;
+    if (!objective->objective->affine) {
+        if (r->e->train.sample_every)
+            FAULT(r, DM_SEC_TRAIN, "sample_every", "train.sample_every: objective %s does not diffuse: there is nothing to sample", objective->name);
+        return;
+    }
+    snprintf(why, sizeof why, "objective %s diffuses, so it needs one", objective->name);
+    need(r, DM_SEC_SCHEDULE, why);
+    need(r, DM_SEC_SAMPLER, why);
+}
+
+/* A folder's name that is one everywhere, and no option of a command. */
+static void check_name(dm_reading *r)
+{
+    const char *name = r->e->run.name;
+    const size_t n = name ? strlen(name) : 0;
+
+    if (name && (!n || n > 100 || *name == '.' || *name == '-' ||
+                 strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != n))
+        FAULT(r, DM_SEC_RUN, "name",
+              "name: '%s' cannot name a folder: 1 to 100 of A-Z, a-z, 0-9, '.', '_', '-', the first no '.' or '-'",
+              dm_show(name).text);
+}
+
+static void check_data(dm_reading *r)
+{
+    const dm_set_data *d = &r->e->data;
+
+    if (d->size.n > 2)
+        FAULT(r, DM_SEC_DATA, "size", "data.size: has %d values; [side] and [height, width] are allowed",
+              (int)d->size.n);
+    if (d->crop != DM_CROP_NONE && !d->size.n)
+        FAULT(r, DM_SEC_DATA, "crop", "data.crop: needs data.size, whose aspect it cuts to");
+}
+
+static void check_clip(dm_reading *r)
+{
+    const char *clip = r->e->sampler.clip;
+    double limit;
+
+    if (!clip || !strcmp(clip, "auto") || !strcmp(clip, "off") || !strcmp(clip, "dynamic") ||
+        (dm_number_real(clip, &limit) == DM_NUMBER_OK && limit > 0))
+        return;
+    FAULT(r, DM_SEC_SAMPLER, "clip", "sampler.clip: '%s' is none of auto, off, dynamic and a number above 0",
+          dm_show(clip).text);
+}
+
+static void check_at_list(dm_reading *r, int64_t T)
+{
+    const dm_ints *at = &r->e->sampler.at;
+
+    for (int32_t i = 0; i < at->n; i++) {
+        if (at->v[i] >= T) {
+            FAULT(r, DM_SEC_SAMPLER, "at", "sampler.at: timestep %lld is not below the schedule's %lld",
+                  (long long)at->v[i], (long long)T);
+            return;
+        }
+        if (i > 0 && at->v[i] >= at->v[i - 1]) {
+            FAULT(r, DM_SEC_SAMPLER, "at", "sampler.at: %lld follows %lld; the noisiest comes first",
+                  (long long)at->v[i], (long long)at->v[i - 1]);
+            return;
+        }
+    }
+}
+
+/* The sampler's grid on a discrete schedule of T steps. */
+static void check_discrete(dm_reading *r, int64_t T)
+{
+    const dm_set_sampler *s = &r->e->sampler;
+    const int64_t steps = s->steps ? s->steps : T;
+
+    if (s->at.n) {
+        check_at_list(r, T);
+        return;
+    }
+    if (steps > T)
+        FAULT(r, DM_SEC_SAMPLER, "steps", "sampler.steps: %lld is more than the schedule's %lld timesteps",
+              (long long)steps, (long long)T);
+    else if (s->spacing == DM_SPACING_LEADING && (steps - 1) * (T / steps) + s->offset >= T)
+        FAULT(r, DM_SEC_SAMPLER, "offset", "sampler.offset: %lld moves the first timestep to %lld, beyond %lld",
+              (long long)s->offset, (long long)((steps - 1) * (T / steps) + s->offset), (long long)(T - 1));
+}
+
+static void check_continuous(dm_reading *r, const dm_plugin *schedule)
+{
+    if (r->e->schedule.zero_terminal_snr)
+        FAULT(r, DM_SEC_SCHEDULE, "zero_terminal_snr",
+              "schedule.zero_terminal_snr: %s is continuous; only discrete schedules are rescaled", schedule->name);
+    if (r->e->sampler.at.n)
+        FAULT(r, DM_SEC_SAMPLER, "at", "sampler.at: schedule %s is continuous and has no whole timesteps; use steps",
+              schedule->name);
+    if (r->e->section[DM_SEC_SAMPLER].present && !r->e->sampler.steps)
+        FAULT(r, DM_SEC_SAMPLER, "steps", "sampler.steps: 0 stands for all timesteps, but schedule %s is continuous",
+              schedule->name);
+}
+
+static void check_schedule(dm_reading *r)
+{
+    const dm_plugin *p = r->e->section[DM_SEC_SCHEDULE].plugin;
+
+    if (!p)
+        return;
+    if (!p->schedule->fill)
+        check_continuous(r, p);
+    else if (r->e->section[DM_SEC_SAMPLER].present)
+        check_discrete(r, r->e->schedule.timesteps);
+}
+
+static void check_train(dm_reading *r)
+{
+    const dm_set_train *t = &r->e->train;
+    char a[DM_NUMBER_TEXT], b[DM_NUMBER_TEXT];
+
+    if (t->micro_batch > t->batch)
+        FAULT(r, DM_SEC_TRAIN, "micro_batch", "train.micro_batch: %lld is more than the batch of %lld",
+              (long long)t->micro_batch, (long long)t->batch);
+    if (t->ema.n > DM_MAX_EMA)
+        FAULT(r, DM_SEC_TRAIN, "ema", "train.ema: %d rates; at most %d averages are kept", (int)t->ema.n, DM_MAX_EMA);
+    if (t->decay != DM_DECAY_CONSTANT && t->min_lr > t->lr)
+        FAULT(r, DM_SEC_TRAIN, "min_lr", "train.min_lr: %s is above train.lr = %s, which decays to it",
+              dm_number_write(t->min_lr, a), dm_number_write(t->lr, b));
+}
+
+void dm_reading_check(dm_reading *r)
+{
+    check_sections(r);
+    check_name(r);
+    check_data(r);
+    check_clip(r);
+    check_schedule(r);
+    check_train(r);
+}

@@ -1,0 +1,165 @@
+/* Layers of text into the keys that hold: a later layer's over an earlier one's, and without what only a
+ * plugin took that is no longer used; see experiment_impl.h. */
+#include "experiment/experiment_impl.h"
+
+#include <string.h>
+
+
+dm_kind dm_section_kind(dm_section_id id)
+{
+    for (int k = 0; k < DM_KIND_COUNT; k++)
+        if (dm_kind_section((dm_kind)k) == id)
+            return (dm_kind)k;
+    return DM_KIND_COUNT;
+}
+
+const dm_said *dm_said_find(const dm_said_section *s, const char *key)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (!strcmp(s->said[i].key, key))
+            return &s->said[i];
+    return NULL;
+}
+
+dm_mark dm_said_mark(const dm_reading *r, dm_section_id id, const char *key)
+{
+    const dm_said *said = dm_said_find(&r->s[id], key);
+    return said ? said->value->at : r->s[id].at;
+}
+
+/* The section of a top-level key, or DM_SEC_COUNT. */
+static dm_section_id section_of(const char *key)
+{
+    for (int id = DM_SEC_RUN + 1; id < DM_SEC_COUNT; id++)
+        if (!strcmp(dm_settings[id].name, key))
+            return (dm_section_id)id;
+    return DM_SEC_COUNT;
+}
+
+static void put(dm_reading *r, dm_said_section *s, const dm_yaml_entry *e, int group)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        if (!strcmp(s->said[i].key, e->key)) {
+            s->said[i] = (dm_said){e->key, e->at, e->value, group};
+            return;
+        }
+    }
+    if (!dm_grow((void **)&s->said, s->n, &s->cap, sizeof *s->said)) {
+        r->failed = DM_ENOMEM;
+        return;
+    }
+    s->said[s->n++] = (dm_said){e->key, e->at, e->value, group};
+}
+
+/* The section's map in a layer, or NULL: then nothing is said of it there. */
+static const dm_yaml_entry *find_map(const dm_layer *l, dm_section_id id)
+{
+    const dm_yaml_entry *e = dm_yaml_find(l->root, dm_settings[id].name);
+
+    return e && (e->value->kind == DM_YAML_MAP || dm_yaml_is_null(e->value)) ? e : NULL;
+}
+
+/* The last `use` that a group of layers has for a section. */
+static const dm_yaml *find_use(dm_reading *r, dm_section_id id, int group)
+{
+    const dm_yaml *use = NULL;
+
+    for (size_t i = 0; i < r->layers.n; i++) {
+        const dm_layer *l = &r->layers.layer[i];
+        const dm_yaml_entry *map = l->group == group ? find_map(l, id) : NULL;
+        const dm_yaml_entry *e = map ? dm_yaml_find(map->value, "use") : NULL;
+
+        if (e && e->value->kind == DM_YAML_SCALAR)
+            use = e->value;
+    }
+    return use;
+}
+
+static const dm_plugin *quiet_get(dm_reading *r, dm_section_id id, const char *name)
+{
+    const dm_plugin *p;
+    dm_err err;
+
+    return dm_registry_get(r->registry, dm_section_kind(id), name, &p, &err) ? NULL : p;
+}
+
+/* Another plugin: what only the former took goes, and a note says so. */
+static void drop_former(dm_reading *r, dm_section_id id, const dm_yaml *use)
+{
+    dm_said_section *s = &r->s[id];
+    const dm_said *said = dm_said_find(s, "use");
+    const bool changes = said && said->value->kind == DM_YAML_SCALAR && strcmp(said->value->text, use->text);
+    const char *former = changes ? said->value->text : "", *place;
+    const dm_plugin *old = changes ? quiet_get(r, id, former) : NULL,
+                    *new = changes ? quiet_get(r, id, use->text) : NULL;
+    char names[400] = "";
+    size_t kept = 0;
+
+    if (!new)
+        return;
+    for (size_t i = 0; i < s->n; i++) {
+        const char *key = s->said[i].key;
+        const size_t used = strlen(names);
+        const bool stays = !strcmp(key, "use") || dm_param_find(dm_settings[id].rows, key) ||
+                           dm_param_find(new->params, key) || (old && !dm_param_find(old->params, key));
+
+        if (stays)
+            s->said[kept++] = s->said[i];
+        else
+            snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", dm_show(key).text);
+    }
+    s->n = kept;
+    if (*names && (place = dm_mark_text(r->arena, use->at)))
+        dm_fault_note(r->faults, "%s: %s.use = %s drops %s, which only %s takes", place, dm_settings[id].name,
+                      dm_show(use->text).text, names, dm_show(former).text);
+}
+
+static void collect_section(dm_reading *r, dm_section_id id, const dm_layer *l)
+{
+    const dm_yaml_entry *e = dm_yaml_find(l->root, dm_settings[id].name), *map = find_map(l, id);
+    dm_said_section *s = &r->s[id];
+
+    if (!e)
+        return;
+    if (!s->present)
+        s->at = e->at;
+    s->present = true;
+    if (!map) {
+        s->spoiled = true;
+        dm_fault(r->faults, DM_EINVAL, e->value->at, "%s: must be a map%s", e->key,
+                 dm_settings[id].plugin ? ", like {use: NAME}" : ", like {key: value}");
+        return;
+    }
+    for (size_t i = 0; map->value->kind == DM_YAML_MAP && i < map->value->n; i++)
+        put(r, s, &map->value->entry[i], l->group);
+}
+
+static void collect_top(dm_reading *r, const dm_layer *l)
+{
+    r->s[DM_SEC_RUN].present = true;
+    for (size_t i = 0; i < l->root->n; i++) {
+        const dm_yaml_entry *e = &l->root->entry[i];
+
+        if (section_of(e->key) == DM_SEC_COUNT && strcmp(e->key, "include"))
+            put(r, &r->s[DM_SEC_RUN], e, l->group);
+    }
+}
+
+void dm_reading_collect(dm_reading *r, dm_section_id id)
+{
+    int group = -1;
+
+    for (size_t i = 0; i < r->layers.n; i++) {
+        const dm_layer *l = &r->layers.layer[i];
+        const dm_yaml *use;
+
+        if (id == DM_SEC_RUN) {
+            collect_top(r, l);
+            continue;
+        }
+        if (l->group != group && dm_settings[id].plugin && (use = find_use(r, id, l->group)))
+            drop_former(r, id, use);
+        group = l->group;
+        collect_section(r, id, l);
+    }
+}

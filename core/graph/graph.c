@@ -1,0 +1,251 @@
+/* The graph's values, nodes and weights, and the scopes that plugins name weights in. */
+#include "graph/graph.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What a `const dm_graph *` points into. */
+typedef struct scope { dm_graph api; dm_graph_core *core; const char *prefix; } scope;
+
+static const scope *scope_of(const dm_graph *g) { return (const scope *)(const void *)g; }
+
+dm_graph_core *dm_graph_of(const dm_graph *g) { return scope_of(g)->core; }
+
+dm_val dm_graph_fail(dm_graph_core *g, dm_status code, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (g->err.code)
+        return DM_FAILED;
+    va_start(ap, fmt);
+    vsnprintf(g->err.msg, sizeof g->err.msg, fmt, ap);
+    va_end(ap);
+    g->err.code = code;
+    return DM_FAILED;
+}
+
+static dm_val no_memory(dm_graph_core *g) { return dm_graph_fail(g, DM_ENOMEM, "out of memory for the graph"); }
+
+static dm_shape shape_of(const dm_graph *g, dm_val x)
+{
+    const dm_graph_core *c = dm_graph_of(g);
+    const dm_shape none = {0, {1, 1, 1, 1, 1, 1, 1, 1}};
+
+    return x < 0 || (size_t)x >= c->n_values ? none : c->values[x].shape;
+}
+
+static const dm_graph *new_scope(dm_graph_core *core, const dm_graph *table, const char *prefix)
+{
+    scope *s = dm_alloc(core->arena, sizeof *s);
+
+    if (!s)
+        return NULL;
+    s->api = *table;
+    s->core = core;
+    s->prefix = prefix;
+    return &s->api;
+}
+
+/* Never NULL: where memory ran out the graph has failed, and the outer scope serves for the rest. */
+static const dm_graph *sub_scope(const dm_graph *g, const char *fmt, ...)
+{
+    const scope *s = scope_of(g);
+    char name[256];
+    const dm_graph *sub;
+    char *prefix;
+    va_list ap;
+    int n;
+
+    va_start(ap, fmt);
+    n = vsnprintf(name, sizeof name, fmt, ap);
+    va_end(ap);
+    if (n < 0 || (size_t)n >= sizeof name) {
+        dm_graph_fail(s->core, DM_EINVAL, "scope name of %d characters; at most %d", n, (int)sizeof name - 1);
+        return g;
+    }
+    prefix = dm_sprintf(s->core->arena, "%s%s.", s->prefix, name);
+    sub = prefix ? new_scope(s->core, g, prefix) : NULL;
+    if (!sub)
+        no_memory(s->core);
+    return sub ? sub : g;
+}
+
+dm_status dm_graph_new(dm_graph_core **out, const dm_graph **api, dm_err *err)
+{
+    dm_graph table = {.size = sizeof(dm_graph), .shape = shape_of, .scope = sub_scope};
+    dm_graph_core *g = calloc(1, sizeof *g);
+
+    if (!g || !(g->arena = dm_arena_new())) {
+        free(g);
+        return dm_error(err, DM_ENOMEM, "out of memory for a graph");
+    }
+    g->state = DM_NONE;
+    dm_graph_fill_layers(&table);
+    dm_graph_fill_ops(&table);
+    if (!(*api = new_scope(g, &table, ""))) {
+        dm_graph_free(g);
+        return dm_error(err, DM_ENOMEM, "out of memory for a graph");
+    }
+    *out = g;
+    return DM_OK;
+}
+
+void dm_graph_free(dm_graph_core *g)
+{
+    if (!g)
+        return;
+    free(g->values);
+    free(g->nodes);
+    free(g->weights);
+    dm_arena_free(g->arena);
+    free(g);
+}
+
+/* The full key of a weight; NULL when memory ran out. */
+const char *dm_graph_key(const dm_graph *g, const char *name, const char *suffix)
+{
+    const scope *s = scope_of(g);
+
+    return dm_sprintf(s->core->arena, "%s%s%s", s->prefix, name, suffix);
+}
+
+static dm_val add_value(dm_graph_core *g, const dm_value *v)
+{
+    if (g->err.code)
+        return DM_FAILED;
+    for (int32_t i = 0; i < v->shape.rank; i++)
+        if (v->shape.dim[i] < 1)
+            return dm_graph_fail(g, DM_EINVAL, "extent %d is %lld", (int)i, (long long)v->shape.dim[i]);
+    if (!dm_grow((void **)&g->values, g->n_values, &g->cap_values, sizeof *g->values))
+        return no_memory(g);
+    g->values[g->n_values] = *v;
+    for (int32_t i = v->shape.rank; i < 8; i++)
+        g->values[g->n_values].shape.dim[i] = 1;
+    return (dm_val)g->n_values++;
+}
+
+dm_val dm_graph_value(dm_graph_core *g, const dm_shape *s, dm_dtype type, bool image)
+{
+    return add_value(g, &(dm_value){.source = DM_VAL_NODE, .type = type, .image = image, .shape = *s, .of = DM_NONE, .node = -1});
+}
+
+dm_val dm_graph_input(dm_graph_core *g, const char *name, const dm_shape *s, dm_dtype type, bool image)
+{
+    return add_value(g, &(dm_value){.source = DM_VAL_INPUT, .type = type, .image = image, .shape = *s, .of = DM_NONE, .node = -1,
+                                    .name = name});
+}
+
+dm_val dm_graph_state(dm_graph_core *g)
+{
+    if (g->state == DM_NONE)
+        g->state = dm_graph_input(g, "state", &(dm_shape){1, {DM_STATE_WORDS}}, DM_DT_I32, false);
+    return g->state;
+}
+
+dm_val dm_graph_root(const dm_graph_core *g, dm_val v)
+{
+    return v >= 0 && g->values[v].source == DM_VAL_ALIAS ? g->values[v].of : v;
+}
+
+dm_val dm_graph_alias(dm_graph_core *g, dm_val x, const dm_shape *s, bool image)
+{
+    const dm_value *v;
+
+    if (x < 0)
+        return DM_FAILED;
+    v = &g->values[x];
+    return add_value(g, &(dm_value){.source = DM_VAL_ALIAS, .type = v->type, .image = image, .needs_grad = v->needs_grad, .shape = *s,
+                                    .of = dm_graph_root(g, x), .node = v->node});
+}
+
+dm_desc dm_graph_desc(const dm_graph_core *g, dm_val v)
+{
+    const dm_value *x = &g->values[v];
+    dm_desc d = {.type = x->type, .rank = x->shape.rank};
+
+    memcpy(d.dim, x->shape.dim, sizeof d.dim);
+    if (x->image) {
+        d.dim[1] = x->shape.dim[2];
+        d.dim[2] = x->shape.dim[3];
+        d.dim[3] = x->shape.dim[1];
+    }
+    return d;
+}
+
+dm_gnode *dm_graph_node(dm_graph_core *g, dm_op_kind kind, const dm_val *in, int n_in, const dm_val *out, int n_out)
+{
+    static const dm_desc absent = {.rank = -1};
+    bool needs_grad = false;
+    dm_gnode *n;
+
+    if (g->err.code)
+        return NULL;
+    if (!dm_grow((void **)&g->nodes, g->n_nodes, &g->cap_nodes, sizeof *g->nodes)) {
+        no_memory(g);
+        return NULL;
+    }
+    n = &g->nodes[g->n_nodes++];
+    memset(n, 0, sizeof *n);
+    n->op.kind = kind;
+    n->op.n_in = n_in;
+    n->op.n_out = n_out;
+    n->owner = g->owner;
+    for (int i = 0; i < DM_MAX_IN; i++) {
+        n->in[i] = i < n_in ? in[i] : DM_NONE;
+        n->op.in[i] = n->in[i] >= 0 ? dm_graph_desc(g, n->in[i]) : absent;
+        needs_grad |= n->in[i] >= 0 && g->values[n->in[i]].needs_grad;
+    }
+    for (int i = 0; i < DM_MAX_OUT; i++) {
+        n->written[i] = n->dout[i] = DM_NONE;
+        n->out[i] = i < n_out ? out[i] : DM_NONE;
+        n->op.out[i] = n->out[i] >= 0 ? dm_graph_desc(g, n->out[i]) : absent;
+        if (n->out[i] >= 0 && g->values[n->out[i]].source == DM_VAL_NODE) {
+            g->values[n->out[i]].node = (int32_t)(n - g->nodes);
+            g->values[n->out[i]].needs_grad = needs_grad;
+        }
+    }
+    return n;
+}
+
+dm_gnode *dm_graph_op1(dm_graph_core *g, dm_op_kind kind, const dm_val *in, int n_in, const dm_shape *s, bool image, dm_val *out)
+{
+    for (int i = 0; i < n_in; i++)
+        if (in[i] < 0 && in[i] != DM_NONE) {
+            *out = DM_FAILED;
+            return NULL;
+        }
+    *out = dm_graph_value(g, s, DM_DT_F32, image);
+    return *out < 0 ? NULL : dm_graph_node(g, kind, in, n_in, out, 1);
+}
+
+dm_val dm_graph_weight_value(dm_graph_core *g, const char *key, const dm_shape *s, dm_init init, double initial)
+{
+    dm_weight *w = NULL;
+
+    if (g->err.code)
+        return DM_FAILED;
+    if (!key)
+        return no_memory(g);
+    for (size_t i = 0; i < g->n_weights && !w; i++)
+        if (!strcmp(g->weights[i].key, key))
+            w = &g->weights[i];
+    if (w && w->build == g->builds)
+        return dm_graph_fail(g, DM_EINVAL, "weight '%s' is declared twice", key);
+    if (w && (w->shape.rank != s->rank || memcmp(w->shape.dim, s->dim, (size_t)s->rank * sizeof s->dim[0])))
+        return dm_graph_fail(g, DM_EINVAL, "weight '%s' changes its shape from one build to the next", key);
+    if (!w) {
+        if (!dm_grow((void **)&g->weights, g->n_weights, &g->cap_weights, sizeof *g->weights))
+            return no_memory(g);
+        w = &g->weights[g->n_weights];
+        *w = (dm_weight){.key = key, .shape = *s, .init = init, .initial = initial};
+        for (int32_t i = s->rank; i < 8; i++)
+            w->shape.dim[i] = 1;
+        w->value = add_value(g, &(dm_value){.source = DM_VAL_WEIGHT, .type = DM_DT_F32, .needs_grad = true, .shape = *s, .of = DM_NONE,
+                                            .node = -1, .weight = (int32_t)g->n_weights});
+        if (w->value < 0)
+            return DM_FAILED;
+        g->n_weights++;
+    }
+    w->build = g->builds;
+    return w->value;
+}

@@ -1,0 +1,390 @@
+/* Sampling; see sampling.h. */
+#include "model/sampling.h"
+
+#include "device/kernels.h"
+#include "base/number.h"
+#include "device/ops.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_SCRATCH = 64 };
+typedef enum phase { OUTSIDE, IN_BEGIN, IN_STEP } phase;
+
+struct dm_sampling {
+    dm_sampling_setup setup;
+    dm_services services;
+    dm_instance sampler;
+    dm_grid grid;
+    dm_step step;
+    dm_tensor x, scratch[MAX_SCRATCH];
+    int n_scratch;
+    dm_buf *spare;                 /* with dynamic clipping, an x0 that nobody asked for */
+    int64_t inner;                 /* elements of an example */
+    double limit;
+    bool dynamic;
+    phase phase;
+    bool counting;                 /* a walk without work, to learn how many draws it takes */
+    /* of the run */
+    dm_sampling_run_options run;
+    uint32_t call;                 /* of step() */
+    int64_t drawn, evaluations;
+    float *host;                   /* one draw of given noise */
+};
+
+const dm_grid *dm_sampling_grid(const dm_sampling *s) { return &s->grid; }
+int64_t dm_sampling_evaluations(const dm_sampling *s) { return s->evaluations; }
+bool dm_sampling_counting(const dm_sampling *s) { return s->counting; }
+
+dm_status dm_sampling_clip(const dm_set_sampler *set, const dm_data_info *data, double *limit, bool *dynamic, dm_err *err)
+{
+    *limit = 0;
+    *dynamic = !strcmp(set->clip, "dynamic");
+    if (*dynamic || !strcmp(set->clip, "off"))
+        return DM_OK;
+    if (!strcmp(set->clip, "auto")) {
+        *limit = data && data->levels > 0 ? fmax(fabs(data->low), fabs(data->high)) : 0;
+        return DM_OK;
+    }
+    if (dm_number_real(set->clip, limit) != DM_NUMBER_OK || !(*limit > 0))
+        return dm_error(err, DM_EINVAL, "sampler.clip is '%s'; it must be auto, off, dynamic or a number above 0", set->clip);
+    return DM_OK;
+}
+
+/* ---- what samplers call ------------------------------------------------------------------- */
+
+dm_tensor *dm_sampling_tensor_like(dm_sampling *s, const dm_tensor *like, dm_err *err)
+{
+    dm_tensor *t = &s->scratch[s->n_scratch];
+
+    if (s->phase != IN_BEGIN) {
+        dm_error(err, DM_EINVAL, "tensor_like may be called in begin() alone");
+        return NULL;
+    }
+    if (s->n_scratch == MAX_SCRATCH) {
+        dm_error(err, DM_ENOMEM, "a sampler may have %d tensors of scratch", MAX_SCRATCH);
+        return NULL;
+    }
+    if (dm_buf_new(s->setup.device, (size_t)dm_shape_count(&like->shape) * sizeof(float), "a sampler's scratch", &t->buf, err))
+        return NULL;
+    t->shape = like->shape;
+    s->n_scratch++;
+    return t;
+}
+
+dm_status dm_sampling_randn(dm_sampling *s, dm_tensor *t, int32_t draw, dm_err *err)
+{
+    const size_t count = (size_t)(s->setup.n * s->inner);
+    const dm_sampling_run_options *o = &s->run;
+
+    if (s->phase != IN_STEP)
+        return dm_error(err, DM_EINVAL, "randn may be called in step() alone");
+    if (!t || !t->buf)
+        return dm_error(err, DM_EINVAL, "randn into no tensor; ask for tensors in begin(), each time");
+    if (draw < 0 || draw > 15 || dm_shape_count(&t->shape) != (int64_t)count)
+        return dm_error(err, DM_EINVAL, "draw %d of shape-%lld noise; draws are 0..15 and of x's shape", (int)draw, (long long)dm_shape_count(&t->shape));
+    if (s->counting) {
+        s->drawn++;
+        return DM_OK;
+    }
+    if (o->z && s->drawn < o->draws) {
+        const float *from = o->z + ((size_t)s->drawn++ * (size_t)o->z_count + (size_t)o->z_first) * (size_t)s->inner;
+        const int64_t there = o->z_count - o->z_first < s->setup.n ? o->z_count - o->z_first : s->setup.n;
+
+        memset(s->host, 0, count * sizeof *s->host);
+        memcpy(s->host, from, (size_t)(there * s->inner) * sizeof *s->host);
+        return dm_buf_write(t->buf, 0, count * sizeof *s->host, s->host, err);
+    }
+    s->drawn++;
+    return dm_run_randn(s->setup.device, t->buf, s->setup.n, s->inner,
+                        &(dm_randn){.seed = (uint64_t)s->setup.experiment->run.seed, .purpose = DM_PURPOSE_SAMPLER, .step = s->call,
+                                    .draw = (uint32_t)draw, .first_index = (uint32_t)o->first_index}, err);
+}
+
+/* x0 held by the quantile of each example, and eps that follows it. */
+static dm_status dynamic(dm_sampling *s, const dm_tensor *x, const dm_point *p, const dm_pred *want, dm_err *err)
+{
+    const dm_set_sampler *set = &s->setup.experiment->sampler;
+    dm_status rc;
+
+    if ((rc = dm_run_threshold(s->setup.device, want->x0->buf, s->setup.n, s->inner, set->dynamic_ratio, set->dynamic_max, err)) ||
+        !want->eps || !set->clip_eps)
+        return rc;
+    return dm_run_sum(s->setup.device, want->eps->buf, (double[]){1 / p->sigma, -p->alpha / p->sigma}, (dm_buf *[]){x->buf, want->x0->buf}, 2,
+                      s->setup.n * s->inner, err);
+}
+
+/* Each wanted tensor is there, and neither x nor another: the kernel reads x while it writes them. */
+static dm_status check_wanted(const dm_tensor *x, const dm_point *p, const dm_pred *want, dm_err *err)
+{
+    const dm_tensor *t[] = {x, want->x0, want->eps, want->log_var};
+
+    if (!(p->sigma > 0))
+        return dm_error(err, DM_EINVAL, "a prediction needs noise; sigma is %g", p->sigma);
+    for (int i = 0; i < 4; i++) {
+        if (t[i] ? !t[i]->buf : i == 0)
+            return dm_error(err, DM_EINVAL, "predict with no tensor; ask for tensors in begin(), each time");
+        for (int k = 0; k < i; k++)
+            if (t[i] && t[i] == t[k])
+                return dm_error(err, DM_EINVAL,
+                                "predict writes to tensors that are distinct from x and from each other");
+    }
+    return DM_OK;
+}
+
+dm_status dm_sampling_predict(dm_sampling *s, const dm_tensor *x, const dm_point *p, const dm_pred *want, dm_err *err)
+{
+    dm_instance *obj = s->setup.objective;
+    const dm_objective *o = obj->plugin->objective;
+    dm_predict_args a = {.n = s->setup.n, .inner = s->inner, .alpha = p->alpha, .sigma = p->sigma,
+                         .stride = s->inner / s->setup.data->shape.dim[0] * s->setup.out_channels,
+                         .limit = s->limit, .eps_first = !s->setup.experiment->sampler.clip_eps};
+    dm_pred with = *want;
+    dm_tensor x0 = {.shape = s->x.shape, .buf = s->spare};
+    double k[2];
+    dm_affine f;
+    dm_status rc;
+
+    if (s->phase != IN_STEP)
+        return dm_error(err, DM_EINVAL, "predict may be called in step() alone");
+    if ((rc = check_wanted(x, p, want, err)))
+        return rc;
+    a.x = x->buf;
+    if (o->affine(&obj->ctx, p, &f))
+        return dm_instance_fail(obj, err);
+    if (want->log_var) {
+        if (!dm_objective_learns(o, s->setup.data, s->setup.out_channels))
+            return dm_error(err, DM_EINVAL, "objective '%s' learns no variance", obj->plugin->name);
+        if (!want->to || o->log_var(&obj->ctx, p, want->to, k))
+            return want->to ? dm_instance_fail(obj, err) : dm_error(err, DM_EINVAL, "the variance of a step needs its other end");
+        a.k0 = k[0];
+        a.k1 = k[1];
+        a.log_var = want->log_var->buf;
+    }
+    if (s->counting)
+        return DM_OK;
+    if ((rc = s->setup.forward(s->setup.user, x->buf, f.c_in, f.c_noise, &a.F, err)))
+        return rc;
+    s->evaluations++;
+    if (s->dynamic && !with.x0)
+        with.x0 = &x0;
+    a.c_skip = f.c_skip;
+    a.c_out = f.c_out;
+    a.x0 = with.x0 ? with.x0->buf : NULL;
+    a.eps = with.eps ? with.eps->buf : NULL;
+    if ((rc = dm_run_predict(s->setup.device, &a, err)) || !s->dynamic)
+        return rc;
+    return dynamic(s, x, p, &with, err);
+}
+
+/* ---- setting up ------------------------------------------------------------------------------ */
+
+static dm_status allocate(dm_sampling *s, dm_err *err)
+{
+    const size_t count = (size_t)(s->setup.n * s->inner);
+    dm_device *d = s->setup.device;
+    dm_status rc;
+
+    s->x.shape = (dm_shape){.rank = s->setup.data->shape.rank + 1, .dim = {s->setup.n, 1, 1, 1, 1, 1, 1, 1}};
+    for (int32_t i = 0; i < s->setup.data->shape.rank; i++)
+        s->x.shape.dim[i + 1] = s->setup.data->shape.dim[i];
+    if (!(s->host = calloc(count, sizeof *s->host)))
+        return dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)s->setup.n);
+    if ((rc = dm_buf_new(d, count * sizeof(float), "images", &s->x.buf, err)))
+        return rc;
+    return s->dynamic ? dm_buf_new(d, count * sizeof(float), "dynamic clipping", &s->spare, err) : DM_OK;
+}
+
+static dm_status check(dm_sampling *s, dm_err *err)
+{
+    const dm_sampler *p = s->sampler.plugin->sampler;
+    dm_step step = s->step;
+
+    step.x = NULL;
+    return p->check && p->check(&s->sampler.ctx, &step) ? dm_instance_fail(&s->sampler, err) : DM_OK;
+}
+
+dm_status dm_sampling_new(const dm_sampling_setup *setup, dm_sampling **out, dm_err *err)
+{
+    const dm_section *section = &setup->experiment->section[DM_SEC_SAMPLER];
+    dm_sampling *s;
+    dm_status rc;
+
+    if (!section->plugin)
+        return dm_error(err, DM_EINVAL, "the experiment has no sampler; give sampler.use=ddim or another");
+    if (!setup->objective->plugin->objective->affine)
+        return dm_error(err, DM_EINVAL, "objective '%s' is no diffusion; there is nothing to sample", setup->objective->plugin->name);
+    if (!(s = calloc(1, sizeof *s)))
+        return dm_error(err, DM_ENOMEM, "out of memory for sampling");
+    s->setup = *setup;
+    s->inner = dm_shape_count(&setup->data->shape);
+    dm_services_init(&s->services);
+    s->services.noise = setup->noise;
+    s->services.device = setup->device;
+    s->services.sampling = s;
+    s->services.log = setup->log;
+    s->services.log_user = setup->log_user;
+    snprintf(s->services.plugin, sizeof s->services.plugin, "%s", section->plugin->name);
+    if ((rc = dm_sampling_clip(&setup->experiment->sampler, setup->data, &s->limit, &s->dynamic, err)) ||
+        (rc = dm_noise_grid(setup->noise, &setup->experiment->sampler, &s->grid, err)) ||
+        (rc = dm_instance_init(&s->sampler, section->plugin, section->cfg, &s->services, err)))
+        goto failed;
+    s->step = (dm_step){.size = sizeof s->step, .n = s->grid.n, .grid = s->grid.points,
+                        .learned_variance = dm_objective_learns(setup->objective->plugin->objective, setup->data,
+                                                            setup->out_channels)};
+    if ((rc = check(s, err)) || (setup->device && (rc = allocate(s, err))))
+        goto failed;
+    *out = s;
+    return DM_OK;
+failed:
+    dm_sampling_free(s);
+    return rc;
+}
+
+dm_status dm_sampling_log_var(dm_sampling *s, int32_t i, double k[2], dm_err *err)
+{
+    const dm_plugin *p = s->sampler.plugin;
+    dm_instance *obj = s->setup.objective;
+    dm_step step = s->step;
+
+    if (!p->sampler->log_var)
+        return dm_error(err, DM_EINVAL, "the steps of sampler '%s' are no Gaussians of which there is a likelihood; give "
+                        "sampler.use=ddpm", p->name);
+    step.i = i;
+    k[1] = 0;
+    if (p->sampler->log_var(&s->sampler.ctx, &step, &k[0])) {
+        dm_instance_fail(&s->sampler, err);
+        return dm_error(err, err->code, "no likelihood: %s; sampler.use=ddpm has one", s->sampler.err.msg);
+    }
+    if (!isnan(k[0]))
+        return DM_OK;
+    if (!s->step.learned_variance)
+        return dm_error(err, DM_EINVAL, "sampler '%s' asks for a learned variance; the model has none", p->name);
+    return obj->plugin->objective->log_var(&obj->ctx, &step.grid[i], &step.grid[i + 1], k) ? dm_instance_fail(obj, err) : DM_OK;
+}
+
+static void free_scratch(dm_sampling *s)
+{
+    for (int i = 0; i < s->n_scratch; i++) {
+        dm_buf_free(s->scratch[i].buf);
+        s->scratch[i].buf = NULL;
+    }
+    s->n_scratch = 0;
+}
+
+void dm_sampling_free(dm_sampling *s)
+{
+    if (!s)
+        return;
+    dm_instance_fini(&s->sampler);
+    free_scratch(s);
+    dm_buf_free(s->x.buf);
+    dm_buf_free(s->spare);
+    dm_grid_fini(&s->grid);
+    free(s->host);
+    free(s);
+}
+
+/* ---- a run ---------------------------------------------------------------------------------------- */
+
+/* x at the noisiest point: unit noise where the process preserves variance, else sigma times that. */
+static dm_status first_x(dm_sampling *s, dm_err *err)
+{
+    const dm_sampling_run_options *o = &s->run;
+    const dm_point *p = &s->grid.points[0];
+    const double power = p->alpha * p->alpha + p->sigma * p->sigma;
+    const int64_t count = s->setup.n * s->inner;
+    dm_status rc;
+
+    if (o->noise)
+        return dm_buf_write(s->x.buf, 0, (size_t)count * sizeof(float), o->noise, err);
+    if ((rc = dm_run_randn(s->setup.device, s->x.buf, s->setup.n, s->inner,
+                           &(dm_randn){.seed = (uint64_t)s->setup.experiment->run.seed, .purpose = DM_PURPOSE_PRIOR,
+                                       .first_index = (uint32_t)o->first_index}, err)) || fabs(power - 1) < 1e-6)
+        return rc;
+    return dm_run_sum(s->setup.device, s->x.buf, &p->sigma, &s->x.buf, 1, count, err);
+}
+
+/* The first image of x in host memory that is not finite: -1 if there is none. */
+static int64_t not_finite(const dm_sampling *s, const float *x)
+{
+    for (int64_t i = 0; i < s->setup.n * s->inner; i++)
+        if (!isfinite(x[i]))
+            return i / s->inner;
+    return -1;
+}
+
+static dm_status check_step(dm_sampling *s, int32_t i, dm_err *err)
+{
+    dm_status rc = dm_buf_read(s->x.buf, 0, (size_t)(s->setup.n * s->inner) * sizeof *s->host, s->host, err);
+    int64_t bad;
+
+    if (rc || (bad = not_finite(s, s->host)) < 0)
+        return rc;
+    return dm_error(err, DM_EDIVERGED, "image %lld is not finite after step %d of %d of '%s', at t = %g",
+                    (long long)(s->run.first_index + bad), (int)i + 1, (int)s->grid.n, s->sampler.plugin->name,
+                    s->grid.points[i].t);
+}
+
+static dm_status walk(dm_sampling *s, dm_err *err)
+{
+    const dm_sampler *p = s->sampler.plugin->sampler;
+    const dm_sampling_run_options none = {0}, *o = s->counting ? &none : &s->run;
+    dm_status rc;
+
+    s->step.x = &s->x;
+    s->call = 0;
+    s->drawn = 0;
+    s->step.i = 0;
+    free_scratch(s);
+    s->phase = IN_BEGIN;
+    rc = p->begin && p->begin(&s->sampler.ctx, &s->step) ? dm_instance_fail(&s->sampler, err) : DM_OK;
+    s->phase = OUTSIDE;
+    if (!rc && o->step)
+        rc = o->step(o->step_user, 0, s->grid.n, s->x.buf, err);
+    for (int32_t i = 0; i < s->grid.n && !rc; i++) {
+        s->step.i = i;
+        s->phase = IN_STEP;
+        rc = p->step(&s->sampler.ctx, &s->step) ? dm_instance_fail(&s->sampler, err) : DM_OK;
+        s->phase = OUTSIDE;
+        s->call++;
+        if (!rc && o->check_steps)
+            rc = check_step(s, i, err);
+        if (!rc && o->step)
+            rc = o->step(o->step_user, i + 1, s->grid.n, s->x.buf, err);
+    }
+    return rc;
+}
+
+/* A sampler cannot read tensors, so what it asks for does not depend on them, and a walk that computes nothing tells. */
+static dm_status check_draws(dm_sampling *s, dm_err *err)
+{
+    dm_status rc;
+
+    s->counting = true;
+    rc = walk(s, err);
+    s->counting = false;
+    if (!rc && s->drawn > s->run.draws)
+        rc = dm_error(err, DM_EINVAL, "the given noise z has %lld draws; %d steps of '%s' need %lld", (long long)s->run.draws, (int)s->grid.n,
+                      s->sampler.plugin->name, (long long)s->drawn);
+    return rc;
+}
+
+dm_status dm_sampling_run(dm_sampling *s, const dm_sampling_run_options *o, float *x, dm_err *err)
+{
+    const int64_t count = s->setup.n * s->inner;
+    int64_t bad;
+    dm_status rc;
+
+    s->run = *o;
+    if ((o->z && (rc = check_draws(s, err))) || (rc = first_x(s, err)) || (rc = walk(s, err)))
+        return rc;
+    if ((rc = dm_buf_read(s->x.buf, 0, (size_t)count * sizeof *x, x, err)))
+        return rc;
+    if ((bad = not_finite(s, x)) < 0)
+        return DM_OK;
+    return dm_error(err, DM_EDIVERGED, "image %lld is not finite after %d steps of '%s'",
+                    (long long)(o->first_index + bad), (int)s->grid.n, s->sampler.plugin->name);
+}

@@ -1,0 +1,61 @@
+/* Sampling: a sampler plugin walking a grid on a device, with the host's part of each prediction: the
+ * objective's meaning of the output, clipping, noise, counting. */
+#ifndef DEMIST_CORE_SAMPLING_H
+#define DEMIST_CORE_SAMPLING_H
+
+#include "plugin/instance.h"
+
+/* The network: *F f32[n,out_channels,...], valid until the next call, from x f32[n,...], the same noise level for all n. */
+typedef dm_status (*dm_forward_fn)(void *user, dm_buf *x, double c_in, double c_noise, dm_buf **F, dm_err *err);
+
+typedef struct dm_sampling_setup {
+    const dm_experiment *experiment; /* its sampler section and settings */
+    const dm_noise *noise;
+    dm_device *device;
+    dm_instance *objective;        /* affine and log_var */
+    const dm_data_info *data;      /* shape and range of an example */
+    int32_t out_channels;
+    int64_t n;                     /* images at once */
+    dm_forward_fn forward;
+    void *user;
+    void (*log)(void *user, const char *line);
+    void *log_user;
+} dm_sampling_setup;
+
+typedef struct dm_sampling dm_sampling;
+
+/* Makes the grid, asks the sampler's check(), allocates. */
+dm_status dm_sampling_new(const dm_sampling_setup *s, dm_sampling **out, dm_err *err);
+void dm_sampling_free(dm_sampling *s);
+const dm_grid *dm_sampling_grid(const dm_sampling *s);
+int64_t dm_sampling_evaluations(const dm_sampling *s);
+/* Step i as a Gaussian p(x_to | x) around the posterior's mean: its ln variance is k[0] + k[1] V, V of the network's
+ * output; k[1] = 0 where it is fixed. DM_EINVAL where the sampler's steps are none. */
+dm_status dm_sampling_log_var(dm_sampling *s, int32_t i, double k[2], dm_err *err);
+
+typedef struct dm_sampling_run_options {
+    int64_t first_index;           /* of the first of the n images: what its noise depends on */
+    const float *noise;            /* f32[n,...]: x at the noisiest point; NULL = drawn */
+    const float *z;                /* f32[draws,z_count,...], of which images z_first.. are these n; NULL = drawn */
+    int64_t draws, z_count, z_first;
+    /* After i of n steps (i = 0: the noise), with x on the device; may be NULL. Anything but DM_OK stops the run. */
+    dm_status (*step)(void *user, int32_t i, int32_t n, dm_buf *x, dm_err *err);
+    void *step_user;
+    bool check_steps;              /* look at x after each step, which waits for the device: DM_EDIVERGED names it */
+} dm_sampling_run_options;
+
+/* x f32[n,...] comes back in host memory. DM_EDIVERGED names the first image that is not finite. With too few draws
+ * in z it fails before any work, and says how many are needed. */
+dm_status dm_sampling_run(dm_sampling *s, const dm_sampling_run_options *o, float *x, dm_err *err);
+
+/* What `clip` says: DM_EINVAL where it is none of auto, off, dynamic or a number above 0. limit 0 = off. */
+dm_status dm_sampling_clip(const dm_set_sampler *set, const dm_data_info *data, double *limit, bool *dynamic, dm_err *err);
+
+/* ---- for the services of plugins (services.c) ---------------------------------------- */
+dm_tensor *dm_sampling_tensor_like(dm_sampling *s, const dm_tensor *like, dm_err *err);
+dm_status dm_sampling_randn(dm_sampling *s, dm_tensor *t, int32_t draw, dm_err *err);
+dm_status dm_sampling_predict(dm_sampling *s, const dm_tensor *x, const dm_point *p, const dm_pred *want, dm_err *err);
+/* Its steps are only counted: nothing is to be computed. */
+bool dm_sampling_counting(const dm_sampling *s);
+
+#endif

@@ -1,0 +1,34 @@
+/* The noise process of a run: a schedule plugin's betas or curve as points {t, alpha, sigma,
+ * log_snr} in double precision, its inverse, the posterior, and the grids that samplers walk. */
+#ifndef DEMIST_CORE_NOISE_H
+#define DEMIST_CORE_NOISE_H
+
+#include "experiment/experiment.h"
+
+typedef struct dm_noise dm_noise;
+
+/* From the experiment's schedule section; tables for all T are made here. */
+dm_status dm_noise_new(const dm_experiment *e, dm_noise **out, dm_err *err);
+void dm_noise_free(dm_noise *n);
+bool dm_noise_discrete(const dm_noise *n);
+int32_t dm_noise_T(const dm_noise *n);
+
+/* Formulas: t in 1..T (i = t - 1 in files); t = 0 is the data. Discrete only: */
+double dm_noise_beta(const dm_noise *n, int32_t t);
+double dm_noise_alpha_bar(const dm_noise *n, int32_t t);
+double dm_noise_posterior_variance(const dm_noise *n, int32_t t); /* 0 at t = 1 */
+
+/* Any t in [0,T], between whole t in the angle; beyond the ends, the end. */
+void dm_noise_at(const dm_noise *n, double t, dm_point *p);
+void dm_noise_at_log_snr(const dm_noise *n, double log_snr, dm_point *p);
+dm_status dm_noise_posterior(const dm_noise *n, const dm_point *at, const dm_point *to, dm_posterior *q, dm_err *err);
+
+/* The grid of a sampling run: n + 1 points, noisiest first, the last the data (alpha 1, sigma 0 for a
+ * discrete schedule). timesteps: n of them, 0-based, NULL where the schedule is continuous. Freed with free(). */
+typedef struct dm_grid { int32_t n; dm_point *points; int32_t *timesteps; } dm_grid;
+dm_status dm_noise_grid(const dm_noise *n, const dm_set_sampler *s, dm_grid *grid, dm_err *err);
+void dm_grid_fini(dm_grid *g);
+
+double dm_normal_quantile(double u);
+
+#endif

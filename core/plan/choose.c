@@ -1,0 +1,91 @@
+/* Which implementation an op gets: the first that suits, or what the user forces. */
+#include "plan/choices.h"
+
+#include <string.h>
+
+/* What `force` says of this op: the text after "op=", or a bare name for all ops; length in *n. */
+static const char *forced(const char *force, const char *op, size_t *n)
+{
+    const char *bare = NULL;
+    size_t bare_n = 0;
+
+    for (const char *p = force; p && *p;) {
+        const size_t len = strcspn(p, ",");
+        const char *eq = memchr(p, '=', len);
+
+        if (!eq) {
+            bare = p;
+            bare_n = len;
+        } else if ((size_t)(eq - p) == strlen(op) && !strncmp(p, op, (size_t)(eq - p))) {
+            *n = len - (size_t)(eq + 1 - p);
+            return eq + 1;
+        }
+        p += len + (p[len] == ',');
+    }
+    *n = bare_n;
+    return bare;
+}
+
+static bool is_name(const char *name, const char *text, size_t n)
+{
+    return strlen(name) == n && !strncmp(name, text, n);
+}
+
+/* Whether an op, or any op where it is "", has an implementation of this name. */
+static bool known(const char *op, size_t op_n, const char *name, size_t n)
+{
+    const dm_impl *impl;
+
+    for (int k = 0; k < DM_OP_COUNT; k++)
+        for (int i = 0; (!op_n || is_name(dm_op_name(k), op, op_n)) && (impl = dm_impl_at(k, i)); i++)
+            if (is_name(impl->name, name, n))
+                return true;
+    return false;
+}
+
+dm_status dm_force_check(const char *force, dm_err *err)
+{
+    for (const char *p = force; p && *p;) {
+        const size_t len = strcspn(p, ",");
+        const char *eq = memchr(p, '=', len), *name = eq ? eq + 1 : p;
+        const size_t op_n = eq ? (size_t)(eq - p) : 0, n = len - (size_t)(name - p);
+
+        if (eq ? !op_n || !known(p, op_n, name, n) : len && !known("", 0, name, n))
+            return dm_error(err, DM_EINVAL, "forced implementations (DEMIST_IMPL): there is no '%.*s'; "
+                            "demist devices --implementations lists them", (int)len, p);
+        p += len + (p[len] == ',');
+    }
+    return DM_OK;
+}
+
+/* The first that suits, of those that may be used in a deterministic run if same. */
+static const dm_impl *first(const dm_device_info *dev, const dm_opnode *node, bool same)
+{
+    const dm_impl *impl;
+
+    for (int i = 0; (impl = dm_impl_at(node->kind, i)); i++)
+        if (dm_impl_suits(impl, dev, node) && !(same && dm_impl_varies(impl)))
+            return impl;
+    return NULL;
+}
+
+dm_status dm_choose(const dm_device_info *dev, const dm_opnode *node, bool same, const char *force, const dm_impl **out, bool *was_forced,
+                    dm_err *err)
+{
+    const char *op = dm_op_name(node->kind), *want;
+    size_t want_n;
+    const dm_impl *impl;
+
+    *out = NULL;
+    *was_forced = false;
+    want = forced(force, op, &want_n);
+    for (int i = 0; want && (impl = dm_impl_at(node->kind, i)); i++)
+        if (is_name(impl->name, want, want_n) && dm_impl_serves(impl, dev, node)) {
+            *out = impl;
+            *was_forced = true;
+            return DM_OK;
+        }
+    if ((*out = first(dev, node, same)))
+        return DM_OK;
+    return dm_error(err, DM_EDEVICE, "no implementation of %s serves '%s'", op, dev->name);
+}

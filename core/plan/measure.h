@@ -1,0 +1,40 @@
+/* Implementations of one op on one device, checked and timed. */
+#ifndef DEMIST_CORE_MEASURE_H
+#define DEMIST_CORE_MEASURE_H
+
+#include "device/impl.h"
+
+enum { DM_MAX_CANDIDATES = 8 };
+
+/* What was found of one implementation. */
+typedef struct dm_measured {
+    char name[32];
+    bool dropped;                  /* it failed, or is further from the portable result than its tolerance */
+    double error;                  /* over the largest magnitude of an output; infinite where it failed or gave NaN */
+    double run, refresh;           /* seconds: of one run, and of making its derived forms of weights */
+} dm_measured;
+
+typedef struct dm_measure_options {
+    double until;                  /* of dm_measure_clock: it gives up then */
+    bool (*stopped)(void *user);   /* asked before each implementation: it gives up too; may be NULL */
+    void (*dropped)(void *user, const dm_opnode *n, const dm_impl *impl, const char *why);
+    void *user;
+} dm_measure_options;
+
+/* Seconds of a clock that only goes forward. */
+double dm_measure_clock(void);
+
+/* The implementation that others are compared with: the portable one, and "bf16" of nodes with bf16, which computes in
+ * f32. NULL where it does not serve. */
+const dm_impl *dm_plainest(const dm_device_info *dev, const dm_opnode *n);
+/* What may be chosen without being forced: those that suit, in their order, up to the plainest; that one only
+ * if it is alone or its work is small. same: only those whose result for one example is the same in any batch. */
+int dm_candidates(const dm_device_info *dev, const dm_opnode *n, bool same, const dm_impl *list[DM_MAX_CANDIDATES]);
+/* A problem of the same kind, small enough for the portable implementation of a large one. */
+dm_opnode dm_measure_small(const dm_opnode *n);
+/* Compares each with the portable implementation on a small problem, times it on this one, and compares with the others'
+ * results there. DM_ECANCELLED where time ran out or a stop was wished for, DM_ENOMEM where the problem does not fit twice. */
+dm_status dm_measure(dm_device *d, const dm_opnode *n, const dm_impl *const *list, int count, const dm_measure_options *o,
+                     dm_measured *out, dm_err *err);
+
+#endif

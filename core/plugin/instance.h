@@ -1,0 +1,51 @@
+/* A plugin at work: its config, its memory, and the services that the host offers it. */
+#ifndef DEMIST_CORE_INSTANCE_H
+#define DEMIST_CORE_INSTANCE_H
+
+#include "experiment/experiment.h"
+#include "noise/noise.h"
+#include "device/tensor.h"
+
+/* Where launches go while a dm_op puts itself into a plan. */
+typedef struct dm_recording { dm_cmds *cmds; const char *label; dm_work work; } dm_recording;
+
+/* What stands behind dm_ctx.host. Fields that a kind has no use for are NULL. The first member is
+ * the public table, so that the functions in it find the rest. */
+typedef struct dm_services {
+    dm_host api;
+    const dm_noise *noise;         /* point_at_*, posterior */
+    dm_device *device;             /* kernel, launch, sum, ... */
+    struct dm_sampling *sampling;  /* the run that a sampler's calls belong to (sampling.h) */
+    char plugin[64];               /* whose log lines these are; may be "" */
+    dm_recording *recording;        /* where launch() records while a dm_op puts itself into a plan */
+    void (*log)(void *user, const char *line);
+    void *log_user;
+} dm_services;
+
+/* Fills the table; the caller sets the other fields. */
+void dm_services_init(dm_services *s);
+
+typedef struct dm_instance {
+    const dm_plugin *plugin;
+    dm_services *services;
+    void *self;                    /* plugin->self_size zeroed bytes */
+    const void *cfg;
+    dm_err err;
+    dm_ctx ctx;                    /* host, cfg, self, &err */
+} dm_instance;
+
+dm_status dm_instance_init(dm_instance *i, const dm_plugin *p, const void *cfg, dm_services *s, dm_err *err);
+/* Calls the plugin's close and frees its memory. */
+void dm_instance_fini(dm_instance *i);
+/* The same context with an error of its own, for a thread that reads a data set. */
+dm_ctx dm_instance_ctx(const dm_instance *i, dm_err *err);
+/* Copies the instance's error with "plugin 'name': " before it; returns its code. */
+dm_status dm_instance_fail(const dm_instance *i, dm_err *err);
+
+/* Has the output the channels of a learned variance, and the objective their meaning? */
+static inline bool dm_objective_learns(const dm_objective *o, const dm_data_info *data, int32_t out_channels)
+{
+    return o->log_var && out_channels >= 2 * data->shape.dim[0];
+}
+
+#endif

@@ -1,0 +1,274 @@
+/* One plugin from one shared object; see plugin_file.h. */
+#include "plugin/plugin_file.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "settings/param.h"
+
+#define REFUSE(err, ...) dm_error((err), DM_EABI, __VA_ARGS__)
+
+/* Leak reports need the names of code that was loaded. */
+#if defined(__SANITIZE_ADDRESS__)
+#define OPEN_FLAGS (RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE)
+#else
+#define OPEN_FLAGS (RTLD_NOW | RTLD_LOCAL)
+#endif
+
+enum { MOST_HEADERS = 256, MOST_SCALARS = 64, LARGEST_SELF = 1 << 30 };
+
+dm_status dm_writers_of(const char *path, dm_writers *w, dm_err *err)
+{
+    struct stat st;
+
+    if (stat(path, &st))
+        return dm_error(err, DM_ENOENT, "unable to look at '%s': %s", path, strerror(errno));
+    *w = st.st_mode & S_IWOTH ? DM_WRITERS_ANYONE : st.st_mode & S_IWGRP ? DM_WRITERS_GROUP : DM_WRITERS_OWNER;
+    return DM_OK;
+}
+
+/* ---- the file ---------------------------------------------------------------- */
+
+static bool read_at(int fd, void *to, size_t n, uint64_t at)
+{
+    char *p = to;
+
+    while (n > 0) {
+        const ssize_t got = pread(fd, p, n, (off_t)at);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return false;
+        p += got;
+        at += (uint64_t)got;
+        n -= (size_t)got;
+    }
+    return true;
+}
+
+/* The loader maps what the program headers say; beyond the file's end that would be a fault of the process. */
+static dm_status check_segments(int fd, const ElfW(Ehdr) *head, uint64_t bytes, dm_err *err)
+{
+    if (!head->e_phnum || head->e_phnum > MOST_HEADERS || head->e_phentsize != sizeof(ElfW(Phdr)))
+        return REFUSE(err, "is not a shared object: its ELF header has %u program headers", (unsigned)head->e_phnum);
+    for (unsigned i = 0; i < head->e_phnum; i++) {
+        ElfW(Phdr) seg;
+
+        if (head->e_phoff > bytes || !read_at(fd, &seg, sizeof seg, head->e_phoff + i * sizeof seg) ||
+            seg.p_filesz > bytes || seg.p_offset > bytes - seg.p_filesz)
+            return REFUSE(err, "is cut short: %llu bytes are fewer than its ELF header says; copy or build it again",
+                          (unsigned long long)bytes);
+    }
+    return DM_OK;
+}
+
+static dm_status check_elf(int fd, uint64_t bytes, dm_err *err)
+{
+    static const uint16_t one = 1;
+    const unsigned char order = *(const unsigned char *)&one ? ELFDATA2LSB : ELFDATA2MSB;
+    const unsigned char class = sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32;
+    ElfW(Ehdr) head;
+
+    if (!bytes)
+        return REFUSE(err, "is empty");
+    if (!read_at(fd, &head, bytes < sizeof head ? SELFMAG : sizeof head, 0) || memcmp(head.e_ident, ELFMAG, SELFMAG))
+        return REFUSE(err, "is not a shared object: no ELF header; build a plugin with cc -shared -fPIC");
+    if (bytes < sizeof head)
+        return REFUSE(err, "is cut short: %llu bytes are no ELF header", (unsigned long long)bytes);
+    if (head.e_ident[EI_CLASS] != class || head.e_ident[EI_DATA] != order)
+        return REFUSE(err, "is a shared object for another machine (%s, %s-endian); build it for this one",
+                      head.e_ident[EI_CLASS] == ELFCLASS64 ? "64 bits" : "32 bits",
+                      head.e_ident[EI_DATA] == ELFDATA2MSB ? "big" : "little");
+    if (head.e_type != ET_DYN)
+        return REFUSE(err, "is an ELF file, but not a shared object; build a plugin with cc -shared -fPIC");
+    return check_segments(fd, &head, bytes, err);
+}
+
+static dm_status check_file(const char *file, dm_err *err)
+{
+    const int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+    dm_status rc;
+
+    if (fd < 0)
+        return REFUSE(err, "unable to open it: %s", strerror(errno));
+    if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+        rc = REFUSE(err, "is not a regular file");
+    else if (st.st_mode & S_IWOTH)
+        rc = REFUSE(err, "anyone may write it; chmod o-w");
+    else
+        rc = check_elf(fd, (uint64_t)st.st_size, err);
+    close(fd);
+    return rc;
+}
+
+/* ---- the table ----------------------------------------------------------------- */
+
+static dm_status check_version(const dm_plugin *p, dm_err *err)
+{
+    const unsigned major = p->abi >> 16, minor = p->abi & 0xffff, ours = DM_ABI >> 16, newest = DM_ABI & 0xffff;
+
+    if (major == ours && (major ? minor <= newest : minor == newest))
+        return DM_OK;
+    return REFUSE(
+        err, "was built for plugin interface %u.%u, this demist has %u.%u; build it again with this demist's header",
+        major, minor, ours, newest);
+}
+
+static dm_status check_size(const char *what, uint32_t found, size_t expected, dm_err *err)
+{
+    if (found == expected)
+        return DM_OK;
+    return REFUSE(err, "table %s has size %u where the interface has %zu; set .size = sizeof(%s)", what,
+                  (unsigned)found, expected, what);
+}
+
+static dm_status missing(const char *what, const char *callback, dm_err *err)
+{
+    return REFUSE(err, "%s has no function '%s', which is required", what, callback);
+}
+
+static dm_status check_schedule(const dm_schedule *s, dm_err *err)
+{
+    const dm_status rc = check_size("dm_schedule", s->size, sizeof *s, err);
+
+    if (rc)
+        return rc;
+    if (!s->fill == !s->at)
+        return REFUSE(err, "schedule has %s of 'fill' and 'at'; exactly one is required", s->fill ? "both" : "none");
+    return DM_OK;
+}
+
+static dm_status check_sampler(const dm_sampler *s, dm_err *err)
+{
+    const dm_status rc = check_size("dm_sampler", s->size, sizeof *s, err);
+
+    return rc ? rc : s->step ? DM_OK : missing("sampler", "step", err);
+}
+
+static dm_status check_network(const dm_network *n, dm_err *err)
+{
+    const dm_status rc = check_size("dm_network", n->size, sizeof *n, err);
+
+    return rc ? rc : n->build ? DM_OK : missing("network", "build", err);
+}
+
+static dm_status check_dataset(const dm_dataset *d, dm_err *err)
+{
+    const dm_status rc = check_size("dm_dataset", d->size, sizeof *d, err);
+
+    if (rc)
+        return rc;
+    return !d->open ? missing("dataset", "open", err) : !d->read ? missing("dataset", "read", err) : DM_OK;
+}
+
+static dm_status check_objective(const dm_objective *o, dm_err *err)
+{
+    const dm_status rc = check_size("dm_objective", o->size, sizeof *o, err);
+
+    if (rc)
+        return rc;
+    if (!o->loss)
+        return missing("objective", "loss", err);
+    if (o->n_scalars < 0 || o->n_scalars > MOST_SCALARS)
+        return REFUSE(err, "objective has n_scalars = %d, outside [0, %d]", (int)o->n_scalars, MOST_SCALARS);
+    if (o->n_scalars && !o->scalars)
+        return missing("objective", "scalars", err);
+    if (!o->affine && (o->log_var || o->draw))
+        return REFUSE(err, "objective has '%s' without 'affine'", o->log_var ? "log_var" : "draw");
+    return DM_OK;
+}
+
+static dm_status check_kind(const dm_plugin *p, dm_kind *kind, dm_err *err)
+{
+    const void *const tables[DM_KIND_COUNT] = {p->schedule, p->sampler, p->network, p->objective, p->dataset};
+    char found[128] = "";
+    int n = 0;
+
+    for (int k = 0; k < DM_KIND_COUNT; k++) {
+        if (!tables[k])
+            continue;
+        snprintf(found + strlen(found), sizeof found - strlen(found), "%s%s", n++ ? ", " : "",
+                 dm_kind_name((dm_kind)k));
+        *kind = (dm_kind)k;
+    }
+    if (n != 1)
+        return REFUSE(err, "has %d kinds%s%s%s; exactly one must be set", n, n ? " (" : "", found, n ? ")" : "");
+    switch (*kind) {
+    case DM_KIND_SCHEDULE: return check_schedule(p->schedule, err);
+    case DM_KIND_SAMPLER: return check_sampler(p->sampler, err);
+    case DM_KIND_NETWORK: return check_network(p->network, err);
+    case DM_KIND_OBJECTIVE: return check_objective(p->objective, err);
+    default: return check_dataset(p->dataset, err);
+    }
+}
+
+static dm_status check_about(const dm_plugin *p, dm_err *err)
+{
+    if (!p->name || !dm_name_ok(p->name))
+        return REFUSE(err, "has the name '%s'; a-z, 0-9 and _ are allowed", p->name ? p->name : "");
+    if (!p->doc || !*p->doc)
+        return REFUSE(err, "has no sentence of documentation (.doc)");
+    if (!p->version || !p->license)
+        return REFUSE(err, "has no %s", p->version ? "license" : "version");
+    if (p->self_size > LARGEST_SELF)
+        return REFUSE(err, "wants %u bytes of memory of its own, more than %d", (unsigned)p->self_size, LARGEST_SELF);
+    return DM_OK;
+}
+
+dm_status dm_plugin_check(const dm_plugin *p, dm_kind *kind, dm_err *err)
+{
+    dm_err why;
+    dm_status rc;
+
+    if ((rc = check_version(p, err)) || (rc = check_size("dm_plugin", p->size, sizeof *p, err)) ||
+        (rc = check_about(p, err)) || (rc = check_kind(p, kind, err)))
+        return rc;
+    rc = dm_param_check(p->params, p->cfg_size, dm_settings[dm_kind_section(*kind)].rows, &why);
+    if (rc)
+        return dm_error(err, rc == DM_ENOMEM ? rc : DM_EABI, "%s", why.msg);
+    return DM_OK;
+}
+
+/* ---- both ------------------------------------------------------------------------ */
+
+static dm_status check_stem(const char *file, const char *name, dm_err *err)
+{
+    const char *slash = strrchr(file, '/'), *base = slash ? slash + 1 : file;
+    const size_t n = strlen(name);
+
+    if (strncmp(base, name, n) || strcmp(base + n, ".so"))
+        return REFUSE(err, "has the name '%s'; its file must be called %s.so", name, name);
+    return DM_OK;
+}
+
+dm_status dm_plugin_open(const char *file, void **handle, const dm_plugin **out, dm_kind *kind, dm_err *err)
+{
+    const dm_plugin *p;
+    dm_status rc;
+
+    if (file[0] != '/')
+        return REFUSE(err, "is not an absolute path");
+    if ((rc = check_file(file, err)))
+        return rc;
+    if (!(*handle = dlopen(file, OPEN_FLAGS))) {
+        const char *why = dlerror();
+        return REFUSE(err, "unable to load it: %s", why ? why : "no reason given");
+    }
+    if (!(p = dlsym(*handle, "dm_plugin_entry")))
+        rc = REFUSE(err, "has no symbol 'dm_plugin_entry'; define it as in <demist/plugin.h>, with default visibility");
+    else if (!(rc = dm_plugin_check(p, kind, err)))
+        rc = check_stem(file, p->name, err);
+    if (rc) {
+        dlclose(*handle);
+        return rc;
+    }
+    *out = p;
+    return DM_OK;
+}

@@ -1,0 +1,106 @@
+/* The folders where plugins are looked for; see plugin_path.h. */
+#define _XOPEN_SOURCE 700 /* realpath */
+#include "plugin/plugin_path.h"
+
+#include <dirent.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static bool is_folder(const char *path)
+{
+    struct stat st;
+    return !stat(path, &st) && S_ISDIR(st.st_mode);
+}
+
+static void take_out(dm_plugin_path *p, int i)
+{
+    p->n--;
+    memmove(&p->folders[i], &p->folders[i + 1], (size_t)(p->n - i) * sizeof p->folders[0]);
+}
+
+/* *at moves behind what was put in. */
+static dm_status insert_folder(dm_plugin_path *p, int *at, const char *path, const char *origin, dm_err *err)
+{
+    char real[PATH_MAX];
+    const bool exists = realpath(path, real) && is_folder(real);
+    const bool wanted = !strcmp(origin, "plugin_path") || !strcmp(origin, "DEMIST_PLUGIN_PATH");
+    const char *kept = dm_strdup(p->arena, exists ? real : path);
+
+    if (!kept)
+        return dm_error(err, DM_ENOMEM, "out of memory");
+    for (int i = 0; i < p->n; i++) {
+        if (strcmp(p->folders[i].path, kept))
+            continue;
+        if (i < *at)
+            return DM_OK;
+        take_out(p, i);
+        break;
+    }
+    if (!exists && wanted)
+        dm_fault_note(p->notes, "plugin folder '%s' (%s) is not there", path, origin);
+    if (p->n == DM_MOST_PLUGIN_FOLDERS)
+        return dm_error(err, DM_EINVAL, "more than %d plugin folders", DM_MOST_PLUGIN_FOLDERS);
+    memmove(&p->folders[*at + 1], &p->folders[*at], (size_t)(p->n - *at) * sizeof p->folders[0]);
+    p->folders[(*at)++] = (dm_plugin_folder){kept, origin, exists};
+    p->n++;
+    return DM_OK;
+}
+
+dm_status dm_plugin_path_insert(dm_plugin_path *p, int at, const char *folders, const char *origin, dm_err *err)
+{
+    const bool from_environment = !strcmp(origin, "DEMIST_PLUGIN_PATH");
+    dm_status rc;
+
+    for (const char *s = folders; s && *s;) {
+        const size_t n = strcspn(s, ":");
+        const char *one = dm_strndup(p->arena, s, n);
+
+        if (!one)
+            return dm_error(err, DM_ENOMEM, "out of memory");
+        if (n && from_environment && *one != '/')
+            dm_fault_note(p->notes, "plugin folder '%s' (%s) is not an absolute path; passed over", one, origin);
+        else if (n && (rc = insert_folder(p, &at, one, origin, err)))
+            return rc;
+        s += n + (s[n] == ':');
+    }
+    return DM_OK;
+}
+
+dm_status dm_plugin_path_append_defaults(dm_plugin_path *p, dm_err *err)
+{
+    dm_status rc;
+
+    if ((rc = dm_plugin_path_insert(p, p->n, getenv("DEMIST_PLUGIN_PATH"), "DEMIST_PLUGIN_PATH", err)) ||
+        (rc = dm_plugin_path_insert(p, p->n, DEMIST_PLUGIN_DIR, "installed", err)))
+        return rc;
+    if (!is_folder(DEMIST_BUILD_PLUGIN_DIR))
+        return DM_OK;
+    return dm_plugin_path_insert(p, p->n, DEMIST_BUILD_PLUGIN_DIR, "build", err);
+}
+
+static int is_plugin_file(const struct dirent *e)
+{
+    const size_t n = strlen(e->d_name);
+    return n > 3 && !strcmp(e->d_name + n - 3, ".so");
+}
+
+void dm_plugin_path_each(const char *folder, bool (*take)(void *user, const char *file, const char *stem), void *user)
+{
+    struct dirent **entries;
+    const int n = scandir(folder, &entries, is_plugin_file, alphasort);
+    bool more = true;
+
+    for (int i = 0; i < n; i++) {
+        const char *name = entries[i]->d_name;
+        char file[PATH_MAX], stem[NAME_MAX + 1];
+
+        snprintf(stem, sizeof stem, "%.*s", (int)(strlen(name) - 3), name);
+        if (more && (size_t)snprintf(file, sizeof file, "%s/%s", folder, name) < sizeof file)
+            more = take(user, file, stem);
+        free(entries[i]);
+    }
+    if (n >= 0)
+        free(entries);
+}

@@ -1,0 +1,343 @@
+/* Finds plugins by kind and name along the search path; see registry.h. */
+#define _XOPEN_SOURCE 700 /* realpath */
+#include "plugin/registry.h"
+
+#include <dlfcn.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/arena.h"
+#include "settings/faults.h"
+#include "settings/param.h"
+#include "plugin/plugin_file.h"
+#include "plugin/plugin_path.h"
+#include "base/suggest.h"
+
+/* An opened file, also if it was refused. */
+typedef struct loaded {
+    struct loaded *next;
+    const char *file;
+    void *handle;
+    const dm_plugin *plugin;       /* NULL: refused */
+    dm_kind kind;
+    dm_err refusal;
+} loaded;
+
+struct dm_registry {
+    dm_arena *arena;
+    dm_plugin_path path;
+    loaded *files;
+    dm_found *list;
+    size_t n_list, cap_list;
+    dm_faults notes;               /* only its notes are used */
+};
+
+static const struct { const char *name, *folder; dm_section_id section; } kinds[DM_KIND_COUNT] = {
+    [DM_KIND_SCHEDULE] = {"schedule", "schedules", DM_SEC_SCHEDULE},
+    [DM_KIND_SAMPLER] = {"sampler", "samplers", DM_SEC_SAMPLER},
+    [DM_KIND_NETWORK] = {"network", "networks", DM_SEC_NETWORK},
+    [DM_KIND_OBJECTIVE] = {"objective", "objectives", DM_SEC_OBJECTIVE},
+    [DM_KIND_DATASET] = {"dataset", "datasets", DM_SEC_DATA},
+};
+
+const char *dm_kind_name(dm_kind k) { return k >= 0 && k < DM_KIND_COUNT ? kinds[k].name : "plugin"; }
+const char *dm_kind_folder(dm_kind k) { return k >= 0 && k < DM_KIND_COUNT ? kinds[k].folder : ""; }
+dm_section_id dm_kind_section(dm_kind k) { return kinds[k].section; }
+
+static dm_status no_memory(dm_err *err) { return dm_error(err, DM_ENOMEM, "out of memory"); }
+
+dm_status dm_registry_new(const char *path, dm_registry **out, dm_err *err)
+{
+    dm_registry *r = calloc(1, sizeof *r);
+    dm_status rc;
+
+    if (!r || !(r->arena = dm_arena_new())) {
+        free(r);
+        return no_memory(err);
+    }
+    r->path = (dm_plugin_path){.arena = r->arena, .notes = &r->notes};
+    if ((rc = dm_plugin_path_insert(&r->path, 0, path, "plugin_path", err)) ||
+        (rc = dm_plugin_path_append_defaults(&r->path, err))) {
+        dm_registry_free(r);
+        return rc;
+    }
+    *out = r;
+    return DM_OK;
+}
+
+dm_status dm_registry_add_path(dm_registry *r, const char *path, dm_err *err)
+{
+    return dm_plugin_path_insert(&r->path, 0, path, "plugin_path", err);
+}
+
+void dm_registry_free(dm_registry *r)
+{
+    if (!r)
+        return;
+    for (const loaded *l = r->files; l; l = l->next)
+        if (l->plugin)
+            dlclose(l->handle);
+    free(r->list);
+    dm_faults_fini(&r->notes);
+    dm_arena_free(r->arena);
+    free(r);
+}
+
+const char *dm_registry_warnings(const dm_registry *r) { return r->notes.notes ? r->notes.notes : ""; }
+
+const dm_plugin_folder *dm_registry_folders(const dm_registry *r, int *n)
+{
+    *n = r->path.n;
+    return r->path.folders;
+}
+
+/* ---- files ---------------------------------------------------------------------- */
+
+/* Refuses what anyone may write, and warns once of what a group may. */
+static dm_status check_writers(dm_registry *r, const char *folder, dm_err *err)
+{
+    char warning[PATH_MAX + 64];
+    dm_writers w;
+    const dm_status rc = dm_writers_of(folder, &w, err);
+
+    if (rc)
+        return rc;
+    if (w == DM_WRITERS_ANYONE)
+        return dm_error(err, DM_EABI, "anyone may write its folder '%s'; chmod o-w", folder);
+    snprintf(warning, sizeof warning, "plugin folder '%s' may be written by its group", folder);
+    if (w == DM_WRITERS_GROUP && !strstr(dm_registry_warnings(r), warning))
+        dm_fault_note(&r->notes, "%s", warning);
+    return DM_OK;
+}
+
+static dm_status open_checked(dm_registry *r, const char *root, loaded *l, dm_err *err)
+{
+    const char *slash = strrchr(l->file, '/');
+    char *folder = dm_strndup(r->arena, l->file, slash == l->file ? 1 : (size_t)(slash - l->file));
+    dm_writers w;
+    dm_status rc;
+
+    if (!folder)
+        return no_memory(err);
+    if ((root && (rc = check_writers(r, root, err))) || (rc = check_writers(r, folder, err)) ||
+        (rc = dm_writers_of(l->file, &w, err)))
+        return rc;
+    if (w == DM_WRITERS_GROUP)
+        dm_fault_note(&r->notes, "plugin '%s' may be written by its group", l->file);
+    return dm_plugin_open(l->file, &l->handle, &l->plugin, &l->kind, err);
+}
+
+/* Opens a file that exists, or finds it among those that were. root: the search folder it lies below, or NULL. */
+static dm_status load(dm_registry *r, const char *root, const char *file, loaded **out, dm_err *err)
+{
+    char real[PATH_MAX];
+    loaded *l;
+
+    if (!realpath(file, real))
+        return dm_error(err, DM_ENOENT, "unable to open plugin '%s'", file);
+    for (l = r->files; l; l = l->next)
+        if (!strcmp(l->file, real))
+            break;
+    if (!l) {
+        if (!(l = dm_alloc(r->arena, sizeof *l)) || !(l->file = dm_strdup(r->arena, real)))
+            return no_memory(err);
+        if (open_checked(r, root, l, &l->refusal))
+            dm_error_prefix(&l->refusal, "plugin '%s': ", real);
+        if (l->refusal.code == DM_ENOMEM)
+            return no_memory(err);
+        l->next = r->files;
+        r->files = l;
+    }
+    *out = l;
+    return l->plugin ? DM_OK : dm_error(err, l->refusal.code, "%s", l->refusal.msg);
+}
+
+dm_status dm_registry_open(dm_registry *r, const char *file, const dm_plugin **out, dm_kind *kind, dm_err *err)
+{
+    loaded *l;
+    const dm_status rc = load(r, NULL, file, &l, err);
+
+    if (rc)
+        return rc;
+    *out = l->plugin;
+    *kind = l->kind;
+    return DM_OK;
+}
+
+const char *dm_registry_file(const dm_registry *r, const dm_plugin *p)
+{
+    for (const loaded *l = r->files; l; l = l->next)
+        if (l->plugin == p)
+            return l->file;
+    return "";
+}
+
+/* ---- scanning ---------------------------------------------------------------------- */
+
+/* The files that may hold a kind: those in its own folders, and those beside these. */
+static void each_candidate(const dm_registry *r, dm_kind kind, bool (*take)(void *, const char *, const char *),
+                           void *user)
+{
+    char path[PATH_MAX];
+
+    for (int i = 0; i < r->path.n; i++) {
+        const char *root = r->path.folders[i].path;
+
+        if ((size_t)snprintf(path, sizeof path, "%s/%s", root, dm_kind_folder(kind)) < sizeof path)
+            dm_plugin_path_each(path, take, user);
+        dm_plugin_path_each(root, take, user);
+    }
+}
+
+typedef struct names { dm_arena *arena; dm_nearest near; char known[400]; bool full; } names;
+
+static bool take_name(void *user, const char *file, const char *stem)
+{
+    names *n = user;
+    const size_t used = strlen(n->known);
+    const char *kept;
+
+    (void)file;
+    if (!dm_name_ok(stem) || !(kept = dm_strdup(n->arena, stem)))
+        return true;
+    dm_nearest_try(&n->near, kept);
+    if (used + strlen(stem) + 3 < sizeof n->known)
+        snprintf(n->known + used, sizeof n->known - used, "%s%s", used ? ", " : "", stem);
+    return true;
+}
+
+static dm_status fail_unknown(const dm_registry *r, dm_kind kind, const char *name, const dm_plugin *other,
+                              dm_kind other_kind, dm_err *err)
+{
+    names n = {.arena = r->arena};
+
+    if (other)
+        return dm_error(err, DM_ENOENT, "'%s' is of kind %s, not %s", name, dm_kind_name(other_kind),
+                        dm_kind_name(kind));
+    dm_nearest_init(&n.near, name);
+    each_candidate(r, kind, take_name, &n);
+    if (n.near.best)
+        return dm_error(err, DM_ENOENT, "there is no %s '%s'; did you mean '%s'?", dm_kind_name(kind), name,
+                        n.near.best);
+    if (*n.known)
+        return dm_error(err, DM_ENOENT, "there is no %s '%s'; there are: %s", dm_kind_name(kind), name, n.known);
+    return dm_error(err, DM_ENOENT, "there is no %s '%s', nor any other; set plugin_path or DEMIST_PLUGIN_PATH",
+                    dm_kind_name(kind), name);
+}
+
+/* What other kind there is of that name, for the message. */
+static const dm_plugin *find_other(dm_registry *r, dm_kind kind, const char *name, dm_kind *found)
+{
+    char file[PATH_MAX];
+    struct stat st;
+    loaded *l;
+    dm_err err;
+
+    for (int i = 0; i < r->path.n; i++)
+        for (int k = 0; k < DM_KIND_COUNT; k++)
+            if (k != (int)kind &&
+                (size_t)snprintf(file, sizeof file, "%s/%s/%s.so", r->path.folders[i].path, kinds[k].folder, name) <
+                    sizeof file &&
+                !stat(file, &st) && !load(r, r->path.folders[i].path, file, &l, &err)) {
+                *found = l->kind;
+                return l->plugin;
+            }
+    return NULL;
+}
+
+dm_status dm_registry_get(dm_registry *r, dm_kind kind, const char *name, const dm_plugin **out, dm_err *err)
+{
+    const dm_plugin *other = NULL;
+    dm_kind other_kind = DM_KIND_COUNT;
+
+    if (!dm_name_ok(name))
+        return dm_error(err, DM_EINVAL, "'%s' cannot be a plugin's name: a-z, 0-9 and _ are allowed, no path",
+                        dm_show(name).text);
+    for (int i = 0; i < r->path.n; i++) {
+        for (int flat = 0; flat < 2; flat++) {
+            char file[PATH_MAX];
+            struct stat st;
+            loaded *l;
+            dm_status rc;
+
+            if ((size_t)snprintf(file, sizeof file, "%s/%s%s%s.so", r->path.folders[i].path,
+                                 flat ? "" : dm_kind_folder(kind), flat ? "" : "/", name) >= sizeof file ||
+                lstat(file, &st))
+                continue;
+            if ((rc = load(r, r->path.folders[i].path, file, &l, err)))
+                return rc;
+            if (l->kind == kind) {
+                *out = l->plugin;
+                return DM_OK;
+            }
+            other = l->plugin;
+            other_kind = l->kind;
+        }
+    }
+    if (!other)
+        other = find_other(r, kind, name, &other_kind);
+    return fail_unknown(r, kind, name, other, other_kind, err);
+}
+
+typedef struct scan { dm_registry *r; const char *root; dm_kind kind; bool no_memory; } scan;
+
+static bool take_found(void *user, const char *file, const char *stem)
+{
+    scan *s = user;
+    dm_registry *r = s->r;
+    dm_found f = {.kind = s->kind};
+    dm_err err;
+    loaded *l = NULL;
+
+    if (!load(r, s->root, file, &l, &err)) {
+        f.kind = l->kind;
+        f.plugin = l->plugin;
+    } else {
+        f.refusal = dm_strdup(r->arena, err.msg);
+    }
+    f.name = dm_strdup(r->arena, stem);
+    f.file = dm_strdup(r->arena, l ? l->file : file);
+    for (size_t i = 0; f.name && i < r->n_list; i++)
+        if (r->list[i].kind == f.kind && !strcmp(r->list[i].name, f.name))
+            return true;
+    if (!f.name || !f.file || (!f.plugin && !f.refusal) ||
+        !dm_grow((void **)&r->list, r->n_list, &r->cap_list, sizeof *r->list)) {
+        s->no_memory = true;
+        return false;
+    }
+    r->list[r->n_list++] = f;
+    return true;
+}
+
+static int by_kind_and_name(const void *a, const void *b)
+{
+    const dm_found *p = a, *q = b;
+    return p->kind != q->kind ? (p->kind > q->kind) - (p->kind < q->kind) : strcmp(p->name, q->name);
+}
+
+dm_status dm_registry_list(dm_registry *r, const dm_found **list, int *n, dm_err *err)
+{
+    scan s = {.r = r};
+    char path[PATH_MAX];
+
+    r->n_list = 0;
+    for (int i = 0; i < r->path.n && !s.no_memory; i++) {
+        s.root = r->path.folders[i].path;
+        for (int k = 0; k < DM_KIND_COUNT && !s.no_memory; k++) {
+            s.kind = (dm_kind)k;
+            if ((size_t)snprintf(path, sizeof path, "%s/%s", s.root, kinds[k].folder) < sizeof path)
+                dm_plugin_path_each(path, take_found, &s);
+        }
+        s.kind = DM_KIND_COUNT;
+        dm_plugin_path_each(s.root, take_found, &s);
+    }
+    if (s.no_memory)
+        return no_memory(err);
+    if (r->n_list)
+        qsort(r->list, r->n_list, sizeof *r->list, by_kind_and_name);
+    *list = r->list;
+    *n = (int)r->n_list;
+    return DM_OK;
+}

@@ -1,0 +1,327 @@
+/* Curves by gnuplot; see plot.h. The script is a file that gnuplot reads as its standard input, so
+ * that nothing breaks if it ends early; what it prints is the PNG, through a pipe, since gnuplot
+ * itself takes no notice of a full disk. */
+#include "run/plot.h"
+
+#include "base/file.h"
+#include "base/number.h"
+#include "run/run_folder.h"
+#include "run/run_log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum { FEW = 20 };                 /* points of a curve are marked where there are fewer */
+
+/* Text in gnuplot's double quotes, for terminals that are told noenhanced. */
+static void put_text(FILE *f, const char *s)
+{
+    fputc('"', f);
+    for (; *s; s++)
+        if (*s == '"' || *s == '\\')
+            fprintf(f, "\\%c", *s);
+        else if ((unsigned char)*s >= ' ')
+            fputc(*s, f);
+    fputc('"', f);
+}
+
+static bool drawable(const dm_panel *p, double x, double y)
+{
+    return isfinite(x) && isfinite(y) && (x > 0 || !p->log_x) && (y > 0 || !p->log_y);
+}
+
+/* Whether an axis spans a decade: a logarithmic one has no ticks within less. */
+static bool spans(const dm_panel *p, bool y)
+{
+    double least = INFINITY, most = 0;
+
+    for (int k = 0; k < p->n_series; k++)
+        for (int64_t i = 0; i < p->series[k].n; i++)
+            if (drawable(p, p->series[k].x[i], p->series[k].y[i])) {
+                const double v = y ? p->series[k].y[i] : p->series[k].x[i];
+
+                least = fmin(least, v);
+                most = fmax(most, v);
+            }
+    return most >= 10 * least;
+}
+
+/* The points of a series as a block of its own; how many there are. */
+static int64_t put_data(FILE *f, const dm_panel *p, int panel, int series)
+{
+    const dm_series *s = &p->series[series];
+    char x[DM_NUMBER_TEXT], y[DM_NUMBER_TEXT];
+    int64_t put = 0;
+
+    fprintf(f, "$d%d_%d << END\n", panel, series);
+    for (int64_t i = 0; i < s->n; i++)
+        if (drawable(p, s->x[i], s->y[i])) {
+            fprintf(f, "%s %s\n", dm_number_write(s->x[i], x), dm_number_write(s->y[i], y));
+            put++;
+        }
+    fputs("END\n", f);
+    return put;
+}
+
+static void put_line(FILE *f, const char *command, const char *text)
+{
+    fprintf(f, "%s ", command);
+    put_text(f, text);
+    fputc('\n', f);
+}
+
+static void put_panel(FILE *f, int index, const dm_panel *p)
+{
+    int drawn = 0;
+
+    put_line(f, "set title", p->title);
+    put_line(f, "set xlabel", p->x_label);
+    put_line(f, "set ylabel", p->y_label);
+    fprintf(f, "unset logscale\n%s%sset autoscale\n", p->log_x && spans(p, false) ? "set logscale x\n" : "",
+            p->log_y && spans(p, true) ? "set logscale y\n" : "");
+    for (int k = 0; k < p->n_series; k++)
+        if (put_data(f, p, index, k))
+            drawn |= 1 << k;
+    if (!drawn) /* no range can be made of nothing */
+        fputs("unset logscale\nset xrange [0:1]\nset yrange [0:1]\nplot NaN notitle", f);
+    for (int k = 0, first = 1; k < p->n_series; k++) {
+        if (!(drawn & 1 << k))
+            continue;
+        fprintf(f, "%s $d%d_%d using 1:2 with %s ls %d %s ", first ? "plot" : ",", index, k,
+                p->series[k].n < 2 ? "points" : p->series[k].n < FEW ? "linespoints" : "lines",
+                p->n_series > 1 ? k + 1 : 2, p->series[k].n < FEW ? "pt 7 ps 0.7" : "");
+        fputs(*p->series[k].title ? "title " : "notitle", f);
+        if (*p->series[k].title)
+            put_text(f, p->series[k].title);
+        first = 0;
+    }
+    fputc('\n', f);
+}
+
+static void put_script(FILE *f, const dm_panel *panels, int n)
+{
+    const int columns = n > 1 ? 2 : 1, rows = (n + columns - 1) / columns;
+
+    fprintf(f, "set encoding utf8\nset terminal png noenhanced size %d,%d\n"
+               "if (strstrt(GPVAL_TERMINALS, 'pngcairo')) { set terminal pngcairo noenhanced size %d,%d }\n",
+            columns * 560, rows * 400, columns * 560, rows * 400);
+    fputs("set grid lc rgb '#dddddd'\nset key top right opaque\nset format '%g'\n"
+          "set style line 1 lc rgb '#9dbbe0' lw 1\nset style line 2 lc rgb '#1f4f94' lw 2\n"
+          "set style line 3 lc rgb '#c0392b' lw 2\nset style line 4 lc rgb '#2e8b57' lw 2\n"
+          "set style line 5 lc rgb '#8e44ad' lw 2\nset style line 6 lc rgb '#555555' lw 2\n"
+          "set style line 7 lc rgb '#d98c00' lw 2\nset style line 8 lc rgb '#00838f' lw 2\n"
+          "set style line 9 lc rgb '#ad1457' lw 2\nset style line 10 lc rgb '#6d8f00' lw 2\n"
+          "set style line 11 lc rgb '#795548' lw 2\nset style line 12 lc rgb '#90a4ae' lw 2\n", f);
+    fprintf(f, "set multiplot layout %d,%d\n", rows, columns);
+    for (int i = 0; i < n; i++)
+        put_panel(f, i, &panels[i]);
+    fputs("unset multiplot\n", f);
+}
+
+/* The last line that gnuplot complained with. */
+static void read_complaint(FILE *f, char *to, size_t n)
+{
+    char line[200];
+
+    to[0] = 0;
+    rewind(f);
+    while (fgets(line, sizeof line, f))
+        if (strspn(line, " \t\n^") < strlen(line))
+            snprintf(to, n, "%s", line + strspn(line, " \t"));
+    to[strcspn(to, "\n")] = 0;
+}
+
+/* Decimal points whatever the user's locale is; the rest of the environment as it is. */
+static char **make_environment(void)
+{
+    size_t n = 0, k = 0;
+    char **e;
+
+    while (environ && environ[n])
+        n++;
+    if (!(e = calloc(n + 2, sizeof *e)))
+        return NULL;
+    for (size_t i = 0; i < n; i++)
+        if (strncmp(environ[i], "LC_ALL=", 7))
+            e[k++] = environ[i];
+    e[k] = (char *)(uintptr_t)"LC_ALL=C.UTF-8"; /* nobody writes to it */
+    return e;
+}
+
+/* All that gnuplot prints, to the file; after a failure the rest is read all the same, so that it ends. */
+static dm_status take_picture(int from, dm_file_out *out, dm_err *err)
+{
+    const char *path = out->path;
+    char part[16384];
+    int64_t total = 0;
+    dm_status s = DM_OK;
+    ssize_t n;
+
+    while ((n = read(from, part, sizeof part)) > 0 || (n < 0 && errno == EINTR))
+        if (n > 0 && !s) {
+            total += n;
+            s = dm_file_put(out, part, (size_t)n, err);
+        }
+    if (!s && n < 0)
+        return dm_error(err, DM_EIO, "unable to read what gnuplot draws for '%s'", path);
+    return s || total ? s : dm_error(err, DM_EIO, "gnuplot drew nothing for '%s'", path);
+}
+
+static dm_status start_gnuplot(FILE *script, int to, FILE *complaints, pid_t *pid, dm_err *err)
+{
+    char name[] = "gnuplot", defaults[] = "-d", *argv[] = {name, defaults, NULL}, **env = make_environment();
+    posix_spawn_file_actions_t files;
+    int e;
+
+    if (!env)
+        return dm_error(err, DM_ENOMEM, "out of memory: running gnuplot");
+    posix_spawn_file_actions_init(&files);
+    posix_spawn_file_actions_adddup2(&files, fileno(script), 0);
+    posix_spawn_file_actions_adddup2(&files, to, 1);
+    posix_spawn_file_actions_adddup2(&files, fileno(complaints), 2);
+    e = posix_spawnp(pid, name, &files, NULL, argv, env);
+    posix_spawn_file_actions_destroy(&files);
+    free(env);
+    if (e == ENOENT)
+        return dm_error(err, DM_EIO, "unable to run gnuplot: it is not installed (Debian: apt install gnuplot-nox)");
+    return e ? dm_error(err, DM_EIO, "unable to run gnuplot: error %d", e) : DM_OK;
+}
+
+static dm_status run_gnuplot(FILE *script, dm_file_out *out, FILE *complaints, dm_err *err)
+{
+    char why[200];
+    int status = 0, ends[2];
+    dm_status s;
+    dm_err taking;
+    pid_t pid;
+
+    if (pipe(ends))
+        return dm_error(err, DM_EIO, "unable to make a pipe for gnuplot: error %d", errno);
+    fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+    fcntl(ends[1], F_SETFD, FD_CLOEXEC);
+    s = start_gnuplot(script, ends[1], complaints, &pid, err);
+    close(ends[1]);
+    if (s) {
+        close(ends[0]);
+        return s;
+    }
+    s = take_picture(ends[0], out, &taking);
+    close(ends[0]);
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return dm_error(err, DM_EIO, "unable to wait for gnuplot");
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+        return dm_error(err, DM_EIO, "unable to run gnuplot: it is not installed (Debian: apt install gnuplot-nox)");
+    if (!WIFEXITED(status) || WEXITSTATUS(status)) {
+        read_complaint(complaints, why, sizeof why);
+        return dm_error(err, DM_EIO, "gnuplot failed: %s", *why ? why : "no reason given");
+    }
+    if (s)
+        *err = taking;
+    return s;
+}
+
+dm_status dm_plot(const char *path, const dm_panel *panels, int n, dm_err *err)
+{
+    FILE *script = tmpfile(), *complaints = tmpfile();
+    dm_file_out out = {-1, NULL, NULL};
+    dm_status s = script && complaints ? DM_OK : dm_error(err, DM_EIO, "unable to create a temporary file for gnuplot");
+
+    if (!s)
+        put_script(script, panels, n);
+    if (!s && (fflush(script) || ferror(script)))
+        s = dm_error(err, DM_ENOSPC, "unable to write a temporary file for gnuplot");
+    if (!s && !(s = dm_file_begin(&out, path, err))) {
+        rewind(script);
+        s = run_gnuplot(script, &out, complaints, err);
+    }
+    if (!s)
+        s = dm_file_commit(&out, err);
+    dm_file_abort(&out);
+    if (script)
+        fclose(script);
+    if (complaints)
+        fclose(complaints);
+    return s;
+}
+
+/* Exponential mean over about a fiftieth of the curve, values that are not finite passed over. */
+static void smooth(const double *y, int64_t n, double *to)
+{
+    const double keep = exp(-50.0 / (double)(n > 50 ? n : 50));
+    double mean = 0, weight = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        if (isfinite(y[i])) {
+            mean = keep * mean + (1 - keep) * y[i];
+            weight = keep * weight + (1 - keep);
+        }
+        to[i] = weight > 0 ? mean / weight : NAN;
+    }
+}
+
+enum { STEP, LOSS, LR, NORM, SPEED, VAL, BAND1, BAND2, BAND3, BAND4, FIELDS };
+
+static bool there(const double *y, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (isfinite(y[i]))
+            return true;
+    return false;
+}
+
+static dm_status plot_columns(const char *path, double *const *c, int64_t n, dm_err *err)
+{
+    const dm_series loss[] = {{"as logged", c[STEP], c[LOSS], n}, {"smoothed", c[STEP], c[FIELDS], n}, {"held out", c[STEP], c[VAL], n}};
+    const dm_series band[] = {{"band 1, least noise", c[STEP], c[BAND1], n}, {"band 2", c[STEP], c[BAND2], n},
+                              {"band 3", c[STEP], c[BAND3], n}, {"band 4, most noise", c[STEP], c[BAND4], n}};
+    const dm_series lr = {"", c[STEP], c[LR], n}, norm = {"", c[STEP], c[NORM], n}, speed = {"", c[STEP], c[SPEED], n};
+    const dm_panel panels[] = {
+        {"loss", "step", "", false, true, loss, there(c[VAL], n) ? 3 : 2},
+        {"learning rate", "step", "", false, false, &lr, 1},
+        {"gradient norm", "step", "", false, true, &norm, 1},
+        {"images/s", "step", "", false, false, &speed, 1},
+        {"held-out loss by noise", "step", "", false, true, band, 4},
+    };
+
+    return dm_plot(path, panels, there(c[BAND1], n) ? 5 : 4, err);
+}
+
+dm_status dm_plot_run(const char *dir, const char *path, dm_err *err)
+{
+    static const char *const names[FIELDS] = {"step", "loss", "lr", "grad_norm", "images_per_s",
+                                               "val_loss", "val_band_1", "val_band_2", "val_band_3", "val_band_4"};
+    double *rows = NULL, *all = NULL, *c[FIELDS + 1];
+    char *log = dm_run_path(dir, DM_RUN_LOG);
+    int64_t n = 0;
+    dm_status s = log ? dm_run_log_read(log, names, FIELDS, &rows, &n, err)
+                      : dm_error(err, DM_ENOMEM, "out of memory: '%s'", dir);
+
+    free(log);
+    if (s)
+        return s;
+    if (n == 0)
+        s = dm_error(err, DM_EINVAL, "'%s' has no steps in its " DM_RUN_LOG " yet", dir);
+    else if (!(all = malloc((size_t)n * (FIELDS + 1) * sizeof *all)))
+        s = dm_error(err, DM_ENOMEM, "out of memory: the log of '%s'", dir);
+    if (!s) {
+        for (int k = 0; k <= FIELDS; k++)
+            c[k] = all + k * n;
+        for (int64_t i = 0; i < n; i++)
+            for (int k = 0; k < FIELDS; k++)
+                c[k][i] = rows[i * FIELDS + k];
+        smooth(c[LOSS], n, c[FIELDS]);
+        s = plot_columns(path, c, n, err);
+    }
+    free(all);
+    free(rows);
+    return s;
+}

@@ -1,0 +1,162 @@
+/* The checkpoints of a run folder by their names; see run_folder.h. */
+#include "run/run_folder.h"
+
+#include "base/arena.h"
+#include "base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+char *dm_checkpoint_path(const char *dir, int64_t step)
+{
+    char name[64];
+
+    snprintf(name, sizeof name, "checkpoints/step-%08lld.safetensors", (long long)step);
+    return dm_run_path(dir, name);
+}
+
+/* The step in a name that dm_checkpoint_path makes, or -1. */
+static int64_t parse_name(const char *name)
+{
+    char same[64];
+    long long step;
+
+    if (strncmp(name, "step-", 5) || strlen(name) >= sizeof same || name[5] < '0' || name[5] > '9')
+        return -1;
+    errno = 0;
+    step = strtoll(name + 5, NULL, 10);
+    snprintf(same, sizeof same, "step-%08lld.safetensors", step);
+    return errno || strcmp(name, same) ? -1 : step;
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+dm_status dm_checkpoint_list(const char *dir, int64_t **steps, int *n, dm_err *err)
+{
+    char *path = dm_run_path(dir, "checkpoints");
+    dm_status s = path ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory: checkpoints of '%s'", dir);
+    DIR *d = path ? opendir(path) : NULL;
+    int64_t *list = NULL, step;
+    size_t count = 0, cap = 0;
+
+    if (path && !d && errno != ENOENT && errno != ENOTDIR)
+        s = dm_file_error(err, "read folder", path);
+    for (struct dirent *e; d && !s && (e = readdir(d));) {
+        if ((step = parse_name(e->d_name)) < 0)
+            continue;
+        if (!dm_grow((void **)&list, count, &cap, sizeof *list))
+            s = dm_error(err, DM_ENOMEM, "out of memory: checkpoints of '%s'", dir);
+        else
+            list[count++] = step;
+    }
+    if (d)
+        closedir(d);
+    free(path);
+    if (s) {
+        free(list);
+        return s;
+    }
+    if (count)
+        qsort(list, count, sizeof *list, newest_first);
+    *steps = list;
+    *n = (int)count;
+    return DM_OK;
+}
+
+static dm_status check_finite(const dm_st *f, dm_err *err)
+{
+    enum { CHUNK = 1 << 16 };
+    float *x = malloc(CHUNK * sizeof *x);
+    dm_status s = x ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory to check '%s'", dm_st_path(f));
+
+    for (int64_t i = 0; i < dm_st_count(f) && !s; i++) {
+        const dm_st_tensor *t = dm_st_at(f, i);
+
+        for (int64_t at = 0, n; at < t->count && t->type == DM_ST_F32 && !s; at += n) {
+            n = t->count - at < CHUNK ? t->count - at : CHUNK;
+            s = dm_st_read_f32(f, t, at, n, x, err);
+            for (int64_t k = 0; k < n && !s; k++)
+                if (!isfinite(x[k]))
+                    s = dm_error(err, DM_ECORRUPT, "'%s': tensor '%s' has a value that is not finite", dm_st_path(f), t->name);
+        }
+    }
+    free(x);
+    return s;
+}
+
+/* The checksum tells, or, of a file that something else than demist wrote, what a run's checkpoint must have. */
+static dm_status check_whole(const dm_st *f, dm_err *err)
+{
+    dm_status s = dm_st_verify(f, err);
+
+    if (s || dm_st_meta(f, DM_ST_CHECKSUM))
+        return s;
+    if (!dm_st_meta(f, "experiment") || !dm_st_meta(f, "step"))
+        return dm_error(err, DM_ECORRUPT, "'%s' has lost its metadata: it is no checkpoint of a training run", dm_st_path(f));
+    return check_finite(f, err);
+}
+
+dm_status dm_checkpoint_latest(const char *dir, dm_st **out, int64_t *step, dm_err *skipped, dm_err *err)
+{
+    dm_err first = {DM_OK, ""}, e;
+    int64_t *steps;
+    dm_status s;
+    int n, i;
+
+    if (skipped)
+        *skipped = first;
+    if ((s = dm_checkpoint_list(dir, &steps, &n, err)))
+        return s;
+    for (i = 0, s = DM_ENOENT; i < n; i++) {
+        char *path = dm_checkpoint_path(dir, steps[i]);
+
+        s = path ? dm_st_open(path, out, &e) : dm_error(&e, DM_ENOMEM, "out of memory: checkpoints of '%s'", dir);
+        free(path);
+        if (!s && (s = check_whole(*out, &e))) {
+            dm_st_close(*out);
+            *out = NULL;
+        }
+        if (s == DM_OK)
+            *step = steps[i];
+        else if (!first.code)
+            first = e;
+        if (s != DM_ECORRUPT)
+            break;
+    }
+    free(steps);
+    if (s == DM_OK && skipped)
+        *skipped = first;
+    if (n == 0)
+        return dm_error(err, DM_ENOENT, "'%s' has no checkpoint", dir);
+    if (s == DM_ECORRUPT)
+        return dm_error(err, s, "no checkpoint in '%s' is whole; the newest: %s", dir, first.msg);
+    return s ? dm_error(err, s, "%s", e.msg) : DM_OK;
+}
+
+dm_status dm_checkpoint_prune(const char *dir, int64_t step, int64_t keep, dm_err *err)
+{
+    int64_t *steps, kept = 0;
+    dm_status s;
+    int n;
+
+    if ((s = dm_checkpoint_list(dir, &steps, &n, err)))
+        return s;
+    for (int i = 0; i < n && !s; i++) {
+        char *path = steps[i] <= step && kept++ < keep ? NULL : dm_checkpoint_path(dir, steps[i]);
+
+        if (path && unlink(path) && errno != ENOENT)
+            s = dm_file_error(err, "remove", path);
+        free(path);
+    }
+    free(steps);
+    return s;
+}

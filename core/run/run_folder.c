@@ -1,0 +1,226 @@
+/* The run folder; see run_folder.h. */
+#include "run/run_folder.h"
+
+#include "base/file.h"
+#include "run/run_files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <png.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+#include <zlib.h>
+
+struct dm_run { char *dir; int lock; };
+
+char *dm_run_path(const char *dir, const char *name)
+{
+    const size_t n = strlen(dir) + strlen(name) + 2;
+    char *p = malloc(n);
+
+    if (p)
+        snprintf(p, n, "%s/%s", dir, name);
+    return p;
+}
+
+static bool is_there(const char *dir, const char *name)
+{
+    char *p = dm_run_path(dir, name);
+    struct stat st;
+    const bool there = p && lstat(p, &st) == 0;
+
+    free(p);
+    return there;
+}
+
+static dm_status take_lock(dm_run *r, dm_err *err)
+{
+    char *path = dm_run_path(r->dir, "lock"), pid[24] = "";
+    dm_status s = DM_OK;
+    ssize_t n;
+
+    if (!path)
+        return dm_error(err, DM_ENOMEM, "out of memory: a name in '%s'", r->dir);
+    r->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (r->lock < 0)
+        s = dm_file_error(err, "open", path);
+    else if (flock(r->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
+        n = pread(r->lock, pid, sizeof pid - 1, 0);
+        pid[n > 0 ? strspn(pid, "0123456789") : 0] = 0;
+        s = dm_error(err, DM_EINVAL,
+                     "run folder '%s' is in use by another process%s%s; wait for it, or choose another output", r->dir,
+                     *pid ? ", " : "", pid);
+        close(r->lock);
+        r->lock = -1;
+    } else if (snprintf(pid, sizeof pid, "%ld\n", (long)getpid()) > 0 && !ftruncate(r->lock, 0))
+        s = dm_file_write(r->lock, path, pid, strlen(pid), err);
+    free(path);
+    return s;
+}
+
+static dm_status make_folders(const char *dir, dm_err *err)
+{
+    static const char *const names[] = {"checkpoints", "samples", "plots", "tb"};
+    dm_status s = DM_OK;
+
+    for (int i = 0; i < 4 && !s; i++) {
+        char *p = dm_run_path(dir, names[i]);
+
+        s = p ? dm_folder_make(p, err) : dm_error(err, DM_ENOMEM, "out of memory: a name in '%s'", dir);
+        free(p);
+    }
+    return s ? s : dm_folder_sync(dir, err);
+}
+
+/* May this folder be used so? By resolved.yaml a run is known: without it, files of a run's names are somebody's own. */
+static dm_status check(const char *dir, dm_run_mode mode, dm_err *err)
+{
+    const bool run = is_there(dir, DM_RUN_CONFIG);
+    char found[256];
+    dm_status s;
+
+    if (mode == DM_RUN_RESUME && !run)
+        return dm_error(err, DM_ENOENT, "nothing to resume: '%s' has no " DM_RUN_CONFIG, dir);
+    if (mode == DM_RUN_NEW && run)
+        return dm_error(err, DM_EINVAL, "'%s' already has a run: go on with it by --resume, or choose another output", dir);
+    if (run || (s = dm_run_files_first(dir, found, sizeof found, err)) || !*found)
+        return run ? DM_OK : s;
+    return dm_error(err, DM_EINVAL, "'%s' has no " DM_RUN_CONFIG ", so it is no run, but a '%s' that a run would write over; "
+                    "move it away, or choose another output", dir, found);
+}
+
+static dm_status prepare(dm_run *r, dm_run_mode mode, dm_err *err)
+{
+    dm_status s;
+
+    if ((s = take_lock(r, err)) || (s = check(r->dir, mode, err)) ||
+        (s = dm_run_files_remove(r->dir, true, err)) || (mode == DM_RUN_OVERWRITE && (s = dm_run_files_remove(r->dir, false, err))))
+        return s;
+    return make_folders(r->dir, err);
+}
+
+/* Where nothing is there, as errno says: what is above must be a folder that this one can be made in. */
+static dm_status check_above(const char *dir, dm_err *err)
+{
+    const int why = errno;
+    char *above = strdup(*dir ? dir : ".");
+    dm_status s = above ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory: a name");
+    struct stat st;
+
+    if (!s && (why == ENAMETOOLONG || why == ELOOP))
+        s = dm_error(err, DM_EINVAL, "'%s' cannot be made: %s", dir, why == ELOOP ? "too many links" : "the name is too long");
+    while (!s && stat(above, &st)) {
+        char *slash = strrchr(above, '/');
+
+        if (slash && slash != above)
+            *slash = 0;
+        else
+            strcpy(above, slash ? "/" : ".");
+    }
+    if (!s && !S_ISDIR(st.st_mode))
+        s = dm_error(err, DM_EINVAL, "'%s' cannot be made: '%s' is no folder", dir, above);
+    else if (!s && access(above, W_OK | X_OK))
+        s = dm_error(err, DM_EINVAL, "'%s' cannot be made: '%s' is not writable", dir, above);
+    free(above);
+    return s;
+}
+
+dm_status dm_run_possible(const char *dir, dm_err *err)
+{
+    struct stat st, root;
+
+    if (stat(dir, &st))
+        return check_above(dir, err);
+    if (!S_ISDIR(st.st_mode))
+        return dm_error(err, DM_EINVAL, "'%s' is no folder; a run needs one of its own", dir);
+    if (!stat("/", &root) && st.st_dev == root.st_dev && st.st_ino == root.st_ino)
+        return dm_error(err, DM_EINVAL, "'%s' is the root of all files; a run needs a folder of its own", dir);
+    if (access(dir, R_OK | W_OK | X_OK))
+        return dm_error(err, DM_EINVAL, "'%s' is not writable; choose another folder", dir);
+    return check(dir, DM_RUN_OVERWRITE, err);
+}
+
+dm_status dm_run_open(const char *dir, dm_run_mode mode, dm_run **out, dm_err *err)
+{
+    struct stat st;
+    dm_run *r;
+    dm_status s;
+
+    if (mode == DM_RUN_RESUME && stat(dir, &st))
+        return dm_error(err, DM_ENOENT, "nothing to resume: there is no folder '%s'", dir);
+    if ((s = dm_folder_make(dir, err)))
+        return s;
+    if (!(r = calloc(1, sizeof *r)) || !(r->dir = strdup(dir))) {
+        free(r);
+        return dm_error(err, DM_ENOMEM, "out of memory: run folder '%s'", dir);
+    }
+    r->lock = -1;
+    if ((s = prepare(r, mode, err)))
+        dm_run_close(r);
+    else
+        *out = r;
+    return s;
+}
+
+void dm_run_close(dm_run *r)
+{
+    if (!r)
+        return;
+    if (r->lock >= 0)
+        close(r->lock);
+    free(r->dir);
+    free(r);
+}
+
+const char *dm_run_dir(const dm_run *r) { return r->dir; }
+
+dm_status dm_run_write(const dm_run *r, const char *name, const void *data, size_t n, dm_err *err)
+{
+    char *p = dm_run_path(r->dir, name);
+    const dm_status s = p ? dm_file_write_atomic(p, data, n, err)
+                          : dm_error(err, DM_ENOMEM, "out of memory: a name in '%s'", r->dir);
+
+    free(p);
+    return s;
+}
+
+dm_status dm_run_write_env(const dm_run *r, int argc, const char *const *argv, const dm_pair *more, int n, dm_err *err)
+{
+    json_t *o = json_object(), *args = json_array();
+    const time_t now = time(NULL);
+    struct utsname u;
+    struct tm tm;
+    char when[32] = "", *text;
+    dm_status s;
+
+    if (gmtime_r(&now, &tm))
+        strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    json_object_set_new(o, "demist", json_string(DEMIST_VERSION));
+    json_object_set_new(o, "plugin_abi", json_sprintf("%u.%u", DM_ABI >> 16, DM_ABI & 0xffffu));
+    json_object_set_new(o, "started", json_string(when));
+    if (uname(&u) >= 0)
+        json_object_set_new(o, "system", json_sprintf("%s %s %s", u.sysname, u.release, u.machine));
+    json_object_set_new(o, "libraries", json_pack("{s:s, s:s, s:s}", "jansson", jansson_version_str(), "zlib",
+                                                  zlibVersion(), "libpng", png_get_libpng_ver(NULL)));
+    for (int i = 0; i < argc; i++) {
+        json_t *v = json_string(argv[i]);
+
+        json_array_append_new(args, v ? v : json_null()); /* null: not UTF-8 */
+    }
+    json_object_set_new(o, "argv", args);
+    for (int i = 0; i < n; i++)
+        json_object_set_new(o, more[i].key, json_string(more[i].value));
+    text = json_dumps(o, JSON_INDENT(2));
+    json_decref(o);
+    if (!text)
+        return dm_error(err, DM_ENOMEM, "out of memory: env.json");
+    s = dm_run_write(r, "env.json", text, strlen(text), err);
+    free(text);
+    return s;
+}

@@ -1,0 +1,185 @@
+/* log.jsonl; see run_log.h. */
+#include "run/run_log.h"
+
+#include "base/arena.h"
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MAX_LINE = 65536 };
+
+struct dm_run_log { int fd; char *path; };
+
+/* The next whole line, its length in *n; those that are too long or end without a newline are skipped. */
+static bool next_line(FILE *f, char *line, size_t *n)
+{
+    bool whole = true;
+
+    while (fgets(line, MAX_LINE, f)) {
+        const size_t len = strlen(line);
+        const bool ends = len && line[len - 1] == '\n';
+
+        if (whole && ends) {
+            *n = len;
+            return true;
+        }
+        whole = ends;
+    }
+    return false;
+}
+
+/* NULL unless the line is an object with a whole step. */
+static json_t *parse_line(const char *line, size_t n, int64_t *step)
+{
+    json_t *o = json_loadb(line, n, 0, NULL);
+    const json_t *s = json_object_get(o, "step");
+
+    if (!json_is_integer(s)) {
+        json_decref(o);
+        return NULL;
+    }
+    *step = json_integer_value(s);
+    return o;
+}
+
+static dm_status copy_until(FILE *in, int64_t last, dm_file_out *out, dm_err *err)
+{
+    char *line = malloc(MAX_LINE);
+    dm_status s = line ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory: reading '%s'", out->path);
+    int64_t step;
+    size_t n;
+
+    while (!s && next_line(in, line, &n)) {
+        json_t *o = parse_line(line, n, &step);
+
+        if (o && step <= last)
+            s = dm_file_put(out, line, n, err);
+        json_decref(o);
+    }
+    if (!s && ferror(in))
+        s = dm_error(err, DM_EIO, "unable to read '%s'", out->path);
+    free(line);
+    return s;
+}
+
+static dm_status cut(const char *path, int64_t last, dm_err *err)
+{
+    FILE *in = fopen(path, "re");
+    dm_file_out out = {-1, NULL, NULL};
+    dm_status s;
+
+    if (!in && errno != ENOENT)
+        return dm_file_error(err, "open", path);
+    s = dm_file_begin(&out, path, err);
+    if (!s && in)
+        s = copy_until(in, last, &out, err);
+    if (!s)
+        s = dm_file_commit(&out, err);
+    dm_file_abort(&out);
+    if (in)
+        fclose(in);
+    return s;
+}
+
+dm_status dm_run_log_open(const char *path, int64_t last, dm_run_log **out, dm_err *err)
+{
+    dm_status s = cut(path, last, err);
+    dm_run_log *l;
+
+    if (s)
+        return s;
+    l = calloc(1, sizeof *l);
+    if (!l || !(l->path = strdup(path))) {
+        free(l);
+        return dm_error(err, DM_ENOMEM, "out of memory: opening '%s'", path);
+    }
+    l->fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    if (l->fd < 0) {
+        s = dm_file_error(err, "open", path);
+        dm_run_log_close(l);
+        return s;
+    }
+    *out = l;
+    return DM_OK;
+}
+
+void dm_run_log_close(dm_run_log *l)
+{
+    if (!l)
+        return;
+    if (l->fd >= 0)
+        close(l->fd);
+    free(l->path);
+    free(l);
+}
+
+dm_status dm_run_log_put(dm_run_log *l, int64_t step, const dm_field *f, int n, dm_err *err)
+{
+    json_t *o = json_object();
+    char *text;
+    size_t len;
+    dm_status s;
+
+    json_object_set_new(o, "step", json_integer(step));
+    for (int i = 0; i < n; i++) {
+        const double v = f[i].value;
+        const bool whole = fabs(v) < 9007199254740992.0 && v == floor(v);
+
+        json_object_set_new(o, f[i].name,
+                            !isfinite(v) ? json_null() : whole ? json_integer((json_int_t)v) : json_real(v));
+    }
+    text = json_dumps(o, JSON_REAL_PRECISION(9));
+    json_decref(o);
+    if (!text)
+        return dm_error(err, DM_ENOMEM, "out of memory: a line of '%s'", l->path);
+    len = strlen(text);
+    text[len] = '\n'; /* in place of the zero byte: one write, one line */
+    s = dm_file_write(l->fd, l->path, text, len + 1, err);
+    free(text);
+    return s;
+}
+
+dm_status dm_run_log_read(const char *path, const char *const *names, int n, double **values, int64_t *rows,
+                          dm_err *err)
+{
+    FILE *f = fopen(path, "re");
+    char *line = malloc(MAX_LINE);
+    double *v = NULL;
+    int64_t step, r = 0;
+    size_t cap = 0, len;
+    dm_status s = DM_OK;
+
+    if (!f)
+        s = dm_file_error(err, "open", path);
+    else if (!line)
+        s = dm_error(err, DM_ENOMEM, "out of memory: reading '%s'", path);
+    while (!s && next_line(f, line, &len)) {
+        json_t *o = parse_line(line, len, &step);
+
+        if (o && !dm_grow((void **)&v, (size_t)r, &cap, (size_t)n * sizeof *v))
+            s = dm_error(err, DM_ENOMEM, "out of memory: %lld lines of '%s'", (long long)r, path);
+        for (int i = 0; o && !s && i < n; i++) {
+            const json_t *x = json_object_get(o, names[i]);
+
+            v[r * n + i] = json_is_number(x) ? json_number_value(x) : NAN;
+        }
+        r += o && !s;
+        json_decref(o);
+    }
+    if (f)
+        fclose(f);
+    free(line);
+    if (s) {
+        free(v);
+        return s;
+    }
+    *values = v;
+    *rows = r;
+    return DM_OK;
+}

@@ -1,0 +1,165 @@
+/* What only plugins and the data can tell of an experiment; see examine.h. */
+#include "session/examine.h"
+
+#include "data/data.h"
+#include "run/run_folder.h"
+#include "model/sampling.h"
+
+#include <string.h>
+
+static bool sound(const dm_session *s, dm_section_id id)
+{
+    return s->experiment->section[id].plugin && !s->experiment->section[id].faults;
+}
+
+/* Faults, one a line, unless they are none of the experiment's. */
+static dm_status found(dm_session *s, dm_section_id id, const dm_err *why, dm_faults *f, dm_err *err)
+{
+    dm_err one = {.code = why->code};
+
+    if (why->code == DM_ENOMEM)
+        return dm_error(err, why->code, "%s", why->msg);
+    for (const char *line = why->msg; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+        snprintf(one.msg, sizeof one.msg, "%.*s", (int)strcspn(line, "\n"), line);
+        s->experiment->section[id].faults++;
+        dm_experiment_fault(s->experiment, id, &one, f);
+    }
+    return DM_OK;
+}
+
+static void log_line(void *user, const char *line) { dm_session_log(user, DM_LOG_INFO, "%s", line); }
+
+static dm_status open_data(dm_session *s, dm_err *err)
+{
+    dm_status rc;
+
+    dm_services_init(&s->data_services);
+    s->data_services.log = log_line;
+    s->data_services.log_user = s;
+    if (!(rc = dm_data_open(s->experiment, "train", &s->data_services, &s->examples, err)))
+        s->data = *dm_data_about(s->examples);
+    return rc;
+}
+
+/* The test split, where training or evaluations read it; that there is none is a fault for training alone. */
+static dm_status examine_test_split(dm_session *s, dm_need need, dm_faults *f, dm_err *err)
+{
+    const bool held_out = s->experiment->train.validate_every > 0;
+    struct dm_data *d = NULL;
+    dm_err why = {0};
+    dm_status rc;
+
+    if (!held_out && need < DM_NEED_ALL)
+        return DM_OK;
+    rc = dm_data_open(s->experiment, "test", &s->data_services, &d, &why);
+    dm_data_close(d);
+    if (!rc || (rc == DM_ENOENT && !held_out))
+        return DM_OK;
+    if (rc == DM_ENOENT)
+        dm_error_prefix(&why, "validate_every: needs data with a test split: ");
+    return found(s, rc == DM_ENOENT ? DM_SEC_TRAIN : DM_SEC_DATA, &why, f, err);
+}
+
+dm_status dm_session_open_start(dm_session *s, dm_err *err)
+{
+    const char *from = s->experiment->train.from;
+    int64_t step;
+
+    return *from ? dm_session_source(s, from, &s->start, &step, err) : DM_OK;
+}
+
+dm_status dm_session_start_fits(dm_session *s, const dm_layout *l, dm_err *err)
+{
+    dm_status rc;
+
+    if (s->start && !(rc = dm_session_fits(s, l, s->start, false, err)))
+        dm_session_compare_network(s, s->start, s->experiment->train.from);
+    return s->start ? rc : DM_OK;
+}
+
+/* Where the run goes, and what it begins with. */
+static dm_status examine_run(dm_session *s, dm_need need, dm_faults *f, dm_err *err)
+{
+    const dm_experiment *e = s->experiment;
+    const char *output = e->output ? e->output : e->run.output; /* with other faults, only what is said */
+    dm_err why = {0};
+    dm_status rc;
+
+    if (*output && !e->section[DM_SEC_RUN].faults && dm_run_possible(output, &why)) {
+        dm_error_prefix(&why, "output: ");
+        if ((rc = found(s, DM_SEC_RUN, &why, f, err)))
+            return rc;
+    }
+    if (need < DM_NEED_START || e->section[DM_SEC_TRAIN].faults || !dm_session_open_start(s, &why))
+        return DM_OK;
+    dm_error_prefix(&why, "from: ");
+    return found(s, DM_SEC_TRAIN, &why, f, err);
+}
+
+static dm_status check_sampler(const dm_session *s, dm_model *m, dm_err *err)
+{
+    const dm_sampling_setup setup = {.experiment = s->experiment, .noise = s->noise, .objective = dm_model_objective(m), .data = &s->data,
+                                     .n = 1, .out_channels = dm_model_out_channels(m)};
+    dm_sampling *sampling;
+    dm_status rc;
+
+    if (!(rc = dm_sampling_new(&setup, &sampling, err)))
+        dm_sampling_free(sampling);
+    return rc;
+}
+
+/* Gradients lie in what is stored as half, where small ones become zero. */
+static dm_status examine_precision(dm_session *s, dm_faults *f, dm_err *err)
+{
+    dm_err why = {0};
+
+    if (s->experiment->section[DM_SEC_RUN].faults || s->experiment->run.precision != DM_PRECISION_FP16)
+        return DM_OK;
+    dm_error(&why, DM_EINVAL, "precision: fp16 is for sampling and evaluation: gradients underflow in it without loss scaling; train with bf16");
+    return found(s, DM_SEC_RUN, &why, f, err);
+}
+
+/* Objective and network, built as for a training step of one example, and the sampler. */
+static dm_status examine_model(dm_session *s, dm_faults *f, dm_err *err)
+{
+    const dm_section *section = s->experiment->section;
+    const bool diffuses = section[DM_SEC_OBJECTIVE].plugin->objective->affine != NULL;
+    dm_section_id at = DM_SEC_NETWORK;
+    dm_model *m = NULL;
+    dm_err why = {0};
+    dm_status rc;
+
+    if (diffuses && !s->noise)
+        return DM_OK; /* the schedule has its faults */
+    if (dm_model_examine(s->experiment, s->noise, &s->data, s->label_width, &m, &at, &why))
+        return found(s, at, &why, f, err);
+    rc = diffuses && sound(s, DM_SEC_SAMPLER) && check_sampler(s, m, &why) ? found(s, DM_SEC_SAMPLER, &why, f, err) : DM_OK;
+    if (!rc && dm_session_start_fits(s, dm_model_layout(m), &why)) {
+        dm_error_prefix(&why, "from: ");
+        rc = found(s, DM_SEC_TRAIN, &why, f, err);
+    }
+    dm_model_free(m);
+    return rc;
+}
+
+dm_status dm_session_examine(dm_session *s, dm_need need, dm_faults *f, dm_err *err)
+{
+    const bool data = need >= DM_NEED_DATA;
+    dm_device_info device;
+    dm_err why = {0};
+    dm_status rc;
+
+    if (sound(s, DM_SEC_SCHEDULE) && dm_noise_new(s->experiment, &s->noise, &why) && (rc = found(s, DM_SEC_SCHEDULE, &why, f, err)))
+        return rc;
+    if (data && sound(s, DM_SEC_DATA) && (rc = open_data(s, &why) ? found(s, DM_SEC_DATA, &why, f, err) : examine_test_split(s, need, f, err)))
+        return rc;
+    if (data && ((rc = examine_run(s, need, f, err)) || (rc = examine_precision(s, f, err))))
+        return rc;
+    if (s->data.shape.rank && sound(s, DM_SEC_NETWORK) && sound(s, DM_SEC_OBJECTIVE) && (rc = examine_model(s, f, err)))
+        return rc;
+    if ((data || s->data.shape.rank) && !s->experiment->section[DM_SEC_RUN].faults && dm_device_pick(s->experiment->run.device, &device, &why)) {
+        dm_error_prefix(&why, "device: ");
+        return found(s, DM_SEC_RUN, &why, f, err);
+    }
+    return DM_OK;
+}

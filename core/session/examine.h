@@ -1,0 +1,18 @@
+/* What only plugins and the data can tell of an experiment: whether its schedule, data, objective, network and
+ * sampler work, and work together. Needs no device. */
+#ifndef DEMIST_CORE_EXAMINE_H
+#define DEMIST_CORE_EXAMINE_H
+
+#include "session/session.h"
+
+/* Makes s->noise, opens s->examples and s->start as they are needed, and tries whatever has no fault so far; all faults
+ * are added to f, each at its place. s->data must be known where no data are needed. Fails only where memory is
+ * exhausted. */
+dm_status dm_session_examine(dm_session *s, dm_need need, dm_faults *f, dm_err *err);
+
+/* Opens what train.from names as s->start; leaves it NULL where that is empty. */
+dm_status dm_session_open_start(dm_session *s, dm_err *err);
+/* Whether its weights, if it is there, are this layout's; warns of what they meant otherwise. */
+dm_status dm_session_start_fits(dm_session *s, const dm_layout *l, dm_err *err);
+
+#endif

@@ -1,0 +1,117 @@
+/* The parameter rows of the host's own keys; see settings.h. */
+#include "settings/settings.h"
+
+#define S dm_set_run
+static const dm_param run_rows[] = {
+    DM_STRING(S, name, "run", "name of the experiment, and of its run folder below runs/"),
+    DM_INT(S, seed, "0", 0, 9007199254740992.0, "", "every random number follows from it"),
+    DM_STRING(S, device, "auto", "auto, cpu, gpu, part of a platform's or device's name, or i:j"),
+    DM_PATH(S, output, "", "run folder, relative to where the command is run; empty = runs/ and the name"),
+    DM_STRING(S, plugin_path, "",
+              "folders to search for plugins first, separated by ':', relative to the file that says so"),
+    DM_ENUM(S, precision, "fp32", "fp32|bf16|fp16",
+            "bf16 and fp16 keep activations in 16 bits and multiply them so, weights in fp32; bf16 sums in fp32, best on CPUs with AMX; fp16 is "
+            "for sampling and evaluation on devices with cl_khr_fp16"),
+    DM_ENUM(S, matmul_precision, "high", "high|highest",
+            "products of fp32: high lets an op be off by 2e-5 of its largest result (Winograd's convolutions; on CPUs with AMX three products of "
+            "bf16 for one), highest has fp32's own rounding alone; docs/kernels.md"),
+    DM_BOOL(S, deterministic, "false", "bitwise the same results for any batch size and in every run on one device"),
+    DM_ENUM(S, tune, "auto", "off|auto|on",
+            "choose among implementations by rule (off), by what was measured on the device, measuring where the work ahead is worth it "
+            "(auto), or measuring all that was not (on); $DEMIST_TUNE comes first"),
+    DM_BOOL(S, allow_nan, "false", "take weights that are not finite as they are, instead of refusing them"),
+    DM_END,
+};
+#undef S
+#define S dm_set_data
+static const dm_param data_rows[] = {
+    DM_INTS(S, size, "[]", 1, 16384, "pixels", "resize images to [side] or [height, width]; [] = as they are"),
+    DM_ENUM(S, crop, "none", "none|center|random", "cut images to the aspect of size before resizing"),
+    DM_BOOL(S, flip, "false", "mirror half of the training images left to right"),
+    DM_INT(S, channels, "0", 0, 16, "channels", "1 makes images grey, 3 colour; 0 = as the data has"),
+    DM_INT(S, limit, "0", 0, 9007199254740992.0, "examples", "use only the first so many examples; 0 = all"),
+    DM_INT(S, workers, "1", 1, 64, "threads", "threads that read and decode ahead of training"),
+    DM_END,
+};
+#undef S
+#define S dm_set_schedule
+static const dm_param schedule_rows[] = {
+    DM_INT(S, timesteps, "1000", 1, 1000000, "steps", "T, the steps of the forward process"),
+    DM_BOOL(S, zero_terminal_snr, "false",
+            "rescale a discrete schedule so that no signal is left at T (Lin et al. 2024, alg. 1)"),
+    DM_END,
+};
+#undef S
+#define S dm_set_objective
+static const dm_param objective_rows[] = {
+    DM_ENUM(S, draw, "uniform", "uniform|stratified|importance",
+            "how the times of a batch are drawn: independently, one from each of equal parts, or each the more often the "
+            "larger its last ten losses were (their root mean square; Nichol & Dhariwal 2021, section 3.3)"),
+    DM_END,
+};
+#undef S
+#define S dm_set_sampler
+static const dm_param sampler_rows[] = {
+    DM_INT(S, steps, "50", 0, 1000000, "steps", "denoising steps, at most T of a discrete schedule; 0 = T"),
+    DM_ENUM(S, spacing, "leading", "leading|trailing|linspace", "how the steps lie in 0..T-1"),
+    DM_INT(S, offset, "0", 0, 1000000, "steps", "added to each timestep with leading spacing"),
+    DM_INTS(S, at, "[]", 0, 1000000, "steps",
+            "the timesteps themselves, 0-based, noisiest first; [] = by steps and spacing"),
+    DM_ENUM(S, last, "data", "data|first", "where the last step goes: the data, or the first step's noise level (of a discrete schedule)"),
+    DM_STRING(S, clip, "auto",
+              "limit of |x0| in each prediction: auto (the data's range where it is fixed), off, a number, or dynamic "
+              "(Saharia et al. 2022)"),
+    DM_REAL(S, dynamic_ratio, "0.995", 0, 1, "", "quantile of |x0| that dynamic clipping takes"),
+    DM_REAL(S, dynamic_max, "1", 1, 1000, "", "most that dynamic clipping lets the quantile grow to"),
+    DM_BOOL(S, clip_eps, "true", "derive eps from the clipped x0; false keeps it as predicted"),
+    DM_INT(S, batch, "0", 0, 65536, "images", "images that are sampled at once; 0 = as many as fit, at most 64"),
+    DM_END,
+};
+#undef S
+#define S dm_set_train
+static const dm_param train_rows[] = {
+    DM_INT(S, steps, "10000", 1, 9007199254740992.0, "steps", "optimizer steps in all"),
+    DM_INT(S, batch, "64", 1, 1048576, "examples", "examples of one optimizer step"),
+    DM_INT(S, micro_batch, "0", 0, 1048576, "examples",
+           "examples at once on the device, gradients added up; 0 = as many as fit"),
+    DM_BOOL(S, recompute, "true",
+            "compute again in the backward pass what is cheap (norms, activations, concatenations) instead of keeping it: the same "
+            "numbers, less memory"),
+    DM_REAL(S, lr, "2e-4", 0, 10, "", "learning rate"),
+    DM_REAL(S, beta1, "0.9", 0, 0.999999, "", "decay of AdamW's first moment (Loshchilov & Hutter 2019)"),
+    DM_REAL(S, beta2, "0.999", 0, 0.9999999, "", "decay of AdamW's second moment"),
+    DM_REAL(S, eps, "1e-8", 0, 1, "", "added to the root of AdamW's second moment"),
+    DM_REAL(S, weight_decay, "0", 0, 10, "", "decoupled weight decay, times the learning rate each step"),
+    DM_REAL(S, clip, "1", 0, 1e9, "", "largest global norm of the gradient; 0 = no limit"),
+    DM_INT(S, warmup, "0", 0, 9007199254740992.0, "steps", "steps in which the learning rate rises from 0"),
+    DM_ENUM(S, decay, "constant", "constant|linear|cosine",
+            "learning rate after the warm-up, to min_lr at the last step"),
+    DM_REAL(S, min_lr, "0", 0, 10, "", "learning rate at the end of a decay"),
+    DM_REALS(S, ema, "[0.9999]", 0, 0.99999999, "",
+             "rates of the averaged weights; the first is sampled from; [] = none"),
+    DM_BOOL(S, ema_warmup, "true", "use the rate (1 + s) / (10 + s) at step s while it is the smaller"),
+    DM_INT(S, log_every, "10", 1, 1000000, "steps", "steps between two lines of the log"),
+    DM_INT(S, save_every, "1000", 0, 9007199254740992.0, "steps", "steps between two checkpoints; 0 = only at the end"),
+    DM_INT(S, keep, "3", 1, 100000, "checkpoints", "last checkpoints that are kept"),
+    DM_INT(S, sample_every, "0", 0, 9007199254740992.0, "steps", "steps between two sample grids; 0 = none"),
+    DM_INT(S, sample_count, "16", 1, 4096, "images", "images of such a grid"),
+    DM_INT(S, validate_every, "0", 0, 9007199254740992.0, "steps",
+           "steps between two measurements of the loss on held-out data, the test split; the best checkpoint is kept; 0 = none"),
+    DM_INT(S, validate_count, "1000", 0, 9007199254740992.0, "examples", "the first so many of the test split for that; 0 = all"),
+    DM_PATH(S, from, "",
+            "weights to start from: a run folder, a checkpoint, or a folder in diffusers' layout; empty = fresh"),
+    DM_END,
+};
+#undef S
+static const dm_param no_rows[] = {DM_END};
+
+const dm_settings_table dm_settings[DM_SEC_COUNT] = {
+    [DM_SEC_RUN] = {"", run_rows, sizeof(dm_set_run), false, "the run as a whole"},
+    [DM_SEC_DATA] = {"data", data_rows, sizeof(dm_set_data), true, "what it learns from"},
+    [DM_SEC_SCHEDULE] = {"schedule", schedule_rows, sizeof(dm_set_schedule), true, "how noise is added"},
+    [DM_SEC_NETWORK] = {"network", no_rows, 0, true, "the network that is trained"},
+    [DM_SEC_OBJECTIVE] = {"objective", objective_rows, sizeof(dm_set_objective), true,
+                          "what the network predicts and its loss"},
+    [DM_SEC_SAMPLER] = {"sampler", sampler_rows, sizeof(dm_set_sampler), true, "how images are drawn"},
+    [DM_SEC_TRAIN] = {"train", train_rows, sizeof(dm_set_train), false, "the optimization"},
+};

@@ -1,0 +1,93 @@
+/* dm_check: all that training does before its first step, and what it would cost. */
+#include "session/session.h"
+#include "train/trainer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct report { void (*line)(void *user, const char *text); void *user; } report;
+
+DM_PRINTF(2, 3) static void say(const report *r, const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    r->line(r->user, text);
+}
+
+static void say_lines(const report *r, const char *text)
+{
+    for (size_t n; *text; text += n + (text[n] == '\n')) {
+        n = strcspn(text, "\n");
+        say(r, "%.*s", (int)n, text);
+    }
+}
+
+/* Implementations are measured, as training would, where they are to be explained. */
+static dm_status costs(dm_session *s, const dm_check_options *o, const report *r, dm_err *err)
+{
+    const dm_set_train *set = &s->experiment->train;
+    const dm_device_info *d = dm_device_about(s->device);
+    dm_trainer *t;
+    uint64_t now, peak;
+    dm_plan_stats p;
+    dm_status rc;
+
+    if (o->explain)
+        dm_choices_budget(s->choices, -1);
+    if ((rc = dm_trainer_new(s, set->micro_batch, &t, err)))
+        return rc;
+    p = dm_plan_about(dm_trainer_plan(t));
+    dm_device_memory(s->device, &now, &peak);
+    say(r, "# device: %s, %s", d->platform_name, d->name);
+    say(r, "# parameters: %lld", (long long)dm_model_layout(s->model)->parameters);
+    say(r, "# training step: %.4f GFLOP an image, %lld images in micro-batches of %lld", p.flops * 1e-9 / (double)dm_trainer_micro_batch(t),
+        (long long)set->batch, (long long)dm_trainer_micro_batch(t));
+    say(r, "# device memory: %.1f MB, of which activations %.1f MB in %d arenas (%.1f MB without sharing)", (double)peak * 1e-6,
+        (double)p.arena_bytes * 1e-6, (int)p.arenas, (double)p.values_bytes * 1e-6);
+    say(r, "# kernels: %d calls for %d ops, %d of them for what is computed again instead of kept", (int)p.commands, (int)p.nodes, (int)p.again);
+    if (o->explain)
+        dm_plan_explain(dm_trainer_plan(t), r->line, r->user);
+    dm_trainer_free(t);
+    return DM_OK;
+}
+
+static dm_status forward_costs(dm_session *s, const report *r, dm_err *err)
+{
+    dm_wset *w = NULL;
+    dm_forward *f = NULL;
+    dm_status rc;
+
+    if (!(rc = dm_wset_new(s->device, dm_model_layout(s->model), &w, err)) && !(rc = dm_forward_new(s->model, w, 1, NULL, &f, err)))
+        say(r, "# network: %.4f GFLOP an image forward", dm_plan_about(dm_forward_plan(f)).flops * 1e-9);
+    dm_forward_free(f);
+    dm_wset_free(w);
+    return rc;
+}
+
+dm_status dm_check(const char *experiment, const dm_check_options *o, void (*line)(void *user, const char *text), void *user, dm_err *err)
+{
+    const report r = {line, user};
+    dm_session s;
+    dm_status rc;
+
+    if ((rc = dm_session_read(&s, experiment, o->overrides, o->n_overrides, DM_NEED_ALL, &o->callbacks, err)))
+        return rc;
+    if (!(rc = dm_session_open(&s, false, err))) {
+        char *text = dm_experiment_print(s.experiment, true);
+
+        dm_choices_budget(s.choices, 0);
+        if (text)
+            say_lines(&r, text);
+        free(text);
+        say(&r, "# data: %lld examples", (long long)s.data.count);
+        if (!(rc = forward_costs(&s, &r, err)))
+            rc = costs(&s, o, &r, err);
+    }
+    dm_session_fini(&s);
+    return rc;
+}

@@ -1,0 +1,128 @@
+/* What a training run saves and begins from: its own checkpoints, or weights of another; see running.h. */
+#include "train/running.h"
+
+#include "session/examine.h"
+#include "train/training.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+dm_status dm_running_save(dm_running *r, const double *best, dm_err *err)
+{
+    dm_train_state *state = dm_trainer_state(r->trainer);
+    char *text = dm_experiment_print(r->s.experiment, false), *path = best ? dm_run_path(r->dir, DM_RUN_BEST) : dm_checkpoint_path(r->dir, state->step);
+    char sum[32], since[32], held_out[DM_NUMBER_TEXT];
+    dm_st_pair meta[DM_DATA_PAIRS + 4];
+    dm_data_meta data;
+    float loss_sum;
+    int64_t steps, bad;
+    dm_status rc = text && path ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for a checkpoint");
+
+    /* What diverged is never saved. */
+    if (!rc && !(rc = dm_trainer_check(r->trainer, &bad, err)) && !(rc = dm_trainer_settle(r->trainer, err)) &&
+        !(rc = dm_trainer_get_sums(r->trainer, &loss_sum, &steps, err))) {
+        uint32_t bits;
+
+        memcpy(&bits, &loss_sum, sizeof bits);
+        snprintf(sum, sizeof sum, "%08x", (unsigned)bits);
+        snprintf(since, sizeof since, "%lld", (long long)steps);
+        dm_data_meta_write(&r->s.data, &data, meta);
+        meta[DM_DATA_PAIRS] = (dm_st_pair){"experiment", text};
+        meta[DM_DATA_PAIRS + 1] = (dm_st_pair){"loss_sum", sum};
+        meta[DM_DATA_PAIRS + 2] = (dm_st_pair){"loss_steps", since};
+        meta[DM_DATA_PAIRS + 3] = (dm_st_pair){DM_BEST_LOSS, best ? dm_number_write(*best, held_out) : ""};
+        rc = dm_checkpoint_save(path, state, meta, DM_DATA_PAIRS + (best ? 4 : 3), err);
+        if (!rc && !best)
+            rc = dm_checkpoint_prune(r->dir, state->step, r->s.experiment->train.keep, err);
+        if (!rc)
+            r->saved = best ? r->saved : state->step;
+        if (!rc)
+            dm_session_log(&r->s, DM_LOG_DEBUG, "checkpoint of step %lld saved%s", (long long)state->step, best ? " as the best" : "");
+    }
+    free(text);
+    free(path);
+    return rc;
+}
+
+/* A run that was killed before its first checkpoint begins again; one that has lost its checkpoints does not,
+ * since its log would be cut back to nothing. */
+static dm_status begin_again(const dm_running *r, dm_err *err)
+{
+    static const char *const step = "step";
+    char *log = dm_run_path(r->dir, DM_RUN_LOG);
+    const int64_t first = r->s.experiment->train.save_every;
+    double *rows = NULL;
+    int64_t n = 0;
+    dm_err ignored = {0};
+    dm_status rc = log ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory");
+
+    if (log && !dm_run_log_read(log, &step, 1, &rows, &n, &ignored) && n && first > 0 && rows[n - 1] > (double)first)
+        rc = dm_error(err, DM_EINVAL, "the log of '%s' goes to step %.0f, but its checkpoints are gone: there is nothing to go on from; "
+                      "put one back, or begin anew with --overwrite", r->dir, rows[n - 1]);
+    else if (log)
+        dm_session_log(&r->s, DM_LOG_WARNING, "'%s' has no checkpoint yet: training begins again at step 0", r->dir);
+    free(rows);
+    free(log);
+    return rc;
+}
+
+dm_status dm_running_load(dm_running *r, dm_err *err)
+{
+    dm_err damaged = {0};
+    const char *sum, *since;
+    dm_st *f;
+    int64_t step;
+    dm_status rc = dm_checkpoint_latest(r->dir, &f, &step, &damaged, err);
+
+    if (rc == DM_ENOENT)
+        return begin_again(r, err);
+    if (rc)
+        return rc;
+    if (damaged.msg[0])
+        dm_session_log(&r->s, DM_LOG_WARNING, "the newest checkpoint is damaged, an older one is used: %s", damaged.msg);
+    sum = dm_st_meta(f, "loss_sum");
+    since = dm_st_meta(f, "loss_steps");
+    if (!(rc = dm_checkpoint_load(f, dm_trainer_state(r->trainer), err))) {
+        if (!sum || !since) {
+            rc = dm_error(err, DM_ECORRUPT, "'%s' is no checkpoint of a training run: it has no loss_sum", dm_st_path(f));
+        } else {
+            const uint32_t bits = (uint32_t)strtoul(sum, NULL, 16);
+            float loss_sum;
+
+            memcpy(&loss_sum, &bits, sizeof loss_sum);
+            rc = dm_trainer_set_sums(r->trainer, loss_sum, strtoll(since, NULL, 10), err);
+        }
+    }
+    dm_st_close(f);
+    if (!rc)
+        dm_session_log(&r->s, DM_LOG_INFO, "resuming at step %lld", (long long)step);
+    if (!rc && step >= r->s.experiment->train.steps)
+        dm_session_log(&r->s, DM_LOG_WARNING, "train.steps = %lld are done already; give a larger train.steps to go on",
+                       (long long)r->s.experiment->train.steps);
+    return rc;
+}
+
+/* ---- weights to start from ------------------------------------------------------------ */
+
+/* The raw weights and every average begin with these, the first average of what is there. */
+dm_status dm_running_use_start(dm_running *r, dm_err *err)
+{
+    dm_train_state *state = dm_trainer_state(r->trainer);
+    const bool nan = r->s.experiment->run.allow_nan;
+    const char *prefix;
+    dm_session *s = &r->s;
+    dm_status rc;
+
+    /* One that was to go on, and had not begun, has it still to open. */
+    if (!s->start && ((rc = dm_session_open_start(s, err)) || (rc = dm_session_start_fits(s, state->layout, err))))
+        return rc;
+    if (!s->start)
+        return DM_OK;
+    prefix = dm_session_prefix(s->start, false);
+    rc = dm_checkpoint_load_weights(s->start, prefix, nan, state->model, err);
+    for (int i = 0; i < state->n_ema && !rc; i++)
+        rc = dm_checkpoint_load_weights(s->start, prefix, nan, state->ema[i], err);
+    if (!rc)
+        dm_session_log(s, DM_LOG_INFO, "weights from %s", dm_st_path(s->start));
+    return rc;
+}

@@ -1,0 +1,72 @@
+/* Which keys may change when a run goes on. */
+#include "train/train_run.h"
+
+#include <string.h>
+
+/* "section.key" of these, and whole sections as "section.". */
+static const char *const free_keys[] = {"name", "output", "device", "plugin_path", "tune", "allow_nan", "sampler.", "train.steps", "train.log_every",
+                                        "train.save_every", "train.keep", "train.sample_every", "train.sample_count",
+                                        "train.validate_every", "data.workers",
+                                        "train.recompute"}; /* choices.json has what the run began with */
+
+typedef struct line { const char *text; size_t n; char key[256]; } line;
+
+/* The next line of a resolved file with its key; section is kept from call to call. false at the end. */
+static bool next(const char **at, char *section, size_t size, line *l)
+{
+    const char *s = *at;
+    size_t n, indent, key;
+
+    if (!*s)
+        return false;
+    n = strcspn(s, "\n");
+    indent = strspn(s, " ");
+    key = indent < n ? strcspn(s + indent, ":\n") : 0;
+    l->text = s + indent;
+    l->n = n - indent;
+    if (indent == 0) {
+        snprintf(section, size, "%.*s", (int)key, s);
+        snprintf(l->key, sizeof l->key, "%.*s", (int)key, s);
+    } else {
+        snprintf(l->key, sizeof l->key, "%s.%.*s", section, (int)key, s + indent);
+    }
+    *at = s + n + (s[n] == '\n');
+    return true;
+}
+
+static bool is_free(const char *key)
+{
+    for (size_t i = 0; i < sizeof free_keys / sizeof free_keys[0]; i++) {
+        const size_t n = strlen(free_keys[i]);
+
+        if (free_keys[i][n - 1] == '.' ? !strncmp(key, free_keys[i], n) : !strcmp(key, free_keys[i]))
+            return true;
+    }
+    return false;
+}
+
+/* The next line that matters. */
+static bool next_fixed(const char **at, char *section, size_t size, line *l)
+{
+    while (next(at, section, size, l))
+        if (!is_free(l->key))
+            return true;
+    return false;
+}
+
+dm_status dm_resume_compare(const char *old, const char *now, const char *dir, dm_err *err)
+{
+    char in_old[128] = "", in_now[128] = "";
+    line a, b;
+
+    for (;;) {
+        const bool more_old = next_fixed(&old, in_old, sizeof in_old, &a), more_now = next_fixed(&now, in_now, sizeof in_now, &b);
+
+        if (!more_old && !more_now)
+            return DM_OK;
+        if (!more_old || !more_now || a.n != b.n || memcmp(a.text, b.text, a.n))
+            return dm_error(err, DM_EINVAL, "the run in '%s' cannot go on with another experiment: it began with '%.*s' (%s), now it is '%.*s' (%s); "
+                            "use another output, or --overwrite", dir, more_old ? (int)a.n : 7, more_old ? a.text : "nothing",
+                            more_old ? a.key : "-", more_now ? (int)b.n : 7, more_now ? b.text : "nothing", more_now ? b.key : "-");
+    }
+}

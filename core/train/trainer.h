@@ -1,0 +1,35 @@
+/* Training: the loop over steps on one device, with its run folder. */
+#ifndef DEMIST_CORE_TRAINER_H
+#define DEMIST_CORE_TRAINER_H
+
+#include "session/session.h"
+
+typedef struct dm_trainer dm_trainer;
+
+/* Memory, plans and initial weights of an opened session; batch: examples of a step, micro: at once (0 = what fits). */
+dm_status dm_trainer_new(dm_session *s, int64_t micro, dm_trainer **out, dm_err *err);
+void dm_trainer_free(dm_trainer *t);
+dm_train_state *dm_trainer_state(dm_trainer *t);
+int64_t dm_trainer_micro_batch(const dm_trainer *t);
+dm_plan *dm_trainer_plan(dm_trainer *t);
+
+/* One optimizer step on a whole batch: x0 f32[batch,...], labels i32[batch] or NULL. Waits for nothing; but where noise
+ * levels are drawn by losses, for the step before, whose losses it reads: DM_EDIVERGED if that diverged. */
+dm_status dm_trainer_step(dm_trainer *t, const float *x0, const int32_t *labels, dm_err *err);
+/* What the last step leaves for the next, taken into the state: before it is saved. */
+dm_status dm_trainer_settle(dm_trainer *t, dm_err *err);
+
+/* What came together since the last call; waits. DM_EDIVERGED where a gradient was not finite: the weights
+ * are those before that step. */
+typedef struct dm_train_numbers { double loss, grad_norm; int64_t steps; } dm_train_numbers;
+dm_status dm_trainer_numbers(dm_trainer *t, dm_train_numbers *n, dm_err *err);
+/* DM_EDIVERGED where a gradient was not finite, as above, resetting nothing; waits. */
+dm_status dm_trainer_check(dm_trainer *t, int64_t *bad_step, dm_err *err);
+/* Runs a step's forward and backward pass again, from its whole batch, and names the first tensor that is
+ * not finite; false if all were. */
+bool dm_trainer_find_nonfinite(dm_trainer *t, int64_t step, const float *x0, const int32_t *labels, char *what, size_t size, dm_err *err);
+/* The sums behind dm_trainer_numbers, to save and restore with a checkpoint. */
+dm_status dm_trainer_get_sums(dm_trainer *t, float *loss_sum, int64_t *steps, dm_err *err);
+dm_status dm_trainer_set_sums(dm_trainer *t, float loss_sum, int64_t steps, dm_err *err);
+
+#endif

@@ -1,0 +1,275 @@
+/* A model in diffusers' layout as a source of weights with an experiment in its metadata; see core/format/foreign.h. */
+#include "format/foreign.h"
+
+#include "interop/write/diffusers.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { MAX_SHARDS = 1024, PATH_ROOM = 4096 };
+
+typedef struct model {
+    const char *dir;
+    char unet[PATH_ROOM], scheduler[PATH_ROOM]; /* folder of the network; the scheduler's file, "" if there is none */
+    dm_st *file[MAX_SHARDS];
+    int64_t n_files;
+    dm_arena *arena;
+    dm_unet_facts facts;
+    char *text;                    /* the experiment */
+} model;
+
+static bool there(const char *path)
+{
+    struct stat st;
+
+    return !stat(path, &st) && S_ISREG(st.st_mode);
+}
+
+static bool is_in(const char *dir, const char *name)
+{
+    char path[PATH_ROOM];
+
+    return (size_t)snprintf(path, sizeof path, "%s/%s", dir, name) < sizeof path && there(path);
+}
+
+bool dm_foreign_is(const char *dir)
+{
+    return is_in(dir, "unet/config.json") || is_in(dir, "config.json") || is_in(dir, "model_index.json");
+}
+
+/* ---- the experiment ------------------------------------------------------------------------ */
+
+static dm_status find(model *m, dm_err *err)
+{
+    static const char *const schedulers[] = {"scheduler/scheduler_config.json", "scheduler_config.json",
+                                             "../scheduler/scheduler_config.json"};
+
+    if (strlen(m->dir) > PATH_ROOM - 200)
+        return dm_error(err, DM_EINVAL, "the path '%.60s...' is too long", m->dir);
+    snprintf(m->unet, sizeof m->unet, "%s%s", m->dir, is_in(m->dir, "unet/config.json") ? "/unet" : "");
+    if (!is_in(m->unet, "config.json"))
+        return dm_error(err, DM_EINVAL, "'%s' has no config.json, neither by itself nor in unet/", m->dir);
+    for (size_t i = 0; i < 3 && !*m->scheduler; i++)
+        if (is_in(m->dir, schedulers[i]))
+            snprintf(m->scheduler, sizeof m->scheduler, "%s/%s", m->dir, schedulers[i]);
+    return DM_OK;
+}
+
+static dm_status write_experiment(model *m, dm_err *err)
+{
+    char config[PATH_ROOM + 16];
+    size_t n;
+    FILE *to = open_memstream(&m->text, &n);
+    dm_status rc;
+
+    if (!to)
+        return dm_error(err, DM_ENOMEM, "out of memory for the experiment of '%s'", m->dir);
+    snprintf(config, sizeof config, "%s/config.json", m->unet);
+    fprintf(to, "name: imported\n");
+    if (!(rc = dm_unet_read(config, to, &m->facts, err)))
+        rc = dm_scheduler_read(*m->scheduler ? m->scheduler : NULL, &m->facts, to, err);
+    if (fclose(to) && !rc)
+        rc = dm_error(err, DM_ENOMEM, "out of memory for the experiment of '%s'", m->dir);
+    return rc;
+}
+
+/* ---- the weights --------------------------------------------------------------------------- */
+
+static dm_status open_shard(model *m, const char *name, dm_err *err)
+{
+    char path[PATH_ROOM + 300];
+    dm_status rc;
+
+    snprintf(path, sizeof path, "%s/%s", m->unet, name);
+    if (m->n_files == MAX_SHARDS)
+        return dm_error(err, DM_ECORRUPT, "'%s' has more than %d files of weights", m->unet, MAX_SHARDS);
+    if (!(rc = dm_st_open(path, &m->file[m->n_files], err)))
+        m->n_files++;
+    return rc;
+}
+
+static bool plain_name(const char *name)
+{
+    const size_t n = strlen(name);
+
+    return n > 12 && n < 256 && !strchr(name, '/') && !strchr(name, '\\') && !strstr(name, "..") &&
+        !strcmp(name + n - 12, ".safetensors");
+}
+
+/* Every file of the map once, and every tensor in the file that the map says. */
+static dm_status open_map(model *m, const char *path, const json_t *map, dm_err *err)
+{
+    const char *opened[MAX_SHARDS], *key;
+    json_t *v;
+
+    json_object_foreach((json_t *)(uintptr_t)map, key, v) {
+        const char *name = json_string_value(v);
+        int64_t i = 0;
+        dm_status rc;
+
+        if (!name || !plain_name(name))
+            return dm_error(err, DM_ECORRUPT,
+                            "'%s' has tensor '%.80s' in '%.80s', which is no .safetensors file of this folder", path, key,
+                            name ? name : "?");
+        while (i < m->n_files && strcmp(opened[i], name))
+            i++;
+        if (i == m->n_files) {
+            if (!is_in(m->unet, name))
+                return dm_error(err, DM_ECORRUPT, "'%s' has tensor '%.80s' in '%s'; there is no such file", path, key, name);
+            if ((rc = open_shard(m, name, err)))
+                return rc;
+            opened[i] = name;
+        }
+        if (!dm_st_find(m->file[i], key))
+            return dm_error(err, DM_ECORRUPT, "'%s' has tensor '%.80s' in '%s'; it is not there", path, key, name);
+    }
+    return m->n_files ? DM_OK : dm_error(err, DM_ECORRUPT, "'%s' names no file of weights", path);
+}
+
+static dm_status open_index(model *m, dm_err *err)
+{
+    char path[PATH_ROOM + 300], *text;
+    json_error_t why;
+    json_t *root;
+    size_t n;
+    dm_status rc;
+
+    snprintf(path, sizeof path, "%s/" DM_DIFFUSERS_WEIGHTS ".index.json", m->unet);
+    if ((rc = dm_file_slurp(path, (size_t)64 << 20, &text, &n, err)))
+        return rc;
+    root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why);
+    free(text);
+    if (!root)
+        rc = dm_error(err, DM_ECORRUPT, "'%s' is not JSON: %s in line %d", path, why.text, why.line);
+    else if (!json_is_object(json_object_get(root, "weight_map")))
+        rc = dm_error(err, DM_ECORRUPT, "'%s' has no weight_map", path);
+    else
+        rc = open_map(m, path, json_object_get(root, "weight_map"), err);
+    json_decref(root);
+    return rc;
+}
+
+static dm_status open_weights(model *m, dm_err *err)
+{
+    static const char *const names[] = {DM_DIFFUSERS_WEIGHTS, "diffusion_pytorch_model.fp16.safetensors",
+                                        "diffusion_pytorch_model.non_ema.safetensors"};
+
+    if (is_in(m->unet, DM_DIFFUSERS_WEIGHTS ".index.json")) /* before the file, as diffusers does */
+        return open_index(m, err);
+    for (size_t i = 0; i < 3; i++)
+        if (is_in(m->unet, names[i]))
+            return open_shard(m, names[i], err);
+    if (is_in(m->unet, "diffusion_pytorch_model.bin"))
+        return dm_error(err, DM_EINVAL,
+                        "'%s/diffusion_pytorch_model.bin' is a pickle, a program that demist does not run; convert it "
+                        "where it came from: UNet2DModel.from_pretrained(dir).save_pretrained(dir, safe_serialization=True)",
+                            m->unet);
+    return dm_error(err, DM_ENOENT, "'%s' has no " DM_DIFFUSERS_WEIGHTS " and no index of several", m->unet);
+}
+
+static bool ends_with(const char *s, const char *end, size_t *at)
+{
+    const size_t n = strlen(s), k = strlen(end);
+
+    *at = n - k;
+    return n >= k && !strcmp(s + n - k, end);
+}
+
+/* The names and shapes that attention had until 2023, and the frequencies as a layer of one input. */
+static dm_status rename_part(const model *m, dm_st_part *p, dm_err *err)
+{
+    static const char *const old[][2] = {{"query", "to_q"}, {"key", "to_k"}, {"value", "to_v"},
+                                         {"proj_attn", "to_out.0"}};
+    static const char *const kinds[] = {".weight", ".bias"};
+    size_t at;
+
+    if (strstr(p->name, ".attentions.")) {
+        for (size_t i = 0; i < 8; i++) {
+            char end[32];
+
+            snprintf(end, sizeof end, ".%s%s", old[i / 2][0], kinds[i % 2]);
+            if (ends_with(p->name, end, &at) &&
+                !(p->name = dm_sprintf(m->arena, "%.*s.%s%s", (int)at, p->name, old[i / 2][1], kinds[i % 2])))
+                return dm_error(err, DM_ENOMEM, "out of memory for names of tensors");
+        }
+        if (p->shape.rank == 4 && p->shape.dim[2] == 1 && p->shape.dim[3] == 1)
+            p->shape.rank = 2;
+    }
+    if (m->facts.fourier && !strcmp(p->name, "time_proj.weight") && p->shape.rank == 1) {
+        p->shape.rank = 2;
+        p->shape.dim[1] = 1;
+    }
+    return DM_OK;
+}
+
+static dm_status list_parts(const model *m, dm_st_part **out, int64_t *n, dm_err *err)
+{
+    dm_st_part *p;
+    dm_status rc = DM_OK;
+
+    *n = 0;
+    for (int64_t i = 0; i < m->n_files; i++)
+        *n += dm_st_count(m->file[i]);
+    if (!(p = dm_alloc_n(m->arena, (size_t)*n, sizeof *p)))
+        return dm_error(err, DM_ENOMEM, "out of memory for tensors of '%s'", m->unet);
+    *out = p;
+    for (int64_t i = 0; i < m->n_files; i++)
+        for (int64_t k = 0; k < dm_st_count(m->file[i]) && !rc; k++, p++) {
+            const dm_st_tensor *t = dm_st_at(m->file[i], k);
+
+            *p = (dm_st_part){m->file[i], t, t->name, t->shape};
+            rc = rename_part(m, p, err);
+        }
+    return rc;
+}
+
+/* ---- the whole ----------------------------------------------------------------------------- */
+
+static dm_status gather(model *m, dm_st **out, dm_err *err)
+{
+    const dm_unet_facts *f = &m->facts;
+    char shape[80], classes[24], wide[24];
+    dm_pair meta[11] = {{"format", "diffusers"}, {"experiment", m->text}, {"step", "0"}, {"data.shape", shape},
+                        {"data.classes", classes}, {"data.levels", "256"}, {"data.low", "-1"}, {"data.high", "1"}};
+    int64_t n_meta = 8;
+    dm_st_part *parts = NULL;
+    int64_t n;
+    dm_status rc;
+
+    if ((rc = list_parts(m, &parts, &n, err)))
+        return rc;
+    snprintf(shape, sizeof shape, "%lld,%lld,%lld", (long long)f->channels, (long long)f->height, (long long)f->width);
+    snprintf(wide, sizeof wide, "%lld", (long long)f->label_width);
+    snprintf(classes, sizeof classes, "%lld", (long long)f->classes);
+    if (f->label_width)
+        meta[n_meta++] = (dm_pair){"label_width", wide};
+    /* The network runs without a scheduler or a size; there is then nothing to sample by. */
+    if (!*m->scheduler || !f->sized || f->label_width)
+        meta[n_meta++] = (dm_pair){"not_sampled", f->label_width ? "its labels are vectors, which predict alone is given"
+                                   : f->sized ? "it has no scheduler_config.json" : "its config.json has no sample_size"};
+    rc = dm_st_gather(m->unet, m->file, m->n_files, parts, n, meta, n_meta, out, err);
+    m->n_files = 0;
+    return rc;
+}
+
+dm_status dm_foreign_open(const char *dir, dm_st **out, dm_err *err)
+{
+    model *m = calloc(1, sizeof *m);
+    dm_status rc;
+
+    if (!m || !(m->arena = dm_arena_new())) {
+        free(m);
+        return dm_error(err, DM_ENOMEM, "out of memory for the model in '%s'", dir);
+    }
+    m->dir = dir;
+    if (!(rc = find(m, err)) && !(rc = write_experiment(m, err)) && !(rc = open_weights(m, err)))
+        rc = gather(m, out, err);
+    for (int64_t i = 0; i < m->n_files; i++)
+        dm_st_close(m->file[i]);
+    dm_arena_free(m->arena);
+    free(m->text);
+    free(m);
+    return rc;
+}
