@@ -4,8 +4,10 @@
 Each op's results come from PyTorch in double precision, its gradients from autograd; the losses of 20 training steps from
 PyTorch in double precision too, with demist's random numbers (Philox 4x32-10) and the same starting weights. Needs torch,
 numpy, diffusers."""
+import io
 import math
 import os
+import textwrap
 
 import numpy as np
 import torch
@@ -269,8 +271,13 @@ def number(v):
     return np.format_float_scientific(np.float32(v), unique=True, trim="0").replace("e+0", "e").replace("e-0", "e-") + "f"
 
 
+def wrapped(line):
+    indent = line[:len(line) - len(line.lstrip())] + "    "
+    return textwrap.fill(line, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
 def write():
-    with open(OUT, "w") as f:
+    with io.StringIO() as f:
         f.write("/* Made by tools/make_selftest_values.py: expected results of each op, and losses of training. */\n#include \"selftest.h\"\n\n")
         rows = []
         for i, (name, kind, ins, outs, attr, ints) in enumerate(cases):
@@ -293,6 +300,8 @@ def write():
         f.write(f"const int selftest_n_ops = {len(rows)};\n\n")
         for name, model, shape in (("mlp", Mlp(), (2,)), ("unet", UNet(), (1, 8, 8))):
             f.write(f"const double selftest_{name}_losses[SELFTEST_STEPS] = {{{', '.join(repr(v) for v in train(model, shape))}}};\n")
+        with open(OUT, "w") as out:
+            out.write("".join(wrapped(line) + "\n" for line in f.getvalue().splitlines()))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-/* What demist keeps in its cache folder, counted and removed: programs and what was measured of implementations. Only files
- * with names that demist gives are touched. */
+/* What demist keeps in its cache folder, counted and removed: programs and what was measured of implementations. Only
+ * files with names that demist gives are touched. */
 #include "opencl.h"
 
 #include <dirent.h>
@@ -10,8 +10,11 @@
 
 #include "device/doctor.h"
 
-static const struct { const char *folder, *end, *what; } kept[] = {
-    {"programs", ".bin", "programs"}, {"choices", ".json", "choices of implementations"}, {"clblast", ".json", "sets of parameters of CLBlast"},
+static const struct { const char *folder, *end, *what;
+} kept[] = {
+    {"programs", ".bin", "programs"},
+    {"choices", ".json", "choices of implementations"},
+    {"clblast", ".json", "sets of parameters of CLBlast"},
     {"probes", ".txt", "trials of bf16 instructions"},
 };
 
@@ -20,7 +23,8 @@ static bool is_ours(const char *name, const char *end)
 {
     const size_t n = strlen(name), m = strlen(end);
 
-    return strspn(name, "0123456789abcdef") >= 32 && !strncmp(name + 32, end, m) && (n == 32 + m || (n == 39 + m && name[32 + m] == '.'));
+    return strspn(name, "0123456789abcdef") >= 32 && !strncmp(name + 32, end, m) &&
+           (n == 32 + m || (n == 39 + m && name[32 + m] == '.'));
 }
 
 typedef struct tally { int64_t files, bytes; } tally;
@@ -31,7 +35,8 @@ static dm_status visit(const char *folder, const char *end, bool remove, tally *
     dm_status rc = DM_OK;
 
     if (!d)
-        return errno == ENOENT ? DM_OK : dm_error(err, DM_EIO, "unable to read folder '%s': %s", folder, strerror(errno));
+        return errno == ENOENT ? DM_OK
+                               : dm_error(err, DM_EIO, "unable to read folder '%s': %s", folder, strerror(errno));
     for (struct dirent *e; !rc && (e = readdir(d));) {
         char path[OCL_PATH];
         struct stat st;
@@ -60,7 +65,8 @@ dm_status dm_cache_folder(FILE *out, bool clear, dm_err *err)
         tally t = {0, 0};
 
         if (ocl_path(folder, cache, kept[i].folder) && !(rc = visit(folder, kept[i].end, clear, &t, err)))
-            fprintf(out, "%s%lld %s, %.1f MB\n", clear ? "removed " : "", (long long)t.files, kept[i].what, (double)t.bytes * 1e-6);
+            fprintf(out, "%s%lld %s, %.1f MB\n", clear ? "removed " : "", (long long)t.files, kept[i].what,
+                    (double)t.bytes * 1e-6);
     }
     return rc;
 }

@@ -18,7 +18,13 @@ typedef struct command {
 } command;
 
 /* stretches: of the first `seen` commands, where the device replays them. */
-struct dm_cmds { dm_device *d; command *list; size_t n, cap; ocl_stretch *stretches; size_t n_stretches, cap_stretches, seen; };
+struct dm_cmds {
+    dm_device *d;
+    command *list;
+    size_t n, cap;
+    ocl_stretch *stretches;
+    size_t n_stretches, cap_stretches, seen;
+};
 
 dm_status dm_cmds_new(dm_device *d, dm_cmds **out, dm_err *err)
 {

@@ -10,7 +10,8 @@ enum { MAX_PLATFORMS = 32, MAX_DEVICES = 64 };
 
 static const char install[] = "install an OpenCL driver, e.g. apt-get install ocl-icd-libopencl1 pocl-opencl-icd";
 
-/* Loaders and drivers set themselves up in the first of these calls, and not all bear two at once: a platform is lost. */
+/* Loaders and drivers set themselves up in the first of these calls, and not all bear two at once: a platform is lost.
+ */
 static pthread_mutex_t first_calls = PTHREAD_MUTEX_INITIALIZER;
 
 static cl_uint platforms(cl_platform_id ids[MAX_PLATFORMS])
@@ -78,7 +79,8 @@ static cl_uint nvidia_generation(cl_device_id d)
 {
     cl_uint major = 0;
 
-    return clGetDeviceInfo(d, CL_DEVICE_COMPUTE_CAPABILITY_MAJOR_NV, sizeof major, &major, NULL) == CL_SUCCESS ? major : 0;
+    return clGetDeviceInfo(d, CL_DEVICE_COMPUTE_CAPABILITY_MAJOR_NV, sizeof major, &major, NULL) == CL_SUCCESS ? major
+                                                                                                               : 0;
 }
 
 static void extensions(cl_device_id d, dm_device_info *o)
@@ -190,10 +192,14 @@ const char *ocl_empty_platforms(void)
     char name[128] = "";
 
     for (cl_uint i = 0; i < np; i++)
-        if (!devices(ps[i], ds) && clGetPlatformInfo(ps[i], CL_PLATFORM_NAME, sizeof name - 1, name, NULL) == CL_SUCCESS &&
+        if (!devices(ps[i], ds) &&
+            clGetPlatformInfo(ps[i], CL_PLATFORM_NAME, sizeof name - 1, name, NULL) == CL_SUCCESS &&
             strstr(name, "Portable Computing Language"))
-            return "PoCL is there, but offers none, as it does without a cache folder that it can write: set POCL_CACHE_DIR to one";
-    return np ? "a platform is there, but offers no device: may this user open it (groups render, video), and is its driver whole" : "";
+            return "PoCL is there, but offers none, as it does without a cache folder that it can write: set "
+                   "POCL_CACHE_DIR to one";
+    return np ? "a platform is there, but offers no device: may this user open it (groups render, video), and is its "
+                "driver whole"
+              : "";
 }
 
 dm_status ocl_device_ids(const dm_device_info *info, cl_platform_id *p, cl_device_id *d, dm_err *err)

@@ -56,11 +56,11 @@ static json_t *to_json(const dm_device_info *o)
     json_t *j;
 
     snprintf(select, sizeof select, "%d:%d", o->platform, o->device);
-    j = json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "device", select, "default", is_default(o), "type",
-                  type_name(o), "platform", o->platform_name, "name", o->name, "vendor", o->vendor, "driver", o->driver,
-                  "version", o->version,
-                  "compute_units", (json_int_t)o->compute_units, "native_float", (json_int_t)o->native_float,
-                  "global_mem", (json_int_t)o->global_mem, "max_alloc", (json_int_t)o->max_alloc, "local_mem",
+    j = json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "device", select,
+                  "default", is_default(o), "type", type_name(o), "platform", o->platform_name, "name", o->name,
+                  "vendor", o->vendor, "driver", o->driver, "version", o->version, "compute_units",
+                  (json_int_t)o->compute_units, "native_float", (json_int_t)o->native_float, "global_mem",
+                  (json_int_t)o->global_mem, "max_alloc", (json_int_t)o->max_alloc, "local_mem",
                   (json_int_t)o->local_mem, "max_group", (json_int_t)o->max_group, "align", (json_int_t)o->align);
     for (size_t i = 0; j && i < sizeof features / sizeof features[0]; i++)
         if (json_object_set_new(j, features[i].name, json_boolean(has_feature(o, i))) != 0) {

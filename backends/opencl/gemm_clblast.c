@@ -4,9 +4,11 @@
 #ifdef DEMIST_CLBLAST
 #include <clblast_c.h>
 
-static bool matrix_fits(const dm_buf *b, int64_t from, int64_t rows, int64_t cols, int64_t ld, int64_t stride, int64_t batch)
+static bool matrix_fits(const dm_buf *b, int64_t from, int64_t rows, int64_t cols, int64_t ld, int64_t stride,
+                        int64_t batch)
 {
-    const double last = (double)from + (double)(batch - 1) * (double)stride + (double)(rows - 1) * (double)ld + (double)cols;
+    const double last =
+        (double)from + (double)(batch - 1) * (double)stride + (double)(rows - 1) * (double)ld + (double)cols;
 
     return from >= 0 && ld >= cols && stride >= 0 && last * sizeof(float) <= (double)b->bytes;
 }
@@ -39,13 +41,14 @@ dm_status ocl_gemm_run(dm_device *d, const dm_gemm *g, int row, const dm_work *w
         ocl_gemm_load(d);
     d->clblast = true;
     if (g->batch == 1)
-        code = CLBlastSgemm(CLBlastLayoutRowMajor, ta, tb, m, n, k, g->alpha, g->a->mem, (size_t)g->from_a, (size_t)g->lda, g->b->mem,
-                            (size_t)g->from_b, (size_t)g->ldb, g->beta, g->c->mem, (size_t)g->from_c, (size_t)g->ldc, &d->queue, room);
+        code = CLBlastSgemm(CLBlastLayoutRowMajor, ta, tb, m, n, k, g->alpha, g->a->mem, (size_t)g->from_a,
+                            (size_t)g->lda, g->b->mem, (size_t)g->from_b, (size_t)g->ldb, g->beta, g->c->mem,
+                            (size_t)g->from_c, (size_t)g->ldc, &d->queue, room);
     else
-        code = CLBlastSgemmStridedBatched(CLBlastLayoutRowMajor, ta, tb, m, n, k, g->alpha, g->a->mem, (size_t)g->from_a,
-                                          (size_t)g->lda, (size_t)g->stride_a, g->b->mem, (size_t)g->from_b, (size_t)g->ldb,
-                                          (size_t)g->stride_b, g->beta, g->c->mem, (size_t)g->from_c, (size_t)g->ldc,
-                                          (size_t)g->stride_c, (size_t)g->batch, &d->queue, room);
+        code = CLBlastSgemmStridedBatched(
+            CLBlastLayoutRowMajor, ta, tb, m, n, k, g->alpha, g->a->mem, (size_t)g->from_a, (size_t)g->lda,
+            (size_t)g->stride_a, g->b->mem, (size_t)g->from_b, (size_t)g->ldb, (size_t)g->stride_b, g->beta, g->c->mem,
+            (size_t)g->from_c, (size_t)g->ldc, (size_t)g->stride_c, (size_t)g->batch, &d->queue, room);
     if (code == CLBlastSuccess)
         return ocl_profile_add(d, row, event, work, err);
     snprintf(subject, sizeof subject, "m %zu, n %zu, k %zu, batch %lld", m, n, k, (long long)g->batch);

@@ -11,9 +11,10 @@
 
 enum { ABOUT = 1024, MOST_BYTES = 1 << 16 };
 
-const char *const ocl_indirect_names[] = {"GEMMK", "KREG", "KWG", "KWI", "MDIMA", "MDIMC", "MWG", "NDIMB", "NDIMC", "NWG", "SA", "SB", "STRM", "STRN",
-                                          "VWM", "VWN", NULL};
-const char *const ocl_direct_names[] = {"KWID", "MDIMAD", "MDIMCD", "NDIMBD", "NDIMCD", "PADA", "PADB", "VWMD", "VWND", "WGD", NULL};
+const char *const ocl_indirect_names[] = {"GEMMK", "KREG", "KWG", "KWI",  "MDIMA", "MDIMC", "MWG", "NDIMB", "NDIMC",
+                                          "NWG",   "SA",   "SB",  "STRM", "STRN",  "VWM",   "VWN", NULL};
+const char *const ocl_direct_names[] = {"KWID", "MDIMAD", "MDIMCD", "NDIMBD", "NDIMCD", "PADA",
+                                        "PADB", "VWMD",   "VWND",   "WGD",    NULL};
 const char *const ocl_routine_names[] = {"XGEMM_MIN_INDIRECT_SIZE", NULL};
 
 bool ocl_gemm_apply(const dm_device *d, const char *kernel, const ocl_parameters *p)
@@ -21,15 +22,17 @@ bool ocl_gemm_apply(const dm_device *d, const char *kernel, const ocl_parameters
     const char *names[OCL_MAX_PARAMETERS];
 
     memcpy(names, p->names, sizeof names);
-    return CLBlastOverrideParameters(d->id, kernel, CLBlastPrecisionSingle, (size_t)p->n, names, p->values) == CLBlastSuccess;
+    return CLBlastOverrideParameters(d->id, kernel, CLBlastPrecisionSingle, (size_t)p->n, names, p->values) ==
+           CLBlastSuccess;
 }
 
 static bool path_of(const dm_device *d, char about[ABOUT], char path[OCL_PATH])
 {
     char dir[OCL_PATH], name[64];
 
-    snprintf(about, ABOUT, "demist %s; CLBlast %s; %s; %s; %s; %s; %s; %u units", DEMIST_VERSION, DEMIST_CLBLAST, d->info.platform_name, d->info.name,
-             d->info.vendor, d->info.driver, d->info.version, (unsigned)d->info.compute_units);
+    snprintf(about, ABOUT, "demist %s; CLBlast %s; %s; %s; %s; %s; %s; %u units", DEMIST_VERSION, DEMIST_CLBLAST,
+             d->info.platform_name, d->info.name, d->info.vendor, d->info.driver, d->info.version,
+             (unsigned)d->info.compute_units);
     snprintf(name, sizeof name, "%016llx%016llx.json", (unsigned long long)ocl_hash(0, about, strlen(about)),
              (unsigned long long)ocl_hash(0x9e3779b97f4a7c15u, about, strlen(about)));
     return d->cache_dir[0] && ocl_path(dir, d->cache_dir, "clblast") && ocl_path(path, dir, name);
@@ -62,7 +65,10 @@ static bool read_set(const json_t *all, const char *kernel, const char *const *n
     return true;
 }
 
-static bool apply_if_any(const dm_device *d, const char *kernel, const ocl_parameters *p) { return !p->n || ocl_gemm_apply(d, kernel, p); }
+static bool apply_if_any(const dm_device *d, const char *kernel, const ocl_parameters *p)
+{
+    return !p->n || ocl_gemm_apply(d, kernel, p);
+}
 
 bool ocl_gemm_load(const dm_device *d)
 {
@@ -74,11 +80,13 @@ bool ocl_gemm_load(const dm_device *d)
     bool used = false;
 
     if (path_of(d, about, path) && trusted(path) && ocl_file_read(path, MOST_BYTES, &text, NULL) == DM_OK && text.n &&
-        (j = json_loadb(text.s, text.n, JSON_REJECT_DUPLICATES, NULL)) && (device = json_string_value(json_object_get(j, "device"))) &&
-        !strcmp(device, about) && read_set(j, "Xgemm", ocl_indirect_names, &s.indirect) &&
+        (j = json_loadb(text.s, text.n, JSON_REJECT_DUPLICATES, NULL)) &&
+        (device = json_string_value(json_object_get(j, "device"))) && !strcmp(device, about) &&
+        read_set(j, "Xgemm", ocl_indirect_names, &s.indirect) &&
         read_set(j, "XgemmDirect", ocl_direct_names, &s.direct) &&
         read_set(j, "GemmRoutine", ocl_routine_names, &s.routine))
-        used = apply_if_any(d, "Xgemm", &s.indirect) && apply_if_any(d, "XgemmDirect", &s.direct) && apply_if_any(d, "GemmRoutine", &s.routine);
+        used = apply_if_any(d, "Xgemm", &s.indirect) && apply_if_any(d, "XgemmDirect", &s.direct) &&
+               apply_if_any(d, "GemmRoutine", &s.routine);
     json_decref(j);
     ocl_text_fini(&text);
     return used;
@@ -109,8 +117,8 @@ bool ocl_gemm_keep(const dm_device *d, const ocl_gemm_set *set)
 {
     char about[ABOUT], path[OCL_PATH], dir[OCL_PATH];
     const bool there = path_of(d, about, path) && ocl_path(dir, d->cache_dir, "clblast") && ocl_folder(dir);
-    json_t *j = json_pack("{s:s, s:o, s:o, s:o}", "device", about, "Xgemm", write_set(&set->indirect), "XgemmDirect", write_set(&set->direct),
-                          "GemmRoutine", write_set(&set->routine));
+    json_t *j = json_pack("{s:s, s:o, s:o, s:o}", "device", about, "Xgemm", write_set(&set->indirect), "XgemmDirect",
+                          write_set(&set->direct), "GemmRoutine", write_set(&set->routine));
     char *text = j ? json_dumps(j, JSON_INDENT(1)) : NULL;
     const bool kept = there && text && ocl_file_write(path, text, strlen(text));
 

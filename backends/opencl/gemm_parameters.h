@@ -6,7 +6,11 @@
 
 enum { OCL_MAX_PARAMETERS = 16 };
 /* Of one of CLBlast's kernels; n 0 = CLBlast's own choice. */
-typedef struct ocl_parameters { int n; const char *names[OCL_MAX_PARAMETERS]; size_t values[OCL_MAX_PARAMETERS]; } ocl_parameters;
+typedef struct ocl_parameters {
+    int n;
+    const char *names[OCL_MAX_PARAMETERS];
+    size_t values[OCL_MAX_PARAMETERS];
+} ocl_parameters;
 /* "Xgemm" takes large products, "XgemmDirect" those below a size, "GemmRoutine" says which. */
 typedef struct ocl_gemm_set { ocl_parameters indirect, direct, routine; } ocl_gemm_set;
 

@@ -31,7 +31,8 @@ static void choose_local(const dm_kernel *k, ocl_range *o)
     } else if (none && k->d->info.gpu && o->global[0] % GPU_GROUP == 0 && k->max_group >= GPU_GROUP) {
         o->local[0] = GPU_GROUP;
     } else if (none && k->d->info.cpu && k->program->text && o->global[0] % TEXT_GROUP == 0 &&
-               k->max_group >= TEXT_GROUP && o->global[0] / TEXT_GROUP >= (size_t)TEXT_SHARE * k->d->info.compute_units) {
+               k->max_group >= TEXT_GROUP &&
+               o->global[0] / TEXT_GROUP >= (size_t)TEXT_SHARE * k->d->info.compute_units) {
         o->local[0] = TEXT_GROUP;
     } else if (none && !k->d->info.cpu) {
         o->driver = true;
@@ -191,8 +192,8 @@ dm_status ocl_zero_make(dm_buf *b, size_t offset, size_t bytes, dm_kernel **k, c
     if (!bytes || offset % 4 || bytes % 4)
         return dm_error(err, DM_EINVAL, "zero of %zu bytes at %zu: multiples of 4 above 0 are allowed", bytes, offset);
     range.global[0] = cpu ? strips : groups * GPU_GROUP < GPU_ITEMS ? groups * GPU_GROUP : GPU_ITEMS;
-    if ((s = dm_kernel_get(d, "memory/fill.cl", cpu ? "zero_strips" : "zero_strided", d->info.cpu ? "-DW=16" : "-DW=4", k,
-                           err)) != DM_OK ||
+    if ((s = dm_kernel_get(d, "memory/fill.cl", cpu ? "zero_strips" : "zero_strided", d->info.cpu ? "-DW=16" : "-DW=4",
+                           k, err)) != DM_OK ||
         (s = ocl_range_make(*k, &range, r, err)) != DM_OK || (s = ocl_kernel_new(*k, cl, err)) != DM_OK)
         return s;
     if ((code = zero_args(*cl, b, offset / 4, words)) != CL_SUCCESS) {

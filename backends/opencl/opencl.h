@@ -19,7 +19,15 @@ enum {
 };
 
 /* What a kernel's argument takes; OCL_ARG_ANY where the driver does not tell. */
-typedef enum ocl_arg { OCL_ARG_ANY, OCL_ARG_BUF, OCL_ARG_LOCAL, OCL_ARG_F32, OCL_ARG_I32, OCL_ARG_OTHER, OCL_ARG_I32X4 } ocl_arg;
+typedef enum ocl_arg {
+    OCL_ARG_ANY,
+    OCL_ARG_BUF,
+    OCL_ARG_LOCAL,
+    OCL_ARG_F32,
+    OCL_ARG_I32,
+    OCL_ARG_OTHER,
+    OCL_ARG_I32X4
+} ocl_arg;
 
 typedef struct ocl_program {
     struct ocl_program *next;

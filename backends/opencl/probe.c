@@ -1,5 +1,5 @@
-/* Whether inline assembly that the processor or the GPU has also goes through this device's compiler and gives what it should:
- * products of bf16, compared with whole numbers. What fails is taken from the device's description, so that
+/* Whether inline assembly that the processor or the GPU has also goes through this device's compiler and gives what it
+ * should: products of bf16, compared with whole numbers. What fails is taken from the device's description, so that
  * every op has its next implementation. */
 #include "opencl.h"
 
@@ -50,9 +50,10 @@ static bool works(dm_device *d, const char *options, dm_err *why)
             a[i * SIDE + m] = bf16_of(left(i, m));
             b[i / 16 * 512 + m / 2 * 32 + i % 16 * 2 + m % 2] = bf16_of(right(m, i)); /* here i is a column */
         }
-    ok = !dm_kernel_get(d, "conv/bf16_probe.cl", "probe", options, &k, why) && !dm_buf_new(d, sizeof a, "a trial", &buf[0], why) &&
-         !dm_buf_new(d, sizeof b, "a trial", &buf[1], why) && !dm_buf_new(d, sizeof out, "a trial", &buf[2], why) &&
-         !dm_buf_write(buf[0], 0, sizeof a, a, why) && !dm_buf_write(buf[1], 0, sizeof b, b, why) &&
+    ok = !dm_kernel_get(d, "conv/bf16_probe.cl", "probe", options, &k, why) &&
+         !dm_buf_new(d, sizeof a, "a trial", &buf[0], why) && !dm_buf_new(d, sizeof b, "a trial", &buf[1], why) &&
+         !dm_buf_new(d, sizeof out, "a trial", &buf[2], why) && !dm_buf_write(buf[0], 0, sizeof a, a, why) &&
+         !dm_buf_write(buf[1], 0, sizeof b, b, why) &&
          !dm_launch(d, k, &range, DM_KARGS(DM_KB(buf[0]), DM_KB(buf[1]), DM_KB(buf[2])), why) &&
          !dm_buf_read(buf[2], 0, sizeof out, out, why) && is_product(out, SIDE, SIDE, SIDE, 2);
     for (int i = 0; i < 3; i++)
@@ -85,9 +86,9 @@ static bool multiplies(dm_device *d, dm_err *why)
          !dm_buf_new(d, sizeof out, "a trial", &buf[2], why) && !dm_buf_write(buf[0], 0, sizeof a, a, why) &&
          !dm_buf_write(buf[1], 0, sizeof b, b, why) &&
          !dm_launch(d, k, &range,
-                    DM_KARGS(DM_KB(buf[0]), DM_KB(buf[1]), DM_KB(NULL), DM_KB(NULL), DM_KB(NULL), DM_KB(buf[2]), DM_KI(ROWS), DM_KI(COLUMNS),
-                             DM_KI(DEPTH), DM_KI(0), DM_KI(1), DM_KI(1), DM_KI(DEPTH), DM_KI(1), DM_KI(1), DM_KI(COLUMNS), DM_KI(1), DM_KI(1),
-                             DM_KI(0)),
+                    DM_KARGS(DM_KB(buf[0]), DM_KB(buf[1]), DM_KB(NULL), DM_KB(NULL), DM_KB(NULL), DM_KB(buf[2]),
+                             DM_KI(ROWS), DM_KI(COLUMNS), DM_KI(DEPTH), DM_KI(0), DM_KI(1), DM_KI(1), DM_KI(DEPTH),
+                             DM_KI(1), DM_KI(1), DM_KI(COLUMNS), DM_KI(1), DM_KI(1), DM_KI(0)),
                     why) &&
          !dm_buf_read(buf[2], 0, sizeof out, out, why) && is_product(out, ROWS, COLUMNS, DEPTH, 1);
     for (int i = 0; i < 3; i++)
@@ -105,15 +106,15 @@ static bool entry(const dm_device *d, char about[ABOUT], char path[OCL_PATH])
 
     if (!kernels || !d->cache_dir[0])
         return false;
-    snprintf(about, ABOUT, "demist %s %016llx; %s; %s; %s; %s\n", DEMIST_VERSION, (unsigned long long)kernels, d->info.platform_name, d->info.name,
-             d->info.driver, d->info.version);
+    snprintf(about, ABOUT, "demist %s %016llx; %s; %s; %s; %s\n", DEMIST_VERSION, (unsigned long long)kernels,
+             d->info.platform_name, d->info.name, d->info.driver, d->info.version);
     snprintf(name, sizeof name, "%016llx%016llx.txt", (unsigned long long)ocl_hash(0, about, strlen(about)),
              (unsigned long long)ocl_hash(1, about, strlen(about)));
     return ocl_path(dir, d->cache_dir, "probes") && ocl_folder(dir) && ocl_path(path, dir, name);
 }
 
-/* Of the second only where the first is not there, which comes first in every op. A trial takes PoCL 0.1 s each time, so one that
- * succeeded is remembered. */
+/* Of the second only where the first is not there, which comes first in every op. A trial takes PoCL 0.1 s each time,
+ * so one that succeeded is remembered. */
 static void look(dm_device *d, const dm_device_options *o, dm_err *why)
 {
     char about[ABOUT], path[OCL_PATH];

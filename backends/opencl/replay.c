@@ -1,6 +1,6 @@
-/* Stretches of recorded launches as command buffers (cl_khr_command_buffer), each enqueued by one call. Used on GPUs that have
- * them, since a launch costs CPU devices no less so; DEMIST_REPLAY says otherwise. What a driver refuses is enqueued launch
- * by launch. Copies stay outside: the extension, not final yet, gave their call another form. */
+/* Stretches of recorded launches as command buffers (cl_khr_command_buffer), each enqueued by one call. Used on GPUs
+ * that have them, since a launch costs CPU devices no less so; DEMIST_REPLAY says otherwise. What a driver refuses is
+ * enqueued launch by launch. Copies stay outside: the extension, not final yet, gave their call another form. */
 #include "opencl.h"
 
 #include <stdlib.h>
@@ -27,7 +27,8 @@ static bool able(const dm_device *d)
 
     return d->info.command_buffer &&
            clGetDeviceInfo(d->id, CL_DEVICE_COMMAND_BUFFER_CAPABILITIES_KHR, sizeof can, &can, NULL) == CL_SUCCESS &&
-           clGetDeviceInfo(d->id, CL_DEVICE_COMMAND_BUFFER_REQUIRED_QUEUE_PROPERTIES_KHR, sizeof needed, &needed, NULL) == CL_SUCCESS &&
+           clGetDeviceInfo(d->id, CL_DEVICE_COMMAND_BUFFER_REQUIRED_QUEUE_PROPERTIES_KHR, sizeof needed, &needed,
+                           NULL) == CL_SUCCESS &&
            can & CL_COMMAND_BUFFER_CAPABILITY_SIMULTANEOUS_USE_KHR && !needed;
 }
 
@@ -56,7 +57,8 @@ void ocl_replay_free(const dm_device *d, ocl_stretch *s)
 
 bool ocl_replay_record(dm_device *d, const ocl_launch *list, int n, ocl_stretch *s)
 {
-    const cl_command_buffer_properties_khr again[] = {CL_COMMAND_BUFFER_FLAGS_KHR, CL_COMMAND_BUFFER_SIMULTANEOUS_USE_KHR, 0};
+    const cl_command_buffer_properties_khr again[] = {CL_COMMAND_BUFFER_FLAGS_KHR,
+                                                      CL_COMMAND_BUFFER_SIMULTANEOUS_USE_KHR, 0};
     cl_int code;
 
     if (n < LEAST)
@@ -68,7 +70,8 @@ bool ocl_replay_record(dm_device *d, const ocl_launch *list, int n, ocl_stretch 
     for (int i = 0; i < n && code == CL_SUCCESS; i++) {
         const ocl_range *r = list[i].range;
 
-        code = d->replay.launch(s->buffer, NULL, NULL, list[i].cl, r->dim, NULL, r->global, r->driver ? NULL : r->local, 0, NULL, NULL, NULL);
+        code = d->replay.launch(s->buffer, NULL, NULL, list[i].cl, r->dim, NULL, r->global, r->driver ? NULL : r->local,
+                                0, NULL, NULL, NULL);
     }
     if (code == CL_SUCCESS)
         code = d->replay.finalize(s->buffer);

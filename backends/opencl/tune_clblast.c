@@ -1,5 +1,5 @@
-/* demist tune: a search over CLBlast's parameters on one device. Each set is first given a product with tails, whose result
- * must be right (drivers and some sets are not), then timed; what is best is kept. */
+/* demist tune: a search over CLBlast's parameters on one device. Each set is first given a product with tails, whose
+ * result must be right (drivers and some sets are not), then timed; what is best is kept. */
 #include "gemm_parameters.h"
 
 #ifdef DEMIST_CLBLAST
@@ -44,7 +44,8 @@ DM_PRINTF(2, 3) static void say(const search *s, const char *fmt, ...)
 
 static bool product(search *s, int64_t m, int64_t n, int64_t k)
 {
-    const dm_gemm g = {.m = m, .n = n, .k = k, .batch = 1, .alpha = 1, .a = s->a, .b = s->b, .c = s->c, .lda = k, .ldb = n, .ldc = n};
+    const dm_gemm g = {
+        .m = m, .n = n, .k = k, .batch = 1, .alpha = 1, .a = s->a, .b = s->b, .c = s->c, .lda = k, .ldb = n, .ldc = n};
     dm_err ignored = {0};
 
     return !ocl_gemm_run(s->d, &g, -1, NULL, &ignored);
@@ -56,7 +57,8 @@ static double time_of(search *s, int64_t n)
     double best = INFINITY, largest = 0, error = 0;
     dm_err ignored = {0};
 
-    if (!product(s, CHECK_M, CHECK_N, CHECK_K) || dm_buf_read(s->c, 0, CHECK_M * CHECK_N * sizeof(float), s->host, &ignored))
+    if (!product(s, CHECK_M, CHECK_N, CHECK_K) ||
+        dm_buf_read(s->c, 0, CHECK_M * CHECK_N * sizeof(float), s->host, &ignored))
         return INFINITY;
     for (int i = 0; i < CHECK_M * CHECK_N; i++) {
         largest = fmax(largest, fabs((double)s->right[i]));
@@ -79,7 +81,8 @@ static double time_of(search *s, int64_t n)
 
 static uint32_t random_word(uint32_t *state) { return (*state = *state * 1664525u + 1013904223u) >> 8; }
 static size_t one_of(uint32_t *state, const size_t *list, size_t n) { return list[random_word(state) % n]; }
-#define ONE_OF(state, ...) one_of(state, (const size_t[]){__VA_ARGS__}, sizeof((const size_t[]){__VA_ARGS__}) / sizeof(size_t))
+#define ONE_OF(state, ...) \
+    one_of(state, (const size_t[]){__VA_ARGS__}, sizeof((const size_t[]){__VA_ARGS__}) / sizeof(size_t))
 
 static void fill(ocl_parameters *p, const char *const *names, const size_t *values)
 {
@@ -99,24 +102,27 @@ static bool possible(const dm_device_info *i, const size_t *v)
 {
     const size_t group = v[MDIMC] * v[NDIMC];
 
-    return v[MWG] % (v[MDIMC] * v[VWM]) == 0 && v[NWG] % (v[NDIMC] * v[VWN]) == 0 && v[MWG] % (v[MDIMA] * v[VWM]) == 0 &&
-           v[NWG] % (v[NDIMB] * v[VWN]) == 0 && group % v[MDIMA] == 0 && group % v[NDIMB] == 0 && v[KWG] % (group / v[MDIMA]) == 0 &&
-           v[KWG] % (group / v[NDIMB]) == 0 && v[KWG] % v[KWI] == 0 && group <= i->max_group &&
-           4 * v[KWG] * (v[SA] * v[MWG] + v[SB] * v[NWG]) <= i->local_mem && v[MWG] / v[MDIMC] * (v[NWG] / v[NDIMC]) <= 256;
+    return v[MWG] % (v[MDIMC] * v[VWM]) == 0 && v[NWG] % (v[NDIMC] * v[VWN]) == 0 &&
+           v[MWG] % (v[MDIMA] * v[VWM]) == 0 && v[NWG] % (v[NDIMB] * v[VWN]) == 0 && group % v[MDIMA] == 0 &&
+           group % v[NDIMB] == 0 && v[KWG] % (group / v[MDIMA]) == 0 && v[KWG] % (group / v[NDIMB]) == 0 &&
+           v[KWG] % v[KWI] == 0 && group <= i->max_group &&
+           4 * v[KWG] * (v[SA] * v[MWG] + v[SB] * v[NWG]) <= i->local_mem &&
+           v[MWG] / v[MDIMC] * (v[NWG] / v[NDIMC]) <= 256;
 }
 
 static bool possible_direct(const dm_device_info *i, const size_t *v)
 {
     const size_t group = v[MDIMCD] * v[NDIMCD];
 
-    return v[WGD] % (v[MDIMCD] * v[VWMD]) == 0 && v[WGD] % (v[NDIMCD] * v[VWND]) == 0 && v[WGD] % (v[MDIMAD] * v[VWMD]) == 0 &&
-           v[WGD] % (v[NDIMBD] * v[VWND]) == 0 && v[WGD] % v[KWID] == 0 && group % v[MDIMAD] == 0 && group % v[NDIMBD] == 0 &&
-           v[WGD] % (group / v[MDIMAD]) == 0 && v[WGD] % (group / v[NDIMBD]) == 0 && group <= i->max_group &&
+    return v[WGD] % (v[MDIMCD] * v[VWMD]) == 0 && v[WGD] % (v[NDIMCD] * v[VWND]) == 0 &&
+           v[WGD] % (v[MDIMAD] * v[VWMD]) == 0 && v[WGD] % (v[NDIMBD] * v[VWND]) == 0 && v[WGD] % v[KWID] == 0 &&
+           group % v[MDIMAD] == 0 && group % v[NDIMBD] == 0 && v[WGD] % (group / v[MDIMAD]) == 0 &&
+           v[WGD] % (group / v[NDIMBD]) == 0 && group <= i->max_group &&
            4 * v[WGD] * (2 * v[WGD] + v[PADA] + v[PADB]) <= i->local_mem;
 }
 
-/* Groups of one with long vectors come first on CPUs: their compilers see one work-item's registers. GEMMK 1 is left out:
- * CLBlast 1.5.3 computes wrong products with it where MWG and NWG differ. */
+/* Groups of one with long vectors come first on CPUs: their compilers see one work-item's registers. GEMMK 1 is left
+ * out: CLBlast 1.5.3 computes wrong products with it where MWG and NWG differ. */
 static bool draw_indirect(const dm_device_info *i, int at, uint32_t *state, ocl_parameters *p)
 {
     static const size_t cpu[][N_INDIRECT] = {
@@ -131,10 +137,22 @@ static bool draw_indirect(const dm_device_info *i, int at, uint32_t *state, ocl_
         return true;
     }
     for (int tries = 0; tries < 100000; tries++) {
-        const size_t draw[N_INDIRECT] = {0, 1, ONE_OF(state, 16, 32), 2, ONE_OF(state, 8, 16, 32), ONE_OF(state, 8, 16, 32),
-                                         ONE_OF(state, 16, 32, 64, 128), ONE_OF(state, 8, 16, 32), ONE_OF(state, 8, 16, 32),
-                                         ONE_OF(state, 16, 32, 64, 128), ONE_OF(state, 0, 1), ONE_OF(state, 0, 1), ONE_OF(state, 0, 1),
-                                         ONE_OF(state, 0, 1), ONE_OF(state, 1, 2, 4, 8), ONE_OF(state, 1, 2, 4, 8)};
+        const size_t draw[N_INDIRECT] = {0,
+                                         1,
+                                         ONE_OF(state, 16, 32),
+                                         2,
+                                         ONE_OF(state, 8, 16, 32),
+                                         ONE_OF(state, 8, 16, 32),
+                                         ONE_OF(state, 16, 32, 64, 128),
+                                         ONE_OF(state, 8, 16, 32),
+                                         ONE_OF(state, 8, 16, 32),
+                                         ONE_OF(state, 16, 32, 64, 128),
+                                         ONE_OF(state, 0, 1),
+                                         ONE_OF(state, 0, 1),
+                                         ONE_OF(state, 0, 1),
+                                         ONE_OF(state, 0, 1),
+                                         ONE_OF(state, 1, 2, 4, 8),
+                                         ONE_OF(state, 1, 2, 4, 8)};
 
         memcpy(v, draw, sizeof v);
         if (possible(i, v)) {
@@ -147,16 +165,18 @@ static bool draw_indirect(const dm_device_info *i, int at, uint32_t *state, ocl_
 
 static bool draw_direct(const dm_device_info *i, int at, uint32_t *state, ocl_parameters *p)
 {
-    static const size_t cpu[][N_DIRECT] = {{1, 1, 1, 1, 1, 0, 0, 8, 8, 8}, {2, 1, 1, 1, 1, 0, 0, 8, 4, 16}, {2, 1, 1, 1, 1, 0, 0, 4, 4, 8}};
+    static const size_t cpu[][N_DIRECT] = {
+        {1, 1, 1, 1, 1, 0, 0, 8, 8, 8}, {2, 1, 1, 1, 1, 0, 0, 8, 4, 16}, {2, 1, 1, 1, 1, 0, 0, 4, 4, 8}};
 
     if (i->cpu && at < (int)(sizeof cpu / sizeof cpu[0])) {
         fill(p, ocl_direct_names, cpu[at]);
         return true;
     }
     for (int tries = 0; tries < 100000; tries++) {
-        const size_t v[N_DIRECT] = {ONE_OF(state, 2, 8, 16), ONE_OF(state, 8, 16, 32), ONE_OF(state, 8, 16, 32), ONE_OF(state, 8, 16, 32),
-                                    ONE_OF(state, 8, 16, 32), ONE_OF(state, 0, 1), ONE_OF(state, 0, 1), ONE_OF(state, 1, 2, 4, 8),
-                                    ONE_OF(state, 1, 2, 4, 8), ONE_OF(state, 8, 16, 32, 64)};
+        const size_t v[N_DIRECT] = {ONE_OF(state, 2, 8, 16),     ONE_OF(state, 8, 16, 32),  ONE_OF(state, 8, 16, 32),
+                                    ONE_OF(state, 8, 16, 32),    ONE_OF(state, 8, 16, 32),  ONE_OF(state, 0, 1),
+                                    ONE_OF(state, 0, 1),         ONE_OF(state, 1, 2, 4, 8), ONE_OF(state, 1, 2, 4, 8),
+                                    ONE_OF(state, 8, 16, 32, 64)};
 
         if (possible_direct(i, v)) {
             fill(p, ocl_direct_names, v);
@@ -252,9 +272,10 @@ static dm_status prepare(search *s)
         return dm_error(s->err, DM_ENOMEM, "out of memory for a matrix");
     for (size_t i = 0; i < n; i++)
         s->host[i] = (float)(random_word(&state) % 2001) / 1000 - 1;
-    if ((rc = dm_buf_new(s->d, bytes, "a matrix", &s->a, s->err)) || (rc = dm_buf_new(s->d, bytes, "a matrix", &s->b, s->err)) ||
-        (rc = dm_buf_new(s->d, bytes, "a matrix", &s->c, s->err)) || (rc = dm_buf_write(s->a, 0, bytes, s->host, s->err)) ||
-        (rc = dm_buf_write(s->b, 0, bytes, s->host, s->err)))
+    if ((rc = dm_buf_new(s->d, bytes, "a matrix", &s->a, s->err)) ||
+        (rc = dm_buf_new(s->d, bytes, "a matrix", &s->b, s->err)) ||
+        (rc = dm_buf_new(s->d, bytes, "a matrix", &s->c, s->err)) ||
+        (rc = dm_buf_write(s->a, 0, bytes, s->host, s->err)) || (rc = dm_buf_write(s->b, 0, bytes, s->host, s->err)))
         return rc;
     for (int i = 0; i < CHECK_M; i++)
         for (int j = 0; j < CHECK_N; j++) {
@@ -267,14 +288,16 @@ static dm_status prepare(search *s)
     return DM_OK;
 }
 
-/* A kernel whose own parameters were not beaten has none here. It cannot be given its own again in this process, so that the
- * border is looked for only where both have new ones. */
+/* A kernel whose own parameters were not beaten has none here. It cannot be given its own again in this process, so
+ * that the border is looked for only where both have new ones. */
 static dm_status keep(search *s, ocl_gemm_set *set)
 {
     const bool large = set->indirect.n > 0, small = set->direct.n > 0;
 
-    if ((large && !ocl_gemm_apply(s->d, "Xgemm", &set->indirect)) || (small && !ocl_gemm_apply(s->d, "XgemmDirect", &set->direct)))
-        return dm_error(s->err, DM_EDEVICE, "CLBlast refuses the parameters that it took before, on device %s", s->d->where);
+    if ((large && !ocl_gemm_apply(s->d, "Xgemm", &set->indirect)) ||
+        (small && !ocl_gemm_apply(s->d, "XgemmDirect", &set->direct)))
+        return dm_error(s->err, DM_EDEVICE, "CLBlast refuses the parameters that it took before, on device %s",
+                        s->d->where);
     if (large && small)
         fill(&set->routine, ocl_routine_names, &(size_t){border(s)});
     if (!ocl_gemm_keep(s->d, set))
@@ -286,7 +309,8 @@ static dm_status keep(search *s, ocl_gemm_set *set)
     return DM_OK;
 }
 
-dm_status dm_device_tune(dm_device *d, double seconds, void (*line)(void *user, const char *text), void *user, dm_err *err)
+dm_status dm_device_tune(dm_device *d, double seconds, void (*line)(void *user, const char *text), void *user,
+                         dm_err *err)
 {
     search s = {.d = d, .until = now() + seconds, .line = line, .user = user, .err = err};
     const double half = now() + 0.6 * seconds;
@@ -311,10 +335,13 @@ dm_status dm_device_tune(dm_device *d, double seconds, void (*line)(void *user, 
 
 #else
 
-dm_status dm_device_tune(dm_device *d, double seconds, void (*line)(void *user, const char *text), void *user, dm_err *err)
+dm_status dm_device_tune(dm_device *d, double seconds, void (*line)(void *user, const char *text), void *user,
+                         dm_err *err)
 {
     (void)seconds, (void)line, (void)user;
-    return dm_error(err, DM_EDEVICE, "nothing to tune on device %s: demist was built without CLBlast (apt-get install libclblast-dev)", d->where);
+    return dm_error(err, DM_EDEVICE,
+                    "nothing to tune on device %s: demist was built without CLBlast (apt-get install libclblast-dev)",
+                    d->where);
 }
 
 #endif

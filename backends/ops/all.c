@@ -4,21 +4,47 @@
 #include <stddef.h>
 #include <string.h>
 
-extern const dm_impl *const dm_impls_conv2d[], *const dm_impls_conv2d_portable[], *const dm_impls_conv2d_bf16[],
-    *const dm_impls_attention_bf16[], *const dm_impls_matmul[], *const dm_impls_eltwise[], *const dm_impls_reduce[],
-    *const dm_impls_norm_vec16[], *const dm_impls_norm[], *const dm_impls_attention_vec16[], *const dm_impls_attention[], *const dm_impls_shape[],
-    *const dm_impls_embed[], *const dm_impls_random[], *const dm_impls_loss[], *const dm_impls_clblast[], *const dm_impls_winograd[],
-    *const dm_impls_winograd_last[], *const dm_impls_tiled_conv[], *const dm_impls_tiled_matmul[], *const dm_impls_mma[],
-    *const dm_impls_conv2d_bf16x3[], *const dm_impls_matmul_bf16x3[], *const dm_impls_matmul_bf16x3_last[], *const dm_impls_matmul_rows[],
-    *const dm_impls_winograd_tiled[], *const dm_impls_attention_bf16x3[], *const dm_impls_fp16[];
+extern const dm_impl *const dm_impls_conv2d[];
+extern const dm_impl *const dm_impls_conv2d_portable[];
+extern const dm_impl *const dm_impls_conv2d_bf16[];
+extern const dm_impl *const dm_impls_attention_bf16[];
+extern const dm_impl *const dm_impls_matmul[];
+extern const dm_impl *const dm_impls_eltwise[];
+extern const dm_impl *const dm_impls_reduce[];
+extern const dm_impl *const dm_impls_norm_vec16[];
+extern const dm_impl *const dm_impls_norm[];
+extern const dm_impl *const dm_impls_attention_vec16[];
+extern const dm_impl *const dm_impls_attention[];
+extern const dm_impl *const dm_impls_shape[];
+extern const dm_impl *const dm_impls_embed[];
+extern const dm_impl *const dm_impls_random[];
+extern const dm_impl *const dm_impls_loss[];
+extern const dm_impl *const dm_impls_clblast[];
+extern const dm_impl *const dm_impls_winograd[];
+extern const dm_impl *const dm_impls_winograd_last[];
+extern const dm_impl *const dm_impls_tiled_conv[];
+extern const dm_impl *const dm_impls_tiled_matmul[];
+extern const dm_impl *const dm_impls_mma[];
+extern const dm_impl *const dm_impls_conv2d_bf16x3[];
+extern const dm_impl *const dm_impls_matmul_bf16x3[];
+extern const dm_impl *const dm_impls_matmul_bf16x3_last[];
+extern const dm_impl *const dm_impls_matmul_rows[];
+extern const dm_impl *const dm_impls_winograd_tiled[];
+extern const dm_impl *const dm_impls_attention_bf16x3[];
+extern const dm_impl *const dm_impls_fp16[];
 
 static bool cpu(const dm_device_info *dev) { return dev->cpu; }
 static bool no_cpu(const dm_device_info *dev) { return !dev->cpu; }
 static bool tiles(const dm_device_info *dev) { return dev->amx_bf16; }
 static bool tensor_cores(const dm_device_info *dev) { return dev->mma_bf16; }
 
-/* suits: devices that a family is meant for, NULL = all. varies: a library picks its kernels by the extents of the whole batch. */
-static const struct { const dm_impl *const *list; bool (*suits)(const dm_device_info *dev); bool varies; } families[] = {
+/* suits: devices that a family is meant for, NULL = all. varies: a library picks its kernels by the extents of the
+ * whole batch. */
+static const struct {
+    const dm_impl *const *list;
+    bool (*suits)(const dm_device_info *dev);
+    bool varies;
+} families[] = {
     {dm_impls_mma, tensor_cores, false},
     {dm_impls_fp16, no_cpu, false},
     {dm_impls_tiled_conv, no_cpu, false},
@@ -63,8 +89,20 @@ const dm_impl *dm_impl_at(dm_op_kind kind, int i)
 static bool portable_narrow(dm_op_kind kind)
 {
     switch (kind) {
-    case DM_OP_CAST: case DM_OP_ADD: case DM_OP_MUL: case DM_OP_BROADCAST: case DM_OP_SCALE: case DM_OP_SILU: case DM_OP_SILU_DX:
-    case DM_OP_GELU: case DM_OP_GELU_DX: case DM_OP_REDUCE: case DM_OP_CONCAT: case DM_OP_SLICE: case DM_OP_PAD: case DM_OP_PERMUTE:
+    case DM_OP_CAST:
+    case DM_OP_ADD:
+    case DM_OP_MUL:
+    case DM_OP_BROADCAST:
+    case DM_OP_SCALE:
+    case DM_OP_SILU:
+    case DM_OP_SILU_DX:
+    case DM_OP_GELU:
+    case DM_OP_GELU_DX:
+    case DM_OP_REDUCE:
+    case DM_OP_CONCAT:
+    case DM_OP_SLICE:
+    case DM_OP_PAD:
+    case DM_OP_PERMUTE:
     case DM_OP_UPSAMPLE: case DM_OP_UPSAMPLE_DX: case DM_OP_AVG_POOL: case DM_OP_AVG_POOL_DX: case DM_OP_GROUP_NORM:
     case DM_OP_GROUP_NORM_DX: return true;
     default: return false;
@@ -74,8 +112,14 @@ static bool portable_narrow(dm_op_kind kind)
 /* Made for a narrow type, and for it alone; DM_DT_F32: not so. */
 static dm_dtype made_for(const dm_impl *impl)
 {
-    static const struct { const char *name; dm_dtype type; } made[] = {{"amx", DM_DT_BF16}, {"avx512_bf16", DM_DT_BF16}, {"bf16", DM_DT_BF16},
-                                                                       {"mma", DM_DT_BF16}, {"fp16", DM_DT_F16}};
+    static const struct {
+        const char *name;
+        dm_dtype type;
+    } made[] = {{"amx", DM_DT_BF16},
+                {"avx512_bf16", DM_DT_BF16},
+                {"bf16", DM_DT_BF16},
+                {"mma", DM_DT_BF16},
+                {"fp16", DM_DT_F16}};
 
     for (size_t i = 0; i < sizeof made / sizeof made[0]; i++)
         if (!strcmp(impl->name, made[i].name))

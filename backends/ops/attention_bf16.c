@@ -5,8 +5,11 @@
 #include <math.h>
 
 enum { SIDE = 256, BLOCK = 4096 + 128, ITEMS_A_UNIT = 4, LEAST_STRIP = 64 };
-static const char *const options[] = {[DM_BF16_TILES] = "-DAMX", [DM_BF16_PAIRS] = "-DPAIRS", [DM_BF16_PLAIN] = "-DPLAIN",
-                                      [DM_BF16X3_TILES] = "-DAMX -DSPLIT", [DM_BF16X3_PLAIN] = "-DPLAIN -DSPLIT"};
+static const char *const options[] = {[DM_BF16_TILES] = "-DAMX",
+                                      [DM_BF16_PAIRS] = "-DPAIRS",
+                                      [DM_BF16_PLAIN] = "-DPLAIN",
+                                      [DM_BF16X3_TILES] = "-DAMX -DSPLIT",
+                                      [DM_BF16X3_PLAIN] = "-DPLAIN -DSPLIT"};
 
 typedef struct attn {
     int64_t N, L, M, heads, d, lp, mp, dp; /* lp, mp, dp: multiples of 32 */
@@ -22,7 +25,8 @@ static int64_t room_of(const attn *a, bool back, int64_t element)
     const int64_t lq = side(a->lp), lk = side(a->mp);
 
     if (!back)
-        return 2 * SIDE * a->dp * element + a->strip * (a->dp * element + 17 * 4) + (a->M > SIDE ? a->strip * a->dp : 1024) * 4 + 4096;
+        return 2 * SIDE * a->dp * element + a->strip * (a->dp * element + 17 * 4) +
+               (a->M > SIDE ? a->strip * a->dp : 1024) * 4 + 4096;
     return (4 * lq + 64 + lk) * a->dp * element + 2 * SIDE / 32 * BLOCK + lq * lk * element + 2 * SIDE * 4 +
            (a->M > SIDE ? SIDE * a->dp : 1024) * 4 + (a->L > SIDE ? 2 * a->mp * a->dp : 1024) * 4 + 4096;
 }
@@ -33,7 +37,8 @@ static attn attn_of(const dm_device_info *dev, dm_bf16_unit unit, const dm_opnod
     const bool back = n->kind == DM_OP_ATTENTION_DX;
     const dm_desc *q = &n->in[back], *k = &n->in[back + 1];
     const int64_t wanted = ITEMS_A_UNIT * (int64_t)(dev->compute_units ? dev->compute_units : 1);
-    attn a = {.N = q->dim[0], .L = q->dim[1], .M = k->dim[1], .heads = n->a.attn.heads, .d = q->dim[2] / n->a.attn.heads};
+    attn a = {
+        .N = q->dim[0], .L = q->dim[1], .M = k->dim[1], .heads = n->a.attn.heads, .d = q->dim[2] / n->a.attn.heads};
     int64_t jobs = a.N * a.heads;
 
     a.lp = round_up(a.L);
@@ -53,8 +58,8 @@ static bool serves(const dm_device_info *dev, dm_bf16_unit unit, const dm_opnode
     const attn a = attn_of(dev, unit, n);
 
     return dm_bf16_able(dev, unit) && n->in[0].type == (dm_bf16_split(unit) ? DM_DT_F32 : DM_DT_BF16) &&
-           SIDE / 32 * BLOCK <= (int64_t)dev->local_mem && a.N * a.heads * (a.lp + a.mp) < 1 << 30 && a.room < 1 << 30 &&
-           a.room * a.items < (int64_t)1 << 32;
+           SIDE / 32 * BLOCK <= (int64_t)dev->local_mem && a.N * a.heads * (a.lp + a.mp) < 1 << 30 &&
+           a.room < 1 << 30 && a.room * a.items < (int64_t)1 << 32;
 }
 
 static size_t scratch_of(const dm_device_info *dev, dm_bf16_unit unit, const dm_opnode *n)
@@ -71,14 +76,16 @@ static dm_status emit(dm_emit *e, dm_bf16_unit unit)
     const double scale = 1 / sqrt((double)a.d);
     dm_buf *const *in = e->in, *const *out = e->out;
 
-#define EXTENTS DM_KB(e->scratch), DM_KI(a.room), DM_KI(a.N), DM_KI(a.L), DM_KI(a.M), DM_KI(a.heads), DM_KI(a.d), DM_KI(a.dp)
+#define EXTENTS \
+    DM_KB(e->scratch), DM_KI(a.room), DM_KI(a.N), DM_KI(a.L), DM_KI(a.M), DM_KI(a.heads), DM_KI(a.d), DM_KI(a.dp)
     if (e->node->kind == DM_OP_ATTENTION)
         return dm_emit_launch(e, e->cmds, "attention/attention_bf16.cl", "forward", options[unit], &r,
-                              DM_KARGS(DM_KB(in[0]), DM_KB(in[1]), DM_KB(in[2]), DM_KB(out[0]), DM_KB(out[1]), EXTENTS, DM_KI(a.strip),
-                                       DM_KF(scale), DM_KL(SIDE / 32 * BLOCK)));
+                              DM_KARGS(DM_KB(in[0]), DM_KB(in[1]), DM_KB(in[2]), DM_KB(out[0]), DM_KB(out[1]), EXTENTS,
+                                       DM_KI(a.strip), DM_KF(scale), DM_KL(SIDE / 32 * BLOCK)));
     return dm_emit_launch(e, e->cmds, "attention/attention_dx_bf16.cl", "backward", options[unit], &r,
-                          DM_KARGS(DM_KB(in[0]), DM_KB(in[1]), DM_KB(in[2]), DM_KB(in[3]), DM_KB(in[4]), DM_KB(in[5]), DM_KB(out[0]),
-                                   DM_KB(out[1]), DM_KB(out[2]), EXTENTS, DM_KI(a.lp), DM_KI(a.mp), DM_KF(scale)));
+                          DM_KARGS(DM_KB(in[0]), DM_KB(in[1]), DM_KB(in[2]), DM_KB(in[3]), DM_KB(in[4]), DM_KB(in[5]),
+                                   DM_KB(out[0]), DM_KB(out[1]), DM_KB(out[2]), EXTENTS, DM_KI(a.lp), DM_KI(a.mp),
+                                   DM_KF(scale)));
 #undef EXTENTS
 }
 
@@ -88,10 +95,14 @@ static size_t scratch(const dm_device_info *dev, const dm_opnode *n) { return sc
 
 static const dm_impl impls[] = {DM_BF16_IMPLS(DM_OP_ATTENTION, scratch), DM_BF16_IMPLS(DM_OP_ATTENTION_DX, scratch)};
 
-const dm_impl *const dm_impls_attention_bf16[] = {&impls[0], &impls[1], &impls[2], &impls[3], &impls[4], &impls[5], NULL};
+const dm_impl *const dm_impls_attention_bf16[] = {&impls[0], &impls[1], &impls[2], &impls[3],
+                                                  &impls[4], &impls[5], NULL};
 
 static bool serves_x3(const dm_device_info *dev, const dm_opnode *n) { return serves(dev, dm_bf16x3_unit(dev), n); }
-static size_t scratch_x3(const dm_device_info *dev, const dm_opnode *n) { return scratch_of(dev, dm_bf16x3_unit(dev), n); }
+static size_t scratch_x3(const dm_device_info *dev, const dm_opnode *n)
+{
+    return scratch_of(dev, dm_bf16x3_unit(dev), n);
+}
 static dm_status emit_x3(dm_emit *e) { return emit(e, dm_bf16x3_unit(dm_device_about(e->dev))); }
 
 /* Products of products. */

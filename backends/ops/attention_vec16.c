@@ -13,7 +13,8 @@ static attn attn_of(const dm_device_info *dev, const dm_opnode *n)
 {
     const bool back = n->kind == DM_OP_ATTENTION_DX;
     const dm_desc *q = &n->in[back], *k = &n->in[back + 1];
-    attn a = {.N = q->dim[0], .L = q->dim[1], .M = k->dim[1], .heads = n->a.attn.heads, .d = q->dim[2] / n->a.attn.heads};
+    attn a = {
+        .N = q->dim[0], .L = q->dim[1], .M = k->dim[1], .heads = n->a.attn.heads, .d = q->dim[2] / n->a.attn.heads};
     const int64_t jobs = a.N * a.heads * (back ? 1 : (a.L + STRIP - 1) / STRIP);
     const int64_t most = ITEMS_A_UNIT * (int64_t)(dev->compute_units ? dev->compute_units : 1);
 
@@ -26,7 +27,8 @@ static bool serves(const dm_device_info *dev, const dm_opnode *n)
 {
     const attn a = attn_of(dev, n);
 
-    return (dev->cpu || dev->local_is_global) && a.d % 16 == 0 && a.N * a.heads * (a.L + STRIP) < 1 << 30 && a.room * a.items < 1 << 30;
+    return (dev->cpu || dev->local_is_global) && a.d % 16 == 0 && a.N * a.heads * (a.L + STRIP) < 1 << 30 &&
+           a.room * a.items < 1 << 30;
 }
 
 static size_t scratch(const dm_device_info *dev, const dm_opnode *n)
@@ -46,13 +48,15 @@ static dm_status emit(dm_emit *e)
     char options[32];
 
     snprintf(options, sizeof options, "-DMR=%d -DNV=%d", wide ? 8 : 4, wide ? 2 : 1);
-#define EXTENTS DM_KB(e->scratch), DM_KI(a.room), DM_KI(a.N), DM_KI(a.L), DM_KI(a.M), DM_KI(a.heads), DM_KI(a.d), DM_KF(scale)
+#define EXTENTS \
+    DM_KB(e->scratch), DM_KI(a.room), DM_KI(a.N), DM_KI(a.L), DM_KI(a.M), DM_KI(a.heads), DM_KI(a.d), DM_KF(scale)
     if (e->node->kind == DM_OP_ATTENTION)
-        return dm_emit_launch(e, e->cmds, "attention/attention_vec16.cl", "forward", options, &r,
-                              DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->out[0]), DM_KB(e->out[1]), EXTENTS));
+        return dm_emit_launch(
+            e, e->cmds, "attention/attention_vec16.cl", "forward", options, &r,
+            DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->out[0]), DM_KB(e->out[1]), EXTENTS));
     return dm_emit_launch(e, e->cmds, "attention/attention_vec16.cl", "backward", options, &r,
-                          DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->in[3]), DM_KB(e->in[4]), DM_KB(e->in[5]),
-                                   DM_KB(e->out[0]), DM_KB(e->out[1]), DM_KB(e->out[2]), EXTENTS));
+                          DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->in[3]), DM_KB(e->in[4]),
+                                   DM_KB(e->in[5]), DM_KB(e->out[0]), DM_KB(e->out[1]), DM_KB(e->out[2]), EXTENTS));
 #undef EXTENTS
 }
 

@@ -6,8 +6,16 @@ dm_conv_args dm_conv_args_of(const dm_opnode *n)
     const dm_desc *x = n->kind == DM_OP_CONV2D_DX ? &n->out[0] : &n->in[0];
     const dm_desc *y = n->kind == DM_OP_CONV2D ? &n->out[0] : n->kind == DM_OP_CONV2D_DX ? &n->in[0] : &n->in[1];
 
-    return (dm_conv_args){.N = x->dim[0], .H = x->dim[1], .W = x->dim[2], .C = x->dim[3], .OH = y->dim[1], .OW = y->dim[2], .O = y->dim[3],
-                          .k = n->a.conv.k, .stride = n->a.conv.stride, .pad = n->a.conv.pad[0]};
+    return (dm_conv_args){.N = x->dim[0],
+                          .H = x->dim[1],
+                          .W = x->dim[2],
+                          .C = x->dim[3],
+                          .OH = y->dim[1],
+                          .OW = y->dim[2],
+                          .O = y->dim[3],
+                          .k = n->a.conv.k,
+                          .stride = n->a.conv.stride,
+                          .pad = n->a.conv.pad[0]};
 }
 
 dm_conv_args dm_conv_turned_of(const dm_opnode *n)
@@ -16,7 +24,15 @@ dm_conv_args dm_conv_turned_of(const dm_opnode *n)
 
     if (n->kind != DM_OP_CONV2D_DX)
         return g;
-    return (dm_conv_args){.N = g.N, .H = g.OH, .W = g.OW, .C = g.O, .OH = g.H, .OW = g.W, .O = g.C, .k = g.k, .stride = g.stride,
+    return (dm_conv_args){.N = g.N,
+                          .H = g.OH,
+                          .W = g.OW,
+                          .C = g.O,
+                          .OH = g.H,
+                          .OW = g.W,
+                          .O = g.C,
+                          .k = g.k,
+                          .stride = g.stride,
                           .pad = g.k - 1 - g.pad};
 }
 
@@ -54,14 +70,15 @@ static dm_status portable(dm_emit *e)
     switch (e->node->kind) {
     case DM_OP_CONV2D:
         return dm_emit_launch(e, e->cmds, file, "conv2d", NULL, &r,
-                              DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->in[3]), DM_KB(e->in[4]), DM_KB(e->out[0]),
-                                       DM_CONV_ARGS(g)));
+                              DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->in[3]),
+                                       DM_KB(e->in[4]), DM_KB(e->out[0]), DM_CONV_ARGS(g)));
     case DM_OP_CONV2D_DX:
         return dm_emit_launch(e, e->cmds, file, "conv2d_dx", NULL, &r,
                               DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]), DM_CONV_ARGS(g)));
     default:
-        return dm_emit_launch(e, e->cmds, file, "conv2d_dw", NULL, &r,
-                              DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]), DM_CONV_ARGS(g), DM_KI(e->node->accum)));
+        return dm_emit_launch(
+            e, e->cmds, file, "conv2d_dw", NULL, &r,
+            DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]), DM_CONV_ARGS(g), DM_KI(e->node->accum)));
     }
 }
 

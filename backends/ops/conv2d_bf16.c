@@ -5,14 +5,25 @@
 
 #include <stdio.h>
 
-enum { PIXELS = 512, FEW_PIXELS = 512, CACHED_PIXELS = 512, STRIP_PIXELS = 2400, LOCAL = 512 * 1024, ITEMS_A_UNIT = 4, MOST_TAPS = 9 };
+enum {
+    PIXELS = 512,
+    FEW_PIXELS = 512,
+    CACHED_PIXELS = 512,
+    STRIP_PIXELS = 2400,
+    LOCAL = 512 * 1024,
+    ITEMS_A_UNIT = 4,
+    MOST_TAPS = 9
+};
 enum { SLICE_BYTES = 64 << 20, CACHE_BYTES = 7 << 18, PAIRS_BYTES = 1 << 20 };
 
 static int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t round_up(int64_t a, int64_t b) { return div_up(a, b) * b; }
 
-static const char *const products[] = {[DM_BF16_TILES] = "-DAMX", [DM_BF16_PAIRS] = "-DPAIRS", [DM_BF16_PLAIN] = "-DPLAIN",
-                                       [DM_BF16X3_TILES] = "-DAMX -DSPLIT", [DM_BF16X3_PLAIN] = "-DPLAIN -DSPLIT"};
+static const char *const products[] = {[DM_BF16_TILES] = "-DAMX",
+                                       [DM_BF16_PAIRS] = "-DPAIRS",
+                                       [DM_BF16_PLAIN] = "-DPLAIN",
+                                       [DM_BF16X3_TILES] = "-DAMX -DSPLIT",
+                                       [DM_BF16X3_PLAIN] = "-DPLAIN -DSPLIT"};
 
 /* Bytes of an element as tiles read it. */
 static int64_t element(dm_bf16_unit unit) { return dm_bf16_split(unit) ? 4 : 2; }
@@ -20,7 +31,9 @@ static int64_t element(dm_bf16_unit unit) { return dm_bf16_split(unit) ? 4 : 2; 
 bool dm_bf16_able(const dm_device_info *dev, dm_bf16_unit unit)
 {
     return dev->cpu && !dev->emulated &&
-           (unit == DM_BF16_TILES || unit == DM_BF16X3_TILES ? dev->amx_bf16 : unit == DM_BF16_PAIRS ? dev->avx512_bf16 : true);
+           (unit == DM_BF16_TILES || unit == DM_BF16X3_TILES ? dev->amx_bf16
+            : unit == DM_BF16_PAIRS                          ? dev->avx512_bf16
+                                                             : true);
 }
 
 /* ---- how a convolution is cut ------------------------------------------------------------ */
@@ -47,26 +60,48 @@ static void set_pitch(cut *c)
 
 static cut cut_of(const dm_conv_args *g, dm_bf16_unit unit, bool gradient)
 {
-    cut c = {.N = g->N, .H = g->H, .W = g->W, .C = g->C, .OH = g->OH, .OW = g->OW, .O = g->O, .k = g->k, .stride = g->stride, .pad = g->pad,
+    cut c = {.N = g->N,
+             .H = g->H,
+             .W = g->W,
+             .C = g->C,
+             .OH = g->OH,
+             .OW = g->OW,
+             .O = g->O,
+             .k = g->k,
+             .stride = g->stride,
+             .pad = g->pad,
              .dilate = 1};
 
     if (gradient)
-        c = (cut){.N = g->N, .H = g->OH, .W = g->OW, .C = g->O, .OH = g->H, .OW = g->W, .O = g->C, .k = g->k, .stride = 1,
-                  .pad = g->k - 1 - g->pad, .dilate = g->stride};
+        c = (cut){.N = g->N,
+                  .H = g->OH,
+                  .W = g->OW,
+                  .C = g->O,
+                  .OH = g->H,
+                  .OW = g->W,
+                  .O = g->C,
+                  .k = g->k,
+                  .stride = 1,
+                  .pad = g->k - 1 - g->pad,
+                  .dilate = g->stride};
     c.element = element(unit);
     set_pitch(&c);
     return c;
 }
 
-static int64_t plane_of(const cut *c) { return round_up(((c->some - 1) * c->image_rows + c->strip + c->reach) * c->pitch + c->reach + 32, 16); }
+static int64_t plane_of(const cut *c)
+{
+    return round_up(((c->some - 1) * c->image_rows + c->strip + c->reach) * c->pitch + c->reach + 32, 16);
+}
 static int64_t local_of(const cut *c) { return plane_of(c) * c->stride * c->stride * c->deep * c->element; }
 
-/* Strips of rows of large images, several small images; false where not even a row fits. Of a 1x1 convolution, whose weights are few, each pixel
- * is held by one item. */
+/* Strips of rows of large images, several small images; false where not even a row fits. Of a 1x1 convolution, whose
+ * weights are few, each pixel is held by one item. */
 static bool cut_strips(const dm_device_info *dev, cut *c)
 {
     const int64_t room = LOCAL * c->element / 2, most = room < (int64_t)dev->local_mem ? room : (int64_t)dev->local_mem;
-    const int64_t blocks = div_up(c->O, 32), wanted = ITEMS_A_UNIT * (int64_t)(dev->compute_units ? dev->compute_units : 1);
+    const int64_t blocks = div_up(c->O, 32),
+                  wanted = ITEMS_A_UNIT * (int64_t)(dev->compute_units ? dev->compute_units : 1);
     const int64_t share = c->N * c->OH * c->OW / wanted, few = c->k > 1 || share > FEW_PIXELS ? FEW_PIXELS : share;
 
     c->strip = c->OH;
@@ -101,17 +136,22 @@ bool dm_bf16_serves(const dm_device_info *dev, dm_bf16_unit unit, const dm_conv_
 
 /* ---- forward, and the gradient with respect to x ------------------------------------------- */
 
-static dm_status packed(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, int weight, const cut *c, bool gradient, dm_buf **out)
+static dm_status packed(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, int weight, const cut *c, bool gradient,
+                        dm_buf **out)
 {
     const char *kernel = gradient ? "pack_dx" : "pack";
     const int64_t taps = g->k * g->k, blocks = div_up(c->O, 32);
-    const dm_range r = {.dim = 2, .global = {(size_t)(gradient ? blocks : c->deep / 32), (size_t)(gradient ? c->deep / 32 : blocks)}, .local = {1, 1}};
+    const dm_range r = {
+        .dim = 2,
+        .global = {(size_t)(gradient ? blocks : c->deep / 32), (size_t)(gradient ? c->deep / 32 : blocks)},
+        .local = {1, 1}};
     char key[48];
     dm_cmds *refresh;
     dm_status rc;
 
     snprintf(key, sizeof key, "conv_bf16%s_%s", dm_bf16_split(unit) ? "x3" : "", kernel);
-    if ((rc = dm_emit_derived(e, weight, key, (size_t)(blocks * taps * c->deep * 32 * c->element), out, &refresh)) || !refresh)
+    if ((rc = dm_emit_derived(e, weight, key, (size_t)(blocks * taps * c->deep * 32 * c->element), out, &refresh)) ||
+        !refresh)
         return rc;
     return dm_emit_launch(e, refresh, "conv/conv2d_bf16.cl", kernel, products[unit], &r,
                           DM_KARGS(DM_KB(e->in[weight]), DM_KB(*out), DM_KI(g->O), DM_KI(g->C), DM_KI(taps),
@@ -119,8 +159,8 @@ static dm_status packed(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, in
 }
 
 /* y_type: of the output, and of res. */
-static dm_status convolve(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, bool gradient, dm_buf *x, int weight, dm_buf *b, dm_buf *temb, dm_buf *res, dm_buf *y,
-                          dm_dtype y_type)
+static dm_status convolve(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, bool gradient, dm_buf *x, int weight,
+                          dm_buf *b, dm_buf *temb, dm_buf *res, dm_buf *y, dm_dtype y_type)
 {
     const dm_device_info *dev = dm_device_about(e->dev);
     cut c = cut_of(g, unit, gradient);
@@ -136,12 +176,15 @@ static dm_status convolve(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, 
     r.global[0] = (size_t)c.items;
     r.global[1] = (size_t)div_up(div_up(c.O, 32), c.group);
     return dm_emit_launch(e, e->cmds, "conv/conv2d_bf16.cl", "conv2d", options, &r,
-                          DM_KARGS(DM_KB(x), DM_KB(w), DM_KB(b), DM_KB(temb), DM_KB(res), DM_KB(y), DM_KI4(c.N, c.H, c.W, c.C),
-                                   DM_KI4(c.OH, c.OW, c.O, c.k), DM_KI4(c.stride, c.pad, c.dilate, c.pitch),
-                                   DM_KI4(c.image_rows, c.strip, c.some, c.per_row), DM_KI(c.plane), DM_KI(c.group), DM_KL((size_t)local_of(&c))));
+                          DM_KARGS(DM_KB(x), DM_KB(w), DM_KB(b), DM_KB(temb), DM_KB(res), DM_KB(y),
+                                   DM_KI4(c.N, c.H, c.W, c.C), DM_KI4(c.OH, c.OW, c.O, c.k),
+                                   DM_KI4(c.stride, c.pad, c.dilate, c.pitch),
+                                   DM_KI4(c.image_rows, c.strip, c.some, c.per_row), DM_KI(c.plane), DM_KI(c.group),
+                                   DM_KL((size_t)local_of(&c))));
 }
 
-dm_status dm_bf16_forward(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, int weight, dm_buf *b, dm_buf *temb, dm_buf *res)
+dm_status dm_bf16_forward(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, int weight, dm_buf *b, dm_buf *temb,
+                          dm_buf *res)
 {
     return convolve(e, unit, g, false, e->in[0], weight, b, temb, res, e->out[0], e->node->out[0].type);
 }
@@ -159,8 +202,9 @@ typedef struct ranges {
     int64_t steps, count, planes;  /* of 32 pixels, of pairs of a copy of a strip, of x */
     int64_t blocks, wide;          /* of 32 outputs, of 32 channels */
     int64_t rows, pairs, part;     /* bytes: of a strip's rearranged dy and x, of one range's sums */
-    int64_t held, parts, some, group; /* strips of a slice; ranges of it, strips of each; blocks of channels of an item */
-    bool whole;                    /* a strip's part of the work stays in the cache: ranges of all strips, one strip's scratch each */
+    int64_t held, parts, some,
+        group;  /* strips of a slice; ranges of it, strips of each; blocks of channels of an item */
+    bool whole; /* a strip's part of the work stays in the cache: ranges of all strips, one strip's scratch each */
 } ranges;
 
 /* Small images lie in one strip of so many pixels, so that sums are fetched and stored less often. */
@@ -200,7 +244,8 @@ static ranges ranges_of(const dm_device_info *dev, dm_bf16_unit unit, const dm_c
     r.held = SLICE_BYTES / (r.rows + r.pairs);
     r.held = r.held < 1 ? 1 : r.held > r.strips ? r.strips : r.held;
     r.group = r.wide; /* items that follow one another read the same pairs: they should lie in the cache */
-    while (r.group > 1 && (r.blocks * div_up(r.wide, r.group) < wanted || r.held * r.pairs / r.wide * r.group > PAIRS_BYTES))
+    while (r.group > 1 &&
+           (r.blocks * div_up(r.wide, r.group) < wanted || r.held * r.pairs / r.wide * r.group > PAIRS_BYTES))
         r.group = div_up(r.group, 2);
     r.parts = div_up(wanted, r.blocks * div_up(r.wide, r.group));
     r.parts = r.parts > r.held ? r.held : r.parts;
@@ -211,7 +256,8 @@ static ranges ranges_of(const dm_device_info *dev, dm_bf16_unit unit, const dm_c
 
 bool dm_bf16_dw_serves(const dm_device_info *dev, dm_bf16_unit unit, const dm_conv_args *g)
 {
-    return dm_bf16_able(dev, unit) && g->k * g->k <= MOST_TAPS && g->stride <= 2 && g->pad < g->k && g->N * g->H * g->W < 1 << 30;
+    return dm_bf16_able(dev, unit) && g->k * g->k <= MOST_TAPS && g->stride <= 2 && g->pad < g->k &&
+           g->N * g->H * g->W < 1 << 30;
 }
 
 size_t dm_bf16_dw_scratch(const dm_device_info *dev, dm_bf16_unit unit, const dm_conv_args *g)
@@ -229,7 +275,8 @@ static size_t line_of(const cut *c) { return (size_t)(32 * c->k * c->k + 16) * s
 /* Where in the scratch, in units of 64 bytes. */
 enum { UNIT = 64 };
 
-static dm_status slice(dm_emit *e, dm_bf16_unit unit, const ranges *r, dm_buf *x, dm_buf *dy, int64_t n0, int64_t strips)
+static dm_status slice(dm_emit *e, dm_bf16_unit unit, const ranges *r, dm_buf *x, dm_buf *dy, int64_t n0,
+                       int64_t strips)
 {
     static const char file[] = "conv/conv2d_dw_bf16.cl";
     const char *options = products[unit];
@@ -239,19 +286,24 @@ static dm_status slice(dm_emit *e, dm_bf16_unit unit, const ranges *r, dm_buf *x
     dm_status rc;
 
     if ((rc = dm_emit_launch(e, e->cmds, file, "arrange_dy", options, &range,
-                             DM_KARGS(DM_KB(dy), DM_KB(e->scratch), DM_KI(n0), DM_KI(c->N), DM_KI(r->join), DM_KI(r->image_rows), DM_KI(c->OH),
-                                      DM_KI(c->OW), DM_KI(c->O), DM_KI(c->pitch), DM_KI(r->steps)))))
+                             DM_KARGS(DM_KB(dy), DM_KB(e->scratch), DM_KI(n0), DM_KI(c->N), DM_KI(r->join),
+                                      DM_KI(r->image_rows), DM_KI(c->OH), DM_KI(c->OW), DM_KI(c->O), DM_KI(c->pitch),
+                                      DM_KI(r->steps)))))
         return rc;
     range = (dm_range){.dim = 3, .global = {(size_t)strips, (size_t)r->wide, (size_t)r->planes}, .local = {1, 1, 1}};
     if ((rc = dm_emit_launch(e, e->cmds, file, "arrange_x", options, &range,
-                             DM_KARGS(DM_KB(x), DM_KB(e->scratch), DM_KI(pairs_at), DM_KI(n0), DM_KI(c->N), DM_KI(r->join), DM_KI(r->image_rows),
-                                      DM_KI(c->H), DM_KI(c->W), DM_KI(c->C), DM_KI(c->stride), DM_KI(c->pad), DM_KI(c->pitch), DM_KI(r->count)))))
+                             DM_KARGS(DM_KB(x), DM_KB(e->scratch), DM_KI(pairs_at), DM_KI(n0), DM_KI(c->N),
+                                      DM_KI(r->join), DM_KI(r->image_rows), DM_KI(c->H), DM_KI(c->W), DM_KI(c->C),
+                                      DM_KI(c->stride), DM_KI(c->pad), DM_KI(c->pitch), DM_KI(r->count)))))
         return rc;
-    range = (dm_range){.dim = 3, .global = {(size_t)r->blocks, (size_t)div_up(r->wide, r->group), (size_t)r->parts}, .local = {1, 1, 1}};
+    range = (dm_range){.dim = 3,
+                       .global = {(size_t)r->blocks, (size_t)div_up(r->wide, r->group), (size_t)r->parts},
+                       .local = {1, 1, 1}};
     return dm_emit_launch(e, e->cmds, file, "conv2d_dw", options, &range,
-                          DM_KARGS(DM_KB(e->scratch), DM_KI(pairs_at), DM_KI(part_at), DM_KB(e->out[0]), DM_KI(strips), DM_KI(r->some), DM_KI(c->O),
-                                   DM_KI(c->C), DM_KI(c->k), DM_KI(c->stride), DM_KI(c->pitch), DM_KI(r->steps), DM_KI(r->count), DM_KI(r->group),
-                                   DM_KI(n0 == 0), DM_KI(at_once(r)), DM_KI(e->node->accum), DM_KL(line_of(c))));
+                          DM_KARGS(DM_KB(e->scratch), DM_KI(pairs_at), DM_KI(part_at), DM_KB(e->out[0]), DM_KI(strips),
+                                   DM_KI(r->some), DM_KI(c->O), DM_KI(c->C), DM_KI(c->k), DM_KI(c->stride),
+                                   DM_KI(c->pitch), DM_KI(r->steps), DM_KI(r->count), DM_KI(r->group), DM_KI(n0 == 0),
+                                   DM_KI(at_once(r)), DM_KI(e->node->accum), DM_KL(line_of(c))));
 }
 
 static dm_status whole(dm_emit *e, dm_bf16_unit unit, const ranges *r, dm_buf *x, dm_buf *dy)
@@ -261,10 +313,10 @@ static dm_status whole(dm_emit *e, dm_bf16_unit unit, const ranges *r, dm_buf *x
     const cut *c = &r->c;
 
     return dm_emit_launch(e, e->cmds, "conv/conv2d_dw_bf16.cl", "whole", products[unit], &range,
-                          DM_KARGS(DM_KB(x), DM_KB(dy), DM_KB(e->scratch), DM_KI(pairs_at), DM_KI(part_at), DM_KI(c->N), DM_KI(r->join),
-                                   DM_KI(r->image_rows), DM_KI(r->some), DM_KI(c->H), DM_KI(c->W), DM_KI(c->C), DM_KI(c->OH), DM_KI(c->OW),
-                                   DM_KI(c->O), DM_KI(c->k), DM_KI(c->stride), DM_KI(c->pad), DM_KI(c->pitch), DM_KI(r->steps),
-                                   DM_KI(r->count)));
+                          DM_KARGS(DM_KB(x), DM_KB(dy), DM_KB(e->scratch), DM_KI(pairs_at), DM_KI(part_at), DM_KI(c->N),
+                                   DM_KI(r->join), DM_KI(r->image_rows), DM_KI(r->some), DM_KI(c->H), DM_KI(c->W),
+                                   DM_KI(c->C), DM_KI(c->OH), DM_KI(c->OW), DM_KI(c->O), DM_KI(c->k), DM_KI(c->stride),
+                                   DM_KI(c->pad), DM_KI(c->pitch), DM_KI(r->steps), DM_KI(r->count)));
 }
 
 dm_status dm_bf16_dw(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, dm_buf *x, dm_buf *dy)
@@ -282,8 +334,8 @@ dm_status dm_bf16_dw(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, dm_bu
     if (at_once(&r))
         return DM_OK;
     return dm_emit_launch(e, e->cmds, "conv/conv2d_dw_bf16.cl", "sum_parts", products[unit], &range,
-                          DM_KARGS(DM_KB(e->scratch), DM_KI(r.held * (r.rows + r.pairs) / UNIT), DM_KB(e->out[0]), DM_KI(g->O), DM_KI(g->C),
-                                   DM_KI(g->k * g->k), DM_KI(r.parts), DM_KI(e->node->accum),
+                          DM_KARGS(DM_KB(e->scratch), DM_KI(r.held * (r.rows + r.pairs) / UNIT), DM_KB(e->out[0]),
+                                   DM_KI(g->O), DM_KI(g->C), DM_KI(g->k * g->k), DM_KI(r.parts), DM_KI(e->node->accum),
                                    DM_KL(line_of(&r.c))));
 }
 
@@ -332,11 +384,14 @@ static const dm_impl impls[] = {
     DM_BF16_IMPLS(DM_OP_CONV2D_DW, scratch),
 };
 
-const dm_impl *const dm_impls_conv2d_bf16[] = {&impls[0], &impls[1], &impls[2], &impls[3], &impls[4], &impls[5], &impls[6], &impls[7], &impls[8],
-                                               NULL};
+const dm_impl *const dm_impls_conv2d_bf16[] = {&impls[0], &impls[1], &impls[2], &impls[3], &impls[4],
+                                               &impls[5], &impls[6], &impls[7], &impls[8], NULL};
 
 static bool serves_x3(const dm_device_info *dev, const dm_opnode *n) { return serves(dev, dm_bf16x3_unit(dev), n); }
-static size_t scratch_x3(const dm_device_info *dev, const dm_opnode *n) { return scratch_of(dev, dm_bf16x3_unit(dev), n); }
+static size_t scratch_x3(const dm_device_info *dev, const dm_opnode *n)
+{
+    return scratch_of(dev, dm_bf16x3_unit(dev), n);
+}
 static dm_status emit_x3(dm_emit *e) { return emit(e, dm_bf16x3_unit(dm_device_about(e->dev))); }
 
 static const dm_impl x3[] = {

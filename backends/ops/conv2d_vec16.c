@@ -8,14 +8,15 @@ enum { TILES = 4, DW_CHUNK_BYTES = 1344 * 1024, DW_MOST_PARTS = 64 * 1024 * 1024
 
 bool dm_vec16_serves(const dm_device_info *dev, const dm_conv_args *g)
 {
-    return (dev->cpu || dev->local_is_global) && g->N * g->H * g->W < 1 << 30 && g->N * g->OH * g->OW < 1 << 30 && g->k <= 31;
+    return (dev->cpu || dev->local_is_global) && g->N * g->H * g->W < 1 << 30 && g->N * g->OH * g->OW < 1 << 30 &&
+           g->k <= 31;
 }
 
 static size_t blocks_of(int64_t n, int64_t block) { return (size_t)((n + block - 1) / block); }
 
 /* The packed form of the weights: `wide` of them along the vectors, `deep` along the sum. */
-static dm_status packed(dm_emit *e, const dm_conv_args *g, int weight, const char *kernel, int64_t wide, int64_t deep, int nv,
-                        const char *options, dm_buf **out)
+static dm_status packed(dm_emit *e, const dm_conv_args *g, int weight, const char *kernel, int64_t wide, int64_t deep,
+                        int nv, const char *options, dm_buf **out)
 {
     const size_t blocks = blocks_of(wide, 16 * nv), taps = (size_t)(g->k * g->k);
     const dm_range r = {.dim = 2, .global = {blocks, taps}, .local = {1, 1}};
@@ -24,7 +25,8 @@ static dm_status packed(dm_emit *e, const dm_conv_args *g, int weight, const cha
     dm_status rc;
 
     snprintf(key, sizeof key, "conv_vec16_%s_%d", kernel, nv);
-    if ((rc = dm_emit_derived(e, weight, key, (blocks * taps * (size_t)(16 * nv) + 1) * (size_t)deep * sizeof(float), out, &refresh)) ||
+    if ((rc = dm_emit_derived(e, weight, key, (blocks * taps * (size_t)(16 * nv) + 1) * (size_t)deep * sizeof(float),
+                              out, &refresh)) ||
         !refresh)
         return rc;
     return dm_emit_launch(e, refresh, "conv/conv2d_vec16.cl", kernel, options, &r,
@@ -35,7 +37,8 @@ dm_status dm_vec16_forward(dm_emit *e, const dm_conv_args *g, int weight, dm_buf
 {
     const dm_device_info *dev = dm_device_about(e->dev);
     const int mr = dm_tile_rows(dev), nv = dm_tile_vectors(dev, g->O);
-    const dm_range r = {.dim = 2, .global = {blocks_of(g->N * g->OH * g->OW, mr * TILES), blocks_of(g->O, 16 * nv)}, .local = {1, 1}};
+    const dm_range r = {
+        .dim = 2, .global = {blocks_of(g->N * g->OH * g->OW, mr * TILES), blocks_of(g->O, 16 * nv)}, .local = {1, 1}};
     char options[64];
     dm_buf *w;
     dm_status rc;
@@ -43,8 +46,9 @@ dm_status dm_vec16_forward(dm_emit *e, const dm_conv_args *g, int weight, dm_buf
     snprintf(options, sizeof options, "-DMR=%d -DNV=%d -DTILES=%d", mr, nv, TILES);
     if ((rc = packed(e, g, weight, "pack", g->O, g->C, nv, options, &w)))
         return rc;
-    return dm_emit_launch(e, e->cmds, "conv/conv2d_vec16.cl", "conv2d", options, &r,
-                          DM_KARGS(DM_KB(e->in[0]), DM_KB(w), DM_KB(b), DM_KB(temb), DM_KB(res), DM_KB(e->out[0]), DM_CONV_ARGS(*g)));
+    return dm_emit_launch(
+        e, e->cmds, "conv/conv2d_vec16.cl", "conv2d", options, &r,
+        DM_KARGS(DM_KB(e->in[0]), DM_KB(w), DM_KB(b), DM_KB(temb), DM_KB(res), DM_KB(e->out[0]), DM_CONV_ARGS(*g)));
 }
 
 dm_status dm_vec16_dx(dm_emit *e, const dm_conv_args *g, dm_buf *dy, int weight)
@@ -126,12 +130,13 @@ dm_status dm_vec16_dw(dm_emit *e, const dm_conv_args *g, dm_buf *x, dm_buf *dy)
     r.global[0] = (size_t)(A / t.mb) * taps;
     r.global[1] = (size_t)(B / (16 * t.nv));
     r.global[2] = (size_t)t.chunks;
-    if ((rc = dm_emit_launch(e, e->cmds, "conv/conv2d_dw_vec16.cl", "conv2d_dw", options, &r,
-                             DM_KARGS(DM_KB(x), DM_KB(dy), DM_KB(whole ? e->out[0] : e->scratch), DM_CONV_ARGS(*g), DM_KI(t.chunk)))) ||
+    if ((rc = dm_emit_launch(
+             e, e->cmds, "conv/conv2d_dw_vec16.cl", "conv2d_dw", options, &r,
+             DM_KARGS(DM_KB(x), DM_KB(dy), DM_KB(whole ? e->out[0] : e->scratch), DM_CONV_ARGS(*g), DM_KI(t.chunk)))) ||
         whole)
         return rc;
     r = (dm_range){.dim = 2, .global = {t.swap ? (size_t)A : taps * (size_t)A, (size_t)(B / 16)}, .local = {1, 1}};
     return dm_emit_launch(e, e->cmds, "conv/conv2d_dw_vec16.cl", "sum_parts", options, &r,
-                          DM_KARGS(DM_KB(e->scratch), DM_KB(e->out[0]), DM_KI(g->C), DM_KI(g->O), DM_KI(taps), DM_KI(t.chunks),
-                                   DM_KI(e->node->accum)));
+                          DM_KARGS(DM_KB(e->scratch), DM_KB(e->out[0]), DM_KI(g->C), DM_KI(g->O), DM_KI(taps),
+                                   DM_KI(t.chunks), DM_KI(e->node->accum)));
 }

@@ -1,5 +1,6 @@
-/* 3x3 convolutions of stride 1 on CPUs by Winograd's F(4x4, 3x3), a quarter of the products. What is made of the weights lies
- * in scratch and is made each time: it is four times as large as they are, and reading it from memory takes as long. */
+/* 3x3 convolutions of stride 1 on CPUs by Winograd's F(4x4, 3x3), a quarter of the products. What is made of the
+ * weights lies in scratch and is made each time: it is four times as large as they are, and reading it from memory
+ * takes as long. */
 #include "conv_args.h"
 
 #include <stdio.h>
@@ -15,10 +16,15 @@ static int tail(const dm_conv_args *g) { return g->C % 16 || g->O % 16; }
 
 /* ---- forward, and the gradient with respect to the input ------------------------------------ */
 
-/* How a device does it: tiles of `rows` x 16 `vectors` outputs in registers, `shares` of the tiles by `cut` of the outputs.
- * No more shares than units, so that each core's V and M stay in its cache; larger blocks where many weights are read for each.
- * Where tiles are few (`own`), each work-item makes the weights it uses, one block of outputs at a time, in its core's cache. */
-typedef struct work { int rows, vectors; bool own; int64_t channels, outputs, shares, cut, block, weights, floats; } work;
+/* How a device does it: tiles of `rows` x 16 `vectors` outputs in registers, `shares` of the tiles by `cut` of the
+ * outputs. No more shares than units, so that each core's V and M stay in its cache; larger blocks where many weights
+ * are read for each. Where tiles are few (`own`), each work-item makes the weights it uses, one block of outputs at a
+ * time, in its core's cache. */
+typedef struct work {
+    int rows, vectors;
+    bool own;
+    int64_t channels, outputs, shares, cut, block, weights, floats;
+} work;
 
 static work work_of(const dm_device_info *dev, const dm_conv_args *g)
 {
@@ -42,18 +48,21 @@ static work work_of(const dm_device_info *dev, const dm_conv_args *g)
     most = w.own ? 1 : div_up(w.outputs, w.cut);
     made = w.own ? w.weights / w.outputs : 0;
     w.weights = w.own ? 0 : w.weights;
-    w.floats = w.weights + w.shares * w.cut * (made + w.channels * 16 + w.block * PLANES * w.rows * (w.channels * 16 + most * 16 * w.vectors));
+    w.floats = w.weights +
+               w.shares * w.cut *
+                   (made + w.channels * 16 + w.block * PLANES * w.rows * (w.channels * 16 + most * 16 * w.vectors));
     return w;
 }
 
 static bool can(const dm_device_info *dev, const dm_conv_args *g)
 {
-    return dm_vec16_serves(dev, g) && g->k == 3 && g->stride == 1 && g->pad >= 0 && g->pad <= 2 && g->W < (1 << 27) / g->C &&
-           g->OW < (1 << 27) / g->O && g->C <= 4096 && g->O <= 4096;
+    return dm_vec16_serves(dev, g) && g->k == 3 && g->stride == 1 && g->pad >= 0 && g->pad <= 2 &&
+           g->W < (1 << 27) / g->C && g->OW < (1 << 27) / g->O && g->C <= 4096 && g->O <= 4096;
 }
 
-/* The better guess: where an image alone has tiles enough, whatever the batch, so that it never changes the result. Gradients
- * belong to whole batches, and their weights are new at each step: transforming costs no more than packing. */
+/* The better guess: where an image alone has tiles enough, whatever the batch, so that it never changes the result.
+ * Gradients belong to whole batches, and their weights are new at each step: transforming costs no more than packing.
+ */
 static bool likely(const dm_conv_args *g, bool gradient)
 {
     return g->C >= LEAST_CHANNELS && g->O >= LEAST_CHANNELS && (gradient || tiles_of(g) / g->N >= LEAST_TILES);
@@ -63,7 +72,8 @@ static bool serves(const dm_device_info *dev, const dm_opnode *n, bool first)
 {
     const dm_conv_args g = dm_conv_turned_of(n);
 
-    return can(dev, &g) && work_of(dev, &g).floats <= MOST_SCRATCH / (int64_t)sizeof(float) && likely(&g, n->kind != DM_OP_CONV2D) == first;
+    return can(dev, &g) && work_of(dev, &g).floats <= MOST_SCRATCH / (int64_t)sizeof(float) &&
+           likely(&g, n->kind != DM_OP_CONV2D) == first;
 }
 
 static bool serves_first(const dm_device_info *dev, const dm_opnode *n) { return serves(dev, n, true); }
@@ -88,10 +98,10 @@ static dm_status launch(dm_emit *e, const dm_conv_args *g, const work *w, int st
     snprintf(options, sizeof options, "-DMR=%d -DNV=%d -DTAIL=%d%s", w->rows, w->vectors, tail(g),
              dm_device_about(e->dev)->emulated ? "" : " -DPREFETCH");
     return dm_emit_launch(e, e->cmds, file, "winograd", options, &r,
-                          DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->in[3]), DM_KB(e->in[4]), DM_KB(e->out[0]),
-                                   DM_KB(e->scratch), DM_KI(w->weights), DM_KI(g->N), DM_KI(g->H), DM_KI(g->W), DM_KI(g->C), DM_KI(g->OH),
-                                   DM_KI(g->OW), DM_KI(g->O), DM_KI(g->pad), DM_KI(w->block), DM_KI(e->node->kind == DM_OP_CONV2D_DX),
-                                   DM_KI(stage)));
+                          DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->in[3]), DM_KB(e->in[4]),
+                                   DM_KB(e->out[0]), DM_KB(e->scratch), DM_KI(w->weights), DM_KI(g->N), DM_KI(g->H),
+                                   DM_KI(g->W), DM_KI(g->C), DM_KI(g->OH), DM_KI(g->OW), DM_KI(g->O), DM_KI(g->pad),
+                                   DM_KI(w->block), DM_KI(e->node->kind == DM_OP_CONV2D_DX), DM_KI(stage)));
 }
 
 static dm_status emit(dm_emit *e)
@@ -107,8 +117,9 @@ static dm_status emit(dm_emit *e)
 
 /* ---- the gradient with respect to the weights ------------------------------------------------- */
 
-/* Where there are many tiles, `parts` of them, each summed in its core's cache, `runs` of RUN tiles at a time; where there are few
- * (parts is 0), all of them transformed, then each sum used at once and not kept. Then where arrays in scratch begin, and the end. */
+/* Where there are many tiles, `parts` of them, each summed in its core's cache, `runs` of RUN tiles at a time; where
+ * there are few (parts is 0), all of them transformed, then each sum used at once and not kept. Then where arrays in
+ * scratch begin, and the end. */
 typedef struct dw { int vectors; int64_t channels, outputs, parts, runs, z, d, floats; } dw;
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -137,7 +148,8 @@ static bool serves_dw(const dm_device_info *dev, const dm_opnode *n, bool first)
 {
     const dm_conv_args g = dm_conv_args_of(n);
 
-    return can(dev, &g) && dw_of(dev, &g).floats <= MOST_SCRATCH / (int64_t)sizeof(float) && likely(&g, n->kind != DM_OP_CONV2D) == first;
+    return can(dev, &g) && dw_of(dev, &g).floats <= MOST_SCRATCH / (int64_t)sizeof(float) &&
+           likely(&g, n->kind != DM_OP_CONV2D) == first;
 }
 
 static bool serves_dw_first(const dm_device_info *dev, const dm_opnode *n) { return serves_dw(dev, n, true); }
@@ -155,8 +167,10 @@ static dm_status emit_dw(dm_emit *e)
     const dm_conv_args g = dm_conv_args_of(e->node);
     const dw p = dw_of(dm_device_about(e->dev), &g);
     const size_t runs = (size_t)p.runs, channels = (size_t)p.channels, outputs = (size_t)p.outputs;
-    const dm_range parts = {.dim = 1, .global = {(size_t)p.parts}, .local = {1}}, in = {.dim = 2, .global = {runs, channels}, .local = {1, 1}};
-    const dm_range out = {.dim = 2, .global = {runs, outputs}, .local = {1, 1}}, all = {.dim = 2, .global = {outputs, channels}, .local = {1, 1}};
+    const dm_range parts = {.dim = 1, .global = {(size_t)p.parts}, .local = {1}},
+                   in = {.dim = 2, .global = {runs, channels}, .local = {1, 1}};
+    const dm_range out = {.dim = 2, .global = {runs, outputs}, .local = {1, 1}},
+                   all = {.dim = 2, .global = {outputs, channels}, .local = {1, 1}};
     const dm_range last = {.dim = 2, .global = {(size_t)g.C, (size_t)div_up(g.O, 16)}, .local = {1, 1}};
     const int64_t tiles = tiles_of(&g);
     char options[64];
@@ -165,17 +179,21 @@ static dm_status emit_dw(dm_emit *e)
     snprintf(options, sizeof options, "-DNV=%d -DTAIL=%d", p.vectors, tail(&g));
     if (p.parts)
         rc = dm_emit_launch(e, e->cmds, file_dw, "parts", options, &parts,
-                            DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->scratch), DM_KI(p.z), DM_KI(p.d), DM_KI(g.H), DM_KI(g.W), DM_KI(g.C),
-                                     DM_KI(g.OH), DM_KI(g.OW), DM_KI(g.O), DM_KI(g.pad), DM_KI(tiles), DM_KI(p.runs)));
+                            DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->scratch), DM_KI(p.z), DM_KI(p.d),
+                                     DM_KI(g.H), DM_KI(g.W), DM_KI(g.C), DM_KI(g.OH), DM_KI(g.OW), DM_KI(g.O),
+                                     DM_KI(g.pad), DM_KI(tiles), DM_KI(p.runs)));
     else if (!(rc = dm_emit_launch(e, e->cmds, file_dw, "inputs", options, &in,
-                                   DM_KARGS(DM_KB(e->in[0]), DM_KB(e->scratch), DM_KI(g.H), DM_KI(g.W), DM_KI(g.C), DM_KI(g.OH), DM_KI(g.OW),
-                                            DM_KI(g.pad), DM_KI(tiles)))) &&
+                                   DM_KARGS(DM_KB(e->in[0]), DM_KB(e->scratch), DM_KI(g.H), DM_KI(g.W), DM_KI(g.C),
+                                            DM_KI(g.OH), DM_KI(g.OW), DM_KI(g.pad), DM_KI(tiles)))) &&
              !(rc = dm_emit_launch(e, e->cmds, file_dw, "gradients", options, &out,
-                                   DM_KARGS(DM_KB(e->in[1]), DM_KB(e->scratch), DM_KI(p.z), DM_KI(g.OH), DM_KI(g.OW), DM_KI(g.O), DM_KI(tiles)))))
-        rc = dm_emit_launch(e, e->cmds, file_dw, "products", options, &all, DM_KARGS(DM_KB(e->scratch), DM_KI(p.z), DM_KI(p.d), DM_KI(p.runs)));
+                                   DM_KARGS(DM_KB(e->in[1]), DM_KB(e->scratch), DM_KI(p.z), DM_KI(g.OH), DM_KI(g.OW),
+                                            DM_KI(g.O), DM_KI(tiles)))))
+        rc = dm_emit_launch(e, e->cmds, file_dw, "products", options, &all,
+                            DM_KARGS(DM_KB(e->scratch), DM_KI(p.z), DM_KI(p.d), DM_KI(p.runs)));
     return rc ? rc
               : dm_emit_launch(e, e->cmds, file_dw, "outputs", options, &last,
-                               DM_KARGS(DM_KB(e->scratch), DM_KI(p.d), DM_KB(e->out[0]), DM_KI(g.C), DM_KI(g.O), DM_KI(p.parts), DM_KI(e->node->accum)));
+                               DM_KARGS(DM_KB(e->scratch), DM_KI(p.d), DM_KB(e->out[0]), DM_KI(g.C), DM_KI(g.O),
+                                        DM_KI(p.parts), DM_KI(e->node->accum)));
 }
 
 /* The first three come before the direct convolution, the others after it. */

@@ -1,5 +1,5 @@
-/* 3x3 convolutions of stride 1 on GPUs by Winograd's F(4x4, 3x3): transforms in registers, the 36 products by tiles in local
- * memory. Where a device is not meant for it, it runs where it is forced. */
+/* 3x3 convolutions of stride 1 on GPUs by Winograd's F(4x4, 3x3): transforms in registers, the 36 products by tiles in
+ * local memory. Where a device is not meant for it, it runs where it is forced. */
 #include "conv_args.h"
 #include "tiled.h"
 
@@ -8,7 +8,10 @@ static const char file[] = "conv/winograd_tiled.cl";
 
 static int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t tiles_of(const dm_conv_args *g) { return g->N * div_up(g->OH, SIDE) * div_up(g->OW, SIDE); }
-static dm_range items(int64_t n) { return (dm_range){.dim = 1, .global = {(size_t)(div_up(n, GROUP) * GROUP)}, .local = {GROUP}}; }
+static dm_range items(int64_t n)
+{
+    return (dm_range){.dim = 1, .global = {(size_t)(div_up(n, GROUP) * GROUP)}, .local = {GROUP}};
+}
 
 /* Tiles at once, so that the transformed inputs and products of all of them fit; about as many each time. */
 static int64_t some_of(const dm_conv_args *g)
@@ -41,10 +44,12 @@ static dm_status weights(dm_emit *e, const dm_conv_args *g, bool turn, dm_buf **
     dm_cmds *refresh;
     dm_status rc;
 
-    if ((rc = dm_emit_derived(e, 1, turn ? "winograd_tiled_turned" : "winograd_tiled", (size_t)(PLANES * count) * sizeof(float), u, &refresh)) ||
+    if ((rc = dm_emit_derived(e, 1, turn ? "winograd_tiled_turned" : "winograd_tiled",
+                              (size_t)(PLANES * count) * sizeof(float), u, &refresh)) ||
         !refresh)
         return rc;
-    return dm_emit_launch(e, refresh, file, "weights", NULL, &r, DM_KARGS(DM_KB(e->in[1]), DM_KB(*u), DM_KI(count), DM_KI(turn)));
+    return dm_emit_launch(e, refresh, file, "weights", NULL, &r,
+                          DM_KARGS(DM_KB(e->in[1]), DM_KB(*u), DM_KI(count), DM_KI(turn)));
 }
 
 /* Transform, products, transform back, of `count` tiles. */
@@ -55,13 +60,14 @@ static dm_status part(dm_emit *e, const dm_conv_args *g, bool turn, dm_buf *u, i
     dm_status rc;
 
     if ((rc = dm_emit_launch(e, e->cmds, file, "inputs", NULL, &in,
-                             DM_KARGS(DM_KB(e->in[0]), DM_KB(e->scratch), DM_KI(g->H), DM_KI(g->W), DM_KI(g->C), DM_KI(g->OH), DM_KI(g->OW),
-                                      DM_KI(g->pad), DM_KI(first), DM_KI(count)))) ||
+                             DM_KARGS(DM_KB(e->in[0]), DM_KB(e->scratch), DM_KI(g->H), DM_KI(g->W), DM_KI(g->C),
+                                      DM_KI(g->OH), DM_KI(g->OW), DM_KI(g->pad), DM_KI(first), DM_KI(count)))) ||
         (rc = dm_tiled_products(e, &t, e->scratch, u)))
         return rc;
     return dm_emit_launch(e, e->cmds, file, "outputs", NULL, &out,
-                          DM_KARGS(DM_KB(e->scratch), DM_KI(t.y_at), DM_KB(e->in[2]), DM_KB(e->in[3]), DM_KB(e->in[4]), DM_KB(e->out[0]),
-                                   DM_KI(g->OH), DM_KI(g->OW), DM_KI(g->O), DM_KI(first), DM_KI(count)));
+                          DM_KARGS(DM_KB(e->scratch), DM_KI(t.y_at), DM_KB(e->in[2]), DM_KB(e->in[3]), DM_KB(e->in[4]),
+                                   DM_KB(e->out[0]), DM_KI(g->OH), DM_KI(g->OW), DM_KI(g->O), DM_KI(first),
+                                   DM_KI(count)));
 }
 
 static dm_status emit(dm_emit *e)
@@ -82,8 +88,8 @@ static const dm_impl impls[] = {
     {"winograd_tiled", DM_OP_CONV2D_DX, serves, scratch, emit, 1e-5},
 };
 
-/* Behind the direct tiles. They multiply 9 C times for an output, this 9/4 C times, but each value that a tile has of V and of M
- * (9/4 an input, 9/4 an output) is written and read again: with as many channels on either side, 36 bytes of memory traffic for
- * 13.5 C operations saved. That pays from C = 2.7 times the device's operations a byte on (20 to 80 for GPUs: 53 to 220
- * channels), more or less where caches hold a part: to be measured on the device. */
+/* Behind the direct tiles. They multiply 9 C times for an output, this 9/4 C times, but each value that a tile has of V
+ * and of M (9/4 an input, 9/4 an output) is written and read again: with as many channels on either side, 36 bytes of
+ * memory traffic for 13.5 C operations saved. That pays from C = 2.7 times the device's operations a byte on (20 to 80
+ * for GPUs: 53 to 220 channels), more or less where caches hold a part: to be measured on the device. */
 const dm_impl *const dm_impls_winograd_tiled[] = {&impls[0], &impls[1], NULL};

@@ -15,14 +15,20 @@ dm_conv_args dm_conv_turned_of(const dm_opnode *n);
 #define DM_CONV_ARGS(g)                                                                                                \
     DM_KI4((g).N, (g).H, (g).W, (g).C), DM_KI4((g).OH, (g).OW, (g).O, (g).k), DM_KI((g).stride), DM_KI((g).pad)
 
-/* The three products of a linear layer, y[m,n] = x[m,k] w[n,k]', as convolutions of size 1. DX: dy is in[0], w in[1]; DW: dy is
- * in[0], x in[1]. */
+/* The three products of a linear layer, y[m,n] = x[m,k] w[n,k]', as convolutions of size 1. DX: dy is in[0], w in[1];
+ * DW: dy is in[0], x in[1]. */
 typedef enum dm_linear { DM_LINEAR_NONE, DM_LINEAR_FORWARD, DM_LINEAR_DX, DM_LINEAR_DW } dm_linear;
 dm_linear dm_linear_of(const dm_opnode *n, dm_conv_args *g);
 
 /* Register tiles: 12 x 32 where vectors of 16 are native, smaller where the registers are. */
-static inline int dm_tile_rows(const dm_device_info *dev) { return dev->native_float >= 16 ? 12 : dev->native_float >= 8 ? 6 : 4; }
-static inline int dm_tile_vectors(const dm_device_info *dev, int64_t wide) { return wide > 16 && dev->native_float >= 16 ? 2 : 1; }
+static inline int dm_tile_rows(const dm_device_info *dev)
+{
+    return dev->native_float >= 16 ? 12 : dev->native_float >= 8 ? 6 : 4;
+}
+static inline int dm_tile_vectors(const dm_device_info *dev, int64_t wide)
+{
+    return wide > 16 && dev->native_float >= 16 ? 2 : 1;
+}
 
 /* The register-tile kernels for CPUs, shared by convolutions and linear layers. w, b, temb, res as
  * DM_OP_CONV2D has them; weight: the input that is packed. */

@@ -7,27 +7,34 @@
 /* Of results that are stored as bf16, and weights that are rounded to it: 2^-8 each, errors of neighbours in a sum. */
 #define DM_BF16_TOLERANCE 1.6e-2
 
-/* What multiplies: tile registers, dot products of pairs, or f32 arithmetic on the same rounded numbers. The last two multiply
- * f32, each number split in two bf16 and three products of the four taken (bf16x3). */
-typedef enum dm_bf16_unit { DM_BF16_TILES, DM_BF16_PAIRS, DM_BF16_PLAIN, DM_BF16X3_TILES, DM_BF16X3_PLAIN } dm_bf16_unit;
+/* What multiplies: tile registers, dot products of pairs, or f32 arithmetic on the same rounded numbers. The last two
+ * multiply f32, each number split in two bf16 and three products of the four taken (bf16x3). */
+typedef enum dm_bf16_unit {
+    DM_BF16_TILES,
+    DM_BF16_PAIRS,
+    DM_BF16_PLAIN,
+    DM_BF16X3_TILES,
+    DM_BF16X3_PLAIN
+} dm_bf16_unit;
 static inline bool dm_bf16_split(dm_bf16_unit unit) { return unit >= DM_BF16X3_TILES; }
 
 /* Can the device, a CPU, multiply so? */
 bool dm_bf16_able(const dm_device_info *dev, dm_bf16_unit unit);
 bool dm_bf16_serves(const dm_device_info *dev, dm_bf16_unit unit, const dm_conv_args *g, bool gradient);
-dm_status dm_bf16_forward(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, int weight, dm_buf *b, dm_buf *temb, dm_buf *res);
+dm_status dm_bf16_forward(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, int weight, dm_buf *b, dm_buf *temb,
+                          dm_buf *res);
 dm_status dm_bf16_dx(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, dm_buf *dy, int weight);
 bool dm_bf16_dw_serves(const dm_device_info *dev, dm_bf16_unit unit, const dm_conv_args *g);
 size_t dm_bf16_dw_scratch(const dm_device_info *dev, dm_bf16_unit unit, const dm_conv_args *g);
 dm_status dm_bf16_dw(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, dm_buf *x, dm_buf *dy);
 
 /* The three implementations of an op, from its serves(dev, unit, node) and emit(e, unit). */
-#define DM_BF16_UNITS(serves, emit)                                                                                    \
-    static bool serves##_tiles(const dm_device_info *d, const dm_opnode *n) { return serves(d, DM_BF16_TILES, n); }     \
-    static bool serves##_pairs(const dm_device_info *d, const dm_opnode *n) { return serves(d, DM_BF16_PAIRS, n); }     \
-    static bool serves##_plain(const dm_device_info *d, const dm_opnode *n) { return serves(d, DM_BF16_PLAIN, n); }     \
-    static dm_status emit##_tiles(dm_emit *e) { return emit(e, DM_BF16_TILES); }                                        \
-    static dm_status emit##_pairs(dm_emit *e) { return emit(e, DM_BF16_PAIRS); }                                        \
+#define DM_BF16_UNITS(serves, emit)                                                                                 \
+    static bool serves##_tiles(const dm_device_info *d, const dm_opnode *n) { return serves(d, DM_BF16_TILES, n); } \
+    static bool serves##_pairs(const dm_device_info *d, const dm_opnode *n) { return serves(d, DM_BF16_PAIRS, n); } \
+    static bool serves##_plain(const dm_device_info *d, const dm_opnode *n) { return serves(d, DM_BF16_PLAIN, n); } \
+    static dm_status emit##_tiles(dm_emit *e) { return emit(e, DM_BF16_TILES); }                                    \
+    static dm_status emit##_pairs(dm_emit *e) { return emit(e, DM_BF16_PAIRS); }                                    \
     static dm_status emit##_plain(dm_emit *e) { return emit(e, DM_BF16_PLAIN); }
 #define DM_BF16_IMPLS_OF(kind, serves, scratch, emit)                                                                  \
     {"amx", kind, serves##_tiles, scratch, emit##_tiles, DM_BF16_TOLERANCE},                                           \
@@ -35,8 +42,12 @@ dm_status dm_bf16_dw(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, dm_bu
     {"bf16", kind, serves##_plain, scratch, emit##_plain, DM_BF16_TOLERANCE}
 #define DM_BF16_IMPLS(kind, scratch) DM_BF16_IMPLS_OF(kind, serves, scratch, emit)
 
-/* bf16x3 of an op: on tiles, or, where it is forced, on any CPU. Of a product it leaves out less than 2^-16, either way. */
+/* bf16x3 of an op: on tiles, or, where it is forced, on any CPU. Of a product it leaves out less than 2^-16, either
+ * way. */
 #define DM_BF16X3_TOLERANCE 1e-5
-static inline dm_bf16_unit dm_bf16x3_unit(const dm_device_info *dev) { return dev->amx_bf16 ? DM_BF16X3_TILES : DM_BF16X3_PLAIN; }
+static inline dm_bf16_unit dm_bf16x3_unit(const dm_device_info *dev)
+{
+    return dev->amx_bf16 ? DM_BF16X3_TILES : DM_BF16X3_PLAIN;
+}
 
 #endif

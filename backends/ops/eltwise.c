@@ -32,7 +32,8 @@ static dm_status cast(dm_emit *e)
     const dm_status s = dm_fits(e, 0);
 
     return s != DM_OK ? s
-                      : dm_emit_launch(e, e->cmds, "eltwise/cast.cl", dm_dtype_narrow(e->node->out[0].type) ? "to_narrow" : "to_f32",
+                      : dm_emit_launch(e, e->cmds, "eltwise/cast.cl",
+                                       dm_dtype_narrow(e->node->out[0].type) ? "to_narrow" : "to_f32",
                                        dm_lanes_typed(d, dm_op_narrow(e->node)), &r,
                                        DM_KARGS(DM_KB(e->in[0]), DM_KB(e->out[0]), DM_KI(n), DM_KI(chunk)));
 }
@@ -100,7 +101,8 @@ static dm_status broadcasting(dm_emit *e, int op)
         return s;
     return dm_emit_typed(e, "eltwise/rows.cl", "rows", c.items,
                          DM_KARGS(DM_KI(op), DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]),
-                                  DM_KI4(rows, b.dim[3], b.dim[1], b.dim[2]), DM_KI4(b.sa[0], b.sa[1], b.sa[2], b.sa[3]),
+                                  DM_KI4(rows, b.dim[3], b.dim[1], b.dim[2]),
+                                  DM_KI4(b.sa[0], b.sa[1], b.sa[2], b.sa[3]),
                                   DM_KI4(b.sb[0], b.sb[1], b.sb[2], b.sb[3]), DM_KI(c.each), DM_KI(c.cols)));
 }
 

@@ -1,8 +1,8 @@
 /* Recording a launch for an op. */
 #include "device/impl.h"
 
-dm_status dm_emit_launch(dm_emit *e, dm_cmds *cmds, const char *file, const char *name, const char *options, const dm_range *r,
-                         const dm_karg *args, int n)
+dm_status dm_emit_launch(dm_emit *e, dm_cmds *cmds, const char *file, const char *name, const char *options,
+                         const dm_range *r, const dm_karg *args, int n)
 {
     dm_work work = {0};
     dm_kernel *k;

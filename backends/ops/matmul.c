@@ -115,10 +115,10 @@ static dm_status portable(dm_emit *e)
     const dm_range r = {.dim = 3, .global = {(size_t)n->a.mm.n, (size_t)n->a.mm.m, (size_t)n->a.mm.batch}};
 
     return dm_emit_launch(e, e->cmds, "matmul/matmul_portable.cl", "matmul", NULL, &r,
-                          DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->out[0]), DM_KI(n->a.mm.m), DM_KI(n->a.mm.n),
-                                   DM_KI(n->a.mm.k), DM_KI(n->a.mm.ta), DM_KI(n->a.mm.tb),
-                                   DM_KI(step_of(n->a.mm.a_batch, n->a.mm.m, n->a.mm.k)), DM_KI(step_of(n->a.mm.b_batch, n->a.mm.k, n->a.mm.n)),
-                                   DM_KI(n->accum)));
+                          DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->out[0]),
+                                   DM_KI(n->a.mm.m), DM_KI(n->a.mm.n), DM_KI(n->a.mm.k), DM_KI(n->a.mm.ta),
+                                   DM_KI(n->a.mm.tb), DM_KI(step_of(n->a.mm.a_batch, n->a.mm.m, n->a.mm.k)),
+                                   DM_KI(step_of(n->a.mm.b_batch, n->a.mm.k, n->a.mm.n)), DM_KI(n->accum)));
 }
 
 DM_BF16_UNITS(bf16_serves, bf16)
@@ -141,10 +141,16 @@ static bool x3_suits(const dm_opnode *n)
     return dm_linear_of(n, &g) != DM_LINEAR_DW || g.N * g.W >= FEW_ROWS;
 }
 
-static bool x3_serves(const dm_device_info *dev, const dm_opnode *n) { return bf16_serves(dev, dm_bf16x3_unit(dev), n); }
+static bool x3_serves(const dm_device_info *dev, const dm_opnode *n)
+{
+    return bf16_serves(dev, dm_bf16x3_unit(dev), n);
+}
 static bool x3_serves_first(const dm_device_info *dev, const dm_opnode *n) { return x3_suits(n) && x3_serves(dev, n); }
 static bool x3_serves_last(const dm_device_info *dev, const dm_opnode *n) { return !x3_suits(n) && x3_serves(dev, n); }
-static size_t x3_scratch(const dm_device_info *dev, const dm_opnode *n) { return scratch_of(dev, dm_bf16x3_unit(dev), n); }
+static size_t x3_scratch(const dm_device_info *dev, const dm_opnode *n)
+{
+    return scratch_of(dev, dm_bf16x3_unit(dev), n);
+}
 static dm_status x3(dm_emit *e) { return bf16(e, dm_bf16x3_unit(dm_device_about(e->dev))); }
 
 static const dm_impl first = {"bf16x3", DM_OP_MATMUL, x3_serves_first, x3_scratch, x3, DM_BF16X3_TOLERANCE};

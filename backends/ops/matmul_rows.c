@@ -24,9 +24,11 @@ static dm_status emit(dm_emit *e)
 
     if (form == DM_LINEAR_FORWARD)
         return dm_emit_items(e, file, "matmul_rows", dm_div_up(g.O, OUTPUTS),
-                             DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->out[0]), DM_KI(rows), DM_KI(g.O), DM_KI(g.C)));
-    return dm_emit_items(e, file, "matmul_rows_dx", dm_div_up(g.C, VECTORS * dm_lanes(dm_device_about(e->dev))),
-                         DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]), DM_KI(rows), DM_KI(g.O), DM_KI(g.C)));
+                             DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->out[0]), DM_KI(rows),
+                                      DM_KI(g.O), DM_KI(g.C)));
+    return dm_emit_items(
+        e, file, "matmul_rows_dx", dm_div_up(g.C, VECTORS * dm_lanes(dm_device_about(e->dev))),
+        DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]), DM_KI(rows), DM_KI(g.O), DM_KI(g.C)));
 }
 
 static const dm_impl rows = {"rows", DM_OP_MATMUL, serves, NULL, emit, 0};

@@ -1,8 +1,8 @@
 /* Group norm and its gradient on CPUs, channels last in blocks of 32; see kernels/norm/group_norm_vec16.cl. */
 #include "portable.h"
 
-/* Rows of scratch of an example, as in the kernel; channels that an item takes where groups allow, and bytes of an image
- * that it may take then, so that x, dy and dx stay in its core's cache; items wanted of a core. */
+/* Rows of scratch of an example, as in the kernel; channels that an item takes where groups allow, and bytes of an
+ * image that it may take then, so that x, dy and dx stay in its core's cache; items wanted of a core. */
 enum { OF_CHANNEL = 9, LANES = 32, CHANNELS = 64, SLAB = 512 << 10, ITEMS_A_UNIT = 4 };
 
 enum { X, GAMMA, BETA, SCALE, SHIFT };

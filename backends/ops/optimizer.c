@@ -50,7 +50,8 @@ static dm_status record_all(dm_optimizer *o, int64_t chunk, int64_t first, int64
         s = record(o, "adamw", dm_div_up((int64_t)a->count, each),
                    DM_KARGS(DM_KB(a->w), DM_KB(a->g), DM_KB(a->m), DM_KB(a->v), DM_KB(a->ema[0]), DM_KB(a->ema[1]),
                             DM_KB(a->ema[2]), DM_KB(a->ema[3]), DM_KB(o->scalars), DM_KB(o->state), DM_KI(a->count),
-                            DM_KI(each), DM_KI(a->keeps_g)), (15.0 + 3 * a->n_ema) * n, (32.0 - 4 * a->keeps_g + 8 * a->n_ema) * n, err);
+                            DM_KI(each), DM_KI(a->keeps_g)),
+                   (15.0 + 3 * a->n_ema) * n, (32.0 - 4 * a->keeps_g + 8 * a->n_ema) * n, err);
     return s;
 }
 

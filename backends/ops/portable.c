@@ -61,5 +61,6 @@ dm_status dm_emit_typed(dm_emit *e, const char *file, const char *name, int64_t 
 {
     const dm_range r = dm_over(dm_device_about(e->dev), items);
 
-    return dm_emit_launch(e, e->cmds, file, name, dm_lanes_typed(dm_device_about(e->dev), e->node->in[0].type), &r, args, n);
+    return dm_emit_launch(e, e->cmds, file, name, dm_lanes_typed(dm_device_about(e->dev), e->node->in[0].type), &r,
+                          args, n);
 }

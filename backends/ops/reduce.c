@@ -41,9 +41,10 @@ static dm_status columns(dm_emit *e, bool typed, dm_buf *x, dm_buf *y, int64_t r
     const dm_device_info *d = dm_device_about(e->dev);
     const int64_t outer = e->node->a.reduce.outer, inner = e->node->a.reduce.inner, vecs = d->cpu ? VECS : 1;
 
-    return (typed ? dm_emit_typed : dm_emit_items)(e, "reduce/reduce.cl", "cols", outer * s.parts * dm_div_up(inner, vecs * dm_lanes(d)),
-                         DM_KARGS(DM_KB(x), DM_KB(y), DM_KI(outer), DM_KI(red), DM_KI(inner), DM_KI(s.parts),
-                                  DM_KI(s.span), DM_KI(vecs), DM_KF(k), DM_KI(accum)));
+    return (typed ? dm_emit_typed : dm_emit_items)(
+        e, "reduce/reduce.cl", "cols", outer * s.parts * dm_div_up(inner, vecs * dm_lanes(d)),
+        DM_KARGS(DM_KB(x), DM_KB(y), DM_KI(outer), DM_KI(red), DM_KI(inner), DM_KI(s.parts), DM_KI(s.span), DM_KI(vecs),
+                 DM_KF(k), DM_KI(accum)));
 }
 
 static dm_status reduce(dm_emit *e)

@@ -26,7 +26,8 @@ static dm_status concat(dm_emit *e)
 
     return s != DM_OK ? s
                       : dm_emit_typed(e, "shape/copy.cl", "concat", c.items,
-                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]), DM_KI4(rows, wa, wb, c.each), DM_KI(c.cols)));
+                                      DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]),
+                                               DM_KI4(rows, wa, wb, c.each), DM_KI(c.cols)));
 }
 
 static dm_status slice(dm_emit *e)
@@ -96,7 +97,8 @@ static dm_status permute(dm_emit *e)
     }
     c = dm_cut_table(dm_device_about(e->dev), dm_desc_count(&e->node->out[0]) / d[7], d[7]);
     return dm_emit_typed(e, "shape/permute.cl", "permute", c.items,
-                         DM_KARGS(DM_KB(e->in[0]), DM_KB(e->out[0]), DM_KI4(dm_desc_count(&e->node->out[0]) / d[7], d[7], d[1], d[2]),
+                         DM_KARGS(DM_KB(e->in[0]), DM_KB(e->out[0]),
+                                  DM_KI4(dm_desc_count(&e->node->out[0]) / d[7], d[7], d[1], d[2]),
                                   DM_KI4(d[3], d[4], d[5], d[6]), DM_KI4(s[0], s[1], s[2], s[3]),
                                   DM_KI4(s[4], s[5], s[6], a.n ? s[7] : 1), DM_KI(c.each), DM_KI(c.cols)));
 }

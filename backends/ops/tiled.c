@@ -1,7 +1,6 @@
-/* Matrix products and convolutions by tiles in local memory: for GPUs, without a library, with the same bits for an example
- * in any batch. f32 and, forward, f16 by plain arithmetic ("tiled", "fp16"); bf16 by the tensor cores of NVIDIA ("mma"), which
- * other devices imitate.
- * Where a device is not meant for one, it runs where it is forced. */
+/* Matrix products and convolutions by tiles in local memory: for GPUs, without a library, with the same bits for an
+ * example in any batch. f32 and, forward, f16 by plain arithmetic ("tiled", "fp16"); bf16 by the tensor cores of NVIDIA
+ * ("mma"), which other devices imitate. Where a device is not meant for one, it runs where it is forced. */
 #include "conv_bf16.h"
 #include "tiled.h"
 
@@ -10,12 +9,21 @@
 /* Of f16: results are rounded by 2^-11, and so is each sum on the way to one of 16 products. */
 #define F16_TOLERANCE 4e-3
 enum { TILE_N = 64, MOST_PARTS = 64 << 20, LEAST_SLICE = 256 };
-enum { GROUP = 256, LOCAL = 16 * (128 + 4 + 64 + 4) * 4, MMA_GROUP = 128, MMA_LOCAL = (128 + 64) * 80 + 6 * MMA_GROUP * 4 };
+enum {
+    GROUP = 256,
+    LOCAL = 16 * (128 + 4 + 64 + 4) * 4,
+    MMA_GROUP = 128,
+    MMA_LOCAL = (128 + 64) * 80 + 6 * MMA_GROUP * 4
+};
 typedef enum op { MATMUL, FORWARD, INPUTS, WEIGHTS } op;
 static const char forms[] = "conv/im2col.cl";
 
 /* What a launch is given, beside the buffers. */
-typedef struct product { op op; int64_t M, N, K, layers, a_at, y_at, a_step, b_step; bool ta, tb, vec_a, vec_b, accum; } product;
+typedef struct product {
+    op op;
+    int64_t M, N, K, layers, a_at, y_at, a_step, b_step;
+    bool ta, tb, vec_a, vec_b, accum;
+} product;
 
 static int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -33,38 +41,47 @@ static int rows_of(const dm_device_info *dev, const product *p)
     return groups >= 2 * (int64_t)(dev->compute_units ? dev->compute_units : 1) ? 128 : 64;
 }
 
-static dm_status launch_mma(dm_emit *e, const product *p, const dm_conv_args *g, int rows, dm_buf *a, dm_buf *b, dm_buf *const more[3],
-                            dm_buf *y)
+static dm_status launch_mma(dm_emit *e, const product *p, const dm_conv_args *g, int rows, dm_buf *a, dm_buf *b,
+                            dm_buf *const more[3], dm_buf *y)
 {
-    const dm_range r = {.dim = 3, .global = {(size_t)(MMA_GROUP * div_up(p->N, TILE_N)), (size_t)div_up(p->M, rows), (size_t)p->layers},
-                        .local = {MMA_GROUP, 1, 1}};
+    const dm_range r = {
+        .dim = 3,
+        .global = {(size_t)(MMA_GROUP * div_up(p->N, TILE_N)), (size_t)div_up(p->M, rows), (size_t)p->layers},
+        .local = {MMA_GROUP, 1, 1}};
     const bool rounded = p->op != WEIGHTS && e->node->out[0].type == DM_DT_BF16;
     char options[96];
 
-    snprintf(options, sizeof options, "-DOP=%d -DMI=%d -DVEC_A=%d -DVEC_B=%d%s%s", p->op, rows / 32, p->vec_a, p->vec_b, rounded ? " -DBF16" : "",
-             dm_device_about(e->dev)->mma_bf16 ? " -DPTX" : "");
+    snprintf(options, sizeof options, "-DOP=%d -DMI=%d -DVEC_A=%d -DVEC_B=%d%s%s", p->op, rows / 32, p->vec_a, p->vec_b,
+             rounded ? " -DBF16" : "", dm_device_about(e->dev)->mma_bf16 ? " -DPTX" : "");
     return dm_emit_launch(e, e->cmds, "matmul/mma.cl", "product", options, &r,
-                          DM_KARGS(DM_KB(a), DM_KB(b), DM_KB(more[0]), DM_KB(more[1]), DM_KB(more[2]), DM_KB(y), DM_KI(p->M), DM_KI(p->N),
-                                   DM_KI(p->K), DM_KI(p->a_step), DM_KI(g->H), DM_KI(g->W), DM_KI(g->C), DM_KI(g->OH), DM_KI(g->OW),
-                                   DM_KI(g->O), DM_KI(g->k), DM_KI(g->stride), DM_KI(g->pad)));
+                          DM_KARGS(DM_KB(a), DM_KB(b), DM_KB(more[0]), DM_KB(more[1]), DM_KB(more[2]), DM_KB(y),
+                                   DM_KI(p->M), DM_KI(p->N), DM_KI(p->K), DM_KI(p->a_step), DM_KI(g->H), DM_KI(g->W),
+                                   DM_KI(g->C), DM_KI(g->OH), DM_KI(g->OW), DM_KI(g->O), DM_KI(g->k), DM_KI(g->stride),
+                                   DM_KI(g->pad)));
 }
 
-static dm_status launch(dm_emit *e, const product *p, const dm_conv_args *g, dm_buf *a, dm_buf *b, dm_buf *const more[3], dm_buf *y)
+static dm_status launch(dm_emit *e, const product *p, const dm_conv_args *g, dm_buf *a, dm_buf *b,
+                        dm_buf *const more[3], dm_buf *y)
 {
     const int rows = rows_of(dm_device_about(e->dev), p);
-    const char *type = dm_op_narrow(e->node) != DM_DT_F16 ? "" : e->node->out[0].type == DM_DT_F16 ? " -DF16 -DF16_OUT" : " -DF16";
-    const dm_range r = {.dim = 3, .global = {(size_t)(16 * div_up(p->N, TILE_N)), (size_t)(16 * div_up(p->M, rows)), (size_t)p->layers},
-                        .local = {16, 16, 1}};
+    const char *type = dm_op_narrow(e->node) != DM_DT_F16  ? ""
+                       : e->node->out[0].type == DM_DT_F16 ? " -DF16 -DF16_OUT"
+                                                           : " -DF16";
+    const dm_range r = {
+        .dim = 3,
+        .global = {(size_t)(16 * div_up(p->N, TILE_N)), (size_t)(16 * div_up(p->M, rows)), (size_t)p->layers},
+        .local = {16, 16, 1}};
     char options[96];
 
     if (dm_op_bf16(e->node))
         return launch_mma(e, p, g, rows, a, b, more, y);
-    snprintf(options, sizeof options, "-DOP=%d -DWM=%d -DTA=%d -DTB=%d -DVEC_A=%d -DVEC_B=%d%s", p->op, rows / 16, p->ta, p->tb, p->vec_a,
-             p->vec_b, type);
+    snprintf(options, sizeof options, "-DOP=%d -DWM=%d -DTA=%d -DTB=%d -DVEC_A=%d -DVEC_B=%d%s", p->op, rows / 16,
+             p->ta, p->tb, p->vec_a, p->vec_b, type);
     return dm_emit_launch(e, e->cmds, "matmul/tiled.cl", "product", options, &r,
-                          DM_KARGS(DM_KB(a), DM_KB(b), DM_KB(more[0]), DM_KB(more[1]), DM_KB(more[2]), DM_KB(y), DM_KI(p->M), DM_KI(p->N),
-                                   DM_KI(p->K), DM_KI(p->a_at), DM_KI(p->y_at), DM_KI(p->a_step), DM_KI(p->b_step), DM_KI(p->accum),
-                                   DM_KI(g->H), DM_KI(g->W), DM_KI(g->C), DM_KI(g->OH), DM_KI(g->OW), DM_KI(g->O), DM_KI(g->k), DM_KI(g->stride),
+                          DM_KARGS(DM_KB(a), DM_KB(b), DM_KB(more[0]), DM_KB(more[1]), DM_KB(more[2]), DM_KB(y),
+                                   DM_KI(p->M), DM_KI(p->N), DM_KI(p->K), DM_KI(p->a_at), DM_KI(p->y_at),
+                                   DM_KI(p->a_step), DM_KI(p->b_step), DM_KI(p->accum), DM_KI(g->H), DM_KI(g->W),
+                                   DM_KI(g->C), DM_KI(g->OH), DM_KI(g->OW), DM_KI(g->O), DM_KI(g->k), DM_KI(g->stride),
                                    DM_KI(g->pad)));
 }
 
@@ -72,16 +89,25 @@ static dm_status launch(dm_emit *e, const product *p, const dm_conv_args *g, dm_
 
 static bool matmul_serves(const dm_device_info *dev, const dm_opnode *n)
 {
-    return dm_tiled_able(dev) && small_enough(n->a.mm.m, n->a.mm.n, n->a.mm.k) && n->a.mm.m * n->a.mm.k < 1 << 30 && n->a.mm.k * n->a.mm.n < 1 << 30;
+    return dm_tiled_able(dev) && small_enough(n->a.mm.m, n->a.mm.n, n->a.mm.k) && n->a.mm.m * n->a.mm.k < 1 << 30 &&
+           n->a.mm.k * n->a.mm.n < 1 << 30;
 }
 
 static dm_status matmul(dm_emit *e)
 {
     const dm_opnode *n = e->node;
     const dm_conv_args none = {.OH = 1, .OW = 1};
-    const product p = {.op = MATMUL, .M = n->a.mm.m, .N = n->a.mm.n, .K = n->a.mm.k, .layers = n->a.mm.batch, .ta = n->a.mm.ta, .tb = n->a.mm.tb,
-                       .a_step = n->a.mm.a_batch ? n->a.mm.m * n->a.mm.k : 0, .b_step = n->a.mm.b_batch ? n->a.mm.k * n->a.mm.n : 0,
-                       .vec_a = (n->a.mm.ta ? n->a.mm.m : n->a.mm.k) % 4 == 0, .vec_b = (n->a.mm.tb ? n->a.mm.k : n->a.mm.n) % 4 == 0,
+    const product p = {.op = MATMUL,
+                       .M = n->a.mm.m,
+                       .N = n->a.mm.n,
+                       .K = n->a.mm.k,
+                       .layers = n->a.mm.batch,
+                       .ta = n->a.mm.ta,
+                       .tb = n->a.mm.tb,
+                       .a_step = n->a.mm.a_batch ? n->a.mm.m * n->a.mm.k : 0,
+                       .b_step = n->a.mm.b_batch ? n->a.mm.k * n->a.mm.n : 0,
+                       .vec_a = (n->a.mm.ta ? n->a.mm.m : n->a.mm.k) % 4 == 0,
+                       .vec_b = (n->a.mm.tb ? n->a.mm.k : n->a.mm.n) % 4 == 0,
                        .accum = n->accum};
 
     return launch(e, &p, &none, e->in[0], e->in[1], (dm_buf *const[]){e->in[2], NULL, NULL}, e->out[0]);
@@ -90,8 +116,18 @@ static dm_status matmul(dm_emit *e)
 dm_status dm_tiled_products(dm_emit *e, const dm_tiled *t, dm_buf *scratch, dm_buf *b)
 {
     const dm_conv_args none = {.OH = 1, .OW = 1};
-    const product p = {.op = MATMUL, .M = t->m, .N = t->n, .K = t->k, .layers = t->batch, .tb = t->tb, .a_at = t->a_at, .y_at = t->y_at,
-                       .a_step = t->m * t->k, .b_step = t->k * t->n, .vec_a = t->k % 4 == 0, .vec_b = (t->tb ? t->k : t->n) % 4 == 0};
+    const product p = {.op = MATMUL,
+                       .M = t->m,
+                       .N = t->n,
+                       .K = t->k,
+                       .layers = t->batch,
+                       .tb = t->tb,
+                       .a_at = t->a_at,
+                       .y_at = t->y_at,
+                       .a_step = t->m * t->k,
+                       .b_step = t->k * t->n,
+                       .vec_a = t->k % 4 == 0,
+                       .vec_b = (t->tb ? t->k : t->n) % 4 == 0};
 
     return launch(e, &p, &none, scratch, b, (dm_buf *const[]){NULL, NULL, NULL}, scratch);
 }
@@ -116,7 +152,8 @@ static bool in_vectors(const dm_emit *e, int64_t along_k) { return along_k % (dm
 /* The weights with each sum's terms in one row, rounded where they meet bf16. */
 static dm_status weights(dm_emit *e, const dm_conv_args *g, bool by_inputs, dm_buf **w)
 {
-    static const char *const options_of[] = {NULL, NULL, "-DBF16", "-DF16"}, *const suffixes[] = {"", "", "_bf16", "_f16"};
+    static const char *const options_of[] = {NULL, NULL, "-DBF16", "-DF16"}, *const suffixes[] = {"", "", "_bf16",
+                                                                                                  "_f16"};
     const dm_dtype type = dm_op_narrow(e->node);
     const char *options = options_of[type];
     const int64_t count = g->O * g->C * g->k * g->k;
@@ -131,13 +168,20 @@ static dm_status weights(dm_emit *e, const dm_conv_args *g, bool by_inputs, dm_b
     if (by_inputs)
         return dm_emit_launch(e, refresh, forms, "by_inputs", options, &r,
                               DM_KARGS(DM_KB(e->in[1]), DM_KB(*w), DM_KI(g->O), DM_KI(g->C), DM_KI(g->k * g->k)));
-    return dm_emit_launch(e, refresh, forms, "by_taps", options, &r, DM_KARGS(DM_KB(e->in[1]), DM_KB(*w), DM_KI(g->C), DM_KI(g->k * g->k)));
+    return dm_emit_launch(e, refresh, forms, "by_taps", options, &r,
+                          DM_KARGS(DM_KB(e->in[1]), DM_KB(*w), DM_KI(g->C), DM_KI(g->k * g->k)));
 }
 
 static dm_status forward(dm_emit *e, const dm_conv_args *g, dm_buf *temb, dm_buf *res)
 {
     const bool v = in_vectors(e, g->C);
-    const product p = {.op = FORWARD, .M = g->N * g->OH * g->OW, .N = g->O, .K = g->k * g->k * g->C, .layers = 1, .vec_a = v, .vec_b = v};
+    const product p = {.op = FORWARD,
+                       .M = g->N * g->OH * g->OW,
+                       .N = g->O,
+                       .K = g->k * g->k * g->C,
+                       .layers = 1,
+                       .vec_a = v,
+                       .vec_b = v};
     dm_buf *w;
     const dm_status rc = weights(e, g, false, &w);
 
@@ -147,7 +191,8 @@ static dm_status forward(dm_emit *e, const dm_conv_args *g, dm_buf *temb, dm_buf
 static dm_status by_inputs(dm_emit *e, const dm_conv_args *g)
 {
     const bool v = in_vectors(e, g->O);
-    const product p = {.op = INPUTS, .M = g->N * g->H * g->W, .N = g->C, .K = g->k * g->k * g->O, .layers = 1, .vec_a = v, .vec_b = v};
+    const product p = {
+        .op = INPUTS, .M = g->N * g->H * g->W, .N = g->C, .K = g->k * g->k * g->O, .layers = 1, .vec_a = v, .vec_b = v};
     dm_buf *w;
     const dm_status rc = weights(e, g, true, &w);
 
@@ -158,15 +203,22 @@ static dm_status by_inputs(dm_emit *e, const dm_conv_args *g)
 static product slices_of(const dm_device_info *dev, const dm_conv_args *g)
 {
     const int64_t pixels = g->N * g->OH * g->OW, part = g->O * g->k * g->k * g->C;
-    const int64_t groups = div_up(g->O, 64) * div_up(g->k * g->k * g->C, TILE_N), units = dev->compute_units ? dev->compute_units : 1;
+    const int64_t groups = div_up(g->O, 64) * div_up(g->k * g->k * g->C, TILE_N),
+                  units = dev->compute_units ? dev->compute_units : 1;
     const int64_t most = part * 4 >= MOST_PARTS ? 1 : MOST_PARTS / (part * 4);
     int64_t slices = div_up(4 * units, groups), each;
 
     slices = slices < most ? slices : most;
     each = div_up(div_up(pixels, slices), 32) * 32;
     each = each < LEAST_SLICE ? LEAST_SLICE : each;
-    return (product){.op = WEIGHTS, .M = g->O, .N = g->k * g->k * g->C, .K = pixels, .layers = div_up(pixels, each), .a_step = each,
-                     .vec_a = g->O % 4 == 0, .vec_b = g->C % 4 == 0};
+    return (product){.op = WEIGHTS,
+                     .M = g->O,
+                     .N = g->k * g->k * g->C,
+                     .K = pixels,
+                     .layers = div_up(pixels, each),
+                     .a_step = each,
+                     .vec_a = g->O % 4 == 0,
+                     .vec_b = g->C % 4 == 0};
 }
 
 static size_t parts_of(const dm_device_info *dev, const dm_conv_args *g)
@@ -184,8 +236,8 @@ static dm_status by_weights(dm_emit *e, const dm_conv_args *g, dm_buf *x, dm_buf
 
     return rc ? rc
               : dm_emit_launch(e, e->cmds, forms, "sum_slices", NULL, &r,
-                               DM_KARGS(DM_KB(e->scratch), DM_KB(e->out[0]), DM_KI(g->O), DM_KI(g->C), DM_KI(g->k * g->k), DM_KI(p.layers),
-                                        DM_KI(e->node->accum)));
+                               DM_KARGS(DM_KB(e->scratch), DM_KB(e->out[0]), DM_KI(g->O), DM_KI(g->C),
+                                        DM_KI(g->k * g->k), DM_KI(p.layers), DM_KI(e->node->accum)));
 }
 
 static size_t conv_scratch(const dm_device_info *dev, const dm_opnode *n)

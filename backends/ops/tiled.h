@@ -4,7 +4,8 @@
 
 #include "device/impl.h"
 
-/* A batch of y[m,n] = a[m,k] b[k,n] (b[n,k] if tb), f32, dense: a and y in one buffer, from elements a_at and y_at on. */
+/* A batch of y[m,n] = a[m,k] b[k,n] (b[n,k] if tb), f32, dense: a and y in one buffer, from elements a_at and y_at on.
+ */
 typedef struct dm_tiled { int64_t batch, m, n, k, a_at, y_at; bool tb; } dm_tiled;
 
 /* Can the device run groups that large, with that much local memory? */

@@ -42,12 +42,13 @@ dm_status dm_device_pick(const char *select, dm_device_info *info, dm_err *err);
 
 typedef struct dm_device_options {
     bool profile;                  /* time each launch (slower) */
-    bool bf16;                     /* bf16 will be used: amx_bf16, avx512_bf16 and mma_bf16 are tried, and taken back where they fail */
-    bool high;                     /* implementations of f32 may round more than f32 does: amx_bf16 is tried for them too */
+    bool bf16; /* bf16 will be used: amx_bf16, avx512_bf16 and mma_bf16 are tried, and taken back where they fail */
+    bool high; /* implementations of f32 may round more than f32 does: amx_bf16 is tried for them too */
     const char *kernel_dir;        /* overrides embedded kernel sources; NULL = $DEMIST_KERNELS or none */
-    const char *cache_dir;         /* program binaries, tuning; NULL = $DEMIST_CACHE, $XDG_CACHE_HOME/demist, ~/.cache/demist, or none */
-    /* Called before a program is built from source (not from a cache), so that a first run does not look hung. false: it is
-     * not built, and what needs it fails with DM_ECANCELLED. May be NULL. */
+    const char *cache_dir; /* program binaries, tuning; NULL = $DEMIST_CACHE, $XDG_CACHE_HOME/demist, ~/.cache/demist,
+                              or none */
+    /* Called before a program is built from source (not from a cache), so that a first run does not look hung. false:
+     * it is not built, and what needs it fails with DM_ECANCELLED. May be NULL. */
     bool (*building)(void *user, const char *program);
     void *user;
 } dm_device_options;
@@ -56,7 +57,8 @@ dm_status dm_device_open(const char *select, const dm_device_options *options, d
 void dm_device_close(dm_device *d); /* every buffer and command list must have been freed */
 const dm_device_info *dm_device_about(const dm_device *d);
 const char *dm_device_cache_dir(const dm_device *d); /* "" = there is none */
-/* A number that changes with the embedded kernels and with what dm_device_tune kept; 0 where a folder overrides the former. */
+/* A number that changes with the embedded kernels and with what dm_device_tune kept; 0 where a folder overrides the
+ * former. */
 uint64_t dm_device_kernels(const dm_device *d);
 
 /* ---- memory ------------------------------------------------------------------ */
@@ -85,10 +87,11 @@ uint64_t dm_device_allocations(const dm_device *d);
 /* The kernel `name` of the embedded source `file` ("conv/conv2d.cl" below kernels/), built with
  * `options` (NULL = none; -D macros). common.clh is put before it. One program a (file, options),
  * cached. A build failure's log goes to a file that the message names. */
-dm_status dm_kernel_get(dm_device *d, const char *file, const char *name, const char *options, dm_kernel **out, dm_err *err);
+dm_status dm_kernel_get(dm_device *d, const char *file, const char *name, const char *options, dm_kernel **out,
+                        dm_err *err);
 /* The same for a source given as text (plugins). `origin` stands for the file in messages. */
-dm_status dm_kernel_from_source(dm_device *d, const char *origin, const char *source, const char *name, const char *options,
-                                dm_kernel **out, dm_err *err);
+dm_status dm_kernel_from_source(dm_device *d, const char *origin, const char *source, const char *name,
+                                const char *options, dm_kernel **out, dm_err *err);
 
 /* An int4. A launch costs its host by its arguments too: PoCL allocates memory for each. */
 #define DM_I32X4 ((dm_arg_kind)(DM_LOCAL + 1))
@@ -124,7 +127,8 @@ int dm_cmds_count(const dm_cmds *c);
 dm_status dm_cmds_launch(dm_cmds *c, dm_kernel *k, const dm_range *r, const dm_karg *args, int n, const char *label,
                          dm_work work, dm_err *err);
 dm_status dm_cmds_zero(dm_cmds *c, dm_buf *b, size_t offset, size_t bytes, dm_err *err);
-dm_status dm_cmds_copy(dm_cmds *c, dm_buf *from, size_t from_offset, dm_buf *to, size_t to_offset, size_t bytes, dm_err *err);
+dm_status dm_cmds_copy(dm_cmds *c, dm_buf *from, size_t from_offset, dm_buf *to, size_t to_offset, size_t bytes,
+                       dm_err *err);
 /* C[b] = alpha op(A[b]) op(B[b]) + beta C[b] for b in [0,batch), row-major, by CLBlast; strides in
  * elements. op transposes where t is true. DM_EDEVICE where demist was built without CLBlast. */
 typedef struct dm_gemm {
@@ -136,11 +140,12 @@ typedef struct dm_gemm {
     int64_t lda, ldb, ldc, stride_a, stride_b, stride_c;
 } dm_gemm;
 dm_status dm_cmds_gemm(dm_cmds *c, const dm_gemm *g, const char *label, dm_work work, dm_err *err);
-/* Searches for better parameters of what dm_cmds_gemm runs, for about so many seconds, and keeps them in the cache folder, from
- * where later processes take them. A line for each set that matters. */
-dm_status dm_device_tune(dm_device *d, double seconds, void (*line)(void *user, const char *text), void *user, dm_err *err);
-/* Enqueues all of them, or those in [from, to), in order; allocates nothing. Where the device has command buffers and they pay, the
- * first run of a whole list records its launches into such. */
+/* Searches for better parameters of what dm_cmds_gemm runs, for about so many seconds, and keeps them in the cache
+ * folder, from where later processes take them. A line for each set that matters. */
+dm_status dm_device_tune(dm_device *d, double seconds, void (*line)(void *user, const char *text), void *user,
+                         dm_err *err);
+/* Enqueues all of them, or those in [from, to), in order; allocates nothing. Where the device has command buffers and
+ * they pay, the first run of a whole list records its launches into such. */
 dm_status dm_cmds_run(dm_cmds *c, dm_err *err);
 dm_status dm_cmds_run_range(dm_cmds *c, int from, int to, dm_err *err);
 

@@ -43,14 +43,15 @@ struct dm_emit {
  * changes: *refresh is where to record the launches that make it, NULL if that was already done
  * by another op with the same weight and key. Where `in` is no weight, *refresh is e->cmds and the
  * form is made each time. key: names the form, e.g. "conv_vec16_fwd". */
-static inline dm_status dm_emit_derived(dm_emit *e, int in, const char *key, size_t bytes, dm_buf **out, dm_cmds **refresh)
+static inline dm_status dm_emit_derived(dm_emit *e, int in, const char *key, size_t bytes, dm_buf **out,
+                                        dm_cmds **refresh)
 {
     return e->derived(e, in, key, bytes, out, refresh);
 }
 
 /* Gets the kernel and records the launch with the op's label and work. cmds: e->cmds or a refresh list. */
-dm_status dm_emit_launch(dm_emit *e, dm_cmds *cmds, const char *file, const char *name, const char *options, const dm_range *r,
-                         const dm_karg *args, int n);
+dm_status dm_emit_launch(dm_emit *e, dm_cmds *cmds, const char *file, const char *name, const char *options,
+                         const dm_range *r, const dm_karg *args, int n);
 
 /* The i-th implementation of an op, best guess first, NULL past the last. */
 const dm_impl *dm_impl_at(dm_op_kind kind, int i);

@@ -10,20 +10,29 @@
 typedef struct dm_optimizer dm_optimizer;
 
 /* Flat arrays of count floats, padding included; the averages may be fewer than four. */
-typedef struct dm_optimizer_arrays { dm_buf *w, *g, *m, *v, *ema[4]; size_t count; int n_ema; bool keeps_g; } dm_optimizer_arrays;
+typedef struct dm_optimizer_arrays {
+    dm_buf *w, *g, *m, *v, *ema[4];
+    size_t count;
+    int n_ema;
+    bool keeps_g;
+} dm_optimizer_arrays;
 
 /* Records: the global norm of g (two stages, fixed order), clip factor and check that it is finite, AdamW
  * (Loshchilov & Hutter 2019; decoupled decay lr wd w first, corrected moments, eps outside the root) with each average
- * ema := rate ema + (1 - rate) w in one pass over the arrays, and, unless keeps_g, g := 0 for the next step. Once a norm was not finite,
- * this and all later runs change nothing but g, until dm_optimizer_reset. */
+ * ema := rate ema + (1 - rate) w in one pass over the arrays, and, unless keeps_g, g := 0 for the next step. Once a
+ * norm was not finite, this and all later runs change nothing but g, until dm_optimizer_reset. */
 dm_status dm_optimizer_new(dm_device *d, const dm_optimizer_arrays *a, dm_optimizer **out, dm_err *err);
 void dm_optimizer_free(dm_optimizer *o);
 
 /* What changes from step to step; step counts from 0, clip 0 = no limit. Waits for nothing, allocates nothing. */
-typedef struct dm_optimizer_step { int64_t step; double lr, beta1, beta2, eps, weight_decay, clip, ema[4]; } dm_optimizer_step;
+typedef struct dm_optimizer_step {
+    int64_t step;
+    double lr, beta1, beta2, eps, weight_decay, clip, ema[4];
+} dm_optimizer_step;
 dm_status dm_optimizer_run(dm_optimizer *o, const dm_optimizer_step *s, dm_err *err);
 
-/* norm: of the last step's gradient before clipping; bad_step: the first whose norm was not finite, -1 if none. Waits. */
+/* norm: of the last step's gradient before clipping; bad_step: the first whose norm was not finite, -1 if none. Waits.
+ */
 typedef struct dm_optimizer_numbers { double norm; int64_t bad_step; } dm_optimizer_numbers;
 dm_status dm_optimizer_read(dm_optimizer *o, dm_optimizer_numbers *n, dm_err *err);
 dm_status dm_optimizer_reset(dm_optimizer *o, dm_err *err);
@@ -48,8 +57,8 @@ typedef struct dm_predict_args {
     bool eps_first;
 } dm_predict_args;
 dm_status dm_run_predict(dm_device *d, const dm_predict_args *a, dm_err *err);
-/* Dynamic thresholding (Saharia et al. 2022, section 2.3) of x0 f32[n,inner] in place: s = the ratio quantile of |x0| of each
- * example, held within [1, max]; x0 := clip(x0, -s, s) / s. Linear interpolation between ranks. */
+/* Dynamic thresholding (Saharia et al. 2022, section 2.3) of x0 f32[n,inner] in place: s = the ratio quantile of |x0|
+ * of each example, held within [1, max]; x0 := clip(x0, -s, s) / s. Linear interpolation between ranks. */
 dm_status dm_run_threshold(dm_device *d, dm_buf *x0, int64_t n, int64_t inner, double ratio, double max, dm_err *err);
 
 #endif

@@ -11,35 +11,68 @@ typedef struct field { const char *name; type type; size_t at; int count; } fiel
 #define FIELD(t, name, member) {name, t, offsetof(dm_opnode, a.member), 1}
 #define FIELDS(t, name, member, n) {name, t, offsetof(dm_opnode, a.member), n}
 
-static const field conv[] = {FIELD(INT, "k", conv.k), FIELD(INT, "stride", conv.stride), FIELDS(INT, "pad", conv.pad, 2), {0}};
+static const field conv[] = {
+    FIELD(INT, "k", conv.k), FIELD(INT, "stride", conv.stride), FIELDS(INT, "pad", conv.pad, 2), {0}};
 static const field mm[] = {FIELD(BOOL, "ta", mm.ta), FIELD(BOOL, "tb", mm.tb), FIELD(BOOL, "a_batch", mm.a_batch),
                            FIELD(BOOL, "b_batch", mm.b_batch), FIELD(LONG, "batch", mm.batch), FIELD(LONG, "m", mm.m),
                            FIELD(LONG, "n", mm.n), FIELD(LONG, "k", mm.k), {0}};
-static const field reduce[] = {FIELD(LONG, "outer", reduce.outer), FIELD(LONG, "red", reduce.red), FIELD(LONG, "inner", reduce.inner),
-                               FIELD(REAL, "k", reduce.k), {0}};
-static const field bcast[] = {FIELDS(LONG, "dim", bcast.dim, 4), FIELDS(LONG, "sa", bcast.sa, 4), FIELDS(LONG, "sb", bcast.sb, 4), {0}};
+static const field reduce[] = {FIELD(LONG, "outer", reduce.outer),
+                               FIELD(LONG, "red", reduce.red),
+                               FIELD(LONG, "inner", reduce.inner),
+                               FIELD(REAL, "k", reduce.k),
+                               {0}};
+static const field bcast[] = {
+    FIELDS(LONG, "dim", bcast.dim, 4), FIELDS(LONG, "sa", bcast.sa, 4), FIELDS(LONG, "sb", bcast.sb, 4), {0}};
 static const field scale[] = {FIELD(REAL, "k", scale.k), FIELD(REAL, "b", scale.b), {0}};
-static const field norm[] = {FIELD(LONG, "N", norm.N), FIELD(LONG, "C", norm.C), FIELD(LONG, "L", norm.L), FIELD(LONG, "groups", norm.groups),
-                             FIELD(REAL, "eps", norm.eps), FIELD(BOOL, "channels_last", norm.channels_last), FIELD(BOOL, "silu", norm.silu), {0}};
+static const field norm[] = {FIELD(LONG, "N", norm.N),       FIELD(LONG, "C", norm.C),
+                             FIELD(LONG, "L", norm.L),       FIELD(LONG, "groups", norm.groups),
+                             FIELD(REAL, "eps", norm.eps),   FIELD(BOOL, "channels_last", norm.channels_last),
+                             FIELD(BOOL, "silu", norm.silu), {0}};
 static const field attn[] = {FIELD(LONG, "heads", attn.heads), {0}};
-static const field concat[] = {FIELD(LONG, "outer", concat.outer), FIELD(LONG, "wa", concat.wa), FIELD(LONG, "wb", concat.wb), {0}};
-static const field slice[] = {FIELD(LONG, "outer", slice.outer), FIELD(LONG, "width", slice.width), FIELD(LONG, "first", slice.first),
-                              FIELD(LONG, "count", slice.count), {0}};
+static const field concat[] = {
+    FIELD(LONG, "outer", concat.outer), FIELD(LONG, "wa", concat.wa), FIELD(LONG, "wb", concat.wb), {0}};
+static const field slice[] = {FIELD(LONG, "outer", slice.outer),
+                              FIELD(LONG, "width", slice.width),
+                              FIELD(LONG, "first", slice.first),
+                              FIELD(LONG, "count", slice.count),
+                              {0}};
 static const field perm[] = {FIELDS(INT, "axes", perm.axes, 8), {0}};
 static const field factor[] = {FIELD(LONG, "factor", factor.factor), {0}};
 static const field embed[] = {FIELD(BOOL, "flip", embed.flip), {0}};
-static const field random[] = {FIELD(REAL, "p", random.p), FIELD(WORD, "purpose", random.purpose), FIELD(WORD, "node", random.node),
-                               FIELD(WORD, "draw", random.draw), FIELD(BOOL, "image", random.image), {0}};
+static const field random[] = {FIELD(REAL, "p", random.p),         FIELD(WORD, "purpose", random.purpose),
+                               FIELD(WORD, "node", random.node),   FIELD(WORD, "draw", random.draw),
+                               FIELD(BOOL, "image", random.image), {0}};
 static const field levels[] = {FIELD(INT, "levels", levels.levels), {0}};
 
 /* NULL: no attributes. */
 static const field *const fields_of[DM_OP_COUNT] = {
-    [DM_OP_CONV2D] = conv, [DM_OP_CONV2D_DX] = conv, [DM_OP_CONV2D_DW] = conv, [DM_OP_MATMUL] = mm, [DM_OP_REDUCE] = reduce,
-    [DM_OP_ADD] = bcast, [DM_OP_MUL] = bcast, [DM_OP_BROADCAST] = bcast, [DM_OP_SCALE] = scale, [DM_OP_GROUP_NORM] = norm,
-    [DM_OP_GROUP_NORM_DX] = norm, [DM_OP_LAYER_NORM] = norm, [DM_OP_LAYER_NORM_DX] = norm, [DM_OP_ATTENTION] = attn,
-    [DM_OP_ATTENTION_DX] = attn, [DM_OP_CONCAT] = concat, [DM_OP_SLICE] = slice, [DM_OP_PAD] = slice, [DM_OP_PERMUTE] = perm,
-    [DM_OP_UPSAMPLE] = factor, [DM_OP_UPSAMPLE_DX] = factor, [DM_OP_AVG_POOL] = factor, [DM_OP_AVG_POOL_DX] = factor,
-    [DM_OP_TIME_EMBED] = embed, [DM_OP_DROPOUT] = random, [DM_OP_RANDN] = random, [DM_OP_DISCRETIZED_NLL] = levels,
+    [DM_OP_CONV2D] = conv,
+    [DM_OP_CONV2D_DX] = conv,
+    [DM_OP_CONV2D_DW] = conv,
+    [DM_OP_MATMUL] = mm,
+    [DM_OP_REDUCE] = reduce,
+    [DM_OP_ADD] = bcast,
+    [DM_OP_MUL] = bcast,
+    [DM_OP_BROADCAST] = bcast,
+    [DM_OP_SCALE] = scale,
+    [DM_OP_GROUP_NORM] = norm,
+    [DM_OP_GROUP_NORM_DX] = norm,
+    [DM_OP_LAYER_NORM] = norm,
+    [DM_OP_LAYER_NORM_DX] = norm,
+    [DM_OP_ATTENTION] = attn,
+    [DM_OP_ATTENTION_DX] = attn,
+    [DM_OP_CONCAT] = concat,
+    [DM_OP_SLICE] = slice,
+    [DM_OP_PAD] = slice,
+    [DM_OP_PERMUTE] = perm,
+    [DM_OP_UPSAMPLE] = factor,
+    [DM_OP_UPSAMPLE_DX] = factor,
+    [DM_OP_AVG_POOL] = factor,
+    [DM_OP_AVG_POOL_DX] = factor,
+    [DM_OP_TIME_EMBED] = embed,
+    [DM_OP_DROPOUT] = random,
+    [DM_OP_RANDN] = random,
+    [DM_OP_DISCRETIZED_NLL] = levels,
     [DM_OP_DISCRETIZED_NLL_DX] = levels,
 };
 
@@ -58,7 +91,8 @@ DM_PRINTF(2, 3) static void put(line *l, const char *fmt, ...)
 
 static void put_desc(line *l, const dm_desc *d)
 {
-    static const char *const types[] = {[DM_DT_F32] = "f32", [DM_DT_I32] = "i32", [DM_DT_BF16] = "bf16", [DM_DT_F16] = "f16"};
+    static const char *const types[] = {
+        [DM_DT_F32] = "f32", [DM_DT_I32] = "i32", [DM_DT_BF16] = "bf16", [DM_DT_F16] = "f16"};
 
     if (d->rank < 0) {
         put(l, " -");

@@ -4,19 +4,47 @@
 #include <math.h>
 
 static const char *const names[DM_OP_COUNT] = {
-    [DM_OP_CONV2D] = "conv2d", [DM_OP_CONV2D_DX] = "conv2d_dx", [DM_OP_CONV2D_DW] = "conv2d_dw",
-    [DM_OP_MATMUL] = "matmul", [DM_OP_REDUCE] = "reduce", [DM_OP_ADD] = "add", [DM_OP_MUL] = "mul",
-    [DM_OP_BROADCAST] = "broadcast", [DM_OP_SCALE] = "scale", [DM_OP_SILU] = "silu", [DM_OP_SILU_DX] = "silu_dx",
-    [DM_OP_GELU] = "gelu", [DM_OP_GELU_DX] = "gelu_dx", [DM_OP_GROUP_NORM] = "group_norm",
-    [DM_OP_GROUP_NORM_DX] = "group_norm_dx", [DM_OP_LAYER_NORM] = "layer_norm", [DM_OP_LAYER_NORM_DX] = "layer_norm_dx",
-    [DM_OP_ATTENTION] = "attention", [DM_OP_ATTENTION_DX] = "attention_dx", [DM_OP_CONCAT] = "concat",
-    [DM_OP_SLICE] = "slice", [DM_OP_PAD] = "pad", [DM_OP_PERMUTE] = "permute", [DM_OP_UPSAMPLE] = "upsample",
-    [DM_OP_UPSAMPLE_DX] = "upsample_dx", [DM_OP_AVG_POOL] = "avg_pool", [DM_OP_AVG_POOL_DX] = "avg_pool_dx",
-    [DM_OP_TIME_EMBED] = "time_embed", [DM_OP_EMBEDDING] = "embedding", [DM_OP_EMBEDDING_DW] = "embedding_dw",
-    [DM_OP_DROPOUT] = "dropout", [DM_OP_RANDN] = "randn", [DM_OP_CROSS_ENTROPY] = "cross_entropy",
-    [DM_OP_CROSS_ENTROPY_DX] = "cross_entropy_dx", [DM_OP_GAUSSIAN_KL] = "gaussian_kl",
-    [DM_OP_GAUSSIAN_KL_DX] = "gaussian_kl_dx", [DM_OP_DISCRETIZED_NLL] = "discretized_nll",
-    [DM_OP_DISCRETIZED_NLL_DX] = "discretized_nll_dx", [DM_OP_ACCUM] = "accum", [DM_OP_CAST] = "cast", [DM_OP_CUSTOM] = "custom",
+    [DM_OP_CONV2D] = "conv2d",
+    [DM_OP_CONV2D_DX] = "conv2d_dx",
+    [DM_OP_CONV2D_DW] = "conv2d_dw",
+    [DM_OP_MATMUL] = "matmul",
+    [DM_OP_REDUCE] = "reduce",
+    [DM_OP_ADD] = "add",
+    [DM_OP_MUL] = "mul",
+    [DM_OP_BROADCAST] = "broadcast",
+    [DM_OP_SCALE] = "scale",
+    [DM_OP_SILU] = "silu",
+    [DM_OP_SILU_DX] = "silu_dx",
+    [DM_OP_GELU] = "gelu",
+    [DM_OP_GELU_DX] = "gelu_dx",
+    [DM_OP_GROUP_NORM] = "group_norm",
+    [DM_OP_GROUP_NORM_DX] = "group_norm_dx",
+    [DM_OP_LAYER_NORM] = "layer_norm",
+    [DM_OP_LAYER_NORM_DX] = "layer_norm_dx",
+    [DM_OP_ATTENTION] = "attention",
+    [DM_OP_ATTENTION_DX] = "attention_dx",
+    [DM_OP_CONCAT] = "concat",
+    [DM_OP_SLICE] = "slice",
+    [DM_OP_PAD] = "pad",
+    [DM_OP_PERMUTE] = "permute",
+    [DM_OP_UPSAMPLE] = "upsample",
+    [DM_OP_UPSAMPLE_DX] = "upsample_dx",
+    [DM_OP_AVG_POOL] = "avg_pool",
+    [DM_OP_AVG_POOL_DX] = "avg_pool_dx",
+    [DM_OP_TIME_EMBED] = "time_embed",
+    [DM_OP_EMBEDDING] = "embedding",
+    [DM_OP_EMBEDDING_DW] = "embedding_dw",
+    [DM_OP_DROPOUT] = "dropout",
+    [DM_OP_RANDN] = "randn",
+    [DM_OP_CROSS_ENTROPY] = "cross_entropy",
+    [DM_OP_CROSS_ENTROPY_DX] = "cross_entropy_dx",
+    [DM_OP_GAUSSIAN_KL] = "gaussian_kl",
+    [DM_OP_GAUSSIAN_KL_DX] = "gaussian_kl_dx",
+    [DM_OP_DISCRETIZED_NLL] = "discretized_nll",
+    [DM_OP_DISCRETIZED_NLL_DX] = "discretized_nll_dx",
+    [DM_OP_ACCUM] = "accum",
+    [DM_OP_CAST] = "cast",
+    [DM_OP_CUSTOM] = "custom",
     [DM_OP_CUSTOM_DX] = "custom_dx",
 };
 
@@ -88,12 +116,24 @@ bool dm_op_may_narrow(const dm_opnode *n, bool out, int k)
     case DM_OP_CONV2D: in_bits = 1 << 0 | 1 << 4, out_bits = 1; break;
     case DM_OP_CONV2D_DX: in_bits = 1, out_bits = 1; break;
     case DM_OP_CONV2D_DW: in_bits = 3; break;
-    case DM_OP_MATMUL: in_bits = n->a.mm.batch != 1 ? 0 : n->a.mm.ta ? 3 : 1, out_bits = n->a.mm.batch == 1 && !n->a.mm.ta; break;
+    case DM_OP_MATMUL:
+        in_bits = n->a.mm.batch != 1 ? 0 : n->a.mm.ta ? 3 : 1, out_bits = n->a.mm.batch == 1 && !n->a.mm.ta;
+        break;
     case DM_OP_REDUCE: in_bits = 1; break;
     case DM_OP_ADD: case DM_OP_MUL: case DM_OP_SILU_DX: case DM_OP_GELU_DX: case DM_OP_CONCAT: case DM_OP_GROUP_NORM_DX:
     case DM_OP_LAYER_NORM_DX: in_bits = 3, out_bits = 1; break;
-    case DM_OP_BROADCAST: case DM_OP_SCALE: case DM_OP_SILU: case DM_OP_GELU: case DM_OP_GROUP_NORM: case DM_OP_LAYER_NORM:
-    case DM_OP_SLICE: case DM_OP_PAD: case DM_OP_PERMUTE: case DM_OP_UPSAMPLE: case DM_OP_UPSAMPLE_DX: case DM_OP_AVG_POOL:
+    case DM_OP_BROADCAST:
+    case DM_OP_SCALE:
+    case DM_OP_SILU:
+    case DM_OP_GELU:
+    case DM_OP_GROUP_NORM:
+    case DM_OP_LAYER_NORM:
+    case DM_OP_SLICE:
+    case DM_OP_PAD:
+    case DM_OP_PERMUTE:
+    case DM_OP_UPSAMPLE:
+    case DM_OP_UPSAMPLE_DX:
+    case DM_OP_AVG_POOL:
     case DM_OP_AVG_POOL_DX: case DM_OP_DROPOUT: in_bits = 1, out_bits = 1; break;
     case DM_OP_ATTENTION: in_bits = 7, out_bits = 1; break;
     case DM_OP_ATTENTION_DX: in_bits = 31, out_bits = 7; break;

@@ -12,7 +12,8 @@
 
 enum { DM_MAX_IN = 8, DM_MAX_OUT = 8 };
 
-/* The narrow ones are for activations alone (precision.c): bf16, the upper half of an f32, and for their gradients too; f16, IEEE's half. */
+/* The narrow ones are for activations alone (precision.c): bf16, the upper half of an f32, and for their gradients too;
+ * f16, IEEE's half. */
 typedef enum dm_dtype { DM_DT_F32, DM_DT_I32, DM_DT_BF16, DM_DT_F16 } dm_dtype;
 /* rank -1: absent. */
 typedef struct dm_desc { dm_dtype type; int32_t rank; int64_t dim[8]; } dm_desc;
@@ -93,8 +94,18 @@ typedef enum dm_op_kind {
  * N,C,H,W order (image: the tensor is [N,H,W,C] and is numbered as if it were [N,C,H,W]), its word element % 4. */
 enum { DM_STATE_SEED_LO, DM_STATE_SEED_HI, DM_STATE_STEP, DM_STATE_FIRST_INDEX, DM_STATE_WORDS = 16 };
 /* Purposes: host and device draw with the same counters. */
-enum { DM_PURPOSE_INIT = 1, DM_PURPOSE_SHUFFLE, DM_PURPOSE_AUGMENT, DM_PURPOSE_TIME, DM_PURPOSE_NOISE, DM_PURPOSE_DROPOUT,
-       DM_PURPOSE_LABEL, DM_PURPOSE_PRIOR, DM_PURPOSE_SAMPLER, DM_PURPOSE_EVAL };
+enum {
+    DM_PURPOSE_INIT = 1,
+    DM_PURPOSE_SHUFFLE,
+    DM_PURPOSE_AUGMENT,
+    DM_PURPOSE_TIME,
+    DM_PURPOSE_NOISE,
+    DM_PURPOSE_DROPOUT,
+    DM_PURPOSE_LABEL,
+    DM_PURPOSE_PRIOR,
+    DM_PURPOSE_SAMPLER,
+    DM_PURPOSE_EVAL
+};
 
 typedef struct dm_attr_bcast { int64_t dim[4], sa[4], sb[4]; } dm_attr_bcast;
 typedef struct dm_attr_norm { int64_t N, C, L, groups; double eps; bool channels_last, silu; } dm_attr_norm;
@@ -104,7 +115,7 @@ typedef struct dm_opnode {
     int32_t n_in, n_out;
     dm_desc in[DM_MAX_IN], out[DM_MAX_OUT];
     bool accum;
-    bool close;                    /* its error enters the loss that is trained: not by products of bf16 in place of f32 */
+    bool close; /* its error enters the loss that is trained: not by products of bf16 in place of f32 */
     union {
         dm_conv conv;
         struct { bool ta, tb, a_batch, b_batch; int64_t batch, m, n, k; } mm;

@@ -86,8 +86,8 @@ static dm_status accuracy(dm_session *s, const dm_accuracy_options *o, dm_accura
 
     if (s->data.classes < 2)
         return dm_error(err, DM_EINVAL, "accuracy needs data with classes; those of this run have none");
-    if (!(rc = dm_eval_data_open(s, "test", &data, err)) && !(rc = dm_eval_data_labels(s, data, err)) && !(rc = dm_session_open(s, false, err)) &&
-        !(rc = dm_session_weights(s, o->raw, &weights, err)) &&
+    if (!(rc = dm_eval_data_open(s, "test", &data, err)) && !(rc = dm_eval_data_labels(s, data, err)) &&
+        !(rc = dm_session_open(s, false, err)) && !(rc = dm_session_weights(s, o->raw, &weights, err)) &&
         !(rc = dm_forward_new(s->model, weights, BATCH, NULL, &f, err))) {
         shape = dm_forward_shape(f);
         if (dm_model_diffuses(s->model) || shape.rank != want.rank || shape.dim[1] != want.dim[1])

@@ -3,7 +3,8 @@
 
 #include <math.h>
 
-static const double ln2 = 0.69314718055994530942, root_half = 0.70710678118654752440, half_ln_2pi = 0.91893853320467274178;
+static const double ln2 = 0.69314718055994530942, root_half = 0.70710678118654752440,
+                    half_ln_2pi = 0.91893853320467274178;
 
 /* ln of the standard normal's mass beyond z. Where erfc would underflow, the asymptotic series: 7 digits at 30, and
  * more beyond, of a number above 450. */
@@ -47,7 +48,8 @@ double dm_log_mass(double low, double high, double mean, double log_var)
 /* A bin is half a level wide to each side; the outermost two are open, so that all of them hold all of the mass. */
 static double decode(double x0, double mean, double log_var, double half, const dm_data_info *d)
 {
-    return -dm_log_mass(x0 - half < d->low ? -INFINITY : x0 - half, x0 + half > d->high ? INFINITY : x0 + half, mean, log_var);
+    return -dm_log_mass(x0 - half < d->low ? -INFINITY : x0 - half, x0 + half > d->high ? INFINITY : x0 + half, mean,
+                        log_var);
 }
 
 static double predicted(const dm_bound_step *s, double x, double F)
@@ -66,7 +68,8 @@ double dm_bound_term(const dm_bound_step *s, const dm_data_info *data, const flo
     double sum = 0, not_finite = 0;
 
     for (int64_t i = 0; i < n; i++) {
-        const double guess = predicted(s, (double)x[i], (double)F[i]), log_var = s->k1 != 0 ? s->k0 + s->k1 * (double)F[n + i] : s->k0;
+        const double guess = predicted(s, (double)x[i], (double)F[i]),
+                     log_var = s->k1 != 0 ? s->k0 + s->k1 * (double)F[n + i] : s->k0;
 
         not_finite += (double)F[i] - (double)F[i]; /* holding x0 within a limit would hide it */
         if (s->decodes) {
@@ -89,6 +92,7 @@ double dm_bound_prior(const dm_point *last, const float *x0, int64_t n)
     double sum = 0;
 
     for (int64_t i = 0; i < n; i++)
-        sum += 0.5 * (log(prior / var) + var / prior - 1 + last->alpha * last->alpha / prior * (double)x0[i] * (double)x0[i]);
+        sum += 0.5 *
+               (log(prior / var) + var / prior - 1 + last->alpha * last->alpha / prior * (double)x0[i] * (double)x0[i]);
     return sum / (double)n / ln2;
 }

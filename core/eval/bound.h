@@ -1,5 +1,5 @@
-/* The variational bound's terms for one image, in double precision, from the network's output as it came from the device
- * (Ho et al. 2020, eq. 5). All in bits a dimension. Knows no device and no plugin. */
+/* The variational bound's terms for one image, in double precision, from the network's output as it came from the
+ * device (Ho et al. 2020, eq. 5). All in bits a dimension. Knows no device and no plugin. */
 #ifndef DEMIST_CORE_BOUND_H
 #define DEMIST_CORE_BOUND_H
 

@@ -50,7 +50,8 @@ dm_status dm_eval_data_labels(const dm_session *s, const dm_eval_data *d, dm_err
 
     if (!want || (have > 0 && have <= want))
         return DM_OK;
-    return dm_error(err, DM_EINVAL, "the data's labels are of %d classes, those of the model of %d", (int)have, (int)want);
+    return dm_error(err, DM_EINVAL, "the data's labels are of %d classes, those of the model of %d", (int)have,
+                    (int)want);
 }
 
 void dm_eval_data_close(dm_eval_data *d)

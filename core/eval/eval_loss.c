@@ -39,20 +39,27 @@ static dm_status measure(dm_session *s, const dm_loss_options *o, dm_loss *out, 
     dm_wset *weights = NULL;
     dm_status rc;
 
-    if (!(rc = dm_session_open(s, false, err)) && !(rc = dm_session_fits(s, dm_model_layout(s->model), s->checkpoint, o->raw, err)) &&
+    if (!(rc = dm_session_open(s, false, err)) &&
+        !(rc = dm_session_fits(s, dm_model_layout(s->model), s->checkpoint, o->raw, err)) &&
         !(rc = dm_wset_new(s->device, dm_model_layout(s->model), &weights, err)) &&
         !(rc = dm_validation_new(s, weights, o->count, BATCH, &v, err))) {
         out->count = dm_validation_count(v);
         if (o->count > out->count)
-            rc = dm_error(err, DM_EINVAL, "%lld images are asked for; the test split has %lld", (long long)o->count, (long long)out->count);
+            rc = dm_error(err, DM_EINVAL, "%lld images are asked for; the test split has %lld", (long long)o->count,
+                          (long long)out->count);
         out->bands = dm_validation_bands(v, out->from);
         out->rows = list_sets(s, o, out, prefix);
         for (int32_t i = 0; i < out->rows && !rc; i++) {
-            if (!(rc = dm_checkpoint_load_weights(s->checkpoint, prefix[i], s->experiment->run.allow_nan, weights, err)))
+            if (!(rc =
+                      dm_checkpoint_load_weights(s->checkpoint, prefix[i], s->experiment->run.allow_nan, weights, err)))
                 rc = dm_validation_run(v, true, &out->row[i], err);
             if (!rc && cb->progress)
-                cb->progress(cb->user, &(dm_progress_info){.size = sizeof(dm_progress_info), .what = "loss", .step = i + 1, .steps = out->rows,
-                                                           .per_step = (double)out->count, .loss = out->row[i].loss.mean});
+                cb->progress(cb->user, &(dm_progress_info){.size = sizeof(dm_progress_info),
+                                                           .what = "loss",
+                                                           .step = i + 1,
+                                                           .steps = out->rows,
+                                                           .per_step = (double)out->count,
+                                                           .loss = out->row[i].loss.mean});
         }
     }
     dm_validation_free(v);

@@ -74,8 +74,12 @@ static dm_status open_chain(job *j, dm_err *err)
 {
     dm_session *s = j->s;
     dm_experiment *e = s->experiment;
-    const dm_sampling_setup setup = {.experiment = e, .noise = s->noise, .objective = dm_model_objective(s->model), .data = &s->data,
-                                     .out_channels = dm_model_out_channels(s->model), .n = 1};
+    const dm_sampling_setup setup = {.experiment = e,
+                                     .noise = s->noise,
+                                     .objective = dm_model_objective(s->model),
+                                     .data = &s->data,
+                                     .out_channels = dm_model_out_channels(s->model),
+                                     .n = 1};
     double limit;
     bool dynamic;
     dm_status rc;
@@ -88,7 +92,9 @@ static dm_status open_chain(job *j, dm_err *err)
     if ((rc = dm_sampling_clip(&e->sampler, &s->data, &limit, &dynamic, err)))
         return rc;
     if (dynamic)
-        return dm_error(err, DM_EINVAL, "with sampler.clip: dynamic a step's mean depends on the whole image; give sampler.clip=auto or off");
+        return dm_error(err, DM_EINVAL,
+                        "with sampler.clip: dynamic a step's mean depends on the whole image; give sampler.clip=auto "
+                        "or off");
     if ((rc = dm_sampling_new(&setup, &j->chain, err)))
         return rc;
     snprintf(j->out->sampler, sizeof j->out->sampler, "%s", e->section[DM_SEC_SAMPLER].plugin->name);
@@ -143,8 +149,10 @@ static dm_status host_memory(job *j, dm_err *err)
     if (j->o->each && count < SIZE_MAX / columns / sizeof *out->each)
         out->each = calloc(count * columns, sizeof *out->each);
     return j->x0 && j->x && j->F && j->labels && j->c_in && j->c_noise && j->terms && j->sums && out->t && out->terms &&
-           (out->each || !j->o->each) ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for the terms of %lld images in %d steps",
-                                                         (long long)out->count, (int)out->steps);
+                   (out->each || !j->o->each)
+               ? DM_OK
+               : dm_error(err, DM_ENOMEM, "out of memory for the terms of %lld images in %d steps",
+                          (long long)out->count, (int)out->steps);
 }
 
 static void job_fini(job *j)
@@ -167,15 +175,18 @@ static void job_fini(job *j)
 
 /* ---- the terms ------------------------------------------------------------------------------- */
 
-/* x = alpha x0 + sigma noise at step i of the grid, of all images in the batch, and the network's output for it. The noise
- * depends on the seed, t and the image alone: the same in any batch, and for any number of steps that visits t. */
+/* x = alpha x0 + sigma noise at step i of the grid, of all images in the batch, and the network's output for it. The
+ * noise depends on the seed, t and the image alone: the same in any batch, and for any number of steps that visits t.
+ */
 static dm_status run_network(job *j, int64_t first, int32_t i, dm_err *err)
 {
     const dm_grid *g = dm_sampling_grid(j->chain);
     const dm_point *p = &g->points[i];
     dm_session *s = j->s;
     dm_buf *in = dm_forward_input(j->forward), *out = dm_forward_output(j->forward), *two[] = {j->clean, j->noise};
-    const dm_randn r = {.seed = (uint64_t)s->experiment->run.seed, .purpose = DM_PURPOSE_EVAL, .first_index = (uint32_t)first,
+    const dm_randn r = {.seed = (uint64_t)s->experiment->run.seed,
+                        .purpose = DM_PURPOSE_EVAL,
+                        .first_index = (uint32_t)first,
                         .step = (uint32_t)(g->timesteps ? g->timesteps[i] + 1 : g->n - i)};
     dm_status rc;
 
@@ -209,9 +220,10 @@ static dm_status one_step(job *j, int64_t first, int64_t there, int32_t i, dm_er
                                           j->F + m * j->outputs, j->example);
 
         if (!isfinite(term))
-            return dm_error(err, DM_EDIVERGED, "the bound's term of image %lld of the test split at t = %g is not finite: the "
-                            "network's output is not, or its variance is out of range", (long long)(first + m),
-                            dm_sampling_grid(j->chain)->points[i].t);
+            return dm_error(err, DM_EDIVERGED,
+                            "the bound's term of image %lld of the test split at t = %g is not finite: the "
+                            "network's output is not, or its variance is out of range",
+                            (long long)(first + m), dm_sampling_grid(j->chain)->points[i].t);
         j->terms[m * columns + k] = term;
     }
     return DM_OK;
@@ -251,11 +263,15 @@ static dm_status one_batch(job *j, int64_t first, dm_err *err)
         if ((rc = one_step(j, first, there, i, err)))
             return rc;
         if (cb->progress)
-            cb->progress(cb->user, &(dm_progress_info){.size = sizeof(dm_progress_info), .what = "bound", .loss = NAN,
-                                                       .step = first * steps + there * (i + 1), .steps = j->out->count * steps,
+            cb->progress(cb->user, &(dm_progress_info){.size = sizeof(dm_progress_info),
+                                                       .what = "bound",
+                                                       .loss = NAN,
+                                                       .step = first * steps + there * (i + 1),
+                                                       .steps = j->out->count * steps,
                                                        .per_step = 1.0 / steps});
         if (cb->cancelled && cb->cancelled(cb->user))
-            return dm_error(err, DM_ECANCELLED, "stopped at step %d of %d of image %lld", (int)i + 1, (int)steps, (long long)first);
+            return dm_error(err, DM_ECANCELLED, "stopped at step %d of %d of image %lld", (int)i + 1, (int)steps,
+                            (long long)first);
     }
     count_batch(j, first, there);
     return DM_OK;
@@ -263,7 +279,8 @@ static dm_status one_batch(job *j, int64_t first, dm_err *err)
 
 static dm_mean mean_of(const double sums[2], int64_t n)
 {
-    const double mean = sums[0] / (double)n, var = n > 1 ? fmax(0, sums[1] / (double)n - mean * mean) * (double)n / (double)(n - 1) : NAN;
+    const double mean = sums[0] / (double)n,
+                 var = n > 1 ? fmax(0, sums[1] / (double)n - mean * mean) * (double)n / (double)(n - 1) : NAN;
 
     return (dm_mean){mean, sqrt(var / (double)n)};
 }
@@ -292,13 +309,14 @@ static dm_status open_images(job *j, dm_err *err)
     dm_status rc;
 
     if (d->levels < 2 || !(d->high > d->low))
-        return dm_error(err, DM_EINVAL, "bits a dimension are for pixels of known levels, not %d levels in [%g, %g]", (int)d->levels, d->low,
-                        d->high);
+        return dm_error(err, DM_EINVAL, "bits a dimension are for pixels of known levels, not %d levels in [%g, %g]",
+                        (int)d->levels, d->low, d->high);
     if ((rc = dm_eval_data_open(j->s, "test", &j->data, err)) || (rc = dm_eval_data_labels(j->s, j->data, err)))
         return rc;
     there = dm_data_about(dm_eval_data_of(j->data))->count;
     if (j->o->count < 0 || j->o->count > there)
-        return dm_error(err, DM_EINVAL, "%lld images are asked for; the test split has %lld", (long long)j->o->count, (long long)there);
+        return dm_error(err, DM_EINVAL, "%lld images are asked for; the test split has %lld", (long long)j->o->count,
+                        (long long)there);
     j->out->count = j->o->count ? j->o->count : there;
     return DM_OK;
 }

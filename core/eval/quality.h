@@ -33,8 +33,8 @@ int64_t dm_quality_subset(int64_t size, int64_t count);
 
 /* key: of what it was made; see dm_quality_key. */
 struct dm_quality_kept { char *key; float *train; dm_quality_row floor, ceiling; };
-/* Everything that the training images' features, floor and ceiling follow from: the resolved experiment's seed and data,
- * the features' layer and weights, counts. On the heap, NULL when memory is exhausted. */
+/* Everything that the training images' features, floor and ceiling follow from: the resolved experiment's seed and
+ * data, the features' layer and weights, counts. On the heap, NULL when memory is exhausted. */
 char *dm_quality_key(const dm_experiment *e, const dm_quality *q, int64_t count, int64_t subset_size);
 
 #endif

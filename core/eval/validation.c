@@ -53,7 +53,8 @@ static dm_status host_memory(dm_validation *v, dm_err *err)
         : dm_error(err, DM_ENOMEM, "out of memory for held-out data");
 }
 
-dm_status dm_validation_new(dm_session *s, dm_wset *weights, int64_t count, int64_t batch, dm_validation **out, dm_err *err)
+dm_status dm_validation_new(dm_session *s, dm_wset *weights, int64_t count, int64_t batch, dm_validation **out,
+                            dm_err *err)
 {
     dm_validation *v = calloc(1, sizeof *v);
     dm_status rc;
@@ -99,9 +100,13 @@ static double place(int64_t i) { return fmod(0.5 + 0.6180339887498949 * (double)
 static dm_status one_batch(dm_validation *v, int64_t first, int64_t there, int32_t band, dm_err *err)
 {
     const bool diffuses = dm_model_diffuses(v->s->model);
-    const dm_grad_batch b = {.x0 = v->x0, .labels = v->s->data.classes ? v->labels : NULL, .at = diffuses ? v->at : NULL,
-                             .weight = v->weight, .seed = (uint64_t)v->s->experiment->run.seed,
-                             .step = first_step - (uint32_t)band, .first_index = (uint32_t)first};
+    const dm_grad_batch b = {.x0 = v->x0,
+                             .labels = v->s->data.classes ? v->labels : NULL,
+                             .at = diffuses ? v->at : NULL,
+                             .weight = v->weight,
+                             .seed = (uint64_t)v->s->experiment->run.seed,
+                             .step = first_step - (uint32_t)band,
+                             .first_index = (uint32_t)first};
     dm_status rc;
 
     for (int64_t i = 0; i < v->n; i++)
@@ -111,14 +116,15 @@ static dm_status one_batch(dm_validation *v, int64_t first, int64_t there, int32
         return rc;
     for (int64_t i = 0; i < there; i++)
         if (!isfinite(v->loss[i]))
-            return dm_error(err, DM_EDIVERGED, "the loss of image %lld of the test split at t = %g is not finite", (long long)(first + i),
-                            diffuses ? v->at[i].t : 0);
+            return dm_error(err, DM_EDIVERGED, "the loss of image %lld of the test split at t = %g is not finite",
+                            (long long)(first + i), diffuses ? v->at[i].t : 0);
     return DM_OK;
 }
 
 static dm_mean mean_of(double sum, double squares, int64_t n)
 {
-    const double mean = sum / (double)n, var = n > 1 ? fmax(0, squares / (double)n - mean * mean) / (double)(n - 1) : NAN;
+    const double mean = sum / (double)n,
+                 var = n > 1 ? fmax(0, squares / (double)n - mean * mean) / (double)(n - 1) : NAN;
 
     return (dm_mean){mean, sqrt(var)};
 }
@@ -148,7 +154,8 @@ dm_status dm_validation_run(dm_validation *v, bool stops, dm_loss_row *out, dm_e
             }
         }
         if (stops && cb->cancelled && cb->cancelled(cb->user))
-            return dm_error(err, DM_ECANCELLED, "stopped after %lld of %lld held-out images", (long long)(first + there), (long long)v->count);
+            return dm_error(err, DM_ECANCELLED, "stopped after %lld of %lld held-out images",
+                            (long long)(first + there), (long long)v->count);
     }
     for (int64_t i = 0; i < v->count; i++) {
         all += v->means[i];

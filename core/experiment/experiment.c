@@ -105,7 +105,9 @@ static bool is_about(const char *message, const char *section, const char *key)
 /* Whether it quotes the path that this row has. */
 static bool quotes(const char *message, const dm_param *row, const void *cfg)
 {
-    const char *path = row->type == DM_T_PATH ? *(const char *const *)(const void *)((const char *)cfg + row->offset) : NULL, *at;
+    const char *path = row->type == DM_T_PATH ? *(const char *const *)(const void *)((const char *)cfg + row->offset)
+                                              : NULL,
+               *at;
 
     return path && *path && (at = strstr(message, path)) && at > message && at[-1] == '\'';
 }
@@ -115,8 +117,9 @@ static int32_t find_row(const dm_experiment *e, dm_section_id id, const char *me
 {
     const dm_section *s = &e->section[id];
     dm_experiment copy = *e;
-    const struct { const dm_param *rows; const void *cfg; } tables[] = {
-        {dm_settings[id].rows, dm_section_settings(&copy, id)}, {s->plugin && s->cfg ? s->plugin->params : NULL, s->cfg}};
+    const struct { const dm_param *rows; const void *cfg;
+    } tables[] = {{dm_settings[id].rows, dm_section_settings(&copy, id)},
+                  {s->plugin && s->cfg ? s->plugin->params : NULL, s->cfg}};
 
     for (int quoted = 0; quoted < 2; quoted++)
         for (int32_t k = 0, at = 0; k < 2; k++)
@@ -152,8 +155,11 @@ void dm_experiment_fault(const dm_experiment *e, dm_section_id id, const dm_err 
     else if (row >= 0)
         dm_fault(f, code, at, "%s%s%s: %s", section, n ? "." : "", key, message);
     else
-        dm_fault(f, code, at, "%s%s%s%s%s", section, s->plugin ? ".use: " : n ? ": " : "", s->plugin ? s->plugin->name : "",
-                 s->plugin ? ": " : "", message);
+        dm_fault(f, code, at, "%s%s%s%s%s", section,
+                 s->plugin ? ".use: "
+                 : n       ? ": "
+                           : "",
+                 s->plugin ? s->plugin->name : "", s->plugin ? ": " : "", message);
 }
 
 /* ---- the whole -------------------------------------------------------------------- */

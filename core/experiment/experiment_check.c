@@ -30,7 +30,8 @@ static void check_sections(dm_reading *r)
         return;
     if (!objective->objective->affine) {
         if (r->e->train.sample_every)
-            FAULT(r, DM_SEC_TRAIN, "sample_every", "train.sample_every: objective %s does not diffuse: there is nothing to sample", objective->name);
+            FAULT(r, DM_SEC_TRAIN, "sample_every",
+                  "train.sample_every: objective %s does not diffuse: there is nothing to sample", objective->name);
         return;
     }
     snprintf(why, sizeof why, "objective %s diffuses, so it needs one", objective->name);

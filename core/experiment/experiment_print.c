@@ -89,7 +89,8 @@ void dm_experiment_differences(const dm_experiment *a, const dm_experiment *b, d
     const dm_section *p = &a->section[id], *q = &b->section[id];
     dm_arena *arena = dm_arena_new();
 
-    for (const dm_param *row = p->plugin == q->plugin && p->cfg && arena ? p->plugin->params : NULL; row && row->name; row++) {
+    for (const dm_param *row = p->plugin == q->plugin && p->cfg && arena ? p->plugin->params : NULL; row && row->name;
+         row++) {
         const char *x = dm_param_print(row, p->cfg, arena), *y = dm_param_print(row, q->cfg, arena);
 
         if (x && y && strcmp(x, y))

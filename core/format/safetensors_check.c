@@ -66,7 +66,8 @@ dm_status dm_st_verify(const dm_st *f, dm_err *err)
             rc = sum_rest(fd, path, 8 + (int64_t)n, size, &crc, err);
     }
     if (!rc && crc != strtoul(sum, NULL, 16))
-        rc = dm_error(err, DM_ECORRUPT, "'%s' is damaged: its bytes have the CRC-32 %08lx, but were written with %s", path, crc, sum);
+        rc = dm_error(err, DM_ECORRUPT, "'%s' is damaged: its bytes have the CRC-32 %08lx, but were written with %s",
+                      path, crc, sum);
     free(header);
     close(fd);
     return rc;

@@ -74,7 +74,8 @@ static dm_status describe_meta(json_t *root, const dm_pair *meta, int64_t n, dm_
 
     for (int64_t i = 0; i < n; i++)
         if (json_object_get(o, meta[i].key) ||
-            json_object_set_new(o, meta[i].key, json_string(strcmp(meta[i].key, DM_ST_CHECKSUM) ? meta[i].value : no_sum))) {
+            json_object_set_new(o, meta[i].key,
+                                json_string(strcmp(meta[i].key, DM_ST_CHECKSUM) ? meta[i].value : no_sum))) {
             json_decref(o);
             return dm_error(err, DM_EINVAL, "unable to write metadata '%s': given twice, or not UTF-8", meta[i].key);
         }
@@ -136,8 +137,8 @@ dm_status dm_st_write(const char *path, const dm_st_source *t, int64_t n, const 
 {
     char *buf = malloc(CHUNK), sum[24];
     writer w = {{-1, NULL, NULL}, crc32(0, NULL, 0), 0};
-    dm_status s = buf ? dm_file_begin(&w.out, path, err) : dm_error(err, DM_ENOMEM, "out of memory: unable to write '%s'",
-                                                                path);
+    dm_status s =
+        buf ? dm_file_begin(&w.out, path, err) : dm_error(err, DM_ENOMEM, "out of memory: unable to write '%s'", path);
 
     if (!s)
         s = put_header(&w, t, n, meta, n_meta, err);

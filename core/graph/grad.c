@@ -138,7 +138,9 @@ static void conv_rule(tape *t, const dm_gnode *n, dm_val dy)
     if (n->in[2] >= 0)
         bias_gradient(t, dy, n->in[2]);
     if (wants(t, n->in[3]))
-        give(t, n->in[3], dm_graph_reduce(g, dy, s.dim[0], s.dim[2] * s.dim[3], s.dim[1], 1, &(dm_shape){2, {s.dim[0], s.dim[1]}}, false));
+        give(t, n->in[3],
+             dm_graph_reduce(g, dy, s.dim[0], s.dim[2] * s.dim[3], s.dim[1], 1, &(dm_shape){2, {s.dim[0], s.dim[1]}},
+                             false));
     if (n->in[4] >= 0)
         give(t, n->in[4], dy);
 }
@@ -215,7 +217,8 @@ static void group_norm_rule(tape *t, const dm_gnode *n, dm_val dy)
     const dm_val x = n->in[0], scale = n->in[3], shift = n->in[4];
     const dm_val out[5] = {wants(t, x) ? like(t, x) : DM_NONE, output_for(t, n->in[1]), output_for(t, n->in[2]),
                            wants(t, scale) ? like(t, scale) : DM_NONE, wants(t, shift) ? like(t, shift) : DM_NONE};
-    dm_gnode *made = dm_graph_node(t->g, DM_OP_GROUP_NORM_DX, (dm_val[]){dy, x, n->in[1], n->in[2], n->out[1], scale, shift}, 7, out, 5);
+    dm_gnode *made = dm_graph_node(t->g, DM_OP_GROUP_NORM_DX,
+                                   (dm_val[]){dy, x, n->in[1], n->in[2], n->out[1], scale, shift}, 7, out, 5);
 
     if (!made)
         return;
@@ -249,7 +252,8 @@ static void layer_norm_rule(tape *t, const dm_gnode *n, dm_val dy)
 static void attention_rule(tape *t, const dm_gnode *n, dm_val dy)
 {
     const dm_val out[3] = {like(t, n->in[0]), like(t, n->in[1]), like(t, n->in[2])};
-    dm_gnode *made = dm_graph_node(t->g, DM_OP_ATTENTION_DX, (dm_val[]){dy, n->in[0], n->in[1], n->in[2], n->out[0], n->out[1]}, 6, out, 3);
+    dm_gnode *made = dm_graph_node(t->g, DM_OP_ATTENTION_DX,
+                                   (dm_val[]){dy, n->in[0], n->in[1], n->in[2], n->out[0], n->out[1]}, 6, out, 3);
 
     if (!made)
         return;
@@ -362,7 +366,9 @@ static void rule(tape *t, const dm_gnode *n, dm_val dy)
     case DM_OP_AVG_POOL: give_op(t, DM_OP_AVG_POOL_DX, n, &dy, 1, n->in[0]); break;
     case DM_OP_EMBEDDING: embedding_rule(t, n, dy); break;
     case DM_OP_DROPOUT: give_op(t, DM_OP_DROPOUT, n, (dm_val[]){dy, n->in[1]}, 2, n->in[0]); break;
-    case DM_OP_CROSS_ENTROPY: give_op(t, DM_OP_CROSS_ENTROPY_DX, n, (dm_val[]){dy, n->in[0], n->in[1]}, 3, n->in[0]); break;
+    case DM_OP_CROSS_ENTROPY:
+        give_op(t, DM_OP_CROSS_ENTROPY_DX, n, (dm_val[]){dy, n->in[0], n->in[1]}, 3, n->in[0]);
+        break;
     case DM_OP_GAUSSIAN_KL: loss_rule(t, DM_OP_GAUSSIAN_KL_DX, n, dy, 0); break;
     case DM_OP_DISCRETIZED_NLL: loss_rule(t, DM_OP_DISCRETIZED_NLL_DX, n, dy, 1); break;
     default: break; /* noise, time embeddings: constants */
@@ -412,7 +418,8 @@ void dm_graph_mark_trained(dm_graph_core *g, dm_val y)
     free(reached);
 }
 
-dm_status dm_graph_differentiate(dm_graph_core *g, dm_val y, dm_val seed, const dm_val *inputs, int n, dm_val *grads, dm_err *err)
+dm_status dm_graph_differentiate(dm_graph_core *g, dm_val y, dm_val seed, const dm_val *inputs, int n, dm_val *grads,
+                                 dm_err *err)
 {
     const size_t n_values = g->n_values, n_nodes = g->n_nodes;
     tape t = {g, malloc((n_values + 1) * sizeof *t.grad), malloc((g->n_weights + 1) * sizeof *t.weight)};

@@ -126,12 +126,18 @@ static dm_val add_value(dm_graph_core *g, const dm_value *v)
 
 dm_val dm_graph_value(dm_graph_core *g, const dm_shape *s, dm_dtype type, bool image)
 {
-    return add_value(g, &(dm_value){.source = DM_VAL_NODE, .type = type, .image = image, .shape = *s, .of = DM_NONE, .node = -1});
+    return add_value(
+        g, &(dm_value){.source = DM_VAL_NODE, .type = type, .image = image, .shape = *s, .of = DM_NONE, .node = -1});
 }
 
 dm_val dm_graph_input(dm_graph_core *g, const char *name, const dm_shape *s, dm_dtype type, bool image)
 {
-    return add_value(g, &(dm_value){.source = DM_VAL_INPUT, .type = type, .image = image, .shape = *s, .of = DM_NONE, .node = -1,
+    return add_value(g, &(dm_value){.source = DM_VAL_INPUT,
+                                    .type = type,
+                                    .image = image,
+                                    .shape = *s,
+                                    .of = DM_NONE,
+                                    .node = -1,
                                     .name = name});
 }
 
@@ -154,8 +160,13 @@ dm_val dm_graph_alias(dm_graph_core *g, dm_val x, const dm_shape *s, bool image)
     if (x < 0)
         return DM_FAILED;
     v = &g->values[x];
-    return add_value(g, &(dm_value){.source = DM_VAL_ALIAS, .type = v->type, .image = image, .needs_grad = v->needs_grad, .shape = *s,
-                                    .of = dm_graph_root(g, x), .node = v->node});
+    return add_value(g, &(dm_value){.source = DM_VAL_ALIAS,
+                                    .type = v->type,
+                                    .image = image,
+                                    .needs_grad = v->needs_grad,
+                                    .shape = *s,
+                                    .of = dm_graph_root(g, x),
+                                    .node = v->node});
 }
 
 dm_desc dm_graph_desc(const dm_graph_core *g, dm_val v)
@@ -207,7 +218,8 @@ dm_gnode *dm_graph_node(dm_graph_core *g, dm_op_kind kind, const dm_val *in, int
     return n;
 }
 
-dm_gnode *dm_graph_op1(dm_graph_core *g, dm_op_kind kind, const dm_val *in, int n_in, const dm_shape *s, bool image, dm_val *out)
+dm_gnode *dm_graph_op1(dm_graph_core *g, dm_op_kind kind, const dm_val *in, int n_in, const dm_shape *s, bool image,
+                       dm_val *out)
 {
     for (int i = 0; i < n_in; i++)
         if (in[i] < 0 && in[i] != DM_NONE) {
@@ -240,8 +252,13 @@ dm_val dm_graph_weight_value(dm_graph_core *g, const char *key, const dm_shape *
         *w = (dm_weight){.key = key, .shape = *s, .init = init, .initial = initial};
         for (int32_t i = s->rank; i < 8; i++)
             w->shape.dim[i] = 1;
-        w->value = add_value(g, &(dm_value){.source = DM_VAL_WEIGHT, .type = DM_DT_F32, .needs_grad = true, .shape = *s, .of = DM_NONE,
-                                            .node = -1, .weight = (int32_t)g->n_weights});
+        w->value = add_value(g, &(dm_value){.source = DM_VAL_WEIGHT,
+                                            .type = DM_DT_F32,
+                                            .needs_grad = true,
+                                            .shape = *s,
+                                            .of = DM_NONE,
+                                            .node = -1,
+                                            .weight = (int32_t)g->n_weights});
         if (w->value < 0)
             return DM_FAILED;
         g->n_weights++;

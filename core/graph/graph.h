@@ -46,7 +46,9 @@ typedef struct dm_gnode {
 enum { DM_MAX_READ = DM_MAX_IN + 2 * DM_MAX_OUT };
 static inline dm_val dm_gnode_read(const dm_gnode *n, int k)
 {
-    return k < DM_MAX_IN ? n->in[k] : k < DM_MAX_IN + DM_MAX_OUT ? n->written[k - DM_MAX_IN] : n->dout[k - DM_MAX_IN - DM_MAX_OUT];
+    return k < DM_MAX_IN                ? n->in[k]
+           : k < DM_MAX_IN + DM_MAX_OUT ? n->written[k - DM_MAX_IN]
+                                        : n->dout[k - DM_MAX_IN - DM_MAX_OUT];
 }
 
 typedef enum dm_init { DM_INIT_CONSTANT, DM_INIT_UNIFORM } dm_init;
@@ -106,7 +108,8 @@ dm_gnode *dm_graph_node(dm_graph_core *g, dm_op_kind kind, const dm_val *in, int
 /* A new value for a node to make. */
 dm_val dm_graph_value(dm_graph_core *g, const dm_shape *s, dm_dtype type, bool image);
 /* One node with one output of this shape. */
-dm_gnode *dm_graph_op1(dm_graph_core *g, dm_op_kind kind, const dm_val *in, int n_in, const dm_shape *s, bool image, dm_val *out);
+dm_gnode *dm_graph_op1(dm_graph_core *g, dm_op_kind kind, const dm_val *in, int n_in, const dm_shape *s, bool image,
+                       dm_val *out);
 /* The full key of a weight in this scope; NULL when memory ran out. */
 const char *dm_graph_key(const dm_graph *g, const char *name, const char *suffix);
 dm_val dm_graph_weight_value(dm_graph_core *g, const char *key, const dm_shape *s, dm_init init, double initial);
@@ -127,9 +130,10 @@ dm_desc dm_graph_desc(const dm_graph_core *g, dm_val v);
 void dm_graph_fuse(dm_graph_core *g, const dm_val *results, int n);
 /* Appends the gradient of sum(seed * y) with respect to every weight, added into DM_VAL_GRAD values.
  * inputs[n]: also with respect to these; their gradients come back in grads (DM_NONE: none). */
-dm_status dm_graph_differentiate(dm_graph_core *g, dm_val y, dm_val seed, const dm_val *inputs, int n, dm_val *grads, dm_err *err);
-/* Where each gradient by a weight is made by one op that can write it instead of adding to it: from now on all of them are
- * written, and true. Else nothing is changed. For a batch that is one micro-batch. */
+dm_status dm_graph_differentiate(dm_graph_core *g, dm_val y, dm_val seed, const dm_val *inputs, int n, dm_val *grads,
+                                 dm_err *err);
+/* Where each gradient by a weight is made by one op that can write it instead of adding to it: from now on all of them
+ * are written, and true. Else nothing is changed. For a batch that is one micro-batch. */
 bool dm_graph_write_gradients(dm_graph_core *g);
 /* Marks the weights that a gradient of y reaches: not those behind stop_gradient alone. */
 void dm_graph_mark_trained(dm_graph_core *g, dm_val y);
@@ -138,15 +142,15 @@ void dm_graph_prune(dm_graph_core *g, const dm_val *results, int n);
 /* Numbers the dropouts by their place, counted from the result. */
 void dm_graph_number_dropouts(dm_graph_core *g, dm_val result);
 
-/* Which values of a described and fused graph are stored as `type`, bf16 or f16: images and sequences between convolutions, linear
- * layers, norms and attention; not results[n], not what comes before the first or after the last of them, no vectors.
- * Comes before the gradient, whose values are stored as what they are gradients of. */
+/* Which values of a described and fused graph are stored as `type`, bf16 or f16: images and sequences between
+ * convolutions, linear layers, norms and attention; not results[n], not what comes before the first or after the last
+ * of them, no vectors. Comes before the gradient, whose values are stored as what they are gradients of. */
 void dm_graph_choose_narrow(dm_graph_core *g, dm_dtype type, const dm_val *results, int n);
-/* Puts casts where an op reads or writes another type than a value has, or no implementation of this device does the narrow one;
- * after the gradient. */
+/* Puts casts where an op reads or writes another type than a value has, or no implementation of this device does the
+ * narrow one; after the gradient. */
 void dm_graph_settle(dm_graph_core *g, const struct dm_device_info *dev);
-/* What is cheap to compute is computed again in the backward pass instead of kept for it, where that frees at least so many
- * bytes a node; results[n] stay. The last pass before a plan. */
+/* What is cheap to compute is computed again in the backward pass instead of kept for it, where that frees at least so
+ * many bytes a node; results[n] stay. The last pass before a plan. */
 void dm_graph_recompute(dm_graph_core *g, const dm_val *results, int n, size_t least);
 /* x as this type: itself, or cast. */
 dm_val dm_graph_cast(dm_graph_core *g, dm_val x, dm_dtype type);

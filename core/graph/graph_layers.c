@@ -15,12 +15,13 @@ static dm_val weight(const dm_graph *g, const char *name, const dm_shape *s, dou
 }
 
 /* "<name>.weight" or ".bias" of a layer. */
-static dm_val part(const dm_graph *g, const char *name, const char *suffix, const dm_shape *s, uint32_t flags, int64_t fan_in)
+static dm_val part(const dm_graph *g, const char *name, const char *suffix, const dm_shape *s, uint32_t flags,
+                   int64_t fan_in)
 {
     const bool zero = flags & DM_ZERO_INIT;
 
-    return dm_graph_weight_value(dm_graph_of(g), dm_graph_key(g, name, suffix), s, zero ? DM_INIT_CONSTANT : DM_INIT_UNIFORM,
-                                 zero ? 0 : 1 / sqrt((double)fan_in));
+    return dm_graph_weight_value(dm_graph_of(g), dm_graph_key(g, name, suffix), s,
+                                 zero ? DM_INIT_CONSTANT : DM_INIT_UNIFORM, zero ? 0 : 1 / sqrt((double)fan_in));
 }
 
 static dm_val conv(const dm_graph *g, const char *name, dm_val x, int64_t cout, dm_conv k, uint32_t flags)
@@ -36,14 +37,15 @@ static dm_val conv(const dm_graph *g, const char *name, dm_val x, int64_t cout, 
         return DM_FAILED;
     if (s.rank != 4)
         return dm_graph_fail(c, DM_EINVAL, "convolution '%s' needs f32[N,C,H,W], not rank %d", name, (int)s.rank);
-    if (k.k < 1 || k.k > 31 || k.stride < 1 || k.stride > 31 || k.pad[0] < 0 || k.pad[1] < 0 || k.pad[0] >= k.k || k.pad[1] >= k.k ||
-        cout < 1 || cout > 1 << 20)
-        return dm_graph_fail(c, DM_EINVAL, "convolution '%s': size %d, stride %d, padding {%d, %d}, %lld outputs cannot be", name,
+    if (k.k < 1 || k.k > 31 || k.stride < 1 || k.stride > 31 || k.pad[0] < 0 || k.pad[1] < 0 || k.pad[0] >= k.k ||
+        k.pad[1] >= k.k || cout < 1 || cout > 1 << 20)
+        return dm_graph_fail(c, DM_EINVAL,
+                             "convolution '%s': size %d, stride %d, padding {%d, %d}, %lld outputs cannot be", name,
                              (int)k.k, (int)k.stride, (int)k.pad[0], (int)k.pad[1], (long long)cout);
     for (int i = 2; i < 4; i++)
         if ((out.dim[i] = s.dim[i] + pads - k.k < 0 ? 0 : (s.dim[i] + pads - k.k) / k.stride + 1) < 1)
-            return dm_graph_fail(c, DM_EINVAL, "convolution '%s' of size %d leaves nothing of %lld x %lld pixels", name, (int)k.k,
-                                 (long long)s.dim[2], (long long)s.dim[3]);
+            return dm_graph_fail(c, DM_EINVAL, "convolution '%s' of size %d leaves nothing of %lld x %lld pixels", name,
+                                 (int)k.k, (long long)s.dim[2], (long long)s.dim[3]);
     out.dim[1] = cout;
     in[1] = part(g, name, ".weight", &(dm_shape){4, {cout, s.dim[1], k.k, k.k}}, flags, fan_in);
     if (!(flags & DM_NO_BIAS))
@@ -66,7 +68,8 @@ static dm_val linear(const dm_graph *g, const char *name, dm_val x, int64_t nout
     if (x < 0)
         return DM_FAILED;
     if (s.rank < 1 || nout < 1 || nout > 1 << 24)
-        return dm_graph_fail(c, DM_EINVAL, "linear layer '%s' of %lld outputs on rank %d cannot be", name, (long long)nout, (int)s.rank);
+        return dm_graph_fail(c, DM_EINVAL, "linear layer '%s' of %lld outputs on rank %d cannot be", name,
+                             (long long)nout, (int)s.rank);
     for (int32_t i = 0; i + 1 < s.rank; i++)
         rows *= s.dim[i];
     out.dim[s.rank - 1] = nout;
@@ -106,8 +109,8 @@ static dm_val group_norm(const dm_graph *g, const char *name, dm_val x, int64_t 
     if (x < 0)
         return DM_FAILED;
     if (s.rank < 2 || groups < 1 || s.dim[1] % groups || !(eps >= 0))
-        return dm_graph_fail(c, DM_EINVAL, "group norm%s%s: %lld channels in %lld groups cannot be", name ? " " : "", name ? name : "",
-                             (long long)s.dim[1], (long long)groups);
+        return dm_graph_fail(c, DM_EINVAL, "group norm%s%s: %lld channels in %lld groups cannot be", name ? " " : "",
+                             name ? name : "", (long long)s.dim[1], (long long)groups);
     affine(g, name, s.dim[1], &in[1], &in[2]);
     out[0] = dm_graph_value(c, &s, DM_DT_F32, s.rank == 4);
     out[1] = dm_graph_value(c, &(dm_shape){3, {s.dim[0], groups, 2}}, DM_DT_F32, false);

@@ -5,7 +5,10 @@
 #include <string.h>
 
 static dm_val reshape(const dm_graph *g, dm_val x, const dm_shape *s) { return dm_graph_reshape(dm_graph_of(g), x, s); }
-static dm_val permute(const dm_graph *g, dm_val x, const int32_t *axes) { return dm_graph_permute(dm_graph_of(g), x, axes); }
+static dm_val permute(const dm_graph *g, dm_val x, const int32_t *axes)
+{
+    return dm_graph_permute(dm_graph_of(g), x, axes);
+}
 
 static dm_val binary(const dm_graph *api, dm_op_kind kind, dm_val a, dm_val b)
 {
@@ -60,7 +63,8 @@ static dm_val constant(const dm_graph *api, const float *v, const dm_shape *s)
     dm_val x;
 
     if (count < 1 || count > INT64_C(1) << 30)
-        return dm_graph_fail(g, DM_EINVAL, "constant of rank %d and %lld elements cannot be", (int)s->rank, (long long)count);
+        return dm_graph_fail(g, DM_EINVAL, "constant of rank %d and %lld elements cannot be", (int)s->rank,
+                             (long long)count);
     if (!(copy = dm_memdup(g->arena, v, (size_t)count * sizeof *v)))
         return dm_graph_fail(g, DM_ENOMEM, "out of memory for a constant of %lld elements", (long long)count);
     if ((x = dm_graph_value(g, s, DM_DT_F32, false)) < 0)
@@ -116,8 +120,8 @@ static dm_val attention(const dm_graph *api, dm_val q, dm_val k, dm_val v, int64
 
     if (q < 0 || k < 0 || v < 0)
         return DM_FAILED;
-    if (sq.rank != 3 || !dm_same_shape(&sk, &sv) || sk.rank != 3 || sq.dim[0] != sk.dim[0] || sq.dim[2] != sk.dim[2] || heads < 1 ||
-        sq.dim[2] % heads)
+    if (sq.rank != 3 || !dm_same_shape(&sk, &sv) || sk.rank != 3 || sq.dim[0] != sk.dim[0] || sq.dim[2] != sk.dim[2] ||
+        heads < 1 || sq.dim[2] % heads)
         return dm_graph_fail(g, DM_EINVAL, "attention needs q [N,L,D], k and v [N,M,D], and heads that divide D = %lld",
                              (long long)sq.dim[2]);
     out[0] = dm_graph_value(g, &sq, DM_DT_F32, false);
@@ -166,7 +170,8 @@ static dm_val slice(const dm_graph *api, dm_val x, int32_t axis, int64_t first, 
     if (x < 0)
         return DM_FAILED;
     if (axis < 0 || axis >= from.rank || first < 0 || count < 1 || first > from.dim[axis] - count)
-        return dm_graph_fail(g, DM_EINVAL, "slice [%lld, %lld) of axis %d cannot be", (long long)first, (long long)(first + count), (int)axis);
+        return dm_graph_fail(g, DM_EINVAL, "slice [%lld, %lld) of axis %d cannot be", (long long)first,
+                             (long long)(first + count), (int)axis);
     s.dim[axis] = count;
     if ((n = dm_graph_op1(g, DM_OP_SLICE, &x, 1, &s, s.rank == 4, &y))) {
         const int at = dm_stored_axis(s.rank == 4, axis);
@@ -190,8 +195,9 @@ static dm_val resized(const dm_graph *api, dm_op_kind kind, dm_val x, int32_t f,
     if (x < 0)
         return DM_FAILED;
     if (s.rank != 4 || f < 1 || f > 64 || (!up && (s.dim[2] % f || s.dim[3] % f)))
-        return dm_graph_fail(g, DM_EINVAL, "%s by %d needs images%s, not rank %d of %lld x %lld", dm_op_name(kind), (int)f,
-                             up ? "" : " whose sides it divides", (int)s.rank, (long long)s.dim[2], (long long)s.dim[3]);
+        return dm_graph_fail(g, DM_EINVAL, "%s by %d needs images%s, not rank %d of %lld x %lld", dm_op_name(kind),
+                             (int)f, up ? "" : " whose sides it divides", (int)s.rank, (long long)s.dim[2],
+                             (long long)s.dim[3]);
     for (int i = 2; i < 4; i++)
         s.dim[i] = up ? s.dim[i] * f : s.dim[i] / f;
     if ((n = dm_graph_op1(g, kind, &x, 1, &s, true, &y)))
@@ -214,7 +220,8 @@ static dm_val time_embed(const dm_graph *api, dm_val t, int64_t dim, double freq
     if (t < 0)
         return DM_FAILED;
     if (s.rank != 1 || dim < 2 || dim > 1 << 20 || !((double)half - freq_shift > 0))
-        return dm_graph_fail(g, DM_EINVAL, "time embedding needs t f32[N] and at least 2 columns, more than freq_shift pairs");
+        return dm_graph_fail(g, DM_EINVAL,
+                             "time embedding needs t f32[N] and at least 2 columns, more than freq_shift pairs");
     if (!(freq = dm_alloc_n(g->arena, (size_t)half, sizeof *freq)))
         return dm_graph_fail(g, DM_ENOMEM, "out of memory for %lld time frequencies", (long long)half);
     for (int64_t i = 0; i < half; i++)
@@ -256,7 +263,8 @@ static dm_val cross_entropy(const dm_graph *api, dm_val logits, dm_val labels)
     dm_val y;
 
     if (logits < 0 || labels < 0)
-        return labels == DM_NONE ? dm_graph_fail(g, DM_EINVAL, "cross entropy needs labels; this data has none") : DM_FAILED;
+        return labels == DM_NONE ? dm_graph_fail(g, DM_EINVAL, "cross entropy needs labels; this data has none")
+                                 : DM_FAILED;
     if (s.rank != 2 || l.rank != 1 || l.dim[0] != s.dim[0] || g->values[labels].type != DM_DT_I32)
         return dm_graph_fail(g, DM_EINVAL, "cross entropy needs logits f32[N,K] and labels i32[N]");
     dm_graph_op1(g, DM_OP_CROSS_ENTROPY, in, 2, &(dm_shape){1, {s.dim[0]}}, false, &y);
@@ -324,8 +332,10 @@ static dm_status custom(const dm_graph *api, const dm_op *op, const dm_val *in, 
         out[i] = DM_FAILED;
     if (g->err.code)
         return g->err.code;
-    if (op->n_in < 1 || op->n_in > DM_MAX_IN || op->n_out < 1 || op->n_out > DM_MAX_OUT || !op->shape || !op->forward || !g->owner)
-        return dm_graph_fail(g, DM_EINVAL, "op '%s' has no shape rule, no forward, or too many inputs", op->name), g->err.code;
+    if (op->n_in < 1 || op->n_in > DM_MAX_IN || op->n_out < 1 || op->n_out > DM_MAX_OUT || !op->shape || !op->forward ||
+        !g->owner)
+        return dm_graph_fail(g, DM_EINVAL, "op '%s' has no shape rule, no forward, or too many inputs", op->name),
+               g->err.code;
     for (int i = 0; i < op->n_in; i++) {
         if (in[i] < 0)
             return dm_graph_fail(g, DM_EINVAL, "op '%s': input %d is not there", op->name, i), g->err.code;
@@ -337,7 +347,8 @@ static dm_status custom(const dm_graph *api, const dm_op *op, const dm_val *in, 
         return dm_graph_fail(g, g->owner->err.code, "op '%s': %s", op->name, g->owner->err.msg), g->err.code;
     for (int i = 0; i < op->n_out; i++) {
         if (so[i].rank < 0 || so[i].rank > 8)
-            return dm_graph_fail(g, DM_EINVAL, "op '%s': output %d of rank %d", op->name, i, (int)so[i].rank), g->err.code;
+            return dm_graph_fail(g, DM_EINVAL, "op '%s': output %d of rank %d", op->name, i, (int)so[i].rank),
+                   g->err.code;
         vo[i] = dm_graph_value(g, &so[i], DM_DT_F32, false);
     }
     if (!(n = dm_graph_node(g, DM_OP_CUSTOM, vi, op->n_in, vo, op->n_out)))

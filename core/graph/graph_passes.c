@@ -150,7 +150,10 @@ static bool may_write(dm_op_kind kind)
     }
 }
 
-static bool is_gradient(const dm_graph_core *g, dm_val v) { return v >= 0 && g->values[dm_graph_root(g, v)].source == DM_VAL_GRAD; }
+static bool is_gradient(const dm_graph_core *g, dm_val v)
+{
+    return v >= 0 && g->values[dm_graph_root(g, v)].source == DM_VAL_GRAD;
+}
 
 bool dm_graph_write_gradients(dm_graph_core *g)
 {

@@ -24,7 +24,12 @@ static bool cheap(dm_op_kind kind)
 {
     switch (kind) {
     case DM_OP_ADD: case DM_OP_MUL: case DM_OP_BROADCAST: case DM_OP_SCALE: case DM_OP_SILU: case DM_OP_GELU:
-    case DM_OP_GROUP_NORM: case DM_OP_LAYER_NORM: case DM_OP_CONCAT: case DM_OP_SLICE: case DM_OP_PAD: case DM_OP_PERMUTE:
+    case DM_OP_GROUP_NORM:
+    case DM_OP_LAYER_NORM:
+    case DM_OP_CONCAT:
+    case DM_OP_SLICE:
+    case DM_OP_PAD:
+    case DM_OP_PERMUTE:
     case DM_OP_UPSAMPLE: case DM_OP_AVG_POOL: case DM_OP_DROPOUT: case DM_OP_CAST: return true;
     default: return false;
     }
@@ -64,7 +69,8 @@ static size_t price(const pass *p, dm_val v, size_t at, int depth)
     return parts < whole ? parts : whole;
 }
 
-/* Computes node i again before the first node of the backward pass that reads it, if that frees at least so many bytes. */
+/* Computes node i again before the first node of the backward pass that reads it, if that frees at least so many bytes.
+ */
 static void consider(pass *p, size_t i, size_t least)
 {
     dm_graph_core *g = p->g;

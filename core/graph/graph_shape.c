@@ -37,7 +37,8 @@ static bool moves(const dm_desc *d, const int32_t *axes)
     return false;
 }
 
-dm_val dm_graph_stored_permute(dm_graph_core *g, dm_val x, const dm_shape *s, bool image, const int32_t *axes, int32_t rank)
+dm_val dm_graph_stored_permute(dm_graph_core *g, dm_val x, const dm_shape *s, bool image, const int32_t *axes,
+                               int32_t rank)
 {
     const dm_desc d = x < 0 ? (dm_desc){0} : dm_graph_desc(g, x);
     dm_gnode *n;
@@ -58,8 +59,11 @@ dm_val dm_graph_to_image(dm_graph_core *g, dm_val x)
 
     if (x < 0 || g->values[x].shape.rank != 4 || g->values[x].image)
         return x;
-    return dm_graph_stored_permute(g, x, &(dm_shape){4, {g->values[x].shape.dim[0], g->values[x].shape.dim[1], g->values[x].shape.dim[2],
-                                                g->values[x].shape.dim[3]}}, true, axes, 4);
+    return dm_graph_stored_permute(g, x,
+                                   &(dm_shape){4,
+                                               {g->values[x].shape.dim[0], g->values[x].shape.dim[1],
+                                                g->values[x].shape.dim[2], g->values[x].shape.dim[3]}},
+                                   true, axes, 4);
 }
 
 dm_val dm_graph_to_rows(dm_graph_core *g, dm_val x)
@@ -73,14 +77,15 @@ dm_val dm_graph_to_rows(dm_graph_core *g, dm_val x)
     return dm_graph_stored_permute(g, x, &s, false, axes, 4);
 }
 
-/* The node that made x's memory, if it is a live permutation with these axes; NULL otherwise. x may have other extents than its
- * result. */
+/* The node that made x's memory, if it is a live permutation with these axes; NULL otherwise. x may have other extents
+ * than its result. */
 static const dm_gnode *made_by_permute(const dm_graph_core *g, dm_val x, const int32_t *axes, int32_t rank)
 {
     const dm_value *v = &g->values[dm_graph_root(g, x)];
     const dm_gnode *n = v->source == DM_VAL_NODE && v->node >= 0 ? &g->nodes[v->node] : NULL;
 
-    if (!n || g->values[x].needs_grad != v->needs_grad || n->op.kind != DM_OP_PERMUTE || n->op.in[0].rank != rank || memcmp(n->op.a.perm.axes, axes, (size_t)rank * sizeof axes[0]))
+    if (!n || g->values[x].needs_grad != v->needs_grad || n->op.kind != DM_OP_PERMUTE || n->op.in[0].rank != rank ||
+        memcmp(n->op.a.perm.axes, axes, (size_t)rank * sizeof axes[0]))
         return NULL;
     return n;
 }
@@ -94,13 +99,14 @@ dm_val dm_graph_reshape(dm_graph_core *g, dm_val x, const dm_shape *s)
     if (x < 0)
         return DM_FAILED;
     if (s->rank < 0 || s->rank > 8 || dm_product(s->dim, 0, s->rank) != dm_product(from.dim, 0, from.rank))
-        return dm_graph_fail(g, DM_EINVAL, "reshape from %lld elements to %lld", (long long)dm_product(from.dim, 0, from.rank),
+        return dm_graph_fail(g, DM_EINVAL, "reshape from %lld elements to %lld",
+                             (long long)dm_product(from.dim, 0, from.rank),
                              (long long)dm_product(s->dim, 0, s->rank < 0 || s->rank > 8 ? 0 : s->rank));
     if (dm_same_shape(&from, s))
         return x;
     /* [N,L,C] swapped to [N,C,L] and seen as [N,C,H,W] is the image that [N,L,C] already is. */
-    if (s->rank == 4 && from.rank == 3 && s->dim[0] == from.dim[0] && s->dim[1] == from.dim[1] && (n = made_by_permute(g, x, swap, 3)) &&
-        n->op.in[0].dim[0] == from.dim[0] && n->op.in[0].dim[2] == from.dim[1])
+    if (s->rank == 4 && from.rank == 3 && s->dim[0] == from.dim[0] && s->dim[1] == from.dim[1] &&
+        (n = made_by_permute(g, x, swap, 3)) && n->op.in[0].dim[0] == from.dim[0] && n->op.in[0].dim[2] == from.dim[1])
         return dm_graph_alias(g, n->in[0], s, true);
     return dm_graph_to_image(g, dm_graph_alias(g, dm_graph_to_rows(g, x), s, false));
 }
@@ -234,7 +240,8 @@ dm_val dm_graph_broadcast(dm_graph_core *g, dm_val x, const dm_shape *s)
     return dm_same_shape(&g->values[x].shape, s) ? x : dm_graph_elementwise(g, DM_OP_BROADCAST, x, DM_NONE, s);
 }
 
-dm_val dm_graph_reduce(dm_graph_core *g, dm_val x, int64_t outer, int64_t red, int64_t inner, double k, const dm_shape *s, bool image)
+dm_val dm_graph_reduce(dm_graph_core *g, dm_val x, int64_t outer, int64_t red, int64_t inner, double k,
+                       const dm_shape *s, bool image)
 {
     dm_val y;
     dm_gnode *n = dm_graph_op1(g, DM_OP_REDUCE, &x, 1, s, image, &y);
@@ -265,10 +272,12 @@ dm_val dm_graph_reduce_like(dm_graph_core *g, dm_val x, dm_val like)
 
         if (logical[j] < to.shape.rank && to.shape.dim[logical[j]] == d.dim[j])
             continue;
-        while (first > 0 && !(logical[first - 1] < to.shape.rank && to.shape.dim[logical[first - 1]] == d.dim[first - 1]))
+        while (first > 0 &&
+               !(logical[first - 1] < to.shape.rank && to.shape.dim[logical[first - 1]] == d.dim[first - 1]))
             first--;
         {
-            const int64_t outer = dm_product(d.dim, 0, first), red = dm_product(d.dim, first, j + 1), inner = dm_product(d.dim, j + 1, d.rank);
+            const int64_t outer = dm_product(d.dim, 0, first), red = dm_product(d.dim, first, j + 1),
+                          inner = dm_product(d.dim, j + 1, d.rank);
             dm_shape s = {.rank = d.rank};
 
             for (int k = first; k <= j; k++)

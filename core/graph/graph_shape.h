@@ -14,10 +14,12 @@ bool dm_same_shape(const dm_shape *a, const dm_shape *b);
 dm_val dm_graph_reshape(dm_graph_core *g, dm_val x, const dm_shape *s);
 dm_val dm_graph_permute(dm_graph_core *g, dm_val x, const int32_t *axes);
 /* x's elements in another order as stored: y's stored axis i is x's axes[i]. */
-dm_val dm_graph_stored_permute(dm_graph_core *g, dm_val x, const dm_shape *s, bool image, const int32_t *axes, int32_t rank);
+dm_val dm_graph_stored_permute(dm_graph_core *g, dm_val x, const dm_shape *s, bool image, const int32_t *axes,
+                               int32_t rank);
 /* a and b (or DM_NONE), each repeated to shape s. */
 dm_val dm_graph_elementwise(dm_graph_core *g, dm_op_kind kind, dm_val a, dm_val b, const dm_shape *s);
 /* k times the sum over the middle of [outer,red,inner]. */
-dm_val dm_graph_reduce(dm_graph_core *g, dm_val x, int64_t outer, int64_t red, int64_t inner, double k, const dm_shape *s, bool image);
+dm_val dm_graph_reduce(dm_graph_core *g, dm_val x, int64_t outer, int64_t red, int64_t inner, double k,
+                       const dm_shape *s, bool image);
 
 #endif

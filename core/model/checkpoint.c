@@ -199,7 +199,8 @@ static dm_status load(const dm_st *f, const char *prefix, const dm_layout *l, bo
         rc = dm_st_read_f32(f, dm_st_find(f, key), 0, n, host + l->offset[i], err);
         for (int64_t k = 0; k < n && !rc && !allow_nan; k++)
             if (!isfinite(host[l->offset[i] + (size_t)k]))
-                rc = dm_error(err, DM_ECORRUPT, "'%s': tensor '%s' has a value that is not finite; allow_nan=true takes it as it is",
+                rc = dm_error(err, DM_ECORRUPT,
+                              "'%s': tensor '%s' has a value that is not finite; allow_nan=true takes it as it is",
                               dm_st_path(f), key);
     }
     if (!rc && l->total)

@@ -32,8 +32,16 @@ static void describe(dm_grad_step *s, const dm_graph *api, dm_val loss_sum)
     const dm_objective *o = obj->plugin->objective;
     const dm_data_info *data = dm_model_data(s->model);
     const dm_shape x = dm_model_batch_shape(&data->shape, s->n, data->shape.dim[0]);
-    dm_batch b = {.size = sizeof b, .labels = s->labels, .noise = DM_NONE, .xt = DM_NONE, .c_skip = DM_NONE, .c_out = DM_NONE,
-                  .c_in = DM_NONE, .c_noise = DM_NONE, .scalar = s->row + SCALARS, .weights = 0};
+    dm_batch b = {.size = sizeof b,
+                  .labels = s->labels,
+                  .noise = DM_NONE,
+                  .xt = DM_NONE,
+                  .c_skip = DM_NONE,
+                  .c_out = DM_NONE,
+                  .c_in = DM_NONE,
+                  .c_noise = DM_NONE,
+                  .scalar = s->row + SCALARS,
+                  .weights = 0};
     dm_gnode *n;
     dm_val sum;
 
@@ -122,14 +130,16 @@ static dm_status make_rows(dm_grad_step *s, dm_err *err)
     if ((rc = dm_buf_new(s->device, s->stride * (size_t)s->rows * sizeof(float), "coefficients", &s->coef, err)))
         return rc;
     for (int32_t i = 0; i < s->rows; i++) {
-        if ((rc = dm_buf_window(s->coef, (size_t)i * s->stride * sizeof(float), (size_t)s->n * sizeof(float), &s->window[i], err)))
+        if ((rc = dm_buf_window(s->coef, (size_t)i * s->stride * sizeof(float), (size_t)s->n * sizeof(float),
+                                &s->window[i], err)))
             return rc;
     }
     return DM_OK;
 }
 
 /* An empty graph with its inputs; *loss_sum is one of them in training. */
-static dm_status begin(dm_grad_step *s, dm_model *m, int64_t n, bool training, const dm_graph **api, dm_val *loss_sum, dm_err *err)
+static dm_status begin(dm_grad_step *s, dm_model *m, int64_t n, bool training, const dm_graph **api, dm_val *loss_sum,
+                       dm_err *err)
 {
     const dm_status rc = dm_model_graph(m, training, &s->graph, api, err);
 
@@ -140,7 +150,8 @@ static dm_status begin(dm_grad_step *s, dm_model *m, int64_t n, bool training, c
     s->rows = SCALARS + dm_model_objective(m)->plugin->objective->n_scalars;
     for (int32_t i = 0; i < s->rows; i++)
         s->row[i] = dm_graph_input(s->graph, "coefficients", &(dm_shape){1, {n}}, DM_DT_F32, false);
-    s->labels = dm_model_data(m)->classes ? dm_graph_input(s->graph, "labels", &(dm_shape){1, {n}}, DM_DT_I32, false) : DM_NONE;
+    s->labels =
+        dm_model_data(m)->classes ? dm_graph_input(s->graph, "labels", &(dm_shape){1, {n}}, DM_DT_I32, false) : DM_NONE;
     *loss_sum = !training ? DM_NONE : dm_graph_input(s->graph, "loss_sum", &(dm_shape){1, {1}}, DM_DT_F32, false);
     return DM_OK;
 }
@@ -160,7 +171,8 @@ dm_status dm_grad_step_examine(dm_model *m, dm_err *err)
     return rc;
 }
 
-dm_status dm_grad_step_new(dm_model *m, dm_wset *weights, dm_buf *grads, dm_buf *loss_sum, int64_t n, bool alone, dm_grad_step **out, dm_err *err)
+dm_status dm_grad_step_new(dm_model *m, dm_wset *weights, dm_buf *grads, dm_buf *loss_sum, int64_t n, bool alone,
+                           dm_grad_step **out, dm_err *err)
 {
     dm_grad_step *s = calloc(1, sizeof *s);
     dm_bind binds[MAX_ROWS + 1];
@@ -250,8 +262,10 @@ static dm_status fill(dm_grad_step *s, int64_t i, const dm_grad_batch *b, dm_err
 
 dm_status dm_grad_step_run(dm_grad_step *s, const dm_grad_batch *b, dm_err *err)
 {
-    const uint32_t state[DM_STATE_WORDS] = {[DM_STATE_SEED_LO] = (uint32_t)b->seed, [DM_STATE_SEED_HI] = (uint32_t)(b->seed >> 32),
-                                            [DM_STATE_STEP] = b->step, [DM_STATE_FIRST_INDEX] = b->first_index};
+    const uint32_t state[DM_STATE_WORDS] = {[DM_STATE_SEED_LO] = (uint32_t)b->seed,
+                                            [DM_STATE_SEED_HI] = (uint32_t)(b->seed >> 32),
+                                            [DM_STATE_STEP] = b->step,
+                                            [DM_STATE_FIRST_INDEX] = b->first_index};
     dm_buf *x0 = dm_plan_buffer(s->plan, s->x0);
     dm_status rc;
 

@@ -44,7 +44,8 @@ dm_shape dm_model_batch_shape(const dm_shape *example, int64_t n, int64_t channe
 
 void dm_model_precision(const dm_model *m, dm_graph_core *g, const dm_val *results, int n)
 {
-    static const dm_dtype types[] = {[DM_PRECISION_FP32] = DM_DT_F32, [DM_PRECISION_BF16] = DM_DT_BF16, [DM_PRECISION_FP16] = DM_DT_F16};
+    static const dm_dtype types[] = {
+        [DM_PRECISION_FP32] = DM_DT_F32, [DM_PRECISION_BF16] = DM_DT_BF16, [DM_PRECISION_FP16] = DM_DT_F16};
     const dm_dtype type = types[m->experiment->run.precision];
 
     if (type != DM_DT_F32)
@@ -90,8 +91,9 @@ dm_val dm_model_network(dm_model *m, dm_graph_core *g, const dm_graph *api, dm_v
         for (int32_t i = 2; fits && i < s.rank; i++)
             fits = s.dim[i] == from.dim[i];
         if (!fits)
-            return dm_graph_fail(g, DM_EINVAL, "network '%s' returns rank %d with %lld channels for %d outputs of rank %d",
-                                 m->network.plugin->name, (int)s.rank, (long long)s.dim[1], (int)m->out_channels, (int)from.rank);
+            return dm_graph_fail(
+                g, DM_EINVAL, "network '%s' returns rank %d with %lld channels for %d outputs of rank %d",
+                m->network.plugin->name, (int)s.rank, (long long)s.dim[1], (int)m->out_channels, (int)from.rank);
     }
     return y;
 }
@@ -161,9 +163,11 @@ static dm_status open_objective(dm_model *m, dm_err *err)
 
     m->out_channels = (int32_t)m->data.shape.dim[0];
     if (o->affine && !m->noise)
-        return dm_error(err, DM_EINVAL, "objective '%s' needs a schedule; the experiment has none", m->objective.plugin->name);
+        return dm_error(err, DM_EINVAL, "objective '%s' needs a schedule; the experiment has none",
+                        m->objective.plugin->name);
     if (o->n_scalars < 0 || o->n_scalars > 64)
-        return dm_error(err, DM_EABI, "objective '%s' has %d scalars; 0 to 64 are possible", m->objective.plugin->name, (int)o->n_scalars);
+        return dm_error(err, DM_EABI, "objective '%s' has %d scalars; 0 to 64 are possible", m->objective.plugin->name,
+                        (int)o->n_scalars);
     if (o->open && o->open(&m->objective.ctx, &m->data, T, &m->out_channels))
         return dm_instance_fail(&m->objective, err);
     if (o->affine && m->noise) { /* its noisiest point is where an objective cannot work, if anywhere */
@@ -176,20 +180,22 @@ static dm_status open_objective(dm_model *m, dm_err *err)
         m->noise_most = a.c_noise;
     }
     if (m->out_channels < 1 || m->out_channels > 1 << 20)
-        return dm_error(err, DM_EINVAL, "objective '%s' asks for %d output channels", m->objective.plugin->name, (int)m->out_channels);
+        return dm_error(err, DM_EINVAL, "objective '%s' asks for %d output channels", m->objective.plugin->name,
+                        (int)m->out_channels);
     return DM_OK;
 }
 
 /* d may be NULL; at: whose fault it is. */
-static dm_status make(const dm_experiment *e, const dm_noise *noise, dm_device *d, const dm_data_info *data, int64_t label_width,
-                      dm_model **out, dm_section_id *at, dm_err *err)
+static dm_status make(const dm_experiment *e, const dm_noise *noise, dm_device *d, const dm_data_info *data,
+                      int64_t label_width, dm_model **out, dm_section_id *at, dm_err *err)
 {
     const dm_section *net = &e->section[DM_SEC_NETWORK], *obj = &e->section[DM_SEC_OBJECTIVE];
     dm_model *m;
     dm_status rc;
 
     if (!net->plugin || !obj->plugin)
-        return dm_error(err, DM_EINVAL, "%s: error: section '%s' is missing", e->file, net->plugin ? "objective" : "network");
+        return dm_error(err, DM_EINVAL, "%s: error: section '%s' is missing", e->file,
+                        net->plugin ? "objective" : "network");
     if (!(m = calloc(1, sizeof *m)))
         return dm_error(err, DM_ENOMEM, "out of memory for the model");
     m->experiment = e;
@@ -203,7 +209,8 @@ static dm_status make(const dm_experiment *e, const dm_noise *noise, dm_device *
     m->services.device = d;
     *at = DM_SEC_OBJECTIVE;
     if (!(rc = dm_instance_init(&m->network, net->plugin, net->cfg, &m->services, err)) &&
-        !(rc = dm_instance_init(&m->objective, obj->plugin, obj->cfg, &m->services, err)) && !(rc = open_objective(m, err))) {
+        !(rc = dm_instance_init(&m->objective, obj->plugin, obj->cfg, &m->services, err)) &&
+        !(rc = open_objective(m, err))) {
         *at = DM_SEC_NETWORK;
         rc = find_weights(m, err);
     }
@@ -214,16 +221,16 @@ static dm_status make(const dm_experiment *e, const dm_noise *noise, dm_device *
     return rc;
 }
 
-dm_status dm_model_new(const dm_experiment *e, const dm_noise *noise, dm_device *d, const dm_data_info *data, int64_t label_width,
-                       dm_model **out, dm_err *err)
+dm_status dm_model_new(const dm_experiment *e, const dm_noise *noise, dm_device *d, const dm_data_info *data,
+                       int64_t label_width, dm_model **out, dm_err *err)
 {
     dm_section_id ignored;
 
     return make(e, noise, d, data, label_width, out, &ignored, err);
 }
 
-dm_status dm_model_examine(const dm_experiment *e, const dm_noise *noise, const dm_data_info *data, int64_t label_width, dm_model **out,
-                           dm_section_id *at, dm_err *err)
+dm_status dm_model_examine(const dm_experiment *e, const dm_noise *noise, const dm_data_info *data, int64_t label_width,
+                           dm_model **out, dm_section_id *at, dm_err *err)
 {
     dm_model *m;
     dm_status rc = make(e, noise, NULL, data, label_width, &m, at, err);
@@ -311,7 +318,8 @@ static void describe_forward(dm_forward *f, dm_model *m, const dm_graph *api, co
     }
 }
 
-dm_status dm_forward_new(dm_model *m, dm_wset *weights, int64_t n, const dm_shape *example, dm_forward **out, dm_err *err)
+dm_status dm_forward_new(dm_model *m, dm_wset *weights, int64_t n, const dm_shape *example, dm_forward **out,
+                         dm_err *err)
 {
     dm_forward *f = calloc(1, sizeof *f);
     const dm_plan_options o = {.name = "forward", .choices = m->choices, .runs = m->runs};

@@ -10,15 +10,15 @@ typedef struct dm_model dm_model;
 /* data: what the host's scaling gives (low -1, high 1 for pixels), from the data set or a run folder.
  * label_width: 0, or labels are vectors of so many elements (of a model that is predicted with alone).
  * noise may be NULL where the objective needs none. experiment, noise and device must outlive it. */
-dm_status dm_model_new(const dm_experiment *e, const dm_noise *noise, dm_device *d, const dm_data_info *data, int64_t label_width,
-                       dm_model **out, dm_err *err);
+dm_status dm_model_new(const dm_experiment *e, const dm_noise *noise, dm_device *d, const dm_data_info *data,
+                       int64_t label_width, dm_model **out, dm_err *err);
 /* The same without a device, for what its parts have to say: also the loss and its gradient are built. *at is the
  * section at fault. */
-dm_status dm_model_examine(const dm_experiment *e, const dm_noise *noise, const dm_data_info *data, int64_t label_width, dm_model **out,
-                           dm_section_id *at, dm_err *err);
+dm_status dm_model_examine(const dm_experiment *e, const dm_noise *noise, const dm_data_info *data, int64_t label_width,
+                           dm_model **out, dm_section_id *at, dm_err *err);
 void dm_model_free(dm_model *m);
-/* What plans of this model are made with from now on: choices of implementations (NULL = by rule), and how often the next is
- * expected to run. */
+/* What plans of this model are made with from now on: choices of implementations (NULL = by rule), and how often the
+ * next is expected to run. */
 void dm_model_use(dm_model *m, dm_choices *choices);
 dm_choices *dm_model_choices(const dm_model *m);
 void dm_model_expect(dm_model *m, double runs);
@@ -39,10 +39,12 @@ int32_t dm_model_out_channels(const dm_model *m);
 
 typedef struct dm_forward dm_forward;
 /* For n examples of this shape (C,H,W or D; NULL = the data's). name: for messages. */
-dm_status dm_forward_new(dm_model *m, dm_wset *weights, int64_t n, const dm_shape *example, dm_forward **out, dm_err *err);
+dm_status dm_forward_new(dm_model *m, dm_wset *weights, int64_t n, const dm_shape *example, dm_forward **out,
+                         dm_err *err);
 void dm_forward_free(dm_forward *f);
 dm_buf *dm_forward_input(const dm_forward *f);  /* x f32[n,C,H,W] */
-dm_buf *dm_forward_output(const dm_forward *f); /* F f32[n,out_channels,H,W], or [n,out_channels] of a network without pixels */
+dm_buf *
+dm_forward_output(const dm_forward *f); /* F f32[n,out_channels,H,W], or [n,out_channels] of a network without pixels */
 dm_shape dm_forward_shape(const dm_forward *f); /* of the output */
 /* F = network(c_in x, c_noise, labels), each array of n; labels may be NULL where the data has none. */
 dm_status dm_forward_run(dm_forward *f, const double *c_in, const double *c_noise, const int32_t *labels, dm_err *err);
@@ -56,7 +58,8 @@ typedef struct dm_grad_step dm_grad_step;
 /* n examples at once; grads: flat, laid out as the weights, added to; loss_sum f32[1], to which
  * sum(weight loss) is added. Both NULL: no training, the losses alone, without dropout.
  * alone: a step of training has no other micro-batch, so that gradients need not be added to. */
-dm_status dm_grad_step_new(dm_model *m, dm_wset *weights, dm_buf *grads, dm_buf *loss_sum, int64_t n, bool alone, dm_grad_step **out, dm_err *err);
+dm_status dm_grad_step_new(dm_model *m, dm_wset *weights, dm_buf *grads, dm_buf *loss_sum, int64_t n, bool alone,
+                           dm_grad_step **out, dm_err *err);
 /* Are gradients written, whatever grads had? */
 bool dm_grad_step_writes(const dm_grad_step *s);
 void dm_grad_step_free(dm_grad_step *s);
@@ -68,7 +71,8 @@ typedef struct dm_grad_batch {
     const dm_point *at;            /* n points; NULL without diffusion */
     const double *weight;          /* n: importance / batch; 0 for padding */
     uint64_t seed;
-    uint32_t step, first_index;    /* of the random numbers: the optimizer step, and the first example's place in its batch */
+    uint32_t step,
+        first_index; /* of the random numbers: the optimizer step, and the first example's place in its batch */
 } dm_grad_batch;
 dm_status dm_grad_step_run(dm_grad_step *s, const dm_grad_batch *b, dm_err *err);
 dm_plan *dm_grad_step_plan(dm_grad_step *s);

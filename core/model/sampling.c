@@ -38,7 +38,8 @@ const dm_grid *dm_sampling_grid(const dm_sampling *s) { return &s->grid; }
 int64_t dm_sampling_evaluations(const dm_sampling *s) { return s->evaluations; }
 bool dm_sampling_counting(const dm_sampling *s) { return s->counting; }
 
-dm_status dm_sampling_clip(const dm_set_sampler *set, const dm_data_info *data, double *limit, bool *dynamic, dm_err *err)
+dm_status dm_sampling_clip(const dm_set_sampler *set, const dm_data_info *data, double *limit, bool *dynamic,
+                           dm_err *err)
 {
     *limit = 0;
     *dynamic = !strcmp(set->clip, "dynamic");
@@ -49,7 +50,8 @@ dm_status dm_sampling_clip(const dm_set_sampler *set, const dm_data_info *data, 
         return DM_OK;
     }
     if (dm_number_real(set->clip, limit) != DM_NUMBER_OK || !(*limit > 0))
-        return dm_error(err, DM_EINVAL, "sampler.clip is '%s'; it must be auto, off, dynamic or a number above 0", set->clip);
+        return dm_error(err, DM_EINVAL, "sampler.clip is '%s'; it must be auto, off, dynamic or a number above 0",
+                        set->clip);
     return DM_OK;
 }
 
@@ -67,7 +69,8 @@ dm_tensor *dm_sampling_tensor_like(dm_sampling *s, const dm_tensor *like, dm_err
         dm_error(err, DM_ENOMEM, "a sampler may have %d tensors of scratch", MAX_SCRATCH);
         return NULL;
     }
-    if (dm_buf_new(s->setup.device, (size_t)dm_shape_count(&like->shape) * sizeof(float), "a sampler's scratch", &t->buf, err))
+    if (dm_buf_new(s->setup.device, (size_t)dm_shape_count(&like->shape) * sizeof(float), "a sampler's scratch",
+                   &t->buf, err))
         return NULL;
     t->shape = like->shape;
     s->n_scratch++;
@@ -84,7 +87,8 @@ dm_status dm_sampling_randn(dm_sampling *s, dm_tensor *t, int32_t draw, dm_err *
     if (!t || !t->buf)
         return dm_error(err, DM_EINVAL, "randn into no tensor; ask for tensors in begin(), each time");
     if (draw < 0 || draw > 15 || dm_shape_count(&t->shape) != (int64_t)count)
-        return dm_error(err, DM_EINVAL, "draw %d of shape-%lld noise; draws are 0..15 and of x's shape", (int)draw, (long long)dm_shape_count(&t->shape));
+        return dm_error(err, DM_EINVAL, "draw %d of shape-%lld noise; draws are 0..15 and of x's shape", (int)draw,
+                        (long long)dm_shape_count(&t->shape));
     if (s->counting) {
         s->drawn++;
         return DM_OK;
@@ -99,8 +103,12 @@ dm_status dm_sampling_randn(dm_sampling *s, dm_tensor *t, int32_t draw, dm_err *
     }
     s->drawn++;
     return dm_run_randn(s->setup.device, t->buf, s->setup.n, s->inner,
-                        &(dm_randn){.seed = (uint64_t)s->setup.experiment->run.seed, .purpose = DM_PURPOSE_SAMPLER, .step = s->call,
-                                    .draw = (uint32_t)draw, .first_index = (uint32_t)o->first_index}, err);
+                        &(dm_randn){.seed = (uint64_t)s->setup.experiment->run.seed,
+                                    .purpose = DM_PURPOSE_SAMPLER,
+                                    .step = s->call,
+                                    .draw = (uint32_t)draw,
+                                    .first_index = (uint32_t)o->first_index},
+                        err);
 }
 
 /* x0 held by the quantile of each example, and eps that follows it. */
@@ -109,11 +117,12 @@ static dm_status dynamic(dm_sampling *s, const dm_tensor *x, const dm_point *p, 
     const dm_set_sampler *set = &s->setup.experiment->sampler;
     dm_status rc;
 
-    if ((rc = dm_run_threshold(s->setup.device, want->x0->buf, s->setup.n, s->inner, set->dynamic_ratio, set->dynamic_max, err)) ||
+    if ((rc = dm_run_threshold(s->setup.device, want->x0->buf, s->setup.n, s->inner, set->dynamic_ratio,
+                               set->dynamic_max, err)) ||
         !want->eps || !set->clip_eps)
         return rc;
-    return dm_run_sum(s->setup.device, want->eps->buf, (double[]){1 / p->sigma, -p->alpha / p->sigma}, (dm_buf *[]){x->buf, want->x0->buf}, 2,
-                      s->setup.n * s->inner, err);
+    return dm_run_sum(s->setup.device, want->eps->buf, (double[]){1 / p->sigma, -p->alpha / p->sigma},
+                      (dm_buf *[]){x->buf, want->x0->buf}, 2, s->setup.n * s->inner, err);
 }
 
 /* Each wanted tensor is there, and neither x nor another: the kernel reads x while it writes them. */
@@ -158,7 +167,8 @@ dm_status dm_sampling_predict(dm_sampling *s, const dm_tensor *x, const dm_point
         if (!dm_objective_learns(o, s->setup.data, s->setup.out_channels))
             return dm_error(err, DM_EINVAL, "objective '%s' learns no variance", obj->plugin->name);
         if (!want->to || o->log_var(&obj->ctx, p, want->to, k))
-            return want->to ? dm_instance_fail(obj, err) : dm_error(err, DM_EINVAL, "the variance of a step needs its other end");
+            return want->to ? dm_instance_fail(obj, err)
+                            : dm_error(err, DM_EINVAL, "the variance of a step needs its other end");
         a.k0 = k[0];
         a.k1 = k[1];
         a.log_var = want->log_var->buf;
@@ -215,7 +225,8 @@ dm_status dm_sampling_new(const dm_sampling_setup *setup, dm_sampling **out, dm_
     if (!section->plugin)
         return dm_error(err, DM_EINVAL, "the experiment has no sampler; give sampler.use=ddim or another");
     if (!setup->objective->plugin->objective->affine)
-        return dm_error(err, DM_EINVAL, "objective '%s' is no diffusion; there is nothing to sample", setup->objective->plugin->name);
+        return dm_error(err, DM_EINVAL, "objective '%s' is no diffusion; there is nothing to sample",
+                        setup->objective->plugin->name);
     if (!(s = calloc(1, sizeof *s)))
         return dm_error(err, DM_ENOMEM, "out of memory for sampling");
     s->setup = *setup;
@@ -250,8 +261,10 @@ dm_status dm_sampling_log_var(dm_sampling *s, int32_t i, double k[2], dm_err *er
     dm_step step = s->step;
 
     if (!p->sampler->log_var)
-        return dm_error(err, DM_EINVAL, "the steps of sampler '%s' are no Gaussians of which there is a likelihood; give "
-                        "sampler.use=ddpm", p->name);
+        return dm_error(err, DM_EINVAL,
+                        "the steps of sampler '%s' are no Gaussians of which there is a likelihood; give "
+                        "sampler.use=ddpm",
+                        p->name);
     step.i = i;
     k[1] = 0;
     if (p->sampler->log_var(&s->sampler.ctx, &step, &k[0])) {
@@ -262,7 +275,8 @@ dm_status dm_sampling_log_var(dm_sampling *s, int32_t i, double k[2], dm_err *er
         return DM_OK;
     if (!s->step.learned_variance)
         return dm_error(err, DM_EINVAL, "sampler '%s' asks for a learned variance; the model has none", p->name);
-    return obj->plugin->objective->log_var(&obj->ctx, &step.grid[i], &step.grid[i + 1], k) ? dm_instance_fail(obj, err) : DM_OK;
+    return obj->plugin->objective->log_var(&obj->ctx, &step.grid[i], &step.grid[i + 1], k) ? dm_instance_fail(obj, err)
+                                                                                           : DM_OK;
 }
 
 static void free_scratch(dm_sampling *s)
@@ -358,7 +372,8 @@ static dm_status walk(dm_sampling *s, dm_err *err)
     return rc;
 }
 
-/* A sampler cannot read tensors, so what it asks for does not depend on them, and a walk that computes nothing tells. */
+/* A sampler cannot read tensors, so what it asks for does not depend on them, and a walk that computes nothing tells.
+ */
 static dm_status check_draws(dm_sampling *s, dm_err *err)
 {
     dm_status rc;
@@ -367,8 +382,8 @@ static dm_status check_draws(dm_sampling *s, dm_err *err)
     rc = walk(s, err);
     s->counting = false;
     if (!rc && s->drawn > s->run.draws)
-        rc = dm_error(err, DM_EINVAL, "the given noise z has %lld draws; %d steps of '%s' need %lld", (long long)s->run.draws, (int)s->grid.n,
-                      s->sampler.plugin->name, (long long)s->drawn);
+        rc = dm_error(err, DM_EINVAL, "the given noise z has %lld draws; %d steps of '%s' need %lld",
+                      (long long)s->run.draws, (int)s->grid.n, s->sampler.plugin->name, (long long)s->drawn);
     return rc;
 }
 

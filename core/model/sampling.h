@@ -5,7 +5,8 @@
 
 #include "plugin/instance.h"
 
-/* The network: *F f32[n,out_channels,...], valid until the next call, from x f32[n,...], the same noise level for all n. */
+/* The network: *F f32[n,out_channels,...], valid until the next call, from x f32[n,...], the same noise level for all
+ * n. */
 typedef dm_status (*dm_forward_fn)(void *user, dm_buf *x, double c_in, double c_noise, dm_buf **F, dm_err *err);
 
 typedef struct dm_sampling_setup {
@@ -49,7 +50,8 @@ typedef struct dm_sampling_run_options {
 dm_status dm_sampling_run(dm_sampling *s, const dm_sampling_run_options *o, float *x, dm_err *err);
 
 /* What `clip` says: DM_EINVAL where it is none of auto, off, dynamic or a number above 0. limit 0 = off. */
-dm_status dm_sampling_clip(const dm_set_sampler *set, const dm_data_info *data, double *limit, bool *dynamic, dm_err *err);
+dm_status dm_sampling_clip(const dm_set_sampler *set, const dm_data_info *data, double *limit, bool *dynamic,
+                           dm_err *err);
 
 /* ---- for the services of plugins (services.c) ---------------------------------------- */
 dm_tensor *dm_sampling_tensor_like(dm_sampling *s, const dm_tensor *like, dm_err *err);

@@ -32,7 +32,8 @@ static dm_status zero_terminal_snr(dm_noise *n, dm_err *err)
     if (!(first > last))
         return dm_error(err, DM_EINVAL,
                         n->T == 1 ? "schedule.zero_terminal_snr needs at least two steps, not timesteps: %d"
-                                  : "schedule.zero_terminal_snr needs noise that grows after the first of timesteps: %d",
+                                  : "schedule.zero_terminal_snr needs noise that grows after the first of timesteps: "
+                                    "%d",
                         (int)n->T);
     for (int32_t t = 1; t <= n->T; t++)
         n->log_alpha[t] = t == n->T ? -INFINITY : log((exp(n->log_alpha[t]) - last) * first / (first - last));
@@ -46,14 +47,15 @@ static dm_status fill_tables(dm_noise *n, const dm_experiment *e, dm_err *err)
 {
     const dm_plugin *p = n->schedule.plugin;
 
-    if (!(n->beta = calloc((size_t)n->T + 1, sizeof *n->beta)) || !(n->log_alpha = calloc((size_t)n->T + 1, sizeof *n->log_alpha)))
+    if (!(n->beta = calloc((size_t)n->T + 1, sizeof *n->beta)) ||
+        !(n->log_alpha = calloc((size_t)n->T + 1, sizeof *n->log_alpha)))
         return dm_error(err, DM_ENOMEM, "out of memory for %d steps of noise", (int)n->T);
     if (p->schedule->fill(&n->schedule.ctx, n->T, n->beta + 1))
         return dm_instance_fail(&n->schedule, err);
     for (int32_t t = 1; t <= n->T; t++) {
         if (!(n->beta[t] > 0 && n->beta[t] <= 1))
-            return dm_error(err, DM_EINVAL, "schedule '%s': beta of step %d of %d is %g; it must lie in (0, 1]", p->name, (int)t, (int)n->T,
-                            n->beta[t]);
+            return dm_error(err, DM_EINVAL, "schedule '%s': beta of step %d of %d is %g; it must lie in (0, 1]",
+                            p->name, (int)t, (int)n->T, n->beta[t]);
         n->log_alpha[t] = n->log_alpha[t - 1] + log1p(-n->beta[t]) / 2;
     }
     return e->schedule.zero_terminal_snr ? zero_terminal_snr(n, err) : DM_OK;
@@ -72,9 +74,13 @@ static dm_status probe_curve(dm_noise *n, dm_err *err)
         if (p->schedule->at(&n->schedule.ctx, n->T, t, &alpha, &sigma))
             return dm_instance_fail(&n->schedule, err);
         ratio = sigma > 0 ? alpha / sigma : INFINITY;
-        if (!(alpha >= 0 && sigma >= 0 && isfinite(alpha) && isfinite(sigma) && alpha + sigma > 0) || (i > 0 && !(ratio < before)))
-            return dm_error(err, DM_EINVAL, "schedule '%s': at t = %g it gives alpha %g and sigma %g; both must be 0 or above, not both 0, "
-                            "and their ratio must fall with t", p->name, t, alpha, sigma);
+        if (!(alpha >= 0 && sigma >= 0 && isfinite(alpha) && isfinite(sigma) && alpha + sigma > 0) ||
+            (i > 0 && !(ratio < before)))
+            return dm_error(err, DM_EINVAL,
+                            "schedule '%s': at t = %g it gives alpha %g and sigma %g; both must be 0 or above, not "
+                            "both 0, "
+                            "and their ratio must fall with t",
+                            p->name, t, alpha, sigma);
         before = ratio;
     }
     return DM_OK;
@@ -93,9 +99,10 @@ dm_status dm_noise_new(const dm_experiment *e, dm_noise **out, dm_err *err)
     dm_services_init(&n->services);
     if (!(rc = dm_instance_init(&n->schedule, s->plugin, s->cfg, &n->services, err)))
         rc = n->discrete ? fill_tables(n, e, err)
-           : e->schedule.zero_terminal_snr
-               ? dm_error(err, DM_EINVAL, "schedule.zero_terminal_snr is for discrete schedules; '%s' is continuous", s->plugin->name)
-               : probe_curve(n, err);
+             : e->schedule.zero_terminal_snr
+                 ? dm_error(err, DM_EINVAL, "schedule.zero_terminal_snr is for discrete schedules; '%s' is continuous",
+                            s->plugin->name)
+                 : probe_curve(n, err);
     if (rc) {
         dm_noise_free(n);
         return rc;
@@ -225,7 +232,8 @@ dm_status dm_noise_posterior(const dm_noise *n, const dm_point *at, const dm_poi
     const double share = -expm1(at->log_snr - to->log_snr);
 
     if (!(at->sigma > 0) || !(share > 0))
-        return dm_error(err, DM_EINVAL, "a posterior needs a step towards the data, not from log-SNR %g to %g", at->log_snr, to->log_snr);
+        return dm_error(err, DM_EINVAL, "a posterior needs a step towards the data, not from log-SNR %g to %g",
+                        at->log_snr, to->log_snr);
     q->c_x0 = to->alpha * share;
     q->c_x = at->alpha / to->alpha * (to->sigma / at->sigma) * (to->sigma / at->sigma);
     q->log_beta = log(share) + 2 * log(at->sigma);
@@ -273,8 +281,9 @@ static dm_status discrete_grid(const dm_noise *n, const dm_set_sampler *s, dm_gr
         const int64_t t = s->at.n ? s->at.v[i] : timestep(s, n->T, g->n, i);
 
         if (t < 0 || t >= before)
-            return dm_error(err, DM_EINVAL, "sampler: timestep %lld cannot follow %lld; they must fall, from below timesteps: %d%s", (long long)t,
-                            (long long)before, (int)n->T, s->offset ? " (offset moves them)" : "");
+            return dm_error(err, DM_EINVAL,
+                            "sampler: timestep %lld cannot follow %lld; they must fall, from below timesteps: %d%s",
+                            (long long)t, (long long)before, (int)n->T, s->offset ? " (offset moves them)" : "");
         g->timesteps[i] = (int32_t)t;
         dm_noise_at(n, (double)t + 1, &g->points[i]);
         before = t;
@@ -305,11 +314,14 @@ dm_status dm_noise_grid(const dm_noise *n, const dm_set_sampler *s, dm_grid *g, 
 
     *g = (dm_grid){.n = (int32_t)steps};
     if (n->discrete && steps > n->T)
-        return dm_error(err, DM_EINVAL, "sampler.steps is %lld; the schedule has timesteps: %d", (long long)steps, (int)n->T);
+        return dm_error(err, DM_EINVAL, "sampler.steps is %lld; the schedule has timesteps: %d", (long long)steps,
+                        (int)n->T);
     if (!n->discrete && s->last == DM_LAST_FIRST)
-        return dm_error(err, DM_EINVAL, "sampler.last is first; schedule '%s' is continuous and has no first step", n->schedule.plugin->name);
+        return dm_error(err, DM_EINVAL, "sampler.last is first; schedule '%s' is continuous and has no first step",
+                        n->schedule.plugin->name);
     if (!n->discrete && s->at.n)
-        return dm_error(err, DM_EINVAL, "sampler.at gives timesteps; schedule '%s' is continuous", n->schedule.plugin->name);
+        return dm_error(err, DM_EINVAL, "sampler.at gives timesteps; schedule '%s' is continuous",
+                        n->schedule.plugin->name);
     if (!(g->points = calloc((size_t)steps + 1, sizeof *g->points)) ||
         (n->discrete && !(g->timesteps = calloc((size_t)steps, sizeof *g->timesteps))))
         rc = dm_error(err, DM_ENOMEM, "out of memory for %lld steps", (long long)steps);

@@ -112,7 +112,8 @@ static double expected(const dm_device_info *dev, const dm_opnode *n)
 {
     const double unit = dev->gpu ? 256e9 : 5e9 * dev->native_float;
 
-    return fmax(dm_op_flops(n) / (unit * (dev->compute_units ? dev->compute_units : 1)), dm_op_bytes(n) / (dev->gpu ? 500e9 : 10e9));
+    return fmax(dm_op_flops(n) / (unit * (dev->compute_units ? dev->compute_units : 1)),
+                dm_op_bytes(n) / (dev->gpu ? 500e9 : 10e9));
 }
 
 typedef struct wanted { const dm_opnode *op; double seconds; char key[KEY]; } wanted;
@@ -190,12 +191,14 @@ void dm_choices_measure(dm_choices *c, const dm_opnode *const *ops, size_t n, do
     count = collect(c, ops, n, runs, list, &all);
     left = seconds_left(c, all);
     if (count && left > 0 && (left >= LEAST || c->o.tune == DM_TUNE_ON)) {
-        say(c, DM_LOG_INFO, "measuring implementations of %zu ops on this device for %.0f s; later runs take them from a cache", count, left);
+        say(c, DM_LOG_INFO,
+            "measuring implementations of %zu ops on this device for %.0f s; later runs take them from a cache", count,
+            left);
         for (size_t i = 0; i < count && dm_measure_clock() - from < left; i++) {
             dm_err why = {0};
 
-            /* Where it was asked for, what was begun is ended: a driver may compile for longer than there is time, and then
-             * nothing would ever be measured. */
+            /* Where it was asked for, what was begun is ended: a driver may compile for longer than there is time, and
+             * then nothing would ever be measured. */
             if (measure_one(c, &list[i], c->o.tune == DM_TUNE_ON ? INFINITY : from + left, &why))
                 done++;
             else if (why.code == DM_ECANCELLED)
@@ -230,13 +233,15 @@ static void explain(const record *r, bool trains, char *why, size_t size)
     size_t at = (size_t)snprintf(why, size, "measured:");
 
     for (int i = 0; i < r->n && at < size; i++)
-        at += r->m[i].dropped ? (size_t)snprintf(why + at, size - at, " %s dropped (off by %.1g)", r->m[i].name, r->m[i].error)
-                              : (size_t)snprintf(why + at, size - at, " %s %.3f ms", r->m[i].name, 1e3 * seconds_of(&r->m[i], trains));
+        at += r->m[i].dropped
+                  ? (size_t)snprintf(why + at, size - at, " %s dropped (off by %.1g)", r->m[i].name, r->m[i].error)
+                  : (size_t)snprintf(why + at, size - at, " %s %.3f ms", r->m[i].name,
+                                     1e3 * seconds_of(&r->m[i], trains));
 }
 
 /* By measurement, or NULL. */
-static const dm_impl *measured(dm_choices *c, const dm_device_info *dev, const dm_opnode *n, const char *key, bool trains, char *why,
-                               size_t size)
+static const dm_impl *measured(dm_choices *c, const dm_device_info *dev, const dm_opnode *n, const char *key,
+                               bool trains, char *why, size_t size)
 {
     const dm_impl *list[DM_MAX_CANDIDATES];
     const int count = dm_candidates(dev, n, false, list);
@@ -280,8 +285,8 @@ static void note(dm_choices *c, const char *key, const dm_impl *impl)
     snprintf(c->used[c->n_used++].name, sizeof c->used->name, "%s", impl->name);
 }
 
-dm_status dm_choices_pick(dm_choices *c, const dm_device_info *dev, const dm_opnode *n, const char *force, bool trains, dm_choice *out,
-                          dm_err *err)
+dm_status dm_choices_pick(dm_choices *c, const dm_device_info *dev, const dm_opnode *n, const char *force, bool trains,
+                          dm_choice *out, dm_err *err)
 {
     const dm_impl *list[DM_MAX_CANDIDATES];
     char key[KEY];
@@ -291,7 +296,10 @@ dm_status dm_choices_pick(dm_choices *c, const dm_device_info *dev, const dm_opn
     *out = (dm_choice){0};
     if ((rc = dm_choose(dev, n, c && c->o.deterministic, force, &out->impl, &forced, err)))
         return rc;
-    snprintf(out->why, sizeof out->why, "%s", forced ? "forced" : dm_candidates(dev, n, false, list) > 1 ? "by rule" : "");
+    snprintf(out->why, sizeof out->why, "%s",
+             forced                                   ? "forced"
+             : dm_candidates(dev, n, false, list) > 1 ? "by rule"
+                                                      : "");
     if (forced || !out->why[0] || !c || dm_op_key(n, key, sizeof key) >= sizeof key)
         return DM_OK;
     if (trains) {

@@ -1,6 +1,6 @@
 /* Which implementation each op gets: by rule (the first that suits), or by measurement on the device, once, within a
- * budget of time; what was measured is kept in the cache folder. A training run keeps its choices, so that one that goes
- * on makes the same. */
+ * budget of time; what was measured is kept in the cache folder. A training run keeps its choices, so that one that
+ * goes on makes the same. */
 #ifndef DEMIST_CORE_CHOICES_H
 #define DEMIST_CORE_CHOICES_H
 
@@ -30,8 +30,8 @@ void dm_choices_free(dm_choices *c);
 /* Seconds of measuring from now on, 0 = none; below 0 = by tune. */
 void dm_choices_budget(dm_choices *c, double seconds);
 
-/* The ops of one plan before it is made: runs is how often it is expected to run. What fails here is no error: it is chosen by
- * rule. */
+/* The ops of one plan before it is made: runs is how often it is expected to run. What fails here is no error: it is
+ * chosen by rule. */
 void dm_choices_measure(dm_choices *c, const dm_opnode *const *ops, size_t n, double runs);
 
 /* DM_EINVAL where `force` names an op or an implementation that does not exist at all. */
@@ -39,13 +39,14 @@ dm_status dm_force_check(const char *force, dm_err *err);
 
 /* By rule: the first implementation that serves this device and op, or the one that `force` names where that serves.
  * same: as dm_candidates. */
-dm_status dm_choose(const dm_device_info *dev, const dm_opnode *n, bool same, const char *force, const dm_impl **out, bool *forced, dm_err *err);
+dm_status dm_choose(const dm_device_info *dev, const dm_opnode *n, bool same, const char *force, const dm_impl **out,
+                    bool *forced, dm_err *err);
 
 typedef struct dm_choice { const dm_impl *impl; char why[160]; } dm_choice;
-/* trains: derived forms of weights are made anew each run. force: "conv2d=portable,matmul=clblast" or "portable", NULL = nothing; DM_EINVAL where one does not exist at all. c may be
- * NULL: by rule. */
-dm_status dm_choices_pick(dm_choices *c, const dm_device_info *dev, const dm_opnode *n, const char *force, bool trains, dm_choice *out,
-                          dm_err *err);
+/* trains: derived forms of weights are made anew each run. force: "conv2d=portable,matmul=clblast" or "portable", NULL
+ * = nothing; DM_EINVAL where one does not exist at all. c may be NULL: by rule. */
+dm_status dm_choices_pick(dm_choices *c, const dm_device_info *dev, const dm_opnode *n, const char *force, bool trains,
+                          dm_choice *out, dm_err *err);
 
 /* What was picked for plans that train, as a JSON object of the ops' keys and implementations' names. */
 struct json_t *dm_choices_json(const dm_choices *c);

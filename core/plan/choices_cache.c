@@ -1,5 +1,5 @@
-/* What was measured, on disk: one small JSON file an op, written whole. An entry holds all that it depends on and is used
- * only where that is the same to the last byte; anything else is measured again. */
+/* What was measured, on disk: one small JSON file an op, written whole. An entry holds all that it depends on and is
+ * used only where that is the same to the last byte; anything else is measured again. */
 #include "plan/choices.h"
 
 #include "base/file.h"
@@ -22,8 +22,9 @@ static void about_of(const dm_device *d, char about[ABOUT])
 
     about[0] = 0;
     if (kernels)
-        snprintf(about, ABOUT, "demist %s %016llx; %s; %s; %s; %s; %s; %u units", DEMIST_VERSION, (unsigned long long)kernels, i->platform_name,
-                 i->name, i->vendor, i->driver, i->version, (unsigned)i->compute_units);
+        snprintf(about, ABOUT, "demist %s %016llx; %s; %s; %s; %s; %s; %u units", DEMIST_VERSION,
+                 (unsigned long long)kernels, i->platform_name, i->name, i->vendor, i->driver, i->version,
+                 (unsigned)i->compute_units);
 }
 
 /* dir/choices/SHA-256 of both.json */
@@ -69,7 +70,8 @@ static bool read_one(const json_t *j, dm_measured *m)
     const json_t *dropped = json_object_get(j, "dropped"), *error = json_object_get(j, "error");
     const char *name = json_string_value(json_object_get(j, "implementation"));
 
-    *m = (dm_measured){.dropped = json_is_true(dropped), .error = json_is_number(error) ? json_number_value(error) : INFINITY};
+    *m = (dm_measured){.dropped = json_is_true(dropped),
+                       .error = json_is_number(error) ? json_number_value(error) : INFINITY};
     if (!name || !name[0] || strlen(name) >= sizeof m->name || !json_is_boolean(dropped) || !(m->error >= 0))
         return false;
     snprintf(m->name, sizeof m->name, "%s", name);

@@ -69,8 +69,8 @@ static const dm_impl *first(const dm_device_info *dev, const dm_opnode *node, bo
     return NULL;
 }
 
-dm_status dm_choose(const dm_device_info *dev, const dm_opnode *node, bool same, const char *force, const dm_impl **out, bool *was_forced,
-                    dm_err *err)
+dm_status dm_choose(const dm_device_info *dev, const dm_opnode *node, bool same, const char *force, const dm_impl **out,
+                    bool *was_forced, dm_err *err)
 {
     const char *op = dm_op_name(node->kind), *want;
     size_t want_n;

@@ -54,7 +54,8 @@ int dm_candidates(const dm_device_info *dev, const dm_opnode *n, bool same, cons
     for (int i = 0; (impl = dm_impl_at(n->kind, i)) && count < DM_MAX_CANDIDATES; i++) {
         const bool last = is_plainest(impl, n);
 
-        if (dm_impl_suits(impl, dev, n) && !is_there(list, count, impl) && !(same && dm_impl_varies(impl)) && (!last || !count || dm_op_flops(n) < PLAIN_FLOPS))
+        if (dm_impl_suits(impl, dev, n) && !is_there(list, count, impl) && !(same && dm_impl_varies(impl)) &&
+            (!last || !count || dm_op_flops(n) < PLAIN_FLOPS))
             list[count++] = impl;
         if (last)
             break;
@@ -110,11 +111,13 @@ static dm_status make_operands(dm_op_run *b, float *block, dm_err *err)
             random_block(block, (uint32_t)i + 1);
             if (d->type == DM_DT_BF16)
                 to_bf16(block);
-            if ((rc = dm_buf_new(b->d, bytes_of(d), "measuring", &b->in[i], err)) || (rc = write_blocks(b->in[i], block, d->type, err)))
+            if ((rc = dm_buf_new(b->d, bytes_of(d), "measuring", &b->in[i], err)) ||
+                (rc = write_blocks(b->in[i], block, d->type, err)))
                 return rc;
         }
     for (int i = 0; i < b->node->n_out; i++)
-        if (b->node->out[i].rank >= 0 && (rc = dm_buf_new(b->d, bytes_of(&b->node->out[i]), "measuring", &b->out[i], err)))
+        if (b->node->out[i].rank >= 0 &&
+            (rc = dm_buf_new(b->d, bytes_of(&b->node->out[i]), "measuring", &b->out[i], err)))
             return rc;
     return DM_OK;
 }
@@ -297,20 +300,22 @@ static dm_status check(trial *t, const dm_impl *impl, float *block, double *erro
     return rc;
 }
 
-static void drop(const dm_opnode *n, const dm_impl *impl, const dm_measure_options *o, dm_measured *m, double error, const char *why)
+static void drop(const dm_opnode *n, const dm_impl *impl, const dm_measure_options *o, dm_measured *m, double error,
+                 const char *why)
 {
     char text[256];
 
     m->dropped = true;
     m->error = error;
     if (!why)
-        snprintf(text, sizeof text, "its results are off by %.2g of the largest, where %.2g is allowed", error, tolerance(impl, n));
+        snprintf(text, sizeof text, "its results are off by %.2g of the largest, where %.2g is allowed", error,
+                 tolerance(impl, n));
     o->dropped(o->user, n, impl, why ? why : text);
 }
 
 /* On the problem itself; trusted: results of the first that was right, filled by that one. */
-static dm_status time_one(dm_op_run *b, const dm_impl *impl, const dm_measure_options *o, float *block, results *trusted, dm_measured *m,
-                          dm_err *err)
+static dm_status time_one(dm_op_run *b, const dm_impl *impl, const dm_measure_options *o, float *block,
+                          results *trusted, dm_measured *m, dm_err *err)
 {
     results r;
     dm_status rc = result_of(b, impl, block, &r, err);
@@ -335,8 +340,8 @@ static dm_status time_one(dm_op_run *b, const dm_impl *impl, const dm_measure_op
 /* Memory that runs out and a wish to stop say nothing of an implementation; anything else does. */
 static bool its_fault(dm_status rc) { return rc && rc != DM_ENOMEM && rc != DM_ECANCELLED; }
 
-dm_status dm_measure(dm_device *d, const dm_opnode *n, const dm_impl *const *list, int count, const dm_measure_options *o,
-                     dm_measured *out, dm_err *err)
+dm_status dm_measure(dm_device *d, const dm_opnode *n, const dm_impl *const *list, int count,
+                     const dm_measure_options *o, dm_measured *out, dm_err *err)
 {
     dm_op_run b = {.d = d, .node = n};
     float *block = malloc(BLOCK * sizeof *block);

@@ -32,9 +32,10 @@ const dm_impl *dm_plainest(const dm_device_info *dev, const dm_opnode *n);
 int dm_candidates(const dm_device_info *dev, const dm_opnode *n, bool same, const dm_impl *list[DM_MAX_CANDIDATES]);
 /* A problem of the same kind, small enough for the portable implementation of a large one. */
 dm_opnode dm_measure_small(const dm_opnode *n);
-/* Compares each with the portable implementation on a small problem, times it on this one, and compares with the others'
- * results there. DM_ECANCELLED where time ran out or a stop was wished for, DM_ENOMEM where the problem does not fit twice. */
-dm_status dm_measure(dm_device *d, const dm_opnode *n, const dm_impl *const *list, int count, const dm_measure_options *o,
-                     dm_measured *out, dm_err *err);
+/* Compares each with the portable implementation on a small problem, times it on this one, and compares with the
+ * others' results there. DM_ECANCELLED where time ran out or a stop was wished for, DM_ENOMEM where the problem does
+ * not fit twice. */
+dm_status dm_measure(dm_device *d, const dm_opnode *n, const dm_impl *const *list, int count,
+                     const dm_measure_options *o, dm_measured *out, dm_err *err);
 
 #endif

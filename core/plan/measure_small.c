@@ -37,7 +37,8 @@ static dm_desc matrix(const dm_desc *like, bool batched, int64_t batch, int64_t 
 
 static void small_product(dm_opnode *n)
 {
-    const int64_t batch = least(n->a.mm.batch, 2), m = shorter(n->a.mm.m), k = shorter(n->a.mm.k), cols = shorter(n->a.mm.n);
+    const int64_t batch = least(n->a.mm.batch, 2), m = shorter(n->a.mm.m), k = shorter(n->a.mm.k),
+                  cols = shorter(n->a.mm.n);
 
     n->in[0] = matrix(&n->in[0], n->a.mm.a_batch, batch, n->a.mm.ta ? k : m, n->a.mm.ta ? m : k);
     n->in[1] = matrix(&n->in[1], n->a.mm.b_batch, batch, n->a.mm.tb ? cols : k, n->a.mm.tb ? k : cols);

@@ -1,5 +1,5 @@
-/* One implementation of an op run by itself, outside any plan: for measuring it, and for tests and tools that compare it.
- * Operands are the caller's; scratch, derived forms and command lists are made and released here. */
+/* One implementation of an op run by itself, outside any plan: for measuring it, and for tests and tools that compare
+ * it. Operands are the caller's; scratch, derived forms and command lists are made and released here. */
 #ifndef DEMIST_CORE_OP_RUN_H
 #define DEMIST_CORE_OP_RUN_H
 

@@ -1,4 +1,5 @@
-/* Memory planning: largest first, of those the one that lives longest, each at the lowest place that is free while it is alive. */
+/* Memory planning: largest first, of those the one that lives longest, each at the lowest place that is free while it
+ * is alive. */
 #include "plan/plan.h"
 
 #include <stdlib.h>

@@ -6,7 +6,13 @@
 
 enum { MAX_ARENAS = 64 };
 
-typedef struct step { const dm_impl *impl; dm_buf *scratch; size_t scratch_bytes; int from, to; char label[64], why[160]; } step;
+typedef struct step {
+    const dm_impl *impl;
+    dm_buf *scratch;
+    size_t scratch_bytes;
+    int from, to;
+    char label[64], why[160];
+} step;
 /* Memory of one node's at a time. */
 typedef struct form { dm_buf *buf; size_t node; } form;
 
@@ -122,7 +128,8 @@ static size_t lifetimes(const dm_plan *p, const dm_val *results, int n_results, 
     return n;
 }
 
-static dm_status make_arenas(dm_plan *p, const dm_place *things, const dm_val *whose, size_t n, const size_t *bytes, dm_err *err)
+static dm_status make_arenas(dm_plan *p, const dm_place *things, const dm_val *whose, size_t n, const size_t *bytes,
+                             dm_err *err)
 {
     dm_status rc;
 
@@ -153,12 +160,16 @@ static dm_status place(dm_plan *p, const dm_val *results, int n_results, dm_err 
     size_t bytes[MAX_ARENAS], n = things && whose ? lifetimes(p, results, n_results, things, whose) : SIZE_MAX;
     dm_status rc;
 
-    p->n_arenas = n == SIZE_MAX ? -1 : n ? dm_place_all(things, n, about->align, about->max_alloc, bytes, MAX_ARENAS) : 0;
+    p->n_arenas = n == SIZE_MAX ? -1
+                  : n           ? dm_place_all(things, n, about->align, about->max_alloc, bytes, MAX_ARENAS)
+                                : 0;
     if (p->n_arenas < 0) {
         p->n_arenas = 0;
         rc = dm_error(err, DM_ENOMEM, "out of memory while planning");
     } else if (n > 0 && p->n_arenas == 0) {
-        rc = dm_error(err, DM_ENOMEM, "a tensor of '%s' is larger than the %llu bytes that '%s' gives at once; use a smaller batch or network",
+        rc = dm_error(err, DM_ENOMEM,
+                      "a tensor of '%s' is larger than the %llu bytes that '%s' gives at once; use a smaller batch or "
+                      "network",
                       p->options.name, (unsigned long long)about->max_alloc, about->name);
     } else {
         p->stats.arenas = p->n_arenas;
@@ -246,7 +257,8 @@ static dm_status form_room(dm_plan *p, size_t node, size_t bytes, dm_buf **out, 
     for (size_t i = 0; i < p->n_forms; i++) {
         form *f = &p->forms[i];
 
-        if (f->node != node && dm_buf_bytes(f->buf) >= bytes && (!best || dm_buf_bytes(f->buf) < dm_buf_bytes(best->buf)))
+        if (f->node != node && dm_buf_bytes(f->buf) >= bytes &&
+            (!best || dm_buf_bytes(f->buf) < dm_buf_bytes(best->buf)))
             best = f;
     }
     if (!best) {
@@ -277,8 +289,8 @@ static dm_status derived(dm_emit *e, int in, const char *key, size_t bytes, dm_b
         *refresh = e->cmds;
         return form_room(p, at, bytes, out, e->err);
     }
-    return dm_wset_derived(p->weights, dm_layout_find(dm_wset_layout(p->weights), p->graph->weights[v->weight].key), key, bytes, out,
-                           refresh, e->err);
+    return dm_wset_derived(p->weights, dm_layout_find(dm_wset_layout(p->weights), p->graph->weights[v->weight].key),
+                           key, bytes, out, refresh, e->err);
 }
 
 static dm_status emit_custom(dm_plan *p, const dm_gnode *n, step *s, dm_err *err)
@@ -312,8 +324,14 @@ static dm_status emit(dm_plan *p, size_t at, dm_err *err)
 {
     const dm_gnode *n = &p->graph->nodes[at];
     step *s = &p->steps[at];
-    dm_emit e = {.dev = p->device, .node = &n->op, .scratch = s->scratch, .cmds = p->cmds, .label = s->label, .err = err,
-                 .derived = derived, .derived_user = p};
+    dm_emit e = {.dev = p->device,
+                 .node = &n->op,
+                 .scratch = s->scratch,
+                 .cmds = p->cmds,
+                 .label = s->label,
+                 .err = err,
+                 .derived = derived,
+                 .derived_user = p};
     dm_status rc;
 
     for (int i = 0; i < DM_MAX_IN; i++)
@@ -338,8 +356,10 @@ dm_status dm_plan_new(dm_device *d, const dm_graph_core *g, dm_wset *weights, co
     dm_plan *p = calloc(1, sizeof *p);
     dm_status rc = DM_OK;
 
-    if (!p || !(p->steps = calloc(g->n_nodes + 1, sizeof *p->steps)) || !(p->bufs = calloc(g->n_values + 1, sizeof *p->bufs)) ||
-        !(p->owned = calloc(g->n_values + 1, sizeof *p->owned)) || !(p->tensors = calloc(g->n_values + 1, sizeof *p->tensors))) {
+    if (!p || !(p->steps = calloc(g->n_nodes + 1, sizeof *p->steps)) ||
+        !(p->bufs = calloc(g->n_values + 1, sizeof *p->bufs)) ||
+        !(p->owned = calloc(g->n_values + 1, sizeof *p->owned)) ||
+        !(p->tensors = calloc(g->n_values + 1, sizeof *p->tensors))) {
         dm_plan_free(p);
         return dm_error(err, DM_ENOMEM, "out of memory for a plan");
     }
@@ -347,8 +367,8 @@ dm_status dm_plan_new(dm_device *d, const dm_graph_core *g, dm_wset *weights, co
     p->graph = g;
     p->weights = weights;
     p->options = *o;
-    if (!(rc = dm_cmds_new(d, &p->cmds, err)) && !(rc = choose_all(p, err)) && !(rc = outside(p, results, n_results, err)) &&
-        !(rc = place(p, results, n_results, err))) {
+    if (!(rc = dm_cmds_new(d, &p->cmds, err)) && !(rc = choose_all(p, err)) &&
+        !(rc = outside(p, results, n_results, err)) && !(rc = place(p, results, n_results, err))) {
         make_tensors(p);
         for (size_t i = 0; i < g->n_nodes && !rc; i++)
             if (!g->nodes[i].dead)
@@ -422,7 +442,8 @@ static bool finite(dm_buf *b, dm_dtype type, dm_err *err)
         return true;
     }
     for (size_t i = 0; i < n && good; i++) {
-        const uint16_t upper = dm_dtype_narrow(type) ? host[i] : (uint16_t)(((const uint32_t *)(const void *)host)[i] >> 16);
+        const uint16_t upper =
+            dm_dtype_narrow(type) ? host[i] : (uint16_t)(((const uint32_t *)(const void *)host)[i] >> 16);
         const uint16_t exponent = type == DM_DT_F16 ? 0x7c00 : 0x7f80;
 
         good = (upper & exponent) != exponent;
@@ -451,7 +472,8 @@ bool dm_plan_find_nonfinite(dm_plan *p, char *what, size_t size, dm_err *err)
             return true;
         }
     for (size_t i = 0; i < g->n_values; i++)
-        if (g->values[i].source == DM_VAL_INPUT && g->values[i].type == DM_DT_F32 && p->bufs[i] && !finite(p->bufs[i], DM_DT_F32, err)) {
+        if (g->values[i].source == DM_VAL_INPUT && g->values[i].type == DM_DT_F32 && p->bufs[i] &&
+            !finite(p->bufs[i], DM_DT_F32, err)) {
             snprintf(what, size, "input '%s'", g->values[i].name);
             return true;
         }
@@ -469,8 +491,8 @@ bool dm_plan_find_nonfinite(dm_plan *p, char *what, size_t size, dm_err *err)
                 char shape[96];
 
                 extents(&n->op.out[k], shape, sizeof shape);
-                snprintf(what, size, "%s %s [%s]%s%s%s", v->source == DM_VAL_GRAD ? "gradient by" : "result of", dm_op_name(n->op.kind),
-                         shape, *w ? " at '" : "", w, *w ? "'" : "");
+                snprintf(what, size, "%s %s [%s]%s%s%s", v->source == DM_VAL_GRAD ? "gradient by" : "result of",
+                         dm_op_name(n->op.kind), shape, *w ? " at '" : "", w, *w ? "'" : "");
                 return true;
             }
     }
@@ -486,8 +508,9 @@ void dm_plan_explain(const dm_plan *p, void (*line)(void *user, const char *text
         if (n->dead)
             continue;
         extents(&n->op.out[0], shape, sizeof shape);
-        snprintf(text, sizeof text, "%-28s %-20s %9.3f MFLOP %9.3f MB  %s%s%s", p->steps[i].label, shape, dm_op_flops(&n->op) * 1e-6,
-                 dm_op_bytes(&n->op) * 1e-6, weight_of(p->graph, n), *p->steps[i].why && *weight_of(p->graph, n) ? "  " : "", p->steps[i].why);
+        snprintf(text, sizeof text, "%-28s %-20s %9.3f MFLOP %9.3f MB  %s%s%s", p->steps[i].label, shape,
+                 dm_op_flops(&n->op) * 1e-6, dm_op_bytes(&n->op) * 1e-6, weight_of(p->graph, n),
+                 *p->steps[i].why && *weight_of(p->graph, n) ? "  " : "", p->steps[i].why);
         line(user, text);
     }
 }

@@ -1,5 +1,5 @@
-/* bf16 or f16 where it pays: which values are stored so, and the casts between them and the rest. Weights, their gradients,
- * statistics, vectors, losses and results are f32 in every plan. */
+/* bf16 or f16 where it pays: which values are stored so, and the casts between them and the rest. Weights, their
+ * gradients, statistics, vectors, losses and results are f32 in every plan. */
 #include "plan/choices.h"
 #include "graph/graph.h"
 #include "device/impl.h"
@@ -10,7 +10,8 @@
 /* Ops that narrow types are for; others pass it on, or read f32. */
 static bool heavy(dm_op_kind k)
 {
-    return k == DM_OP_CONV2D || k == DM_OP_MATMUL || k == DM_OP_GROUP_NORM || k == DM_OP_LAYER_NORM || k == DM_OP_ATTENTION;
+    return k == DM_OP_CONV2D || k == DM_OP_MATMUL || k == DM_OP_GROUP_NORM || k == DM_OP_LAYER_NORM ||
+           k == DM_OP_ATTENTION;
 }
 
 /* Could v's memory be narrow at all? */
@@ -123,7 +124,9 @@ static void set_types(const dm_graph_core *g, dm_gnode *n, dm_dtype type)
                              : dm_dtype_narrow(g->values[n->in[k]].type) ? DM_DT_F32 : g->values[n->in[k]].type;
     for (int k = 0; k < n->op.n_out; k++)
         if (n->out[k] >= 0)
-            n->op.out[k].type = dm_op_may_narrow(&n->op, true, k) ? y : dm_dtype_narrow(g->values[n->out[k]].type) ? DM_DT_F32 : g->values[n->out[k]].type;
+            n->op.out[k].type = dm_op_may_narrow(&n->op, true, k)            ? y
+                                : dm_dtype_narrow(g->values[n->out[k]].type) ? DM_DT_F32
+                                                                             : g->values[n->out[k]].type;
 }
 
 static bool served(const settling *s, const dm_opnode *n)

@@ -104,7 +104,8 @@ void dm_layout_init_values(const dm_layout *l, uint64_t seed, float *host)
         float *v = host + l->offset[i];
 
         for (int64_t k = 0, n = dm_layout_count(l, i); k < n; k++) {
-            const uint32_t ctr[4] = {(uint32_t)DM_PURPOSE_INIT << 24, (uint32_t)h, (uint32_t)(h >> 32), (uint32_t)(k / 4)};
+            const uint32_t ctr[4] = {(uint32_t)DM_PURPOSE_INIT << 24, (uint32_t)h, (uint32_t)(h >> 32),
+                                     (uint32_t)(k / 4)};
             uint32_t x[4];
 
             if (w->init == DM_INIT_CONSTANT) {
@@ -135,7 +136,8 @@ dm_status dm_wset_new(dm_device *d, const dm_layout *l, dm_wset **out, dm_err *e
         (rc = dm_cmds_new(d, &s->refresh, err)) || (rc = dm_buf_zero(s->flat, 0, dm_buf_bytes(s->flat), err)))
         goto failed;
     for (int32_t i = 0; i < l->n; i++)
-        if ((rc = dm_buf_window(s->flat, l->offset[i] * sizeof(float), (size_t)dm_layout_count(l, i) * sizeof(float), &s->window[i], err)))
+        if ((rc = dm_buf_window(s->flat, l->offset[i] * sizeof(float), (size_t)dm_layout_count(l, i) * sizeof(float),
+                                &s->window[i], err)))
             goto failed;
     *out = s;
     return DM_OK;
@@ -163,7 +165,8 @@ dm_buf *dm_wset_flat(const dm_wset *s) { return s->flat; }
 dm_buf *dm_wset_weight(const dm_wset *s, int32_t i) { return s->window[i]; }
 const dm_layout *dm_wset_layout(const dm_wset *s) { return s->layout; }
 
-dm_status dm_wset_derived(dm_wset *s, int32_t i, const char *key, size_t bytes, dm_buf **out, dm_cmds **refresh, dm_err *err)
+dm_status dm_wset_derived(dm_wset *s, int32_t i, const char *key, size_t bytes, dm_buf **out, dm_cmds **refresh,
+                          dm_err *err)
 {
     derived *f;
     dm_status rc;

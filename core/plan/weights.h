@@ -32,7 +32,8 @@ dm_buf *dm_wset_weight(const dm_wset *s, int32_t i);
 const dm_layout *dm_wset_layout(const dm_wset *s);
 /* The derived form of weight i under this key; *refresh is where to record the launches that make it,
  * NULL if they have been recorded. */
-dm_status dm_wset_derived(dm_wset *s, int32_t i, const char *key, size_t bytes, dm_buf **out, dm_cmds **refresh, dm_err *err);
+dm_status dm_wset_derived(dm_wset *s, int32_t i, const char *key, size_t bytes, dm_buf **out, dm_cmds **refresh,
+                          dm_err *err);
 /* The values changed: derived forms are made anew before the next run. */
 void dm_wset_touch(dm_wset *s);
 dm_status dm_wset_refresh(dm_wset *s, dm_err *err); /* does nothing when nothing changed */

@@ -141,7 +141,18 @@ static dm_status launch(dm_ctx *c, dm_kernel *k, const dm_range *r, const dm_arg
 
 void dm_services_init(dm_services *s)
 {
-    *s = (dm_services){.api = {.abi = DM_ABI, .size = sizeof s->api, .log = log_line, .tensor_like = tensor_like, .shape = shape, .sum = sum,
-                               .randn = randn, .predict = predict, .point_at_t = point_at_t, .point_at_log_snr = point_at_log_snr,
-                               .posterior = posterior, .normal_quantile = dm_normal_quantile, .kernel = kernel, .launch = launch}};
+    *s = (dm_services){.api = {.abi = DM_ABI,
+                               .size = sizeof s->api,
+                               .log = log_line,
+                               .tensor_like = tensor_like,
+                               .shape = shape,
+                               .sum = sum,
+                               .randn = randn,
+                               .predict = predict,
+                               .point_at_t = point_at_t,
+                               .point_at_log_snr = point_at_log_snr,
+                               .posterior = posterior,
+                               .normal_quantile = dm_normal_quantile,
+                               .kernel = kernel,
+                               .launch = launch}};
 }

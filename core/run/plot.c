@@ -280,7 +280,8 @@ static bool there(const double *y, int64_t n)
 
 static dm_status plot_columns(const char *path, double *const *c, int64_t n, dm_err *err)
 {
-    const dm_series loss[] = {{"as logged", c[STEP], c[LOSS], n}, {"smoothed", c[STEP], c[FIELDS], n}, {"held out", c[STEP], c[VAL], n}};
+    const dm_series loss[] = {
+        {"as logged", c[STEP], c[LOSS], n}, {"smoothed", c[STEP], c[FIELDS], n}, {"held out", c[STEP], c[VAL], n}};
     const dm_series band[] = {{"band 1, least noise", c[STEP], c[BAND1], n}, {"band 2", c[STEP], c[BAND2], n},
                               {"band 3", c[STEP], c[BAND3], n}, {"band 4, most noise", c[STEP], c[BAND4], n}};
     const dm_series lr = {"", c[STEP], c[LR], n}, norm = {"", c[STEP], c[NORM], n}, speed = {"", c[STEP], c[SPEED], n};

@@ -21,7 +21,8 @@ typedef struct dm_panel {
 
 /* The panels in a grid of two columns, or one if there is one. DM_EIO where gnuplot is not installed. */
 dm_status dm_plot(const char *path, const dm_panel *panels, int n, dm_err *err);
-/* Loss (as it is, smoothed, and on held-out data, also by band), lr, grad_norm and images_per_s of a run's log.jsonl. */
+/* Loss (as it is, smoothed, and on held-out data, also by band), lr, grad_norm and images_per_s of a run's log.jsonl.
+ */
 dm_status dm_plot_run(const char *dir, const char *path, dm_err *err);
 
 #endif

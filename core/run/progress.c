@@ -140,7 +140,8 @@ static void draw_json(const dm_progress *p)
 {
     char number[DM_NUMBER_TEXT];
 
-    fprintf(p->s.to, "{\"what\": \"%s\", \"step\": %lld, \"steps\": %lld", p->s.what, (long long)p->done, (long long)p->s.total);
+    fprintf(p->s.to, "{\"what\": \"%s\", \"step\": %lld, \"steps\": %lld", p->s.what, (long long)p->done,
+            (long long)p->s.total);
     if (isfinite(p->loss))
         fprintf(p->s.to, ", \"loss\": %s", dm_number_write(p->loss, number));
     if (p->rate > 0)

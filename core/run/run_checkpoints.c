@@ -86,7 +86,8 @@ static dm_status check_finite(const dm_st *f, dm_err *err)
             s = dm_st_read_f32(f, t, at, n, x, err);
             for (int64_t k = 0; k < n && !s; k++)
                 if (!isfinite(x[k]))
-                    s = dm_error(err, DM_ECORRUPT, "'%s': tensor '%s' has a value that is not finite", dm_st_path(f), t->name);
+                    s = dm_error(err, DM_ECORRUPT, "'%s': tensor '%s' has a value that is not finite", dm_st_path(f),
+                                 t->name);
         }
     }
     free(x);
@@ -101,7 +102,8 @@ static dm_status check_whole(const dm_st *f, dm_err *err)
     if (s || dm_st_meta(f, DM_ST_CHECKSUM))
         return s;
     if (!dm_st_meta(f, "experiment") || !dm_st_meta(f, "step"))
-        return dm_error(err, DM_ECORRUPT, "'%s' has lost its metadata: it is no checkpoint of a training run", dm_st_path(f));
+        return dm_error(err, DM_ECORRUPT, "'%s' has lost its metadata: it is no checkpoint of a training run",
+                        dm_st_path(f));
     return check_finite(f, err);
 }
 

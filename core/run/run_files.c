@@ -10,11 +10,23 @@
 #include <unistd.h>
 
 /* In each folder, the whole name, or with an end: what stands before and behind a step. */
-static const struct own { const char *dir, *name, *end; } own[] = {
-    {".", DM_RUN_CONFIG, NULL}, {".", DM_RUN_LOG, NULL}, {".", "env.json", NULL}, {".", "log.txt", NULL}, {".", "choices.json", NULL}, {".", "report.html", NULL},
-    {"tb", DM_RUN_EVENTS + sizeof "tb", NULL}, {"checkpoints", "step-", ".safetensors"},
-    {"checkpoints", DM_RUN_BEST + sizeof "checkpoints", NULL}, {"samples", "step-", ".png"}, {"plots", "loss.png", NULL},
-    {"eval", "quality.json", NULL}, {"eval", "accuracy.json", NULL}, {"eval", "nll.json", NULL}, {"eval", "loss.json", NULL},
+static const struct own { const char *dir, *name, *end;
+} own[] = {
+    {".", DM_RUN_CONFIG, NULL},
+    {".", DM_RUN_LOG, NULL},
+    {".", "env.json", NULL},
+    {".", "log.txt", NULL},
+    {".", "choices.json", NULL},
+    {".", "report.html", NULL},
+    {"tb", DM_RUN_EVENTS + sizeof "tb", NULL},
+    {"checkpoints", "step-", ".safetensors"},
+    {"checkpoints", DM_RUN_BEST + sizeof "checkpoints", NULL},
+    {"samples", "step-", ".png"},
+    {"plots", "loss.png", NULL},
+    {"eval", "quality.json", NULL},
+    {"eval", "accuracy.json", NULL},
+    {"eval", "nll.json", NULL},
+    {"eval", "loss.json", NULL},
 };
 static const char *const folders[] = {".", "tb", "checkpoints", "samples", "plots", "eval"};
 enum { N_OWN = sizeof own / sizeof own[0], N_FOLDERS = sizeof folders / sizeof folders[0] };

@@ -78,7 +78,8 @@ static dm_status make_folders(const char *dir, dm_err *err)
     return s ? s : dm_folder_sync(dir, err);
 }
 
-/* May this folder be used so? By resolved.yaml a run is known: without it, files of a run's names are somebody's own. */
+/* May this folder be used so? By resolved.yaml a run is known: without it, files of a run's names are somebody's own.
+ */
 static dm_status check(const char *dir, dm_run_mode mode, dm_err *err)
 {
     const bool run = is_there(dir, DM_RUN_CONFIG);
@@ -88,19 +89,22 @@ static dm_status check(const char *dir, dm_run_mode mode, dm_err *err)
     if (mode == DM_RUN_RESUME && !run)
         return dm_error(err, DM_ENOENT, "nothing to resume: '%s' has no " DM_RUN_CONFIG, dir);
     if (mode == DM_RUN_NEW && run)
-        return dm_error(err, DM_EINVAL, "'%s' already has a run: go on with it by --resume, or choose another output", dir);
+        return dm_error(err, DM_EINVAL, "'%s' already has a run: go on with it by --resume, or choose another output",
+                        dir);
     if (run || (s = dm_run_files_first(dir, found, sizeof found, err)) || !*found)
         return run ? DM_OK : s;
-    return dm_error(err, DM_EINVAL, "'%s' has no " DM_RUN_CONFIG ", so it is no run, but a '%s' that a run would write over; "
-                    "move it away, or choose another output", dir, found);
+    return dm_error(err, DM_EINVAL,
+                    "'%s' has no " DM_RUN_CONFIG ", so it is no run, but a '%s' that a run would write over; "
+                    "move it away, or choose another output",
+                    dir, found);
 }
 
 static dm_status prepare(dm_run *r, dm_run_mode mode, dm_err *err)
 {
     dm_status s;
 
-    if ((s = take_lock(r, err)) || (s = check(r->dir, mode, err)) ||
-        (s = dm_run_files_remove(r->dir, true, err)) || (mode == DM_RUN_OVERWRITE && (s = dm_run_files_remove(r->dir, false, err))))
+    if ((s = take_lock(r, err)) || (s = check(r->dir, mode, err)) || (s = dm_run_files_remove(r->dir, true, err)) ||
+        (mode == DM_RUN_OVERWRITE && (s = dm_run_files_remove(r->dir, false, err))))
         return s;
     return make_folders(r->dir, err);
 }
@@ -114,7 +118,8 @@ static dm_status check_above(const char *dir, dm_err *err)
     struct stat st;
 
     if (!s && (why == ENAMETOOLONG || why == ELOOP))
-        s = dm_error(err, DM_EINVAL, "'%s' cannot be made: %s", dir, why == ELOOP ? "too many links" : "the name is too long");
+        s = dm_error(err, DM_EINVAL, "'%s' cannot be made: %s", dir,
+                     why == ELOOP ? "too many links" : "the name is too long");
     while (!s && stat(above, &st)) {
         char *slash = strrchr(above, '/');
 

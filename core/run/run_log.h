@@ -1,6 +1,6 @@
 /* log.jsonl of a run: one JSON object a line, "step" first: one line a step, and one more where the loss on
- * held-out data was measured. What belongs to a step is written before that step's checkpoint, so that a resumed run, which cuts back to the checkpoint,
- * has each step once. */
+ * held-out data was measured. What belongs to a step is written before that step's checkpoint, so that a resumed run,
+ * which cuts back to the checkpoint, has each step once. */
 #ifndef DEMIST_CORE_RUN_LOG_H
 #define DEMIST_CORE_RUN_LOG_H
 

@@ -36,7 +36,8 @@ static dm_status after_step(void *user, int32_t i, int32_t n, dm_buf *x, dm_err 
 {
     drawer *d = user;
     const dm_callbacks *cb = &d->s->callbacks;
-    const int64_t left = d->d->count - d->first, there = left < d->n ? left : d->n, batches = (d->d->count + d->n - 1) / d->n;
+    const int64_t left = d->d->count - d->first, there = left < d->n ? left : d->n,
+                  batches = (d->d->count + d->n - 1) / d->n;
     dm_status rc;
 
     if (d->d->trace) {
@@ -48,8 +49,12 @@ static dm_status after_step(void *user, int32_t i, int32_t n, dm_buf *x, dm_err 
         /* The device is let finish, so that the bar tells of work done, not of work queued. */
         if ((rc = dm_device_finish(d->s->device, err)))
             return rc;
-        cb->progress(cb->user, &(dm_progress_info){.size = sizeof(dm_progress_info), .what = "sample", .step = d->first / d->n * n + i,
-                                                   .steps = batches * n, .per_step = (double)d->n / n, .loss = NAN});
+        cb->progress(cb->user, &(dm_progress_info){.size = sizeof(dm_progress_info),
+                                                   .what = "sample",
+                                                   .step = d->first / d->n * n + i,
+                                                   .steps = batches * n,
+                                                   .per_step = (double)d->n / n,
+                                                   .loss = NAN});
     }
     if (cb->cancelled && cb->cancelled(cb->user))
         return dm_error(err, DM_ECANCELLED, "stopped at step %d of %d", (int)i, (int)n);
@@ -64,15 +69,23 @@ static dm_status open(drawer *d, dm_wset *weights, dm_err *err)
     const int64_t asked = d->s->experiment->sampler.batch, most = asked ? asked : 64;
 
     for (d->n = d->d->count < most ? d->d->count : most;; d->n = (d->n + 1) / 2) {
-        const dm_sampling_setup setup = {.experiment = d->s->experiment, .noise = d->s->noise, .device = d->s->device,
-                                         .objective = dm_model_objective(d->s->model), .data = &d->s->data, .n = d->n,
-                                         .out_channels = dm_model_out_channels(d->s->model), .forward = network, .user = d,
-                                         .log = log_line, .log_user = d->s};
+        const dm_sampling_setup setup = {.experiment = d->s->experiment,
+                                         .noise = d->s->noise,
+                                         .device = d->s->device,
+                                         .objective = dm_model_objective(d->s->model),
+                                         .data = &d->s->data,
+                                         .n = d->n,
+                                         .out_channels = dm_model_out_channels(d->s->model),
+                                         .forward = network,
+                                         .user = d,
+                                         .log = log_line,
+                                         .log_user = d->s};
         dm_err why = {0};
         dm_status rc;
 
         if (!(rc = dm_sampling_new(&setup, &d->sampling, &why))) {
-            dm_model_expect(d->s->model, (double)dm_sampling_grid(d->sampling)->n * ceil((double)d->d->count / (double)d->n));
+            dm_model_expect(d->s->model,
+                            (double)dm_sampling_grid(d->sampling)->n * ceil((double)d->d->count / (double)d->n));
             rc = dm_forward_new(d->s->model, weights, d->n, NULL, &d->forward, &why);
             dm_model_expect(d->s->model, 0);
         }
@@ -90,15 +103,22 @@ static dm_status batch(drawer *d, float *x, dm_err *err)
     const dm_drawing *o = d->d;
     const int64_t left = o->count - d->first, there = left < d->n ? left : d->n;
     const size_t bytes = (size_t)(there * d->example) * sizeof *x;
-    dm_sampling_run_options run = {.first_index = o->first_index + d->first, .z = o->z, .draws = o->draws, .z_count = o->count,
-                                   .z_first = d->first, .step = after_step, .step_user = d,
+    dm_sampling_run_options run = {.first_index = o->first_index + d->first,
+                                   .z = o->z,
+                                   .draws = o->draws,
+                                   .z_count = o->count,
+                                   .z_first = d->first,
+                                   .step = after_step,
+                                   .step_user = d,
                                    .check_steps = o->trace != NULL};
     float *noise = NULL;
     dm_status rc;
 
     for (int64_t i = 0; i < d->n; i++)
-        d->labels[i] = i < there ? (o->labels ? o->labels[d->first + i] : (int32_t)((o->first_index + d->first + i) %
-                                                                                     (d->s->data.classes ? d->s->data.classes : 1))) : 0;
+        d->labels[i] = i < there ? (o->labels ? o->labels[d->first + i]
+                                              : (int32_t)((o->first_index + d->first + i) %
+                                                          (d->s->data.classes ? d->s->data.classes : 1)))
+                                 : 0;
     if (o->noise) {
         if (!(noise = calloc((size_t)(d->n * d->example), sizeof *noise)))
             return dm_error(err, DM_ENOMEM, "out of memory for noise");
@@ -111,7 +131,8 @@ static dm_status batch(drawer *d, float *x, dm_err *err)
     return rc;
 }
 
-dm_status dm_draw_images(dm_session *s, dm_wset *weights, const dm_drawing *o, float *x, int32_t *steps, int64_t *evaluations, dm_err *err)
+dm_status dm_draw_images(dm_session *s, dm_wset *weights, const dm_drawing *o, float *x, int32_t *steps,
+                         int64_t *evaluations, dm_err *err)
 {
     drawer d = {.s = s, .d = o, .example = dm_shape_count(&s->data.shape)};
     dm_status rc = open(&d, weights, err);

@@ -36,14 +36,15 @@ static dm_status check_labels(const dm_session *s, const int32_t *labels, int64_
         dm_session_log(s, DM_LOG_WARNING, "this model has no classes; the labels are left out");
     for (int64_t i = 0; i < n && labels && s->data.classes; i++)
         if (labels[i] < 0 || labels[i] > s->data.classes)
-            return dm_error(err, DM_EINVAL, "label %lld is %d; this model has classes 0 to %d, and %d for none", (long long)i,
-                            (int)labels[i], (int)s->data.classes - 1, (int)s->data.classes);
+            return dm_error(err, DM_EINVAL, "label %lld is %d; this model has classes 0 to %d, and %d for none",
+                            (long long)i, (int)labels[i], (int)s->data.classes - 1, (int)s->data.classes);
     return DM_OK;
 }
 
 static dm_status check_request(const dm_session *s, const dm_sample_options *o, int64_t *count, dm_err *err)
 {
-    const dm_shape want = dm_model_batch_shape(&s->data.shape, o->noise ? o->noise_shape.dim[0] : 1, s->data.shape.dim[0]);
+    const dm_shape want =
+        dm_model_batch_shape(&s->data.shape, o->noise ? o->noise_shape.dim[0] : 1, s->data.shape.dim[0]);
     dm_status rc;
 
     *count = o->count ? o->count : o->noise ? o->noise_shape.dim[0] : 1;
@@ -51,10 +52,13 @@ static dm_status check_request(const dm_session *s, const dm_sample_options *o, 
         return dm_error(err, DM_EINVAL, "%lld images; at least 1", (long long)*count);
     if ((rc = check_labels(s, o->labels, *count, err)) || !o->noise)
         return rc;
-    if (o->noise_shape.rank != want.rank || memcmp(o->noise_shape.dim, want.dim, (size_t)want.rank * sizeof want.dim[0]))
-        return dm_error(err, DM_EINVAL, "the given noise is of rank %d with %lld channels; this model's images need rank %d, %lld x %lld x %lld each",
-                        (int)o->noise_shape.rank, (long long)o->noise_shape.dim[1], (int)want.rank, (long long)want.dim[1],
-                        (long long)want.dim[2], (long long)want.dim[3]);
+    if (o->noise_shape.rank != want.rank ||
+        memcmp(o->noise_shape.dim, want.dim, (size_t)want.rank * sizeof want.dim[0]))
+        return dm_error(err, DM_EINVAL,
+                        "the given noise is of rank %d with %lld channels; this model's images need rank %d, %lld x "
+                        "%lld x %lld each",
+                        (int)o->noise_shape.rank, (long long)o->noise_shape.dim[1], (int)want.rank,
+                        (long long)want.dim[1], (long long)want.dim[2], (long long)want.dim[3]);
     if (*count > o->noise_shape.dim[0])
         return dm_error(err, DM_EINVAL, "%lld images are asked for; the given noise is for %lld", (long long)*count,
                         (long long)o->noise_shape.dim[0]);
@@ -62,8 +66,8 @@ static dm_status check_request(const dm_session *s, const dm_sample_options *o, 
         (o->z && (rc = check_finite("z", o->z, o->draws * dm_shape_count(&want), err))))
         return rc;
     if (o->z && *count != o->noise_shape.dim[0])
-        return dm_error(err, DM_EINVAL, "with given z all %lld images of the noise must be drawn, not %lld", (long long)o->noise_shape.dim[0],
-                        (long long)*count);
+        return dm_error(err, DM_EINVAL, "with given z all %lld images of the noise must be drawn, not %lld",
+                        (long long)o->noise_shape.dim[0], (long long)*count);
     return DM_OK;
 }
 
@@ -71,8 +75,9 @@ static void describe(const dm_session *s, dm_images *out)
 {
     const dm_experiment *e = s->experiment;
 
-    snprintf(out->about, sizeof out->about, "demist %s name=%s sampler=%s steps=%d seed=%lld checkpoint=%s", dm_version(), e->run.name,
-             e->section[DM_SEC_SAMPLER].plugin->name, (int)out->steps, (long long)e->run.seed, dm_st_meta(s->checkpoint, "step"));
+    snprintf(out->about, sizeof out->about, "demist %s name=%s sampler=%s steps=%d seed=%lld checkpoint=%s",
+             dm_version(), e->run.name, e->section[DM_SEC_SAMPLER].plugin->name, (int)out->steps,
+             (long long)e->run.seed, dm_st_meta(s->checkpoint, "step"));
 }
 
 static dm_status sample(dm_session *s, const dm_sample_options *o, dm_images *out, dm_err *err)
@@ -128,7 +133,8 @@ static dm_status check_vectors(const dm_session *s, const dm_predict_options *o,
     if (given == s->label_width)
         return DM_OK;
     if (!s->label_width)
-        return dm_error(err, DM_EINVAL, "labels y are vectors; this model's labels are %s", s->data.classes ? "classes" : "none");
+        return dm_error(err, DM_EINVAL, "labels y are vectors; this model's labels are %s",
+                        s->data.classes ? "classes" : "none");
     return dm_error(err, DM_EINVAL, "this model needs labels y f32[N,%lld]; %s", (long long)s->label_width,
                     given ? "those given are of another length" : "none are given");
 }
@@ -153,7 +159,8 @@ static dm_status check_steps(const dm_session *s, const double *t, int64_t n, dm
     }
     for (int64_t i = 0; i < n; i++)
         if (!isfinite(t[i]) || t[i] < low || t[i] > high)
-            return dm_error(err, DM_EINVAL, "t[%lld] is %g; this model knows steps from %g to %g", (long long)i, t[i], low, high);
+            return dm_error(err, DM_EINVAL, "t[%lld] is %g; this model knows steps from %g to %g", (long long)i, t[i],
+                            low, high);
     return DM_OK;
 }
 
@@ -163,7 +170,8 @@ static dm_status check_inputs(const dm_session *s, const dm_predict_options *o, 
 
     for (int64_t i = 0; i < count && !s->experiment->run.allow_nan; i++)
         if (!isfinite(o->x[i]))
-            return dm_error(err, DM_EINVAL, "x has a value that is not finite, at element %lld; allow_nan=true takes it as it is",
+            return dm_error(err, DM_EINVAL,
+                            "x has a value that is not finite, at element %lld; allow_nan=true takes it as it is",
                             (long long)i);
     return check_labels(s, o->labels, o->shape.dim[0], err);
 }
@@ -178,8 +186,8 @@ static dm_status predict(dm_session *s, const dm_predict_options *o, dm_images *
     dm_status rc;
 
     if (o->shape.rank != s->data.shape.rank + 1 || o->shape.dim[1] != C)
-        return dm_error(err, DM_EINVAL, "x has rank %d and %lld channels; this model needs rank %d and %lld", (int)o->shape.rank,
-                        (long long)o->shape.dim[1], (int)s->data.shape.rank + 1, (long long)C);
+        return dm_error(err, DM_EINVAL, "x has rank %d and %lld channels; this model needs rank %d and %lld",
+                        (int)o->shape.rank, (long long)o->shape.dim[1], (int)s->data.shape.rank + 1, (long long)C);
     if ((rc = check_vectors(s, o, err)) || (rc = check_inputs(s, o, err)))
         return rc;
     if (s->data.classes && !o->labels)
@@ -200,7 +208,8 @@ static dm_status predict(dm_session *s, const dm_predict_options *o, dm_images *
         if (!(out->x = malloc((size_t)dm_shape_count(&out->shape) * sizeof *out->x)))
             rc = dm_error(err, DM_ENOMEM, "out of memory for the outputs");
         else
-            rc = dm_buf_read(dm_forward_output(f), 0, (size_t)dm_shape_count(&out->shape) * sizeof *out->x, out->x, err);
+            rc =
+                dm_buf_read(dm_forward_output(f), 0, (size_t)dm_shape_count(&out->shape) * sizeof *out->x, out->x, err);
     }
     if (!rc && o->profile)
         rc = dm_session_log_profile(s, err);

@@ -98,8 +98,12 @@ static dm_status examine_run(dm_session *s, dm_need need, dm_faults *f, dm_err *
 
 static dm_status check_sampler(const dm_session *s, dm_model *m, dm_err *err)
 {
-    const dm_sampling_setup setup = {.experiment = s->experiment, .noise = s->noise, .objective = dm_model_objective(m), .data = &s->data,
-                                     .n = 1, .out_channels = dm_model_out_channels(m)};
+    const dm_sampling_setup setup = {.experiment = s->experiment,
+                                     .noise = s->noise,
+                                     .objective = dm_model_objective(m),
+                                     .data = &s->data,
+                                     .n = 1,
+                                     .out_channels = dm_model_out_channels(m)};
     dm_sampling *sampling;
     dm_status rc;
 
@@ -115,7 +119,9 @@ static dm_status examine_precision(dm_session *s, dm_faults *f, dm_err *err)
 
     if (s->experiment->section[DM_SEC_RUN].faults || s->experiment->run.precision != DM_PRECISION_FP16)
         return DM_OK;
-    dm_error(&why, DM_EINVAL, "precision: fp16 is for sampling and evaluation: gradients underflow in it without loss scaling; train with bf16");
+    dm_error(&why, DM_EINVAL,
+             "precision: fp16 is for sampling and evaluation: gradients underflow in it without loss scaling; train "
+             "with bf16");
     return found(s, DM_SEC_RUN, &why, f, err);
 }
 
@@ -133,7 +139,8 @@ static dm_status examine_model(dm_session *s, dm_faults *f, dm_err *err)
         return DM_OK; /* the schedule has its faults */
     if (dm_model_examine(s->experiment, s->noise, &s->data, s->label_width, &m, &at, &why))
         return found(s, at, &why, f, err);
-    rc = diffuses && sound(s, DM_SEC_SAMPLER) && check_sampler(s, m, &why) ? found(s, DM_SEC_SAMPLER, &why, f, err) : DM_OK;
+    rc = diffuses && sound(s, DM_SEC_SAMPLER) && check_sampler(s, m, &why) ? found(s, DM_SEC_SAMPLER, &why, f, err)
+                                                                           : DM_OK;
     if (!rc && dm_session_start_fits(s, dm_model_layout(m), &why)) {
         dm_error_prefix(&why, "from: ");
         rc = found(s, DM_SEC_TRAIN, &why, f, err);
@@ -149,15 +156,18 @@ dm_status dm_session_examine(dm_session *s, dm_need need, dm_faults *f, dm_err *
     dm_err why = {0};
     dm_status rc;
 
-    if (sound(s, DM_SEC_SCHEDULE) && dm_noise_new(s->experiment, &s->noise, &why) && (rc = found(s, DM_SEC_SCHEDULE, &why, f, err)))
+    if (sound(s, DM_SEC_SCHEDULE) && dm_noise_new(s->experiment, &s->noise, &why) &&
+        (rc = found(s, DM_SEC_SCHEDULE, &why, f, err)))
         return rc;
-    if (data && sound(s, DM_SEC_DATA) && (rc = open_data(s, &why) ? found(s, DM_SEC_DATA, &why, f, err) : examine_test_split(s, need, f, err)))
+    if (data && sound(s, DM_SEC_DATA) &&
+        (rc = open_data(s, &why) ? found(s, DM_SEC_DATA, &why, f, err) : examine_test_split(s, need, f, err)))
         return rc;
     if (data && ((rc = examine_run(s, need, f, err)) || (rc = examine_precision(s, f, err))))
         return rc;
     if (s->data.shape.rank && sound(s, DM_SEC_NETWORK) && sound(s, DM_SEC_OBJECTIVE) && (rc = examine_model(s, f, err)))
         return rc;
-    if ((data || s->data.shape.rank) && !s->experiment->section[DM_SEC_RUN].faults && dm_device_pick(s->experiment->run.device, &device, &why)) {
+    if ((data || s->data.shape.rank) && !s->experiment->section[DM_SEC_RUN].faults &&
+        dm_device_pick(s->experiment->run.device, &device, &why)) {
         dm_error_prefix(&why, "device: ");
         return found(s, DM_SEC_RUN, &why, f, err);
     }

@@ -58,17 +58,19 @@ static dm_status after_load(dm_session *s, dm_status rc, dm_need need, dm_faults
     return rc;
 }
 
-dm_status dm_session_read(dm_session *s, const char *experiment, const char *const *overrides, int n, dm_need need, const dm_callbacks *cb,
-                          dm_err *err)
+dm_status dm_session_read(dm_session *s, const char *experiment, const char *const *overrides, int n, dm_need need,
+                          const dm_callbacks *cb, dm_err *err)
 {
     const bool data = need >= DM_NEED_DATA;
-    const dm_experiment_options o = {.overrides = overrides, .n_overrides = n, .need_data = data, .lenient_data = !data, .keep = true};
+    const dm_experiment_options o = {
+        .overrides = overrides, .n_overrides = n, .need_data = data, .lenient_data = !data, .keep = true};
     dm_faults faults = {0};
     dm_status rc;
 
     *s = (dm_session){.callbacks = *cb, .log = dm_log_new(DM_LOG_DEBUG, cb->log, cb->user)};
     if (!(rc = dm_registry_new(NULL, &s->registry, err)))
-        rc = after_load(s, dm_experiment_load(experiment, &o, s->registry, &s->experiment, &faults, err), need, &faults, err);
+        rc = after_load(s, dm_experiment_load(experiment, &o, s->registry, &s->experiment, &faults, err), need, &faults,
+                        err);
     if (rc)
         dm_session_fini(s);
     return rc;
@@ -83,8 +85,8 @@ dm_status dm_session_source(const dm_session *s, const char *run, dm_st **out, i
     if (stat(run, &st)) {
         const bool none = errno == ENOENT || errno == ENOTDIR;
 
-        return dm_error(err, none ? DM_ENOENT : DM_EIO, "unable to open '%s': %s; give a run folder or a checkpoint", run,
-                        none ? "no such file or folder" : "not readable");
+        return dm_error(err, none ? DM_ENOENT : DM_EIO, "unable to open '%s': %s; give a run folder or a checkpoint",
+                        run, none ? "no such file or folder" : "not readable");
     }
     if (!S_ISDIR(st.st_mode)) {
         if (!(rc = dm_st_open(run, out, err)) && (rc = dm_st_verify(*out, err))) {
@@ -102,7 +104,8 @@ dm_status dm_session_source(const dm_session *s, const char *run, dm_st **out, i
 }
 
 /* Of a session whose log is there. */
-static dm_status parse(dm_session *s, const char *text, const char *name, const char *const *overrides, int n, dm_err *err)
+static dm_status parse(dm_session *s, const char *text, const char *name, const char *const *overrides, int n,
+                       dm_err *err)
 {
     const dm_experiment_options o = {.overrides = overrides, .n_overrides = n, .lenient_data = true, .keep = true};
     dm_faults faults = {0};
@@ -110,7 +113,8 @@ static dm_status parse(dm_session *s, const char *text, const char *name, const 
 
     if ((rc = dm_registry_new(NULL, &s->registry, err)))
         return rc;
-    return after_load(s, dm_experiment_parse(text, strlen(text), name, ".", &o, s->registry, &s->experiment, &faults, err),
+    return after_load(s,
+                      dm_experiment_parse(text, strlen(text), name, ".", &o, s->registry, &s->experiment, &faults, err),
                       DM_NEED_NETWORK, &faults, err);
 }
 
@@ -161,21 +165,25 @@ static dm_status read_label_width(dm_session *s, dm_err *err)
     s->label_width = strtoll(text, &end, 10);
     if (end != text && !*end && s->label_width > 0 && s->label_width <= 1 << 20)
         return DM_OK;
-    return dm_error(err, DM_ECORRUPT, "'%s': label_width is '%s'; it must be from 1 to %d", dm_st_path(s->checkpoint), text, 1 << 20);
+    return dm_error(err, DM_ECORRUPT, "'%s': label_width is '%s'; it must be from 1 to %d", dm_st_path(s->checkpoint),
+                    text, 1 << 20);
 }
 
-dm_status dm_session_read_run(dm_session *s, const char *run, const char *const *overrides, int n, const dm_callbacks *cb, dm_err *err)
+dm_status dm_session_read_run(dm_session *s, const char *run, const char *const *overrides, int n,
+                              const dm_callbacks *cb, dm_err *err)
 {
     const char *text;
     dm_status rc;
 
     *s = (dm_session){.callbacks = *cb, .log = dm_log_new(DM_LOG_DEBUG, cb->log, cb->user)};
-    if ((rc = dm_session_source(s, run, &s->checkpoint, &s->step, err)) || (rc = dm_data_meta_read(s->checkpoint, &s->data, err)))
+    if ((rc = dm_session_source(s, run, &s->checkpoint, &s->step, err)) ||
+        (rc = dm_data_meta_read(s->checkpoint, &s->data, err)))
         goto failed;
     if ((rc = read_label_width(s, err)))
         goto failed;
     if (!(text = dm_st_meta(s->checkpoint, "experiment"))) {
-        rc = dm_error(err, DM_ECORRUPT, "'%s' is no checkpoint of a training run: it has no experiment", dm_st_path(s->checkpoint));
+        rc = dm_error(err, DM_ECORRUPT, "'%s' is no checkpoint of a training run: it has no experiment",
+                      dm_st_path(s->checkpoint));
         goto failed;
     }
     if ((rc = parse(s, text, dm_st_path(s->checkpoint), overrides, n, err)))
@@ -221,8 +229,12 @@ static dm_status make_choices(dm_session *s, dm_err *err)
 {
     static const char *const names[] = {[DM_TUNE_OFF] = "off", [DM_TUNE_AUTO] = "auto", [DM_TUNE_ON] = "on"};
     const char *env = getenv("DEMIST_TUNE");
-    dm_choices_options o = {.tune = (dm_tune)s->experiment->run.tune, .deterministic = s->experiment->run.deterministic, .budget = -1,
-                            .log = choices_log, .stopped = stopped, .user = s};
+    dm_choices_options o = {.tune = (dm_tune)s->experiment->run.tune,
+                            .deterministic = s->experiment->run.deterministic,
+                            .budget = -1,
+                            .log = choices_log,
+                            .stopped = stopped,
+                            .user = s};
     bool known = !env || !*env;
 
     for (int i = 0; i < 3 && !known; i++)
@@ -238,8 +250,11 @@ static dm_status make_choices(dm_session *s, dm_err *err)
 /* Opens the device, which must have what the precision needs. */
 static dm_status open_device(dm_session *s, bool profile, dm_err *err)
 {
-    const dm_device_options o = {.profile = profile, .bf16 = s->experiment->run.precision == DM_PRECISION_BF16,
-                                 .high = s->experiment->run.matmul_precision == DM_PRODUCTS_HIGH, .building = building, .user = s};
+    const dm_device_options o = {.profile = profile,
+                                 .bf16 = s->experiment->run.precision == DM_PRECISION_BF16,
+                                 .high = s->experiment->run.matmul_precision == DM_PRODUCTS_HIGH,
+                                 .building = building,
+                                 .user = s};
     const dm_device_info *d;
     dm_status rc;
 
@@ -248,8 +263,10 @@ static dm_status open_device(dm_session *s, bool profile, dm_err *err)
     d = dm_device_about(s->device);
     if (s->experiment->run.precision == DM_PRECISION_FP16 && !d->fp16)
         return dm_error(err, DM_EDEVICE,
-                        "precision: fp16 needs half precision (cl_khr_fp16), which device %d:%d '%s' (%s) does not have; use bf16 or fp32, or a "
-                        "device that has it (demist devices lists them)", d->platform, d->device, d->name, d->platform_name);
+                        "precision: fp16 needs half precision (cl_khr_fp16), which device %d:%d '%s' (%s) does not "
+                        "have; use bf16 or fp32, or a "
+                        "device that has it (demist devices lists them)",
+                        d->platform, d->device, d->name, d->platform_name);
     return DM_OK;
 }
 
@@ -282,7 +299,8 @@ dm_status dm_session_fits(dm_session *s, const dm_layout *l, const dm_st *f, boo
         override = override_of(s, k ? "objective" : "network", &i);
     rc = dm_checkpoint_compare(f, dm_session_prefix(f, raw), l, override ? NULL : log_error, s, err);
     if (rc == DM_ECORRUPT && override)
-        return dm_error(err, DM_EINVAL, "%s: '%s' was trained with another network, whose weights do not fit; leave this out", override,
+        return dm_error(err, DM_EINVAL,
+                        "%s: '%s' was trained with another network, whose weights do not fit; leave this out", override,
                         dm_st_path(f));
     return rc;
 }
@@ -294,8 +312,8 @@ static void tell_difference(void *user, const char *key, const char *ours, const
     const comparing *c = user;
 
     if (strcmp(key, "dropout"))
-        dm_session_log(c->s, DM_LOG_WARNING, "network.%s is %s; it was %s where the weights of '%s' come from", key, ours, theirs,
-                       c->from);
+        dm_session_log(c->s, DM_LOG_WARNING, "network.%s is %s; it was %s where the weights of '%s' come from", key,
+                       ours, theirs, c->from);
 }
 
 /* Weights may fit a network that means something else by them, of another activation or order of sines. */
@@ -364,8 +382,9 @@ dm_status dm_session_log_profile(const dm_session *s, dm_err *err)
         total += rows[i].seconds;
     dm_session_log(s, DM_LOG_INFO, "%-32s %8s %10s %6s %10s %8s", "kernel", "calls", "ms", "%", "GFLOP/s", "GB/s");
     for (int i = 0; i < n; i++)
-        dm_session_log(s, DM_LOG_INFO, "%-32s %8llu %10.2f %6.1f %10.1f %8.1f", rows[i].label, (unsigned long long)rows[i].calls,
-                       rows[i].seconds * 1e3, total > 0 ? 100 * rows[i].seconds / total : 0,
+        dm_session_log(s, DM_LOG_INFO, "%-32s %8llu %10.2f %6.1f %10.1f %8.1f", rows[i].label,
+                       (unsigned long long)rows[i].calls, rows[i].seconds * 1e3,
+                       total > 0 ? 100 * rows[i].seconds / total : 0,
                        rows[i].seconds > 0 ? rows[i].flops / rows[i].seconds * 1e-9 : 0,
                        rows[i].seconds > 0 ? rows[i].bytes / rows[i].seconds * 1e-9 : 0);
     free(rows);
@@ -379,7 +398,8 @@ void dm_data_meta_write(const dm_data_info *data, dm_data_meta *t, dm_st_pair pa
     size_t at = 0;
 
     for (int32_t i = 0; i < data->shape.rank; i++)
-        at += (size_t)snprintf(t->shape + at, sizeof t->shape - at, "%s%lld", i ? "," : "", (long long)data->shape.dim[i]);
+        at += (size_t)snprintf(t->shape + at, sizeof t->shape - at, "%s%lld", i ? "," : "",
+                               (long long)data->shape.dim[i]);
     snprintf(t->classes, sizeof t->classes, "%d", (int)data->classes);
     snprintf(t->levels, sizeof t->levels, "%d", (int)data->levels);
     dm_number_write(data->low, t->low);
@@ -410,18 +430,22 @@ dm_status dm_data_meta_read(const dm_st *f, dm_data_info *data, dm_err *err)
     const char *s = dm_st_meta(f, "data.shape"), *low = dm_st_meta(f, "data.low"), *high = dm_st_meta(f, "data.high");
 
     *data = (dm_data_info){.size = sizeof *data};
-    if (!s || !low || !high || !read_int(f, "data.classes", 1 << 20, &data->classes) || !read_int(f, "data.levels", 1 << 20, &data->levels) ||
-        dm_number_real(low, &data->low) || dm_number_real(high, &data->high))
-        return dm_error(err, DM_ECORRUPT, "'%s' is no checkpoint of a training run: it does not say what its data were", dm_st_path(f));
+    if (!s || !low || !high || !read_int(f, "data.classes", 1 << 20, &data->classes) ||
+        !read_int(f, "data.levels", 1 << 20, &data->levels) || dm_number_real(low, &data->low) ||
+        dm_number_real(high, &data->high))
+        return dm_error(err, DM_ECORRUPT, "'%s' is no checkpoint of a training run: it does not say what its data were",
+                        dm_st_path(f));
     for (char *end; *s; s = end + (*end == ',')) {
         const long long v = strtoll(s, &end, 10);
 
         if (end == s || v < 1 || v > 1 << 24 || data->shape.rank == 4 || (*end && *end != ','))
-            return dm_error(err, DM_ECORRUPT, "'%s': data.shape '%s' is no shape", dm_st_path(f), dm_st_meta(f, "data.shape"));
+            return dm_error(err, DM_ECORRUPT, "'%s': data.shape '%s' is no shape", dm_st_path(f),
+                            dm_st_meta(f, "data.shape"));
         data->shape.dim[data->shape.rank++] = v;
     }
     if (data->shape.rank != 1 && data->shape.rank != 3)
-        return dm_error(err, DM_ECORRUPT, "'%s': data.shape '%s' is neither C,H,W nor D", dm_st_path(f), dm_st_meta(f, "data.shape"));
+        return dm_error(err, DM_ECORRUPT, "'%s': data.shape '%s' is neither C,H,W nor D", dm_st_path(f),
+                        dm_st_meta(f, "data.shape"));
     for (int32_t i = data->shape.rank; i < 8; i++)
         data->shape.dim[i] = 1;
     return DM_OK;

@@ -35,8 +35,8 @@ typedef struct dm_session {
     const char *const *overrides;  /* the caller's */
     int n_overrides;
     dm_callbacks callbacks;
-    bool keeps_on;                 /* kernels are built although it is cancelled: training, once begun, stops between steps */
-    double compiling_since;        /* seconds of the monotonic clock; 0 = nothing was compiled yet, below 0 = it was said */
+    bool keeps_on;          /* kernels are built although it is cancelled: training, once begun, stops between steps */
+    double compiling_since; /* seconds of the monotonic clock; 0 = nothing was compiled yet, below 0 = it was said */
     dm_log *log;                   /* to callbacks.log and, while a run is written, to its log.txt */
 } dm_session;
 

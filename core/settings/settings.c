@@ -10,14 +10,17 @@ static const dm_param run_rows[] = {
     DM_STRING(S, plugin_path, "",
               "folders to search for plugins first, separated by ':', relative to the file that says so"),
     DM_ENUM(S, precision, "fp32", "fp32|bf16|fp16",
-            "bf16 and fp16 keep activations in 16 bits and multiply them so, weights in fp32; bf16 sums in fp32, best on CPUs with AMX; fp16 is "
+            "bf16 and fp16 keep activations in 16 bits and multiply them so, weights in fp32; bf16 sums in fp32, best "
+            "on CPUs with AMX; fp16 is "
             "for sampling and evaluation on devices with cl_khr_fp16"),
     DM_ENUM(S, matmul_precision, "high", "high|highest",
-            "products of fp32: high lets an op be off by 2e-5 of its largest result (Winograd's convolutions; on CPUs with AMX three products of "
+            "products of fp32: high lets an op be off by 2e-5 of its largest result (Winograd's convolutions; on CPUs "
+            "with AMX three products of "
             "bf16 for one), highest has fp32's own rounding alone; docs/kernels.md"),
     DM_BOOL(S, deterministic, "false", "bitwise the same results for any batch size and in every run on one device"),
     DM_ENUM(S, tune, "auto", "off|auto|on",
-            "choose among implementations by rule (off), by what was measured on the device, measuring where the work ahead is worth it "
+            "choose among implementations by rule (off), by what was measured on the device, measuring where the work "
+            "ahead is worth it "
             "(auto), or measuring all that was not (on); $DEMIST_TUNE comes first"),
     DM_BOOL(S, allow_nan, "false", "take weights that are not finite as they are, instead of refusing them"),
     DM_END,
@@ -45,7 +48,8 @@ static const dm_param schedule_rows[] = {
 #define S dm_set_objective
 static const dm_param objective_rows[] = {
     DM_ENUM(S, draw, "uniform", "uniform|stratified|importance",
-            "how the times of a batch are drawn: independently, one from each of equal parts, or each the more often the "
+            "how the times of a batch are drawn: independently, one from each of equal parts, or each the more often "
+            "the "
             "larger its last ten losses were (their root mean square; Nichol & Dhariwal 2021, section 3.3)"),
     DM_END,
 };
@@ -57,7 +61,8 @@ static const dm_param sampler_rows[] = {
     DM_INT(S, offset, "0", 0, 1000000, "steps", "added to each timestep with leading spacing"),
     DM_INTS(S, at, "[]", 0, 1000000, "steps",
             "the timesteps themselves, 0-based, noisiest first; [] = by steps and spacing"),
-    DM_ENUM(S, last, "data", "data|first", "where the last step goes: the data, or the first step's noise level (of a discrete schedule)"),
+    DM_ENUM(S, last, "data", "data|first",
+            "where the last step goes: the data, or the first step's noise level (of a discrete schedule)"),
     DM_STRING(S, clip, "auto",
               "limit of |x0| in each prediction: auto (the data's range where it is fixed), off, a number, or dynamic "
               "(Saharia et al. 2022)"),
@@ -75,7 +80,8 @@ static const dm_param train_rows[] = {
     DM_INT(S, micro_batch, "0", 0, 1048576, "examples",
            "examples at once on the device, gradients added up; 0 = as many as fit"),
     DM_BOOL(S, recompute, "true",
-            "compute again in the backward pass what is cheap (norms, activations, concatenations) instead of keeping it: the same "
+            "compute again in the backward pass what is cheap (norms, activations, concatenations) instead of keeping "
+            "it: the same "
             "numbers, less memory"),
     DM_REAL(S, lr, "2e-4", 0, 10, "", "learning rate"),
     DM_REAL(S, beta1, "0.9", 0, 0.999999, "", "decay of AdamW's first moment (Loshchilov & Hutter 2019)"),
@@ -96,8 +102,10 @@ static const dm_param train_rows[] = {
     DM_INT(S, sample_every, "0", 0, 9007199254740992.0, "steps", "steps between two sample grids; 0 = none"),
     DM_INT(S, sample_count, "16", 1, 4096, "images", "images of such a grid"),
     DM_INT(S, validate_every, "0", 0, 9007199254740992.0, "steps",
-           "steps between two measurements of the loss on held-out data, the test split; the best checkpoint is kept; 0 = none"),
-    DM_INT(S, validate_count, "1000", 0, 9007199254740992.0, "examples", "the first so many of the test split for that; 0 = all"),
+           "steps between two measurements of the loss on held-out data, the test split; the best checkpoint is kept; "
+           "0 = none"),
+    DM_INT(S, validate_count, "1000", 0, 9007199254740992.0, "examples",
+           "the first so many of the test split for that; 0 = all"),
     DM_PATH(S, from, "",
             "weights to start from: a run folder, a checkpoint, or a folder in diffusers' layout; empty = fresh"),
     DM_END,

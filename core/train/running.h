@@ -1,4 +1,5 @@
-/* A training run at work: shared by the files that make it (train_run.c, train_checkpoints.c), nobody else's business. */
+/* A training run at work: shared by the files that make it (train_run.c, train_checkpoints.c), nobody else's business.
+ */
 #ifndef DEMIST_CORE_RUNNING_H
 #define DEMIST_CORE_RUNNING_H
 
@@ -25,10 +26,11 @@ typedef struct dm_running {
     double since;                  /* when it was */
 } dm_running;
 
-/* A checkpoint of the step that it is at; never of what diverged. best: the held-out loss of a checkpoint that is kept as the best one; NULL: one of
- * the last. */
+/* A checkpoint of the step that it is at; never of what diverged. best: the held-out loss of a checkpoint that is kept
+ * as the best one; NULL: one of the last. */
 dm_status dm_running_save(dm_running *r, const double *best, dm_err *err);
-/* Back to the newest whole checkpoint of the run folder; where there is none, and none can be lost, to the beginning. */
+/* Back to the newest whole checkpoint of the run folder; where there is none, and none can be lost, to the beginning.
+ */
 dm_status dm_running_load(dm_running *r, dm_err *err);
 /* The raw weights and every average begin with these, the first average of what is there. */
 dm_status dm_running_use_start(dm_running *r, dm_err *err);

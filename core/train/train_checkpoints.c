@@ -10,7 +10,8 @@
 dm_status dm_running_save(dm_running *r, const double *best, dm_err *err)
 {
     dm_train_state *state = dm_trainer_state(r->trainer);
-    char *text = dm_experiment_print(r->s.experiment, false), *path = best ? dm_run_path(r->dir, DM_RUN_BEST) : dm_checkpoint_path(r->dir, state->step);
+    char *text = dm_experiment_print(r->s.experiment, false),
+         *path = best ? dm_run_path(r->dir, DM_RUN_BEST) : dm_checkpoint_path(r->dir, state->step);
     char sum[32], since[32], held_out[DM_NUMBER_TEXT];
     dm_st_pair meta[DM_DATA_PAIRS + 4];
     dm_data_meta data;
@@ -37,7 +38,8 @@ dm_status dm_running_save(dm_running *r, const double *best, dm_err *err)
         if (!rc)
             r->saved = best ? r->saved : state->step;
         if (!rc)
-            dm_session_log(&r->s, DM_LOG_DEBUG, "checkpoint of step %lld saved%s", (long long)state->step, best ? " as the best" : "");
+            dm_session_log(&r->s, DM_LOG_DEBUG, "checkpoint of step %lld saved%s", (long long)state->step,
+                           best ? " as the best" : "");
     }
     free(text);
     free(path);
@@ -57,8 +59,11 @@ static dm_status begin_again(const dm_running *r, dm_err *err)
     dm_status rc = log ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory");
 
     if (log && !dm_run_log_read(log, &step, 1, &rows, &n, &ignored) && n && first > 0 && rows[n - 1] > (double)first)
-        rc = dm_error(err, DM_EINVAL, "the log of '%s' goes to step %.0f, but its checkpoints are gone: there is nothing to go on from; "
-                      "put one back, or begin anew with --overwrite", r->dir, rows[n - 1]);
+        rc = dm_error(err, DM_EINVAL,
+                      "the log of '%s' goes to step %.0f, but its checkpoints are gone: there is nothing to go on "
+                      "from; "
+                      "put one back, or begin anew with --overwrite",
+                      r->dir, rows[n - 1]);
     else if (log)
         dm_session_log(&r->s, DM_LOG_WARNING, "'%s' has no checkpoint yet: training begins again at step 0", r->dir);
     free(rows);
@@ -79,12 +84,14 @@ dm_status dm_running_load(dm_running *r, dm_err *err)
     if (rc)
         return rc;
     if (damaged.msg[0])
-        dm_session_log(&r->s, DM_LOG_WARNING, "the newest checkpoint is damaged, an older one is used: %s", damaged.msg);
+        dm_session_log(&r->s, DM_LOG_WARNING, "the newest checkpoint is damaged, an older one is used: %s",
+                       damaged.msg);
     sum = dm_st_meta(f, "loss_sum");
     since = dm_st_meta(f, "loss_steps");
     if (!(rc = dm_checkpoint_load(f, dm_trainer_state(r->trainer), err))) {
         if (!sum || !since) {
-            rc = dm_error(err, DM_ECORRUPT, "'%s' is no checkpoint of a training run: it has no loss_sum", dm_st_path(f));
+            rc = dm_error(err, DM_ECORRUPT, "'%s' is no checkpoint of a training run: it has no loss_sum",
+                          dm_st_path(f));
         } else {
             const uint32_t bits = (uint32_t)strtoul(sum, NULL, 16);
             float loss_sum;

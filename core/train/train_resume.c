@@ -4,9 +4,21 @@
 #include <string.h>
 
 /* "section.key" of these, and whole sections as "section.". */
-static const char *const free_keys[] = {"name", "output", "device", "plugin_path", "tune", "allow_nan", "sampler.", "train.steps", "train.log_every",
-                                        "train.save_every", "train.keep", "train.sample_every", "train.sample_count",
-                                        "train.validate_every", "data.workers",
+static const char *const free_keys[] = {"name",
+                                        "output",
+                                        "device",
+                                        "plugin_path",
+                                        "tune",
+                                        "allow_nan",
+                                        "sampler.",
+                                        "train.steps",
+                                        "train.log_every",
+                                        "train.save_every",
+                                        "train.keep",
+                                        "train.sample_every",
+                                        "train.sample_count",
+                                        "train.validate_every",
+                                        "data.workers",
                                         "train.recompute"}; /* choices.json has what the run began with */
 
 typedef struct line { const char *text; size_t n; char key[256]; } line;
@@ -60,13 +72,17 @@ dm_status dm_resume_compare(const char *old, const char *now, const char *dir, d
     line a, b;
 
     for (;;) {
-        const bool more_old = next_fixed(&old, in_old, sizeof in_old, &a), more_now = next_fixed(&now, in_now, sizeof in_now, &b);
+        const bool more_old = next_fixed(&old, in_old, sizeof in_old, &a),
+                   more_now = next_fixed(&now, in_now, sizeof in_now, &b);
 
         if (!more_old && !more_now)
             return DM_OK;
         if (!more_old || !more_now || a.n != b.n || memcmp(a.text, b.text, a.n))
-            return dm_error(err, DM_EINVAL, "the run in '%s' cannot go on with another experiment: it began with '%.*s' (%s), now it is '%.*s' (%s); "
-                            "use another output, or --overwrite", dir, more_old ? (int)a.n : 7, more_old ? a.text : "nothing",
-                            more_old ? a.key : "-", more_now ? (int)b.n : 7, more_now ? b.text : "nothing", more_now ? b.key : "-");
+            return dm_error(err, DM_EINVAL,
+                            "the run in '%s' cannot go on with another experiment: it began with '%.*s' (%s), now it "
+                            "is '%.*s' (%s); "
+                            "use another output, or --overwrite",
+                            dir, more_old ? (int)a.n : 7, more_old ? a.text : "nothing", more_old ? a.key : "-",
+                            more_now ? (int)b.n : 7, more_now ? b.text : "nothing", more_now ? b.key : "-");
     }
 }

@@ -78,8 +78,9 @@ static dm_status read_choices(const dm_running *r, int64_t *micro, dm_err *err)
         else
             dm_model_recompute(r->s.model, json_is_true(json_object_get(j, "recompute")));
         if (!rc && json_object_get(j, "implementations")) /* runs of older versions have neither */
-            rc = dm_choices_keep(r->s.choices, json_object_get(j, "implementations"), &bad) ? dm_error(err, DM_ECORRUPT, "'%s': %s", path, bad.msg)
-                                                                                           : DM_OK;
+            rc = dm_choices_keep(r->s.choices, json_object_get(j, "implementations"), &bad)
+                     ? dm_error(err, DM_ECORRUPT, "'%s': %s", path, bad.msg)
+                     : DM_OK;
     }
     json_decref(j);
     free(text);
@@ -91,7 +92,8 @@ static dm_status read_choices(const dm_running *r, int64_t *micro, dm_err *err)
 static dm_status write_messages(dm_running *r, dm_err *err)
 {
     char *path = dm_run_path(r->dir, "log.txt");
-    const dm_status rc = path && r->s.log ? dm_log_to_file(r->s.log, path, err) : dm_error(err, DM_ENOMEM, "out of memory for log.txt");
+    const dm_status rc =
+        path && r->s.log ? dm_log_to_file(r->s.log, path, err) : dm_error(err, DM_ENOMEM, "out of memory for log.txt");
 
     free(path);
     return rc;
@@ -107,7 +109,8 @@ static bool never_began(const char *dir)
     bool nothing;
     int n = 0;
 
-    nothing = log && !dm_checkpoint_list(dir, &steps, &n, &ignored) && n == 0 && (stat(log, &st) ? errno == ENOENT : st.st_size == 0);
+    nothing = log && !dm_checkpoint_list(dir, &steps, &n, &ignored) && n == 0 &&
+              (stat(log, &st) ? errno == ENOENT : st.st_size == 0);
     free(steps);
     free(log);
     return nothing;
@@ -186,9 +189,12 @@ static dm_status diverged(dm_running *r, int64_t bad, dm_err *err)
     if (dm_data_batch(r->s.examples, (uint64_t)(bad * t->batch), t->batch, r->x0, r->labels, &ignored) ||
         !dm_trainer_find_nonfinite(r->trainer, bad, r->x0, r->labels, what, sizeof what, &ignored))
         found = false;
-    return dm_error(err, DM_EDIVERGED, "training diverged at step %lld: %s%s; %s. "
-                    "%s a lower train.lr (now %g), a longer train.warmup or train.clip may help", (long long)bad + 1,
-                    found ? "the first tensor that is not finite is the " : "the norm of the gradient is not finite, though each tensor is",
+    return dm_error(err, DM_EDIVERGED,
+                    "training diverged at step %lld: %s%s; %s. "
+                    "%s a lower train.lr (now %g), a longer train.warmup or train.clip may help",
+                    (long long)bad + 1,
+                    found ? "the first tensor that is not finite is the "
+                          : "the norm of the gradient is not finite, though each tensor is",
                     found ? what : "", kept,
                     bad ? "If the data are sound," : "Data of a large range are likely at the first step; else", t->lr);
 }
@@ -208,7 +214,8 @@ static dm_status log_numbers(dm_running *r, dm_err *err)
     r->since = now();
     r->loss = n.loss;
     {
-        const dm_field f[] = {{"loss", n.loss}, {"lr", dm_train_lr(t, step - 1)}, {"grad_norm", n.grad_norm}, {"images_per_s", rate}};
+        const dm_field f[] = {
+            {"loss", n.loss}, {"lr", dm_train_lr(t, step - 1)}, {"grad_norm", n.grad_norm}, {"images_per_s", rate}};
 
         if ((rc = dm_run_log_put(r->numbers, step, f, 4, err)))
             return rc;
@@ -246,14 +253,21 @@ static dm_status step(dm_running *r, dm_err *err)
 static void progress(const dm_running *r)
 {
     const dm_set_train *t = &r->s.experiment->train;
-    const dm_progress_info p = {.size = sizeof p, .what = "train", .step = dm_trainer_state(r->trainer)->step, .steps = t->steps,
-                                .per_step = (double)t->batch, .loss = r->loss};
+    const dm_progress_info p = {.size = sizeof p,
+                                .what = "train",
+                                .step = dm_trainer_state(r->trainer)->step,
+                                .steps = t->steps,
+                                .per_step = (double)t->batch,
+                                .loss = r->loss};
 
     if (r->o->callbacks.progress)
         r->o->callbacks.progress(r->o->callbacks.user, &p);
 }
 
-static bool cancelled(const dm_running *r) { return r->o->callbacks.cancelled && r->o->callbacks.cancelled(r->o->callbacks.user); }
+static bool cancelled(const dm_running *r)
+{
+    return r->o->callbacks.cancelled && r->o->callbacks.cancelled(r->o->callbacks.user);
+}
 
 static bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
 
@@ -265,7 +279,8 @@ static dm_status samples(dm_running *r, dm_err *err)
 
     if (rc != DM_EDIVERGED && rc != DM_ENOMEM)
         return rc ? dm_error(err, rc, "%s", why.msg) : DM_OK;
-    dm_session_log(&r->s, DM_LOG_WARNING, "no samples of step %lld: %s", (long long)dm_trainer_state(r->trainer)->step, why.msg);
+    dm_session_log(&r->s, DM_LOG_WARNING, "no samples of step %lld: %s", (long long)dm_trainer_state(r->trainer)->step,
+                   why.msg);
     return DM_OK;
 }
 
@@ -299,8 +314,8 @@ static dm_status open_validation(dm_running *r, dm_err *err)
     if (!t->validate_every)
         return DM_OK;
     r->best = r->resumed ? dm_best_loss(r->dir) : INFINITY;
-    return dm_validation_new(&r->s, state->n_ema ? state->ema[0] : state->model, t->validate_count, dm_trainer_micro_batch(r->trainer),
-                             &r->validation, err);
+    return dm_validation_new(&r->s, state->n_ema ? state->ema[0] : state->model, t->validate_count,
+                             dm_trainer_micro_batch(r->trainer), &r->validation, err);
 }
 
 static dm_status loop(dm_running *r, dm_err *err)
@@ -322,7 +337,8 @@ static dm_status loop(dm_running *r, dm_err *err)
         if ((due(state->step, t->log_every) || state->step == t->steps) && (rc = log_numbers(r, err)))
             return rc;
         progress(r);
-        if (r->validation && (due(state->step, t->validate_every) || state->step == t->steps) && (rc = validate(r, err)))
+        if (r->validation && (due(state->step, t->validate_every) || state->step == t->steps) &&
+            (rc = validate(r, err)))
             return rc;
         if (due(state->step, t->sample_every) && (rc = samples(r, err)))
             return rc;
@@ -331,7 +347,8 @@ static dm_status loop(dm_running *r, dm_err *err)
         if (cancelled(r) && state->step < t->steps) {
             if (!due(state->step, t->save_every) && (rc = dm_running_save(r, NULL, err)))
                 return rc;
-            return dm_error(err, DM_ECANCELLED, "stopped at step %lld of %lld, a checkpoint is saved; go on with: demist resume %s",
+            return dm_error(err, DM_ECANCELLED,
+                            "stopped at step %lld of %lld, a checkpoint is saved; go on with: demist resume %s",
                             (long long)state->step, (long long)t->steps, r->word);
         }
     }
@@ -351,8 +368,10 @@ static void finish(dm_running *r)
     free(plots);
     log = dm_checkpoint_path(r->dir, dm_trainer_state(r->trainer)->step);
     dm_session_log(&r->s, DM_LOG_INFO, "checkpoint: %s", log ? log : r->dir);
-    dm_session_log(&r->s, DM_LOG_INFO, dm_model_diffuses(r->s.model) ? "next:       demist sample %s --count 64 --out samples.png"
-                                                                     : "next:       demist eval %s --metric accuracy", r->word);
+    dm_session_log(&r->s, DM_LOG_INFO,
+                   dm_model_diffuses(r->s.model) ? "next:       demist sample %s --count 64 --out samples.png"
+                                                 : "next:       demist eval %s --metric accuracy",
+                   r->word);
     free(log);
 }
 
@@ -372,7 +391,8 @@ static dm_status train(dm_running *r, dm_err *err)
         free(choices);
         if (there && (rc = read_choices(r, &micro, err)))
             return rc;
-        if ((rc = dm_trainer_new(&r->s, micro, &r->trainer, err)) || (rc = open_validation(r, err)) || (!there && (rc = write_choices(r, err))))
+        if ((rc = dm_trainer_new(&r->s, micro, &r->trainer, err)) || (rc = open_validation(r, err)) ||
+            (!there && (rc = write_choices(r, err))))
             return rc;
     }
     {
@@ -382,11 +402,16 @@ static dm_status train(dm_running *r, dm_err *err)
 
         dm_device_memory(r->s.device, &held, &peak);
         dm_session_log(&r->s, DM_LOG_INFO, "device: %s (%s)", d->name, d->platform_name);
-        dm_session_log(&r->s, DM_LOG_INFO, "network: %lld parameters; a step of %lld images in micro-batches of %lld: %.2f GFLOP and %d kernel calls each, %.1f MB on the device",
+        dm_session_log(&r->s, DM_LOG_INFO,
+                       "network: %lld parameters; a step of %lld images in micro-batches of %lld: %.2f GFLOP and %d "
+                       "kernel calls each, %.1f MB on the device",
                        (long long)dm_model_layout(r->s.model)->parameters, (long long)r->s.experiment->train.batch,
-                       (long long)dm_trainer_micro_batch(r->trainer), p.flops * 1e-9, (int)p.commands, (double)held * 1e-6);
+                       (long long)dm_trainer_micro_batch(r->trainer), p.flops * 1e-9, (int)p.commands,
+                       (double)held * 1e-6);
     }
-    if ((r->resumed && (rc = dm_running_load(r, err))) || (dm_trainer_state(r->trainer)->step == 0 && (rc = dm_running_use_start(r, err))) || (rc = open_logs(r, dm_trainer_state(r->trainer)->step, err)))
+    if ((r->resumed && (rc = dm_running_load(r, err))) ||
+        (dm_trainer_state(r->trainer)->step == 0 && (rc = dm_running_use_start(r, err))) ||
+        (rc = open_logs(r, dm_trainer_state(r->trainer)->step, err)))
         return rc;
     if (cancelled(r))
         return dm_error(err, DM_ECANCELLED, "stopped");
@@ -401,7 +426,8 @@ dm_status dm_train(const char *experiment, const dm_train_options *o, dm_err *er
     dm_running r = {.o = o};
     dm_status rc;
 
-    if ((rc = dm_session_read(&r.s, experiment, o->overrides, o->n_overrides, o->resume ? DM_NEED_DATA : DM_NEED_START, &o->callbacks, err)))
+    if ((rc = dm_session_read(&r.s, experiment, o->overrides, o->n_overrides, o->resume ? DM_NEED_DATA : DM_NEED_START,
+                              &o->callbacks, err)))
         return rc;
     rc = train(&r, err);
     if (rc == DM_ECANCELLED && !r.s.keeps_on)

@@ -12,10 +12,12 @@
 dm_status dm_resume_compare(const char *old, const char *now, const char *dir, dm_err *err);
 
 /* samples/step-00001000.png from fixed noise, by the first average or the raw weights, also as a TensorBoard image. */
-dm_status dm_train_samples(dm_session *s, const dm_run *folder, dm_tb *events, const dm_train_state *state, double wall, dm_err *err);
+dm_status dm_train_samples(dm_session *s, const dm_run *folder, dm_tb *events, const dm_train_state *state, double wall,
+                           dm_err *err);
 
 /* Measures, and writes val_loss and val_band_1.. of the step to the log and to TensorBoard. */
-dm_status dm_train_validate(dm_validation *v, dm_run_log *log, dm_tb *events, int64_t step, double wall, double *loss, dm_err *err);
+dm_status dm_train_validate(dm_validation *v, dm_run_log *log, dm_tb *events, int64_t step, double wall, double *loss,
+                            dm_err *err);
 /* The held-out loss of the run's best checkpoint, as its metadata says; infinite where there is no whole one. */
 #define DM_BEST_LOSS "val_loss"
 double dm_best_loss(const char *dir);

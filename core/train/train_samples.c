@@ -5,7 +5,8 @@
 
 #include <stdlib.h>
 
-dm_status dm_train_samples(dm_session *s, const dm_run *folder, dm_tb *events, const dm_train_state *state, double wall, dm_err *err)
+dm_status dm_train_samples(dm_session *s, const dm_run *folder, dm_tb *events, const dm_train_state *state, double wall,
+                           dm_err *err)
 {
     const dm_drawing d = {.count = s->experiment->train.sample_count};
     const dm_shape shape = dm_model_batch_shape(&s->data.shape, d.count, s->data.shape.dim[0]);
@@ -16,15 +17,17 @@ dm_status dm_train_samples(dm_session *s, const dm_run *folder, dm_tb *events, c
     size_t size;
     dm_status rc = x ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for %lld samples", (long long)d.count);
 
-    snprintf(about, sizeof about, "demist %s name=%s sampler=%s seed=%lld step=%lld", dm_version(), s->experiment->run.name,
-             s->experiment->section[DM_SEC_SAMPLER].plugin->name, (long long)s->experiment->run.seed, (long long)state->step);
+    snprintf(about, sizeof about, "demist %s name=%s sampler=%s seed=%lld step=%lld", dm_version(),
+             s->experiment->run.name, s->experiment->section[DM_SEC_SAMPLER].plugin->name,
+             (long long)s->experiment->run.seed, (long long)state->step);
     snprintf(name, sizeof name, "samples/step-%08lld.png", (long long)state->step);
     if (!rc && !(rc = dm_draw_images(s, state->n_ema ? state->ema[0] : state->model, &d, x, NULL, NULL, err))) {
         if (shape.rank == 4)
             rc = dm_picture_grid(x, d.count, shape.dim[1], shape.dim[2], shape.dim[3], 0, 2, &p, err);
         else if (shape.dim[1] == 2)
             rc = dm_picture_scatter(x, d.count, NULL, 0, 512, 0, &p, err);
-        if (!rc && p.pixels && !(rc = dm_png_encode(&p, &(dm_pair){"demist", about}, 1, &png, &size, err)) && !(rc = dm_run_write(folder, name, png, size, err)))
+        if (!rc && p.pixels && !(rc = dm_png_encode(&p, &(dm_pair){"demist", about}, 1, &png, &size, err)) &&
+            !(rc = dm_run_write(folder, name, png, size, err)))
             rc = dm_tb_image(events, state->step, wall, "samples", p.width, p.height, p.channels, png, size, err);
     }
     dm_picture_fini(&p);

@@ -6,7 +6,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-dm_status dm_train_validate(dm_validation *v, dm_run_log *log, dm_tb *events, int64_t step, double wall, double *loss, dm_err *err)
+dm_status dm_train_validate(dm_validation *v, dm_run_log *log, dm_tb *events, int64_t step, double wall, double *loss,
+                            dm_err *err)
 {
     static const char *const names[DM_LOSS_BANDS] = {"val_band_1", "val_band_2", "val_band_3", "val_band_4"};
     double from[DM_LOSS_BANDS + 1];

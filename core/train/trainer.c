@@ -39,13 +39,16 @@ static dm_status fit(dm_trainer *t, int64_t micro, dm_err *err)
         dm_err why = {0};
 
         dm_model_expect(t->session->model, (double)t->set->steps * ceil((double)t->batch / (double)t->micro));
-        rc = dm_grad_step_new(t->session->model, t->state.model, t->grads, t->loss_sum, t->micro, t->micro == t->batch, &t->grad, &why);
+        rc = dm_grad_step_new(t->session->model, t->state.model, t->grads, t->loss_sum, t->micro, t->micro == t->batch,
+                              &t->grad, &why);
         dm_model_expect(t->session->model, 0);
         if (!rc)
             return DM_OK;
         if (rc != DM_ENOMEM || fixed || t->micro == 1)
-            return dm_error(err, rc, "%s%s", why.msg, rc == DM_ENOMEM && fixed ? " (train.micro_batch is fixed; a smaller one may fit)" : "");
-        dm_session_log(t->session, DM_LOG_DEBUG, "a micro-batch of %lld does not fit: %s", (long long)t->micro, why.msg);
+            return dm_error(err, rc, "%s%s", why.msg,
+                            rc == DM_ENOMEM && fixed ? " (train.micro_batch is fixed; a smaller one may fit)" : "");
+        dm_session_log(t->session, DM_LOG_DEBUG, "a micro-batch of %lld does not fit: %s", (long long)t->micro,
+                       why.msg);
     }
 }
 
@@ -74,7 +77,8 @@ static dm_status make_state(dm_trainer *t, dm_err *err)
     t->state.layout = l;
     t->state.n_ema = t->set->ema.n;
     if ((rc = dm_wset_new(d, l, &t->state.model, err)) || (rc = dm_buf_new(d, bytes, "gradients", &t->grads, err)) ||
-        (rc = dm_buf_new(d, bytes, "first moments", &t->state.m, err)) || (rc = dm_buf_new(d, bytes, "second moments", &t->state.v, err)) ||
+        (rc = dm_buf_new(d, bytes, "first moments", &t->state.m, err)) ||
+        (rc = dm_buf_new(d, bytes, "second moments", &t->state.v, err)) ||
         (rc = dm_buf_new(d, sizeof(float), "loss", &t->loss_sum, err)) || (rc = dm_buf_zero(t->grads, 0, bytes, err)) ||
         (rc = dm_buf_zero(t->state.m, 0, bytes, err)) || (rc = dm_buf_zero(t->state.v, 0, bytes, err)) ||
         (rc = dm_buf_zero(t->loss_sum, 0, sizeof(float), err)))
@@ -107,8 +111,13 @@ static dm_status initialise(dm_trainer *t, dm_err *err)
 
 static dm_status make_optimizer(dm_trainer *t, dm_err *err)
 {
-    dm_optimizer_arrays a = {.w = dm_wset_flat(t->state.model), .g = t->grads, .m = t->state.m, .v = t->state.v,
-                             .count = t->state.layout->trained, .n_ema = t->state.n_ema, .keeps_g = dm_grad_step_writes(t->grad)};
+    dm_optimizer_arrays a = {.w = dm_wset_flat(t->state.model),
+                             .g = t->grads,
+                             .m = t->state.m,
+                             .v = t->state.v,
+                             .count = t->state.layout->trained,
+                             .n_ema = t->state.n_ema,
+                             .keeps_g = dm_grad_step_writes(t->grad)};
 
     for (int i = 0; i < t->state.n_ema; i++)
         a.ema[i] = dm_wset_flat(t->state.ema[i]);
@@ -148,8 +157,8 @@ dm_status dm_trainer_new(dm_session *s, int64_t micro, dm_trainer **out, dm_err 
     t->example = 1;
     for (int32_t i = 0; i < s->data.shape.rank; i++)
         t->example *= s->data.shape.dim[i];
-    if ((rc = make_state(t, err)) || (rc = initialise(t, err)) || (rc = make_importance(t, err)) || (rc = fit(t, micro, err)) ||
-        (rc = make_optimizer(t, err)) || (rc = host_memory(t, err))) {
+    if ((rc = make_state(t, err)) || (rc = initialise(t, err)) || (rc = make_importance(t, err)) ||
+        (rc = fit(t, micro, err)) || (rc = make_optimizer(t, err)) || (rc = host_memory(t, err))) {
         dm_trainer_free(t);
         return rc;
     }
@@ -203,7 +212,8 @@ static void draw_by_losses(dm_trainer *t)
     const dm_experiment *e = t->session->experiment;
 
     for (int64_t i = 0; i < t->batch; i++)
-        dm_importance_draw(t->state.importance, dm_train_uniform((uint64_t)e->run.seed, DM_DRAW_UNIFORM, t->state.step, i, t->batch),
+        dm_importance_draw(t->state.importance,
+                           dm_train_uniform((uint64_t)e->run.seed, DM_DRAW_UNIFORM, t->state.step, i, t->batch),
                            &t->drawn[i], &t->drawn_weight[i]);
 }
 
@@ -214,7 +224,8 @@ dm_status dm_trainer_settle(dm_trainer *t, dm_err *err)
 
     if (!t->unseen)
         return DM_OK;
-    if ((rc = dm_trainer_check(t, &bad, err)) || (rc = dm_buf_read(t->losses, 0, (size_t)t->batch * sizeof *t->seen, t->seen, err)))
+    if ((rc = dm_trainer_check(t, &bad, err)) ||
+        (rc = dm_buf_read(t->losses, 0, (size_t)t->batch * sizeof *t->seen, t->seen, err)))
         return rc;
     for (int64_t i = 0; i < t->batch; i++)
         dm_importance_see(t->state.importance, t->drawn[i], t->seen[i]);
@@ -224,7 +235,8 @@ dm_status dm_trainer_settle(dm_trainer *t, dm_err *err)
 }
 
 /* Examples [first, first + n) of a step's batch. */
-static dm_status micro_batch(dm_trainer *t, int64_t first, int64_t n, const float *x0, const int32_t *labels, dm_err *err)
+static dm_status micro_batch(dm_trainer *t, int64_t first, int64_t n, const float *x0, const int32_t *labels,
+                             dm_err *err)
 {
     const dm_experiment *e = t->session->experiment;
     const bool diffusion = dm_model_diffuses(t->session->model);
@@ -243,7 +255,8 @@ static dm_status micro_batch(dm_trainer *t, int64_t first, int64_t n, const floa
         b.at = t->at;
     }
     for (int64_t i = 0; i < t->micro; i++)
-        t->weight[i] = i >= n ? 0 : t->importance[i] * (t->state.importance ? t->drawn_weight[first + i] : 1) / (double)t->batch;
+        t->weight[i] =
+            i >= n ? 0 : t->importance[i] * (t->state.importance ? t->drawn_weight[first + i] : 1) / (double)t->batch;
     if (n < t->micro) {
         memset(t->x0, 0, (size_t)(t->micro * t->example) * sizeof *t->x0);
         memcpy(t->x0, b.x0, (size_t)(n * t->example) * sizeof *t->x0);
@@ -256,14 +269,20 @@ static dm_status micro_batch(dm_trainer *t, int64_t first, int64_t n, const floa
     }
     if ((rc = dm_grad_step_run(t->grad, &b, err)) || !t->state.importance)
         return rc;
-    return dm_buf_copy(dm_grad_step_loss(t->grad), 0, t->losses, (size_t)first * sizeof(float), (size_t)n * sizeof(float), err);
+    return dm_buf_copy(dm_grad_step_loss(t->grad), 0, t->losses, (size_t)first * sizeof(float),
+                       (size_t)n * sizeof(float), err);
 }
 
 dm_status dm_trainer_step(dm_trainer *t, const float *x0, const int32_t *labels, dm_err *err)
 {
     const dm_set_train *s = t->set;
-    dm_optimizer_step o = {.step = t->state.step, .lr = dm_train_lr(s, t->state.step), .beta1 = s->beta1, .beta2 = s->beta2, .eps = s->eps,
-                           .weight_decay = s->weight_decay, .clip = s->clip};
+    dm_optimizer_step o = {.step = t->state.step,
+                           .lr = dm_train_lr(s, t->state.step),
+                           .beta1 = s->beta1,
+                           .beta2 = s->beta2,
+                           .eps = s->eps,
+                           .weight_decay = s->weight_decay,
+                           .clip = s->clip};
     dm_status rc;
 
     if (t->state.importance) {
@@ -307,11 +326,13 @@ dm_status dm_trainer_check(dm_trainer *t, int64_t *bad_step, dm_err *err)
     *bad_step = rc ? -1 : o.bad_step;
     if (rc || o.bad_step < 0)
         return rc;
-    return dm_error(err, DM_EDIVERGED, "training diverged at step %lld: its gradient is not finite", (long long)o.bad_step + 1);
+    return dm_error(err, DM_EDIVERGED, "training diverged at step %lld: its gradient is not finite",
+                    (long long)o.bad_step + 1);
 }
 
 /* By the numbers that were drawn last, if by losses: none is drawn after a step that diverged. */
-bool dm_trainer_find_nonfinite(dm_trainer *t, int64_t step, const float *x0, const int32_t *labels, char *what, size_t size, dm_err *err)
+bool dm_trainer_find_nonfinite(dm_trainer *t, int64_t step, const float *x0, const int32_t *labels, char *what,
+                               size_t size, dm_err *err)
 {
     const int64_t now = t->state.step;
     bool found = false;

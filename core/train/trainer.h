@@ -27,7 +27,8 @@ dm_status dm_trainer_numbers(dm_trainer *t, dm_train_numbers *n, dm_err *err);
 dm_status dm_trainer_check(dm_trainer *t, int64_t *bad_step, dm_err *err);
 /* Runs a step's forward and backward pass again, from its whole batch, and names the first tensor that is
  * not finite; false if all were. */
-bool dm_trainer_find_nonfinite(dm_trainer *t, int64_t step, const float *x0, const int32_t *labels, char *what, size_t size, dm_err *err);
+bool dm_trainer_find_nonfinite(dm_trainer *t, int64_t step, const float *x0, const int32_t *labels, char *what,
+                               size_t size, dm_err *err);
 /* The sums behind dm_trainer_numbers, to save and restore with a checkpoint. */
 dm_status dm_trainer_get_sums(dm_trainer *t, float *loss_sum, int64_t *steps, dm_err *err);
 dm_status dm_trainer_set_sums(dm_trainer *t, float loss_sum, int64_t steps, dm_err *err);

@@ -152,7 +152,8 @@ static void way_up(list *l, const dm_adm *a, const int64_t *skip, int n)
                 attention(&t, c);
         }
         if (v > 0) {
-            const place d = at(l, "up_blocks.%d.upsamplers.0 output_blocks.%d.%d", u, block - 1, a->attend_up[v] ? 2 : 1);
+            const place d =
+                at(l, "up_blocks.%d.upsamplers.0 output_blocks.%d.%d", u, block - 1, a->attend_up[v] ? 2 : 1);
 
             if (a->up_resnet[v])
                 resnet(a, &d, c, c);
@@ -165,7 +166,8 @@ static void way_up(list *l, const dm_adm *a, const int64_t *skip, int n)
 static void expect(list *l, const dm_adm *a)
 {
     const int64_t last = a->level[a->n - 1];
-    const place first = at(l, "mid_block.resnets.0 middle_block.0"), second = at(l, "mid_block.resnets.1 middle_block.2");
+    const place first = at(l, "mid_block.resnets.0 middle_block.0"), second = at(l, "mid_block.resnets.1 "
+                                                                                    "middle_block.2");
     const place mid = at(l, "mid_block.attentions.0 middle_block.1");
     int64_t skip[DM_ADM_LEVELS * 17];
     int n = 0;
@@ -173,7 +175,8 @@ static void expect(list *l, const dm_adm *a)
     pair(l, "time_embedding.linear_1", "time_embed.0", linear(a->wide, a->time_in));
     pair(l, "time_embedding.linear_2", "time_embed.2", linear(a->wide, a->wide));
     if (a->classes)
-        put(l, "class_embedding", "label_emb", "weight", linear(a->classes, a->wide), linear(a->classes, a->wide), -1, false);
+        put(l, "class_embedding", "label_emb", "weight", linear(a->classes, a->wide), linear(a->classes, a->wide), -1,
+            false);
     pair(l, "conv_in", "input_blocks.0.0", conv(a->level[0], a->channels, 3));
     way_down(l, a, skip, &n);
     resnet(a, &first, last, last);
@@ -268,11 +271,11 @@ static void compare(const dm_adm_tensor *t, int64_t n, const rest *r, telling *s
         if (one->part > 0) /* told with the first part */
             continue;
         if (!one->tensor)
-            tell(say, "'%s' has no tensor '%s'%s%s%s", say->path, one->theirs, near ? "; it has '" : "", near ? near : "",
-                 near ? "'" : "");
+            tell(say, "'%s' has no tensor '%s'%s%s%s", say->path, one->theirs, near ? "; it has '" : "",
+                 near ? near : "", near ? "'" : "");
         else if (!fits(one->tensor, one))
-            tell(say, "'%s': tensor '%s' is [%s]; [%s] is needed", say->path, one->theirs, shape_text(&one->tensor->shape, is),
-                 shape_text(&one->from, must));
+            tell(say, "'%s': tensor '%s' is [%s]; [%s] is needed", say->path, one->theirs,
+                 shape_text(&one->tensor->shape, is), shape_text(&one->from, must));
     }
     for (int64_t i = 0; i < r->n; i++)
         tell(say, "'%s': this network has no tensor '%s'", say->path, r->name[i]);
@@ -291,6 +294,8 @@ dm_status dm_adm_match(const dm_st *f, const dm_adm *a, dm_arena *arena, dm_adm_
     compare(l.t, l.n, &left, &say);
     *out = l.t;
     *n = l.n;
-    return !say.bad ? DM_OK : dm_error(err, DM_ECORRUPT, "'%s' does not fit the network that its blocks describe, in %d tensors",
-                                       say.path, say.bad);
+    return !say.bad
+               ? DM_OK
+               : dm_error(err, DM_ECORRUPT, "'%s' does not fit the network that its blocks describe, in %d tensors",
+                          say.path, say.bad);
 }

@@ -33,10 +33,12 @@ static int64_t extent(reader *r, const char *name, int32_t rank, int32_t dim, in
     if (r->err->code)
         return 0;
     if (!t)
-        dm_error(r->err, DM_ECORRUPT, "'%s' is no UNet of improved-diffusion or guided-diffusion: it has no tensor '%s'",
-                 dm_st_path(r->f), name);
+        dm_error(r->err, DM_ECORRUPT,
+                 "'%s' is no UNet of improved-diffusion or guided-diffusion: it has no tensor '%s'", dm_st_path(r->f),
+                 name);
     else if (t->shape.rank != rank || t->shape.dim[dim] < 1 || t->shape.dim[dim] > most)
-        dm_error(r->err, DM_ECORRUPT, "'%s': tensor '%s' has rank %d and %lld in place %d; rank %d and 1 to %lld are possible",
+        dm_error(r->err, DM_ECORRUPT,
+                 "'%s': tensor '%s' has rank %d and %lld in place %d; rank %d and 1 to %lld are possible",
                  dm_st_path(r->f), name, (int)t->shape.rank, (long long)(dim < t->shape.rank ? t->shape.dim[dim] : 0),
                  (int)dim, (int)rank, (long long)most);
     else
@@ -86,12 +88,15 @@ static void read_levels(reader *r, dm_adm *a)
     per = per < r->n_out ? per + 1 : r->n_out;
     for (int i = 0; i < r->n_in && !r->err->code; i++)
         if (!r->in[i])
-            dm_error(r->err, DM_ECORRUPT, "'%s' has no tensor of input_blocks.%d: it is missing, or halves the image without "
-                     "weights (conv_resample=False), which the unet network does not do", dm_st_path(r->f), i);
+            dm_error(r->err, DM_ECORRUPT,
+                     "'%s' has no tensor of input_blocks.%d: it is missing, or halves the image without "
+                     "weights (conv_resample=False), which the unet network does not do",
+                     dm_st_path(r->f), i);
     if (r->err->code)
         return;
     if (per < 2 || per > 17 || r->n_out % per || r->n_out / per > DM_ADM_LEVELS || r->n_in != r->n_out) {
-        dm_error(r->err, DM_ECORRUPT, "'%s' is no UNet of improved-diffusion or guided-diffusion: %d input_blocks and %d "
+        dm_error(r->err, DM_ECORRUPT,
+                 "'%s' is no UNet of improved-diffusion or guided-diffusion: %d input_blocks and %d "
                  "output_blocks, the first that doubles the image being number %d, are no levels of equal length",
                  dm_st_path(r->f), r->n_in, r->n_out, per - 1);
         return;
@@ -110,7 +115,8 @@ static void read_level(reader *r, dm_adm *a, int l)
     a->attend[l] = has(r, "input_blocks.%d.1.qkv.weight", first);
     a->attend_up[l] = has(r, "output_blocks.%d.1.qkv.weight", up);
     a->down_resnet[l] = l + 1 < a->n && has(r, "input_blocks.%d.0.in_layers.0.weight", first + a->layers);
-    a->up_resnet[l] = l > 0 && has(r, "output_blocks.%d.%d.in_layers.0.weight", up + a->layers, a->attend_up[l] ? 2 : 1);
+    a->up_resnet[l] =
+        l > 0 && has(r, "output_blocks.%d.%d.in_layers.0.weight", up + a->layers, a->attend_up[l] ? 2 : 1);
 }
 
 dm_status dm_adm_read(const dm_st *f, dm_adm *a, dm_err *err)

@@ -111,13 +111,14 @@ static dm_status open_map(model *m, const char *path, const json_t *map, dm_err 
 
         if (!name || !plain_name(name))
             return dm_error(err, DM_ECORRUPT,
-                            "'%s' has tensor '%.80s' in '%.80s', which is no .safetensors file of this folder", path, key,
-                            name ? name : "?");
+                            "'%s' has tensor '%.80s' in '%.80s', which is no .safetensors file of this folder", path,
+                            key, name ? name : "?");
         while (i < m->n_files && strcmp(opened[i], name))
             i++;
         if (i == m->n_files) {
             if (!is_in(m->unet, name))
-                return dm_error(err, DM_ECORRUPT, "'%s' has tensor '%.80s' in '%s'; there is no such file", path, key, name);
+                return dm_error(err, DM_ECORRUPT, "'%s' has tensor '%.80s' in '%s'; there is no such file", path, key,
+                                name);
             if ((rc = open_shard(m, name, err)))
                 return rc;
             opened[i] = name;
@@ -164,8 +165,9 @@ static dm_status open_weights(model *m, dm_err *err)
     if (is_in(m->unet, "diffusion_pytorch_model.bin"))
         return dm_error(err, DM_EINVAL,
                         "'%s/diffusion_pytorch_model.bin' is a pickle, a program that demist does not run; convert it "
-                        "where it came from: UNet2DModel.from_pretrained(dir).save_pretrained(dir, safe_serialization=True)",
-                            m->unet);
+                        "where it came from: UNet2DModel.from_pretrained(dir).save_pretrained(dir, "
+                        "safe_serialization=True)",
+                        m->unet);
     return dm_error(err, DM_ENOENT, "'%s' has no " DM_DIFFUSERS_WEIGHTS " and no index of several", m->unet);
 }
 
@@ -247,8 +249,10 @@ static dm_status gather(model *m, dm_st **out, dm_err *err)
         meta[n_meta++] = (dm_pair){"label_width", wide};
     /* The network runs without a scheduler or a size; there is then nothing to sample by. */
     if (!*m->scheduler || !f->sized || f->label_width)
-        meta[n_meta++] = (dm_pair){"not_sampled", f->label_width ? "its labels are vectors, which predict alone is given"
-                                   : f->sized ? "it has no scheduler_config.json" : "its config.json has no sample_size"};
+        meta[n_meta++] = (dm_pair){"not_sampled", f->label_width ? "its labels are vectors, which predict alone is "
+                                                                   "given"
+                                                  : f->sized     ? "it has no scheduler_config.json"
+                                                                 : "its config.json has no sample_size"};
     rc = dm_st_gather(m->unet, m->file, m->n_files, parts, n, meta, n_meta, out, err);
     m->n_files = 0;
     return rc;

@@ -94,7 +94,8 @@ static void put_sampler(dm_config *c, int kind, int64_t T, FILE *to)
                                                                    "fixed_small|fixed_small_log|fixed_large|"
                                                                  "fixed_large_log|learned|learned_range")]);
     else
-        fprintf(to, "  variance: posterior\n  last: %s\n", dm_config_bool(c, "set_alpha_to_one", true) ? "data" : "first");
+        fprintf(to, "  variance: posterior\n  last: %s\n",
+                dm_config_bool(c, "set_alpha_to_one", true) ? "data" : "first");
     put_clip(c, kind, to);
 }
 

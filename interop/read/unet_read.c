@@ -75,7 +75,8 @@ static void read_size(dm_config *c, int levels, dm_unet_facts *f)
     if (!f->sized)
         return;
     if (!json_is_integer(h) || !json_is_integer(w) || (json_is_array(v) && json_array_size(v) != 2) ||
-        json_integer_value(h) < 1 || json_integer_value(w) < 1 || json_integer_value(h) > 16384 || json_integer_value(w) > 16384) {
+        json_integer_value(h) < 1 || json_integer_value(w) < 1 || json_integer_value(h) > 16384 ||
+        json_integer_value(w) > 16384) {
         dm_config_fail(c, "sample_size", "must be a side or [height, width], 1 to 16384 each");
         return;
     }

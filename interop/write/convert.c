@@ -99,7 +99,8 @@ static dm_status fill(void *user, uint64_t from, void *to, size_t n, dm_err *err
     v = to;
     for (size_t i = 0; i < n / sizeof *v && !rc && !p->allow_nan; i++)
         if (!isfinite(v[i]))
-            rc = dm_error(err, DM_ECORRUPT, "'%s': tensor '%s' has a value that is not finite; allow_nan=true takes it as it is",
+            rc = dm_error(err, DM_ECORRUPT,
+                          "'%s': tensor '%s' has a value that is not finite; allow_nan=true takes it as it is",
                           dm_st_path(p->file), p->t->theirs);
     return rc;
 }
@@ -141,8 +142,9 @@ static dm_status write_weights(const dm_session *s, const dm_st *f, const dm_adm
         const int64_t c = t[i].shape.dim[0], own = heads ? heads : head_dim ? c / head_dim : 1;
 
         if (t[i].part >= 0 && (own < 1 || c % own || (!heads && head_dim && c % head_dim)))
-            rc = dm_error(err, DM_EINVAL, "tensor '%s' has %lld channels, no multiple of network.%s = %lld", t[i].theirs,
-                          (long long)c, heads ? "heads" : "head_dim", (long long)(heads ? heads : head_dim));
+            rc =
+                dm_error(err, DM_EINVAL, "tensor '%s' has %lld channels, no multiple of network.%s = %lld", t[i].theirs,
+                         (long long)c, heads ? "heads" : "head_dim", (long long)(heads ? heads : head_dim));
         p[i] = (piece){f, &t[i], own, o->by_part, s->experiment->run.allow_nan};
         out[i] = (dm_st_source){.name = t[i].ours, .type = DM_ST_F32, .shape = t[i].shape, .fill = fill, .user = &p[i]};
     }
@@ -159,8 +161,8 @@ static void log_error(void *user, const char *text) { dm_session_log(user, DM_LO
 
 static void say_what(dm_session *s, const dm_adm *a, const char *to)
 {
-    dm_session_log(s, DM_LOG_INFO, "%d levels of %d blocks, %lld to %lld channels%s%s%s", a->n, a->layers, (long long)a->level[0],
-                   (long long)a->level[a->n - 1], a->scale_shift ? ", scale-shift norm" : "",
+    dm_session_log(s, DM_LOG_INFO, "%d levels of %d blocks, %lld to %lld channels%s%s%s", a->n, a->layers,
+                   (long long)a->level[0], (long long)a->level[a->n - 1], a->scale_shift ? ", scale-shift norm" : "",
                    a->classes ? ", classes" : "", a->outputs != a->channels ? ", learned variance" : "");
     dm_session_log(s, DM_LOG_INFO, "checkpoint: %s", to);
 }
@@ -174,7 +176,11 @@ static dm_status convert(dm_session *s, const dm_st *f, const dm_adm *a, dm_aren
     int64_t n;
     dm_status rc;
 
-    s->data = (dm_data_info){.size = sizeof s->data, .classes = (int32_t)a->classes, .levels = 256, .low = -1, .high = 1,
+    s->data = (dm_data_info){.size = sizeof s->data,
+                             .classes = (int32_t)a->classes,
+                             .levels = 256,
+                             .low = -1,
+                             .high = 1,
                              .shape = {3, {a->channels, o->height ? o->height : side, o->height ? o->width : side}}};
     if (!dm_uses(&s->experiment->section[DM_SEC_NETWORK], "unet"))
         return dm_error(err, DM_EINVAL, "such a model is a unet; another network has no place for its weights");

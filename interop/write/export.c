@@ -11,7 +11,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
-typedef struct piece { const dm_st *file; const dm_st_tensor *tensor; const char *name; dm_shape shape; bool allow_nan; } piece;
+typedef struct piece {
+    const dm_st *file;
+    const dm_st_tensor *tensor;
+    const char *name;
+    dm_shape shape;
+    bool allow_nan;
+} piece;
 
 static dm_status fill(void *user, uint64_t from, void *to, size_t n, dm_err *err)
 {
@@ -22,7 +28,8 @@ static dm_status fill(void *user, uint64_t from, void *to, size_t n, dm_err *err
 
     for (size_t i = 0; i < n / sizeof *v && !rc && !p->allow_nan; i++)
         if (!isfinite(v[i]))
-            return dm_error(err, DM_ECORRUPT, "'%s': tensor '%s' has a value that is not finite; allow_nan=true takes it as it is",
+            return dm_error(err, DM_ECORRUPT,
+                            "'%s': tensor '%s' has a value that is not finite; allow_nan=true takes it as it is",
                             dm_st_path(p->file), p->tensor->name);
     return rc;
 }

@@ -85,14 +85,16 @@ static dm_status check(const dm_experiment *e, dm_err *err)
                         schedule->plugin ? schedule->plugin->name : "none");
     if (!dm_uses(obj, "simple") && !dm_uses(obj, "hybrid") && !dm_uses(obj, "vlb"))
         return dm_error(err, DM_EINVAL,
-                        "diffusers' DDPMScheduler and DDIMScheduler cannot express objective '%s'; simple, hybrid and vlb "
+                        "diffusers' DDPMScheduler and DDIMScheduler cannot express objective '%s'; simple, hybrid and "
+                        "vlb "
                         "can be exported",
                         obj->plugin ? obj->plugin->name : "none");
     if (!dm_uses(sampler, "ddpm") && !dm_uses(sampler, "ddim"))
         return dm_error(err, DM_EINVAL, "sampler '%s' cannot be exported; give sampler.use=ddpm or sampler.use=ddim",
                         sampler->plugin ? sampler->plugin->name : "none");
     if (dm_uses(sampler, "ddim") && learned(obj, sampler) && dm_value_real(sampler, "eta") > 0)
-        return dm_error(err, DM_EINVAL, "diffusers' DDIMScheduler uses no learned variance; give sampler.variance=posterior");
+        return dm_error(err, DM_EINVAL,
+                        "diffusers' DDIMScheduler uses no learned variance; give sampler.variance=posterior");
     return DM_OK;
 }
 

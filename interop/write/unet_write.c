@@ -93,13 +93,18 @@ static dm_status check(const dm_experiment *e, const dm_data_info *data, dm_err 
     if (data->shape.rank != 3)
         return dm_error(err, DM_EINVAL, "diffusers has no network for data that are no images");
     if (dm_value_int(net, "heads") > 1)
-        return dm_error(err, DM_EINVAL, "diffusers cannot express network.heads = %lld: its heads have as many channels at "
-                        "every level (network.head_dim)", (long long)dm_value_int(net, "heads"));
+        return dm_error(err, DM_EINVAL,
+                        "diffusers cannot express network.heads = %lld: its heads have as many channels at "
+                        "every level (network.head_dim)",
+                        (long long)dm_value_int(net, "heads"));
     if (dm_value_int(net, "time_in") && dm_value_int(net, "time_in") != dm_value_ints(net, "channels")->v[0])
-        return dm_error(err, DM_EINVAL, "diffusers cannot express network.time_in = %lld: its time embedding begins as wide "
-                        "as the first of channels", (long long)dm_value_int(net, "time_in"));
+        return dm_error(err, DM_EINVAL,
+                        "diffusers cannot express network.time_in = %lld: its time embedding begins as wide "
+                        "as the first of channels",
+                        (long long)dm_value_int(net, "time_in"));
     if (dm_value_real(net, "time_scale") != 1)
-        return dm_error(err, DM_EINVAL, "diffusers cannot express network.time_scale: its networks are told the timestep");
+        return dm_error(err, DM_EINVAL,
+                        "diffusers cannot express network.time_scale: its networks are told the timestep");
     if (resizing(&down) < 0 || resizing(&up) < 0)
         return dm_error(err, DM_EINVAL,
                         "diffusers cannot express network.%s: its levels with attention are all resized by residual "

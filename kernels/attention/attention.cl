@@ -13,8 +13,8 @@
 #define TILE (ROWS * KEYS / W)
 #define AT(r, i) (((r) * KEYS + (i)) / W)
 
-/* xt[to + (n,h,j,t)] = x[n0 + n, t, h d + j], 0 for t in [T, padded). An item: W positions of one head. By plain loops: a
- * network of shuffles is no faster where it counts, and PoCL compiles it for 0.7 s. */
+/* xt[to + (n,h,j,t)] = x[n0 + n, t, h d + j], 0 for t in [T, padded). An item: W positions of one head. By plain loops:
+ * a network of shuffles is no faster where it counts, and PoCL compiles it for 0.7 s. */
 kernel void transpose(global const float *x, global float *xt, int to, int n0, int count, int T, int padded,
                       int heads, int d)
 {
@@ -38,8 +38,8 @@ kernel void transpose(global const float *x, global float *xt, int to, int n0, i
     }
 }
 
-/* acc[r] = sum over j of row[r][j] * xt[j][lanes]; `dots2`: of two neighbouring vectors of lanes, so that the row's values,
- * of which one instruction can read one, are used twice. */
+/* acc[r] = sum over j of row[r][j] * xt[j][lanes]; `dots2`: of two neighbouring vectors of lanes, so that the row's
+ * values, of which one instruction can read one, are used twice. */
 static inline void dots(VF *acc, global const float *const *row, global const float *xt, int padded, int d)
 {
     ALL acc[r] = 0.0f;
@@ -243,7 +243,8 @@ kernel void backward_q(global const float *dy, global const float *q, global con
         all_dots(p, row, scratch + kt + plane + m, keys, padded, d);
         all_dots(ds, drow, scratch + vt + plane + m, keys, padded, d);
         for (int i = 0; i < keys; i += W)
-            ALL ds[AT(r, i)] = scale * vexp(fma((VF)(scale), p[AT(r, i)], (VF)(-row_lse[r]))) * (ds[AT(r, i)] - row_delta[r]);
+            ALL ds[AT(r, i)] =
+                scale * vexp(fma((VF)(scale), p[AT(r, i)], (VF)(-row_lse[r]))) * (ds[AT(r, i)] - row_delta[r]);
         mix(dq + ((size_t)n * L + l0) * D + h * d, rows, m ? one : 0, ds, k + ((size_t)n * M + m) * D + h * d, keys,
             D, d);
     }

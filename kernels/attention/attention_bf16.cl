@@ -1,9 +1,9 @@
-/* y = softmax(q k' / sqrt(d)) v for each head by 32 x 32 tiles of sums, for CPU devices: q, y [N,L,D], k, v [N,M,D] of bf16 or,
- * with -DSPLIT, f32; head h is columns [h d, (h+1) d); lse f32[N,heads,L].
- * A job is a strip of queries of a head. It goes through the keys by SIDE at a time: arranges them, then for each 32 of its
- * queries has scores (queries as rows, keys in lanes), weights in their place, and their sum of values. What was summed
- * before shrinks as a larger score comes. A work-item takes every get_global_size(0)-th job and has `room` bytes of
- * scratch, which stay in the cache. Oracle: tests/ops/attention.c. */
+/* y = softmax(q k' / sqrt(d)) v for each head by 32 x 32 tiles of sums, for CPU devices: q, y [N,L,D], k, v [N,M,D] of
+ * bf16 or, with -DSPLIT, f32; head h is columns [h d, (h+1) d); lse f32[N,heads,L]. A job is a strip of queries of a
+ * head. It goes through the keys by SIDE at a time: arranges them, then for each 32 of its queries has scores (queries
+ * as rows, keys in lanes), weights in their place, and their sum of values. What was summed before shrinks as a larger
+ * score comes. A work-item takes every get_global_size(0)-th job and has `room` bytes of scratch, which stay in the
+ * cache. Oracle: tests/ops/attention.c. */
 #include "attention/attention_bf16.clh"
 
 /* sums[32][32] = 32 tokens of ROWS against 32 of COLS, over dp. */
@@ -33,7 +33,8 @@ INLINE void soften(local uchar *s, int blocks, float c, global float *top, globa
         most[i / 16][i % 16] = MOST(m, other);
     }
     for (int part = 0; part < 2; part++) {
-        const float16 before = more ? GLOBAL_GET(top + part * 16) : (float16)(-1e30f), last = most_of(most[part]), now = MOST(last, before);
+        const float16 before = more ? GLOBAL_GET(top + part * 16) : (float16)(-1e30f), last = most_of(most[part]),
+                      now = MOST(last, before);
 
         vstore16(two_to(c * (before - now)), part, by);
         vstore16(-c * now, part, less);
@@ -66,10 +67,11 @@ INLINE void blank(local uchar *s, int left)
 
 /* s: BLOCK bytes for each 32 of SIDE keys. */
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-forward(global const T *q, global const T *k, global const T *v, global T *y, global float *lse, global uchar *scratch, int room, int N, int L,
-        int M, int heads, int d, int dp, int strip, float scale, local uchar *s)
+forward(global const T *q, global const T *k, global const T *v, global T *y, global float *lse, global uchar *scratch,
+        int room, int N, int L, int M, int heads, int d, int dp, int strip, float scale, local uchar *s)
 {
-    const int strips = (L + strip - 1) / strip, parts = (M + SIDE - 1) / SIDE, form = SIDE * dp * 2 * PARTS, wide = dp / 32;
+    const int strips = (L + strip - 1) / strip, parts = (M + SIDE - 1) / SIDE, form = SIDE * dp * 2 * PARTS,
+              wide = dp / 32;
     const size_t D = (size_t)heads * d;
     global uchar *cols = scratch + get_global_id(0) * (size_t)room, *pairs = cols + form, *rows = pairs + form;
     global float *top = (global float *)(rows + strip * dp * 2 * PARTS), *sum = top + strip, *acc = sum + strip * 16;
@@ -85,13 +87,14 @@ forward(global const T *q, global const T *k, global const T *v, global T *y, gl
             const int n_keys = min((int)SIDE, M - part * SIDE), blocks = (n_keys + 31) / 32;
 
             for (int i = 0; i < 2; i++)
-                arrange((i ? v : k) + ((size_t)n * M + part * SIDE) * D + head, i ? pairs : cols, i ? PAIRS_OF_TOKENS : COLS, n_keys, D, d, dp,
-                        spare);
+                arrange((i ? v : k) + ((size_t)n * M + part * SIDE) * D + head, i ? pairs : cols,
+                        i ? PAIRS_OF_TOKENS : COLS, n_keys, D, d, dp, spare);
             for (int l = 0; l < n_queries; l += 32) {
                 float by[32], over[32], logs[32];
 
                 for (int b = 0; b < blocks; b++)
-                    SCORES((local float *)(s + b * BLOCK), rows + l * dp * 2 * PARTS, cols + b * 32 * dp * 2 * PARTS, dp);
+                    SCORES((local float *)(s + b * BLOCK), rows + l * dp * 2 * PARTS, cols + b * 32 * dp * 2 * PARTS,
+                           dp);
                 if (n_keys < blocks * 32)
                     blank(s + (blocks - 1) * BLOCK, n_keys % 32);
                 soften(s, blocks, scale * LOG2_E, top + l, sum + l * 16, by, part > 0);
@@ -102,7 +105,8 @@ forward(global const T *q, global const T *k, global const T *v, global T *y, gl
                         all[i] = GLOBAL_GET(sum + (l + half_block * 16 + i) * 16);
                     total = sum_of(all);
                     vstore16(1.0f / total, half_block, over);
-                    vstore16(fma((float16)(scale), GLOBAL_GET(top + l + half_block * 16), log(total)), half_block, logs);
+                    vstore16(fma((float16)(scale), GLOBAL_GET(top + l + half_block * 16), log(total)), half_block,
+                             logs);
                 }
                 for (int i = l; i < min(l + 32, n_queries) && part == parts - 1; i++)
                     lse[(size_t)nh * L + l0 + i] = logs[i - l];
@@ -111,7 +115,8 @@ forward(global const T *q, global const T *k, global const T *v, global T *y, gl
 
                     for (int i = 0; i < 64 && part; i++)
                         GLOBAL_PUT(GLOBAL_GET(sums + i * 16) * by[i / 2], sums + i * 16);
-                    ADD_TOKENS(sums, part, PTR(s), PTR(s) + 16 * ROW, ROW, BLOCK, LO_ROW, pairs + j * blocks * 2 * TILE_BYTES, blocks);
+                    ADD_TOKENS(sums, part, PTR(s), PTR(s) + 16 * ROW, ROW, BLOCK, LO_ROW,
+                               pairs + j * blocks * 2 * TILE_BYTES, blocks);
                     for (int i = 0; i < min(32, n_queries - l) && part == parts - 1; i++) {
                         global T *to = y + (row + l + i) * D + head + j * 32;
 

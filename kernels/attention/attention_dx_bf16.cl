@@ -1,14 +1,14 @@
-/* The gradient of attention by 32 x 32 tiles of sums, for CPU devices: dy, q, y, dq [N,L,D], k, v, dk, dv [N,M,D] of bf16 or,
- * with -DSPLIT, f32; head h is columns [h d, (h+1) d); lse f32[N,heads,L].
- * SIDE queries and SIDE keys at a time, 32 of these: p and ds against all queries once, keys as rows and queries in the lanes,
- * from which dv and dk follow; ds is kept as pairs of keys for dq, which is summed transposed. Sums over more than SIDE
- * tokens go on from scratch. A work-item takes every get_global_size(0)-th head and has `room` bytes of scratch, which
- * stay in the cache. Oracle: tests/ops/attention.c. */
+/* The gradient of attention by 32 x 32 tiles of sums, for CPU devices: dy, q, y, dq [N,L,D], k, v, dk, dv [N,M,D] of
+ * bf16 or, with -DSPLIT, f32; head h is columns [h d, (h+1) d); lse f32[N,heads,L]. SIDE queries and SIDE keys at a
+ * time, 32 of these: p and ds against all queries once, keys as rows and queries in the lanes, from which dv and dk
+ * follow; ds is kept as pairs of keys for dq, which is summed transposed. Sums over more than SIDE tokens go on from
+ * scratch. A work-item takes every get_global_size(0)-th head and has `room` bytes of scratch, which stay in the cache.
+ * Oracle: tests/ops/attention.c. */
 #include "attention/attention_bf16.clh"
 #include "turn16.clh"
 
-/* The first or the second half of the steps of sums[32][32] = 32 tokens of ROWS against 32 of COLS, over 32 wide: weights are
- * made meanwhile. TILES_STORE follows when the sums are there, since stores behind it would wait for it. */
+/* The first or the second half of the steps of sums[32][32] = 32 tokens of ROWS against 32 of COLS, over 32 wide:
+ * weights are made meanwhile. TILES_STORE follows when the sums are there, since stores behind it would wait for it. */
 #define HALF_SCORES(sums, second, rows, cols, wide)                                                                    \
     do {                                                                                                               \
         const int first_steps = (wide) / 2, from = (second) ? first_steps * TILE_BYTES : 0;                            \
@@ -33,9 +33,10 @@ INLINE float16 row_dots(global const T *dy, global const T *y, int rows, size_t 
     return sum_of(dots);
 }
 
-/* What weights of queries need: -lse / ln 2 and delta; those behind the last weigh nothing, since their rows are zeros. */
-INLINE void of_queries(global const T *dy, global const T *y, global const float *lse, global float *less, global float *delta, int n, size_t D,
-                       int d)
+/* What weights of queries need: -lse / ln 2 and delta; those behind the last weigh nothing, since their rows are zeros.
+ */
+INLINE void of_queries(global const T *dy, global const T *y, global const float *lse, global float *less,
+                       global float *delta, int n, size_t D, int d)
 {
     for (int l = 0; l < (n + 31) / 32 * 32; l += 16) {
         GLOBAL_PUT(l < n ? some_f32(lse + l, n - l) * -LOG2_E : (float16)(0.0f), less + l);
@@ -64,9 +65,10 @@ INLINE void put_pairs(float16 first, float16 second, global uchar *to)
 #endif
 }
 
-/* Of a quarter of 32 keys against 32 queries, from s = k q' and t = v dy': p = 2^(c s - lse / ln 2), ds = p (t - delta). */
-INLINE void weights_of(const float *s, const float *t, int quarter, global const float *less, global const float *delta, float c, global uchar *p,
-                       global uchar *ds, global uchar *pairs)
+/* Of a quarter of 32 keys against 32 queries, from s = k q' and t = v dy': p = 2^(c s - lse / ln 2), ds = p (t -
+ * delta). */
+INLINE void weights_of(const float *s, const float *t, int quarter, global const float *less, global const float *delta,
+                       float c, global uchar *p, global uchar *ds, global uchar *pairs)
 {
     for (int i = quarter * 4; i < quarter * 4 + 4; i++) {
         float16 w[2][2], slope[2][2];
@@ -118,15 +120,18 @@ INLINE void blank(float *s, int rows)
 }
 
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-backward(global const T *dy, global const T *q, global const T *k, global const T *v, global const T *y, global const float *lse, global T *dq,
-         global T *dk, global T *dv, global uchar *scratch, int room, int N, int L, int M, int heads, int d, int dp, int lp, int mp,
-         float scale)
+backward(global const T *dy, global const T *q, global const T *k, global const T *v, global const T *y,
+         global const float *lse, global T *dq, global T *dk, global T *dv, global uchar *scratch, int room, int N,
+         int L, int M, int heads, int d, int dp, int lp, int mp, float scale)
 {
     const int wide = dp / 32, parts = (L + SIDE - 1) / SIDE, key_parts = (M + SIDE - 1) / SIDE;
-    const int form = min((int)SIDE, lp) * dp * 2 * PARTS, key_form = 32 * dp * 2 * PARTS, sides = min((int)SIDE, lp) * min((int)SIDE, mp);
+    const int form = min((int)SIDE, lp) * dp * 2 * PARTS, key_form = 32 * dp * 2 * PARTS,
+              sides = min((int)SIDE, lp) * min((int)SIDE, mp);
     const size_t D = (size_t)heads * d;
-    global uchar *cols = scratch + get_global_id(0) * (size_t)room, *pairs = cols + 2 * form, *rows = pairs + 2 * form, *turned = rows + 2 * key_form;
-    global uchar *p = turned + min((int)SIDE, mp) * dp * 2 * PARTS, *ds = p + SIDE / 32 * BLOCK, *slopes = ds + SIDE / 32 * BLOCK;
+    global uchar *cols = scratch + get_global_id(0) * (size_t)room, *pairs = cols + 2 * form, *rows = pairs + 2 * form,
+                 *turned = rows + 2 * key_form;
+    global uchar *p = turned + min((int)SIDE, mp) * dp * 2 * PARTS, *ds = p + SIDE / 32 * BLOCK,
+                 *slopes = ds + SIDE / 32 * BLOCK;
     global float *less = (global float *)(slopes + sides * 2 * PARTS), *delta = less + SIDE;
     global float *acc_q = delta + SIDE, *acc_k = acc_q + (key_parts > 1 ? SIDE * dp : 1024);
     global T *spare = (global T *)(acc_k + (parts > 1 ? 2 * mp * dp : 1024));
@@ -142,8 +147,8 @@ backward(global const T *dy, global const T *q, global const T *k, global const 
             const size_t at_k = ((size_t)(nh / heads) * M + key_part * SIDE) * D + head;
 
             for (int i = 0; i < 4 && key_part == 0; i++)
-                arrange((i % 2 ? dy : q) + at_q, (i < 2 ? cols : pairs) + i % 2 * form, i < 2 ? COLS : PAIRS_OF_TOKENS, n_queries, D, d, dp,
-                        spare);
+                arrange((i % 2 ? dy : q) + at_q, (i < 2 ? cols : pairs) + i % 2 * form, i < 2 ? COLS : PAIRS_OF_TOKENS,
+                        n_queries, D, d, dp, spare);
             if (key_part == 0)
                 of_queries(dy + at_q, y + at_q, lse + (size_t)nh * L + part * SIDE, less, delta, n_queries, D, d);
             arrange(k + at_k, turned, TURNED, n_keys, D, d, dp, spare);
@@ -157,12 +162,13 @@ backward(global const T *dy, global const T *q, global const T *k, global const 
                         float *next = quarter < 2 ? s[(a + 1) % 2] : t[(a + 1) % 2];
 
                         if (a + 1 < blocks)
-                            HALF_SCORES(next, quarter % 2, rows + quarter / 2 * key_form, cols + quarter / 2 * form + (a + 1) * key_form, wide);
+                            HALF_SCORES(next, quarter % 2, rows + quarter / 2 * key_form,
+                                        cols + quarter / 2 * form + (a + 1) * key_form, wide);
                         if (a >= 0 && quarter == 0 && left < 32)
                             blank(s[a % 2], left);
                         if (a >= 0)
-                            weights_of(s[a % 2], t[a % 2], quarter, less + a * 32, delta + a * 32, scale * LOG2_E, p + a * BLOCK,
-                                       ds + a * BLOCK, slopes + (a * key_blocks + b) * 2 * TILE_BYTES);
+                            weights_of(s[a % 2], t[a % 2], quarter, less + a * 32, delta + a * 32, scale * LOG2_E,
+                                       p + a * BLOCK, ds + a * BLOCK, slopes + (a * key_blocks + b) * 2 * TILE_BYTES);
                         if (a + 1 < blocks && quarter % 2)
                             TILES_STORE(next);
                     }
@@ -174,7 +180,8 @@ backward(global const T *dy, global const T *q, global const T *k, global const 
                     ADD_TOKENS(sums, part, PTR(w), PTR(w) + 16 * ROW, ROW, BLOCK, LO_ROW,
                                pairs + (i % 2 ? 0 : form) + i / 2 * blocks * 2 * TILE_BYTES, blocks);
                     if (part == parts - 1)
-                        put_rows(sums, i % 2 ? scale : 1.0f, (i % 2 ? dk : dv) + at_k + b * 32 * D + i / 2 * 32, left, D, d - i / 2 * 32);
+                        put_rows(sums, i % 2 ? scale : 1.0f, (i % 2 ? dk : dv) + at_k + b * 32 * D + i / 2 * 32, left,
+                                 D, d - i / 2 * 32);
                 }
             }
             for (int i = 0; i < blocks * wide; i++) {
@@ -182,10 +189,11 @@ backward(global const T *dy, global const T *q, global const T *k, global const 
                 global float *sums = acc_q + (key_parts > 1 ? i * 1024 : 0);
                 global uchar *side = turned + j * key_blocks * 2 * TILE_BYTES;
 
-                ADD_TOKENS(sums, key_part, PTR(side), PTR(side) + TILE_BYTES, 64, 2 * TILE_BYTES, LO, slopes + a * key_blocks * 2 * TILE_BYTES,
-                           key_blocks);
+                ADD_TOKENS(sums, key_part, PTR(side), PTR(side) + TILE_BYTES, 64, 2 * TILE_BYTES, LO,
+                           slopes + a * key_blocks * 2 * TILE_BYTES, key_blocks);
                 if (key_part == key_parts - 1)
-                    put_columns(sums, scale, dq + at_q + a * 32 * D + j * 32, min(32, n_queries - a * 32), D, d - j * 32);
+                    put_columns(sums, scale, dq + at_q + a * 32 * D + j * 32, min(32, n_queries - a * 32), D,
+                                d - j * 32);
             }
         }
     TILES_END;

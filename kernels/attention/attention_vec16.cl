@@ -1,10 +1,9 @@
-/* Attention and its gradient for CPU devices, by register tiles of MR x 16 NV sums: q, y f32[N,L,D], k, v f32[N,M,D], head h
- * in columns [h d, (h+1) d), d a multiple of 16; lse f32[N,heads,L].
- * Both sides of a product over d are turned into panels [tokens/16][d][16] first. Scores stand with keys as rows and
- * queries in the lanes, [queries/16][KEYS][16], so that sums and maxima over keys are whole vectors, and every product
- * reads its broadcast side at constant distances. A work-item takes every get_global_size(0)-th head (backward) or
- * strip of queries (forward) and has `room` floats of scratch, which stay in the cache.
- * Oracle: tests/ops/attention.c. */
+/* Attention and its gradient for CPU devices, by register tiles of MR x 16 NV sums: q, y f32[N,L,D], k, v f32[N,M,D],
+ * head h in columns [h d, (h+1) d), d a multiple of 16; lse f32[N,heads,L]. Both sides of a product over d are turned
+ * into panels [tokens/16][d][16] first. Scores stand with keys as rows and queries in the lanes,
+ * [queries/16][KEYS][16], so that sums and maxima over keys are whole vectors, and every product reads its broadcast
+ * side at constant distances. A work-item takes every get_global_size(0)-th head (backward) or strip of queries
+ * (forward) and has `room` floats of scratch, which stay in the cache. Oracle: tests/ops/attention.c. */
 #define W 16
 #include "vec.clh"
 #include "turn16.clh"
@@ -40,7 +39,8 @@ INLINE void panels(global const float *x, global float *to, int rows, size_t D, 
 }
 
 /* acc[i][v] += sum over k < n of a[i across + k along] b[k step + v second]. */
-INLINE void product(float16 acc[MR][NV], global const float *a, int across, int along, global const float *b, int second, size_t step, int n)
+INLINE void product(float16 acc[MR][NV], global const float *a, int across, int along, global const float *b,
+                    int second, size_t step, int n)
 {
     for (int k = 0; k < n; k++, a += along, b += step) {
         float16 e[NV];
@@ -55,7 +55,8 @@ INLINE void product(float16 acc[MR][NV], global const float *a, int across, int 
 }
 
 /* to[queries/16][KEYS][16] = the products of both, of panels. */
-INLINE void scores(global float *to, global const float *keys, global const float *queries, int n_keys, int n_queries, int d)
+INLINE void scores(global float *to, global const float *keys, global const float *queries, int n_keys, int n_queries,
+                   int d)
 {
     for (int l = 0; l < n_queries; l += 16 * NV)
         for (int m = 0; m < n_keys; m += MR) {
@@ -82,7 +83,8 @@ INLINE void end(float16 acc[MR][NV], global float *out, int rows, int vectors, s
 }
 
 /* out[l] (+)= sum over keys of p[m][l] x[m]. */
-INLINE void over_keys(global float *out, global const float *p, global const float *x, int n_keys, int n_queries, size_t D, int d, int add)
+INLINE void over_keys(global float *out, global const float *p, global const float *x, int n_keys, int n_queries,
+                      size_t D, int d, int add)
 {
     for (int j = 0; j < d; j += 16 * NV)
         for (int l = 0; l < n_queries; l += MR) {
@@ -96,7 +98,8 @@ INLINE void over_keys(global float *out, global const float *p, global const flo
 }
 
 /* out[m] (+)= sum over queries of p[m][l] x[l]. */
-INLINE void over_queries(global float *out, global const float *p, global const float *x, int n_keys, int n_queries, size_t D, int d, int add)
+INLINE void over_queries(global float *out, global const float *p, global const float *x, int n_keys, int n_queries,
+                         size_t D, int d, int add)
 {
     for (int j = 0; j < d; j += 16 * NV)
         for (int m = 0; m < n_keys; m += MR) {
@@ -105,14 +108,15 @@ INLINE void over_queries(global float *out, global const float *p, global const 
 
             begin(acc, out + m * D + j, rows, vectors, D, add);
             for (int l = 0; l < n_queries; l += 16)
-                product(acc, p + (l * KEYS + m * 16), 16, 1, x + l * D + j, vectors < NV ? 0 : 16, D, min(16, n_queries - l));
+                product(acc, p + (l * KEYS + m * 16), 16, 1, x + l * D + j, vectors < NV ? 0 : 16, D,
+                        min(16, n_queries - l));
             end(acc, out + m * D + j, rows, vectors, D);
         }
 }
 
 /* One part of the keys of a strip: weights relative to the largest so far; what was summed before shrinks with it. */
-INLINE void soften(global float *p, global float *y, float16 *top, float16 *sum, int n_keys, int n_queries, size_t D, int d, float scale,
-                          int more)
+INLINE void soften(global float *p, global float *y, float16 *top, float16 *sum, int n_keys, int n_queries, size_t D,
+                   int d, float scale, int more)
 {
     for (int l = 0; l < n_queries; l += 16, p += 16 * KEYS) {
         float16 most = top[l / 16], total = 0.0f, keep;
@@ -137,7 +141,8 @@ INLINE void soften(global float *p, global float *y, float16 *top, float16 *sum,
 }
 
 /* y / sum and lse of a strip. */
-INLINE void settle(global float *y, global float *lse, const float16 *top, const float16 *sum, int n_queries, size_t D, int d, float scale)
+INLINE void settle(global float *y, global float *lse, const float16 *top, const float16 *sum, int n_queries, size_t D,
+                   int d, float scale)
 {
     for (int l = 0; l < n_queries; l += 16) {
         float by[16], all[16];
@@ -152,13 +157,15 @@ INLINE void settle(global float *y, global float *lse, const float16 *top, const
     }
 }
 
-__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-forward(global const float *q, global const float *k, global const float *v, global float *y, global float *lse, global float *scratch, int room,
-        int N, int L, int M, int heads, int d, float scale)
+__attribute__((reqd_work_group_size(1, 1, 1))) kernel void forward(global const float *q, global const float *k,
+                                                                   global const float *v, global float *y,
+                                                                   global float *lse, global float *scratch, int room,
+                                                                   int N, int L, int M, int heads, int d, float scale)
 {
     const int strips = (L + STRIP - 1) / STRIP;
     const size_t D = (size_t)heads * d;
-    global float *p = scratch + get_global_id(0) * (size_t)room, *queries = p + STRIP * KEYS, *keys = queries + STRIP * d;
+    global float *p = scratch + get_global_id(0) * (size_t)room, *queries = p + STRIP * KEYS,
+                 *keys = queries + STRIP * d;
 
     for (int job = (int)get_global_id(0); job < N * heads * strips; job += (int)get_global_size(0)) {
         const int nh = job / strips, n = nh / heads, l0 = job % strips * STRIP, n_queries = min((int)STRIP, L - l0);
@@ -198,8 +205,8 @@ INLINE float16 row_dots(global const float *a, global const float *b, int rows, 
 }
 
 /* p := e^(scale p - lse), ds := scale p (ds - dy . y). */
-INLINE void slopes(global float *p, global float *ds, global const float *dy, global const float *y, global const float *lse, int n_keys,
-                          int n_queries, size_t D, int d, float scale)
+INLINE void slopes(global float *p, global float *ds, global const float *dy, global const float *y,
+                   global const float *lse, int n_keys, int n_queries, size_t D, int d, float scale)
 {
     for (int l = 0; l < n_queries; l += 16, p += 16 * KEYS, ds += 16 * KEYS) {
         const float16 delta = row_dots(dy + l * D, y + l * D, n_queries - l, D, d), less = load(lse + l, n_queries - l);
@@ -214,16 +221,18 @@ INLINE void slopes(global float *p, global float *ds, global const float *dy, gl
 }
 
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-backward(global const float *dy, global const float *q, global const float *k, global const float *v, global const float *y,
-         global const float *lse, global float *dq, global float *dk, global float *dv, global float *scratch, int room, int N, int L, int M,
-         int heads, int d, float scale)
+backward(global const float *dy, global const float *q, global const float *k, global const float *v,
+         global const float *y, global const float *lse, global float *dq, global float *dk, global float *dv,
+         global float *scratch, int room, int N, int L, int M, int heads, int d, float scale)
 {
     const size_t D = (size_t)heads * d;
-    global float *p = scratch + get_global_id(0) * (size_t)room, *ds = p + QUERIES * KEYS, *queries = ds + QUERIES * KEYS;
+    global float *p = scratch + get_global_id(0) * (size_t)room, *ds = p + QUERIES * KEYS,
+                 *queries = ds + QUERIES * KEYS;
     global float *keys = queries + QUERIES * d;
 
     for (int nh = (int)get_global_id(0); nh < N * heads; nh += (int)get_global_size(0)) {
-        const size_t head = (size_t)(nh % heads) * d, from_q = (size_t)(nh / heads) * L * D + head, from_k = (size_t)(nh / heads) * M * D + head;
+        const size_t head = (size_t)(nh % heads) * d, from_q = (size_t)(nh / heads) * L * D + head,
+                     from_k = (size_t)(nh / heads) * M * D + head;
 
         for (int l0 = 0; l0 < L; l0 += QUERIES)
             for (int m0 = 0; m0 < M; m0 += KEYS) {
@@ -238,7 +247,8 @@ backward(global const float *dy, global const float *q, global const float *k, g
                 slopes(p, ds, dy + at_q, y + at_q, lse + (size_t)nh * L + l0, n_keys, n_queries, D, d, scale);
                 over_keys(dq + at_q, ds, k + at_k, n_keys, n_queries, D, d, m0 > 0);
                 for (int i = 0; i < 2; i++)
-                    over_queries((i ? dv : dk) + at_k, i ? p : ds, (i ? dy : q) + at_q, n_keys, n_queries, D, d, l0 > 0);
+                    over_queries((i ? dv : dk) + at_k, i ? p : ds, (i ? dy : q) + at_q, n_keys, n_queries, D, d,
+                                 l0 > 0);
             }
     }
 }

@@ -2,8 +2,8 @@
  *   x bf16[N,H,W,C] in; y and res bf16[N,OH,OW,O], f32 with -DY_F32; b f32[O], temb f32[N,O]; b, temb, res may be null
  *   w bf16[O/32][C/32][k k][2][16][16][2] in: tiles of pairs (bf16_tiles.clh), zero padded
  * An item copies its part of the image into local memory, zeros around it, as `stride`^2 planes of pixels in rows of
- * `pitch`, so that 16 outputs in a row are a tile at every tap: pixels of a plane that a tap reads are neighbours too. Slabs of
- * 32 channels lie apart and are gone through one by one, all taps of each, so that what is read again is near.
+ * `pitch`, so that 16 outputs in a row are a tile at every tap: pixels of a plane that a tap reads are neighbours too.
+ * Slabs of 32 channels lie apart and are gone through one by one, all taps of each, so that what is read again is near.
  * Outputs are numbered by row and pitch; with per_row > 0 a row is so many tiles exactly, else tiles run over
  * row ends and what falls between rows is left out. dilate > 1: zeros between the pixels of x (gradients of stride 2).
  * Each output is one chain of sums whose order depends on nothing else: not on N.
@@ -55,7 +55,10 @@ static inline void put_words(global const ushort *from, local ushort *to, int n,
     PUT_WORDS(some_words(from, n), local, to);
 }
 
-static inline void put_pair(float16 e, float16 f, global uint *to) { PUT_WORDS(pair_up(to_bf16(e), to_bf16(f)), global, to); }
+static inline void put_pair(float16 e, float16 f, global uint *to)
+{
+    PUT_WORDS(pair_up(to_bf16(e), to_bf16(f)), global, to);
+}
 #endif
 
 /* Pixels lie in slabs of 32 channels, `slab` elements from one to the next; lower parts `lo` elements behind. */
@@ -79,8 +82,8 @@ static inline void put_pixels(global const TX *from, local ushort *to, int pixel
 }
 
 /* Columns j of a plane's row, at image column j stride + v0, from an image row `from`; null: zeros. */
-static inline void copy_row(global const TX *from, local ushort *to, int columns, int v0, int stride, int dilate, int width, int C, int slab,
-                            int slabs, long lo)
+static inline void copy_row(global const TX *from, local ushort *to, int columns, int v0, int stride, int dilate,
+                            int width, int C, int slab, int slabs, long lo)
 {
     if (!from) {
         put_zeros(to, columns, slab, slabs, lo);
@@ -119,7 +122,8 @@ typedef struct part { int n0, images, h0, rows, image_rows, pitch, OH, OW; } par
 #endif
 
 /* Adds b and res to `rows` rows of 32 sums, neighbours of which all outputs are there, and stores them. */
-static inline void put_run(const float *sums, int rows, int O, float16 b0, float16 b1, global const TY *res, global TY *y)
+static inline void put_run(const float *sums, int rows, int O, float16 b0, float16 b1, global const TY *res,
+                           global TY *y)
 {
     for (int i = 0; i < rows; i++, sums += 32, y += O) {
         float16 u = vload16(0, sums) + b0, v = vload16(1, sums) + b1;
@@ -135,7 +139,8 @@ static inline void put_run(const float *sums, int rows, int O, float16 b0, float
 }
 
 /* The same where fewer than 32 outputs are left. */
-static void put_some(const float *sums, int rows, int O, int left, float16 b0, float16 b1, global const TY *res, global TY *y)
+static void put_some(const float *sums, int rows, int O, int left, float16 b0, float16 b1, global const TY *res,
+                     global TY *y)
 {
     for (int i = 0; i < rows; i++, sums += 32, y += O) {
         float16 u = vload16(0, sums) + b0, v = vload16(1, sums) + b1;
@@ -152,8 +157,8 @@ static void put_some(const float *sums, int rows, int O, int left, float16 b0, f
 }
 
 /* 16 rows of 32 sums from `at` on: those that are pixels of an image, run by run. */
-static inline void finish(const float *sums, place at, const part *p, int O, int o, float16 b0, float16 b1, global const float *temb,
-                          global const TY *res, global TY *y)
+static inline void finish(const float *sums, place at, const part *p, int O, int o, float16 b0, float16 b1,
+                          global const float *temb, global const TY *res, global TY *y)
 {
     const int left = O - o;
 
@@ -162,7 +167,8 @@ static inline void finish(const float *sums, place at, const part *p, int O, int
         const int run = min((at.column < p->OW ? p->OW : p->pitch) - at.column, 16 - i);
 
         if (there) {
-            const size_t n = (size_t)(p->n0 + at.image), to = ((n * p->OH + p->h0 + at.row) * p->OW + at.column) * O + o;
+            const size_t n = (size_t)(p->n0 + at.image),
+                         to = ((n * p->OH + p->h0 + at.row) * p->OW + at.column) * O + o;
             float16 u = b0, v = b1;
 
             if (temb) {
@@ -186,18 +192,22 @@ static inline void finish(const float *sums, place at, const part *p, int O, int
     }
 }
 
-__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-conv2d(global const TX *x, global const ushort *w, global const float *b, global const float *temb, global const TY *res, global TY *y,
-       int4 of_x, int4 of_y, int4 steps, int4 cut, int plane, int group, local ushort *a)
+__attribute__((reqd_work_group_size(1, 1, 1))) kernel void conv2d(global const TX *x, global const ushort *w,
+                                                                  global const float *b, global const float *temb,
+                                                                  global const TY *res, global TY *y, int4 of_x,
+                                                                  int4 of_y, int4 steps, int4 cut, int plane, int group,
+                                                                  local ushort *a)
 {
     INTS4(of_x, N, H, W, C);
     INTS4(of_y, OH, OW, O, k);
     INTS4(steps, stride, pad, dilate, pitch);
     INTS4(cut, image_rows, strip, some, per_row);
-    const int slabs = (C + 31) / 32, slab = plane * 32, reach = (k - 1) / stride, strips = (OH + strip - 1) / strip, id = (int)get_global_id(0);
+    const int slabs = (C + 31) / 32, slab = plane * 32, reach = (k - 1) / stride, strips = (OH + strip - 1) / strip,
+              id = (int)get_global_id(0);
     const int n0 = strip < OH ? id / strips : id * some, images = strip < OH ? 1 : min(some, N - n0);
     const int h0 = strip < OH ? id % strips * strip : 0, rows = min(strip, OH - h0);
-    const int all_rows = (images - 1) * image_rows + rows, tiles = per_row ? all_rows * per_row : (all_rows * pitch + 15) / 16;
+    const int all_rows = (images - 1) * image_rows + rows,
+              tiles = per_row ? all_rows * per_row : (all_rows * pitch + 15) / 16;
     const part mine = {n0, images, h0, rows, image_rows, pitch, OH, OW};
     const long lo = (long)stride * stride * slabs * slab;
     long shift[MOST_TAPS];
@@ -210,17 +220,20 @@ conv2d(global const TX *x, global const ushort *w, global const float *b, global
                 const int h = (h0 + i) * stride + p / stride - pad;
                 const bool inside = h >= 0 && h % dilate == 0 && h / dilate < H;
 
-                copy_row(inside ? x + ((long)(n0 + m) * H + h / dilate) * W * C : 0, a + (long)p * slabs * slab + (m * image_rows + i) * pitch * 32,
-                         OW + reach, p % stride - pad, stride, dilate, W, C, slab, slabs, lo);
+                copy_row(inside ? x + ((long)(n0 + m) * H + h / dilate) * W * C : 0,
+                         a + (long)p * slabs * slab + (m * image_rows + i) * pitch * 32, OW + reach, p % stride - pad,
+                         stride, dilate, W, C, slab, slabs, lo);
             }
     for (int tap = 0; tap < k * k; tap++) {
         const int r = tap / k, s = tap % k;
 
-        shift[tap] = ((long)(r % stride * stride + s % stride) * slabs * slab + (r / stride * pitch + s / stride) * 32) * 2;
+        shift[tap] =
+            ((long)(r % stride * stride + s % stride) * slabs * slab + (r / stride * pitch + s / stride) * 32) * 2;
     }
     for (int block = 0; block < group; block++) {
         const int o = ((int)get_global_id(1) * group + block) * 32;
-        const float16 b0 = b && o < O ? some_f32(b + o, O - o) : 0.0f, b1 = b && o + 16 < O ? some_f32(b + o + 16, O - o - 16) : 0.0f;
+        const float16 b0 = b && o < O ? some_f32(b + o, O - o) : 0.0f,
+                      b1 = b && o + 16 < O ? some_f32(b + o + 16, O - o - 16) : 0.0f;
 
         for (int t = 0; t < tiles && o < O; t += 2) {
             const int last = min(t + 1, tiles - 1);
@@ -231,8 +244,8 @@ conv2d(global const TX *x, global const ushort *w, global const float *b, global
             TILES_ZERO(sums);
             for (int d = 0; d < slabs; d++, from += slab * 2)
                 for (int tap = 0; tap < k * k; tap++, weights += TILES_A_TAP * 1024)
-                    tiles_dot(PTR(sums), from + shift[tap] + first * 64, from + shift[tap] + second * 64, 64, 0, lo * 2, weights, weights + 1024, 0,
-                              2048, 1, O - o > 16);
+                    tiles_dot(PTR(sums), from + shift[tap] + first * 64, from + shift[tap] + second * 64, 64, 0, lo * 2,
+                              weights, weights + 1024, 0, 2048, 1, O - o > 16);
             TILES_STORE(sums);
             for (int second_tile = 0; second_tile < 2 && t + second_tile < tiles; second_tile++) {
                 const int at = second_tile ? second : first;
@@ -248,13 +261,14 @@ conv2d(global const TX *x, global const ushort *w, global const float *b, global
 /* ---- weights --------------------------------------------------------------------------- */
 
 /* Tiles of a step of 32 channels, of which `half_block` is one of the two of columns. */
-static inline global uint *packed_at(global ushort *packed, int block, int deep, int step, int taps, int tap, int half_block)
+static inline global uint *packed_at(global ushort *packed, int block, int deep, int step, int taps, int tap,
+                                     int half_block)
 {
     return (global uint *)packed + (((size_t)(block * deep + step) * taps + tap) * TILES_A_TAP + half_block) * 256;
 }
 
-/* w f32[O,C,k k] in, packed as conv2d reads it. 32 channels x all taps of 16 outputs are two times `taps` squares of words.
- * Launch: {C / 32, O / 32}: items that follow one another go on in the same rows of w. */
+/* w f32[O,C,k k] in, packed as conv2d reads it. 32 channels x all taps of 16 outputs are two times `taps` squares of
+ * words. Launch: {C / 32, O / 32}: items that follow one another go on in the same rows of w. */
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
 pack(global const float *w, global ushort *packed, int O, int C, int taps, local uint *panel)
 {
@@ -263,22 +277,26 @@ pack(global const float *w, global ushort *packed, int O, int C, int taps, local
 
     for (int half_block = 0; half_block < 2; half_block++) {
         for (int v = 0; v < 2 * width; v += 16) {
-            const int o0 = block * 32 + half_block * 16, c0 = step * 32 + v / width * 16, there = clamp(C - c0, 0, 16) * taps - v % width;
+            const int o0 = block * 32 + half_block * 16, c0 = step * 32 + v / width * 16,
+                      there = clamp(C - c0, 0, 16) * taps - v % width;
             uint16 m[16];
 
-            _Pragma("unroll") for (int i = 0; i < 16; i++)
-                m[i] = o0 + i < O && there > 0 ? as_uint16(some_f32(w + ((size_t)(o0 + i) * C + c0) * taps + v % width, there)) : (uint16)(0);
+            _Pragma("unroll") for (int i = 0; i < 16; i++) m[i] =
+                o0 + i < O && there > 0 ? as_uint16(some_f32(w + ((size_t)(o0 + i) * C + c0) * taps + v % width, there))
+                                        : (uint16)(0);
             transpose16(m);
             _Pragma("unroll") for (int i = 0; i < 16; i++) PUT_WORDS(m[i], local, panel + (v + i) * 16);
         }
         for (int tap = 0; tap < taps; tap++)
             for (int p = 0; p < 16; p++)
-                put_pair(as_float16(vload16(PAIR(p, 0) * taps + tap, panel)), as_float16(vload16(PAIR(p, 1) * taps + tap, panel)),
+                put_pair(as_float16(vload16(PAIR(p, 0) * taps + tap, panel)),
+                         as_float16(vload16(PAIR(p, 1) * taps + tap, panel)),
                          packed_at(packed, block, deep, step, taps, tap, half_block) + p * 16);
     }
 }
 
-/* The same for the gradient with respect to x: sums over outputs, at most 16 taps in reverse. Launch: {C / 32, O / 32}. */
+/* The same for the gradient with respect to x: sums over outputs, at most 16 taps in reverse. Launch: {C / 32, O / 32}.
+ */
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
 pack_dx(global const float *w, global ushort *packed, int O, int C, int taps, local uint *panel)
 {
@@ -295,11 +313,14 @@ pack_dx(global const float *w, global ushort *packed, int O, int C, int taps, lo
                 uint16 m[16];
 
                 if (taps == 1) { /* neighbours already */
-                    PUT_WORDS(o < O && c0 < C ? as_uint16(some_f32(w + (size_t)o * C + c0, C - c0)) : (uint16)(0), local, panel + e * 16);
+                    PUT_WORDS(o < O && c0 < C ? as_uint16(some_f32(w + (size_t)o * C + c0, C - c0)) : (uint16)(0),
+                              local, panel + e * 16);
                     continue;
                 }
-                _Pragma("unroll") for (int i = 0; i < 16; i++)
-                    m[i] = o < O && c0 + i < C ? as_uint16(some_f32(w + ((size_t)o * C + c0 + i) * taps, (int)min(left - i * taps, 16L))) : (uint16)(0);
+                _Pragma("unroll") for (int i = 0; i < 16; i++) m[i] =
+                    o < O && c0 + i < C
+                        ? as_uint16(some_f32(w + ((size_t)o * C + c0 + i) * taps, (int)min(left - i * taps, 16L)))
+                        : (uint16)(0);
                 transpose16(m);
                 _Pragma("unroll") for (int i = 0; i < 16; i++) PUT_WORDS(m[i], local, panel + (i * 2 + e) * 16);
             }

@@ -2,16 +2,15 @@
  * over pixels, so that both operands are first rearranged for a range of images.
  *   x bf16[N,H,W,C], dy bf16[N,OH,OW,O] in, dw f32[O,C,k k] out
  * `join` neighbouring images make one strip. Its pixels are numbered by output row and `pitch` (zeros of dy between the
- * rows, and between images whose rows number image_rows); x as `stride`^2 planes of pixels that a tap reads as neighbours:
- *   rows  bf16[strips][O/32][pixels/32][2][16 o][32 pixels]
- *   pairs bf16[strips][planes][2][C/16][pairs][16 c][2]: pairs that begin at even pixels, then at odd ones
- *   part  f32[parts][O/32][C/32][k k][32 o][32 c], one part for each range of strips
- * Of 32 outputs or channels, the even ones come first, since words of two neighbours are taken apart without shuffles.
- * -DSPLIT: x and dy are f32, split in two bf16 each (bf16x3, bf16_tiles.clh). Each step of rows is then two tiles of upper
- * parts and two of lower ones; behind the upper parts of all pairs of a strip are the lower ones; and of 32 outputs or
- * channels, the first 16 come first, as words are made of i and i + 16.
- * They lie one behind the other in one scratch, at offsets that kernels get in units of 64 bytes.
- * The sum over a range, and the sum of the ranges, have a fixed order. Oracle: tests/ops/conv2d.c. */
+ * rows, and between images whose rows number image_rows); x as `stride`^2 planes of pixels that a tap reads as
+ * neighbours: rows  bf16[strips][O/32][pixels/32][2][16 o][32 pixels] pairs bf16[strips][planes][2][C/16][pairs][16
+ * c][2]: pairs that begin at even pixels, then at odd ones part  f32[parts][O/32][C/32][k k][32 o][32 c], one part for
+ * each range of strips Of 32 outputs or channels, the even ones come first, since words of two neighbours are taken
+ * apart without shuffles. -DSPLIT: x and dy are f32, split in two bf16 each (bf16x3, bf16_tiles.clh). Each step of rows
+ * is then two tiles of upper parts and two of lower ones; behind the upper parts of all pairs of a strip are the lower
+ * ones; and of 32 outputs or channels, the first 16 come first, as words are made of i and i + 16. They lie one behind
+ * the other in one scratch, at offsets that kernels get in units of 64 bytes. The sum over a range, and the sum of the
+ * ranges, have a fixed order. Oracle: tests/ops/conv2d.c. */
 #include "bf16.clh"
 #include "conv/bf16_tiles.clh"
 
@@ -47,8 +46,8 @@ static inline void words_of(global const ushort *p, int left, uint16 *e) { e[0] 
 #define ODDS(a, b) ((a) >> 16 | ((b) & 0xffff0000u))
 
 /* 32 outputs of a strip of dy to its rows; `left` outputs are there. */
-static inline void strip_rows(global const TX *dy, global ushort *rows, int left, int images, int image_rows, int OH, int OW, int O, int pitch,
-                              int steps)
+static inline void strip_rows(global const TX *dy, global ushort *rows, int left, int images, int image_rows, int OH,
+                              int OW, int O, int pitch, int steps)
 {
     global uint *to = (global uint *)rows;
     int m = 0, h = 0, v = 0;
@@ -88,9 +87,11 @@ static inline void strip_rows(global const TX *dy, global ushort *rows, int left
     }
 }
 
-/* 32 channels of a strip of x to a plane of its pairs, of which `even` and `odd` are the first, lower parts `lo` words behind; `left` channels are there. */
-static inline void strip_pairs(global const TX *x, global uint *even, global uint *odd, int left, int plane, int images, int image_rows, int H,
-                               int W, int C, int stride, int pad, int pitch, int count, size_t lo)
+/* 32 channels of a strip of x to a plane of its pairs, of which `even` and `odd` are the first, lower parts `lo` words
+ * behind; `left` channels are there. */
+static inline void strip_pairs(global const TX *x, global uint *even, global uint *odd, int left, int plane, int images,
+                               int image_rows, int H, int W, int C, int stride, int pad, int pitch, int count,
+                               size_t lo)
 {
     const int h0 = plane / stride - pad, v0 = plane % stride - pad;
     global const TX *line = x + (long)h0 * W * C;
@@ -133,41 +134,47 @@ static inline void strip_pairs(global const TX *x, global uint *even, global uin
 #define PAIRS_PART(planes, wide, count) ((size_t)(planes) * 4 * (wide) * (count) * 32)
 
 /* From strip n0 on. Launch: {strips, O / 32}. */
-__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-arrange_dy(global const TX *dy, global ushort *rows, int n0, int N, int join, int image_rows, int OH, int OW, int O, int pitch, int steps)
+__attribute__((reqd_work_group_size(1, 1, 1))) kernel void arrange_dy(global const TX *dy, global ushort *rows, int n0,
+                                                                      int N, int join, int image_rows, int OH, int OW,
+                                                                      int O, int pitch, int steps)
 {
     const int m = (int)get_global_id(0), block = (int)get_global_id(1), first = (n0 + m) * join;
 
-    strip_rows(dy + (size_t)first * OH * OW * O + block * 32, rows + m * ROWS_SIZE(get_global_size(1), steps) + block * ROWS_SIZE(1, steps),
-               O - block * 32, min(join, N - first), image_rows, OH, OW, O, pitch, steps);
+    strip_rows(dy + (size_t)first * OH * OW * O + block * 32,
+               rows + m * ROWS_SIZE(get_global_size(1), steps) + block * ROWS_SIZE(1, steps), O - block * 32,
+               min(join, N - first), image_rows, OH, OW, O, pitch, steps);
 }
 
-static inline void arrange_pairs(global const TX *x, global ushort *pairs, int block, int wide, int plane, int images, int image_rows, int H,
-                                 int W, int C, int stride, int pad, int pitch, int count)
+static inline void arrange_pairs(global const TX *x, global ushort *pairs, int block, int wide, int plane, int images,
+                                 int image_rows, int H, int W, int C, int stride, int pad, int pitch, int count)
 {
     global uint *even = (global uint *)pairs + ((size_t)plane * 4 * wide + 2 * block) * count * 16;
 
-    strip_pairs(x + block * 32, even, even + (size_t)2 * wide * count * 16, C - block * 32, plane, images, image_rows, H, W, C, stride, pad, pitch,
-                count, PAIRS_PART(stride * stride, wide, count) / 2);
+    strip_pairs(x + block * 32, even, even + (size_t)2 * wide * count * 16, C - block * 32, plane, images, image_rows,
+                H, W, C, stride, pad, pitch, count, PAIRS_PART(stride * stride, wide, count) / 2);
 }
 
 /* Launch: {strips, C / 32, planes}. */
-__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-arrange_x(global const TX *x, global ushort *scratch, int pairs_at, int n0, int N, int join, int image_rows, int H, int W, int C, int stride,
-          int pad, int pitch, int count)
+__attribute__((reqd_work_group_size(1, 1, 1))) kernel void arrange_x(global const TX *x, global ushort *scratch,
+                                                                     int pairs_at, int n0, int N, int join,
+                                                                     int image_rows, int H, int W, int C, int stride,
+                                                                     int pad, int pitch, int count)
 {
     const int m = (int)get_global_id(0), wide = (int)get_global_size(1), first = (n0 + m) * join;
 
-    arrange_pairs(x + (size_t)first * H * W * C, scratch + (size_t)pairs_at * UNIT + m * PAIRS_SIZE(get_global_size(2), wide, count),
-                  (int)get_global_id(1), wide, (int)get_global_id(2), min(join, N - first), image_rows, H, W, C, stride, pad, pitch, count);
+    arrange_pairs(x + (size_t)first * H * W * C,
+                  scratch + (size_t)pairs_at * UNIT + m * PAIRS_SIZE(get_global_size(2), wide, count),
+                  (int)get_global_id(1), wide, (int)get_global_id(2), min(join, N - first), image_rows, H, W, C, stride,
+                  pad, pitch, count);
 }
 
 /* Adds a strip's products of 32 outputs and 32 channels to the sums of all taps. */
-static inline void products(global const ushort *rows, global const ushort *pairs, global float *sums, int c, int wide, int k, int stride, int pitch,
-                            int steps, int count, int begin)
+static inline void products(global const ushort *rows, global const ushort *pairs, global float *sums, int c, int wide,
+                            int k, int stride, int pitch, int steps, int count, int begin)
 {
     for (int tap = 0; tap < k * k; tap++, sums += 1024) {
-        const int r = tap / k, s = tap % k, shift = r / stride * pitch + s / stride, plane = r % stride * stride + s % stride;
+        const int r = tap / k, s = tap % k, shift = r / stride * pitch + s / stride,
+                  plane = r % stride * stride + s % stride;
         global const ushort *b = pairs + ((((size_t)plane * 2 + (shift & 1)) * wide + c) * 2 * count + shift / 2) * 32;
 
         if (begin) {
@@ -175,8 +182,8 @@ static inline void products(global const ushort *rows, global const ushort *pair
         } else {
             TILES_LOAD(sums);
         }
-        tiles_dot(PTR(sums), PTR(rows), PTR(rows + 512), 64, PARTS * 2048, 2048, PTR(b), PTR(b + (size_t)count * 32), 1024,
-                  (long)PAIRS_PART(stride * stride, wide, count) * 2, steps, 1);
+        tiles_dot(PTR(sums), PTR(rows), PTR(rows + 512), 64, PARTS * 2048, 2048, PTR(b), PTR(b + (size_t)count * 32),
+                  1024, (long)PAIRS_PART(stride * stride, wide, count) * 2, steps, 1);
         TILES_STORE(sums);
     }
 }
@@ -192,10 +199,10 @@ static inline void put_nine(const uint16 *even, const uint16 *odd, global float 
     }
 }
 
-/* dw (+)= the sum of the parts, `next` elements from one to the next, of 32 outputs and 32 channels. These x all taps of an output are
- * 32 taps neighbours. */
-static void add_up(global const float *part, int parts, size_t next, global float *dw, int block, int c, int O, int C, int taps, int accum,
-                   local float *line)
+/* dw (+)= the sum of the parts, `next` elements from one to the next, of 32 outputs and 32 channels. These x all taps
+ * of an output are 32 taps neighbours. */
+static void add_up(global const float *part, int parts, size_t next, global float *dw, int block, int c, int O, int C,
+                   int taps, int accum, local float *line)
 {
     const int c0 = c * 32;
 
@@ -240,39 +247,47 @@ static void add_up(global const float *part, int parts, size_t next, global floa
     }
 }
 
-/* Strips of a slice by ranges of `some`; begin: part is written, else added to. last: there is one part, and it goes to dw.
- * Launch: {O / 32, C / 32 / group, parts}. */
+/* Strips of a slice by ranges of `some`; begin: part is written, else added to. last: there is one part, and it goes to
+ * dw. Launch: {O / 32, C / 32 / group, parts}. */
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-conv2d_dw(global ushort *rows, int pairs_at, int part_at, global float *dw, int strips, int some, int O, int C, int k, int stride, int pitch, int steps,
-          int count, int group, int begin, int last, int accum, local float *line)
+conv2d_dw(global ushort *rows, int pairs_at, int part_at, global float *dw, int strips, int some, int O, int C, int k,
+          int stride, int pitch, int steps, int count, int group, int begin, int last, int accum, local float *line)
 {
-    const int block = (int)get_global_id(0), blocks = (int)get_global_size(0), wide = (C + 31) / 32, range = (int)get_global_id(2);
+    const int block = (int)get_global_id(0), blocks = (int)get_global_size(0), wide = (C + 31) / 32,
+              range = (int)get_global_id(2);
     const int c0 = (int)get_global_id(1) * group, c1 = min(c0 + group, wide), m1 = min((range + 1) * some, strips);
     global const ushort *pairs = rows + (size_t)pairs_at * UNIT;
-    global float *part = (global float *)(rows + (size_t)part_at * UNIT) + ((size_t)range * blocks + block) * wide * k * k * 1024;
+    global float *part =
+        (global float *)(rows + (size_t)part_at * UNIT) + ((size_t)range * blocks + block) * wide * k * k * 1024;
     TILES_BEGIN;
 
     for (int c = c0; c < c1; c++) {
         global float *sums = part + (size_t)c * k * k * 1024;
 
         for (int m = range * some; m < m1; m++)
-            products(rows + m * ROWS_SIZE(blocks, steps) + block * ROWS_SIZE(1, steps), pairs + m * PAIRS_SIZE(stride * stride, wide, count), sums, c,
-                     wide, k, stride, pitch, steps, count, begin && m == range * some);
+            products(rows + m * ROWS_SIZE(blocks, steps) + block * ROWS_SIZE(1, steps),
+                     pairs + m * PAIRS_SIZE(stride * stride, wide, count), sums, c, wide, k, stride, pitch, steps,
+                     count, begin && m == range * some);
         if (last)
             add_up(sums, 1, 0, dw, block, c, O, C, k * k, accum, line);
     }
     TILES_END;
 }
 
-/* All of it for a range of strips, one after the other in the same place, which stays in the cache: few channels. Launch: {parts}. */
-__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-whole(global const TX *x, global const TX *dy, global ushort *scratch, int pairs_at, int part_at, int N, int join, int image_rows, int some,
-      int H, int W, int C, int OH, int OW, int O, int k, int stride, int pad, int pitch, int steps, int count)
+/* All of it for a range of strips, one after the other in the same place, which stays in the cache: few channels.
+ * Launch: {parts}. */
+__attribute__((reqd_work_group_size(1, 1, 1))) kernel void whole(global const TX *x, global const TX *dy,
+                                                                 global ushort *scratch, int pairs_at, int part_at,
+                                                                 int N, int join, int image_rows, int some, int H,
+                                                                 int W, int C, int OH, int OW, int O, int k, int stride,
+                                                                 int pad, int pitch, int steps, int count)
 {
-    const int range = (int)get_global_id(0), blocks = (O + 31) / 32, wide = (C + 31) / 32, planes = stride * stride, strips = (N + join - 1) / join;
+    const int range = (int)get_global_id(0), blocks = (O + 31) / 32, wide = (C + 31) / 32, planes = stride * stride,
+              strips = (N + join - 1) / join;
     global ushort *rows = scratch + range * ROWS_SIZE(blocks, steps);
     global ushort *pairs = scratch + (size_t)pairs_at * UNIT + range * PAIRS_SIZE(planes, wide, count);
-    global float *part = (global float *)(scratch + (size_t)part_at * UNIT) + (size_t)range * blocks * wide * k * k * 1024;
+    global float *part =
+        (global float *)(scratch + (size_t)part_at * UNIT) + (size_t)range * blocks * wide * k * k * 1024;
     TILES_BEGIN;
 
     for (int m = range * some; m < min((range + 1) * some, strips); m++) {
@@ -280,21 +295,23 @@ whole(global const TX *x, global const TX *dy, global ushort *scratch, int pairs
         const int images = min(join, N - m * join);
 
         for (int block = 0; block < blocks; block++)
-            strip_rows(dy + first * OH * OW * O + block * 32, rows + block * ROWS_SIZE(1, steps), O - block * 32, images, image_rows, OH, OW, O,
-                       pitch, steps);
+            strip_rows(dy + first * OH * OW * O + block * 32, rows + block * ROWS_SIZE(1, steps), O - block * 32,
+                       images, image_rows, OH, OW, O, pitch, steps);
         for (int i = 0; i < wide * planes; i++)
-            arrange_pairs(x + first * H * W * C, pairs, i / planes, wide, i % planes, images, image_rows, H, W, C, stride, pad, pitch, count);
+            arrange_pairs(x + first * H * W * C, pairs, i / planes, wide, i % planes, images, image_rows, H, W, C,
+                          stride, pad, pitch, count);
         for (int block = 0; block < blocks; block++)
             for (int c = 0; c < wide; c++)
-                products(rows + block * ROWS_SIZE(1, steps), pairs, part + (size_t)(block * wide + c) * k * k * 1024, c, wide, k, stride, pitch,
-                         steps, count, m == range * some);
+                products(rows + block * ROWS_SIZE(1, steps), pairs, part + (size_t)(block * wide + c) * k * k * 1024, c,
+                         wide, k, stride, pitch, steps, count, m == range * some);
     }
     TILES_END;
 }
 
 /* dw (+)= the sum of the parts. Launch: {O / 32, C / 32}. */
-__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-sum_parts(global const ushort *scratch, int part_at, global float *dw, int O, int C, int taps, int parts, int accum, local float *line)
+__attribute__((reqd_work_group_size(1, 1, 1))) kernel void sum_parts(global const ushort *scratch, int part_at,
+                                                                     global float *dw, int O, int C, int taps,
+                                                                     int parts, int accum, local float *line)
 {
     const int block = (int)get_global_id(0), wide = (int)get_global_size(1), c = (int)get_global_id(1);
 

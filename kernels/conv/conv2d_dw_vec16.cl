@@ -1,9 +1,9 @@
 /* Gradient of a convolution with respect to its weights, for CPU devices: partial sums over chunks of images, then
  * their sum in a fixed order.
  *   x f32[N,H,W,C], dy f32[N,OH,OW,O] in, part f32[chunks][k k][A][B] out
- * With SWAP the tile is MB outputs of dy (broadcast: A = O) by 16 NV channels of x (vectors: B = C), so that a part lies as
- * dw does but for its taps; without, for few channels, the other way round (A = C, B = O). A is a multiple of MB, B of 16 NV.
- * Launch: {A / MB * k k, B / (16 NV), chunks}, groups of one. Oracle: tests/ops/conv2d.c. */
+ * With SWAP the tile is MB outputs of dy (broadcast: A = O) by 16 NV channels of x (vectors: B = C), so that a part
+ * lies as dw does but for its taps; without, for few channels, the other way round (A = C, B = O). A is a multiple of
+ * MB, B of 16 NV. Launch: {A / MB * k k, B / (16 NV), chunks}, groups of one. Oracle: tests/ops/conv2d.c. */
 #include "turn16.clh"
 
 #ifndef MB
@@ -16,13 +16,15 @@
 #define SWAP 0
 #endif
 
-__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-conv2d_dw(global const float *x, global const float *dy, global float *part, int4 of_x, int4 of_y, int stride, int pad, int chunk)
+__attribute__((reqd_work_group_size(1, 1, 1))) kernel void conv2d_dw(global const float *x, global const float *dy,
+                                                                     global float *part, int4 of_x, int4 of_y,
+                                                                     int stride, int pad, int chunk)
 {
     INTS4(of_x, N, H, W, C);
     INTS4(of_y, OH, OW, O, k);
     const int A = SWAP ? O : C, B = SWAP ? C : O, blocks = A / MB;
-    const int tap = (int)get_global_id(0) / blocks, a0 = ((int)get_global_id(0) - tap * blocks) * MB, b0 = (int)get_global_id(1) * 16 * NV;
+    const int tap = (int)get_global_id(0) / blocks, a0 = ((int)get_global_id(0) - tap * blocks) * MB,
+              b0 = (int)get_global_id(1) * 16 * NV;
     const int r = tap / k - pad, s = tap % k - pad, n0 = (int)get_global_id(2) * chunk, n1 = min(n0 + chunk, N);
     /* Outputs whose tap lies inside the image. */
     const int h0 = r < 0 ? (-r + stride - 1) / stride : 0, h1 = H - r <= 0 ? 0 : min(OH, (H - r - 1) / stride + 1);
@@ -86,7 +88,8 @@ sum_parts(global const float *part, global float *dw, int C, int O, int taps, in
         float16 m[16];
 
         for (int t = 0; t < 16; t++)
-            m[t] = first + t < taps ? sum_of(part + (size_t)(first + t) * O * C, chunks, (size_t)taps * O * C) : (float16)(0.0f);
+            m[t] = first + t < taps ? sum_of(part + (size_t)(first + t) * O * C, chunks, (size_t)taps * O * C)
+                                    : (float16)(0.0f);
         turn16(m);
         for (int i = 0; i < 16; i++)
             for (int t = 0; t < min(16, taps - first); t++) {

@@ -60,9 +60,10 @@ static void store_some(float16 v, global float *p, int left)
             p[j] = s[j];
 }
 
-__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-conv2d(global const float *x, global const float *w, global const float *b, global const float *temb, global const float *res,
-       global float *y, int4 of_x, int4 of_y, int stride, int pad)
+__attribute__((reqd_work_group_size(1, 1, 1))) kernel void conv2d(global const float *x, global const float *w,
+                                                                  global const float *b, global const float *temb,
+                                                                  global const float *res, global float *y, int4 of_x,
+                                                                  int4 of_y, int stride, int pad)
 {
     INTS4(of_x, N, H, W, C);
     INTS4(of_y, OH, OW, O, k);
@@ -135,7 +136,8 @@ conv2d_dx(global const float *dy, global const float *w, global float *dx, int4 
     global const float *zeros = w + (size_t)((C + WIDE - 1) / WIDE) * k * k * O * WIDE;
 
     for (int t = 0; t < TILES; t++) {
-        const int tile = (int)get_global_id(0) * TILES + t, phase = tile / phase_tiles, first = (tile - phase * phase_tiles) * MR;
+        const int tile = (int)get_global_id(0) * TILES + t, phase = tile / phase_tiles,
+                  first = (tile - phase * phase_tiles) * MR;
         const int py = phase / stride, px = phase % stride;
         global const float *image[MR], *p[MR];
         int row[MR], column[MR];

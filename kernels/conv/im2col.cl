@@ -1,6 +1,6 @@
-/* What surrounds a matrix product to make it a convolution, for any device. cols f32[images,OH,OW,k k,C] lies in scratch
- * from element `at` on; w as a matrix is [O,k k,C] or [C,k k,O], f32 or with -DBF16 or -DF16 rounded to that. One work-item an element.
- * Oracle: tests/ops/conv2d.c. */
+/* What surrounds a matrix product to make it a convolution, for any device. cols f32[images,OH,OW,k k,C] lies in
+ * scratch from element `at` on; w as a matrix is [O,k k,C] or [C,k k,O], f32 or with -DBF16 or -DF16 rounded to that.
+ * One work-item an element. Oracle: tests/ops/conv2d.c. */
 #include "bf16_one.clh"
 #ifdef BF16
 #define WEIGHT ushort
@@ -14,7 +14,8 @@
 #endif
 
 /* x f32[N,H,W,C] -> cols, of images n0.. on. */
-kernel void im2col(global const float *x, global float *cols, int H, int W, int C, int OH, int OW, int k, int stride, int pad, int n0, int at)
+kernel void im2col(global const float *x, global float *cols, int H, int W, int C, int OH, int OW, int k, int stride,
+                   int pad, int n0, int at)
 {
     const long id = (long)get_global_id(0);
     const int c = (int)(id % C), tap = (int)(id / C % (k * k)), p = (int)(id / ((long)C * k * k));
@@ -24,7 +25,8 @@ kernel void im2col(global const float *x, global float *cols, int H, int W, int 
 }
 
 /* The reverse, as a sum over the taps that saw each element, in their order. */
-kernel void col2im(global const float *cols, global float *dx, int H, int W, int C, int OH, int OW, int k, int stride, int pad, int n0, int at)
+kernel void col2im(global const float *cols, global float *dx, int H, int W, int C, int OH, int OW, int k, int stride,
+                   int pad, int n0, int at)
 {
     const long id = (long)get_global_id(0);
     const int c = (int)(id % C), q = (int)(id / C), n = q / (H * W), h0 = q / W % H + pad, v0 = q % W + pad;
@@ -59,7 +61,8 @@ kernel void by_channels(global const float *matrix, global float *dw, int C, int
 }
 
 /* What the product is added to: y[p,o] = b[o] + temb[n,o] + res[p,o], of those that there are. */
-kernel void begin(global const float *b, global const float *temb, global const float *res, global float *y, int pixels, int O)
+kernel void begin(global const float *b, global const float *temb, global const float *res, global float *y, int pixels,
+                  int O)
 {
     const long id = (long)get_global_id(0);
     float v = 0.0f;

@@ -1,12 +1,11 @@
-/* 3x3 convolution of stride 1 by Winograd's F(4x4, 3x3) for CPU devices, and its gradient with respect to the input, which is
- * the same with weights turned by half a turn.
- *   x f32[N,H,W,C] in, y f32[N,OH,OW,O] out, b f32[O], temb f32[N,O], res f32[N,OH,OW,O] in or null
- *   scratch: u f32[O/WIDE][36][C to 16][WIDE], zero padded, made of w
- *   then, from element `behind` on, of each work-item zeros f32[C to 16], V f32[block][C/16][36][MR][16],
- *   M f32[O share/WIDE][block][36][MR][WIDE] and, if it makes u itself, one [36][C to 16][WIDE] of u
- * A work-item takes a share of the groups of MR tiles (of 4 x 4 outputs) and of the outputs, `block` groups at a time so that
- * V and M stay in its core's cache: transform, 36 products, transform back. Each output is one chain of fma, whatever share
- * it falls in. Launch: {shares of tiles, shares of outputs}, groups of one. Oracle: tests/ops/conv2d.c. */
+/* 3x3 convolution of stride 1 by Winograd's F(4x4, 3x3) for CPU devices, and its gradient with respect to the input,
+ * which is the same with weights turned by half a turn. x f32[N,H,W,C] in, y f32[N,OH,OW,O] out, b f32[O], temb
+ * f32[N,O], res f32[N,OH,OW,O] in or null scratch: u f32[O/WIDE][36][C to 16][WIDE], zero padded, made of w then, from
+ * element `behind` on, of each work-item zeros f32[C to 16], V f32[block][C/16][36][MR][16], M f32[O
+ * share/WIDE][block][36][MR][WIDE] and, if it makes u itself, one [36][C to 16][WIDE] of u A work-item takes a share of
+ * the groups of MR tiles (of 4 x 4 outputs) and of the outputs, `block` groups at a time so that V and M stay in its
+ * core's cache: transform, 36 products, transform back. Each output is one chain of fma, whatever share it falls in.
+ * Launch: {shares of tiles, shares of outputs}, groups of one. Oracle: tests/ops/conv2d.c. */
 #ifndef MR
 #define MR 12 /* tiles of a register tile */
 #endif
@@ -17,8 +16,9 @@
 #define FAR (1 << 18) /* floats of weights from which on they no longer stay in a core's cache */
 #include "conv/winograd.clh"
 
-/* G w G' of vectors along the outputs: block `block` of WIDE by 16 values of k from k0 on, to u f32[36][deep to 16][WIDE].
- * w f32[wide * deep * 9]: weight (j, k, tap) at j across + k along + tap, tap counted from the end if `turn`. */
+/* G w G' of vectors along the outputs: block `block` of WIDE by 16 values of k from k0 on, to u f32[36][deep to
+ * 16][WIDE]. w f32[wide * deep * 9]: weight (j, k, tap) at j across + k along + tap, tap counted from the end if
+ * `turn`. */
 static inline void weights(global const float *w, global float *u, int wide, int deep, int block, int k0, int turn)
 {
     const int across = turn ? 9 : deep * 9, along = turn ? wide * 9 : 9;
@@ -61,9 +61,10 @@ static inline void weights(global const float *w, global float *u, int wide, int
 #define AHEAD(p)
 #endif
 
-/* MR tiles by WIDE outputs over all channels: a f32[MR][16] of each block of channels, w f32[C to 16][WIDE]. Meanwhile the
- * weights that are needed later are called for, `ahead` floats from `next` on for each block of channels. */
-static inline void product(global const float *a, global const float *w, global float *m, int blocks, global const float *next, int ahead)
+/* MR tiles by WIDE outputs over all channels: a f32[MR][16] of each block of channels, w f32[C to 16][WIDE]. Meanwhile
+ * the weights that are needed later are called for, `ahead` floats from `next` on for each block of channels. */
+static inline void product(global const float *a, global const float *w, global float *m, int blocks,
+                           global const float *next, int ahead)
 {
     float16 acc[MR][NV];
 
@@ -91,8 +92,9 @@ static inline void product(global const float *a, global const float *w, global 
 }
 
 /* A' m A of one tile at (h0, v0) of image n, outputs o.. of which `left` are there, with all that is added. */
-static inline void output_tile(global const float *m, global const float *b, global const float *temb, global const float *res,
-                               global float *y, int OH, int OW, int O, int n, int h0, int v0, int o, int left)
+static inline void output_tile(global const float *m, global const float *b, global const float *temb,
+                               global const float *res, global float *y, int OH, int OW, int O, int n, int h0, int v0,
+                               int o, int left)
 {
     float16 x[36], t[24], add = 0.0f;
 
@@ -124,32 +126,37 @@ static inline void output_tile(global const float *m, global const float *b, glo
 enum { WEIGHTS, TILES, ALL };
 
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-winograd(global const float *x, global const float *weight, global const float *b, global const float *temb, global const float *res,
-         global float *y, global float *scratch, int behind, int N, int H, int W, int C, int OH, int OW, int O, int pad, int block, int turn,
-         int stage)
+winograd(global const float *x, global const float *weight, global const float *b, global const float *temb,
+         global const float *res, global float *y, global float *scratch, int behind, int N, int H, int W, int C,
+         int OH, int OW, int O, int pad, int block, int turn, int stage)
 {
     const int across = (OW + 3) / 4, image = (OH + 3) / 4 * across, tiles = N * image, groups = (tiles + MR - 1) / MR;
-    const int shares = (int)get_global_size(0), share = (int)get_global_id(0), cut = (int)get_global_size(1), part = (int)get_global_id(1);
+    const int shares = (int)get_global_size(0), share = (int)get_global_id(0), cut = (int)get_global_size(1),
+              part = (int)get_global_id(1);
     const bool make = stage != TILES, use = stage != WEIGHTS;
-    const int cs = (C + 15) / 16, os = (O + WIDE - 1) / WIDE, o0 = use ? os * part / cut : share, o1 = use ? os * (part + 1) / cut : share + 1;
+    const int cs = (C + 15) / 16, os = (O + WIDE - 1) / WIDE, o0 = use ? os * part / cut : share,
+              o1 = use ? os * (part + 1) / cut : share + 1;
     const int most = stage == ALL ? 1 : (os + cut - 1) / cut, k0 = use ? 0 : part, k1 = use ? cs : part + 1;
     const int g0 = (int)((long)groups * share / shares), g1 = (int)((long)groups * (share + 1) / shares);
     const size_t plane = (size_t)cs * 16 * WIDE, v_group = (size_t)cs * 36 * MR * 16, m_group = 36 * MR * WIDE;
     const size_t own = stage == ALL ? 36 * plane : 0, each = own + block * (v_group + most * m_group) + 16 * cs;
     const bool far = stage == TILES && os * 36 * plane > FAR;
-    global float *zeros = scratch + behind + (size_t)(part * shares + share) * each, *V = zeros + 16 * cs, *M = V + block * v_group;
+    global float *zeros = scratch + behind + (size_t)(part * shares + share) * each, *V = zeros + 16 * cs,
+                 *M = V + block * v_group;
     global float *u = stage == ALL ? M + block * most * m_group : scratch;
 
     for (int c = 0; c < cs && use; c++)
         vstore16((float16)(0.0f), c, zeros);
     for (int step = 0, steps = use ? (g1 - g0 + block - 1) / block : 1; step < steps; step++) {
-        const int g = g0 + (int)((long)(g1 - g0) * step / steps), here = use ? g0 + (int)((long)(g1 - g0) * (step + 1) / steps) - g : 0;
+        const int g = g0 + (int)((long)(g1 - g0) * step / steps),
+                  here = use ? g0 + (int)((long)(g1 - g0) * (step + 1) / steps) - g : 0;
 
         for (int i = 0; i < here * MR; i++) {
             const int t = g * MR + i, n = min(t, tiles - 1) / image, at = t - n * image;
             global const float *pixels[36];
 
-            input_pixels(x + (size_t)n * H * W * C, zeros, H, W, C, at / across * 4 - pad, at % across * 4 - pad, t < tiles, pixels);
+            input_pixels(x + (size_t)n * H * W * C, zeros, H, W, C, at / across * 4 - pad, at % across * 4 - pad,
+                         t < tiles, pixels);
             for (int c = 0; c < cs; c++)
                 input_tile(pixels, 16 * c, C - 16 * c, V + i / MR * v_group + (c * 36 * MR + i % MR) * 16, 16 * MR);
         }
@@ -165,14 +172,16 @@ winograd(global const float *x, global const float *weight, global const float *
                     const int ahead = far ? (16 * NV + here - 1) / here * 16 : 0;
 
                     for (int i = 0; i < here; i++)
-                        product(V + i * v_group + f * MR * 16, w, M + ((o - first) * block + i) * m_group + f * MR * WIDE, cs, next + i * cs * ahead, ahead);
+                        product(V + i * v_group + f * MR * 16, w,
+                                M + ((o - first) * block + i) * m_group + f * MR * WIDE, cs, next + i * cs * ahead,
+                                ahead);
                 }
             for (int i = 0; i < here * MR && g * MR + i < tiles; i++) {
                 const int t = g * MR + i, n = t / image, at = t - n * image;
 
                 for (int o = first * NV; o < last * NV && 16 * o < O; o++)
-                    output_tile(M + ((o / NV - first) * block + i / MR) * m_group + i % MR * WIDE + o % NV * 16, b, temb, res, y, OH, OW, O, n,
-                                at / across * 4, at % across * 4, 16 * o, O - 16 * o);
+                    output_tile(M + ((o / NV - first) * block + i / MR) * m_group + i % MR * WIDE + o % NV * 16, b,
+                                temb, res, y, OH, OW, O, n, at / across * 4, at % across * 4, 16 * o, O - 16 * o);
             }
         }
     }

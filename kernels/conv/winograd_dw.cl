@@ -3,8 +3,8 @@
  *   x f32[N,H,W,C], dy f32[N,OH,OW,O] in, dw f32[O,C,3,3] (+)= out
  *   V f32[C/16][runs][36][RUN][16] and Z f32[O/WIDE][runs][36][RUN][WIDE] of some runs of tiles, zero padded;
  *   D f32[C/16][O/WIDE][36][16][WIDE] sums over tiles, in their order.
- * They lie in scratch from elements 0, z and d on. Many tiles: `parts`, `outputs`. Few: `inputs`, `gradients`, `products`,
- * `outputs`. Groups of one. Oracle: tests/ops/conv2d.c. */
+ * They lie in scratch from elements 0, z and d on. Many tiles: `parts`, `outputs`. Few: `inputs`, `gradients`,
+ * `products`, `outputs`. Groups of one. Oracle: tests/ops/conv2d.c. */
 #ifndef NV
 #define NV 2 /* vectors of outputs of a register tile */
 #endif
@@ -15,7 +15,8 @@
 #include "conv/winograd.clh"
 
 /* V of the run of tiles from t0 on, those before `end`, and 16 channels from c on. */
-static inline void input_run(global const float *x, global float *v, int H, int W, int C, int OH, int OW, int pad, int t0, int end, int c)
+static inline void input_run(global const float *x, global float *v, int H, int W, int C, int OH, int OW, int pad,
+                             int t0, int end, int c)
 {
     const int across = (OW + 3) / 4, image = (OH + 3) / 4 * across;
     global float *zeros = v + (36 * RUN - 1) * 16; /* until the last value of all is written there */
@@ -25,7 +26,8 @@ static inline void input_run(global const float *x, global float *v, int H, int 
         const int t = t0 + i, n = min(t, end - 1) / image, at = t - n * image;
         global const float *pixels[36];
 
-        input_pixels(x + (size_t)n * H * W * C + c, zeros, H, W, C, at / across * 4 - pad, at % across * 4 - pad, t < end, pixels);
+        input_pixels(x + (size_t)n * H * W * C + c, zeros, H, W, C, at / across * 4 - pad, at % across * 4 - pad,
+                     t < end, pixels);
         input_tile(pixels, 0, C - c, v + i * 16, RUN * 16);
     }
 }
@@ -84,12 +86,15 @@ static inline void product(global const float *a, global const float *b, global 
                 }
             }
         }
-        EACH(i, MB) EACH(k, NV) vstore16(add ? vload16(k, to + (m + i) * WIDE) + acc[i][k] : acc[i][k], k, to + (m + i) * WIDE);
+        EACH (i, MB)
+            EACH (k, NV)
+                vstore16(add ? vload16(k, to + (m + i) * WIDE) + acc[i][k] : acc[i][k], k, to + (m + i) * WIDE);
     }
 }
 
 /* dw (+)= G'DG of channel c and 16 outputs from o on; D is the sum of `parts`, `apart` floats from each other. */
-static inline void output(global const float *from, int parts, size_t apart, global float *dw, int C, int O, int c, int o, int accum)
+static inline void output(global const float *from, int parts, size_t apart, global float *dw, int C, int O, int c,
+                          int o, int accum)
 {
     float16 m[36], t[18], g[16];
 
@@ -140,19 +145,22 @@ products(global float *scratch, int z, int d, int runs)
     const int o = (int)get_global_id(0), c = (int)get_global_id(1), os = (int)get_global_size(0);
 
     for (int f = 0; f < 36; f++)
-        product(scratch + ((size_t)c * runs * 36 + f) * RUN * 16, scratch + z + ((size_t)o * runs * 36 + f) * RUN * WIDE,
+        product(scratch + ((size_t)c * runs * 36 + f) * RUN * 16,
+                scratch + z + ((size_t)o * runs * 36 + f) * RUN * WIDE,
                 scratch + d + ((size_t)c * os + o) * D_BLOCK + f * 16 * WIDE, runs, 0);
 }
 
 /* D of a part of the tiles by V and Z of `runs` at a time, all of the work-item's own. Launch: {parts}. */
-__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
-parts(global const float *x, global const float *dy, global float *scratch, int z, int d, int H, int W, int C, int OH, int OW, int O, int pad,
-      int tiles, int runs)
+__attribute__((reqd_work_group_size(1, 1, 1))) kernel void parts(global const float *x, global const float *dy,
+                                                                 global float *scratch, int z, int d, int H, int W,
+                                                                 int C, int OH, int OW, int O, int pad, int tiles,
+                                                                 int runs)
 {
     const int cs = (C + 15) / 16, os = (O + WIDE - 1) / WIDE, all = (tiles + RUN - 1) / RUN;
     const int i = (int)get_global_id(0), is = (int)get_global_size(0);
     const int r0 = (int)((long)all * i / is), r1 = (int)((long)all * (i + 1) / is);
-    global float *V = scratch + (size_t)i * runs * 36 * RUN * 16 * cs, *Z = scratch + z + (size_t)i * runs * 36 * RUN * WIDE * os;
+    global float *V = scratch + (size_t)i * runs * 36 * RUN * 16 * cs,
+                 *Z = scratch + z + (size_t)i * runs * 36 * RUN * WIDE * os;
     global float *D = scratch + d + (size_t)i * cs * os * D_BLOCK;
 
     for (int r = r0; r < r1; r += runs) {
@@ -160,12 +168,15 @@ parts(global const float *x, global const float *dy, global float *scratch, int 
 
         for (int c = 0; c < cs; c++)
             for (int k = 0; k < here; k++)
-                input_run(x, V + ((size_t)c * runs + k) * 36 * RUN * 16, H, W, C, OH, OW, pad, (r + k) * RUN, tiles, 16 * c);
+                input_run(x, V + ((size_t)c * runs + k) * 36 * RUN * 16, H, W, C, OH, OW, pad, (r + k) * RUN, tiles,
+                          16 * c);
         for (int o = 0; o < os; o++)
             for (int k = 0; k < here; k++)
-                gradient_run(dy, Z + ((size_t)o * runs + k) * 36 * RUN * WIDE, OH, OW, O, (r + k) * RUN, tiles, WIDE * o);
+                gradient_run(dy, Z + ((size_t)o * runs + k) * 36 * RUN * WIDE, OH, OW, O, (r + k) * RUN, tiles,
+                             WIDE * o);
         for (int n = 0; n < cs * os * 36; n++)
-            product(V + ((size_t)(n / 36 / os) * runs * 36 + n % 36) * RUN * 16, Z + ((size_t)(n / 36 % os) * runs * 36 + n % 36) * RUN * WIDE,
+            product(V + ((size_t)(n / 36 / os) * runs * 36 + n % 36) * RUN * 16,
+                    Z + ((size_t)(n / 36 % os) * runs * 36 + n % 36) * RUN * WIDE,
                     D + n / 36 * D_BLOCK + n % 36 * 16 * WIDE, here, r > r0);
     }
 }
@@ -176,6 +187,6 @@ outputs(global const float *scratch, int d, global float *dw, int C, int O, int 
 {
     const int c = (int)get_global_id(0), o = (int)get_global_id(1) * 16, cs = (C + 15) / 16, os = (O + WIDE - 1) / WIDE;
 
-    output(scratch + d + ((size_t)(c / 16) * os + o / WIDE) * D_BLOCK + c % 16 * WIDE + o % WIDE, count, (size_t)cs * os * D_BLOCK, dw, C, O, c, o,
-           accum);
+    output(scratch + d + ((size_t)(c / 16) * os + o / WIDE) * D_BLOCK + c % 16 * WIDE + o % WIDE, count,
+           (size_t)cs * os * D_BLOCK, dw, C, O, c, o, accum);
 }

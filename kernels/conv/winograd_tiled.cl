@@ -1,9 +1,9 @@
 /* What surrounds the products of a 3x3 convolution of stride 1 by Winograd's F(4x4, 3x3), for GPUs; the 36 products are
  * matmul/tiled.cl's. Its gradient with respect to the input is the same with weights turned by half a turn.
  *   x f32[N,H,W,C] in, y f32[N,OH,OW,O] out, b f32[O], temb f32[N,O], res f32[N,OH,OW,O] in or null
- *   w f32[O,C,3,3] in, u f32[36,O,C], v f32[36,count,C], m f32[36,count,O], for `count` tiles of 4 x 4 outputs from `first` on
- * A work-item has one channel of one tile in registers; neighbours have neighbouring channels. Launch: {items to 64} in groups
- * of 64. Oracle: tests/ops/conv2d.c. */
+ *   w f32[O,C,3,3] in, u f32[36,O,C], v f32[36,count,C], m f32[36,count,O], for `count` tiles of 4 x 4 outputs from
+ * `first` on A work-item has one channel of one tile in registers; neighbours have neighbouring channels. Launch:
+ * {items to 64} in groups of 64. Oracle: tests/ops/conv2d.c. */
 #define VEC float
 #include "conv/winograd_sides.clh"
 #define ITEMS __attribute__((reqd_work_group_size(64, 1, 1))) kernel void
@@ -64,8 +64,8 @@ ITEMS inputs(global const float *x, global float *v, int H, int W, int C, int OH
 }
 
 /* y = A' m A with all that is added; m from element m_at of scratch on. Items: count O. */
-ITEMS outputs(global const float *scratch, int m_at, global const float *b, global const float *temb, global const float *res,
-              global float *y, int OH, int OW, int O, int first, int count)
+ITEMS outputs(global const float *scratch, int m_at, global const float *b, global const float *temb,
+              global const float *res, global float *y, int OH, int OW, int O, int first, int count)
 {
     const int id = get_global_id(0), tile = id / O, o = id % O;
     global const float *m = scratch + m_at + id;

@@ -1,6 +1,6 @@
-/* One value from one: y[i] = f(x[i]), f32[n], or narrow with -DBF16 or -DF16, out distinct from in unless said otherwise. Each
- * work-item takes `chunk` neighbouring elements, W at a time.
- * Oracle tests/ops/eltwise.c; relative 2e-6. */
+/* One value from one: y[i] = f(x[i]), f32[n], or narrow with -DBF16 or -DF16, out distinct from in unless said
+ * otherwise. Each work-item takes `chunk` neighbouring elements, W at a time. Oracle tests/ops/eltwise.c; relative
+ * 2e-6. */
 #include "vec.clh"
 
 kernel void silu(global const T *x, global T *y, int n, int chunk)

@@ -1,7 +1,7 @@
-/* y = a + b, a b or a, with broadcasting. y f32[d0,d1,d2,inner] (all narrow with -DBF16 or -DF16) is written; a and b are read at element
- * strides sa*, sb* (0 = repeated). d0 is implied by `rows` = d0 d1 d2. Items are numbered column block
- * first: item i takes `cols` columns (a multiple of W) of `each` rows.
- * Oracle tests/ops/eltwise.c; exact but for one rounding. */
+/* y = a + b, a b or a, with broadcasting. y f32[d0,d1,d2,inner] (all narrow with -DBF16 or -DF16) is written; a and b
+ * are read at element strides sa*, sb* (0 = repeated). d0 is implied by `rows` = d0 d1 d2. Items are numbered column
+ * block first: item i takes `cols` columns (a multiple of W) of `each` rows. Oracle tests/ops/eltwise.c; exact but for
+ * one rounding. */
 #include "vec.clh"
 
 enum { ADD, MUL, BROADCAST };
@@ -19,7 +19,8 @@ static inline VF fetch(global const T *p, size_t i, int stride, size_t n)
     return WIDEN(VLOAD(t));
 }
 
-kernel void rows(int op, global const T *a, global const T *b, global T *y, int4 extents, int4 of_a, int4 of_b, int each, int cols)
+kernel void rows(int op, global const T *a, global const T *b, global T *y, int4 extents, int4 of_a, int4 of_b,
+                 int each, int cols)
 {
     INTS4(extents, rows, inner, d1, d2);
     INTS4(of_a, sa0, sa1, sa2, sa3);

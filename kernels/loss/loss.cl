@@ -106,7 +106,8 @@ static inline bin narrow_bin(float m, float w)
 {
     const float density = 0.398942280f * exp(-0.5f * m * m), q = w * w, p = m * m;
     const float he2 = p - 1.0f, he3 = m * (p - 3.0f), he4 = fma(p, p - 6.0f, 3.0f), he5 = m * fma(p, p - 10.0f, 15.0f);
-    const float edges = 2.0f * fma(q, fma(q, he4 * (1.0f / 384.0f), he2 * 0.125f), 1.0f); /* the sum of their densities */
+    const float edges =
+        2.0f * fma(q, fma(q, he4 * (1.0f / 384.0f), he2 * 0.125f), 1.0f); /* the sum of their densities */
     bin v;
 
     v.mass = density * w * fma(q, fma(q, he4 * (1.0f / 1920.0f), he2 * (1.0f / 24.0f)), 1.0f);

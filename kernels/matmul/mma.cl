@@ -1,7 +1,7 @@
-/* Products of bf16 by the tensor cores of NVIDIA GPUs, sums in f32: FORWARD, INPUTS and WEIGHTS of gather.clh, x and dy in bf16,
- * w rounded to it. Groups of four warps, two by two, each 16 MI x 32 sums; tiles of 32 k with the next one on its way
- * while one is summed. y and res are bf16 with -DBF16, else f32; parts of WEIGHTS are f32.
- * Launch: {128 N/64, M/(32 MI), 1 or slices} in groups of {128, 1, 1}. Oracles: tests/ops/matmul.c, conv2d.c. */
+/* Products of bf16 by the tensor cores of NVIDIA GPUs, sums in f32: FORWARD, INPUTS and WEIGHTS of gather.clh, x and dy
+ * in bf16, w rounded to it. Groups of four warps, two by two, each 16 MI x 32 sums; tiles of 32 k with the next one on
+ * its way while one is summed. y and res are bf16 with -DBF16, else f32; parts of WEIGHTS are f32. Launch: {128 N/64,
+ * M/(32 MI), 1 or slices} in groups of {128, 1, 1}. Oracles: tests/ops/matmul.c, conv2d.c. */
 #include "bf16_one.clh"
 #include "matmul/gather.clh"
 #include "matmul/mma.clh"
@@ -25,13 +25,19 @@
 /* Eight elements are four words of two neighbours along k: of one row where those lie together, else of four rows. */
 static uint4 pair_up(uint2 low, uint2 high)
 {
-    return (uint4)((low.x & 0xffffu) | high.x << 16, low.x >> 16 | (high.x & 0xffff0000u), (low.y & 0xffffu) | high.y << 16,
-                   low.y >> 16 | (high.y & 0xffff0000u));
+    return (uint4)((low.x & 0xffffu) | high.x << 16, low.x >> 16 | (high.x & 0xffff0000u),
+                   (low.y & 0xffffu) | high.y << 16, low.y >> 16 | (high.y & 0xffff0000u));
 }
 
 static uint at_or_zero(global const ushort *p, long at) { return at < 0 ? 0u : (uint)p[at]; }
-static uint2 two_or_zero(global const ushort *p, long at) { return at < 0 ? (uint2)(0u) : *(global const uint2 *)(p + at); }
-static uint4 four_or_zero(global const ushort *p, long at) { return at < 0 ? (uint4)(0u) : *(global const uint4 *)(p + at); }
+static uint2 two_or_zero(global const ushort *p, long at)
+{
+    return at < 0 ? (uint2)(0u) : *(global const uint2 *)(p + at);
+}
+static uint4 four_or_zero(global const ushort *p, long at)
+{
+    return at < 0 ? (uint4)(0u) : *(global const uint4 *)(p + at);
+}
 
 static uint4 a_eight(global const ushort *a, extents e, image g, int m, int k)
 {
@@ -100,10 +106,12 @@ static void put(local uint *tile, int2 at, int along_k, uint4 v)
 #endif
 
 __attribute__((reqd_work_group_size(GROUP, 1, 1))) kernel void
-product(global const ushort *a, global const ushort *b, global const float *bias, global const float *temb, global const OUT *res,
-        global OUT *y, int M, int N, int K, int slice, int H, int W, int C, int OH, int OW, int O, int k, int stride, int pad)
+product(global const ushort *a, global const ushort *b, global const float *bias, global const float *temb,
+        global const OUT *res, global OUT *y, int M, int N, int K, int slice, int H, int W, int C, int OH, int OW,
+        int O, int k, int stride, int pad)
 {
-    local uint as[TM * PITCH] __attribute__((aligned(16))), bs[TN * PITCH] __attribute__((aligned(16))), shown[MMA_LOCAL(GROUP)];
+    local uint as[TM * PITCH] __attribute__((aligned(16))), bs[TN * PITCH] __attribute__((aligned(16))),
+        shown[MMA_LOCAL(GROUP)];
     const int item = get_local_id(0), warp = item / 32, row = item % 32 / 4, pair = item % 4;
     const int m0 = get_group_id(1) * TM, n0 = get_group_id(0) * TN, layer = get_group_id(2);
     const int am = warp / 2 * 16 * MI, bn = warp % 2 * 8 * NI; /* of this warp in the tile */
@@ -167,7 +175,8 @@ product(global const ushort *a, global const ushort *b, global const float *bias
         }
     }
     UNROLL for (int i = 0; i < MI * NI * 4; i++) {
-        const int m = m0 + am + i / (4 * NI) * 16 + row + i % 4 / 2 * 8, n = n0 + bn + i / 4 % NI * 8 + pair * 2 + i % 2;
+        const int m = m0 + am + i / (4 * NI) * 16 + row + i % 4 / 2 * 8,
+                  n = n0 + bn + i / 4 % NI * 8 + pair * 2 + i % 2;
         const long to = ((long)layer * M + m) * N + n;
         float s = sum[i / (4 * NI)][i / 4 % NI][i % 4];
 

@@ -1,13 +1,14 @@
-/* Linear layers of few rows (time embeddings) and their gradient by the input, for CPU devices: each weight is read once for R rows, as it
- * lies, in f32 throughout. Rows beyond the last are computed again as the last one and not stored.
- *   x f32[m,k], w f32[n,k], bias f32[n] or null -> y f32[m,n];  dy f32[m,n], w -> dx f32[m,k]
- * Oracle: tests/ops/matmul.c. */
+/* Linear layers of few rows (time embeddings) and their gradient by the input, for CPU devices: each weight is read
+ * once for R rows, as it lies, in f32 throughout. Rows beyond the last are computed again as the last one and not
+ * stored. x f32[m,k], w f32[n,k], bias f32[n] or null -> y f32[m,n];  dy f32[m,n], w -> dx f32[m,k] Oracle:
+ * tests/ops/matmul.c. */
 #include "vec.clh"
 
 enum { R = 8, OUTPUTS = 2, VECTORS = 2 };
 
 /* y = x w' + bias: OUTPUTS neighbouring outputs an item. Launch: {n / OUTPUTS}. */
-kernel void matmul_rows(global const float *x, global const float *w, global const float *bias, global float *y, int m, int n, int k)
+kernel void matmul_rows(global const float *x, global const float *w, global const float *bias, global float *y, int m,
+                        int n, int k)
 {
     const int first = (int)get_global_id(0) * OUTPUTS;
 
@@ -22,7 +23,8 @@ kernel void matmul_rows(global const float *x, global const float *w, global con
         for (int q = 0; q < k; q += W) {
             VF u[OUTPUTS];
 
-            _Pragma("unroll") for (int o = 0; o < OUTPUTS; o++) u[o] = load(w + (size_t)min(first + o, n - 1) * k + q, k - q);
+            _Pragma("unroll") for (int o = 0; o < OUTPUTS; o++) u[o] =
+                load(w + (size_t)min(first + o, n - 1) * k + q, k - q);
             _Pragma("unroll") for (int i = 0; i < R; i++) {
                 const VF v = load(x + (size_t)min(r + i, m - 1) * k + q, k - q);
 

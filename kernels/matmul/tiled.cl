@@ -1,9 +1,9 @@
-/* Products by tiles in local memory, for GPUs, f32: groups of 16 x 16 work-items, each WM x 4 sums, tiles of 16 k with the
- * next one on its way while one is summed. With -DF16 a and b are f16 (with -DF16_OUT y and res too), and the sum of a tile's 16
- * products is, which is added to an f32 one. What is multiplied: gather.clh; y is
- *   MATMUL [batch,M,N]   FORWARD [N,OH,OW,O]   INPUTS dx [N,H,W,C]   WEIGHTS parts [slices,O,k k,C], slice by slice of the pixels
- * (of MATMUL, a and y begin at elements a_at and y_at).
- * Launch: {16 N/64, 16 M/(16 WM), batch or slices} in groups of {16, 16, 1}. Oracles: tests/ops/matmul.c, conv2d.c. */
+/* Products by tiles in local memory, for GPUs, f32: groups of 16 x 16 work-items, each WM x 4 sums, tiles of 16 k with
+ * the next one on its way while one is summed. With -DF16 a and b are f16 (with -DF16_OUT y and res too), and the sum
+ * of a tile's 16 products is, which is added to an f32 one. What is multiplied: gather.clh; y is MATMUL [batch,M,N]
+ * FORWARD [N,OH,OW,O]   INPUTS dx [N,H,W,C]   WEIGHTS parts [slices,O,k k,C], slice by slice of the pixels (of MATMUL,
+ * a and y begin at elements a_at and y_at). Launch: {16 N/64, 16 M/(16 WM), batch or slices} in groups of {16, 16, 1}.
+ * Oracles: tests/ops/matmul.c, conv2d.c. */
 #include "matmul/gather.clh"
 
 #ifndef WM
@@ -86,9 +86,9 @@ static void put(local value *tile, int2 at, int along_k, int pitch, value4 v)
 }
 
 __attribute__((reqd_work_group_size(16, 16, 1))) kernel void
-product(global const value *a, global const value *b, global const float *bias, global const float *temb, global const OUT *res,
-        global OUT *y, int M, int N, int K, int a_at, int y_at, int a_step, int b_step, int accum, int H, int W, int C, int OH, int OW, int O,
-        int k, int stride, int pad)
+product(global const value *a, global const value *b, global const float *bias, global const float *temb,
+        global const OUT *res, global OUT *y, int M, int N, int K, int a_at, int y_at, int a_step, int b_step,
+        int accum, int H, int W, int C, int OH, int OW, int O, int k, int stride, int pad)
 {
     local value as[TK * (TM + PAD)], bs[TK * (TN + PAD)];
     const int tx = get_local_id(0), ty = get_local_id(1), item = ty * 16 + tx;

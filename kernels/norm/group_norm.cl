@@ -258,7 +258,8 @@ static inline void input_gradient(global const T *dy, global const T *x, global 
             const VF r = load(coef + RSTD * C + c, c1 - c), k = load(coef + GAIN * C + c, c1 - c);
             const VF xh = (GET(x + (size_t)l * sl, c, c1 - c) - load(coef + MEAN * C + c, c1 - c)) * r;
 #ifdef NARROWED
-            const VF dz = before_act(GET(dy + (size_t)l * sl, c, c1 - c), xh, k, load(coef + BIAS * C + c, c1 - c), silu);
+            const VF dz =
+                before_act(GET(dy + (size_t)l * sl, c, c1 - c), xh, k, load(coef + BIAS * C + c, c1 - c), silu);
 #else
             const VF dz = GET((silu ? dx : dy) + (size_t)l * sl, c, c1 - c);
 #endif

@@ -129,7 +129,8 @@ static inline void normalise(global const T *x, global const float *own, global 
 }
 
 kernel void forward(global const T *x, global const float *gamma, global const float *beta, global const float *scale,
-                    global const float *shift, global T *y, global float *stats, global float *scratch, int4 extents, float eps, int silu)
+                    global const float *shift, global T *y, global float *stats, global float *scratch, int4 extents,
+                    float eps, int silu)
 {
     INTS4(extents, C, L, groups, block);
     const int blocks = (C + block - 1) / block, n = get_global_id(0) / blocks, from = get_global_id(0) % blocks * block;

@@ -68,7 +68,8 @@ static inline void average(global float *ema, size_t i, size_t left, VF w, float
     store(fma((VF)(rest), w - e, e), ema + i, left);
 }
 
-/* w, m, v and up to 4 averages (null: none) in one pass; g := 0 unless keeps_g. Nothing but g changes once state[BAD] is set. */
+/* w, m, v and up to 4 averages (null: none) in one pass; g := 0 unless keeps_g. Nothing but g changes once state[BAD]
+ * is set. */
 kernel void adamw(global float *w, global float *g, global float *m, global float *v, global float *ema0,
                   global float *ema1, global float *ema2, global float *ema3, global const float *scalars,
                   global const float *state, int n, int chunk, int keeps_g)

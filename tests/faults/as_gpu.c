@@ -48,7 +48,8 @@ DM_EXPORT cl_int clGetDeviceInfo(cl_device_id d, cl_device_info what, size_t n, 
 DM_EXPORT cl_int clBuildProgram(cl_program p, cl_uint n, const cl_device_id *ids, const char *options,
                                 void(CL_CALLBACK *notify)(cl_program, void *), void *user)
 {
-    cl_int (*f)(cl_program, cl_uint, const cl_device_id *, const char *, void(CL_CALLBACK *)(cl_program, void *), void *);
+    cl_int (*f)(cl_program, cl_uint, const cl_device_id *, const char *, void(CL_CALLBACK *)(cl_program, void *),
+                void *);
     const char *ptx = strstr(options, "-DPTX");
     char text[1024];
 
@@ -61,8 +62,8 @@ DM_EXPORT cl_int clBuildProgram(cl_program p, cl_uint n, const cl_device_id *ids
     return f(p, n, ids, ptx ? text : options, notify, user);
 }
 
-DM_EXPORT cl_int clEnqueueReadBuffer(cl_command_queue q, cl_mem m, cl_bool block, size_t offset, size_t bytes, void *to, cl_uint n,
-                                     const cl_event *wait, cl_event *event)
+DM_EXPORT cl_int clEnqueueReadBuffer(cl_command_queue q, cl_mem m, cl_bool block, size_t offset, size_t bytes, void *to,
+                                     cl_uint n, const cl_event *wait, cl_event *event)
 {
     cl_int (*f)(cl_command_queue, cl_mem, cl_bool, size_t, size_t, void *, cl_uint, const cl_event *, cl_event *), code;
 

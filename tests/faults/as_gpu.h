@@ -1,5 +1,5 @@
-/* Compiled into a test, this has every OpenCL device say that it is an NVIDIA GPU of compute capability 8.0, whose compiler takes
- * inline PTX: what is built then is the imitation. So all that GPUs choose runs on a CPU device. */
+/* Compiled into a test, this has every OpenCL device say that it is an NVIDIA GPU of compute capability 8.0, whose
+ * compiler takes inline PTX: what is built then is the imitation. So all that GPUs choose runs on a CPU device. */
 #ifndef DEMIST_TESTS_AS_GPU_H
 #define DEMIST_TESTS_AS_GPU_H
 

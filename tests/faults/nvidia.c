@@ -1,5 +1,5 @@
-/* A CPU device that says it is an NVIDIA GPU of compute capability 8.0, with a compiler that takes PTX or refuses it, and
- * one wrong element in what comes back: tensor cores are used in the first case alone. */
+/* A CPU device that says it is an NVIDIA GPU of compute capability 8.0, with a compiler that takes PTX or refuses it,
+ * and one wrong element in what comes back: tensor cores are used in the first case alone. */
 #include "../unit/device_setup.h"
 
 #include "as_gpu.h"
@@ -63,7 +63,8 @@ static void without(as_gpu_compiler how)
     as_gpu_how = how;
     d = opened();
     assert_false(dm_device_about(d)->mma_bf16);
-    assert_int_equal(dm_choose(dm_device_about(d), &n, true, NULL, &impl, &forced, &err), DM_EDEVICE); /* in f32, between casts */
+    assert_int_equal(dm_choose(dm_device_about(d), &n, true, NULL, &impl, &forced, &err),
+                     DM_EDEVICE); /* in f32, between casts */
     assert_int_equal(dm_choose(dm_device_about(d), &n, true, "mma", &impl, &forced, &err), DM_OK);
     assert_true(forced);
     dm_device_close(d);

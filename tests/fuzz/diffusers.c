@@ -12,9 +12,12 @@
 enum { MAX_TEXT = 1 << 16, FILES = 6 };
 
 /* All of a folder: changed are the first three, taken along the others. */
-static const char *const names[FILES] = {"config.json", "scheduler_config.json", "diffusion_pytorch_model.safetensors.index.json",
+static const char *const names[FILES] = {"config.json",
+                                         "scheduler_config.json",
+                                         "diffusion_pytorch_model.safetensors.index.json",
                                          "diffusion_pytorch_model-00001-of-00002.safetensors",
-                                         "diffusion_pytorch_model-00002-of-00002.safetensors", "expected.safetensors"};
+                                         "diffusion_pytorch_model-00002-of-00002.safetensors",
+                                         "expected.safetensors"};
 static const char *const from[FILES] = {"adm", "plain", "old", "old", "old", "old"};
 
 typedef struct file { unsigned char *b; size_t n; } file;
@@ -37,10 +40,36 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static const char *const words[] = {"null", "true", "-1", "0", "1e999", "1e-400", "99999999999999999999", "[]", "[1, 2]", "[null]", "{}", "\"\"",
-                                    "\"../x.safetensors\"", "\"AttnDownBlock2D\"", "\"fourier\"", "\"learned\"", "\"timestep\"", "\"resnet\"",
-                                    "\"scale_shift\"", "\"DDIMScheduler\"", "\"sigmoid\"", "\"learned_range\"", "\"\\u0000\"", "\"\\n#: [\"",
-                                    "16384", "3", ",", ":", "\"", "\xff"};
+static const char *const words[] = {"null",
+                                    "true",
+                                    "-1",
+                                    "0",
+                                    "1e999",
+                                    "1e-400",
+                                    "99999999999999999999",
+                                    "[]",
+                                    "[1, 2]",
+                                    "[null]",
+                                    "{}",
+                                    "\"\"",
+                                    "\"../x.safetensors\"",
+                                    "\"AttnDownBlock2D\"",
+                                    "\"fourier\"",
+                                    "\"learned\"",
+                                    "\"timestep\"",
+                                    "\"resnet\"",
+                                    "\"scale_shift\"",
+                                    "\"DDIMScheduler\"",
+                                    "\"sigmoid\"",
+                                    "\"learned_range\"",
+                                    "\"\\u0000\"",
+                                    "\"\\n#: [\"",
+                                    "16384",
+                                    "3",
+                                    ",",
+                                    ":",
+                                    "\"",
+                                    "\xff"};
 
 /* The value behind a colon, or bytes anywhere. */
 static size_t change(unsigned char *b, size_t n)

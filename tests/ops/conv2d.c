@@ -13,28 +13,31 @@
 typedef struct extent { int64_t N, H, W, C, O; int32_t k, stride, lo, hi; } extent;
 
 static const extent small[] = {
-    {1, 4, 4, 3, 5, 3, 1, 1, 1}, {2, 5, 3, 16, 16, 3, 1, 1, 1}, {1, 4, 5, 32, 33, 3, 2, 0, 1}, {1, 3, 3, 1, 32, 1, 1, 0, 0},
-    {1, 4, 4, 16, 1, 3, 1, 1, 1},
+    {1, 4, 4, 3, 5, 3, 1, 1, 1},  {2, 5, 3, 16, 16, 3, 1, 1, 1}, {1, 4, 5, 32, 33, 3, 2, 0, 1},
+    {1, 3, 3, 1, 32, 1, 1, 0, 0}, {1, 4, 4, 16, 1, 3, 1, 1, 1},
 };
 static const extent large[] = {
-    {3, 7, 7, 32, 64, 3, 1, 1, 1}, {2, 9, 7, 31, 33, 3, 1, 1, 1}, {2, 8, 8, 64, 32, 3, 2, 0, 1}, {1, 9, 9, 5, 65, 3, 2, 1, 1},
-    {3, 5, 4, 65, 1, 3, 1, 1, 1}, {2, 7, 7, 1, 31, 3, 1, 1, 1}, {1, 28, 28, 12, 48, 3, 1, 1, 1}, {5, 1, 13, 33, 31, 1, 1, 0, 0},
-    {2, 6, 6, 16, 16, 5, 1, 2, 2}, {1, 7, 7, 16, 32, 3, 3, 1, 0}, {4, 14, 14, 8, 16, 3, 2, 1, 1}, {1, 1, 1, 64, 64, 1, 1, 0, 0},
-    {3, 13, 18, 40, 48, 3, 1, 1, 1}, {2, 6, 9, 17, 20, 3, 1, 0, 2}, {1, 6, 6, 20, 36, 3, 1, 2, 0}, {3, 13, 13, 33, 17, 3, 1, 1, 1},
-    {17, 16, 16, 8, 24, 3, 1, 1, 1}, {9, 5, 4, 17, 20, 3, 2, 0, 1}, {250, 1, 1, 2000, 3, 3, 1, 1, 1},
+    {3, 7, 7, 32, 64, 3, 1, 1, 1},    {2, 9, 7, 31, 33, 3, 1, 1, 1},   {2, 8, 8, 64, 32, 3, 2, 0, 1},
+    {1, 9, 9, 5, 65, 3, 2, 1, 1},     {3, 5, 4, 65, 1, 3, 1, 1, 1},    {2, 7, 7, 1, 31, 3, 1, 1, 1},
+    {1, 28, 28, 12, 48, 3, 1, 1, 1},  {5, 1, 13, 33, 31, 1, 1, 0, 0},  {2, 6, 6, 16, 16, 5, 1, 2, 2},
+    {1, 7, 7, 16, 32, 3, 3, 1, 0},    {4, 14, 14, 8, 16, 3, 2, 1, 1},  {1, 1, 1, 64, 64, 1, 1, 0, 0},
+    {3, 13, 18, 40, 48, 3, 1, 1, 1},  {2, 6, 9, 17, 20, 3, 1, 0, 2},   {1, 6, 6, 20, 36, 3, 1, 2, 0},
+    {3, 13, 13, 33, 17, 3, 1, 1, 1},  {17, 16, 16, 8, 24, 3, 1, 1, 1}, {9, 5, 4, 17, 20, 3, 2, 0, 1},
+    {250, 1, 1, 2000, 3, 3, 1, 1, 1},
 };
 
 static int64_t out_extent(int64_t n, const extent *e) { return (n + e->lo + e->hi - e->k) / e->stride + 1; }
 
 /* Calls f(x index, y index, w index) for every product of the convolution. */
-#define EACH_PRODUCT(x, w, y, conv)                                                                                    \
-    for (int64_t n = 0; n < (x)->dim[0]; n++)                                                                          \
-        for (int64_t h = 0; h < (y)->dim[1]; h++)                                                                      \
-            for (int64_t v = 0; v < (y)->dim[2]; v++)                                                                  \
-                for (int64_t o = 0; o < (y)->dim[3]; o++)                                                              \
-                    for (int64_t r = 0; r < (conv).k; r++)                                                             \
-                        for (int64_t s = 0; s < (conv).k; s++)                                                         \
-                            for (int64_t c = 0, ih = h * (conv).stride + r - (conv).pad[0], iv = v * (conv).stride + s - (conv).pad[0];      \
+#define EACH_PRODUCT(x, w, y, conv)                                                         \
+    for (int64_t n = 0; n < (x)->dim[0]; n++)                                               \
+        for (int64_t h = 0; h < (y)->dim[1]; h++)                                           \
+            for (int64_t v = 0; v < (y)->dim[2]; v++)                                       \
+                for (int64_t o = 0; o < (y)->dim[3]; o++)                                   \
+                    for (int64_t r = 0; r < (conv).k; r++)                                  \
+                        for (int64_t s = 0; s < (conv).k; s++)                              \
+                            for (int64_t c = 0, ih = h * (conv).stride + r - (conv).pad[0], \
+                                         iv = v * (conv).stride + s - (conv).pad[0];        \
                                  c < (x)->dim[3] && ih >= 0 && ih < (x)->dim[1] && iv >= 0 && iv < (x)->dim[2]; c++)
 #define X_AT(x) (((n * (x)->dim[1] + ih) * (x)->dim[2] + iv) * (x)->dim[3] + c)
 #define Y_AT(y) (((n * (y)->dim[1] + h) * (y)->dim[2] + v) * (y)->dim[3] + o)
@@ -46,7 +49,8 @@ static void forward(const dm_opnode *p, const double *const *in, double *const *
     const int64_t O = y->dim[3], pixels = y->dim[1] * y->dim[2];
 
     for (int64_t i = 0; i < dm_desc_count(y); i++)
-        out[0][i] = (in[2] ? in[2][i % O] : 0) + (in[3] ? in[3][i / (pixels * O) * O + i % O] : 0) + (in[4] ? in[4][i] : 0);
+        out[0][i] =
+            (in[2] ? in[2][i % O] : 0) + (in[3] ? in[3][i / (pixels * O) * O + i % O] : 0) + (in[4] ? in[4][i] : 0);
     EACH_PRODUCT(x, w, y, p->a.conv) out[0][Y_AT(y)] += in[0][X_AT(x)] * in[1][W_AT(x, p->a.conv)];
 }
 
@@ -74,9 +78,14 @@ static dm_desc w_of(const extent *e) { return OPS_DESC(e->O, e->C, e->k, e->k); 
 
 static void check_forward(dm_device *d, const extent *e, bool extras)
 {
-    ops_case c = {.name = extras ? "conv2d with bias, time and residual" : "conv2d", .reference = forward, .tolerance = 3e-6};
+    ops_case c = {
+        .name = extras ? "conv2d with bias, time and residual" : "conv2d", .reference = forward, .tolerance = 3e-6};
 
-    c.node = (dm_opnode){.kind = DM_OP_CONV2D, .n_in = 5, .n_out = 1, .in = {x_of(e), w_of(e), OPS_NONE, OPS_NONE, OPS_NONE}, .out = {y_of(e)}};
+    c.node = (dm_opnode){.kind = DM_OP_CONV2D,
+                         .n_in = 5,
+                         .n_out = 1,
+                         .in = {x_of(e), w_of(e), OPS_NONE, OPS_NONE, OPS_NONE},
+                         .out = {y_of(e)}};
     if (extras) {
         c.node.in[2] = OPS_DESC(e->O);
         c.node.in[3] = OPS_DESC(e->N, e->O);
@@ -122,8 +131,8 @@ static void conv2d__references_are_adjoint(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof small / sizeof small[0]; i++) {
         const extent *e = &small[i];
-        dm_opnode f = {.kind = DM_OP_CONV2D, .in = {x_of(e), w_of(e)}, .out = {y_of(e)}}, g = {.in = {y_of(e), w_of(e)}, .out = {x_of(e)}},
-                  w = {.in = {x_of(e), y_of(e)}, .out = {w_of(e)}};
+        dm_opnode f = {.kind = DM_OP_CONV2D, .in = {x_of(e), w_of(e)}, .out = {y_of(e)}},
+                  g = {.in = {y_of(e), w_of(e)}, .out = {x_of(e)}}, w = {.in = {x_of(e), y_of(e)}, .out = {w_of(e)}};
         const dm_desc *all[] = {&f.in[0], &f.in[1], &f.out[0]};
         double *v[6], left = 0, by_x = 0, by_w = 0;
 

@@ -181,8 +181,10 @@ static void cast_reference(const dm_opnode *n, const double *const *in, double *
 
 static void cast__narrow_and_back(void **state)
 {
-    /* halves between two of f16 and of bf16 go to the even one; the largest of f16, its least and what rounds to them */
-    static const double x[] = {0, 1, -1, 2049, 2051, -4098, 257, 259, 65504, 65519, 0x1p-14, 0x1.ffcp-15, 0x1p-24, -0x1.8p-24, 0x1p-25, 1e-9, 0.1};
+    /* halves between two of f16 and of bf16 go to the even one; the largest of f16, its least and what rounds to them
+     */
+    static const double x[] = {0,     1,       -1,          2049,    2051,       -4098,   257,  259, 65504,
+                               65519, 0x1p-14, 0x1.ffcp-15, 0x1p-24, -0x1.8p-24, 0x1p-25, 1e-9, 0.1};
     static const int64_t lengths[] = {17, 1, 33, 16, 20000};
     static const dm_dtype types[] = {DM_DT_BF16, DM_DT_F16};
 
@@ -191,7 +193,11 @@ static void cast__narrow_and_back(void **state)
         dm_desc narrow = OPS_DESC(lengths[k / 4]), wide = narrow;
 
         narrow.type = types[k % 2];
-        c.node = (dm_opnode){.kind = DM_OP_CAST, .n_in = 1, .n_out = 1, .in = {k / 2 % 2 ? narrow : wide}, .out = {k / 2 % 2 ? wide : narrow}};
+        c.node = (dm_opnode){.kind = DM_OP_CAST,
+                             .n_in = 1,
+                             .n_out = 1,
+                             .in = {k / 2 % 2 ? narrow : wide},
+                             .out = {k / 2 % 2 ? wide : narrow}};
         ops_check(*state, &c);
     }
 }

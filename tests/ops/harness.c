@@ -15,7 +15,13 @@
 
 enum { GUARD = 64 }; /* guard words on either side */
 
-typedef struct operand { dm_buf *whole, *window; dm_dtype type; size_t count, lead; uint32_t *before; double *ref; } operand;
+typedef struct operand {
+    dm_buf *whole, *window;
+    dm_dtype type;
+    size_t count, lead;
+    uint32_t *before;
+    double *ref;
+} operand;
 
 typedef struct bench {
     dm_device *d;
@@ -111,7 +117,8 @@ static uint16_t f16_bits(float f)
 static double f16_value(uint16_t h)
 {
     const int exponent = h >> 10 & 31, m = h & 1023;
-    const double v = exponent == 31 ? (m ? (double)NAN : (double)INFINITY) : ldexp(exponent ? 1024 + m : m, (exponent ? exponent : 1) - 25);
+    const double v = exponent == 31 ? (m ? (double)NAN : (double)INFINITY)
+                                    : ldexp(exponent ? 1024 + m : m, (exponent ? exponent : 1) - 25);
 
     return h & 0x8000 ? -v : v;
 }
@@ -204,18 +211,21 @@ static uint32_t *read_back(const operand *o)
     return v;
 }
 
-static void check_guards(const ops_case *c, const dm_impl *impl, const char *what, int k, const operand *o, const uint32_t *now, bool all)
+static void check_guards(const ops_case *c, const dm_impl *impl, const char *what, int k, const operand *o,
+                         const uint32_t *now, bool all)
 {
     const size_t words = dm_buf_bytes(o->whole) / 4;
 
     for (size_t i = 0; i < words; i++)
         if ((all || i < o->lead || i >= o->lead + words_of(o)) && now[i] != o->before[i])
-            fail_msg("%s, %s: word %lld of %s %d was overwritten", c->name, impl->name, (long long)i - (long long)o->lead, what, k);
+            fail_msg("%s, %s: word %lld of %s %d was overwritten", c->name, impl->name,
+                     (long long)i - (long long)o->lead, what, k);
 }
 
 static void compare(const ops_case *c, const dm_impl *impl, int k, const operand *o, const uint32_t *now)
 {
-    const double tolerance = dm_dtype_narrow(dm_op_narrow(&c->node)) ? c->tolerance : fmax(c->tolerance, impl->tolerance);
+    const double tolerance =
+        dm_dtype_narrow(dm_op_narrow(&c->node)) ? c->tolerance : fmax(c->tolerance, impl->tolerance);
     double largest = 0;
 
     for (size_t i = 0; i < o->count; i++)
@@ -224,8 +234,8 @@ static void compare(const ops_case *c, const dm_impl *impl, int k, const operand
         const double v = get(o->type, now + o->lead, i);
 
         if (!(fabs(v - o->ref[i]) <= tolerance * fmax(largest, 1e-30) + (o->type == DM_DT_F16 ? 0x1p-25 : 0)))
-            fail_msg("%s, %s: output %d, element %zu is %.9g; it should be %.9g (largest %.3g, tolerance %.1e)", c->name, impl->name, k, i,
-                     v, o->ref[i], largest, tolerance);
+            fail_msg("%s, %s: output %d, element %zu is %.9g; it should be %.9g (largest %.3g, tolerance %.1e)",
+                     c->name, impl->name, k, i, v, o->ref[i], largest, tolerance);
     }
 }
 
@@ -237,7 +247,8 @@ static void run(bench *b, const dm_impl *impl)
     for (int again = 0; again < 2; again++) {
         for (int k = 0; k < DM_MAX_OUT; k++)
             if (b->out[k].whole)
-                must(dm_buf_write(b->out[k].whole, 0, dm_buf_bytes(b->out[k].whole), b->out[k].before, &err), &err, "write");
+                must(dm_buf_write(b->out[k].whole, 0, dm_buf_bytes(b->out[k].whole), b->out[k].before, &err), &err,
+                     "write");
         must(dm_op_run_once(&b->run, &err), &err, impl->name);
         for (int k = 0; k < DM_MAX_OUT; k++) {
             uint32_t *now;
@@ -336,8 +347,8 @@ static void check(dm_device *d, const ops_case *c, bool must_serve)
     }
 }
 
-/* All that may be narrow is; results that are stored so are rounded, by 2^-8 or 2^-11 at most. Products of f16 are summed in
- * it 16 at a time: 2^-9 covers their roundings, of 2^-12 at most each and either way. */
+/* All that may be narrow is; results that are stored so are rounded, by 2^-8 or 2^-11 at most. Products of f16 are
+ * summed in it 16 at a time: 2^-9 covers their roundings, of 2^-12 at most each and either way. */
 static void check_narrow(dm_device *d, const ops_case *from, dm_dtype type)
 {
     ops_case c = *from;

@@ -8,7 +8,8 @@
 #include <cmocka.h>
 
 static const int64_t small[][3] = {{1, 1, 1}, {3, 16, 5}, {5, 3, 16}};
-static const int64_t large[][3] = {{12, 32, 32}, {13, 33, 31}, {64, 64, 128}, {65, 31, 33}, {1, 64, 64}, {128, 1, 12}, {49, 64, 65}, {257, 130, 20}};
+static const int64_t large[][3] = {{12, 32, 32}, {13, 33, 31}, {64, 64, 128}, {65, 31, 33},
+                                   {1, 64, 64},  {128, 1, 12}, {49, 64, 65},  {257, 130, 20}};
 
 static void reference(const dm_opnode *p, const double *const *in, double *const *out)
 {

@@ -226,8 +226,8 @@ static void adamw__not_finite(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(adamw__as_pytorch), cmocka_unit_test(adamw__keeps_the_gradient), cmocka_unit_test(adamw__sizes),
-                                       cmocka_unit_test(adamw__not_finite)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(adamw__as_pytorch), cmocka_unit_test(adamw__keeps_the_gradient),
+                                       cmocka_unit_test(adamw__sizes), cmocka_unit_test(adamw__not_finite)};
 
     return cmocka_run_group_tests(tests, ops_setup, ops_teardown);
 }

@@ -176,7 +176,8 @@ static void run(const world *w, bench *b, const dm_sampling_run_options *o, floa
 /* ---- tests -------------------------------------------------------------------------------------------------- */
 
 /* fixed_large is exact for unit data, fixed_small and every eta of DDIM for data without spread (Ho et al. 2020,
- * section 3.2; Song et al. 2021, section 4.1), a learned variance for any; elsewhere they are not, and must not seem to be. */
+ * section 3.2; Song et al. 2021, section 4.1), a learned variance for any; elsewhere they are not, and must not seem to
+ * be. */
 static void gaussian__moments_hold_at_every_step(void **state)
 {
     static const struct { const char *sampler; bool learned; double mu, sd; bool exact; } cases[] = {

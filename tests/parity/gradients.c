@@ -1,6 +1,6 @@
-/* The gradients of the first training step against PyTorch's in double precision: each within 1e-4 of its tensor's largest
- * magnitude, or of 1e-6 of the network's (some weights, as a key's bias, have a gradient of rounding noise alone). In
- * bf16, whose numbers are apart by 2^-7, the whole gradient within 1% of its norm. */
+/* The gradients of the first training step against PyTorch's in double precision: each within 1e-4 of its tensor's
+ * largest magnitude, or of 1e-6 of the network's (some weights, as a key's bias, have a gradient of rounding noise
+ * alone). In bf16, whose numbers are apart by 2^-7, the whole gradient within 1% of its norm. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,8 +30,8 @@ static void compare_each(const char *name, const dm_layout *l, const float *got,
         for (int64_t i = 0; i < n; i++) {
             worst = fmax(worst, fabs((double)a[i] - b[i]) / size);
             if (!(fabs((double)a[i] - b[i]) <= 1e-4 * size))
-                fail_msg("%s: gradient of '%s', element %lld is %.8g; PyTorch has %.8g", name, l->weights[k].key, (long long)i, (double)a[i],
-                         (double)b[i]);
+                fail_msg("%s: gradient of '%s', element %lld is %.8g; PyTorch has %.8g", name, l->weights[k].key,
+                         (long long)i, (double)a[i], (double)b[i]);
         }
     }
     printf("%s: %d tensors, largest difference %.1e of a tensor's largest\n", name, (int)l->n, worst);
@@ -68,7 +68,8 @@ static void compare(const char *file, const char *name, const dm_layout *l, cons
         const dm_st_tensor *t;
 
         snprintf(key, sizeof key, "%s.%s", name, l->weights[k].key);
-        if (dm_st_expect(f, key, &l->weights[k].shape, &t, &err) || dm_st_read_f32(f, t, 0, t->count, want + l->offset[k], &err))
+        if (dm_st_expect(f, key, &l->weights[k].shape, &t, &err) ||
+            dm_st_read_f32(f, t, 0, t->count, want + l->offset[k], &err))
             fail_msg("%s", err.msg);
         network = fmax(network, largest_of(want + l->offset[k], t->count));
     }
@@ -82,7 +83,8 @@ static void compare(const char *file, const char *name, const dm_layout *l, cons
 
 #define DIFFUSION "seed: 7\nschedule: {use: linear}\nobjective: {use: simple}\nsampler: {use: ddim}\nnetwork: "
 
-static void check_in(const char *precision, const char *file, const char *name, const char *experiment, dm_shape shape, int32_t classes)
+static void check_in(const char *precision, const char *file, const char *name, const char *experiment, dm_shape shape,
+                     int32_t classes)
 {
     const char *device = getenv("DEMIST_DEVICE");
     char on[256], in[64];
@@ -102,7 +104,8 @@ static void check_in(const char *precision, const char *file, const char *name, 
     snprintf(on, sizeof on, "device=%s", device ? device : "auto");
     snprintf(in, sizeof in, "precision=%s", precision);
     if (dm_registry_new(NULL, &s.registry, &err) ||
-        dm_experiment_parse(experiment, strlen(experiment), "gradients", ".", &o, s.registry, &s.experiment, NULL, &err) ||
+        dm_experiment_parse(experiment, strlen(experiment), "gradients", ".", &o, s.registry, &s.experiment, NULL,
+                            &err) ||
         (!classes && dm_noise_new(s.experiment, &s.noise, &err)) || dm_session_open(&s, false, &err) ||
         dm_wset_new(s.device, dm_model_layout(s.model), &w, &err))
         fail_msg("%s", err.msg);
@@ -117,8 +120,13 @@ static void check_in(const char *precision, const char *file, const char *name, 
     }
     if (dm_buf_new(s.device, bytes, "gradients", &grads, &err) || dm_buf_zero(grads, 0, bytes, &err) ||
         dm_buf_new(s.device, 4, "loss", &sum, &err) || dm_buf_zero(sum, 0, 4, &err) ||
-        (!classes && dm_model_draw(s.model, BATCH, u, at, importance, &err)) || dm_grad_step_new(s.model, w, grads, sum, BATCH, false, &g, &err) ||
-        dm_grad_step_run(g, &(dm_grad_batch){.x0 = x0, .labels = classes ? labels : NULL, .at = classes ? NULL : at, .weight = weight, .seed = 7}, &err))
+        (!classes && dm_model_draw(s.model, BATCH, u, at, importance, &err)) ||
+        dm_grad_step_new(s.model, w, grads, sum, BATCH, false, &g, &err) ||
+        dm_grad_step_run(
+            g,
+            &(dm_grad_batch){
+                .x0 = x0, .labels = classes ? labels : NULL, .at = classes ? NULL : at, .weight = weight, .seed = 7},
+            &err))
         fail_msg("%s", err.msg);
     assert_non_null(got = malloc(bytes));
     if (dm_buf_read(grads, 0, bytes, got, &err))
@@ -142,13 +150,15 @@ static void check(const char *file, const char *name, const char *experiment, dm
 static void gradients__perceptron(void **state)
 {
     (void)state;
-    check("gradients", "mlp", DIFFUSION "{use: mlp, width: 16, depth: 2}\n", (dm_shape){1, {2, 1, 1, 1, 1, 1, 1, 1}}, 0);
+    check("gradients", "mlp", DIFFUSION "{use: mlp, width: 16, depth: 2}\n", (dm_shape){1, {2, 1, 1, 1, 1, 1, 1, 1}},
+          0);
 }
 
 static void gradients__unet(void **state)
 {
     (void)state;
-    check("gradients", "unet", DIFFUSION "{use: unet, channels: [8, 16], attend: [0, 1], layers: 1, groups: 4, dropout: 0}\n",
+    check("gradients", "unet",
+          DIFFUSION "{use: unet, channels: [8, 16], attend: [0, 1], layers: 1, groups: 4, dropout: 0}\n",
           (dm_shape){3, {1, 8, 8, 1, 1, 1, 1, 1}}, 0);
 }
 
@@ -156,7 +166,8 @@ static void gradients__unet(void **state)
 static void gradients__classifier(void **state)
 {
     (void)state;
-    check("classifier_gradients", "classifier", "objective: {use: classify}\nnetwork: {use: classifier, channels: [4, 8], groups: 2, features: 6}\n",
+    check("classifier_gradients", "classifier",
+          "objective: {use: classify}\nnetwork: {use: classifier, channels: [4, 8], groups: 2, features: 6}\n",
           (dm_shape){3, {1, 8, 8, 1, 1, 1, 1, 1}}, 3);
 }
 

@@ -1,6 +1,7 @@
-/* Every objective against the formulas of the papers in double precision, by PyTorch: each example's loss within 1e-5 of
- * the largest or 1e-4 of itself, and the gradient of their mean by each weight within 1e-4 of its tensor's largest
- * magnitude or of 1e-6 of the network's. Schedule cosine, T = 8, so that the first step, the decoder's, is there too. */
+/* Every objective against the formulas of the papers in double precision, by PyTorch: each example's loss within 1e-5
+ * of the largest or 1e-4 of itself, and the gradient of their mean by each weight within 1e-4 of its tensor's largest
+ * magnitude or of 1e-6 of the network's. Schedule cosine, T = 8, so that the first step, the decoder's, is there too.
+ */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -45,8 +46,8 @@ static void compare_gradients(const dm_st *f, const char *name, const dm_layout 
 
         for (int64_t i = 0; i < dm_layout_count(l, k); i++)
             if (!(fabs((double)a[i] - b[i]) <= 1e-4 * size))
-                fail_msg("%s: gradient of '%s', element %lld is %.8g; PyTorch has %.8g", name, l->weights[k].key, (long long)i, (double)a[i],
-                         (double)b[i]);
+                fail_msg("%s: gradient of '%s', element %lld is %.8g; PyTorch has %.8g", name, l->weights[k].key,
+                         (long long)i, (double)a[i], (double)b[i]);
     }
     free(want);
 }
@@ -85,7 +86,8 @@ static void run(const world *w, const char *name, dm_model *m)
         fail_msg("%s", err.msg);
     if (dm_buf_new(w->device, bytes, "gradients", &grads, &err) || dm_buf_zero(grads, 0, bytes, &err) ||
         dm_buf_new(w->device, 4, "loss", &sum, &err) || dm_buf_zero(sum, 0, 4, &err) ||
-        dm_model_draw(m, BATCH, u, at, importance, &err) || dm_grad_step_new(m, weights, grads, sum, BATCH, false, &g, &err) ||
+        dm_model_draw(m, BATCH, u, at, importance, &err) ||
+        dm_grad_step_new(m, weights, grads, sum, BATCH, false, &g, &err) ||
         dm_grad_step_run(g, &(dm_grad_batch){.x0 = x0, .at = at, .weight = weight, .seed = 7}, &err) ||
         dm_buf_read(grads, 0, bytes, got, &err) || dm_grad_step_losses(g, loss, &err))
         fail_msg("%s: %s", name, err.msg);
@@ -100,7 +102,8 @@ static void run(const world *w, const char *name, dm_model *m)
 
 static void check(const world *w, const char *name, const char *objective)
 {
-    const dm_data_info data = {.size = sizeof data, .shape = {1, {D, 1, 1, 1, 1, 1, 1, 1}}, .levels = 256, .low = -1, .high = 1};
+    const dm_data_info data = {
+        .size = sizeof data, .shape = {1, {D, 1, 1, 1, 1, 1, 1, 1}}, .levels = 256, .low = -1, .high = 1};
     const dm_experiment_options o = {.lenient_data = true};
     dm_experiment *e;
     dm_noise *noise;
@@ -108,10 +111,12 @@ static void check(const world *w, const char *name, const char *objective)
     dm_err err = {0};
     char text[512];
 
-    snprintf(text, sizeof text, "seed: 7\nschedule: {use: cosine, timesteps: 8}\nobjective: {%s}\nsampler: {use: ddim, steps: 8}\n"
-             "network: {use: mlp, width: 8, depth: 1}\n", objective);
-    if (dm_experiment_parse(text, strlen(text), "objectives", ".", &o, w->registry, &e, NULL, &err) || dm_noise_new(e, &noise, &err) ||
-        dm_model_new(e, noise, w->device, &data, 0, &m, &err))
+    snprintf(text, sizeof text,
+             "seed: 7\nschedule: {use: cosine, timesteps: 8}\nobjective: {%s}\nsampler: {use: ddim, steps: 8}\n"
+             "network: {use: mlp, width: 8, depth: 1}\n",
+             objective);
+    if (dm_experiment_parse(text, strlen(text), "objectives", ".", &o, w->registry, &e, NULL, &err) ||
+        dm_noise_new(e, &noise, &err) || dm_model_new(e, noise, w->device, &data, 0, &m, &err))
         fail_msg("%s: %s", objective, err.msg);
     run(w, name, m);
     dm_model_free(m);
@@ -131,7 +136,8 @@ static void objectives__equal_the_papers(void **state)
 
     (void)state;
     snprintf(path, sizeof path, "%s/objectives.safetensors", getenv("DEMIST_TEST_DATA"));
-    if (dm_registry_new(NULL, &w.registry, &err) || dm_device_open(device ? device : "auto", &(dm_device_options){0}, &w.device, &err) ||
+    if (dm_registry_new(NULL, &w.registry, &err) ||
+        dm_device_open(device ? device : "auto", &(dm_device_options){0}, &w.device, &err) ||
         dm_st_open(path, &f, &err))
         fail_msg("%s", err.msg);
     w.goldens = f;

@@ -16,8 +16,10 @@ enum { BATCH = 32, SIDE = 16, ELEMENTS = BATCH * SIDE * SIDE };
 
 #define DIFFUSION "seed: 7\nschedule: {use: linear}\nobjective: {use: simple}\nsampler: {use: ddim}\nnetwork: "
 
-static const char plain[] = DIFFUSION "{use: unet, channels: [16, 16], attend: [0, 1], layers: 1, groups: 8, dropout: 0.1}\n";
-static const char scaled[] = DIFFUSION "{use: unet, channels: [16, 16], attend: [0, 0], layers: 1, groups: 8, dropout: 0, scale_shift: true, "
+static const char plain[] = DIFFUSION "{use: unet, channels: [16, 16], attend: [0, 1], layers: 1, groups: 8, dropout: "
+                                      "0.1}\n";
+static const char scaled[] = DIFFUSION "{use: unet, channels: [16, 16], attend: [0, 0], layers: 1, groups: 8, dropout: "
+                                       "0, scale_shift: true, "
                                        "down_resnet: [1, 0], up_resnet: [0, 1]}\n";
 
 typedef struct step { float loss, *grads; size_t bytes, arena; } step;
@@ -53,11 +55,15 @@ static void run(dm_session *s, dm_wset *w, dm_buf *grads, dm_buf *sum, uint32_t 
         u[i] = dm_train_uniform(7, DM_DRAW_UNIFORM, 0, i, BATCH);
         weight[i] = 0.5 / BATCH;
     }
-    if (dm_model_draw(s->model, BATCH, u, at, importance, &err) || dm_grad_step_new(s->model, w, grads, sum, BATCH, alone, &g, &err))
+    if (dm_model_draw(s->model, BATCH, u, at, importance, &err) ||
+        dm_grad_step_new(s->model, w, grads, sum, BATCH, alone, &g, &err))
         fail_msg("%s", err.msg);
     assert_int_equal(dm_grad_step_writes(g), alone);
     for (uint32_t k = 0; k < runs; k++)
-        if (dm_grad_step_run(g, &(dm_grad_batch){.x0 = x0, .at = at, .weight = weight, .seed = 7, .first_index = alone ? 0 : k * BATCH}, &err))
+        if (dm_grad_step_run(
+                g,
+                &(dm_grad_batch){.x0 = x0, .at = at, .weight = weight, .seed = 7, .first_index = alone ? 0 : k * BATCH},
+                &err))
             fail_msg("%s", err.msg);
     out->arena = dm_plan_about(dm_grad_step_plan(g)).arena_bytes;
     if (dm_buf_read(grads, 0, out->bytes, out->grads, &err) || dm_buf_read(sum, 0, sizeof out->loss, &out->loss, &err))
@@ -79,8 +85,10 @@ static step made(const char *experiment, const char *precision, const char *reco
 
     snprintf(on, sizeof on, "device=%s", device ? device : "auto");
     if (dm_registry_new(NULL, &s.registry, &err) ||
-        dm_experiment_parse(experiment, strlen(experiment), "recompute", ".", &o, s.registry, &s.experiment, NULL, &err) ||
-        dm_noise_new(s.experiment, &s.noise, &err) || dm_session_open(&s, false, &err) || dm_wset_new(s.device, dm_model_layout(s.model), &w, &err))
+        dm_experiment_parse(experiment, strlen(experiment), "recompute", ".", &o, s.registry, &s.experiment, NULL,
+                            &err) ||
+        dm_noise_new(s.experiment, &s.noise, &err) || dm_session_open(&s, false, &err) ||
+        dm_wset_new(s.device, dm_model_layout(s.model), &w, &err))
         fail_msg("%s", err.msg);
     set_weights(w);
     out.bytes = dm_model_layout(s.model)->total * sizeof(float);
@@ -99,7 +107,8 @@ static step made(const char *experiment, const char *precision, const char *reco
 
 static void check(const char *name, const char *experiment, const char *precision)
 {
-    step a = made(experiment, precision, "train.recompute=false", 2, false), b = made(experiment, precision, "train.recompute=true", 2, false);
+    step a = made(experiment, precision, "train.recompute=false", 2, false),
+         b = made(experiment, precision, "train.recompute=true", 2, false);
     bool zero = true;
 
     printf("%s, %s: activations in %zu bytes, computed again in %zu\n", name, precision, a.arena, b.arena);
@@ -114,10 +123,12 @@ static void check(const char *name, const char *experiment, const char *precisio
     free(b.grads);
 }
 
-/* Gradients of a batch that is one micro-batch are written: twice the same is the same as once, where zero has no sign. */
+/* Gradients of a batch that is one micro-batch are written: twice the same is the same as once, where zero has no sign.
+ */
 static void check_alone(const char *experiment, const char *precision)
 {
-    step a = made(experiment, precision, "train.recompute=true", 1, false), b = made(experiment, precision, "train.recompute=true", 2, true);
+    step a = made(experiment, precision, "train.recompute=true", 1, false),
+         b = made(experiment, precision, "train.recompute=true", 2, true);
 
     for (size_t i = 0; i < a.bytes / sizeof *a.grads; i++)
         if (a.grads[i] != b.grads[i])
@@ -149,7 +160,8 @@ static void recompute__scale_shift_and_pools(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(recompute__dropout_and_attention), cmocka_unit_test(recompute__scale_shift_and_pools),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(recompute__dropout_and_attention),
+                                       cmocka_unit_test(recompute__scale_shift_and_pools),
                                        cmocka_unit_test(gradients__written)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);

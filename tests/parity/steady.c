@@ -12,7 +12,8 @@
 #include "sample/drawing.h"
 #include "train/trainer.h"
 
-static const char experiment[] = "schedule: {use: linear}\nobjective: {use: simple}\nsampler: {use: ddpm, steps: 10}\ntrain: {batch: 6}\n"
+static const char experiment[] = "schedule: {use: linear}\nobjective: {use: simple}\nsampler: {use: ddpm, steps: "
+                                 "10}\ntrain: {batch: 6}\n"
                                  "network: {use: unet, channels: [8, 16], attend: [0, 1], layers: 1, groups: 4}\n";
 
 static void open_session(dm_session *s)
@@ -23,10 +24,12 @@ static void open_session(dm_session *s)
     const dm_experiment_options o = {.overrides = &override, .n_overrides = 1, .lenient_data = true};
     dm_err err = {0};
 
-    *s = (dm_session){.data = {.size = sizeof s->data, .shape = {3, {1, 8, 8, 1, 1, 1, 1, 1}}, .levels = 256, .low = -1, .high = 1}};
+    *s = (dm_session){
+        .data = {.size = sizeof s->data, .shape = {3, {1, 8, 8, 1, 1, 1, 1, 1}}, .levels = 256, .low = -1, .high = 1}};
     snprintf(on, sizeof on, "device=%s", device ? device : "auto");
     if (dm_registry_new(NULL, &s->registry, &err) ||
-        dm_experiment_parse(experiment, strlen(experiment), "steady", ".", &o, s->registry, &s->experiment, NULL, &err) ||
+        dm_experiment_parse(experiment, strlen(experiment), "steady", ".", &o, s->registry, &s->experiment, NULL,
+                            &err) ||
         dm_noise_new(s->experiment, &s->noise, &err) || dm_session_open(s, false, &err))
         fail_msg("%s", err.msg);
 }
@@ -55,7 +58,8 @@ static void steady__training(void **state)
 
 typedef struct counter { dm_device *device; uint64_t first; int calls; bool moved; } counter;
 
-static void count(void *user, int32_t i, int32_t n, int64_t first, int64_t n_images, int64_t all, int64_t example, const float *x)
+static void count(void *user, int32_t i, int32_t n, int64_t first, int64_t n_images, int64_t all, int64_t example,
+                  const float *x)
 {
     counter *c = user;
 

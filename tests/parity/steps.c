@@ -1,5 +1,5 @@
-/* Single steps of the samplers on the device against diffusers' schedulers in double precision: the same x, network output
- * and noise, every prediction, with and without clipping, at both ends and between. */
+/* Single steps of the samplers on the device against diffusers' schedulers in double precision: the same x, network
+ * output and noise, every prediction, with and without clipping, at both ends and between. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +16,8 @@
 
 enum { N = 2, COUNT = 24, MAX_WORDS = 16 };
 
-static const char experiment[] = "data: {use: toy2d}\nschedule: {use: linear}\nnetwork: {use: mlp}\nobjective: {use: simple}\nsampler: {use: ddim}\n";
+static const char experiment[] = "data: {use: toy2d}\nschedule: {use: linear}\nnetwork: {use: mlp}\nobjective: {use: "
+                                 "simple}\nsampler: {use: ddim}\n";
 
 typedef struct fixed { float F[COUNT], after[COUNT]; dm_buf *out; } fixed;
 
@@ -69,18 +70,29 @@ static void check(dm_device *d, dm_registry *reg, const dm_st *f, char *line)
     read(f, "z", z);
     read(f, "F", fix.F);
     if (dm_st_read_f64(f, dm_st_find(f, name), 0, COUNT, y, &err) ||
-        dm_experiment_parse(experiment, strlen(experiment), "steps", ".", &o, reg, &e, NULL, &err) || dm_noise_new(e, &noise, &err))
+        dm_experiment_parse(experiment, strlen(experiment), "steps", ".", &o, reg, &e, NULL, &err) ||
+        dm_noise_new(e, &noise, &err))
         fail_msg("%s: %s", name, err.msg);
     dm_services_init(&services);
     services.noise = noise;
-    if (dm_buf_new(d, sizeof fix.F, "F", &fix.out, &err) || dm_instance_init(&objective, e->section[DM_SEC_OBJECTIVE].plugin, e->section[DM_SEC_OBJECTIVE].cfg, &services, &err))
+    if (dm_buf_new(d, sizeof fix.F, "F", &fix.out, &err) ||
+        dm_instance_init(&objective, e->section[DM_SEC_OBJECTIVE].plugin, e->section[DM_SEC_OBJECTIVE].cfg, &services,
+                         &err))
         fail_msg("%s", err.msg);
     {
-        const dm_sampling_setup setup = {.experiment = e, .noise = noise, .device = d, .objective = &objective, .data = &data, .out_channels = 1,
-                                         .n = N, .forward = network, .user = &fix};
+        const dm_sampling_setup setup = {.experiment = e,
+                                         .noise = noise,
+                                         .device = d,
+                                         .objective = &objective,
+                                         .data = &data,
+                                         .out_channels = 1,
+                                         .n = N,
+                                         .forward = network,
+                                         .user = &fix};
         /* A second step may want noise too; what it makes of it is not looked at. */
         float zz[2 * COUNT];
-        dm_sampling_run_options run = {.noise = x, .z = zz, .draws = 2, .z_count = N, .step = after_step, .step_user = &fix};
+        dm_sampling_run_options run = {
+            .noise = x, .z = zz, .draws = 2, .z_count = N, .step = after_step, .step_user = &fix};
 
         memcpy(zz, z, sizeof z);
         memcpy(zz + COUNT, z, sizeof z);
@@ -96,8 +108,8 @@ static void check(dm_device *d, dm_registry *reg, const dm_st *f, char *line)
         largest = fmax(largest, fmax(fabs(y[i]), fabs((double)x[i])));
     for (int i = 0; i < COUNT; i++)
         if (!(fabs((double)fix.after[i] - y[i]) <= room * largest))
-            fail_msg("%s (%s ... %s): element %d is %.9g; diffusers has %.9g (largest %.3g)", name, word[0], word[o.n_overrides - 1], i,
-                     (double)fix.after[i], y[i], largest);
+            fail_msg("%s (%s ... %s): element %d is %.9g; diffusers has %.9g (largest %.3g)", name, word[0],
+                     word[o.n_overrides - 1], i, (double)fix.after[i], y[i], largest);
     dm_sampling_free(s);
     dm_buf_free(fix.out);
     dm_instance_fini(&objective);
@@ -119,7 +131,8 @@ static void steps__equal_diffusers(void **state)
 
     (void)state;
     snprintf(path, sizeof path, "%s/steps.safetensors", folder);
-    if (dm_device_open(device ? device : "auto", &o, &d, &err) || dm_registry_new(NULL, &reg, &err) || dm_st_open(path, &f, &err))
+    if (dm_device_open(device ? device : "auto", &o, &d, &err) || dm_registry_new(NULL, &reg, &err) ||
+        dm_st_open(path, &f, &err))
         fail_msg("%s", err.msg);
     snprintf(path, sizeof path, "%s/steps.txt", folder);
     assert_non_null(list = fopen(path, "r"));

@@ -1,5 +1,5 @@
-/* What configs/moons.yaml trains on points gives points like them: the sliced Wasserstein distance of samples to held-out points is
- * below twice that of as many training points. */
+/* What configs/moons.yaml trains on points gives points like them: the sliced Wasserstein distance of samples to
+ * held-out points is below twice that of as many training points. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -68,7 +68,10 @@ static void compare(const char *shape)
     char file[1024], folder[] = "/tmp/demist-toy2d-XXXXXX", out[64], kind[64], on[256], clean[128];
     const char *overrides[] = {kind, out, on};
     dm_train_options t = {.size = sizeof t, .overrides = overrides, .n_overrides = 3};
-    dm_sample_options o = {.size = sizeof o, .count = POINTS, .overrides = (const char *const[]){on, "sampler.batch=2000"}, .n_overrides = 2};
+    dm_sample_options o = {.size = sizeof o,
+                           .count = POINTS,
+                           .overrides = (const char *const[]){on, "sampler.batch=2000"},
+                           .n_overrides = 2};
     float *train = malloc(POINTS * 2 * sizeof *train), *held = malloc(POINTS * 2 * sizeof *held);
     dm_images im = {.size = sizeof im};
     dm_err err = {0};
@@ -103,7 +106,8 @@ static void toy2d__eight_gaussians(void **state) { (void)state; compare("eight_g
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(toy2d__moons), cmocka_unit_test(toy2d__swiss_roll), cmocka_unit_test(toy2d__eight_gaussians)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(toy2d__moons), cmocka_unit_test(toy2d__swiss_roll),
+                                       cmocka_unit_test(toy2d__eight_gaussians)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* The decoder's masses, however far out, against 60 digits; what the bound's terms of every image are is in cli/test_bound.py. */
+/* The decoder's masses, however far out, against 60 digits; what the bound's terms of every image are is in
+ * cli/test_bound.py. */
 #include "eval/bound.h"
 
 #include <math.h>
@@ -18,7 +19,8 @@ static void bound__masses_never_underflow(void **state)
         const double *m = masses[i], got = dm_log_mass(m[0], m[1], m[2], m[3]);
 
         if (!(fabs(got - m[4]) <= 1e-10 * fabs(m[4]) + 1e-12))
-            fail_msg("ln mass of [%g, %g], mean %g, log-variance %g: %.15g, not %.15g", m[0], m[1], m[2], m[3], got, m[4]);
+            fail_msg("ln mass of [%g, %g], mean %g, log-variance %g: %.15g, not %.15g", m[0], m[1], m[2], m[3], got,
+                     m[4]);
     }
 }
 
@@ -45,7 +47,8 @@ static void bound__bins_add_up(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(bound__masses_never_underflow), cmocka_unit_test(bound__bins_add_up)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(bound__masses_never_underflow),
+                                       cmocka_unit_test(bound__bins_add_up)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

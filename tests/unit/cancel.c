@@ -26,7 +26,8 @@ static void training__stops_between_kernels(void **state)
     const char *device = getenv("DEMIST_DEVICE");
     scratch dir = scratch_new();
     char experiment[1024], on[256], output[1200], cache[1100];
-    const char *overrides[] = {on, output, "network.width=8", "network.depth=1", "train.steps=2", "train.batch=4", "tune=on"};
+    const char *overrides[] = {on,       output, "network.width=8", "network.depth=1", "train.steps=2", "train.batch=4",
+                               "tune=on"};
     watch w = {0};
     dm_train_options o = {.size = sizeof o, .overrides = overrides, .n_overrides = 7,
                           .callbacks = {.size = sizeof o.callbacks, .user = &w, .log = hear, .cancelled = asked}};

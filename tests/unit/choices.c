@@ -132,7 +132,8 @@ static void choices__stopped(void **state)
 {
     dm_device *d = open_device(*state, NULL);
     stop w = {.asked = 0};
-    const dm_choices_options o = {.tune = DM_TUNE_ON, .budget = -1, .log = hear_of_stop, .stopped = at_the_third_question, .user = &w};
+    const dm_choices_options o = {
+        .tune = DM_TUNE_ON, .budget = -1, .log = hear_of_stop, .stopped = at_the_third_question, .user = &w};
     dm_choices *c;
     dm_err err = {0};
 
@@ -267,9 +268,16 @@ static char *changed(const char *good, const char *from, const char *to)
 
 static void choices__entries_are_not_trusted(void **state)
 {
-    static const struct { const char *from, *to; } changes[] = {
-        {"demist ", "demist 9"}, {"\"op\": \"conv2d", "\"op\": \"conv3d"}, {"measured", "guessed"}, {"\"run\": ", "\"run\": -"},
-        {"\"implementation\": \"", "\"implementation\": \"no"}, {"\"dropped\": false", "\"dropped\": 0"}, {"}", ""}, {"\"run\": ", "\"run\": 1e9"},
+    static const struct { const char *from, *to;
+    } changes[] = {
+        {"demist ", "demist 9"},
+        {"\"op\": \"conv2d", "\"op\": \"conv3d"},
+        {"measured", "guessed"},
+        {"\"run\": ", "\"run\": -"},
+        {"\"implementation\": \"", "\"implementation\": \"no"},
+        {"\"dropped\": false", "\"dropped\": 0"},
+        {"}", ""},
+        {"\"run\": ", "\"run\": 1e9"},
     };
     dm_device *d = open_device(*state, NULL);
     heard h = {0};
@@ -304,8 +312,10 @@ static void choices__entries_are_not_trusted(void **state)
 /* Every product that this kernel sums is off by a hundredth. */
 static void spoil(const char *dir, const char *file)
 {
-    static const char wrong[] = "__attribute__((overloadable)) static float16 wrong_fma(float16 a, float16 b, float16 c) { return fma(a * 1.01f, b, c); }\n"
-                                "__attribute__((overloadable)) static float wrong_fma(float a, float b, float c) { return fma(a * 1.01f, b, c); }\n"
+    static const char wrong[] = "__attribute__((overloadable)) static float16 wrong_fma(float16 a, float16 b, float16 "
+                                "c) { return fma(a * 1.01f, b, c); }\n"
+                                "__attribute__((overloadable)) static float wrong_fma(float a, float b, float c) { "
+                                "return fma(a * 1.01f, b, c); }\n"
                                 "#undef fma\n#define fma wrong_fma\n";
     const char *source = getenv("DEMIST_SOURCE");
     char from[512], to[512], sub[512], text[65536];

@@ -209,7 +209,9 @@ static void launch__groups(void **state)
     must(dm_launch(*state, kernel(*state, "sum"), &r, DM_KARGS(DM_KB(by), DM_KB(bx), DM_KL(32), DM_KI(8)), &err), &err);
     must(dm_buf_read(by, 0, sizeof y, y, &err), &err);
     assert_true(y[0] == 28 && y[1] == 92 && y[2] == 156);
-    must(dm_launch(*state, kernel(*state, "four"), &(dm_range){.dim = 1, .global = {1}}, DM_KARGS(DM_KB(bx), DM_KI4(1, -2, 3, INT32_MAX)), &err), &err);
+    must(dm_launch(*state, kernel(*state, "four"), &(dm_range){.dim = 1, .global = {1}},
+                   DM_KARGS(DM_KB(bx), DM_KI4(1, -2, 3, INT32_MAX)), &err),
+         &err);
     must(dm_buf_read(bx, 0, sizeof four, four, &err), &err);
     assert_true(four[0] == 1 && four[1] == -2 && four[2] == 3 && four[3] == INT32_MAX);
     must(dm_launch(*state, kernel(*state, "group"), &g, DM_KARGS(DM_KB(by)), &err), &err);
@@ -258,8 +260,10 @@ static void launch__refuses(void **state)
               "argument 2 is DM_I32 where the kernel has 'float'");
     must_fail(dm_launch(*state, k, &ok, DM_KARGS(DM_KF(1), DM_KB(b), DM_KF(1), DM_KI(8)), &err), DM_EINVAL, &err,
               "DM_F32");
-    must_fail(dm_launch(*state, kernel(*state, "four"), &ok, DM_KARGS(DM_KB(b), DM_KI(1)), &err), DM_EINVAL, &err, "int4");
-    must_fail(dm_launch(*state, k, &ok, DM_KARGS(DM_KB(b), DM_KB(b), DM_KF(1), DM_KI4(8, 0, 0, 0)), &err), DM_EINVAL, &err, "DM_I32X4");
+    must_fail(dm_launch(*state, kernel(*state, "four"), &ok, DM_KARGS(DM_KB(b), DM_KI(1)), &err), DM_EINVAL, &err,
+              "int4");
+    must_fail(dm_launch(*state, k, &ok, DM_KARGS(DM_KB(b), DM_KB(b), DM_KF(1), DM_KI4(8, 0, 0, 0)), &err), DM_EINVAL,
+              &err, "DM_I32X4");
     must_fail(dm_launch(*state, kernel(*state, "odd_type"), &ok, DM_KARGS(DM_KB(b), DM_KI(1)), &err), DM_EINVAL, &err,
               "ulong");
     must_fail(dm_launch(*state, k, &none, DM_KARGS(DM_KB(b), DM_KB(b), DM_KF(1), DM_KI(8)), &err), DM_EINVAL, &err,
@@ -316,7 +320,8 @@ static void cmds__replay(void **state)
     dm_buf_free(a), dm_buf_free(b);
 }
 
-/* Launches by one command buffer: runs that do not wait for the one before, a part of the list, and the list after it grew. */
+/* Launches by one command buffer: runs that do not wait for the one before, a part of the list, and the list after it
+ * grew. */
 static void cmds__command_buffers(void **state)
 {
     const dm_range r = {.dim = 1, .global = {4}};
@@ -338,7 +343,9 @@ static void cmds__command_buffers(void **state)
     must(dm_cmds_new(d, &c, &err), &err);
     must(dm_cmds_zero(c, b, 0, 16, &err), &err);
     for (int i = 0; i < 6; i++)
-        must(dm_cmds_launch(c, k, &r, DM_KARGS(DM_KB(a), DM_KB(NULL), DM_KF(i + 1), DM_KI(4)), "add", (dm_work){0, 0}, &err), &err);
+        must(dm_cmds_launch(c, k, &r, DM_KARGS(DM_KB(a), DM_KB(NULL), DM_KF(i + 1), DM_KI(4)), "add", (dm_work){0, 0},
+                            &err),
+             &err);
     must(dm_cmds_copy(c, a, 0, b, 0, 16, &err), &err);
     must(dm_buf_zero(a, 0, 16, &err), &err);
     for (int i = 0; i < 50; i++)
@@ -349,7 +356,8 @@ static void cmds__command_buffers(void **state)
     must(dm_cmds_run_range(c, 1, 3, &err), &err);
     assert_int_equal(dm_device_replays(d), 50);
     for (int i = 0; i < 4; i++)
-        must(dm_cmds_launch(c, k, &r, DM_KARGS(DM_KB(b), DM_KB(a), DM_KF(1), DM_KI(3)), "more", (dm_work){0, 0}, &err), &err);
+        must(dm_cmds_launch(c, k, &r, DM_KARGS(DM_KB(b), DM_KB(a), DM_KF(1), DM_KI(3)), "more", (dm_work){0, 0}, &err),
+             &err);
     must(dm_cmds_run(c, &err), &err);
     must(dm_buf_read(a, 0, 16, got, &err), &err);
     assert_true(got[0] == 51 * 21 + 3 && got[3] == 51 * 21 + 3);
@@ -375,12 +383,19 @@ static void replay__refuses_what_it_does_not_know(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(buf__write_read_copy_at_odd_places), cmocka_unit_test(buf__many_writes_keep_their_order),
-        cmocka_unit_test(buf__windows_add_up), cmocka_unit_test(buf__zero_leaves_the_rest),
-        cmocka_unit_test(buf__too_large_says_what_to_do), cmocka_unit_test(buf__memory_is_counted),
-        cmocka_unit_test(launch__computes), cmocka_unit_test(launch__groups),
-        cmocka_unit_test(launch__chooses_groups_for_text), cmocka_unit_test(launch__refuses), cmocka_unit_test(cmds__replay),
-        cmocka_unit_test(cmds__command_buffers), cmocka_unit_test(replay__refuses_what_it_does_not_know),
+        cmocka_unit_test(buf__write_read_copy_at_odd_places),
+        cmocka_unit_test(buf__many_writes_keep_their_order),
+        cmocka_unit_test(buf__windows_add_up),
+        cmocka_unit_test(buf__zero_leaves_the_rest),
+        cmocka_unit_test(buf__too_large_says_what_to_do),
+        cmocka_unit_test(buf__memory_is_counted),
+        cmocka_unit_test(launch__computes),
+        cmocka_unit_test(launch__groups),
+        cmocka_unit_test(launch__chooses_groups_for_text),
+        cmocka_unit_test(launch__refuses),
+        cmocka_unit_test(cmds__replay),
+        cmocka_unit_test(cmds__command_buffers),
+        cmocka_unit_test(replay__refuses_what_it_does_not_know),
     };
 
     return cmocka_run_group_tests(tests, open_device, close_device);

@@ -130,7 +130,8 @@ static void program__none_is_built_once_it_is_to_stop(void **state)
     dm_err err;
 
     o->stop = true;
-    must_fail(dm_kernel_from_source(o->d, "some kernels", source, "f", NULL, &k, &err), DM_ECANCELLED, &err, "stopped before 'some kernels' was built");
+    must_fail(dm_kernel_from_source(o->d, "some kernels", source, "f", NULL, &k, &err), DM_ECANCELLED, &err,
+              "stopped before 'some kernels' was built");
     o->stop = false;
     must(dm_kernel_from_source(o->d, "some kernels", source, "f", NULL, &k, &err), &err);
     assert_int_equal(result(o->d, k), 9);
@@ -375,11 +376,14 @@ static void probe(opened *o, const char *source, dm_device_info *got)
     dm_device_close(d);
 }
 
-/* Where the processor has it: a compiler that refuses it, or another result, takes it from the device, which opens all the same. */
+/* Where the processor has it: a compiler that refuses it, or another result, takes it from the device, which opens all
+ * the same. */
 static void probe__what_fails_is_not_used(void **state)
 {
-    static const char *const broken[] = {"#error no assembly here\n", "__kernel void probe(__global float *out) { *out = 0; }\n",
-                                         "__kernel void probe(__global const ushort *a, __global const ushort *b, __global float *out)\n"
+    static const char *const broken[] = {"#error no assembly here\n",
+                                         "__kernel void probe(__global float *out) { *out = 0; }\n",
+                                         "__kernel void probe(__global const ushort *a, __global const ushort *b, "
+                                         "__global float *out)\n"
                                          "{ for (int i = 0; i < 1024; i++) out[i] = a[i] + b[i]; }\n"};
     opened *o = *state;
     const dm_device_info before = *dm_device_about(o->d);

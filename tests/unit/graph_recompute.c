@@ -77,7 +77,8 @@ static dm_val norm_network(const dm_graph *g, dm_val x)
     return g->conv(g, "b", g->silu(g, g->group_norm(g, "n", h, 4, 1e-6)), C, same3, 0);
 }
 
-/* The norm with its SiLU is made anew for the gradient of b's weights, and the gradient of the norm reads the new statistics. */
+/* The norm with its SiLU is made anew for the gradient of b's weights, and the gradient of the norm reads the new
+ * statistics. */
 static void recompute__norm(void **state)
 {
     dm_graph_core *g = made(norm_network, WHOLE);
@@ -106,7 +107,8 @@ static dm_val pool_network(const dm_graph *g, dm_val x)
     return g->conv(g, "b", g->avg_pool(g, g->silu(g, h), 2), C, same3, 0);
 }
 
-/* What is four times as large is not kept for the pool's result, but h, which is alive for SiLU's gradient, gives both. */
+/* What is four times as large is not kept for the pool's result, but h, which is alive for SiLU's gradient, gives both.
+ */
 static void recompute__chain(void **state)
 {
     (void)state;
@@ -149,7 +151,8 @@ static void recompute__results(void **state)
 static dm_val rows_network(const dm_graph *g, dm_val x)
 {
     const dm_val h = g->group_norm(g, "n", g->conv(g, "a", x, C, same3, 0), 4, 1e-6);
-    const dm_val rows = g->permute(g, g->reshape(g, h, &(dm_shape){3, {N, C, SIDE * SIDE}}), (const int32_t[]){0, 2, 1});
+    const dm_val rows =
+        g->permute(g, g->reshape(g, h, &(dm_shape){3, {N, C, SIDE * SIDE}}), (const int32_t[]){0, 2, 1});
 
     return g->linear(g, "b", rows, 2 * C, 0);
 }

@@ -71,7 +71,8 @@ static void permute__one_channel(void **state)
     }
 }
 
-/* Of images seen as tokens, swapped twice: what the first swap read is not the image, but only where the extents are its. */
+/* Of images seen as tokens, swapped twice: what the first swap read is not the image, but only where the extents are
+ * its. */
 static void reshape__of_what_was_swapped(void **state)
 {
     static const struct { int32_t axes[3]; dm_shape to; bool original; } then[] = {
@@ -112,8 +113,9 @@ static void reshape__of_what_was_folded(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(permute__moves_what_must_move), cmocka_unit_test(permute__one_channel),
-                                       cmocka_unit_test(reshape__of_what_was_swapped), cmocka_unit_test(reshape__of_what_was_folded)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(permute__moves_what_must_move), cmocka_unit_test(permute__one_channel),
+        cmocka_unit_test(reshape__of_what_was_swapped), cmocka_unit_test(reshape__of_what_was_folded)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

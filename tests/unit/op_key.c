@@ -78,11 +78,20 @@ static void op_key__tells_apart(void **state)
  * implementations read it. */
 static void op_key__every_attribute(void **state)
 {
-    static const struct { dm_op_kind kind; size_t bytes; } used[] = {
-        {DM_OP_CONV2D, sizeof(dm_conv)}, {DM_OP_CONV2D_DW, sizeof(dm_conv)}, {DM_OP_MATMUL, sizeof(((dm_opnode *)0)->a.mm)},
-        {DM_OP_REDUCE, sizeof(((dm_opnode *)0)->a.reduce)}, {DM_OP_ADD, sizeof(dm_attr_bcast)}, {DM_OP_SCALE, sizeof(((dm_opnode *)0)->a.scale)},
-        {DM_OP_ATTENTION, sizeof(int64_t)}, {DM_OP_CONCAT, sizeof(((dm_opnode *)0)->a.concat)}, {DM_OP_SLICE, sizeof(((dm_opnode *)0)->a.slice)},
-        {DM_OP_PERMUTE, 8 * sizeof(int32_t)}, {DM_OP_UPSAMPLE, sizeof(int64_t)}, {DM_OP_DISCRETIZED_NLL, sizeof(int32_t)},
+    static const struct { dm_op_kind kind; size_t bytes;
+    } used[] = {
+        {DM_OP_CONV2D, sizeof(dm_conv)},
+        {DM_OP_CONV2D_DW, sizeof(dm_conv)},
+        {DM_OP_MATMUL, sizeof(((dm_opnode *)0)->a.mm)},
+        {DM_OP_REDUCE, sizeof(((dm_opnode *)0)->a.reduce)},
+        {DM_OP_ADD, sizeof(dm_attr_bcast)},
+        {DM_OP_SCALE, sizeof(((dm_opnode *)0)->a.scale)},
+        {DM_OP_ATTENTION, sizeof(int64_t)},
+        {DM_OP_CONCAT, sizeof(((dm_opnode *)0)->a.concat)},
+        {DM_OP_SLICE, sizeof(((dm_opnode *)0)->a.slice)},
+        {DM_OP_PERMUTE, 8 * sizeof(int32_t)},
+        {DM_OP_UPSAMPLE, sizeof(int64_t)},
+        {DM_OP_DISCRETIZED_NLL, sizeof(int32_t)},
     };
 
     (void)state;

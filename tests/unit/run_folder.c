@@ -148,7 +148,8 @@ static void open__keeps_what_is_not_a_run(void **state)
 
     (void)state;
     scratch_file(&dir, "log.txt", "mine", 4);
-    assert_fails(dm_run_open(dir.dir, DM_RUN_OVERWRITE, &r, &err), DM_EINVAL, &err, "'log.txt' that a run would write over");
+    assert_fails(dm_run_open(dir.dir, DM_RUN_OVERWRITE, &r, &err), DM_EINVAL, &err,
+                 "'log.txt' that a run would write over");
     assert_fails(dm_run_open(dir.dir, DM_RUN_NEW, &r, &err), DM_EINVAL, &err, "it is no run");
     assert_int_equal(unlink(scratch_path(&dir, "log.txt")), 0);
     assert_status(dm_run_open(dir.dir, DM_RUN_NEW, &r, &err), DM_OK, &err);

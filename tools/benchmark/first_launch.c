@@ -24,8 +24,9 @@ static void note(void)
     fclose(f);
 }
 
-DM_EXPORT cl_int clEnqueueNDRangeKernel(cl_command_queue q, cl_kernel k, cl_uint dim, const size_t *offset, const size_t *global,
-                                        const size_t *local, cl_uint n, const cl_event *wait, cl_event *event)
+DM_EXPORT cl_int clEnqueueNDRangeKernel(cl_command_queue q, cl_kernel k, cl_uint dim, const size_t *offset,
+                                        const size_t *global, const size_t *local, cl_uint n, const cl_event *wait,
+                                        cl_event *event)
 {
     static cl_int (*next)(cl_command_queue, cl_kernel, cl_uint, const size_t *, const size_t *, const size_t *, cl_uint,
                           const cl_event *, cl_event *);

@@ -1,12 +1,10 @@
-/* Times every implementation of an op, or those named, by itself: demist's side of `tools/bench ops`. A line in, a line of JSON out:
- *     conv2d|conv2d_dx|conv2d_dw N H W C O K    stride 1, padding that keeps the extents
- *     matmul|matmul_nt M N K                    c = a b, c = a b'
- *     attention|attention_dx N L D HEADS
- *     group_norm|group_norm_dx N L C GROUPS     with SiLU
- *     concat ROWS A B | slice ROWS WIDTH FIRST COUNT | add ROWS WIDTH | reduce OUTER N INNER
- *     bf16 OP ...                               any of them, stored as bf16 where a plan may
- * The answer has the best seconds of a few runs, and the largest difference from the portable implementation (or the
- * first that is timed) over its largest value. Forms of a convolution's weights are made beforehand, as a plan does; those of a matrix every time. */
+/* Times every implementation of an op, or those named, by itself: demist's side of `tools/bench ops`. A line in, a line
+ * of JSON out: conv2d|conv2d_dx|conv2d_dw N H W C O K    stride 1, padding that keeps the extents matmul|matmul_nt M N
+ * K                    c = a b, c = a b' attention|attention_dx N L D HEADS group_norm|group_norm_dx N L C GROUPS with
+ * SiLU concat ROWS A B | slice ROWS WIDTH FIRST COUNT | add ROWS WIDTH | reduce OUTER N INNER bf16 OP ... any of them,
+ * stored as bf16 where a plan may The answer has the best seconds of a few runs, and the largest difference from the
+ * portable implementation (or the first that is timed) over its largest value. Forms of a convolution's weights are
+ * made beforehand, as a plan does; those of a matrix every time. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,13 +32,17 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static dm_desc desc(int32_t rank, int64_t a, int64_t b, int64_t c, int64_t d) { return (dm_desc){DM_DT_F32, rank, {a, b, c, d, 1, 1, 1, 1}}; }
+static dm_desc desc(int32_t rank, int64_t a, int64_t b, int64_t c, int64_t d)
+{
+    return (dm_desc){DM_DT_F32, rank, {a, b, c, d, 1, 1, 1, 1}};
+}
 
 /* ---- what is asked for ------------------------------------------------------------------------------- */
 
 static void conv(dm_opnode *n, const int64_t *v)
 {
-    const dm_desc x = desc(4, v[0], v[1], v[2], v[3]), y = desc(4, v[0], v[1], v[2], v[4]), w = desc(4, v[4], v[3], v[5], v[5]);
+    const dm_desc x = desc(4, v[0], v[1], v[2], v[3]), y = desc(4, v[0], v[1], v[2], v[4]),
+                  w = desc(4, v[4], v[3], v[5], v[5]);
     const int32_t k = (int32_t)v[5];
 
     n->n_in = n->kind == DM_OP_CONV2D ? 5 : 2;
@@ -88,7 +90,8 @@ static void group_norm(dm_opnode *n, const int64_t *v)
         n->in[i] = back ? in[i] : i < 3 ? in[i + 1] : none;
     for (int i = 0; i < n->n_out; i++)
         n->out[i] = back ? out[i] : i ? stats : x;
-    n->a.norm = (dm_attr_norm){.N = v[0], .L = v[1], .C = v[2], .groups = v[3], .eps = 1e-5, .channels_last = true, .silu = true};
+    n->a.norm = (dm_attr_norm){
+        .N = v[0], .L = v[1], .C = v[2], .groups = v[3], .eps = 1e-5, .channels_last = true, .silu = true};
 }
 
 /* What moves or adds rows. */
@@ -115,16 +118,27 @@ static void rows(dm_opnode *n, const int64_t *v)
 
 static bool parse(const char *line, dm_opnode *n)
 {
-    static const struct { const char *name; dm_op_kind kind; int numbers; } ops[] = {
-        {"conv2d", DM_OP_CONV2D, 6}, {"conv2d_dx", DM_OP_CONV2D_DX, 6}, {"conv2d_dw", DM_OP_CONV2D_DW, 6}, {"matmul", DM_OP_MATMUL, 3},
-        {"matmul_nt", DM_OP_MATMUL, 3}, {"attention", DM_OP_ATTENTION, 4}, {"attention_dx", DM_OP_ATTENTION_DX, 4},
-        {"group_norm", DM_OP_GROUP_NORM, 4}, {"group_norm_dx", DM_OP_GROUP_NORM_DX, 4}, {"concat", DM_OP_CONCAT, 3},
-        {"slice", DM_OP_SLICE, 4}, {"add", DM_OP_ADD, 2}, {"reduce", DM_OP_REDUCE, 3}};
+    static const struct { const char *name; dm_op_kind kind; int numbers;
+    } ops[] = {{"conv2d", DM_OP_CONV2D, 6},
+               {"conv2d_dx", DM_OP_CONV2D_DX, 6},
+               {"conv2d_dw", DM_OP_CONV2D_DW, 6},
+               {"matmul", DM_OP_MATMUL, 3},
+               {"matmul_nt", DM_OP_MATMUL, 3},
+               {"attention", DM_OP_ATTENTION, 4},
+               {"attention_dx", DM_OP_ATTENTION_DX, 4},
+               {"group_norm", DM_OP_GROUP_NORM, 4},
+               {"group_norm_dx", DM_OP_GROUP_NORM_DX, 4},
+               {"concat", DM_OP_CONCAT, 3},
+               {"slice", DM_OP_SLICE, 4},
+               {"add", DM_OP_ADD, 2},
+               {"reduce", DM_OP_REDUCE, 3}};
     char name[32];
     long long v[6];
     int64_t w[6];
     const bool bf16 = !strncmp(line, "bf16 ", 5);
-    const int got = sscanf(line + (bf16 ? 5 : 0), "%31s %lld %lld %lld %lld %lld %lld", name, &v[0], &v[1], &v[2], &v[3], &v[4], &v[5]) - 1;
+    const int got = sscanf(line + (bf16 ? 5 : 0), "%31s %lld %lld %lld %lld %lld %lld", name, &v[0], &v[1], &v[2],
+                           &v[3], &v[4], &v[5]) -
+                    1;
 
     for (int i = 0; i < got; i++)
         w[i] = v[i];
@@ -248,7 +262,8 @@ static dm_status each(bench *b, dm_err *err)
             for (int k = 0; k < b->node.n_out; k++)   /* nothing of the one before is left */
                 if (b->run.out[k] && (rc = dm_buf_zero(b->run.out[k], 0, dm_buf_bytes(b->run.out[k]), err)))
                     return rc;
-            if ((rc = dm_op_run_record(&b->run, impl, err)) || (rc = dm_cmds_run(b->run.refresh, err)) || (rc = timed(b, &best, err)) || (rc = compare(b, &difference, err)))
+            if ((rc = dm_op_run_record(&b->run, impl, err)) || (rc = dm_cmds_run(b->run.refresh, err)) ||
+                (rc = timed(b, &best, err)) || (rc = compare(b, &difference, err)))
                 return rc;
             printf("%s\"%s\":{\"seconds\":%.9f,\"difference\":%.3g}", comma, impl->name, best, difference);
             comma = ",";
@@ -288,7 +303,8 @@ int main(int argc, char **argv)
     bench b = {0};
     dm_err err = {0};
     char line[512];
-    dm_status rc = argc >= 2 ? dm_device_open(argv[1], &o, &b.run.d, &err) : dm_error(&err, DM_EINVAL, "usage: bench_ops DEVICE [IMPL...]");
+    dm_status rc = argc >= 2 ? dm_device_open(argv[1], &o, &b.run.d, &err)
+                             : dm_error(&err, DM_EINVAL, "usage: bench_ops DEVICE [IMPL...]");
 
     b.only = argv + 2;
     b.n_only = argc - 2;

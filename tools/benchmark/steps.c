@@ -73,7 +73,8 @@ static dm_status forward_once(bench *b, double *at_work, dm_err *err)
     const size_t bytes = (size_t)b->elements * sizeof(float);
     dm_status rc;
 
-    if ((rc = dm_buf_write(dm_forward_input(b->forward), 0, bytes, b->x, err)) || (rc = dm_forward_run(b->forward, b->ones, b->t, NULL, err)))
+    if ((rc = dm_buf_write(dm_forward_input(b->forward), 0, bytes, b->x, err)) ||
+        (rc = dm_forward_run(b->forward, b->ones, b->t, NULL, err)))
         return rc;
     *at_work = host();
     return dm_buf_read(dm_forward_output(b->forward), 0, bytes, b->result, err);
@@ -153,7 +154,8 @@ static dm_status open_train(bench *b, dm_err *err)
     const dm_st *f = b->s.checkpoint;
     dm_status rc;
 
-    if ((rc = dm_trainer_new(&b->s, 0, &b->trainer, err)) || (rc = dm_session_fits(&b->s, dm_model_layout(b->s.model), f, true, err)))
+    if ((rc = dm_trainer_new(&b->s, 0, &b->trainer, err)) ||
+        (rc = dm_session_fits(&b->s, dm_model_layout(b->s.model), f, true, err)))
         return rc;
     b->weights = dm_trainer_state(b->trainer)->model;
     if ((rc = dm_checkpoint_load_weights(f, dm_session_prefix(f, true), false, b->weights, err)))
@@ -189,9 +191,11 @@ static void describe(const bench *b, double seconds)
     uint64_t now = 0, peak = 0;
 
     dm_device_memory(b->s.device, &now, &peak);
-    printf("{\"device\":\"%d:%d\",\"name\":\"%s\",\"platform\":\"%s\",\"driver\":\"%s\",\"opened\":%.6f,\"nodes\":%d,\"commands\":%d,"
-           "\"flops\":%.9g,\"arena_bytes\":%zu,\"device_bytes\":%llu}\n", d->platform, d->device, d->name, d->platform_name, d->driver,
-           seconds, (int)p.nodes, (int)p.commands, p.flops, p.arena_bytes, (unsigned long long)now);
+    printf("{\"device\":\"%d:%d\",\"name\":\"%s\",\"platform\":\"%s\",\"driver\":\"%s\",\"opened\":%.6f,\"nodes\":%d,"
+           "\"commands\":%d,"
+           "\"flops\":%.9g,\"arena_bytes\":%zu,\"device_bytes\":%llu}\n",
+           d->platform, d->device, d->name, d->platform_name, d->driver, seconds, (int)p.nodes, (int)p.commands,
+           p.flops, p.arena_bytes, (unsigned long long)now);
 }
 
 static dm_status open(bench *b, char **v, dm_err *err)
@@ -211,7 +215,8 @@ static dm_status open(bench *b, char **v, dm_err *err)
 static dm_status numbers(bench *b, dm_err *err)
 {
     dm_train_numbers n;
-    const dm_status rc = b->what == TRAIN ? dm_trainer_numbers(b->trainer, &n, err) : dm_error(err, DM_EINVAL, "numbers are of training");
+    const dm_status rc = b->what == TRAIN ? dm_trainer_numbers(b->trainer, &n, err)
+                                          : dm_error(err, DM_EINVAL, "numbers are of training");
 
     if (!rc)
         printf("{\"loss\":%.9g,\"norm\":%.9g}\n", n.loss, n.grad_norm);
@@ -227,7 +232,8 @@ static dm_status serve(bench *b, dm_err *err)
     for (fflush(stdout); !rc && fgets(line, sizeof line, stdin); fflush(stdout)) {
         if (sscanf(line, "run %d", &n) == 1 && n > 0)
             rc = run(b, n, err);
-        else if (sscanf(line, "out %4095s", path) == 1 && !(rc = write_all(path, b->result, (size_t)b->elements * sizeof(float), err)))
+        else if (sscanf(line, "out %4095s", path) == 1 &&
+                 !(rc = write_all(path, b->result, (size_t)b->elements * sizeof(float), err)))
             printf("{}\n");
         else if (!strcmp(line, "numbers\n"))
             rc = numbers(b, err);
@@ -254,11 +260,13 @@ int main(int argc, char **argv)
     while (argc > 1 && what < 3 && strcmp(argv[1], whats[what]))
         what++;
     if (argc < 6 || what == 3 || (b.n = atoll(argv[5])) < 1) {
-        fprintf(stderr, "usage: bench_steps forward|train|sample MODEL X.f32 T.f64 EXAMPLES [key=value ...] [--profile]\n");
+        fprintf(stderr, "usage: bench_steps forward|train|sample MODEL X.f32 T.f64 EXAMPLES [key=value ...] "
+                        "[--profile]\n");
         return 2;
     }
     b.what = what == 0 ? FORWARD : what == 1 ? TRAIN : SAMPLE;
-    if (!(rc = dm_session_read_run(&b.s, argv[2], (const char *const *)argv + 6, argc - 6, &cb, &err)) && !(rc = open(&b, argv, &err))) {
+    if (!(rc = dm_session_read_run(&b.s, argv[2], (const char *const *)argv + 6, argc - 6, &cb, &err)) &&
+        !(rc = open(&b, argv, &err))) {
         describe(&b, wall() - began);
         rc = serve(&b, &err);
         if (!rc && b.profile)

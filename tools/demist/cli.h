@@ -13,8 +13,9 @@ typedef struct cli_command {
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns the exit code */
 } cli_command;
 
-extern const cli_command cmd_resume, cmd_init, cmd_train, cmd_sample, cmd_predict, cmd_eval, cmd_sweep, cmd_export, cmd_convert, cmd_schedule, cmd_check,
-    cmd_plot, cmd_plugins, cmd_devices, cmd_tune, cmd_doctor, cmd_selftest, cmd_inspect, cmd_new_plugin, cmd_cache, cmd_docs;
+extern const cli_command cmd_resume, cmd_init, cmd_train, cmd_sample, cmd_predict, cmd_eval, cmd_sweep, cmd_export,
+    cmd_convert, cmd_schedule, cmd_check, cmd_plot, cmd_plugins, cmd_devices, cmd_tune, cmd_doctor, cmd_selftest,
+    cmd_inspect, cmd_new_plugin, cmd_cache, cmd_docs;
 extern const cli_command cmd_report;
 
 extern const cli_command *const cli_commands[];
@@ -29,19 +30,28 @@ void cli_help(const cli_command *c);
 
 /* Options that all commands know. */
 enum { CLI_PROGRESS = 1000, CLI_COLOR };
-#define CLI_COMMON {"help", no_argument, NULL, 'h'}, {"quiet", no_argument, NULL, 'q'}, {"verbose", no_argument, NULL, 'v'}, \
-    {"progress", required_argument, NULL, CLI_PROGRESS}, {"color", required_argument, NULL, CLI_COLOR}, {NULL, 0, NULL, 0}
-typedef struct cli_common { bool quiet, verbose; int progress, color; } cli_common; /* places in the lists of main.c; 0 = auto */
+#define CLI_COMMON                                                                                            \
+    {"help", no_argument, NULL, 'h'}, {"quiet", no_argument, NULL, 'q'}, {"verbose", no_argument, NULL, 'v'}, \
+        {"progress", required_argument, NULL, CLI_PROGRESS}, {"color", required_argument, NULL, CLI_COLOR},   \
+    {                                                                                                         \
+        NULL, 0, NULL, 0                                                                                      \
+    }
+typedef struct cli_common {
+    bool quiet, verbose;
+    int progress, color;
+} cli_common; /* places in the lists of main.c; 0 = auto */
 /* Handles what getopt_long gave if it is common: true and *done set where the command is to return *code. */
 bool cli_common_option(const cli_command *c, int opt, char **argv, cli_common *o, bool *done, int *code);
 
 /* For commands without options of their own: true where the command is to return *code. */
 bool cli_only_common(const cli_command *c, int argc, char **argv, cli_common *o, int *code);
 
-/* The overrides behind the first argument, with `more` before them unless NULL; on the heap, NULL when memory is exhausted. */
+/* The overrides behind the first argument, with `more` before them unless NULL; on the heap, NULL when memory is
+ * exhausted. */
 const char **cli_overrides(const char *more, int argc, char **argv, int32_t *n);
 
-/* For --best: the best checkpoint of a run folder, on the heap also after an error; DM_EINVAL where the run has none. */
+/* For --best: the best checkpoint of a run folder, on the heap also after an error; DM_EINVAL where the run has none.
+ */
 dm_status cli_best(const char *run, char **path, dm_err *err);
 
 /* A whole number in [min, max]; a usage error is printed and false returned otherwise. */

@@ -8,11 +8,14 @@
 
 static int run(int argc, char **argv);
 
-const cli_command cmd_cache = {
-    "cache", "cache [clear]", "show or empty the cache of compiled programs and measured choices",
-    "  demist cache\n  demist cache clear\n\n"
-    "The folder is $DEMIST_CACHE, $XDG_CACHE_HOME/demist or ~/.cache/demist. demist check EXP.yaml fills it with what that\n"
-    "experiment needs. Drivers that keep a cache of their own (PoCL, NVIDIA) are not touched.\n", run};
+const cli_command cmd_cache = {"cache", "cache [clear]",
+                               "show or empty the cache of compiled programs and measured choices",
+                               "  demist cache\n  demist cache clear\n\n"
+                               "The folder is $DEMIST_CACHE, $XDG_CACHE_HOME/demist or ~/.cache/demist. demist check "
+                               "EXP.yaml fills it with what that\n"
+                               "experiment needs. Drivers that keep a cache of their own (PoCL, NVIDIA) are not "
+                               "touched.\n",
+                               run};
 
 static int run(int argc, char **argv)
 {

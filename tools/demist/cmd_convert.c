@@ -39,8 +39,11 @@ static bool read_size(const char *text, dm_convert_options *o)
 
 static int run(int argc, char **argv)
 {
-    static const struct option options[] = {{"to", required_argument, NULL, 't'}, {"size", required_argument, NULL, 's'},
-                                            {"qkv", required_argument, NULL, 'k'}, {"force", no_argument, NULL, 'f'}, CLI_COMMON};
+    static const struct option options[] = {{"to", required_argument, NULL, 't'},
+                                            {"size", required_argument, NULL, 's'},
+                                            {"qkv", required_argument, NULL, 'k'},
+                                            {"force", no_argument, NULL, 'f'},
+                                            CLI_COMMON};
     dm_convert_options o = {.size = sizeof o};
     const char *to = NULL, *order = "legacy";
     cli_common common = {0};
@@ -67,7 +70,8 @@ static int run(int argc, char **argv)
         return cli_usage(&cmd_convert, "%s", optind >= argc ? "which file?" : "--to is needed");
     if (!o.by_part && strcmp(order, "legacy"))
         return cli_usage(&cmd_convert, "--qkv is 'legacy' or 'new', not '%s'", order);
-    if ((rc = output_check((const output_file[]){{to, ".safetensors", false}, {argv[optind], NULL, true}}, 2, o.overwrite, &err)))
+    if ((rc = output_check((const output_file[]){{to, ".safetensors", false}, {argv[optind], NULL, true}}, 2,
+                           o.overwrite, &err)))
         return cli_fail(&err);
     if (!(t = cli_terminal_new(&common)))
         return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});

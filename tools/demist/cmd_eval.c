@@ -32,7 +32,8 @@ const cli_command cmd_eval = {
     "    --steps N            of the chain, spaced as sampler.spacing says (all T)\n"
     "    --plot F.png         the terms over t\n"
     "    --save F.safetensors terms f64[N,steps + 1]: L_0, L_t-1 of each t, L_T of each image; t f64[steps]\n"
-    "  --metric loss        the objective's loss on held-out data, the test split, in bands of noise; also a classifier's\n"
+    "  --metric loss        the objective's loss on held-out data, the test split, in bands of noise; also a "
+    "classifier's\n"
     "    --count N            the first so many examples (all)\n"
     "    --weights all        a row for the raw weights and for each of their averages (the first average)\n"
     "  --metric accuracy    of a classifier, on the test split\n"
@@ -132,7 +133,8 @@ int eval_usage(const cli_command *c, const eval_request *r, const eval_metric *m
     if (!m->quality && (r->features || r->layer || r->images))
         return cli_usage(c, "--features, --layer and --images are for --metric quality");
     if (!m->quality && !m->nll && (r->save || (r->count && !m->count)))
-        return cli_usage(c, m->count ? "--save is for --metric quality and nll" : "--count and --save are for --metric quality and nll");
+        return cli_usage(c, m->count ? "--save is for --metric quality and nll"
+                                     : "--count and --save are for --metric quality and nll");
     if (r->weights && (!m->count || strcmp(r->weights, "all")))
         return cli_usage(c, "--weights all is for --metric loss");
     if (!m->nll && (r->steps || r->plot))
@@ -145,13 +147,13 @@ int eval_usage(const cli_command *c, const eval_request *r, const eval_metric *m
 static int run(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"metric", required_argument, NULL, 'm'}, {"json", required_argument, NULL, 'j'},
+        {"metric", required_argument, NULL, 'm'},   {"json", required_argument, NULL, 'j'},
         {"features", required_argument, NULL, 'F'}, {"layer", required_argument, NULL, 'l'},
-        {"images", required_argument, NULL, 'i'}, {"count", required_argument, NULL, 'n'},
-        {"save", required_argument, NULL, 's'}, {"steps", required_argument, NULL, 'S'},
-        {"plot", required_argument, NULL, 'p'}, {"weights", required_argument, NULL, 'W'}, {"best", no_argument, NULL, 'b'},
-        {"raw", no_argument, NULL, 'w'}, {"force", no_argument, NULL, 'f'},
-        CLI_COMMON};
+        {"images", required_argument, NULL, 'i'},   {"count", required_argument, NULL, 'n'},
+        {"save", required_argument, NULL, 's'},     {"steps", required_argument, NULL, 'S'},
+        {"plot", required_argument, NULL, 'p'},     {"weights", required_argument, NULL, 'W'},
+        {"best", no_argument, NULL, 'b'},           {"raw", no_argument, NULL, 'w'},
+        {"force", no_argument, NULL, 'f'},          CLI_COMMON};
     eval_request r = {0};
     const eval_metric *m;
     cli_common common = {0};

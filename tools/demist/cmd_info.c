@@ -23,11 +23,15 @@ const cli_command cmd_devices = {"devices", "devices [--json | --list | --implem
                                  "  --json   as a JSON array\n  --list   one line each: i:j, platform, device\n"
                                  "  --implementations   the names that DEMIST_IMPL takes\n", run_devices};
 const cli_command cmd_doctor = {"doctor", "doctor", "check the installation and say what to install",
-                                "Loader, platforms, drivers, CLBlast, plugin folders, cache: each OK or what to do.\n", run_doctor};
+                                "Loader, platforms, drivers, CLBlast, plugin folders, cache: each OK or what to do.\n",
+                                run_doctor};
 const cli_command cmd_inspect = {"inspect", "inspect FILE", "show what is in a safetensors, npy or idx file",
-                                 "Names, types, shapes, ranges, and how many values are not finite. Nothing is executed.\n", run_inspect};
-const cli_command cmd_plot = {"plot", "plot RUN [--out F.png] [--force]", "draw loss, learning rate, gradient norm and throughput of a run",
-                              "  --out F.png   where (RUN/plots/loss.png)\n  --force       overwrite F.png if it is there\n", run_plot};
+                                 "Names, types, shapes, ranges, and how many values are not finite. Nothing is "
+                                 "executed.\n",
+                                 run_inspect};
+const cli_command cmd_plot = {
+    "plot", "plot RUN [--out F.png] [--force]", "draw loss, learning rate, gradient norm and throughput of a run",
+    "  --out F.png   where (RUN/plots/loss.png)\n  --force       overwrite F.png if it is there\n", run_plot};
 
 /* Is it the first of this name? */
 static bool is_new(const dm_impl *impl, int kind, int at)
@@ -114,7 +118,8 @@ static int run_inspect(int argc, char **argv)
 
 static int run_plot(int argc, char **argv)
 {
-    static const struct option options[] = {{"out", required_argument, NULL, 'o'}, {"force", no_argument, NULL, 'f'}, CLI_COMMON};
+    static const struct option options[] = {
+        {"out", required_argument, NULL, 'o'}, {"force", no_argument, NULL, 'f'}, CLI_COMMON};
     const char *out = NULL;
     char *folder, *path, *log;
     cli_common common = {0};

@@ -19,10 +19,16 @@ const cli_command cmd_init = {
     "Every key is there with its default and its meaning: points in the plane, or images from a folder.\n", run};
 
 /* What each section uses. */
-static const char *const points[DM_SEC_COUNT] = {[DM_SEC_DATA] = "toy2d", [DM_SEC_SCHEDULE] = "linear", [DM_SEC_NETWORK] = "mlp",
-                                                 [DM_SEC_OBJECTIVE] = "simple", [DM_SEC_SAMPLER] = "ddim"};
-static const char *const images[DM_SEC_COUNT] = {[DM_SEC_DATA] = "image_folder", [DM_SEC_SCHEDULE] = "linear", [DM_SEC_NETWORK] = "unet",
-                                                 [DM_SEC_OBJECTIVE] = "simple", [DM_SEC_SAMPLER] = "ddim"};
+static const char *const points[DM_SEC_COUNT] = {[DM_SEC_DATA] = "toy2d",
+                                                 [DM_SEC_SCHEDULE] = "linear",
+                                                 [DM_SEC_NETWORK] = "mlp",
+                                                 [DM_SEC_OBJECTIVE] = "simple",
+                                                 [DM_SEC_SAMPLER] = "ddim"};
+static const char *const images[DM_SEC_COUNT] = {[DM_SEC_DATA] = "image_folder",
+                                                 [DM_SEC_SCHEDULE] = "linear",
+                                                 [DM_SEC_NETWORK] = "unet",
+                                                 [DM_SEC_OBJECTIVE] = "simple",
+                                                 [DM_SEC_SAMPLER] = "ddim"};
 static const dm_kind kinds[DM_SEC_COUNT] = {[DM_SEC_DATA] = DM_KIND_DATASET, [DM_SEC_SCHEDULE] = DM_KIND_SCHEDULE,
                                             [DM_SEC_NETWORK] = DM_KIND_NETWORK, [DM_SEC_OBJECTIVE] = DM_KIND_OBJECTIVE,
                                             [DM_SEC_SAMPLER] = DM_KIND_SAMPLER};
@@ -32,8 +38,8 @@ static void rows(FILE *to, const dm_param *p, const char *indent)
     for (; p && p->type != DM_T_END; p++) {
         const bool text = p->type == DM_T_STRING || p->type == DM_T_PATH;
 
-        fprintf(to, "%s%s%s: %s%s%s", indent, p->def ? "" : "# ", p->name, text && p->def ? "\"" : "", p->def ? p->def : "(needed)",
-                text && p->def ? "\"" : "");
+        fprintf(to, "%s%s%s: %s%s%s", indent, p->def ? "" : "# ", p->name, text && p->def ? "\"" : "",
+                p->def ? p->def : "(needed)", text && p->def ? "\"" : "");
         fprintf(to, "  # %s", p->doc);
         if (p->choices)
             fprintf(to, " (%s)", p->choices);

@@ -57,7 +57,8 @@ static char *fill_in(const char *text, const word *words, int n)
 static dm_status write_one(const char *path, bool script, const char *text, const word *words, int n, dm_err *err)
 {
     char *filled = fill_in(text, words, n);
-    const dm_status rc = filled ? dm_file_write_atomic(path, filled, strlen(filled), err) : dm_error(err, DM_ENOMEM, "out of memory");
+    const dm_status rc =
+        filled ? dm_file_write_atomic(path, filled, strlen(filled), err) : dm_error(err, DM_ENOMEM, "out of memory");
 
     free(filled);
     if (!rc && script && chmod(path, 0755))

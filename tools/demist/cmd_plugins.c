@@ -13,7 +13,8 @@ static int run_plugins(int argc, char **argv);
 const cli_command cmd_plugins = {
     "plugins", "plugins [KIND | KIND/NAME | FILE.so]", "list the plugins, or show one with its parameters",
     "  demist plugins\n  demist plugins sampler\n  demist plugins schedule/cosine\n  demist plugins ./my_curve.so\n\n"
-    "Kinds: schedule, sampler, network, objective, dataset. A file is checked and shown without being run.\n", run_plugins};
+    "Kinds: schedule, sampler, network, objective, dataset. A file is checked and shown without being run.\n",
+    run_plugins};
 static bool kind_of(const char *name, size_t n, dm_kind *kind)
 {
     for (int k = 0; k < DM_KIND_COUNT; k++) {
@@ -40,7 +41,9 @@ static dm_status show(dm_registry *r, const char *what, dm_err *err)
     else if (kind_of(what, n, &kind))
         return dm_describe_list(stdout, r, kind, err);
     else if (!slash || !kind_of(what, (size_t)(slash - what), &kind))
-        rc = dm_error(err, DM_EINVAL, "'%s' is neither KIND/NAME nor a file; kinds are schedule, sampler, network, objective, dataset", what);
+        rc = dm_error(err, DM_EINVAL,
+                      "'%s' is neither KIND/NAME nor a file; kinds are schedule, sampler, network, objective, dataset",
+                      what);
     else
         rc = dm_registry_get(r, kind, slash + 1, &p, err);
     if (rc)

@@ -13,7 +13,8 @@
 static int run(int argc, char **argv);
 
 const cli_command cmd_predict = {
-    "predict", "predict RUN [key=value ...] --in F.safetensors --out F.safetensors [--raw]", "run the network alone on given inputs",
+    "predict", "predict RUN [key=value ...] --in F.safetensors --out F.safetensors [--raw]",
+    "run the network alone on given inputs",
     "  demist predict runs/fashion-mnist --in inputs.safetensors --out outputs.safetensors\n\n"
     "The input file has x f32[N,C,H,W] (or f32[N,D]), t i32, i64 or f32 [N], what the network is told\n"
     "(0-based timesteps), and for a model with classes y i32 or i64 [N] (for one whose labels are vectors,\n"
@@ -42,12 +43,15 @@ static dm_status read_inputs(const dm_st *f, inputs *in, dm_err *err)
     dm_status rc = DM_OK;
 
     if (!x || !t)
-        return dm_error(err, DM_EINVAL, "'%s' has no tensor '%s'; it needs x f32[N,C,H,W] and t [N]", dm_st_path(f), x ? "t" : "x");
+        return dm_error(err, DM_EINVAL, "'%s' has no tensor '%s'; it needs x f32[N,C,H,W] and t [N]", dm_st_path(f),
+                        x ? "t" : "x");
     if ((x->shape.rank != 4 && x->shape.rank != 2) || x->count < 1)
-        return dm_error(err, DM_EINVAL, "'%s': x has rank %d and %lld elements; it must be f32[N,C,H,W] or f32[N,D]", dm_st_path(f),
-                        (int)x->shape.rank, (long long)x->count);
-    if (t->shape.rank != 1 || t->shape.dim[0] != x->shape.dim[0] || (y && (y->shape.rank < 1 || y->shape.rank > 2 || y->shape.dim[0] != x->shape.dim[0])))
-        return dm_error(err, DM_EINVAL, "'%s': t must be [N], y [N] or [N,D] with N = %lld, as x has", dm_st_path(f), (long long)x->shape.dim[0]);
+        return dm_error(err, DM_EINVAL, "'%s': x has rank %d and %lld elements; it must be f32[N,C,H,W] or f32[N,D]",
+                        dm_st_path(f), (int)x->shape.rank, (long long)x->count);
+    if (t->shape.rank != 1 || t->shape.dim[0] != x->shape.dim[0] ||
+        (y && (y->shape.rank < 1 || y->shape.rank > 2 || y->shape.dim[0] != x->shape.dim[0])))
+        return dm_error(err, DM_EINVAL, "'%s': t must be [N], y [N] or [N,D] with N = %lld, as x has", dm_st_path(f),
+                        (long long)x->shape.dim[0]);
     if (y && y->shape.rank == 2) {
         if ((rc = read_vectors(f, y, in, err)))
             return rc;
@@ -60,11 +64,13 @@ static dm_status read_inputs(const dm_st *f, inputs *in, dm_err *err)
     labels = malloc((size_t)t->count * sizeof *labels);
     if (!in->x || !in->t || !in->y || !labels)
         rc = dm_error(err, DM_ENOMEM, "out of memory for the inputs");
-    else if (!(rc = dm_st_read_f32(f, x, 0, x->count, in->x, err)) && !(rc = dm_st_read_f64(f, t, 0, t->count, in->t, err)) && y)
+    else if (!(rc = dm_st_read_f32(f, x, 0, x->count, in->x, err)) &&
+             !(rc = dm_st_read_f64(f, t, 0, t->count, in->t, err)) && y)
         rc = dm_st_read_f64(f, y, 0, y->count, labels, err);
     for (int64_t i = 0; i < t->count && !rc && y; i++) {
         if (!(labels[i] >= 0 && labels[i] <= 1 << 24) || labels[i] != floor(labels[i]))
-            rc = dm_error(err, DM_EINVAL, "'%s': y[%lld] is %g; it must be a class", dm_st_path(f), (long long)i, labels[i]);
+            rc = dm_error(err, DM_EINVAL, "'%s': y[%lld] is %g; it must be a class", dm_st_path(f), (long long)i,
+                          labels[i]);
         else
             in->y[i] = (int32_t)labels[i];
     }
@@ -93,7 +99,8 @@ static dm_status predict(const char *model, const char *from, const char *to, dm
         o->vectors = in.vectors;
         o->vector_width = in.width;
         if (!(rc = dm_predict(model, o, &out, err)))
-            rc = dm_st_write(to, &(dm_st_source){.name = "out", .type = DM_ST_F32, .shape = out.shape, .data = out.x}, 1, NULL, 0, err);
+            rc = dm_st_write(to, &(dm_st_source){.name = "out", .type = DM_ST_F32, .shape = out.shape, .data = out.x},
+                             1, NULL, 0, err);
         dm_images_free(&out);
     }
     free(in.x);
@@ -107,7 +114,8 @@ static dm_status predict(const char *model, const char *from, const char *to, dm
 static int run(int argc, char **argv)
 {
     static const struct option options[] = {{"in", required_argument, NULL, 'i'}, {"out", required_argument, NULL, 'o'},
-                                            {"raw", no_argument, NULL, 'w'}, {"force", no_argument, NULL, 'f'}, {"profile", no_argument, NULL, 'p'}, CLI_COMMON};
+                                            {"raw", no_argument, NULL, 'w'},      {"force", no_argument, NULL, 'f'},
+                                            {"profile", no_argument, NULL, 'p'},  CLI_COMMON};
     dm_predict_options o = {.size = sizeof o};
     const char *from = NULL, *to = NULL;
     cli_common common = {0};

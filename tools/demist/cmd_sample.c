@@ -45,7 +45,8 @@ static dm_status read_noise(request *r, dm_sample_options *o, dm_err *err)
     z = dm_st_find(f, "z");
     if (!x || x->count < 1 || x->shape.rank < 2)
         rc = dm_error(err, DM_EINVAL, "'%s' has no noise x f32[N,C,H,W]", r->noise);
-    else if (z && (z->shape.rank != x->shape.rank + 1 || memcmp(z->shape.dim + 1, x->shape.dim, (size_t)x->shape.rank * sizeof x->shape.dim[0])))
+    else if (z && (z->shape.rank != x->shape.rank + 1 ||
+                   memcmp(z->shape.dim + 1, x->shape.dim, (size_t)x->shape.rank * sizeof x->shape.dim[0])))
         rc = dm_error(err, DM_EINVAL, "'%s': z must be f32[D,...] with the extents of x behind D", r->noise);
     if (!rc) {
         r->x = malloc((size_t)x->count * sizeof *r->x);
@@ -71,15 +72,19 @@ static dm_status check_kind(void *user, const dm_shape *shape, dm_err *err)
     const request *r = user;
 
     if (r->out && output_is_pattern(r->out) && shape->rank != 4)
-        return dm_error(err, DM_EINVAL, "'%s': one file an image needs images, and these are points; give one name", r->out);
+        return dm_error(err, DM_EINVAL, "'%s': one file an image needs images, and these are points; give one name",
+                        r->out);
     if (r->out && shape->rank != 4 && shape->dim[1] != 2)
-        return dm_error(err, DM_EINVAL, "'%s': points in %lld dimensions are no picture; give --tensors", r->out, (long long)shape->dim[1]);
+        return dm_error(err, DM_EINVAL, "'%s': points in %lld dimensions are no picture; give --tensors", r->out,
+                        (long long)shape->dim[1]);
     if (r->trace && output_ends_in(r->trace, ".png") && shape->rank != 4)
-        return dm_error(err, DM_EINVAL, "'%s': the strip of points is no picture; give --trace F.safetensors", r->trace);
+        return dm_error(err, DM_EINVAL, "'%s': the strip of points is no picture; give --trace F.safetensors",
+                        r->trace);
     return DM_OK;
 }
 
-static dm_status write_all(const request *r, const dm_images *im, const dm_sample_options *o, const output_trace *trace, dm_err *err)
+static dm_status write_all(const request *r, const dm_images *im, const dm_sample_options *o, const output_trace *trace,
+                           dm_err *err)
 {
     dm_status rc = DM_OK;
 
@@ -94,15 +99,21 @@ static dm_status write_all(const request *r, const dm_images *im, const dm_sampl
 
 static dm_status sample(const char *run_path, request *r, dm_sample_options *o, const cli_common *common, dm_err *err)
 {
-    const output_file files[] = {{r->out, ".png", false}, {r->tensors, NULL, false}, {r->trace, NULL, false}, {r->noise, NULL, true}};
+    const output_file files[] = {
+        {r->out, ".png", false}, {r->tensors, NULL, false}, {r->trace, NULL, false}, {r->noise, NULL, true}};
     dm_images im = {.size = sizeof im};
     output_trace trace = {0};
     dm_status rc;
 
-    if (r->trace && (output_is_pattern(r->trace) || !(output_ends_in(r->trace, ".png") || output_ends_in(r->trace, ".safetensors"))))
+    if (r->trace && (output_is_pattern(r->trace) ||
+                     !(output_ends_in(r->trace, ".png") || output_ends_in(r->trace, ".safetensors"))))
         return dm_error(err, DM_EINVAL, "'%s': the trace is one file, F.png or F.safetensors", r->trace);
     if ((rc = output_check(files, 4, r->force, err)) || (r->noise && (rc = read_noise(r, o, err))) ||
-        (rc = output_check_numbered(r->out, o->first_index, o->count ? o->count : r->noise ? o->noise_shape.dim[0] : 1, r->force, err)))
+        (rc = output_check_numbered(r->out, o->first_index,
+                                    o->count   ? o->count
+                                    : r->noise ? o->noise_shape.dim[0]
+                                               : 1,
+                                    r->force, err)))
         return rc;
     o->begin = check_kind;
     o->begin_user = r;
@@ -124,12 +135,13 @@ static dm_status sample(const char *run_path, request *r, dm_sample_options *o, 
 
 static int run(int argc, char **argv)
 {
-    static const struct option options[] = {{"count", required_argument, NULL, 'n'}, {"first", required_argument, NULL, 'i'},
-                                            {"out", required_argument, NULL, 'o'}, {"tensors", required_argument, NULL, 't'},
-                                            {"noise", required_argument, NULL, 'x'}, {"trace", required_argument, NULL, 'r'},
-                                            {"raw", no_argument, NULL, 'w'}, {"best", no_argument, NULL, 'b'}, {"force", no_argument, NULL, 'f'},
-                                            {"deterministic", no_argument, NULL, 'd'},
-                                            {"profile", no_argument, NULL, 'p'}, CLI_COMMON};
+    static const struct option options[] = {
+        {"count", required_argument, NULL, 'n'}, {"first", required_argument, NULL, 'i'},
+        {"out", required_argument, NULL, 'o'},   {"tensors", required_argument, NULL, 't'},
+        {"noise", required_argument, NULL, 'x'}, {"trace", required_argument, NULL, 'r'},
+        {"raw", no_argument, NULL, 'w'},         {"best", no_argument, NULL, 'b'},
+        {"force", no_argument, NULL, 'f'},       {"deterministic", no_argument, NULL, 'd'},
+        {"profile", no_argument, NULL, 'p'},     CLI_COMMON};
     const char **overrides, *deterministic = NULL;
     dm_sample_options o = {.size = sizeof o};
     request r = {0};

@@ -9,18 +9,20 @@
 
 static int run(int argc, char **argv);
 
-const cli_command cmd_schedule = {
-    "schedule", "schedule EXP.yaml [key=value ...] [--json F] [--plot F.png] [--force]", "print a noise schedule and the sampler's timesteps",
-    "  demist schedule configs/moons.yaml schedule.use=cosine sampler.steps=25 --json cosine.json\n\n"
-    "For every t in double precision: beta, alpha_bar, log_snr and posterior_variance; and timesteps, 0-based, those\n"
-    "that the sampler will visit, noisiest first.\n"
-    "  --json F      one JSON object of arrays under these names, 17 digits\n"
-    "  --plot F.png  as curves\n"
-    "  --force       overwrite files that are there\n",
-    run};
+const cli_command cmd_schedule = {"schedule", "schedule EXP.yaml [key=value ...] [--json F] [--plot F.png] [--force]",
+                                  "print a noise schedule and the sampler's timesteps",
+                                  "  demist schedule configs/moons.yaml schedule.use=cosine sampler.steps=25 --json "
+                                  "cosine.json\n\n"
+                                  "For every t in double precision: beta, alpha_bar, log_snr and posterior_variance; "
+                                  "and timesteps, 0-based, those\n"
+                                  "that the sampler will visit, noisiest first.\n"
+                                  "  --json F      one JSON object of arrays under these names, 17 digits\n"
+                                  "  --plot F.png  as curves\n"
+                                  "  --force       overwrite files that are there\n",
+                                  run};
 
-static dm_status report(const char *experiment, const char *const *overrides, int n, const char *json, const char *plot, cli_terminal *t,
-                        dm_err *err)
+static dm_status report(const char *experiment, const char *const *overrides, int n, const char *json, const char *plot,
+                        cli_terminal *t, dm_err *err)
 {
     const dm_callbacks cb = cli_callbacks(t);
     dm_grid g = {0};
@@ -46,8 +48,10 @@ static dm_status report(const char *experiment, const char *const *overrides, in
 
 static int run(int argc, char **argv)
 {
-    static const struct option options[] = {{"json", required_argument, NULL, 'j'}, {"plot", required_argument, NULL, 'p'},
-                                            {"force", no_argument, NULL, 'f'}, CLI_COMMON};
+    static const struct option options[] = {{"json", required_argument, NULL, 'j'},
+                                            {"plot", required_argument, NULL, 'p'},
+                                            {"force", no_argument, NULL, 'f'},
+                                            CLI_COMMON};
     const char *json = NULL, *plot = NULL;
     cli_common common = {0};
     cli_terminal *t;
@@ -68,7 +72,8 @@ static int run(int argc, char **argv)
     }
     if (optind >= argc)
         return cli_usage(&cmd_schedule, "which experiment?");
-    if (output_check((const output_file[]){{json, NULL, false}, {plot, ".png", false}, {argv[optind], NULL, true}}, 3, force, &err))
+    if (output_check((const output_file[]){{json, NULL, false}, {plot, ".png", false}, {argv[optind], NULL, true}}, 3,
+                     force, &err))
         return cli_fail(&err);
     if (!(t = cli_terminal_new(&common)))
         return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});

@@ -278,11 +278,15 @@ static int with_terminal(sweep *s, const cli_common *common, bool dry)
 /* 0, or the exit code; *done where nothing is left to do. */
 static int read_options(sweep *s, int argc, char **argv, cli_common *common, bool *dry, bool *done)
 {
-    static const struct option options[] = {
-        {"over", required_argument, NULL, 'O'}, {"metric", required_argument, NULL, 'm'},
-        {"out", required_argument, NULL, 'o'}, {"features", required_argument, NULL, 'F'},
-        {"layer", required_argument, NULL, 'l'}, {"count", required_argument, NULL, 'n'}, {"raw", no_argument, NULL, 'w'},
-        {"dry-run", no_argument, NULL, 'd'}, CLI_COMMON};
+    static const struct option options[] = {{"over", required_argument, NULL, 'O'},
+                                            {"metric", required_argument, NULL, 'm'},
+                                            {"out", required_argument, NULL, 'o'},
+                                            {"features", required_argument, NULL, 'F'},
+                                            {"layer", required_argument, NULL, 'l'},
+                                            {"count", required_argument, NULL, 'n'},
+                                            {"raw", no_argument, NULL, 'w'},
+                                            {"dry-run", no_argument, NULL, 'd'},
+                                            CLI_COMMON};
     dm_err err = {0};
     const char *axes[SWEEP_AXES + 1];
     int opt, code = 0, n = 0;

@@ -10,7 +10,8 @@
 static int run(int argc, char **argv), run_resume(int argc, char **argv);
 
 const cli_command cmd_train = {
-    "train", "train EXP.yaml [key=value ...] [--resume | --overwrite] [--deterministic] [--profile]", "train an experiment",
+    "train", "train EXP.yaml [key=value ...] [--resume | --overwrite] [--deterministic] [--profile]",
+    "train an experiment",
     "  demist train configs/moons.yaml\n"
     "  demist train configs/fashion-mnist.yaml schedule.use=cosine train.steps=5000 output=runs/cosine\n"
     "  demist train configs/fashion-mnist.yaml --resume\n\n"
@@ -24,12 +25,13 @@ const cli_command cmd_train = {
     "Ctrl-C saves a checkpoint and stops (exit code 75); a second one stops at once.\n",
     run};
 
-const cli_command cmd_resume = {
-    "resume", "resume RUN [key=value ...]", "go on with a training run",
-    "  demist resume runs/fashion-mnist\n  demist resume runs/fashion-mnist train.steps=20000\n\n"
-    "From its newest checkpoint, bit for bit as if it had not been stopped. Only keys that do not change what is computed may\n"
-    "be given: how long it goes on, what it logs and saves, how it samples.\n",
-    run_resume};
+const cli_command cmd_resume = {"resume", "resume RUN [key=value ...]", "go on with a training run",
+                                "  demist resume runs/fashion-mnist\n  demist resume runs/fashion-mnist "
+                                "train.steps=20000\n\n"
+                                "From its newest checkpoint, bit for bit as if it had not been stopped. Only keys that "
+                                "do not change what is computed may\n"
+                                "be given: how long it goes on, what it logs and saves, how it samples.\n",
+                                run_resume};
 
 /* Trains file with these overrides; the exit code. */
 static int train(const char *file, dm_train_options *o, const cli_common *common)
@@ -53,8 +55,11 @@ static int train(const char *file, dm_train_options *o, const cli_common *common
 
 static int run(int argc, char **argv)
 {
-    static const struct option options[] = {{"resume", no_argument, NULL, 'r'}, {"overwrite", no_argument, NULL, 'o'},
-                                            {"deterministic", no_argument, NULL, 'd'}, {"profile", no_argument, NULL, 'p'}, CLI_COMMON};
+    static const struct option options[] = {{"resume", no_argument, NULL, 'r'},
+                                            {"overwrite", no_argument, NULL, 'o'},
+                                            {"deterministic", no_argument, NULL, 'd'},
+                                            {"profile", no_argument, NULL, 'p'},
+                                            CLI_COMMON};
     dm_train_options o = {.size = sizeof o, .argc = argc, .argv = (const char *const *)argv};
     const char **overrides, *deterministic = NULL;
     cli_common common = {0};

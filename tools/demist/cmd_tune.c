@@ -7,15 +7,17 @@
 
 static int run(int argc, char **argv);
 
-const cli_command cmd_tune = {
-    "tune", "tune [--device D] [--seconds N]", "search parameters of CLBlast for a device and keep them",
-    "  demist tune --device gpu\n"
-    "  demist tune --device 0:0 --seconds 120\n\n"
-    "Every set of parameters is checked with a product whose result is known, then timed. The best are kept in the cache folder and\n"
-    "used from then on wherever CLBlast is. Which implementation an op gets is another choice: see the key tune.\n"
-    "  --device D    auto, cpu, gpu, part of a platform's or device's name, or i:j (auto)\n"
-    "  --seconds N   about how long it may take (300)\n",
-    run};
+const cli_command cmd_tune = {"tune", "tune [--device D] [--seconds N]",
+                              "search parameters of CLBlast for a device and keep them",
+                              "  demist tune --device gpu\n"
+                              "  demist tune --device 0:0 --seconds 120\n\n"
+                              "Every set of parameters is checked with a product whose result is known, then timed. "
+                              "The best are kept in the cache folder and\n"
+                              "used from then on wherever CLBlast is. Which implementation an op gets is another "
+                              "choice: see the key tune.\n"
+                              "  --device D    auto, cpu, gpu, part of a platform's or device's name, or i:j (auto)\n"
+                              "  --seconds N   about how long it may take (300)\n",
+                              run};
 
 static void print_line(void *user, const char *text)
 {
@@ -25,7 +27,8 @@ static void print_line(void *user, const char *text)
 
 static int run(int argc, char **argv)
 {
-    static const struct option options[] = {{"device", required_argument, NULL, 'd'}, {"seconds", required_argument, NULL, 's'}, CLI_COMMON};
+    static const struct option options[] = {
+        {"device", required_argument, NULL, 'd'}, {"seconds", required_argument, NULL, 's'}, CLI_COMMON};
     const char *select = "auto";
     int64_t seconds = 300;
     cli_common common = {0};

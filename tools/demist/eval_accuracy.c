@@ -14,8 +14,8 @@ static dm_status run(const eval_request *r, json_t **report, dm_err *err)
     if (rc)
         return rc;
     if (!r->silent)
-        printf("accuracy       %.4f +- %.4f  (%lld of %lld test images)\ncross entropy  %.4f nats\n", a.accuracy, a.error,
-               (long long)a.correct, (long long)a.count, a.loss);
+        printf("accuracy       %.4f +- %.4f  (%lld of %lld test images)\ncross entropy  %.4f nats\n", a.accuracy,
+               a.error, (long long)a.correct, (long long)a.count, a.loss);
     *report = json_pack("{s:I, s:I, s:I, s:o, s:o, s:o}", "step", (json_int_t)a.step, "count", (json_int_t)a.count,
                         "correct", (json_int_t)a.correct, "accuracy", eval_number(a.accuracy),
                         "accuracy_error", eval_number(a.error), "cross_entropy", eval_number(a.loss));

@@ -24,9 +24,11 @@ void cli_driver_folders(void)
     struct stat st;
 
     if (getenv("POCL_CACHE_DIR") || (xdg && usable(xdg)) ||
-        (!(xdg && *xdg) && home && (size_t)snprintf(path, sizeof path, "%s/.cache", home) < sizeof path && usable(path)))
+        (!(xdg && *xdg) && home && (size_t)snprintf(path, sizeof path, "%s/.cache", home) < sizeof path &&
+         usable(path)))
         return;
-    if ((size_t)snprintf(path, sizeof path, "%s/demist-%ld", tmp && *tmp == '/' ? tmp : "/tmp", (long)geteuid()) >= sizeof path)
+    if ((size_t)snprintf(path, sizeof path, "%s/demist-%ld", tmp && *tmp == '/' ? tmp : "/tmp", (long)geteuid()) >=
+        sizeof path)
         return;
     mkdir(path, 0700);
     /* What lies there will run: nobody else may have put it there. */

@@ -13,14 +13,15 @@
 #include "base/error.h"
 #include "run/run_folder.h"
 
-const cli_command *const cli_commands[] = {&cmd_init, &cmd_train, &cmd_resume, &cmd_sample, &cmd_eval, &cmd_sweep, &cmd_report,
-                                              &cmd_predict, &cmd_export, &cmd_convert, &cmd_schedule, &cmd_check, &cmd_plot, &cmd_plugins,
-                                              &cmd_devices, &cmd_tune, &cmd_doctor, &cmd_selftest, &cmd_inspect, &cmd_new_plugin, &cmd_cache,
-                                              &cmd_docs};
+const cli_command *const cli_commands[] = {
+    &cmd_init,   &cmd_train,    &cmd_resume,   &cmd_sample,     &cmd_eval,  &cmd_sweep,   &cmd_report,  &cmd_predict,
+    &cmd_export, &cmd_convert,  &cmd_schedule, &cmd_check,      &cmd_plot,  &cmd_plugins, &cmd_devices, &cmd_tune,
+    &cmd_doctor, &cmd_selftest, &cmd_inspect,  &cmd_new_plugin, &cmd_cache, &cmd_docs};
 const int cli_n_commands = sizeof cli_commands / sizeof cli_commands[0];
-const char cli_exit_codes[] = "0 done, 1 failed, 2 usage or experiment wrong or not there, 3 plugin refused, 4 device or driver,\n"
-                              "5 data or checkpoint corrupt, 6 out of memory or disk, 7 training diverged, 75 stopped with a\n"
-                              "checkpoint saved, 130 stopped, 128+n killed by signal n\n";
+const char cli_exit_codes[] =
+    "0 done, 1 failed, 2 usage or experiment wrong or not there, 3 plugin refused, 4 device or driver,\n"
+    "5 data or checkpoint corrupt, 6 out of memory or disk, 7 training diverged, 75 stopped with a\n"
+    "checkpoint saved, 130 stopped, 128+n killed by signal n\n";
 
 int cli_fail(const dm_err *err)
 {
@@ -43,8 +44,9 @@ int cli_usage(const cli_command *c, const char *fmt, ...)
 void cli_help(const cli_command *c)
 {
     printf("usage: demist %s\n\n%s\n\n%s\n"
-           "Every command takes --quiet, --verbose, --progress auto|bar|plain|json|none and --color auto|always|never.\n", c->usage,
-           c->summary, c->help);
+           "Every command takes --quiet, --verbose, --progress auto|bar|plain|json|none and --color "
+           "auto|always|never.\n",
+           c->usage, c->summary, c->help);
 }
 
 /* The place of value in a list that ends with NULL; a usage error and -1 where it is none of them. */
@@ -59,7 +61,9 @@ static int one_of(const cli_command *c, const char *option, const char *value, c
 
 bool cli_common_option(const cli_command *c, int opt, char **argv, cli_common *o, bool *done, int *code)
 {
-    static const char *const progress[] = {"auto", "bar", "plain", "json", "none", NULL}, *const color[] = {"auto", "always", "never", NULL};
+    static const char *const progress[] = {"auto", "bar", "plain", "json", "none", NULL}, *const color[] = {
+                                                                                              "auto", "always", "never",
+                                                                                              NULL};
 
     *done = false;
     switch (opt) {
@@ -121,7 +125,9 @@ dm_status cli_best(const char *run, char **path, dm_err *err)
         return dm_error(err, DM_ENOMEM, "out of memory");
     if (access(run, F_OK) || !access(*path, F_OK))
         return DM_OK; /* opening says what else is wrong */
-    return dm_error(err, DM_EINVAL, "--best: '%s' has no " DM_RUN_BEST "; a run has one where it is trained with train.validate_every", run);
+    return dm_error(err, DM_EINVAL,
+                    "--best: '%s' has no " DM_RUN_BEST "; a run has one where it is trained with train.validate_every",
+                    run);
 }
 
 const char **cli_overrides(const char *more, int argc, char **argv, int32_t *n)
@@ -171,8 +177,8 @@ int main(int argc, char **argv)
     setlocale(LC_CTYPE, "");
     cli_driver_folders();
     if (name && (!strcmp(name, "--version") || !strcmp(name, "version"))) {
-        printf("demist %s (plugin interface %d.%d)\ncompiled by %s; Apache-2.0; no warranty\n", dm_version(), (int)(DM_ABI >> 16),
-               (int)(DM_ABI & 0xffff), COMPILER);
+        printf("demist %s (plugin interface %d.%d)\ncompiled by %s; Apache-2.0; no warranty\n", dm_version(),
+               (int)(DM_ABI >> 16), (int)(DM_ABI & 0xffff), COMPILER);
         return 0;
     }
     if (name && !strcmp(name, "help") && argc > 2) { /* demist help COMMAND */

@@ -1,5 +1,5 @@
-/* demist docs: the reference of all keys, the manual page, the shell's completion: all made from the tables that the program
- * itself uses. */
+/* demist docs: the reference of all keys, the manual page, the shell's completion: all made from the tables that the
+ * program itself uses. */
 #include "cli.h"
 
 #include <stdio.h>
@@ -32,9 +32,12 @@ static void escaped(const char *s)
 
 static void manual(void)
 {
-    printf(".TH DEMIST 1 \"\" \"demist %s\" \"User Commands\"\n.SH NAME\ndemist \\- denoising diffusion on any OpenCL device\n"
+    printf(".TH DEMIST 1 \"\" \"demist %s\" \"User Commands\"\n.SH NAME\ndemist \\- denoising diffusion on any OpenCL "
+           "device\n"
            ".SH SYNOPSIS\n.B demist\n.I COMMAND\n\\&...\n.SH DESCRIPTION\n"
-           "Trains, samples and checks diffusion models from a YAML experiment, with plugins, on OpenCL devices.\n.SH COMMANDS\n", dm_version());
+           "Trains, samples and checks diffusion models from a YAML experiment, with plugins, on OpenCL devices.\n.SH "
+           "COMMANDS\n",
+           dm_version());
     for (int i = 0; i < cli_n_commands; i++) {
         const cli_command *c = cli_commands[i];
 
@@ -60,19 +63,24 @@ static void manual(void)
 
 static void completion(void)
 {
-    printf("_demist() {\n  local word=${COMP_WORDS[COMP_CWORD]}\n  if [ \"$COMP_CWORD\" -eq 1 ]; then\n    COMPREPLY=($(compgen -W \"");
+    printf("_demist() {\n  local word=${COMP_WORDS[COMP_CWORD]}\n  if [ \"$COMP_CWORD\" -eq 1 ]; then\n    "
+           "COMPREPLY=($(compgen -W \"");
     for (int i = 0; i < cli_n_commands; i++)
         printf("%s ", cli_commands[i]->name);
     printf("help --help --version\" -- \"$word\"))\n    return\n  fi\n  case \"$word\" in\n"
-           "    --*) COMPREPLY=($(compgen -W \"$(demist \"${COMP_WORDS[1]}\" --help | grep -oE -- '--[a-z-]+' | sort -u)\" -- \"$word\")) ;;\n"
+           "    --*) COMPREPLY=($(compgen -W \"$(demist \"${COMP_WORDS[1]}\" --help | grep -oE -- '--[a-z-]+' | sort "
+           "-u)\" -- \"$word\")) ;;\n"
            "    *.use=*) COMPREPLY=($(compgen -W \"$(demist plugins | awk '/^  /{print $1}')\" -- \"${word#*=}\")) ;;\n"
-           "    *) COMPREPLY=($(compgen -f -- \"$word\") $(compgen -S = -W \"$(demist docs | sed -n 's/^## `\\(.*\\)`$/s \\1/p; s/^| `\\([a-z0-9_]*\\)` .*/k \\1/p' |\n"
-           "         awk '$1 == \"s\" {s = $2 \".\"; next} {print s $2}')\" -- \"$word\")) ;;\n  esac\n}\ncomplete -o nospace -F _demist demist\n");
+           "    *) COMPREPLY=($(compgen -f -- \"$word\") $(compgen -S = -W \"$(demist docs | sed -n 's/^## "
+           "`\\(.*\\)`$/s \\1/p; s/^| `\\([a-z0-9_]*\\)` .*/k \\1/p' |\n"
+           "         awk '$1 == \"s\" {s = $2 \".\"; next} {print s $2}')\" -- \"$word\")) ;;\n  esac\n}\ncomplete -o "
+           "nospace -F _demist demist\n");
 }
 
 static int run(int argc, char **argv)
 {
-    static const struct option options[] = {{"man", no_argument, NULL, 'm'}, {"bash", no_argument, NULL, 'b'}, CLI_COMMON};
+    static const struct option options[] = {
+        {"man", no_argument, NULL, 'm'}, {"bash", no_argument, NULL, 'b'}, CLI_COMMON};
     cli_common common = {0};
     dm_registry *r;
     dm_err err = {0};

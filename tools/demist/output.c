@@ -40,7 +40,9 @@ static bool same_file(const char *a, const char *b)
 
     for (int i = 0; i < 2; i++) {
         const char *slash = strrchr(names[i], '/');
-        char *dir = slash == names[i] ? strdup("/") : slash ? strndup(names[i], (size_t)(slash - names[i])) : strdup(".");
+        char *dir = slash == names[i] ? strdup("/")
+                    : slash           ? strndup(names[i], (size_t)(slash - names[i]))
+                                      : strdup(".");
         char *whole = realpath(names[i], NULL); /* follows links, where the file is there */
 
         base[i] = whole ? "" : slash ? slash + 1 : names[i];
@@ -80,16 +82,21 @@ dm_status output_check(const output_file *f, int n, bool force, dm_err *err)
         if (!f[i].path || f[i].input)
             continue;
         if (!*f[i].path)
-            return dm_error(err, DM_EINVAL, "'' is no file's name; leave the option out where nothing is to be written");
+            return dm_error(err, DM_EINVAL,
+                            "'' is no file's name; leave the option out where nothing is to be written");
         if (f[i].end && !output_ends_in(f[i].path, f[i].end))
-            return dm_error(err, DM_EINVAL, "'%s': this is written as %s; give a name that ends so", f[i].path, f[i].end);
-        if (output_is_pattern(f[i].path) ? (rc = make_folder_of(f[i].path, err))
-                                         : ((rc = check_new(f[i].path, force, err)) || (rc = check_writable(f[i].path, err))))
+            return dm_error(err, DM_EINVAL, "'%s': this is written as %s; give a name that ends so", f[i].path,
+                            f[i].end);
+        if (output_is_pattern(f[i].path)
+                ? (rc = make_folder_of(f[i].path, err))
+                : ((rc = check_new(f[i].path, force, err)) || (rc = check_writable(f[i].path, err))))
             return rc;
         for (int k = 0; k < n; k++)
             if ((k < i || f[k].input) && f[k].path && *f[k].path && same_file(f[i].path, f[k].path))
-                return dm_error(err, DM_EINVAL, f[k].input ? "'%s' is both read and written; give another name"
-                                                           : "'%s' is named for two outputs; give another name", f[i].path);
+                return dm_error(err, DM_EINVAL,
+                                f[k].input ? "'%s' is both read and written; give another name"
+                                           : "'%s' is named for two outputs; give another name",
+                                f[i].path);
     }
     return DM_OK;
 }
@@ -163,7 +170,8 @@ dm_status output_pictures(const char *path, const dm_images *im, int64_t first, 
         return rc;
     }
     if (!output_is_pattern(path) || im->shape.rank != 4)
-        return dm_error(err, DM_EINVAL, "'%s': one file an image needs images and one number such as %%05d in the name", path);
+        return dm_error(err, DM_EINVAL, "'%s': one file an image needs images and one number such as %%05d in the name",
+                        path);
     for (int32_t i = 1; i < im->shape.rank; i++)
         example *= im->shape.dim[i];
     for (int64_t i = 0; i < n && !rc; i++) {
@@ -177,7 +185,8 @@ dm_status output_pictures(const char *path, const dm_images *im, int64_t first, 
     return rc;
 }
 
-dm_status output_tensor(const char *path, const char *name, const dm_shape *shape, const float *x, const char *about, dm_err *err)
+dm_status output_tensor(const char *path, const char *name, const dm_shape *shape, const float *x, const char *about,
+                        dm_err *err)
 {
     const dm_st_source t = {.name = name, .type = DM_ST_F32, .shape = *shape, .data = x};
 
@@ -215,7 +224,8 @@ static dm_status write_strip(const char *path, const output_trace *t, const dm_i
         for (int64_t k = 0; k < columns; k++) {
             const int64_t step = columns > 1 ? k * t->steps / (columns - 1) : 0;
 
-            memcpy(x + (r * columns + k) * t->example, t->x + (step * t->n + r) * t->example, (size_t)t->example * sizeof *x);
+            memcpy(x + (r * columns + k) * t->example, t->x + (step * t->n + r) * t->example,
+                   (size_t)t->example * sizeof *x);
         }
     if (!(rc = picture_of(im, x, rows * columns, columns, &p, err)))
         rc = write_picture(path, &p, im, err);
@@ -229,7 +239,8 @@ dm_status output_trace_write(const char *path, const output_trace *t, const dm_i
     dm_shape s = {.rank = im->shape.rank + 1, .dim = {t->steps + 1}};
 
     if (t->failed || !t->x)
-        return dm_error(err, DM_ENOMEM, "out of memory for %d steps of %lld images", (int)t->steps + 1, (long long)t->n);
+        return dm_error(err, DM_ENOMEM, "out of memory for %d steps of %lld images", (int)t->steps + 1,
+                        (long long)t->n);
     for (int32_t i = 0; i < im->shape.rank; i++)
         s.dim[i + 1] = im->shape.dim[i];
     if (output_ends_in(path, ".safetensors"))

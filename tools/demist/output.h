@@ -22,7 +22,8 @@ bool output_ends_in(const char *path, const char *end);
  * from first. about goes into the files. */
 dm_status output_pictures(const char *path, const dm_images *im, int64_t first, dm_err *err);
 /* One f32 tensor. */
-dm_status output_tensor(const char *path, const char *name, const dm_shape *shape, const float *x, const char *about, dm_err *err);
+dm_status output_tensor(const char *path, const char *name, const dm_shape *shape, const float *x, const char *about,
+                        dm_err *err);
 
 /* x after each step: f32[steps+1,N,...] in a .safetensors file, or a strip of some of them as PNG. */
 typedef struct output_trace { int32_t steps; int64_t n; int64_t example; float *x; bool failed; } output_trace;

@@ -26,7 +26,8 @@ static double alpha_bar(const dm_noise *n, double t) { return dm_noise_alpha_bar
 static double posterior_variance(const dm_noise *n, double t) { return dm_noise_posterior_variance(n, (int32_t)t); }
 
 typedef struct column { const char *name; double (*at)(const dm_noise *n, double t); } column;
-static const column discrete[] = {{"beta", beta}, {"alpha_bar", alpha_bar}, {"log_snr", log_snr}, {"posterior_variance", posterior_variance}};
+static const column discrete[] = {
+    {"beta", beta}, {"alpha_bar", alpha_bar}, {"log_snr", log_snr}, {"posterior_variance", posterior_variance}};
 static const column continuous[] = {{"alpha", alpha_of}, {"sigma", sigma_of}, {"log_snr", log_snr}};
 
 static const column *columns(const dm_noise *n, int *count)
@@ -58,7 +59,8 @@ dm_status dm_schedule_json(const dm_noise *n, const dm_grid *g, const char *path
         json_object_set_new(all, "timesteps", list);
     }
     text = json_dumps(all, JSON_REAL_PRECISION(17) | JSON_COMPACT);
-    rc = text ? dm_file_write_atomic(path, text, strlen(text), err) : dm_error(err, DM_ENOMEM, "out of memory for the schedule's JSON");
+    rc = text ? dm_file_write_atomic(path, text, strlen(text), err)
+              : dm_error(err, DM_ENOMEM, "out of memory for the schedule's JSON");
     free(text);
     json_decref(all);
     return rc;
@@ -110,7 +112,11 @@ dm_status dm_schedule_plot(const dm_noise *n, const dm_grid *g, const char *path
     }
     if (!rc) {
         grid = (dm_series){.title = "", .x = gx, .y = gx + g->n, .n = g->n};
-        panels[count] = (dm_panel){.title = "log-SNR of the sampler's steps", .x_label = "step", .y_label = "", .series = &grid, .n_series = 1};
+        panels[count] = (dm_panel){.title = "log-SNR of the sampler's steps",
+                                   .x_label = "step",
+                                   .y_label = "",
+                                   .series = &grid,
+                                   .n_series = 1};
         rc = dm_plot(path, panels, count + 1, err);
     }
     free(t);

@@ -68,7 +68,8 @@ static void compare(const dm_op_run *r, const selftest_op *op, dm_err *err)
             largest = fmaxf(largest, fabsf(op->out[k][i]));
         for (size_t i = 0; i < n && !err->code; i++)
             if (!(fabs((double)got[i] - op->out[k][i]) <= TOLERANCE * largest))
-                dm_error(err, DM_EDEVICE, "result %d, element %zu is %.7g, not %.7g", k, i, (double)got[i], (double)op->out[k][i]);
+                dm_error(err, DM_EDEVICE, "result %d, element %zu is %.7g, not %.7g", k, i, (double)got[i],
+                         (double)op->out[k][i]);
         free(got);
     }
 }
@@ -125,7 +126,8 @@ static void known_answers(selftest_count *n)
     static const uint32_t known[][10] = {
         {0, 0, 0, 0, 0, 0, 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8},
         {~0u, ~0u, ~0u, ~0u, ~0u, ~0u, 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd},
-        {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1},
+        {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0xd16cfe09, 0x94fdcceb, 0x5001e420,
+         0x24126ea1},
     };
     const char *why = NULL;
 
@@ -157,17 +159,20 @@ void selftest_run_random(dm_device *d, selftest_count *n)
     node.a.random.purpose = DM_PURPOSE_NOISE;
     node.a.random.draw = 3;
     if (!dm_buf_new(d, sizeof state, "state", &r.in[0], &err) && !dm_buf_write(r.in[0], 0, sizeof state, state, &err) &&
-        !dm_buf_new(d, sizeof got, "noise", &r.out[0], &err) && !dm_op_run_record(&r, dm_impl_at(DM_OP_RANDN, 0), &err) &&
-        !dm_op_run_once(&r, &err) && !dm_buf_read(r.out[0], 0, sizeof got, got, &err))
+        !dm_buf_new(d, sizeof got, "noise", &r.out[0], &err) &&
+        !dm_op_run_record(&r, dm_impl_at(DM_OP_RANDN, 0), &err) && !dm_op_run_once(&r, &err) &&
+        !dm_buf_read(r.out[0], 0, sizeof got, got, &err))
         for (int i = 0; i < EXAMPLES * EACH && !err.code; i++) {
-            const uint32_t ctr[4] = {(uint32_t)DM_PURPOSE_NOISE << 24, 41, 3u << 28 | (uint32_t)(i % EACH / 4), 5 + (uint32_t)(i / EACH)};
+            const uint32_t ctr[4] = {(uint32_t)DM_PURPOSE_NOISE << 24, 41, 3u << 28 | (uint32_t)(i % EACH / 4),
+                                     5 + (uint32_t)(i / EACH)};
             const int j = i % EACH % 4;
             uint32_t x[4];
             double want;
 
             dm_philox(state, ctr, x);
             want = sqrt(-2 * log(dm_uniform(x[j / 2 * 2]))) *
-                   (j % 2 ? sin(6.283185307179586 * dm_uniform(x[j / 2 * 2 + 1])) : cos(6.283185307179586 * dm_uniform(x[j / 2 * 2 + 1])));
+                   (j % 2 ? sin(6.283185307179586 * dm_uniform(x[j / 2 * 2 + 1]))
+                          : cos(6.283185307179586 * dm_uniform(x[j / 2 * 2 + 1])));
             if (!(fabs((double)got[i] - want) <= 1e-5))
                 dm_error(&err, DM_EDEVICE, "normal %d is %.7g, not %.7g", i, (double)got[i], want);
         }

@@ -37,9 +37,11 @@ static dm_status steps(dm_session *s, const double *losses, double *worst, dm_er
     return rc;
 }
 
-static void train(const char *device, const char *what, const char *network, dm_shape shape, const double *losses, selftest_count *n)
+static void train(const char *device, const char *what, const char *network, dm_shape shape, const double *losses,
+                  selftest_count *n)
 {
-    static const char common[] = "name: selftest\nseed: 7\nschedule: {use: linear}\nobjective: {use: simple}\nsampler: {use: ddim}\n"
+    static const char common[] = "name: selftest\nseed: 7\nschedule: {use: linear}\nobjective: {use: simple}\nsampler: "
+                                 "{use: ddim}\n"
                                  "train: {batch: 4, lr: 1e-3, weight_decay: 0.01, ema: []}\n";
     char text[1024], on[256], line[160];
     const char *override = on;
@@ -50,7 +52,8 @@ static void train(const char *device, const char *what, const char *network, dm_
 
     snprintf(text, sizeof text, "%snetwork: %s\n", common, network);
     snprintf(on, sizeof on, "device=%s", device);
-    if (!dm_registry_new(NULL, &s.registry, &err) && !dm_experiment_parse(text, strlen(text), "selftest", ".", &o, s.registry, &s.experiment, NULL, &err) &&
+    if (!dm_registry_new(NULL, &s.registry, &err) &&
+        !dm_experiment_parse(text, strlen(text), "selftest", ".", &o, s.registry, &s.experiment, NULL, &err) &&
         !dm_noise_new(s.experiment, &s.noise, &err) && !dm_session_open(&s, false, &err))
         steps(&s, losses, &worst, &err);
     dm_session_fini(&s);
@@ -60,7 +63,8 @@ static void train(const char *device, const char *what, const char *network, dm_
 
 void selftest_run_training(const char *device, selftest_count *n)
 {
-    train(device, "perceptron", "{use: mlp, width: 16, depth: 2}", (dm_shape){1, {2, 1, 1, 1, 1, 1, 1, 1}}, selftest_mlp_losses, n);
+    train(device, "perceptron", "{use: mlp, width: 16, depth: 2}", (dm_shape){1, {2, 1, 1, 1, 1, 1, 1, 1}},
+          selftest_mlp_losses, n);
     train(device, "U-Net", "{use: unet, channels: [8, 16], attend: [0, 1], layers: 1, groups: 4, dropout: 0}",
           (dm_shape){3, {1, 8, 8, 1, 1, 1, 1, 1}}, selftest_unet_losses, n);
 }

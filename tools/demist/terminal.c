@@ -32,7 +32,8 @@ static void *wait_for_signals(void *set)
             raise(sig);
         }
         signalled = sig;
-        fprintf(stderr, "\ndemist: %s; once more to stop at once\n", begun ? promise : "stopping once the kernel that is being built is ready");
+        fprintf(stderr, "\ndemist: %s; once more to stop at once\n",
+                begun ? promise : "stopping once the kernel that is being built is ready");
     }
     return NULL;
 }
@@ -111,7 +112,8 @@ static void on_log(void *user, dm_log_level level, const char *line)
 /* What was asked for, in the order of main.c's lists. */
 static dm_progress_mode mode_of(const cli_common *o)
 {
-    static const dm_progress_mode modes[] = {DM_PROGRESS_AUTO, DM_PROGRESS_BAR, DM_PROGRESS_PLAIN, DM_PROGRESS_JSON, DM_PROGRESS_NONE};
+    static const dm_progress_mode modes[] = {DM_PROGRESS_AUTO, DM_PROGRESS_BAR, DM_PROGRESS_PLAIN, DM_PROGRESS_JSON,
+                                             DM_PROGRESS_NONE};
     const char *no = getenv("NO_COLOR");
     const bool plain = o->color == 2 || (o->color == 0 && no && *no);
 
@@ -133,8 +135,13 @@ static void on_progress(void *user, const dm_progress_info *p)
         end_bar(t);
     if (!t->bar) {
         snprintf(t->what, sizeof t->what, "%s", p->what);
-        t->bar = dm_progress_new(&(dm_progress_setup){.to = stderr, .mode = mode_of(&t->common), .what = t->what, .unit = "images/s", .per_step = p->per_step,
-                                                      .first = p->step, .total = p->steps});
+        t->bar = dm_progress_new(&(dm_progress_setup){.to = stderr,
+                                                      .mode = mode_of(&t->common),
+                                                      .what = t->what,
+                                                      .unit = "images/s",
+                                                      .per_step = p->per_step,
+                                                      .first = p->step,
+                                                      .total = p->steps});
     }
     dm_progress_step(t->bar, p->step, p->loss);
     if (p->step >= p->steps)
@@ -149,5 +156,6 @@ static bool cancelled(void *user)
 
 dm_callbacks cli_callbacks(cli_terminal *t)
 {
-    return (dm_callbacks){.size = sizeof(dm_callbacks), .user = t, .log = on_log, .progress = on_progress, .cancelled = cancelled};
+    return (dm_callbacks){
+        .size = sizeof(dm_callbacks), .user = t, .log = on_log, .progress = on_progress, .cancelled = cancelled};
 }

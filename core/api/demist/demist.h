@@ -50,7 +50,7 @@ typedef struct dm_train_options {
     uint32_t size;
     const char *const *overrides;  /* "key.path=value" each */
     int32_t n_overrides;
-    bool resume;                   /* go on from the newest checkpoint of the run folder; from the start if there is none */
+    bool resume; /* go on from the newest checkpoint of the run folder; from the start if there is none */
     bool overwrite;                /* remove what an earlier run left */
     bool profile;                  /* log time, FLOP/s and GB/s of each kernel at the end */
     int32_t argc;                  /* kept in the run folder's env.json; may be 0 */
@@ -72,8 +72,8 @@ typedef struct dm_check_options {
 
 /* Would it train and sample? Everything that training does before its first step; all faults go to the log at
  * DM_LOG_ERROR. When clean, text lines go to `line`: the resolved experiment, parameters, work and memory. */
-DM_EXPORT dm_status dm_check(const char *experiment, const dm_check_options *o, void (*line)(void *user, const char *text), void *user,
-                             dm_err *err);
+DM_EXPORT dm_status dm_check(const char *experiment, const dm_check_options *o,
+                             void (*line)(void *user, const char *text), void *user, dm_err *err);
 
 typedef struct dm_sample_options {
     uint32_t size;
@@ -91,8 +91,8 @@ typedef struct dm_sample_options {
     /* x after i of n steps, f32[n_images,...] of `example` elements each, for images first.. of this call;
      * i = 0 is the noise. May be NULL. */
     void *trace_user;
-    void (*trace)(void *trace_user, int32_t i, int32_t n, int64_t first, int64_t n_images, int64_t count, int64_t example,
-                  const float *x);
+    void (*trace)(void *trace_user, int32_t i, int32_t n, int64_t first, int64_t n_images, int64_t count,
+                  int64_t example, const float *x);
     /* What will be drawn, before any of it is; another status than DM_OK ends the call with it. May be NULL. */
     void *begin_user;
     dm_status (*begin)(void *begin_user, const dm_shape *shape, dm_err *err);
@@ -172,12 +172,14 @@ typedef struct dm_quality_options {
     /* 0 = 100 subsets of 1000, 3 neighbours */
     int64_t subsets, subset_size;
     int32_t neighbours;
-    /* Each set's features as they come, f32[n,features]: "train", "samples" or "images", "test", "noise". May be NULL. */
+    /* Each set's features as they come, f32[n,features]: "train", "samples" or "images", "test", "noise". May be NULL.
+     */
     void *features_user;
-    dm_status (*features_done)(void *features_user, const char *set, const dm_shape *shape, const float *x, dm_err *err);
+    dm_status (*features_done)(void *features_user, const char *set, const dm_shape *shape, const float *x,
+                               dm_err *err);
     dm_callbacks callbacks;
-    /* Where the training images' features, floor and ceiling are kept from call to call, NULL at first; used again where
-     * data, features, seed and count are the same, else made anew. May be NULL. */
+    /* Where the training images' features, floor and ceiling are kept from call to call, NULL at first; used again
+     * where data, features, seed and count are the same, else made anew. May be NULL. */
     dm_quality_kept **kept;
 } dm_quality_options;
 
@@ -230,12 +232,12 @@ typedef struct dm_nll {
     dm_mean total, prior, rate, decoder; /* the bound; L_T; all L_{t-1}; L_0: total = prior + rate + decoder */
     double *t;                     /* [steps], rising: where step k begins; it goes to t[k - 1], step 0 to the data */
     dm_mean *terms;                /* [steps]: L_0, then L_{t-1} of t[k] */
-    double *each;                  /* f64[count,steps + 1]: the terms of each image, then its L_T; NULL unless asked for */
+    double *each; /* f64[count,steps + 1]: the terms of each image, then its L_T; NULL unless asked for */
     double seconds;
 } dm_nll;
 
-/* Bits a dimension of a run's test split: the variational bound, each term apart (docs/evaluation.md). DM_EDIVERGED names
- * the image and the t whose term is not finite. */
+/* Bits a dimension of a run's test split: the variational bound, each term apart (docs/evaluation.md). DM_EDIVERGED
+ * names the image and the t whose term is not finite. */
 DM_EXPORT dm_status dm_eval_nll(const char *run, const dm_nll_options *o, dm_nll *out, dm_err *err);
 DM_EXPORT void dm_nll_free(dm_nll *n);
 
@@ -273,7 +275,8 @@ typedef struct dm_export_options {
 } dm_export_options;
 
 /* Writes a model into a folder in the format `to`, "diffusers" so far. DM_EINVAL says what it cannot express. */
-DM_EXPORT dm_status dm_export(const char *run, const char *to, const char *dir, const dm_export_options *o, dm_err *err);
+DM_EXPORT dm_status dm_export(const char *run, const char *to, const char *dir, const dm_export_options *o,
+                              dm_err *err);
 
 typedef struct dm_convert_options {
     uint32_t size;
