@@ -3,7 +3,8 @@
 #ifndef DEMIST_CORE_PLUGIN_FILE_H
 #define DEMIST_CORE_PLUGIN_FILE_H
 
-#include "plugin/registry.h"
+#include "base/error.h"
+#include "plugin/kind.h"
 
 /* Who may write a file or folder. */
 typedef enum dm_writers { DM_WRITERS_OWNER, DM_WRITERS_GROUP, DM_WRITERS_ANYONE } dm_writers;

@@ -34,18 +34,6 @@ struct dm_registry {
     dm_faults notes;               /* only its notes are used */
 };
 
-static const struct { const char *name, *folder; dm_section_id section; } kinds[DM_KIND_COUNT] = {
-    [DM_KIND_SCHEDULE] = {"schedule", "schedules", DM_SEC_SCHEDULE},
-    [DM_KIND_SAMPLER] = {"sampler", "samplers", DM_SEC_SAMPLER},
-    [DM_KIND_NETWORK] = {"network", "networks", DM_SEC_NETWORK},
-    [DM_KIND_OBJECTIVE] = {"objective", "objectives", DM_SEC_OBJECTIVE},
-    [DM_KIND_DATASET] = {"dataset", "datasets", DM_SEC_DATA},
-};
-
-const char *dm_kind_name(dm_kind k) { return k >= 0 && k < DM_KIND_COUNT ? kinds[k].name : "plugin"; }
-const char *dm_kind_folder(dm_kind k) { return k >= 0 && k < DM_KIND_COUNT ? kinds[k].folder : ""; }
-dm_section_id dm_kind_section(dm_kind k) { return kinds[k].section; }
-
 static dm_status no_memory(dm_err *err) { return dm_error(err, DM_ENOMEM, "out of memory"); }
 
 dm_status dm_registry_new(const char *path, dm_registry **out, dm_err *err)
@@ -238,7 +226,7 @@ static const dm_plugin *find_other(dm_registry *r, dm_kind kind, const char *nam
     for (int i = 0; i < r->path.n; i++)
         for (int k = 0; k < DM_KIND_COUNT; k++)
             if (k != (int)kind &&
-                (size_t)snprintf(file, sizeof file, "%s/%s/%s.so", r->path.folders[i].path, kinds[k].folder, name) <
+                (size_t)snprintf(file, sizeof file, "%s/%s/%s.so", r->path.folders[i].path, dm_kind_folder((dm_kind)k), name) <
                     sizeof file &&
                 !stat(file, &st) && !load(r, r->path.folders[i].path, file, &l, &err)) {
                 *found = l->kind;
@@ -327,7 +315,7 @@ dm_status dm_registry_list(dm_registry *r, const dm_found **list, int *n, dm_err
         s.root = r->path.folders[i].path;
         for (int k = 0; k < DM_KIND_COUNT && !s.no_memory; k++) {
             s.kind = (dm_kind)k;
-            if ((size_t)snprintf(path, sizeof path, "%s/%s", s.root, kinds[k].folder) < sizeof path)
+            if ((size_t)snprintf(path, sizeof path, "%s/%s", s.root, dm_kind_folder((dm_kind)k)) < sizeof path)
                 dm_plugin_path_each(path, take_found, &s);
         }
         s.kind = DM_KIND_COUNT;
