@@ -27,26 +27,6 @@ struct dm_st {
     int64_t n_files;
 };
 
-static const struct { const char *name; size_t size; } types[DM_ST_TYPES] = {
-    [DM_ST_BOOL] = {"BOOL", 1}, [DM_ST_U8] = {"U8", 1}, [DM_ST_I8] = {"I8", 1}, [DM_ST_F8_E5M2] = {"F8_E5M2", 1},
-    [DM_ST_F8_E4M3] = {"F8_E4M3", 1}, [DM_ST_I16] = {"I16", 2}, [DM_ST_U16] = {"U16", 2}, [DM_ST_F16] = {"F16", 2},
-    [DM_ST_BF16] = {"BF16", 2}, [DM_ST_I32] = {"I32", 4}, [DM_ST_U32] = {"U32", 4}, [DM_ST_F32] = {"F32", 4},
-    [DM_ST_I64] = {"I64", 8}, [DM_ST_U64] = {"U64", 8}, [DM_ST_F64] = {"F64", 8},
-};
-
-const char *dm_st_type_name(dm_st_type t) { return types[t].name; }
-size_t dm_st_type_size(dm_st_type t) { return types[t].size; }
-
-static dm_status find_type(const char *name, dm_st_type *out)
-{
-    for (int i = 0; name && i < DM_ST_TYPES; i++)
-        if (strcmp(types[i].name, name) == 0) {
-            *out = (dm_st_type)i;
-            return DM_OK;
-        }
-    return DM_EINVAL;
-}
-
 /* One entry of the header; its data range is relative to the data. */
 static dm_status parse_tensor(const dm_st *f, const char *name, json_t *v, uint64_t room, dm_st_tensor *t, dm_err *err)
 {
@@ -58,7 +38,7 @@ static dm_status parse_tensor(const dm_st *f, const char *name, json_t *v, uint6
     if (!json_is_array(shape) || json_array_size(at) != 2 || !json_is_integer(a) || !json_is_integer(b) || !type ||
         json_object_size(v) != 3)
         return dm_error(err, DM_ECORRUPT, "'%s': tensor '%s' is not {dtype, shape, data_offsets}", f->path, name);
-    if (find_type(type, &t->type))
+    if (dm_st_type_find(type, &t->type))
         return dm_error(err, DM_ECORRUPT, "'%s': tensor '%s' has the unknown dtype '%.40s'", f->path, name, type);
     if (json_array_size(shape) > MAX_RANK)
         return dm_error(err, DM_ECORRUPT, "'%s': tensor '%s' has rank %zu; at most %d", f->path, name,
@@ -84,9 +64,9 @@ static dm_status parse_tensor(const dm_st *f, const char *name, json_t *v, uint6
     t->offset = (uint64_t)begin;
     t->bytes = (uint64_t)(end - begin);
     t->count = (int64_t)count;
-    if (count * types[t->type].size != t->bytes)
+    if (count * dm_st_type_size(t->type) != t->bytes)
         return dm_error(err, DM_ECORRUPT, "'%s': tensor '%s' has %llu bytes; its shape and dtype say %llu", f->path,
-                        name, (unsigned long long)t->bytes, (unsigned long long)(count * types[t->type].size));
+                        name, (unsigned long long)t->bytes, (unsigned long long)(count * dm_st_type_size(t->type)));
     t->name = dm_strdup(f->arena, name);
     return t->name ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory: names of '%s'", f->path);
 }
@@ -362,7 +342,7 @@ dm_status dm_st_read(const dm_st *f, const dm_st_tensor *t, uint64_t from, void 
 static dm_status convert(const dm_st *f, const dm_st_tensor *t, int64_t first, int64_t n, float *f32, double *f64,
                          dm_err *err)
 {
-    const int64_t size = (int64_t)types[t->type].size, most = CHUNK / 8;
+    const int64_t size = (int64_t)dm_st_type_size(t->type), most = CHUNK / 8;
     unsigned char bytes[CHUNK];
     double v[CHUNK / 8];
     dm_status s;
@@ -378,7 +358,7 @@ static dm_status convert(const dm_st *f, const dm_st_tensor *t, int64_t first, i
             return s;
         if (!dm_st_to_f64(t->type, bytes, k, to))
             return dm_error(err, DM_EINVAL, "unable to convert tensor '%s' of '%s': dtype %s", t->name, f->path,
-                            types[t->type].name);
+                            dm_st_type_name(t->type));
         for (int64_t j = 0; f32 && j < k; j++)
             f32[i + j] = (float)v[j];
     }

@@ -12,6 +12,7 @@ typedef enum dm_st_type {
 } dm_st_type;
 const char *dm_st_type_name(dm_st_type t); /* "F32" */
 size_t dm_st_type_size(dm_st_type t);      /* bytes */
+dm_status dm_st_type_find(const char *name, dm_st_type *out); /* DM_EINVAL for a name that is none */
 /* n elements from little-endian bytes; false where the type cannot be converted (the 8-bit floats). */
 bool dm_st_to_f64(dm_st_type t, const void *bytes, int64_t n, double *to);
 

@@ -4,6 +4,26 @@
 #include <math.h>
 #include <string.h>
 
+static const struct { const char *name; size_t size; } types[DM_ST_TYPES] = {
+    [DM_ST_BOOL] = {"BOOL", 1}, [DM_ST_U8] = {"U8", 1}, [DM_ST_I8] = {"I8", 1}, [DM_ST_F8_E5M2] = {"F8_E5M2", 1},
+    [DM_ST_F8_E4M3] = {"F8_E4M3", 1}, [DM_ST_I16] = {"I16", 2}, [DM_ST_U16] = {"U16", 2}, [DM_ST_F16] = {"F16", 2},
+    [DM_ST_BF16] = {"BF16", 2}, [DM_ST_I32] = {"I32", 4}, [DM_ST_U32] = {"U32", 4}, [DM_ST_F32] = {"F32", 4},
+    [DM_ST_I64] = {"I64", 8}, [DM_ST_U64] = {"U64", 8}, [DM_ST_F64] = {"F64", 8},
+};
+
+const char *dm_st_type_name(dm_st_type t) { return types[t].name; }
+size_t dm_st_type_size(dm_st_type t) { return types[t].size; }
+
+dm_status dm_st_type_find(const char *name, dm_st_type *out)
+{
+    for (int i = 0; name && i < DM_ST_TYPES; i++)
+        if (strcmp(types[i].name, name) == 0) {
+            *out = (dm_st_type)i;
+            return DM_OK;
+        }
+    return DM_EINVAL;
+}
+
 static double half(uint16_t h)
 {
     const int e = h >> 10 & 31, m = h & 1023;
