@@ -2,7 +2,8 @@
 #ifndef DEMIST_CORE_RUN_FILES_H
 #define DEMIST_CORE_RUN_FILES_H
 
-#include "run/run_folder.h"
+#include "base/error.h"
+#include "run/run_paths.h"
 
 /* The first of the run's own files that is in dir, "" where there is none; at most n bytes. */
 dm_status dm_run_files_first(const char *dir, char *name, size_t n, dm_err *err);

@@ -19,16 +19,6 @@
 
 struct dm_run { char *dir; int lock; };
 
-char *dm_run_path(const char *dir, const char *name)
-{
-    const size_t n = strlen(dir) + strlen(name) + 2;
-    char *p = malloc(n);
-
-    if (p)
-        snprintf(p, n, "%s/%s", dir, name);
-    return p;
-}
-
 static bool is_there(const char *dir, const char *name)
 {
     char *p = dm_run_path(dir, name);

@@ -12,11 +12,7 @@
 #define DEMIST_CORE_RUN_FOLDER_H
 
 #include "format/safetensors.h"
-
-#define DM_RUN_CONFIG "resolved.yaml"
-#define DM_RUN_BEST "checkpoints/best.safetensors"
-#define DM_RUN_LOG "log.jsonl"
-#define DM_RUN_EVENTS "tb/events.out.tfevents.0.demist"
+#include "run/run_paths.h"
 
 typedef enum dm_run_mode {
     DM_RUN_NEW,                    /* refused where a run is there, DM_EINVAL */
@@ -34,8 +30,6 @@ dm_status dm_run_possible(const char *dir, dm_err *err);
 void dm_run_close(dm_run *r);
 const char *dm_run_dir(const dm_run *r);
 
-/* dir/name; on the heap, NULL when memory is exhausted. */
-char *dm_run_path(const char *dir, const char *name);
 /* A small file below the folder, whole or not at all. */
 dm_status dm_run_write(const dm_run *r, const char *name, const void *data, size_t n, dm_err *err);
 
