@@ -1,15 +1,10 @@
-/* The graph's values, nodes and weights, and the scopes that plugins name weights in. */
-#include "graph/graph.h"
+/* The graph's values, nodes and weights, and their keys. */
+#include "graph/graph_scope.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* What a `const dm_graph *` points into. */
-typedef struct scope { dm_graph api; dm_graph_core *core; const char *prefix; } scope;
-
-static const scope *scope_of(const dm_graph *g) { return (const scope *)(const void *)g; }
-
-dm_graph_core *dm_graph_of(const dm_graph *g) { return scope_of(g)->core; }
+dm_graph_core *dm_graph_of(const dm_graph *g) { return dm_graph_scope_of(g)->core; }
 
 dm_val dm_graph_fail(dm_graph_core *g, dm_status code, const char *fmt, ...)
 {
@@ -26,70 +21,6 @@ dm_val dm_graph_fail(dm_graph_core *g, dm_status code, const char *fmt, ...)
 
 static dm_val no_memory(dm_graph_core *g) { return dm_graph_fail(g, DM_ENOMEM, "out of memory for the graph"); }
 
-static dm_shape shape_of(const dm_graph *g, dm_val x)
-{
-    const dm_graph_core *c = dm_graph_of(g);
-    const dm_shape none = {0, {1, 1, 1, 1, 1, 1, 1, 1}};
-
-    return x < 0 || (size_t)x >= c->n_values ? none : c->values[x].shape;
-}
-
-static const dm_graph *new_scope(dm_graph_core *core, const dm_graph *table, const char *prefix)
-{
-    scope *s = dm_alloc(core->arena, sizeof *s);
-
-    if (!s)
-        return NULL;
-    s->api = *table;
-    s->core = core;
-    s->prefix = prefix;
-    return &s->api;
-}
-
-/* Never NULL: where memory ran out the graph has failed, and the outer scope serves for the rest. */
-static const dm_graph *sub_scope(const dm_graph *g, const char *fmt, ...)
-{
-    const scope *s = scope_of(g);
-    char name[256];
-    const dm_graph *sub;
-    char *prefix;
-    va_list ap;
-    int n;
-
-    va_start(ap, fmt);
-    n = vsnprintf(name, sizeof name, fmt, ap);
-    va_end(ap);
-    if (n < 0 || (size_t)n >= sizeof name) {
-        dm_graph_fail(s->core, DM_EINVAL, "scope name of %d characters; at most %d", n, (int)sizeof name - 1);
-        return g;
-    }
-    prefix = dm_sprintf(s->core->arena, "%s%s.", s->prefix, name);
-    sub = prefix ? new_scope(s->core, g, prefix) : NULL;
-    if (!sub)
-        no_memory(s->core);
-    return sub ? sub : g;
-}
-
-dm_status dm_graph_new(dm_graph_core **out, const dm_graph **api, dm_err *err)
-{
-    dm_graph table = {.size = sizeof(dm_graph), .shape = shape_of, .scope = sub_scope};
-    dm_graph_core *g = calloc(1, sizeof *g);
-
-    if (!g || !(g->arena = dm_arena_new())) {
-        free(g);
-        return dm_error(err, DM_ENOMEM, "out of memory for a graph");
-    }
-    g->state = DM_NONE;
-    dm_graph_fill_layers(&table);
-    dm_graph_fill_ops(&table);
-    if (!(*api = new_scope(g, &table, ""))) {
-        dm_graph_free(g);
-        return dm_error(err, DM_ENOMEM, "out of memory for a graph");
-    }
-    *out = g;
-    return DM_OK;
-}
-
 void dm_graph_free(dm_graph_core *g)
 {
     if (!g)
@@ -104,7 +35,7 @@ void dm_graph_free(dm_graph_core *g)
 /* The full key of a weight; NULL when memory ran out. */
 const char *dm_graph_key(const dm_graph *g, const char *name, const char *suffix)
 {
-    const scope *s = scope_of(g);
+    const dm_graph_scope *s = dm_graph_scope_of(g);
 
     return dm_sprintf(s->core->arena, "%s%s%s", s->prefix, name, suffix);
 }
