@@ -1,5 +1,5 @@
 /* The model of an experiment; see model.h. */
-#include "model/model.h"
+#include "model/model_make.h"
 
 #include "noise/importance.h"
 
@@ -185,9 +185,8 @@ static dm_status open_objective(dm_model *m, dm_err *err)
     return DM_OK;
 }
 
-/* d may be NULL; at: whose fault it is. */
-static dm_status make(const dm_experiment *e, const dm_noise *noise, dm_device *d, const dm_data_info *data,
-                      int64_t label_width, dm_model **out, dm_section_id *at, dm_err *err)
+dm_status dm_model_make(const dm_experiment *e, const dm_noise *noise, dm_device *d, const dm_data_info *data,
+                        int64_t label_width, dm_model **out, dm_section_id *at, dm_err *err)
 {
     const dm_section *net = &e->section[DM_SEC_NETWORK], *obj = &e->section[DM_SEC_OBJECTIVE];
     dm_model *m;
@@ -226,23 +225,7 @@ dm_status dm_model_new(const dm_experiment *e, const dm_noise *noise, dm_device 
 {
     dm_section_id ignored;
 
-    return make(e, noise, d, data, label_width, out, &ignored, err);
-}
-
-dm_status dm_model_examine(const dm_experiment *e, const dm_noise *noise, const dm_data_info *data, int64_t label_width,
-                           dm_model **out, dm_section_id *at, dm_err *err)
-{
-    dm_model *m;
-    dm_status rc = make(e, noise, NULL, data, label_width, &m, at, err);
-
-    if (rc)
-        return rc;
-    *at = DM_SEC_OBJECTIVE;
-    if (!label_width && (rc = dm_grad_step_examine(m, err))) /* labels that are vectors cannot be trained with */
-        dm_model_free(m);
-    else
-        *out = m;
-    return rc;
+    return dm_model_make(e, noise, d, data, label_width, out, &ignored, err);
 }
 
 void dm_model_free(dm_model *m)
