@@ -1,5 +1,7 @@
 /* dm_eval_accuracy: how often a classifier is right on data that it was not trained on. */
 #include "eval/eval_data.h"
+#include "session/session_read.h"
+#include "session/session_source.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,5 +1,7 @@
 /* dm_eval_loss: the loss on held-out data of the raw weights and of each of their averages. */
 #include "eval/validation.h"
+#include "session/session_read.h"
+#include "session/session_source.h"
 
 #include <stdlib.h>
 #include <string.h>

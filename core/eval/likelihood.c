@@ -5,6 +5,8 @@
 #include "device/kernels.h"
 #include "device/ops.h"
 #include "model/sampling.h"
+#include "session/session_read.h"
+#include "session/session_source.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -7,6 +7,8 @@
 #include "device/ops.h"
 #include "base/philox.h"
 #include "data/shuffle.h"
+#include "session/session_read.h"
+#include "session/session_source.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,5 +1,7 @@
 /* dm_sample and dm_predict: what a trained model gives. */
 #include "sample/drawing.h"
+#include "session/session_read.h"
+#include "session/session_source.h"
 
 #include <math.h>
 #include <stdlib.h>

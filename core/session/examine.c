@@ -4,6 +4,7 @@
 #include "data/data.h"
 #include "run/run_folder.h"
 #include "model/sampling.h"
+#include "session/session_source.h"
 
 #include <string.h>
 

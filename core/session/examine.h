@@ -5,6 +5,14 @@
 
 #include "session/session.h"
 
+/* What of an experiment must be there and sound; each has the ones before it. */
+typedef enum dm_need {
+    DM_NEED_NETWORK,               /* not its data: what they are, if it matters, is known otherwise */
+    DM_NEED_DATA,                  /* also data, as training goes on with them, and a place for the run */
+    DM_NEED_START,                 /* also what a new run begins with */
+    DM_NEED_ALL                    /* also what only others read later: a test split for evaluations */
+} dm_need;
+
 /* Makes s->noise, opens s->examples and s->start as they are needed, and tries whatever has no fault so far; all faults
  * are added to f, each at its place. s->data must be known where no data are needed. Fails only where memory is
  * exhausted. */

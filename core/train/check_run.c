@@ -1,5 +1,6 @@
 /* dm_check: all that training does before its first step, and what it would cost. */
 #include "session/session.h"
+#include "session/session_read.h"
 #include "train/trainer.h"
 
 #include <math.h>

@@ -3,6 +3,8 @@
 
 #include "session/examine.h"
 #include "train/training.h"
+#include "session/session_source.h"
+#include "session/data_meta.h"
 
 #include <stdlib.h>
 #include <string.h>

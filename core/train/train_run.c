@@ -5,6 +5,7 @@
 #include "run/plot.h"
 #include "base/shell_word.h"
 #include "train/training.h"
+#include "session/session_read.h"
 
 #include <errno.h>
 #include <jansson.h>

@@ -2,6 +2,8 @@
  * the same model. What those projects have as defaults stands in it, and overrides change it. */
 #include "interop/read/adm.h"
 #include "session/session.h"
+#include "session/data_meta.h"
+#include "session/session_read.h"
 #include "interop/write/values.h"
 
 #include <math.h>

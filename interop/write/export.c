@@ -4,6 +4,8 @@
 #include "base/file.h"
 #include "format/safetensors.h"
 #include "session/session.h"
+#include "session/session_source.h"
+#include "session/session_read.h"
 #include "interop/write/values.h"
 
 #include <math.h>

@@ -13,6 +13,7 @@
 
 #include "data/data.h"
 #include "session/session.h"
+#include "session/session_read.h"
 
 enum { POINTS = 2000, DIRECTIONS = 64 };
 

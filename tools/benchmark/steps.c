@@ -12,6 +12,8 @@
 
 #include "sample/drawing.h"
 #include "train/trainer.h"
+#include "session/session_read.h"
+#include "session/session_source.h"
 
 typedef struct bench {
     dm_session s;

@@ -6,6 +6,7 @@
 #include "output.h"
 #include "schedule_report.h"
 #include "session/session.h"
+#include "session/session_read.h"
 
 static int run(int argc, char **argv);
 

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "output.h"
 #include "run/run_folder.h"
+#include "session/session_read.h"
 
 static int run(int argc, char **argv);
 

@@ -1,6 +1,7 @@
 /* The cells of a sweep: axes from the command line, their product, and what the experiment's checks say of each;
  * see sweep.h. */
 #include "sweep.h"
+#include "session/session_read.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,0 +1,15 @@
+/* How the data's facts travel in a checkpoint. */
+#ifndef DEMIST_CORE_DATA_META_H
+#define DEMIST_CORE_DATA_META_H
+
+#include "base/number.h"
+#include "format/safetensors.h"
+
+/* How data's facts travel in a checkpoint's metadata: "demist.data.shape" and so on. text: room for the values. */
+typedef struct dm_data_meta { char shape[96], classes[16], levels[16], low[DM_NUMBER_TEXT],
+                             high[DM_NUMBER_TEXT]; } dm_data_meta;
+enum { DM_DATA_PAIRS = 5 };
+void dm_data_meta_write(const dm_data_info *data, dm_data_meta *text, dm_st_pair pairs[DM_DATA_PAIRS]);
+dm_status dm_data_meta_read(const dm_st *f, dm_data_info *data, dm_err *err);
+
+#endif

@@ -1,0 +1,143 @@
+/* Experiments read into sessions, from files, texts and runs; see session_read.h. */
+#include "session/session_read.h"
+
+#include "session/data_meta.h"
+#include "session/examine.h"
+#include "session/session_source.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* One log line for each line of text. */
+static void log_lines(const dm_session *s, dm_log_level level, const char *text)
+{
+    while (text && *text) {
+        const size_t n = strcspn(text, "\n");
+
+        dm_session_log(s, level, "%.*s", (int)n, text);
+        text += n + (text[n] == '\n');
+    }
+}
+
+/* With what was read, also if there were faults: the rest of them, so that all are told at once. */
+static dm_status after_load(dm_session *s, dm_status rc, dm_need need, dm_faults *faults, dm_err *err)
+{
+    dm_status hard = DM_OK;
+
+    log_lines(s, DM_LOG_INFO, faults->notes);
+    if (s->experiment && (hard = dm_session_examine(s, need, faults, err)))
+        rc = hard;
+    log_lines(s, DM_LOG_ERROR, faults->text);
+    if (!hard && faults->count) {
+        rc = faults->first.code;
+        if (!s->callbacks.log)
+            dm_error(err, rc, "%s", faults->first.msg);
+        else if (faults->count > 1)
+            dm_error(err, rc, "%d errors in the experiment", faults->count);
+        else
+            dm_error(err, rc, "1 error in the experiment");
+    }
+    dm_faults_fini(faults);
+    return rc;
+}
+
+dm_status dm_session_read(dm_session *s, const char *experiment, const char *const *overrides, int n, dm_need need,
+                          const dm_callbacks *cb, dm_err *err)
+{
+    const bool data = need >= DM_NEED_DATA;
+    const dm_experiment_options o = {
+        .overrides = overrides, .n_overrides = n, .need_data = data, .lenient_data = !data, .keep = true};
+    dm_faults faults = {0};
+    dm_status rc;
+
+    *s = (dm_session){.callbacks = *cb, .log = dm_log_new(DM_LOG_DEBUG, cb->log, cb->user)};
+    if (!(rc = dm_registry_new(NULL, &s->registry, err)))
+        rc = after_load(s, dm_experiment_load(experiment, &o, s->registry, &s->experiment, &faults, err), need, &faults,
+                        err);
+    if (rc)
+        dm_session_fini(s);
+    return rc;
+}
+
+/* Of a session whose log is there. */
+static dm_status parse(dm_session *s, const char *text, const char *name, const char *const *overrides, int n,
+                       dm_err *err)
+{
+    const dm_experiment_options o = {.overrides = overrides, .n_overrides = n, .lenient_data = true, .keep = true};
+    dm_faults faults = {0};
+    dm_status rc;
+
+    if ((rc = dm_registry_new(NULL, &s->registry, err)))
+        return rc;
+    return after_load(s,
+                      dm_experiment_parse(text, strlen(text), name, ".", &o, s->registry, &s->experiment, &faults, err),
+                      DM_NEED_NETWORK, &faults, err);
+}
+
+dm_status dm_session_read_text(dm_session *s, const char *text, const char *name, const char *const *overrides, int n,
+                               const dm_callbacks *cb, dm_err *err)
+{
+    dm_status rc;
+
+    *s = (dm_session){.callbacks = *cb, .log = dm_log_new(DM_LOG_DEBUG, cb->log, cb->user)};
+    if ((rc = parse(s, text, name, overrides, n, err)))
+        dm_session_fini(s);
+    return rc;
+}
+
+/* What the weights mean was settled in training; another meaning is allowed, for whoever knows why. */
+static void warn_of_meaning(const dm_session *s)
+{
+    static const char *const sections[] = {"objective", "schedule"};
+
+    for (size_t k = 0; k < sizeof sections / sizeof sections[0]; k++)
+        for (int i = 0; i < s->n_overrides;) {
+            const char *override = dm_session_override(s, sections[k], &i);
+
+            if (override)
+                dm_session_log(s, DM_LOG_WARNING, "%s: the model was trained with another %s", override, sections[k]);
+        }
+}
+
+/* Of a model whose labels are vectors. */
+static dm_status read_label_width(dm_session *s, dm_err *err)
+{
+    const char *text = dm_st_meta(s->checkpoint, "label_width");
+    char *end;
+
+    if (!text)
+        return DM_OK;
+    s->label_width = strtoll(text, &end, 10);
+    if (end != text && !*end && s->label_width > 0 && s->label_width <= 1 << 20)
+        return DM_OK;
+    return dm_error(err, DM_ECORRUPT, "'%s': label_width is '%s'; it must be from 1 to %d", dm_st_path(s->checkpoint),
+                    text, 1 << 20);
+}
+
+dm_status dm_session_read_run(dm_session *s, const char *run, const char *const *overrides, int n,
+                              const dm_callbacks *cb, dm_err *err)
+{
+    const char *text;
+    dm_status rc;
+
+    *s = (dm_session){.callbacks = *cb, .log = dm_log_new(DM_LOG_DEBUG, cb->log, cb->user)};
+    if ((rc = dm_session_source(s, run, &s->checkpoint, &s->step, err)) ||
+        (rc = dm_data_meta_read(s->checkpoint, &s->data, err)))
+        goto failed;
+    if ((rc = read_label_width(s, err)))
+        goto failed;
+    if (!(text = dm_st_meta(s->checkpoint, "experiment"))) {
+        rc = dm_error(err, DM_ECORRUPT, "'%s' is no checkpoint of a training run: it has no experiment",
+                      dm_st_path(s->checkpoint));
+        goto failed;
+    }
+    if ((rc = parse(s, text, dm_st_path(s->checkpoint), overrides, n, err)))
+        goto failed;
+    s->overrides = overrides;
+    s->n_overrides = n;
+    warn_of_meaning(s);
+failed:
+    if (rc)
+        dm_session_fini(s);
+    return rc;
+}

@@ -1,0 +1,111 @@
+/* Where a session's weights come from, and whether they fit; see session_source.h. */
+#include "session/session_source.h"
+
+#include "format/foreign.h"
+#include "run/run_folder.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+dm_status dm_session_source(const dm_session *s, const char *run, dm_st **out, int64_t *step, dm_err *err)
+{
+    struct stat st;
+    dm_err damaged = {0};
+    dm_status rc;
+
+    if (stat(run, &st)) {
+        const bool none = errno == ENOENT || errno == ENOTDIR;
+
+        return dm_error(err, none ? DM_ENOENT : DM_EIO, "unable to open '%s': %s; give a run folder or a checkpoint",
+                        run, none ? "no such file or folder" : "not readable");
+    }
+    if (!S_ISDIR(st.st_mode)) {
+        if (!(rc = dm_st_open(run, out, err)) && (rc = dm_st_verify(*out, err))) {
+            dm_st_close(*out);
+            *out = NULL;
+        }
+        return rc;
+    }
+    if (dm_foreign_is(run))
+        return dm_foreign_open(run, out, err);
+    rc = dm_checkpoint_latest(run, out, step, &damaged, err);
+    if (damaged.msg[0])
+        dm_session_log(s, DM_LOG_WARNING, "the newest checkpoint is damaged, an older one is used: %s", damaged.msg);
+    return rc;
+}
+
+const char *dm_session_override(const dm_session *s, const char *section, int *i)
+{
+    const size_t n = strlen(section);
+
+    for (; *i < s->n_overrides; ++*i)
+        if (!strncmp(s->overrides[*i], section, n) && (s->overrides[*i][n] == '.' || s->overrides[*i][n] == '='))
+            return s->overrides[(*i)++];
+    return NULL;
+}
+
+const char *dm_session_prefix(const dm_st *f, bool raw)
+{
+    if (!raw && dm_checkpoint_has(f, "ema.0."))
+        return "ema.0.";
+    return dm_checkpoint_has(f, "model.") ? "model." : "";
+}
+
+static void log_error(void *user, const char *text) { dm_session_log(user, DM_LOG_ERROR, "%s", text); }
+
+dm_status dm_session_fits(dm_session *s, const dm_layout *l, const dm_st *f, bool raw, dm_err *err)
+{
+    const char *override = NULL;
+    dm_status rc;
+
+    for (int k = 0, i = 0; f == s->checkpoint && k < 2 && !override; k++, i = 0)
+        override = dm_session_override(s, k ? "objective" : "network", &i);
+    rc = dm_checkpoint_compare(f, dm_session_prefix(f, raw), l, override ? NULL : log_error, s, err);
+    if (rc == DM_ECORRUPT && override)
+        return dm_error(err, DM_EINVAL,
+                        "%s: '%s' was trained with another network, whose weights do not fit; leave this out", override,
+                        dm_st_path(f));
+    return rc;
+}
+
+typedef struct comparing { const dm_session *s; const char *from; } comparing;
+
+static void tell_difference(void *user, const char *key, const char *ours, const char *theirs)
+{
+    const comparing *c = user;
+
+    if (strcmp(key, "dropout"))
+        dm_session_log(c->s, DM_LOG_WARNING, "network.%s is %s; it was %s where the weights of '%s' come from", key,
+                       ours, theirs, c->from);
+}
+
+/* Weights may fit a network that means something else by them, of another activation or order of sines. */
+void dm_session_compare_network(const dm_session *s, const dm_st *f, const char *from)
+{
+    const char *text = dm_st_meta(f, "experiment");
+    const dm_experiment_options o = {.lenient_data = true};
+    comparing c = {s, from};
+    dm_experiment *e;
+    dm_err ignored = {0};
+
+    if (!text || dm_experiment_parse(text, strlen(text), "start", ".", &o, s->registry, &e, NULL, &ignored))
+        return;
+    dm_experiment_differences(s->experiment, e, DM_SEC_NETWORK, tell_difference, &c);
+    dm_experiment_free(e);
+}
+
+dm_status dm_session_weights(dm_session *s, bool raw, dm_wset **out, dm_err *err)
+{
+    const char *prefix = dm_session_prefix(s->checkpoint, raw);
+    const dm_layout *l = dm_model_layout(s->model);
+    dm_status rc;
+
+    if ((rc = dm_session_fits(s, l, s->checkpoint, raw, err)) || (rc = dm_wset_new(s->device, l, out, err)))
+        return rc;
+    if ((rc = dm_checkpoint_load_weights(s->checkpoint, prefix, s->experiment->run.allow_nan, *out, err))) {
+        dm_wset_free(*out);
+        *out = NULL;
+    }
+    return rc;
+}
