@@ -1,40 +1,14 @@
-/* What works on this machine and what to install: loader, drivers, devices, CLBlast, folders. */
+/* What works on this machine and what to install: loader, drivers, devices, CLBlast, cache. */
 #include "opencl.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/findings.h"
 #include "device/doctor.h"
-#include "plugin/registry.h"
-
-typedef struct report { FILE *out; dm_err *err; dm_status first; } report;
 
 static const char probe_source[] = "__kernel void probe(__global int *x, int n)\n"
                                    "{ int i = get_global_id(0); if (i < n) x[i] = 3 * i + 1; }\n";
-
-DM_PRINTF(2, 3) static void ok(report *r, const char *fmt, ...)
-{
-    va_list ap;
-
-    fputs("OK    ", r->out);
-    va_start(ap, fmt);
-    vfprintf(r->out, fmt, ap);
-    va_end(ap);
-    fputc('\n', r->out);
-}
-
-DM_PRINTF(3, 4) static void fail(report *r, dm_status code, const char *fmt, ...)
-{
-    char line[1024];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(line, sizeof line, fmt, ap);
-    va_end(ap);
-    fprintf(r->out, "FAIL  %s\n", line);
-    if (r->first == DM_OK)
-        r->first = dm_error(r->err, code, "%s", line);
-}
 
 /* ---- OpenCL ----------------------------------------------------------------- */
 
@@ -60,7 +34,7 @@ static dm_status run_probe(dm_device *d, dm_err *err)
     return s;
 }
 
-static void check_device(report *r, const dm_device_info *o)
+static void check_device(dm_findings *r, const dm_device_info *o)
 {
     char select[24];
     dm_err why = {0};
@@ -73,14 +47,14 @@ static void check_device(report *r, const dm_device_info *o)
         dm_device_close(d);
     }
     if (s == DM_OK)
-        ok(r, "device %s: '%s' (%s), %s, driver %s: a kernel runs", select, o->name, o->platform_name, o->version,
-           o->driver);
+        dm_finding_ok(r, "device %s: '%s' (%s), %s, driver %s: a kernel runs", select, o->name, o->platform_name,
+                      o->version, o->driver);
     else
-        fail(r, s, "device %s: '%s' (%s), driver %s: %s (update or reinstall this driver)", select, o->name,
+        dm_finding_fail(r, s, "device %s: '%s' (%s), driver %s: %s (update or reinstall this driver)", select, o->name,
              o->platform_name, o->driver, why.msg);
 }
 
-static void check_opencl(report *r)
+static void check_opencl(dm_findings *r)
 {
     dm_device_info *all = NULL;
     int n = 0;
@@ -89,16 +63,18 @@ static void check_opencl(report *r)
     const cl_int code = clGetPlatformIDs(0, NULL, &platforms);
     const dm_status s = dm_device_list(&all, &n, &why);
 
-    ok(r, "loader: OpenCL's ICD loader is there");
+    dm_finding_ok(r, "loader: OpenCL's ICD loader is there");
     if (code != CL_SUCCESS || !platforms)
-        fail(r, DM_EDEVICE, "platforms: none, clGetPlatformIDs: %s (%d) (apt-get install pocl-opencl-icd, or your "
-             "GPU's OpenCL driver)", ocl_code_name(code), (int)code);
+        dm_finding_fail(r, DM_EDEVICE,
+                        "platforms: none, clGetPlatformIDs: %s (%d) (apt-get install pocl-opencl-icd, or your "
+                        "GPU's OpenCL driver)",
+                        ocl_code_name(code), (int)code);
     else
-        ok(r, "platforms: %u", platforms);
+        dm_finding_ok(r, "platforms: %u", platforms);
     if (s != DM_OK)
-        fail(r, s, "devices: %s", why.msg);
+        dm_finding_fail(r, s, "devices: %s", why.msg);
     else if (platforms && !n)
-        fail(r, DM_EDEVICE, "devices: none (%s)", ocl_empty_platforms());
+        dm_finding_fail(r, DM_EDEVICE, "devices: none (%s)", ocl_empty_platforms());
     for (int i = 0; i < n; i++)
         check_device(r, &all[i]);
     free(all);
@@ -106,71 +82,32 @@ static void check_opencl(report *r)
 
 /* ---- the rest ------------------------------------------------------------------ */
 
-static void check_clblast(report *r)
+static void check_clblast(dm_findings *r)
 {
 #ifdef DEMIST_CLBLAST
-    ok(r, "CLBlast: version %s", DEMIST_CLBLAST);
+    dm_finding_ok(r, "CLBlast: version %s", DEMIST_CLBLAST);
 #else
-    fail(r, DM_EDEVICE, "CLBlast: demist was built without it (apt-get install libclblast-dev, and build again)");
+    dm_finding_fail(r, DM_EDEVICE,
+                    "CLBlast: demist was built without it (apt-get install libclblast-dev, and build again)");
 #endif
 }
 
-static void check_cache(report *r)
+static void check_cache(dm_findings *r)
 {
     char path[OCL_PATH];
 
     ocl_cache_dir(NULL, path);
     if (path[0])
-        ok(r, "cache: '%s'", path);
+        dm_finding_ok(r, "cache: '%s'", path);
     else
-        fail(r, DM_EIO, "cache: no folder that can be written (set DEMIST_CACHE to one); programs are built anew in "
-             "each run");
+        dm_finding_fail(r, DM_EIO,
+                        "cache: no folder that can be written (set DEMIST_CACHE to one); programs are built anew in "
+                        "each run");
 }
 
-/* Bytes of the folder's part of a path. */
-static size_t folder_length(const char *file)
+void dm_doctor(dm_findings *r)
 {
-    const char *slash = strrchr(file, '/');
-
-    return slash ? (size_t)(slash - file) : 0;
-}
-
-static void check_plugins(report *r)
-{
-    dm_registry *g = NULL;
-    const dm_found *f = NULL;
-    int n = 0, good = 0;
-    dm_err why = {0};
-    dm_status s = dm_registry_new(NULL, &g, &why);
-
-    if (s == DM_OK)
-        s = dm_registry_list(g, &f, &n, &why);
-    if (s != DM_OK)
-        fail(r, s, "plugins: %s", why.msg);
-    for (int i = 0; s == DM_OK && i < n; i++) {
-        const size_t length = folder_length(f[i].file);
-        const bool last = i + 1 == n || folder_length(f[i + 1].file) != length ||
-                          strncmp(f[i].file, f[i + 1].file, length);
-
-        if (!f[i].plugin)
-            fail(r, DM_EABI, "plugin '%s': %s", f[i].file, f[i].refusal);
-        good += f[i].plugin != NULL;
-        if (last && good)
-            ok(r, "plugins: %d in '%.*s'", good, (int)length, f[i].file);
-        good = last ? 0 : good;
-    }
-    if (s == DM_OK && !n)
-        fail(r, DM_EIO, "plugins: none found (install demist, or set DEMIST_PLUGIN_PATH to their folder)");
-    dm_registry_free(g);
-}
-
-dm_status dm_doctor(FILE *out, dm_err *err)
-{
-    report r = {.out = out, .err = err, .first = DM_OK};
-
-    check_opencl(&r);
-    check_clblast(&r);
-    check_cache(&r);
-    check_plugins(&r);
-    return r.first;
+    check_opencl(r);
+    check_clblast(r);
+    check_cache(r);
 }

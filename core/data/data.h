@@ -3,6 +3,7 @@
 #ifndef DEMIST_CORE_DATA_H
 #define DEMIST_CORE_DATA_H
 
+#include "experiment/experiment.h"
 #include "plugin/instance.h"
 
 typedef struct dm_data dm_data;

@@ -3,6 +3,7 @@
 #ifndef DEMIST_CORE_DATA_EXAMPLE_H
 #define DEMIST_CORE_DATA_EXAMPLE_H
 
+#include "settings/settings.h"
 #include "plugin/instance.h"
 
 typedef struct dm_example_rules {

@@ -2,12 +2,10 @@
 #ifndef DEMIST_CORE_DOCTOR_H
 #define DEMIST_CORE_DOCTOR_H
 
-#include "base/error.h"
+#include "base/findings.h"
 
-/* One line each for loader, platforms, devices (a small kernel is run on each), CLBlast, cache folder
- * and plugin folders: "OK    ..." or "FAIL  ... (what to install or do)". Returns the status and the
- * line of the first FAIL, DM_OK if there is none. */
-dm_status dm_doctor(FILE *out, dm_err *err);
+/* One line each for loader, platforms, devices (a small kernel is run on each), CLBlast and cache folder. */
+void dm_doctor(dm_findings *r);
 
 /* The cache folder with how many programs and choices are kept, and their size; clear: they are removed. */
 dm_status dm_cache_folder(FILE *out, bool clear, dm_err *err);

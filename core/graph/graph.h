@@ -142,13 +142,6 @@ void dm_graph_prune(dm_graph_core *g, const dm_val *results, int n);
 /* Numbers the dropouts by their place, counted from the result. */
 void dm_graph_number_dropouts(dm_graph_core *g, dm_val result);
 
-/* Which values of a described and fused graph are stored as `type`, bf16 or f16: images and sequences between
- * convolutions, linear layers, norms and attention; not results[n], not what comes before the first or after the last
- * of them, no vectors. Comes before the gradient, whose values are stored as what they are gradients of. */
-void dm_graph_choose_narrow(dm_graph_core *g, dm_dtype type, const dm_val *results, int n);
-/* Puts casts where an op reads or writes another type than a value has, or no implementation of this device does the
- * narrow one; after the gradient. */
-void dm_graph_settle(dm_graph_core *g, const struct dm_device_info *dev);
 /* What is cheap to compute is computed again in the backward pass instead of kept for it, where that frees at least so
  * many bytes a node; results[n] stay. The last pass before a plan. */
 void dm_graph_recompute(dm_graph_core *g, const dm_val *results, int n, size_t least);

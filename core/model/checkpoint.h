@@ -5,6 +5,7 @@
 #ifndef DEMIST_CORE_CHECKPOINT_H
 #define DEMIST_CORE_CHECKPOINT_H
 
+#include "settings/settings.h"
 #include "noise/importance.h"
 #include "format/safetensors.h"
 #include "plan/weights.h"

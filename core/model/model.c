@@ -2,6 +2,8 @@
 #include "model/model_make.h"
 
 #include "noise/importance.h"
+#include "noise/noise_services.h"
+#include "plan/precision.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -204,7 +206,7 @@ dm_status dm_model_make(const dm_experiment *e, const dm_noise *noise, dm_device
     m->label_width = label_width;
     m->recompute = e->train.recompute;
     dm_services_init(&m->services);
-    m->services.noise = noise;
+    dm_noise_serve(noise, &m->services);
     m->services.device = d;
     *at = DM_SEC_OBJECTIVE;
     if (!(rc = dm_instance_init(&m->network, net->plugin, net->cfg, &m->services, err)) &&

@@ -3,6 +3,8 @@
 #ifndef DEMIST_CORE_MODEL_H
 #define DEMIST_CORE_MODEL_H
 
+#include "experiment/experiment.h"
+#include "noise/noise.h"
 #include "plan/plan.h"
 
 typedef struct dm_model dm_model;

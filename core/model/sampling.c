@@ -4,6 +4,7 @@
 #include "device/kernels.h"
 #include "base/number.h"
 #include "device/ops.h"
+#include "noise/noise_services.h"
 
 #include <errno.h>
 #include <math.h>
@@ -26,7 +27,6 @@ struct dm_sampling {
     double limit;
     bool dynamic;
     phase phase;
-    bool counting;                 /* a walk without work, to learn how many draws it takes */
     /* of the run */
     dm_sampling_run_options run;
     uint32_t call;                 /* of step() */
@@ -36,7 +36,6 @@ struct dm_sampling {
 
 const dm_grid *dm_sampling_grid(const dm_sampling *s) { return &s->grid; }
 int64_t dm_sampling_evaluations(const dm_sampling *s) { return s->evaluations; }
-bool dm_sampling_counting(const dm_sampling *s) { return s->counting; }
 
 dm_status dm_sampling_clip(const dm_set_sampler *set, const dm_data_info *data, double *limit, bool *dynamic,
                            dm_err *err)
@@ -57,8 +56,10 @@ dm_status dm_sampling_clip(const dm_set_sampler *set, const dm_data_info *data, 
 
 /* ---- what samplers call ------------------------------------------------------------------- */
 
-dm_tensor *dm_sampling_tensor_like(dm_sampling *s, const dm_tensor *like, dm_err *err)
+static dm_tensor *tensor_like(dm_ctx *c, const dm_tensor *like)
 {
+    dm_sampling *s = dm_services_of(c)->sampling;
+    dm_err *err = c->err;
     dm_tensor *t = &s->scratch[s->n_scratch];
 
     if (s->phase != IN_BEGIN) {
@@ -77,8 +78,10 @@ dm_tensor *dm_sampling_tensor_like(dm_sampling *s, const dm_tensor *like, dm_err
     return t;
 }
 
-dm_status dm_sampling_randn(dm_sampling *s, dm_tensor *t, int32_t draw, dm_err *err)
+static dm_status randn(dm_ctx *c, dm_tensor *t, int32_t draw)
 {
+    dm_sampling *s = dm_services_of(c)->sampling;
+    dm_err *err = c->err;
     const size_t count = (size_t)(s->setup.n * s->inner);
     const dm_sampling_run_options *o = &s->run;
 
@@ -89,7 +92,7 @@ dm_status dm_sampling_randn(dm_sampling *s, dm_tensor *t, int32_t draw, dm_err *
     if (draw < 0 || draw > 15 || dm_shape_count(&t->shape) != (int64_t)count)
         return dm_error(err, DM_EINVAL, "draw %d of shape-%lld noise; draws are 0..15 and of x's shape", (int)draw,
                         (long long)dm_shape_count(&t->shape));
-    if (s->counting) {
+    if (s->services.counting) {
         s->drawn++;
         return DM_OK;
     }
@@ -143,8 +146,10 @@ static dm_status check_wanted(const dm_tensor *x, const dm_point *p, const dm_pr
     return DM_OK;
 }
 
-dm_status dm_sampling_predict(dm_sampling *s, const dm_tensor *x, const dm_point *p, const dm_pred *want, dm_err *err)
+static dm_status predict(dm_ctx *c, const dm_tensor *x, const dm_point *p, const dm_pred *want)
 {
+    dm_sampling *s = dm_services_of(c)->sampling;
+    dm_err *err = c->err;
     dm_instance *obj = s->setup.objective;
     const dm_objective *o = obj->plugin->objective;
     dm_predict_args a = {.n = s->setup.n, .inner = s->inner, .alpha = p->alpha, .sigma = p->sigma,
@@ -173,7 +178,7 @@ dm_status dm_sampling_predict(dm_sampling *s, const dm_tensor *x, const dm_point
         a.k1 = k[1];
         a.log_var = want->log_var->buf;
     }
-    if (s->counting)
+    if (s->services.counting)
         return DM_OK;
     if ((rc = s->setup.forward(s->setup.user, x->buf, f.c_in, f.c_noise, &a.F, err)))
         return rc;
@@ -232,9 +237,12 @@ dm_status dm_sampling_new(const dm_sampling_setup *setup, dm_sampling **out, dm_
     s->setup = *setup;
     s->inner = dm_shape_count(&setup->data->shape);
     dm_services_init(&s->services);
-    s->services.noise = setup->noise;
+    dm_noise_serve(setup->noise, &s->services);
     s->services.device = setup->device;
     s->services.sampling = s;
+    s->services.api.tensor_like = tensor_like;
+    s->services.api.randn = randn;
+    s->services.api.predict = predict;
     s->services.log = setup->log;
     s->services.log_user = setup->log_user;
     snprintf(s->services.plugin, sizeof s->services.plugin, "%s", section->plugin->name);
@@ -345,7 +353,7 @@ static dm_status check_step(dm_sampling *s, int32_t i, dm_err *err)
 static dm_status walk(dm_sampling *s, dm_err *err)
 {
     const dm_sampler *p = s->sampler.plugin->sampler;
-    const dm_sampling_run_options none = {0}, *o = s->counting ? &none : &s->run;
+    const dm_sampling_run_options none = {0}, *o = s->services.counting ? &none : &s->run;
     dm_status rc;
 
     s->step.x = &s->x;
@@ -378,9 +386,9 @@ static dm_status check_draws(dm_sampling *s, dm_err *err)
 {
     dm_status rc;
 
-    s->counting = true;
+    s->services.counting = true;
     rc = walk(s, err);
-    s->counting = false;
+    s->services.counting = false;
     if (!rc && s->drawn > s->run.draws)
         rc = dm_error(err, DM_EINVAL, "the given noise z has %lld draws; %d steps of '%s' need %lld",
                       (long long)s->run.draws, (int)s->grid.n, s->sampler.plugin->name, (long long)s->drawn);

@@ -3,6 +3,8 @@
 #ifndef DEMIST_CORE_SAMPLING_H
 #define DEMIST_CORE_SAMPLING_H
 
+#include "experiment/experiment.h"
+#include "noise/noise.h"
 #include "plugin/instance.h"
 
 /* The network: *F f32[n,out_channels,...], valid until the next call, from x f32[n,...], the same noise level for all
@@ -52,12 +54,5 @@ dm_status dm_sampling_run(dm_sampling *s, const dm_sampling_run_options *o, floa
 /* What `clip` says: DM_EINVAL where it is none of auto, off, dynamic or a number above 0. limit 0 = off. */
 dm_status dm_sampling_clip(const dm_set_sampler *set, const dm_data_info *data, double *limit, bool *dynamic,
                            dm_err *err);
-
-/* ---- for the services of plugins (services.c) ---------------------------------------- */
-dm_tensor *dm_sampling_tensor_like(dm_sampling *s, const dm_tensor *like, dm_err *err);
-dm_status dm_sampling_randn(dm_sampling *s, dm_tensor *t, int32_t draw, dm_err *err);
-dm_status dm_sampling_predict(dm_sampling *s, const dm_tensor *x, const dm_point *p, const dm_pred *want, dm_err *err);
-/* Its steps are only counted: nothing is to be computed. */
-bool dm_sampling_counting(const dm_sampling *s);
 
 #endif

@@ -29,6 +29,4 @@ typedef struct dm_grid { int32_t n; dm_point *points; int32_t *timesteps; } dm_g
 dm_status dm_noise_grid(const dm_noise *n, const dm_set_sampler *s, dm_grid *grid, dm_err *err);
 void dm_grid_fini(dm_grid *g);
 
-double dm_normal_quantile(double u);
-
 #endif

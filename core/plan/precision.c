@@ -1,7 +1,7 @@
 /* bf16 or f16 where it pays: which values are stored so, and the casts between them and the rest. Weights, their
  * gradients, statistics, vectors, losses and results are f32 in every plan. */
 #include "plan/choices.h"
-#include "graph/graph.h"
+#include "plan/precision.h"
 #include "device/impl.h"
 
 #include <stdlib.h>

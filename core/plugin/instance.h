@@ -2,8 +2,7 @@
 #ifndef DEMIST_CORE_INSTANCE_H
 #define DEMIST_CORE_INSTANCE_H
 
-#include "experiment/experiment.h"
-#include "noise/noise.h"
+#include "base/error.h"
 #include "device/tensor.h"
 
 /* Where launches go while a dm_op puts itself into a plan. */
@@ -13,17 +12,23 @@ typedef struct dm_recording { dm_cmds *cmds; const char *label; dm_work work; } 
  * the public table, so that the functions in it find the rest. */
 typedef struct dm_services {
     dm_host api;
-    const dm_noise *noise;         /* point_at_*, posterior */
+    const struct dm_noise *noise;  /* point_at_*, posterior (noise_services.h) */
     dm_device *device;             /* kernel, launch, sum, ... */
     struct dm_sampling *sampling;  /* the run that a sampler's calls belong to (sampling.h) */
+    bool counting;                 /* its steps are only counted: nothing is to be computed */
     char plugin[64];               /* whose log lines these are; may be "" */
     dm_recording *recording;        /* where launch() records while a dm_op puts itself into a plan */
     void (*log)(void *user, const char *line);
     void *log_user;
 } dm_services;
 
-/* Fills the table; the caller sets the other fields. */
+/* Fills the table; the caller sets the other fields. What needs a schedule or a sampling run refuses until
+ * dm_noise_serve and sampling fill it in. */
 void dm_services_init(dm_services *s);
+static inline dm_services *dm_services_of(const dm_ctx *c)
+{
+    return (dm_services *)(void *)(uintptr_t)(const void *)c->host;
+}
 
 typedef struct dm_instance {
     const dm_plugin *plugin;

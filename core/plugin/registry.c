@@ -226,8 +226,8 @@ static const dm_plugin *find_other(dm_registry *r, dm_kind kind, const char *nam
     for (int i = 0; i < r->path.n; i++)
         for (int k = 0; k < DM_KIND_COUNT; k++)
             if (k != (int)kind &&
-                (size_t)snprintf(file, sizeof file, "%s/%s/%s.so", r->path.folders[i].path, dm_kind_folder((dm_kind)k), name) <
-                    sizeof file &&
+                (size_t)snprintf(file, sizeof file, "%s/%s/%s.so", r->path.folders[i].path, dm_kind_folder((dm_kind)k),
+                                 name) < sizeof file &&
                 !stat(file, &st) && !load(r, r->path.folders[i].path, file, &l, &err)) {
                 *found = l->kind;
                 return l->plugin;

@@ -1,17 +1,15 @@
 /* The functions behind dm_host: what every plugin may ask for. Calls outside their place fail with a reason. */
 #include "plugin/instance.h"
 
+#include "base/normal_quantile.h"
 #include "device/kernels.h"
-#include "model/sampling.h"
 
 #include <math.h>
 #include <string.h>
 
-static dm_services *services(const dm_ctx *c) { return (dm_services *)(void *)(uintptr_t)(const void *)c->host; }
-
 static void log_line(dm_ctx *c, const char *fmt, ...)
 {
-    const dm_services *s = services(c);
+    const dm_services *s = dm_services_of(c);
     char line[1024];
     size_t n;
     va_list ap;
@@ -26,20 +24,11 @@ static void log_line(dm_ctx *c, const char *fmt, ...)
     s->log(s->log_user, line);
 }
 
-static dm_tensor *tensor_like(dm_ctx *c, const dm_tensor *like)
-{
-    if (!services(c)->sampling) {
-        dm_fail(c, DM_EINVAL, "tensor_like is for samplers, in begin()");
-        return NULL;
-    }
-    return dm_sampling_tensor_like(services(c)->sampling, like, c->err);
-}
-
 static dm_shape shape(const dm_tensor *t) { return t ? t->shape : (dm_shape){0}; }
 
 static dm_status sum(dm_ctx *c, dm_tensor *out, const dm_term *terms, int32_t n)
 {
-    dm_services *s = services(c);
+    dm_services *s = dm_services_of(c);
     double k[8];
     dm_buf *x[8];
 
@@ -55,55 +44,14 @@ static dm_status sum(dm_ctx *c, dm_tensor *out, const dm_term *terms, int32_t n)
         if (k[i] != 0 && (!x[i] || dm_shape_count(&terms[i].x->shape) != dm_shape_count(&out->shape)))
             return dm_fail(c, DM_EINVAL, "term %d of a sum is not of the result's shape", (int)i);
     }
-    if (s->sampling && dm_sampling_counting(s->sampling))
+    if (s->counting)
         return DM_OK;
     return dm_run_sum(s->device, out->buf, k, x, n, dm_shape_count(&out->shape), c->err);
 }
 
-static dm_status randn(dm_ctx *c, dm_tensor *t, int32_t draw)
-{
-    if (!services(c)->sampling)
-        return dm_fail(c, DM_EINVAL, "randn is for samplers, in step()");
-    return dm_sampling_randn(services(c)->sampling, t, draw, c->err);
-}
-
-static dm_status predict(dm_ctx *c, const dm_tensor *x, const dm_point *p, const dm_pred *want)
-{
-    if (!services(c)->sampling)
-        return dm_fail(c, DM_EINVAL, "predict is for samplers, in step()");
-    return dm_sampling_predict(services(c)->sampling, x, p, want, c->err);
-}
-
-static dm_status no_schedule(dm_ctx *c) { return dm_fail(c, DM_EINVAL, "this experiment has no schedule"); }
-
-static dm_status point_at_t(dm_ctx *c, double t, dm_point *p)
-{
-    if (!services(c)->noise)
-        return no_schedule(c);
-    if (isnan(t))
-        return dm_fail(c, DM_EINVAL, "a point was asked for at a t that is not a number");
-    dm_noise_at(services(c)->noise, t, p);
-    return DM_OK;
-}
-
-static dm_status point_at_log_snr(dm_ctx *c, double log_snr, dm_point *p)
-{
-    if (!services(c)->noise)
-        return no_schedule(c);
-    if (isnan(log_snr))
-        return dm_fail(c, DM_EINVAL, "a point was asked for at a log-SNR that is not a number");
-    dm_noise_at_log_snr(services(c)->noise, log_snr, p);
-    return DM_OK;
-}
-
-static dm_status posterior(dm_ctx *c, const dm_point *at, const dm_point *to, dm_posterior *q)
-{
-    return services(c)->noise ? dm_noise_posterior(services(c)->noise, at, to, q, c->err) : no_schedule(c);
-}
-
 static dm_kernel *kernel(dm_ctx *c, const char *source, const char *name, const char *options)
 {
-    const dm_services *s = services(c);
+    const dm_services *s = dm_services_of(c);
     dm_kernel *k = NULL;
 
     if (!s->device)
@@ -115,7 +63,7 @@ static dm_kernel *kernel(dm_ctx *c, const char *source, const char *name, const 
 
 static dm_status launch(dm_ctx *c, dm_kernel *k, const dm_range *r, const dm_arg *args, int32_t n)
 {
-    dm_services *s = services(c);
+    dm_services *s = dm_services_of(c);
     dm_karg a[64];
 
     if (!s->device || !k)
@@ -132,11 +80,44 @@ static dm_status launch(dm_ctx *c, dm_kernel *k, const dm_range *r, const dm_arg
         default: return dm_fail(c, DM_EINVAL, "argument %d of a launch is of no kind that there is", (int)i);
         }
     }
-    if (s->sampling && dm_sampling_counting(s->sampling))
+    if (s->counting)
         return DM_OK;
     if (s->recording)
         return dm_cmds_launch(s->recording->cmds, k, r, a, n, s->recording->label, s->recording->work, c->err);
     return dm_launch(s->device, k, r, a, n, c->err);
+}
+
+/* ---- what needs a schedule or a sampling run refuses until it is filled in ---- */
+
+static dm_tensor *no_tensor_like(dm_ctx *c, const dm_tensor *like)
+{
+    (void)like;
+    dm_fail(c, DM_EINVAL, "tensor_like is for samplers, in begin()");
+    return NULL;
+}
+
+static dm_status no_randn(dm_ctx *c, dm_tensor *t, int32_t draw)
+{
+    (void)t, (void)draw;
+    return dm_fail(c, DM_EINVAL, "randn is for samplers, in step()");
+}
+
+static dm_status no_predict(dm_ctx *c, const dm_tensor *x, const dm_point *p, const dm_pred *want)
+{
+    (void)x, (void)p, (void)want;
+    return dm_fail(c, DM_EINVAL, "predict is for samplers, in step()");
+}
+
+static dm_status no_point(dm_ctx *c, double at, dm_point *p)
+{
+    (void)at, (void)p;
+    return dm_fail(c, DM_EINVAL, "this experiment has no schedule");
+}
+
+static dm_status no_posterior(dm_ctx *c, const dm_point *at, const dm_point *to, dm_posterior *q)
+{
+    (void)at, (void)to, (void)q;
+    return dm_fail(c, DM_EINVAL, "this experiment has no schedule");
 }
 
 void dm_services_init(dm_services *s)
@@ -144,14 +125,14 @@ void dm_services_init(dm_services *s)
     *s = (dm_services){.api = {.abi = DM_ABI,
                                .size = sizeof s->api,
                                .log = log_line,
-                               .tensor_like = tensor_like,
+                               .tensor_like = no_tensor_like,
                                .shape = shape,
                                .sum = sum,
-                               .randn = randn,
-                               .predict = predict,
-                               .point_at_t = point_at_t,
-                               .point_at_log_snr = point_at_log_snr,
-                               .posterior = posterior,
+                               .randn = no_randn,
+                               .predict = no_predict,
+                               .point_at_t = no_point,
+                               .point_at_log_snr = no_point,
+                               .posterior = no_posterior,
                                .normal_quantile = dm_normal_quantile,
                                .kernel = kernel,
                                .launch = launch}};

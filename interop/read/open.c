@@ -1,7 +1,7 @@
 /* A model in diffusers' layout as a source of weights with an experiment in its metadata; see core/format/foreign.h. */
 #include "format/foreign.h"
 
-#include "interop/write/diffusers.h"
+#include "interop/read/diffusers.h"
 
 #include <errno.h>
 #include <stdlib.h>

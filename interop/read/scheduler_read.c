@@ -1,5 +1,5 @@
 /* A scheduler_config.json of DDPMScheduler or DDIMScheduler as schedule, objective and sampler. */
-#include "interop/write/diffusers.h"
+#include "interop/read/diffusers.h"
 
 #include "base/number.h"
 

@@ -1,5 +1,5 @@
 /* UNet2DModel's config.json as a network section. Absent keys mean what they mean to diffusers. */
-#include "interop/write/diffusers.h"
+#include "interop/read/diffusers.h"
 
 #include "base/number.h"
 

@@ -1,5 +1,6 @@
 /* dm_export: a run's model as a folder that diffusers opens. The same run gives the same bytes. */
-#include "interop/write/diffusers.h"
+#include "interop/read/diffusers.h"
+#include "interop/write/diffusers_write.h"
 
 #include "base/file.h"
 #include "format/safetensors.h"

@@ -1,6 +1,6 @@
 /* Schedule, objective and sampler as a scheduler_config.json. What the config has no key for is an argument of
  * diffusers' calls: the number of steps, eta, the clipped eps. */
-#include "interop/write/diffusers.h"
+#include "interop/write/diffusers_write.h"
 
 #include "noise/noise.h"
 #include "base/number.h"

@@ -1,5 +1,5 @@
 /* A network section as UNet2DModel's config.json, keys in alphabetical order. */
-#include "interop/write/diffusers.h"
+#include "interop/write/diffusers_write.h"
 
 #include "base/number.h"
 #include "interop/write/values.h"

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "model/sampling.h"
+#include "noise/noise_services.h"
 
 enum { INNER = 8192, MAX_IMAGES = 16 };
 
@@ -139,7 +140,7 @@ static void open_bench(const world *w, bench *b, const char *sampler, bool varia
         dm_noise_new(b->e, &b->noise, &err) ||
         dm_instance_init(&b->objective, variance ? &learned : &plain, &self, &b->services, &err))
         fail_msg("%s: %s", sampler, err.msg);
-    b->services.noise = b->noise;
+    dm_noise_serve(b->noise, &b->services);
 }
 
 static dm_status start(const world *w, bench *b, dm_err *err)

@@ -13,6 +13,7 @@
 
 #include "format/safetensors.h"
 #include "model/sampling.h"
+#include "noise/noise_services.h"
 
 enum { N = 2, COUNT = 24, MAX_WORDS = 16 };
 
@@ -74,7 +75,7 @@ static void check(dm_device *d, dm_registry *reg, const dm_st *f, char *line)
         dm_noise_new(e, &noise, &err))
         fail_msg("%s: %s", name, err.msg);
     dm_services_init(&services);
-    services.noise = noise;
+    dm_noise_serve(noise, &services);
     if (dm_buf_new(d, sizeof fix.F, "F", &fix.out, &err) ||
         dm_instance_init(&objective, e->section[DM_SEC_OBJECTIVE].plugin, e->section[DM_SEC_OBJECTIVE].cfg, &services,
                          &err))

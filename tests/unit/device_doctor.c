@@ -1,6 +1,7 @@
 /* What `demist doctor` and `demist devices` print where there are devices. */
 #include "device_setup.h"
 #include "device/doctor.h"
+#include "plugin/plugin_doctor.h"
 
 #include <jansson.h>
 
@@ -20,12 +21,15 @@ static void doctor__runs_a_kernel_on_each_device(void **state)
     FILE *f = tmpfile();
     dm_device_info *all;
     dm_err err = {0};
+    dm_findings found = {.out = f, .err = &err};
     char *text;
     int n;
 
     (void)state;
     assert_non_null(f);
-    must(dm_doctor(f, &err), &err);
+    dm_doctor(&found);
+    dm_plugin_doctor(&found);
+    must(found.first, &err);
     text = slurp(f);
     must(dm_device_list(&all, &n, &err), &err);
     for (int i = 0; i < n; i++) {

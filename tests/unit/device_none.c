@@ -33,10 +33,12 @@ static void doctor__says_what_to_install(void **state)
     char text[8192] = "";
     FILE *f = tmpfile();
     dm_err err;
+    dm_findings found = {.out = f, .err = &err};
 
     (void)state;
     assert_non_null(f);
-    must_fail(dm_doctor(f, &err), DM_EDEVICE, &err, "apt-get install pocl-opencl-icd");
+    dm_doctor(&found);
+    must_fail(found.first, DM_EDEVICE, &err, "apt-get install pocl-opencl-icd");
     rewind(f);
     assert_true(fread(text, 1, sizeof text - 1, f) > 0);
     assert_non_null(strstr(text, "FAIL  platforms: none, clGetPlatformIDs: CL_PLATFORM_NOT_FOUND_KHR (-1001)"));

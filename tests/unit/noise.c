@@ -13,6 +13,8 @@
 
 #include "plugin/instance.h"
 #include "noise/noise.h"
+#include "noise/noise_services.h"
+#include "base/normal_quantile.h"
 
 /* ---- schedules to try: cfg says what to give ------------------------------------------------------- */
 
@@ -346,7 +348,7 @@ static void services__outside_their_place(void **state)
     REFUSED(h->point_at_t(&c, 1, &p), "no schedule");
     REFUSED(h->point_at_log_snr(&c, 1, &p), "no schedule");
     REFUSED(h->posterior(&c, &p, &p, &q), "no schedule");
-    s.noise = n;
+    dm_noise_serve(n, &s);
     assert_int_equal(h->point_at_t(&c, 3, &p), DM_OK);
     REFUSED(h->point_at_t(&c, NAN, &p), "not a number");
     REFUSED(h->point_at_log_snr(&c, NAN, &p), "not a number");

@@ -8,6 +8,7 @@
 
 #include "device/device.h"
 #include "device/doctor.h"
+#include "plugin/plugin_doctor.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "device/impl.h"
@@ -94,13 +95,16 @@ static int run_doctor(int argc, char **argv)
 {
     cli_common common = {0};
     dm_err err = {0};
+    dm_findings found = {.out = stdout, .err = &err};
     int code;
 
     if (cli_only_common(&cmd_doctor, argc, argv, &common, &code))
         return code;
     if (optind < argc)
         return cli_usage(&cmd_doctor, "'%s' is too many", argv[optind]);
-    return dm_doctor(stdout, &err) ? cli_fail(&err) : 0;
+    dm_doctor(&found);
+    dm_plugin_doctor(&found);
+    return found.first ? cli_fail(&err) : 0;
 }
 
 static int run_inspect(int argc, char **argv)

@@ -1,9 +1,8 @@
-/* diffusers' configs as demist's experiment, and back. */
+/* diffusers' configs as demist's experiment. */
 #ifndef DEMIST_INTEROP_DIFFUSERS_H
 #define DEMIST_INTEROP_DIFFUSERS_H
 
 #include "interop/read/config.h"
-#include "experiment/experiment.h"
 
 #include <stdio.h>
 
@@ -22,10 +21,5 @@ typedef struct dm_unet_facts {
 dm_status dm_unet_read(const char *path, FILE *to, dm_unet_facts *facts, dm_err *err);
 /* Reads a scheduler_config.json and writes schedule, objective and sampler. path NULL: DDPMScheduler's defaults. */
 dm_status dm_scheduler_read(const char *path, const dm_unet_facts *facts, FILE *to, dm_err *err);
-
-/* The other way round; DM_EINVAL says what diffusers cannot express. */
-dm_status dm_unet_write(const dm_experiment *e, const dm_data_info *data, FILE *to, dm_err *err);
-dm_status dm_scheduler_write(const dm_experiment *e, const dm_data_info *data, FILE *to, const char **class_name,
-                             dm_err *err);
 
 #endif

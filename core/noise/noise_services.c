@@ -1,0 +1,35 @@
+/* What plugins may ask of the noise process; see noise_services.h. */
+#include "noise/noise_services.h"
+
+#include <math.h>
+
+static dm_status point_at_t(dm_ctx *c, double t, dm_point *p)
+{
+    if (isnan(t))
+        return dm_fail(c, DM_EINVAL, "a point was asked for at a t that is not a number");
+    dm_noise_at(dm_services_of(c)->noise, t, p);
+    return DM_OK;
+}
+
+static dm_status point_at_log_snr(dm_ctx *c, double log_snr, dm_point *p)
+{
+    if (isnan(log_snr))
+        return dm_fail(c, DM_EINVAL, "a point was asked for at a log-SNR that is not a number");
+    dm_noise_at_log_snr(dm_services_of(c)->noise, log_snr, p);
+    return DM_OK;
+}
+
+static dm_status posterior(dm_ctx *c, const dm_point *at, const dm_point *to, dm_posterior *q)
+{
+    return dm_noise_posterior(dm_services_of(c)->noise, at, to, q, c->err);
+}
+
+void dm_noise_serve(const dm_noise *noise, dm_services *s)
+{
+    s->noise = noise;
+    if (!noise)
+        return;
+    s->api.point_at_t = point_at_t;
+    s->api.point_at_log_snr = point_at_log_snr;
+    s->api.posterior = posterior;
+}

@@ -1,0 +1,14 @@
+/* An experiment as diffusers' configs. */
+#ifndef DEMIST_INTEROP_DIFFUSERS_WRITE_H
+#define DEMIST_INTEROP_DIFFUSERS_WRITE_H
+
+#include "experiment/experiment.h"
+
+#include <stdio.h>
+
+/* DM_EINVAL says what diffusers cannot express. */
+dm_status dm_unet_write(const dm_experiment *e, const dm_data_info *data, FILE *to, dm_err *err);
+dm_status dm_scheduler_write(const dm_experiment *e, const dm_data_info *data, FILE *to, const char **class_name,
+                             dm_err *err);
+
+#endif
