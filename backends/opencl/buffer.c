@@ -111,7 +111,7 @@ dm_device *dm_buf_device(const dm_buf *b) { return b->d; }
 /* ---- moving bytes ---------------------------------------------------------- */
 
 /* A host block of at least this size that the device no longer reads. */
-static dm_status upload_room(dm_device *d, size_t bytes, ocl_upload **out, dm_err *err)
+static dm_status upload_scratch(dm_device *d, size_t bytes, ocl_upload **out, dm_err *err)
 {
     ocl_upload *u = &d->uploads[d->next_upload];
     cl_int code;
@@ -151,7 +151,7 @@ dm_status dm_buf_write(dm_buf *b, size_t offset, size_t bytes, const void *from,
     if ((s = ocl_profile_row(d, "write", &row, err)) != DM_OK)
         return s;
     if (bytes <= UPLOAD_MAX) {
-        if ((s = upload_room(d, bytes, &u, err)) != DM_OK)
+        if ((s = upload_scratch(d, bytes, &u, err)) != DM_OK)
             return s;
         memcpy(u->host, from, bytes);
     }

@@ -100,7 +100,7 @@ void dm_device_close(dm_device *d)
     free(d);
 }
 
-const dm_device_info *dm_device_about(const dm_device *d) { return &d->info; }
+const dm_device_info *dm_device_get_info(const dm_device *d) { return &d->info; }
 const char *dm_device_cache_dir(const dm_device *d) { return d->cache_dir; }
 
 dm_status dm_device_finish(dm_device *d, dm_err *err)

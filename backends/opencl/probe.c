@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { SIDE = 32, ABOUT = 1024 };
+enum { SIDE = 32, DESCRIBED = 1024 };
 
 /* Small whole numbers, which bf16 holds exactly, as all their sums are in f32. */
 static int left(int i, int m) { return (5 * i + 3 * m) % 13 - 6; }
@@ -99,17 +99,17 @@ static bool multiplies(dm_device *d, dm_err *why)
 /* ---- what is known from an earlier process ------------------------------------------------ */
 
 /* All that the answer depends on; false where nothing can be kept. */
-static bool entry(const dm_device *d, char about[ABOUT], char path[OCL_PATH])
+static bool entry(const dm_device *d, char described[DESCRIBED], char path[OCL_PATH])
 {
     const uint64_t kernels = dm_device_kernels(d);
     char dir[OCL_PATH], name[64];
 
     if (!kernels || !d->cache_dir[0])
         return false;
-    snprintf(about, ABOUT, "demist %s %016llx; %s; %s; %s; %s\n", DEMIST_VERSION, (unsigned long long)kernels,
+    snprintf(described, DESCRIBED, "demist %s %016llx; %s; %s; %s; %s\n", DEMIST_VERSION, (unsigned long long)kernels,
              d->info.platform_name, d->info.name, d->info.driver, d->info.version);
-    snprintf(name, sizeof name, "%016llx%016llx.txt", (unsigned long long)ocl_hash(0, about, strlen(about)),
-             (unsigned long long)ocl_hash(1, about, strlen(about)));
+    snprintf(name, sizeof name, "%016llx%016llx.txt", (unsigned long long)ocl_hash(0, described, strlen(described)),
+             (unsigned long long)ocl_hash(1, described, strlen(described)));
     return ocl_path(dir, d->cache_dir, "probes") && ocl_folder(dir) && ocl_path(path, dir, name);
 }
 
@@ -117,10 +117,10 @@ static bool entry(const dm_device *d, char about[ABOUT], char path[OCL_PATH])
  * so one that succeeded is remembered. */
 static void look(dm_device *d, const dm_device_options *o, dm_err *why)
 {
-    char about[ABOUT], path[OCL_PATH];
-    const bool amx = d->info.amx_bf16 && (o->bf16 || o->high), there = amx && entry(d, about, path);
+    char described[DESCRIBED], path[OCL_PATH];
+    const bool amx = d->info.amx_bf16 && (o->bf16 || o->high), there = amx && entry(d, described, path);
     ocl_text text = {0};
-    const bool known = there && !ocl_file_read(path, ABOUT, &text, NULL) && !strcmp(text.s, about);
+    const bool known = there && !ocl_file_read(path, DESCRIBED, &text, NULL) && !strcmp(text.s, described);
 
     ocl_text_fini(&text);
     d->info.mma_bf16 = d->info.mma_bf16 && (!o->bf16 || multiplies(d, why));
@@ -128,7 +128,7 @@ static void look(dm_device *d, const dm_device_options *o, dm_err *why)
         return;
     if (amx && works(d, "-DAMX", why)) {
         if (there)
-            ocl_file_write(path, about, strlen(about));
+            ocl_file_write(path, described, strlen(described));
         return;
     }
     d->info.amx_bf16 = false;

@@ -38,41 +38,41 @@ static bool no_cpu(const dm_device_info *dev) { return !dev->cpu; }
 static bool tiles(const dm_device_info *dev) { return dev->amx_bf16; }
 static bool tensor_cores(const dm_device_info *dev) { return dev->mma_bf16; }
 
-/* suits: devices that a family is meant for, NULL = all. varies: a library picks its kernels by the extents of the
- * whole batch. */
+/* preferred: devices that a family is meant for, NULL = all. batch_invariant: false where a library picks its kernels
+ * by the extents of the whole batch. */
 static const struct {
     const dm_impl *const *list;
-    bool (*suits)(const dm_device_info *dev);
-    bool varies;
+    bool (*preferred)(const dm_device_info *dev);
+    bool batch_invariant;
 } families[] = {
-    {dm_impls_mma, tensor_cores, false},
-    {dm_impls_fp16, no_cpu, false},
-    {dm_impls_tiled_conv, no_cpu, false},
-    {dm_impls_winograd_tiled, no_cpu, false},
-    {dm_impls_clblast, no_cpu, true},
-    {dm_impls_tiled_matmul, no_cpu, false},
-    {dm_impls_conv2d_bf16, NULL, false},
-    {dm_impls_conv2d_bf16x3, tiles, false},
-    {dm_impls_matmul_rows, cpu, false},
-    {dm_impls_matmul_bf16x3, tiles, false},
-    {dm_impls_winograd, NULL, false},
-    {dm_impls_conv2d, NULL, false},
-    {dm_impls_winograd_last, NULL, false},
-    {dm_impls_conv2d_portable, NULL, false},
-    {dm_impls_matmul, NULL, false},
-    {dm_impls_matmul_bf16x3_last, tiles, false},
-    {dm_impls_eltwise, NULL, false},
-    {dm_impls_reduce, NULL, false},
-    {dm_impls_norm_vec16, cpu, false},
-    {dm_impls_norm, NULL, false},
-    {dm_impls_attention_bf16, NULL, false},
-    {dm_impls_attention_bf16x3, tiles, false},
-    {dm_impls_attention_vec16, NULL, false},
-    {dm_impls_attention, NULL, false},
-    {dm_impls_shape, NULL, false},
-    {dm_impls_embed, NULL, false},
-    {dm_impls_random, NULL, false},
-    {dm_impls_loss, NULL, false},
+    {dm_impls_mma, tensor_cores, true},
+    {dm_impls_fp16, no_cpu, true},
+    {dm_impls_tiled_conv, no_cpu, true},
+    {dm_impls_winograd_tiled, no_cpu, true},
+    {dm_impls_clblast, no_cpu, false},
+    {dm_impls_tiled_matmul, no_cpu, true},
+    {dm_impls_conv2d_bf16, NULL, true},
+    {dm_impls_conv2d_bf16x3, tiles, true},
+    {dm_impls_matmul_rows, cpu, true},
+    {dm_impls_matmul_bf16x3, tiles, true},
+    {dm_impls_winograd, NULL, true},
+    {dm_impls_conv2d, NULL, true},
+    {dm_impls_winograd_last, NULL, true},
+    {dm_impls_conv2d_portable, NULL, true},
+    {dm_impls_matmul, NULL, true},
+    {dm_impls_matmul_bf16x3_last, tiles, true},
+    {dm_impls_eltwise, NULL, true},
+    {dm_impls_reduce, NULL, true},
+    {dm_impls_norm_vec16, cpu, true},
+    {dm_impls_norm, NULL, true},
+    {dm_impls_attention_bf16, NULL, true},
+    {dm_impls_attention_bf16x3, tiles, true},
+    {dm_impls_attention_vec16, NULL, true},
+    {dm_impls_attention, NULL, true},
+    {dm_impls_shape, NULL, true},
+    {dm_impls_embed, NULL, true},
+    {dm_impls_random, NULL, true},
+    {dm_impls_loss, NULL, true},
 };
 enum { N_FAMILIES = sizeof families / sizeof families[0] };
 
@@ -85,8 +85,8 @@ const dm_impl *dm_impl_at(dm_op_kind kind, int i)
     return NULL;
 }
 
-/* Portable implementations whose kernels take narrow types as well as f32. */
-static bool portable_narrow(dm_op_kind kind)
+/* Portable implementations whose kernels take 16-bit types as well as f32. */
+static bool portable_16bit(dm_op_kind kind)
 {
     switch (kind) {
     case DM_OP_CAST:
@@ -109,7 +109,7 @@ static bool portable_narrow(dm_op_kind kind)
     }
 }
 
-/* Made for a narrow type, and for it alone; DM_DT_F32: not so. */
+/* Made for a 16-bit type, and for it alone; DM_DT_F32: not so. */
 static dm_dtype made_for(const dm_impl *impl)
 {
     static const struct {
@@ -127,14 +127,14 @@ static dm_dtype made_for(const dm_impl *impl)
     return DM_DT_F32;
 }
 
-bool dm_impl_serves(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n)
+bool dm_impl_supports(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n)
 {
-    const bool any = !strcmp(impl->name, "portable") && portable_narrow(n->kind);
+    const bool any = !strcmp(impl->name, "portable") && portable_16bit(n->kind);
     const bool norm = (n->kind == DM_OP_GROUP_NORM || n->kind == DM_OP_GROUP_NORM_DX) && dm_op_bf16(n);
 
-    if (n->close && !strcmp(impl->name, "bf16x3"))
+    if (n->full_precision && !strcmp(impl->name, "bf16x3"))
         return false; /* not even where it is forced */
-    return (any || norm || made_for(impl) == dm_op_narrow(n)) && (!impl->serves || impl->serves(dev, n));
+    return (any || norm || made_for(impl) == dm_op_16bit_type(n)) && (!impl->supports || impl->supports(dev, n));
 }
 
 static int family_of(const dm_impl *impl)
@@ -146,18 +146,18 @@ static int family_of(const dm_impl *impl)
     return -1;
 }
 
-bool dm_impl_suits(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n)
+bool dm_impl_preferred(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n)
 {
     const int f = family_of(impl);
 
-    if (!dev->high && impl->tolerance > 0 && dm_op_narrow(n) == DM_DT_F32)
+    if (!dev->high && impl->tolerance > 0 && dm_op_16bit_type(n) == DM_DT_F32)
         return false;
-    return dm_impl_serves(impl, dev, n) && (f < 0 || !families[f].suits || families[f].suits(dev));
+    return dm_impl_supports(impl, dev, n) && (f < 0 || !families[f].preferred || families[f].preferred(dev));
 }
 
-bool dm_impl_varies(const dm_impl *impl)
+bool dm_impl_batch_invariant(const dm_impl *impl)
 {
     const int f = family_of(impl);
 
-    return f >= 0 && families[f].varies;
+    return f < 0 || families[f].batch_invariant;
 }

@@ -55,7 +55,7 @@ static size_t scratch(const dm_device_info *dev, const dm_opnode *n)
 
 static dm_status launch(dm_emit *e, const attn *a, const char *name, int64_t items, const dm_karg *args, int n)
 {
-    const dm_range r = dm_over(dm_device_about(e->dev), items);
+    const dm_range r = dm_over(dm_device_get_info(e->dev), items);
 
     return dm_emit_launch(e, e->cmds, file, name, a->option, &r, args, n);
 }
@@ -73,7 +73,7 @@ static dm_status transpose(dm_emit *e, const attn *a, dm_buf *x, int64_t to, int
 
 static dm_status forward(dm_emit *e)
 {
-    const attn a = attn_of(dm_device_about(e->dev), e->node);
+    const attn a = attn_of(dm_device_get_info(e->dev), e->node);
     dm_status s = dm_fits(e, a.each * a.floats);
 
     for (int64_t n0 = 0; n0 < a.N && s == DM_OK; n0 += a.each) {
@@ -122,7 +122,7 @@ static dm_status backward_slice(dm_emit *e, const attn *a, const parts *p, int64
 
 static dm_status backward(dm_emit *e)
 {
-    const attn a = attn_of(dm_device_about(e->dev), e->node);
+    const attn a = attn_of(dm_device_get_info(e->dev), e->node);
     const int64_t keys = a.each * a.heads * a.d * a.mp, queries = a.each * a.heads * a.d * a.lp;
     const parts p = {0, keys, 2 * keys, 2 * keys + queries, 2 * (keys + queries)};
     dm_status s = dm_fits(e, a.each * a.floats);

@@ -53,7 +53,7 @@ static attn attn_of(const dm_device_info *dev, dm_bf16_unit unit, const dm_opnod
     return a;
 }
 
-static bool serves(const dm_device_info *dev, dm_bf16_unit unit, const dm_opnode *n)
+static bool supports(const dm_device_info *dev, dm_bf16_unit unit, const dm_opnode *n)
 {
     const attn a = attn_of(dev, unit, n);
 
@@ -71,7 +71,7 @@ static size_t scratch_of(const dm_device_info *dev, dm_bf16_unit unit, const dm_
 
 static dm_status emit(dm_emit *e, dm_bf16_unit unit)
 {
-    const attn a = attn_of(dm_device_about(e->dev), unit, e->node);
+    const attn a = attn_of(dm_device_get_info(e->dev), unit, e->node);
     const dm_range r = {.dim = 1, .global = {(size_t)a.items}, .local = {1}};
     const double scale = 1 / sqrt((double)a.d);
     dm_buf *const *in = e->in, *const *out = e->out;
@@ -89,7 +89,7 @@ static dm_status emit(dm_emit *e, dm_bf16_unit unit)
 #undef EXTENTS
 }
 
-DM_BF16_UNITS(serves, emit)
+DM_BF16_UNITS(supports, emit)
 
 static size_t scratch(const dm_device_info *dev, const dm_opnode *n) { return scratch_of(dev, DM_BF16_TILES, n); }
 
@@ -98,12 +98,12 @@ static const dm_impl impls[] = {DM_BF16_IMPLS(DM_OP_ATTENTION, scratch), DM_BF16
 const dm_impl *const dm_impls_attention_bf16[] = {&impls[0], &impls[1], &impls[2], &impls[3],
                                                   &impls[4], &impls[5], NULL};
 
-static bool serves_x3(const dm_device_info *dev, const dm_opnode *n) { return serves(dev, dm_bf16x3_unit(dev), n); }
+static bool serves_x3(const dm_device_info *dev, const dm_opnode *n) { return supports(dev, dm_bf16x3_unit(dev), n); }
 static size_t scratch_x3(const dm_device_info *dev, const dm_opnode *n)
 {
     return scratch_of(dev, dm_bf16x3_unit(dev), n);
 }
-static dm_status emit_x3(dm_emit *e) { return emit(e, dm_bf16x3_unit(dm_device_about(e->dev))); }
+static dm_status emit_x3(dm_emit *e) { return emit(e, dm_bf16x3_unit(dm_device_get_info(e->dev))); }
 
 /* Products of products. */
 static const dm_impl x3[] = {

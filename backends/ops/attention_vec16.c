@@ -6,9 +6,9 @@
 
 enum { KEYS = 256, STRIP = 64, QUERIES = 256, ITEMS_A_UNIT = 4 };
 
-typedef struct attn { int64_t N, L, M, heads, d, room, items; } attn;
+typedef struct attn { int64_t N, L, M, heads, d, scratch, items; } attn;
 
-/* room: floats of scratch of a work-item. */
+/* scratch: floats of scratch of a work-item. */
 static attn attn_of(const dm_device_info *dev, const dm_opnode *n)
 {
     const bool back = n->kind == DM_OP_ATTENTION_DX;
@@ -18,29 +18,29 @@ static attn attn_of(const dm_device_info *dev, const dm_opnode *n)
     const int64_t jobs = a.N * a.heads * (back ? 1 : (a.L + STRIP - 1) / STRIP);
     const int64_t most = ITEMS_A_UNIT * (int64_t)(dev->compute_units ? dev->compute_units : 1);
 
-    a.room = back ? 2 * QUERIES * KEYS + (QUERIES + KEYS) * a.d : STRIP * KEYS + (STRIP + KEYS) * a.d;
+    a.scratch = back ? 2 * QUERIES * KEYS + (QUERIES + KEYS) * a.d : STRIP * KEYS + (STRIP + KEYS) * a.d;
     a.items = jobs < most ? jobs : most;
     return a;
 }
 
-static bool serves(const dm_device_info *dev, const dm_opnode *n)
+static bool supports(const dm_device_info *dev, const dm_opnode *n)
 {
     const attn a = attn_of(dev, n);
 
     return (dev->cpu || dev->local_is_global) && a.d % 16 == 0 && a.N * a.heads * (a.L + STRIP) < 1 << 30 &&
-           a.room * a.items < 1 << 30;
+           a.scratch * a.items < 1 << 30;
 }
 
 static size_t scratch(const dm_device_info *dev, const dm_opnode *n)
 {
     const attn a = attn_of(dev, n);
 
-    return (size_t)(a.room * a.items) * sizeof(float);
+    return (size_t)(a.scratch * a.items) * sizeof(float);
 }
 
 static dm_status emit(dm_emit *e)
 {
-    const dm_device_info *dev = dm_device_about(e->dev);
+    const dm_device_info *dev = dm_device_get_info(e->dev);
     const bool wide = dev->native_float >= 16;
     const attn a = attn_of(dev, e->node);
     const dm_range r = {.dim = 1, .global = {(size_t)a.items}, .local = {1}};
@@ -49,7 +49,7 @@ static dm_status emit(dm_emit *e)
 
     snprintf(options, sizeof options, "-DMR=%d -DNV=%d", wide ? 8 : 4, wide ? 2 : 1);
 #define EXTENTS \
-    DM_KB(e->scratch), DM_KI(a.room), DM_KI(a.N), DM_KI(a.L), DM_KI(a.M), DM_KI(a.heads), DM_KI(a.d), DM_KF(scale)
+    DM_KB(e->scratch), DM_KI(a.scratch), DM_KI(a.N), DM_KI(a.L), DM_KI(a.M), DM_KI(a.heads), DM_KI(a.d), DM_KF(scale)
     if (e->node->kind == DM_OP_ATTENTION)
         return dm_emit_launch(
             e, e->cmds, "attention/attention_vec16.cl", "forward", options, &r,
@@ -61,8 +61,8 @@ static dm_status emit(dm_emit *e)
 }
 
 static const dm_impl impls[] = {
-    {"vec16", DM_OP_ATTENTION, serves, scratch, emit, 0},
-    {"vec16", DM_OP_ATTENTION_DX, serves, scratch, emit, 0},
+    {"vec16", DM_OP_ATTENTION, supports, scratch, emit, 0},
+    {"vec16", DM_OP_ATTENTION_DX, supports, scratch, emit, 0},
 };
 
 const dm_impl *const dm_impls_attention_vec16[] = {&impls[0], &impls[1], NULL};

@@ -8,7 +8,7 @@
 enum { MOST_SCRATCH = 64 * 1024 * 1024 };
 static const char file[] = "conv/im2col.cl";
 
-static bool serves(const dm_device_info *dev, const dm_opnode *n)
+static bool supports(const dm_device_info *dev, const dm_opnode *n)
 {
     (void)n;
 #ifdef DEMIST_CLBLAST
@@ -90,7 +90,7 @@ static dm_status weights(dm_emit *e, const dm_conv_args *g, dm_buf **w)
     dm_cmds *refresh;
     dm_status rc;
 
-    if ((rc = dm_emit_derived(e, 1, "conv_by_taps", (size_t)(g->O * row_of(g)) * sizeof(float), w, &refresh)) ||
+    if ((rc = dm_emit_packed(e, 1, "conv_by_taps", (size_t)(g->O * row_of(g)) * sizeof(float), w, &refresh)) ||
         !refresh)
         return rc;
     return dm_emit_launch(e, refresh, file, "by_taps", NULL, &r,
@@ -192,10 +192,10 @@ static dm_status conv2d_dw(dm_emit *e)
 }
 
 static const dm_impl impls[] = {
-    {"clblast", DM_OP_MATMUL, serves, NULL, matmul, 0},
-    {"clblast", DM_OP_CONV2D, serves, scratch, conv2d, 0},
-    {"clblast", DM_OP_CONV2D_DX, serves, scratch, conv2d_dx, 0},
-    {"clblast", DM_OP_CONV2D_DW, serves, scratch, conv2d_dw, 0},
+    {"clblast", DM_OP_MATMUL, supports, NULL, matmul, 0},
+    {"clblast", DM_OP_CONV2D, supports, scratch, conv2d, 0},
+    {"clblast", DM_OP_CONV2D_DX, supports, scratch, conv2d_dx, 0},
+    {"clblast", DM_OP_CONV2D_DW, supports, scratch, conv2d_dw, 0},
 };
 
 const dm_impl *const dm_impls_clblast[] = {&impls[0], &impls[1], &impls[2], &impls[3], NULL};

@@ -150,7 +150,7 @@ static dm_status packed(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, in
     dm_status rc;
 
     snprintf(key, sizeof key, "conv_bf16%s_%s", dm_bf16_split(unit) ? "x3" : "", kernel);
-    if ((rc = dm_emit_derived(e, weight, key, (size_t)(blocks * taps * c->deep * 32 * c->element), out, &refresh)) ||
+    if ((rc = dm_emit_packed(e, weight, key, (size_t)(blocks * taps * c->deep * 32 * c->element), out, &refresh)) ||
         !refresh)
         return rc;
     return dm_emit_launch(e, refresh, "conv/conv2d_bf16.cl", kernel, products[unit], &r,
@@ -162,7 +162,7 @@ static dm_status packed(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, in
 static dm_status convolve(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, bool gradient, dm_buf *x, int weight,
                           dm_buf *b, dm_buf *temb, dm_buf *res, dm_buf *y, dm_dtype y_type)
 {
-    const dm_device_info *dev = dm_device_about(e->dev);
+    const dm_device_info *dev = dm_device_get_info(e->dev);
     cut c = cut_of(g, unit, gradient);
     char options[48];
     dm_range r = {.dim = 2, .local = {1, 1}};
@@ -321,7 +321,7 @@ static dm_status whole(dm_emit *e, dm_bf16_unit unit, const ranges *r, dm_buf *x
 
 dm_status dm_bf16_dw(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, dm_buf *x, dm_buf *dy)
 {
-    const dm_device_info *dev = dm_device_about(e->dev);
+    const dm_device_info *dev = dm_device_get_info(e->dev);
     const ranges r = ranges_of(dev, unit, g);
     const dm_range range = {.dim = 2, .global = {(size_t)r.blocks, (size_t)r.wide}, .local = {1, 1}};
     dm_status rc;
@@ -343,7 +343,7 @@ dm_status dm_bf16_dw(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, dm_bu
 
 static bool is_bf16(const dm_desc *d) { return d->type == DM_DT_BF16; }
 
-static bool serves(const dm_device_info *dev, dm_bf16_unit unit, const dm_opnode *n)
+static bool supports(const dm_device_info *dev, dm_bf16_unit unit, const dm_opnode *n)
 {
     const dm_conv_args g = dm_conv_args_of(n);
     const bool stored = !dm_bf16_split(unit);
@@ -376,7 +376,7 @@ static dm_status emit(dm_emit *e, dm_bf16_unit unit)
     }
 }
 
-DM_BF16_UNITS(serves, emit)
+DM_BF16_UNITS(supports, emit)
 
 static const dm_impl impls[] = {
     DM_BF16_IMPLS(DM_OP_CONV2D, scratch),
@@ -387,12 +387,12 @@ static const dm_impl impls[] = {
 const dm_impl *const dm_impls_conv2d_bf16[] = {&impls[0], &impls[1], &impls[2], &impls[3], &impls[4],
                                                &impls[5], &impls[6], &impls[7], &impls[8], NULL};
 
-static bool serves_x3(const dm_device_info *dev, const dm_opnode *n) { return serves(dev, dm_bf16x3_unit(dev), n); }
+static bool serves_x3(const dm_device_info *dev, const dm_opnode *n) { return supports(dev, dm_bf16x3_unit(dev), n); }
 static size_t scratch_x3(const dm_device_info *dev, const dm_opnode *n)
 {
     return scratch_of(dev, dm_bf16x3_unit(dev), n);
 }
-static dm_status emit_x3(dm_emit *e) { return emit(e, dm_bf16x3_unit(dm_device_about(e->dev))); }
+static dm_status emit_x3(dm_emit *e) { return emit(e, dm_bf16x3_unit(dm_device_get_info(e->dev))); }
 
 static const dm_impl x3[] = {
     {"bf16x3", DM_OP_CONV2D, serves_x3, scratch_x3, emit_x3, DM_BF16X3_TOLERANCE},

@@ -1,5 +1,5 @@
 /* Convolutions on CPUs: tiles of float16 registers straight from channels-last tensors, weights packed as a
- * derived form. Linear layers are convolutions of size 1. */
+ * packed form. Linear layers are convolutions of size 1. */
 #include "conv_args.h"
 
 #include <stdio.h>
@@ -25,7 +25,7 @@ static dm_status packed(dm_emit *e, const dm_conv_args *g, int weight, const cha
     dm_status rc;
 
     snprintf(key, sizeof key, "conv_vec16_%s_%d", kernel, nv);
-    if ((rc = dm_emit_derived(e, weight, key, (blocks * taps * (size_t)(16 * nv) + 1) * (size_t)deep * sizeof(float),
+    if ((rc = dm_emit_packed(e, weight, key, (blocks * taps * (size_t)(16 * nv) + 1) * (size_t)deep * sizeof(float),
                               out, &refresh)) ||
         !refresh)
         return rc;
@@ -35,7 +35,7 @@ static dm_status packed(dm_emit *e, const dm_conv_args *g, int weight, const cha
 
 dm_status dm_vec16_forward(dm_emit *e, const dm_conv_args *g, int weight, dm_buf *b, dm_buf *temb, dm_buf *res)
 {
-    const dm_device_info *dev = dm_device_about(e->dev);
+    const dm_device_info *dev = dm_device_get_info(e->dev);
     const int mr = dm_tile_rows(dev), nv = dm_tile_vectors(dev, g->O);
     const dm_range r = {
         .dim = 2, .global = {blocks_of(g->N * g->OH * g->OW, mr * TILES), blocks_of(g->O, 16 * nv)}, .local = {1, 1}};
@@ -53,7 +53,7 @@ dm_status dm_vec16_forward(dm_emit *e, const dm_conv_args *g, int weight, dm_buf
 
 dm_status dm_vec16_dx(dm_emit *e, const dm_conv_args *g, dm_buf *dy, int weight)
 {
-    const dm_device_info *dev = dm_device_about(e->dev);
+    const dm_device_info *dev = dm_device_get_info(e->dev);
     const int mr = dm_tile_rows(dev), nv = dm_tile_vectors(dev, g->C);
     const int64_t ph = (g->H + g->stride - 1) / g->stride, pw = (g->W + g->stride - 1) / g->stride;
     const size_t tiles = blocks_of(g->N * ph * pw, mr) * (size_t)(g->stride * g->stride);
@@ -122,7 +122,7 @@ dm_status dm_vec16_dw(dm_emit *e, const dm_conv_args *g, dm_buf *x, dm_buf *dy)
     bool whole;
     dm_status rc;
 
-    dw_tile_of(dm_device_about(e->dev), g, &t);
+    dw_tile_of(dm_device_get_info(e->dev), g, &t);
     whole = t.swap && t.chunks == 1 && taps == 1 && !e->node->accum; /* its one part lies as dw does */
     A = t.swap ? g->O : g->C;
     B = t.swap ? g->C : g->O;

@@ -68,7 +68,7 @@ static bool likely(const dm_conv_args *g, bool gradient)
     return g->C >= LEAST_CHANNELS && g->O >= LEAST_CHANNELS && (gradient || tiles_of(g) / g->N >= LEAST_TILES);
 }
 
-static bool serves(const dm_device_info *dev, const dm_opnode *n, bool first)
+static bool supports(const dm_device_info *dev, const dm_opnode *n, bool first)
 {
     const dm_conv_args g = dm_conv_turned_of(n);
 
@@ -76,8 +76,8 @@ static bool serves(const dm_device_info *dev, const dm_opnode *n, bool first)
            likely(&g, n->kind != DM_OP_CONV2D) == first;
 }
 
-static bool serves_first(const dm_device_info *dev, const dm_opnode *n) { return serves(dev, n, true); }
-static bool serves_last(const dm_device_info *dev, const dm_opnode *n) { return serves(dev, n, false); }
+static bool supports_first(const dm_device_info *dev, const dm_opnode *n) { return supports(dev, n, true); }
+static bool supports_last(const dm_device_info *dev, const dm_opnode *n) { return supports(dev, n, false); }
 
 static size_t scratch(const dm_device_info *dev, const dm_opnode *n)
 {
@@ -96,7 +96,7 @@ static dm_status launch(dm_emit *e, const dm_conv_args *g, const work *w, int st
 
     /* Oclgrind does not know the instruction of a prefetch. */
     snprintf(options, sizeof options, "-DMR=%d -DNV=%d -DTAIL=%d%s", w->rows, w->vectors, tail(g),
-             dm_device_about(e->dev)->emulated ? "" : " -DPREFETCH");
+             dm_device_get_info(e->dev)->emulated ? "" : " -DPREFETCH");
     return dm_emit_launch(e, e->cmds, file, "winograd", options, &r,
                           DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->in[3]), DM_KB(e->in[4]),
                                    DM_KB(e->out[0]), DM_KB(e->scratch), DM_KI(w->weights), DM_KI(g->N), DM_KI(g->H),
@@ -107,7 +107,7 @@ static dm_status launch(dm_emit *e, const dm_conv_args *g, const work *w, int st
 static dm_status emit(dm_emit *e)
 {
     const dm_conv_args g = dm_conv_turned_of(e->node);
-    const work w = work_of(dm_device_about(e->dev), &g);
+    const work w = work_of(dm_device_get_info(e->dev), &g);
     dm_status rc;
 
     if (w.own)
@@ -144,7 +144,7 @@ static dw dw_of(const dm_device_info *dev, const dm_conv_args *g)
     return p;
 }
 
-static bool serves_dw(const dm_device_info *dev, const dm_opnode *n, bool first)
+static bool supports_dw(const dm_device_info *dev, const dm_opnode *n, bool first)
 {
     const dm_conv_args g = dm_conv_args_of(n);
 
@@ -152,8 +152,8 @@ static bool serves_dw(const dm_device_info *dev, const dm_opnode *n, bool first)
            likely(&g, n->kind != DM_OP_CONV2D) == first;
 }
 
-static bool serves_dw_first(const dm_device_info *dev, const dm_opnode *n) { return serves_dw(dev, n, true); }
-static bool serves_dw_last(const dm_device_info *dev, const dm_opnode *n) { return serves_dw(dev, n, false); }
+static bool supports_dw_first(const dm_device_info *dev, const dm_opnode *n) { return supports_dw(dev, n, true); }
+static bool supports_dw_last(const dm_device_info *dev, const dm_opnode *n) { return supports_dw(dev, n, false); }
 
 static size_t scratch_dw(const dm_device_info *dev, const dm_opnode *n)
 {
@@ -165,7 +165,7 @@ static size_t scratch_dw(const dm_device_info *dev, const dm_opnode *n)
 static dm_status emit_dw(dm_emit *e)
 {
     const dm_conv_args g = dm_conv_args_of(e->node);
-    const dw p = dw_of(dm_device_about(e->dev), &g);
+    const dw p = dw_of(dm_device_get_info(e->dev), &g);
     const size_t runs = (size_t)p.runs, channels = (size_t)p.channels, outputs = (size_t)p.outputs;
     const dm_range parts = {.dim = 1, .global = {(size_t)p.parts}, .local = {1}},
                    in = {.dim = 2, .global = {runs, channels}, .local = {1, 1}};
@@ -198,12 +198,12 @@ static dm_status emit_dw(dm_emit *e)
 
 /* The first three come before the direct convolution, the others after it. */
 static const dm_impl impls[] = {
-    {"winograd", DM_OP_CONV2D, serves_first, scratch, emit, 1e-5},
-    {"winograd", DM_OP_CONV2D_DX, serves_first, scratch, emit, 1e-5},
-    {"winograd", DM_OP_CONV2D_DW, serves_dw_first, scratch_dw, emit_dw, 2e-5},
-    {"winograd", DM_OP_CONV2D, serves_last, scratch, emit, 1e-5},
-    {"winograd", DM_OP_CONV2D_DX, serves_last, scratch, emit, 1e-5},
-    {"winograd", DM_OP_CONV2D_DW, serves_dw_last, scratch_dw, emit_dw, 2e-5},
+    {"winograd", DM_OP_CONV2D, supports_first, scratch, emit, 1e-5},
+    {"winograd", DM_OP_CONV2D_DX, supports_first, scratch, emit, 1e-5},
+    {"winograd", DM_OP_CONV2D_DW, supports_dw_first, scratch_dw, emit_dw, 2e-5},
+    {"winograd", DM_OP_CONV2D, supports_last, scratch, emit, 1e-5},
+    {"winograd", DM_OP_CONV2D_DX, supports_last, scratch, emit, 1e-5},
+    {"winograd", DM_OP_CONV2D_DW, supports_dw_last, scratch_dw, emit_dw, 2e-5},
 };
 
 const dm_impl *const dm_impls_winograd[] = {&impls[0], &impls[1], &impls[2], NULL};

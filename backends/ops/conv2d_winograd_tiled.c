@@ -21,7 +21,7 @@ static int64_t some_of(const dm_conv_args *g)
     return div_up(tiles, div_up(tiles, tile >= MOST_SCRATCH ? 1 : MOST_SCRATCH / tile));
 }
 
-static bool serves(const dm_device_info *dev, const dm_opnode *n)
+static bool supports(const dm_device_info *dev, const dm_opnode *n)
 {
     const dm_conv_args g = dm_conv_turned_of(n);
 
@@ -44,7 +44,7 @@ static dm_status weights(dm_emit *e, const dm_conv_args *g, bool turn, dm_buf **
     dm_cmds *refresh;
     dm_status rc;
 
-    if ((rc = dm_emit_derived(e, 1, turn ? "winograd_tiled_turned" : "winograd_tiled",
+    if ((rc = dm_emit_packed(e, 1, turn ? "winograd_tiled_turned" : "winograd_tiled",
                               (size_t)(PLANES * count) * sizeof(float), u, &refresh)) ||
         !refresh)
         return rc;
@@ -84,8 +84,8 @@ static dm_status emit(dm_emit *e)
 }
 
 static const dm_impl impls[] = {
-    {"winograd_tiled", DM_OP_CONV2D, serves, scratch, emit, 1e-5},
-    {"winograd_tiled", DM_OP_CONV2D_DX, serves, scratch, emit, 1e-5},
+    {"winograd_tiled", DM_OP_CONV2D, supports, scratch, emit, 1e-5},
+    {"winograd_tiled", DM_OP_CONV2D_DX, supports, scratch, emit, 1e-5},
 };
 
 /* Behind the direct tiles. They multiply 9 C times for an output, this 9/4 C times, but each value that a tile has of V

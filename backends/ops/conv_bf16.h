@@ -28,19 +28,30 @@ bool dm_bf16_dw_serves(const dm_device_info *dev, dm_bf16_unit unit, const dm_co
 size_t dm_bf16_dw_scratch(const dm_device_info *dev, dm_bf16_unit unit, const dm_conv_args *g);
 dm_status dm_bf16_dw(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, dm_buf *x, dm_buf *dy);
 
-/* The three implementations of an op, from its serves(dev, unit, node) and emit(e, unit). */
-#define DM_BF16_UNITS(serves, emit)                                                                                 \
-    static bool serves##_tiles(const dm_device_info *d, const dm_opnode *n) { return serves(d, DM_BF16_TILES, n); } \
-    static bool serves##_pairs(const dm_device_info *d, const dm_opnode *n) { return serves(d, DM_BF16_PAIRS, n); } \
-    static bool serves##_plain(const dm_device_info *d, const dm_opnode *n) { return serves(d, DM_BF16_PLAIN, n); } \
-    static dm_status emit##_tiles(dm_emit *e) { return emit(e, DM_BF16_TILES); }                                    \
-    static dm_status emit##_pairs(dm_emit *e) { return emit(e, DM_BF16_PAIRS); }                                    \
+/* The three implementations of an op, from its supports(dev, unit, node) and emit(e, unit). */
+#define DM_BF16_UNITS(supports, emit)                                            \
+    static bool supports##_tiles(const dm_device_info *d, const dm_opnode *n)    \
+    {                                                                            \
+        return supports(d, DM_BF16_TILES, n);                                    \
+    }                                                                            \
+    static bool supports##_pairs(const dm_device_info *d, const dm_opnode *n)    \
+    {                                                                            \
+        return supports(d, DM_BF16_PAIRS, n);                                    \
+    }                                                                            \
+    static bool supports##_plain(const dm_device_info *d, const dm_opnode *n)    \
+    {                                                                            \
+        return supports(d, DM_BF16_PLAIN, n);                                    \
+    }                                                                            \
+    static dm_status emit##_tiles(dm_emit *e) { return emit(e, DM_BF16_TILES); } \
+    static dm_status emit##_pairs(dm_emit *e) { return emit(e, DM_BF16_PAIRS); } \
     static dm_status emit##_plain(dm_emit *e) { return emit(e, DM_BF16_PLAIN); }
-#define DM_BF16_IMPLS_OF(kind, serves, scratch, emit)                                                                  \
-    {"amx", kind, serves##_tiles, scratch, emit##_tiles, DM_BF16_TOLERANCE},                                           \
-    {"avx512_bf16", kind, serves##_pairs, scratch, emit##_pairs, DM_BF16_TOLERANCE},                                   \
-    {"bf16", kind, serves##_plain, scratch, emit##_plain, DM_BF16_TOLERANCE}
-#define DM_BF16_IMPLS(kind, scratch) DM_BF16_IMPLS_OF(kind, serves, scratch, emit)
+#define DM_BF16_IMPLS_OF(kind, supports, scratch, emit)                                    \
+    {"amx", kind, supports##_tiles, scratch, emit##_tiles, DM_BF16_TOLERANCE},             \
+        {"avx512_bf16", kind, supports##_pairs, scratch, emit##_pairs, DM_BF16_TOLERANCE}, \
+    {                                                                                      \
+        "bf16", kind, supports##_plain, scratch, emit##_plain, DM_BF16_TOLERANCE           \
+    }
+#define DM_BF16_IMPLS(kind, scratch) DM_BF16_IMPLS_OF(kind, supports, scratch, emit)
 
 /* bf16x3 of an op: on tiles, or, where it is forced, on any CPU. Of a product it leaves out less than 2^-16, either
  * way. */

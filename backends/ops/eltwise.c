@@ -5,7 +5,7 @@
 
 static dm_status flat(dm_emit *e, const char *name)
 {
-    const dm_device_info *d = dm_device_about(e->dev);
+    const dm_device_info *d = dm_device_get_info(e->dev);
     const int64_t n = dm_desc_count(&e->node->out[0]), chunk = dm_chunk(d, n);
     const dm_status s = dm_fits(e, 0);
 
@@ -26,21 +26,21 @@ static dm_status accum(dm_emit *e) { return flat(e, "accum"); }
 
 static dm_status cast(dm_emit *e)
 {
-    const dm_device_info *d = dm_device_about(e->dev);
+    const dm_device_info *d = dm_device_get_info(e->dev);
     const int64_t n = dm_desc_count(&e->node->out[0]), chunk = dm_chunk(d, n);
     const dm_range r = dm_over(d, dm_div_up(n, chunk));
     const dm_status s = dm_fits(e, 0);
 
     return s != DM_OK ? s
                       : dm_emit_launch(e, e->cmds, "eltwise/cast.cl",
-                                       dm_dtype_narrow(e->node->out[0].type) ? "to_narrow" : "to_f32",
-                                       dm_lanes_typed(d, dm_op_narrow(e->node)), &r,
+                                       dm_dtype_is_16bit(e->node->out[0].type) ? "to_16bit" : "to_f32",
+                                       dm_lanes_typed(d, dm_op_16bit_type(e->node)), &r,
                                        DM_KARGS(DM_KB(e->in[0]), DM_KB(e->out[0]), DM_KI(n), DM_KI(chunk)));
 }
 
 static dm_status scale(dm_emit *e)
 {
-    const int64_t n = dm_desc_count(&e->node->out[0]), chunk = dm_chunk(dm_device_about(e->dev), n);
+    const int64_t n = dm_desc_count(&e->node->out[0]), chunk = dm_chunk(dm_device_get_info(e->dev), n);
     const dm_status s = dm_fits(e, 0);
 
     return s != DM_OK ? s
@@ -94,7 +94,7 @@ static dm_status broadcasting(dm_emit *e, int op)
 {
     const dm_attr_bcast b = coalesced(&e->node->a.bcast);
     const int64_t rows = b.dim[0] * b.dim[1] * b.dim[2];
-    const dm_cut c = dm_cut_table(dm_device_about(e->dev), rows, b.dim[3]);
+    const dm_cut c = dm_cut_table(dm_device_get_info(e->dev), rows, b.dim[3]);
     const dm_status s = dm_fits(e, 0);
 
     if (s != DM_OK)

@@ -27,7 +27,7 @@ static dm_status cross_entropy_dx(dm_emit *e)
 
 static dm_status gaussian_kl(dm_emit *e)
 {
-    const int64_t n = dm_desc_count(&e->node->in[0]), chunk = dm_chunk(dm_device_about(e->dev), n);
+    const int64_t n = dm_desc_count(&e->node->in[0]), chunk = dm_chunk(dm_device_get_info(e->dev), n);
     const dm_status s = dm_fits(e, 0);
 
     return s != DM_OK ? s
@@ -38,7 +38,7 @@ static dm_status gaussian_kl(dm_emit *e)
 
 static dm_status gaussian_kl_dx(dm_emit *e)
 {
-    const int64_t n = dm_desc_count(&e->node->in[0]), chunk = dm_chunk(dm_device_about(e->dev), n);
+    const int64_t n = dm_desc_count(&e->node->in[0]), chunk = dm_chunk(dm_device_get_info(e->dev), n);
     const dm_status s = dm_fits(e, 0);
 
     return s != DM_OK ? s
@@ -52,7 +52,7 @@ static double half_bin(const dm_opnode *n) { return 1 / ((double)n->a.levels.lev
 
 static dm_status discretized_nll(dm_emit *e)
 {
-    const int64_t n = dm_desc_count(&e->node->in[0]), chunk = dm_chunk(dm_device_about(e->dev), n);
+    const int64_t n = dm_desc_count(&e->node->in[0]), chunk = dm_chunk(dm_device_get_info(e->dev), n);
     const dm_status s = dm_fits(e, 0);
 
     return s != DM_OK ? s
@@ -63,7 +63,7 @@ static dm_status discretized_nll(dm_emit *e)
 
 static dm_status discretized_nll_dx(dm_emit *e)
 {
-    const int64_t n = dm_desc_count(&e->node->in[0]), chunk = dm_chunk(dm_device_about(e->dev), n);
+    const int64_t n = dm_desc_count(&e->node->in[0]), chunk = dm_chunk(dm_device_get_info(e->dev), n);
     const dm_status s = dm_fits(e, 0);
 
     return s != DM_OK ? s

@@ -151,7 +151,7 @@ static size_t x3_scratch(const dm_device_info *dev, const dm_opnode *n)
 {
     return scratch_of(dev, dm_bf16x3_unit(dev), n);
 }
-static dm_status x3(dm_emit *e) { return bf16(e, dm_bf16x3_unit(dm_device_about(e->dev))); }
+static dm_status x3(dm_emit *e) { return bf16(e, dm_bf16x3_unit(dm_device_get_info(e->dev))); }
 
 static const dm_impl first = {"bf16x3", DM_OP_MATMUL, x3_serves_first, x3_scratch, x3, DM_BF16X3_TOLERANCE};
 static const dm_impl last = {"bf16x3", DM_OP_MATMUL, x3_serves_last, x3_scratch, x3, DM_BF16X3_TOLERANCE};

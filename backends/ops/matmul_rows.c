@@ -7,7 +7,7 @@ static const char file[] = "matmul/rows.cl";
 
 static int64_t rows_of(const dm_conv_args *g) { return g->N * g->W; }
 
-static bool serves(const dm_device_info *dev, const dm_opnode *n)
+static bool supports(const dm_device_info *dev, const dm_opnode *n)
 {
     dm_conv_args g;
     const dm_linear form = dm_linear_of(n, &g);
@@ -27,10 +27,10 @@ static dm_status emit(dm_emit *e)
                              DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->out[0]), DM_KI(rows),
                                       DM_KI(g.O), DM_KI(g.C)));
     return dm_emit_items(
-        e, file, "matmul_rows_dx", dm_div_up(g.C, VECTORS * dm_lanes(dm_device_about(e->dev))),
+        e, file, "matmul_rows_dx", dm_div_up(g.C, VECTORS * dm_lanes(dm_device_get_info(e->dev))),
         DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]), DM_KI(rows), DM_KI(g.O), DM_KI(g.C)));
 }
 
-static const dm_impl rows = {"rows", DM_OP_MATMUL, serves, NULL, emit, 0};
+static const dm_impl rows = {"rows", DM_OP_MATMUL, supports, NULL, emit, 0};
 
 const dm_impl *const dm_impls_matmul_rows[] = {&rows, NULL};

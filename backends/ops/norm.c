@@ -72,7 +72,7 @@ static size_t gn_scratch(const dm_device_info *d, const dm_opnode *n)
 
 static dm_status gn_launch(dm_emit *e, const gn *g, const char *name, int64_t items, const dm_karg *args, int n)
 {
-    const dm_range r = dm_over(dm_device_about(e->dev), items);
+    const dm_range r = dm_over(dm_device_get_info(e->dev), items);
 
     return dm_emit_launch(e, e->cmds, "norm/group_norm.cl", name, g->option, &r, args, n);
 }
@@ -107,7 +107,7 @@ static dm_status gn_forward_steps(dm_emit *e, const gn *g)
 
 static dm_status gn_forward(dm_emit *e)
 {
-    const gn g = gn_of(dm_device_about(e->dev), e->node);
+    const gn g = gn_of(dm_device_get_info(e->dev), e->node);
     const dm_status s = dm_fits(e, g.floats);
     dm_buf *const *in = e->in;
 
@@ -161,7 +161,7 @@ static dm_status gn_backward_block(dm_emit *e, const gn *g)
 
 static dm_status gn_backward(dm_emit *e)
 {
-    const gn g = gn_of(dm_device_about(e->dev), e->node);
+    const gn g = gn_of(dm_device_get_info(e->dev), e->node);
     dm_status s = dm_fits(e, g.floats);
 
     if (s == DM_OK)
@@ -187,7 +187,7 @@ static int64_t ln_rows(const dm_device_info *d, const dm_attr_norm *a)
 static dm_status ln_forward(dm_emit *e)
 {
     const dm_attr_norm *a = &e->node->a.norm;
-    const int64_t each = ln_rows(dm_device_about(e->dev), a);
+    const int64_t each = ln_rows(dm_device_get_info(e->dev), a);
     const dm_status s = dm_fits(e, 0);
 
     return s != DM_OK ? s
@@ -216,7 +216,7 @@ static size_t ln_scratch(const dm_device_info *d, const dm_opnode *n)
 
 static dm_status ln_backward(dm_emit *e)
 {
-    const dm_device_info *d = dm_device_about(e->dev);
+    const dm_device_info *d = dm_device_get_info(e->dev);
     const dm_attr_norm *a = &e->node->a.norm;
     const int64_t each = ln_back_rows(d, a), items = dm_div_up(a->N, each);
     dm_buf *part = ln_weights(e->node) ? e->scratch : NULL;

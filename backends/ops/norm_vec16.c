@@ -9,7 +9,7 @@ enum { X, GAMMA, BETA, SCALE, SHIFT };
 enum { DY, BACK_X, BACK_GAMMA, BACK_BETA, STATS, BACK_SCALE, BACK_SHIFT };
 enum { DX, DGAMMA, DBETA, DSCALE, DSHIFT };
 
-static bool serves(const dm_device_info *d, const dm_opnode *n)
+static bool supports(const dm_device_info *d, const dm_opnode *n)
 {
     (void)d;
     return (n->a.norm.channels_last || n->a.norm.L == 1) && n->a.norm.C % LANES == 0;
@@ -55,7 +55,7 @@ static dm_status launch(dm_emit *e, const char *name, int64_t items, const dm_ka
 static dm_status forward(dm_emit *e)
 {
     const dm_attr_norm *a = &e->node->a.norm;
-    const int64_t block = block_of(dm_device_about(e->dev), e->node);
+    const int64_t block = block_of(dm_device_get_info(e->dev), e->node);
     const dm_status s = dm_fits(e, a->N * OF_CHANNEL * a->C);
     dm_buf *const *in = e->in;
 
@@ -69,7 +69,7 @@ static dm_status forward(dm_emit *e)
 static dm_status backward(dm_emit *e)
 {
     const dm_attr_norm *a = &e->node->a.norm;
-    const int64_t block = block_of(dm_device_about(e->dev), e->node);
+    const int64_t block = block_of(dm_device_get_info(e->dev), e->node);
     dm_buf *const *in = e->in, *const *out = e->out;
     dm_status s = dm_fits(e, a->N * OF_CHANNEL * a->C);
 
@@ -87,8 +87,8 @@ static dm_status backward(dm_emit *e)
 }
 
 static const dm_impl impls[] = {
-    {"vec16", DM_OP_GROUP_NORM, serves, scratch, forward, 0},
-    {"vec16", DM_OP_GROUP_NORM_DX, serves, scratch, backward, 0},
+    {"vec16", DM_OP_GROUP_NORM, supports, scratch, forward, 0},
+    {"vec16", DM_OP_GROUP_NORM_DX, supports, scratch, backward, 0},
 };
 
 const dm_impl *const dm_impls_norm_vec16[] = {&impls[0], &impls[1], NULL};

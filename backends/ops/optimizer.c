@@ -23,7 +23,7 @@ struct dm_optimizer {
 static dm_status record(dm_optimizer *o, const char *name, int64_t items, const dm_karg *args, int n, double flops,
                         double bytes, dm_err *err)
 {
-    const dm_device_info *d = dm_device_about(o->d);
+    const dm_device_info *d = dm_device_get_info(o->d);
     const dm_range r = dm_over(d, items);
     dm_kernel *k;
     const dm_status s = dm_kernel_get(o->d, file, name, dm_lanes_option(d), &k, err);
@@ -35,7 +35,7 @@ static dm_status record_all(dm_optimizer *o, int64_t chunk, int64_t first, int64
 {
     const dm_optimizer_arrays *a = &o->a;
     const double n = (double)a->count;
-    const int64_t each = dm_chunk(dm_device_about(o->d), (int64_t)a->count);
+    const int64_t each = dm_chunk(dm_device_get_info(o->d), (int64_t)a->count);
     dm_status s = record(o, "squares", first,
                          DM_KARGS(DM_KB(a->g), DM_KB(o->first), DM_KI(a->count), DM_KI(chunk)), 2 * n, 4 * n, err);
 
@@ -57,7 +57,7 @@ static dm_status record_all(dm_optimizer *o, int64_t chunk, int64_t first, int64
 
 static dm_status build(dm_optimizer *o, dm_err *err)
 {
-    const int64_t chunk = dm_device_about(o->d)->cpu ? CPU_SQUARES : GPU_SQUARES;
+    const int64_t chunk = dm_device_get_info(o->d)->cpu ? CPU_SQUARES : GPU_SQUARES;
     const int64_t first = dm_div_up((int64_t)o->a.count, chunk), second = dm_div_up(first, SECOND);
     dm_status s = dm_buf_new(o->d, SCALARS * sizeof(float), "optimizer", &o->scalars, err);
 

@@ -51,7 +51,7 @@ dm_status dm_fits(const dm_emit *e, int64_t scratch_elements)
 
 dm_status dm_emit_items(dm_emit *e, const char *file, const char *name, int64_t items, const dm_karg *args, int n)
 {
-    const dm_device_info *d = dm_device_about(e->dev);
+    const dm_device_info *d = dm_device_get_info(e->dev);
     const dm_range r = dm_over(d, items);
 
     return dm_emit_launch(e, e->cmds, file, name, dm_lanes_option(d), &r, args, n);
@@ -59,8 +59,8 @@ dm_status dm_emit_items(dm_emit *e, const char *file, const char *name, int64_t 
 
 dm_status dm_emit_typed(dm_emit *e, const char *file, const char *name, int64_t items, const dm_karg *args, int n)
 {
-    const dm_range r = dm_over(dm_device_about(e->dev), items);
+    const dm_range r = dm_over(dm_device_get_info(e->dev), items);
 
-    return dm_emit_launch(e, e->cmds, file, name, dm_lanes_typed(dm_device_about(e->dev), e->node->in[0].type), &r,
+    return dm_emit_launch(e, e->cmds, file, name, dm_lanes_typed(dm_device_get_info(e->dev), e->node->in[0].type), &r,
                           args, n);
 }

@@ -1,5 +1,5 @@
 /* What the portable implementations share: how the work of an op is cut for a device, and how such an
- * implementation is named. One source serves all: CPUs take vectors of 16 and long chunks, others of 4. */
+ * implementation is named. One source supports all: CPUs take vectors of 16 and long chunks, others of 4. */
 #ifndef DEMIST_OPS_PORTABLE_H
 #define DEMIST_OPS_PORTABLE_H
 
@@ -30,7 +30,7 @@ dm_cut dm_cut_table(const dm_device_info *d, int64_t rows, int64_t width);
 dm_status dm_fits(const dm_emit *e, int64_t scratch_elements);
 /* Launches over `items` work-items with the device's lanes. */
 dm_status dm_emit_items(dm_emit *e, const char *file, const char *name, int64_t items, const dm_karg *args, int n);
-/* The same by a kernel whose activations may be narrow, as the first input of the op says. */
+/* The same by a kernel whose activations may be 16 bits wide, as the first input of the op says. */
 dm_status dm_emit_typed(dm_emit *e, const char *file, const char *name, int64_t items, const dm_karg *args, int n);
 
 #endif

@@ -28,7 +28,7 @@ static int32_t stream(const dm_opnode *n) { return (int32_t)(n->a.random.purpose
 
 static dm_status randn(dm_emit *e)
 {
-    const dm_device_info *d = dm_device_about(e->dev);
+    const dm_device_info *d = dm_device_get_info(e->dev);
     const numbering k = numbering_of(e->node);
     const int64_t each = d->cpu ? CPU_BLOCKS : dm_lanes(d);
     const dm_status s = dm_fits(e, 0);
@@ -41,7 +41,7 @@ static dm_status randn(dm_emit *e)
 
 static dm_status dropout(dm_emit *e)
 {
-    const dm_device_info *d = dm_device_about(e->dev);
+    const dm_device_info *d = dm_device_get_info(e->dev);
     const numbering k = numbering_of(e->node);
     const int64_t blocks = d->cpu ? CPU_BLOCKS : dm_lanes(d), pixels = d->cpu ? CPU_PIXELS : GPU_PIXELS;
     const double p = e->node->a.random.p, gain = 1 / (1 - p);

@@ -38,7 +38,7 @@ static size_t scratch(const dm_device_info *d, const dm_opnode *n) { return (siz
 /* typed: x is the op's input, which may be bf16, and not its sums. */
 static dm_status columns(dm_emit *e, bool typed, dm_buf *x, dm_buf *y, int64_t red, split s, double k, bool accum)
 {
-    const dm_device_info *d = dm_device_about(e->dev);
+    const dm_device_info *d = dm_device_get_info(e->dev);
     const int64_t outer = e->node->a.reduce.outer, inner = e->node->a.reduce.inner, vecs = d->cpu ? VECS : 1;
 
     return (typed ? dm_emit_typed : dm_emit_items)(
@@ -50,11 +50,11 @@ static dm_status columns(dm_emit *e, bool typed, dm_buf *x, dm_buf *y, int64_t r
 static dm_status reduce(dm_emit *e)
 {
     const dm_opnode *n = e->node;
-    const split s = split_of(dm_device_about(e->dev), n);
+    const split s = split_of(dm_device_get_info(e->dev), n);
     const bool parted = s.parts > 1;
     dm_buf *to = parted ? e->scratch : e->out[0];
     const double k = parted ? 1 : n->a.reduce.k;
-    dm_status status = dm_fits(e, partials(dm_device_about(e->dev), n));
+    dm_status status = dm_fits(e, partials(dm_device_get_info(e->dev), n));
 
     if (status != DM_OK)
         return status;

@@ -24,9 +24,9 @@ static dm_status check_count(const char *what, int64_t count, dm_err *err)
     return DM_OK;
 }
 
-dm_status dm_run_sum(dm_device *d, dm_buf *out, const double *k, dm_buf *const *x, int n, int64_t count, dm_err *err)
+dm_status dm_launch_sum(dm_device *d, dm_buf *out, const double *k, dm_buf *const *x, int n, int64_t count, dm_err *err)
 {
-    const dm_device_info *about = dm_device_about(d);
+    const dm_device_info *about = dm_device_get_info(d);
     const int64_t chunk = dm_chunk(about, count > 0 ? count : 1);
     const dm_range r = dm_over(about, dm_div_up(count, chunk));
     dm_karg args[19];
@@ -46,10 +46,10 @@ dm_status dm_run_sum(dm_device *d, dm_buf *out, const double *k, dm_buf *const *
     return run(d, file, "weighted_sum", dm_lanes_option(about), &r, args, 19, err);
 }
 
-dm_status dm_run_randn(dm_device *d, dm_buf *out, int64_t n, int64_t per_example, const dm_randn *q, dm_err *err)
+dm_status dm_launch_randn(dm_device *d, dm_buf *out, int64_t n, int64_t per_example, const dm_randn *q, dm_err *err)
 {
     enum { CPU_BLOCKS = 256 };
-    const dm_device_info *about = dm_device_about(d);
+    const dm_device_info *about = dm_device_get_info(d);
     const int64_t each = about->cpu ? CPU_BLOCKS : dm_lanes(about);
     const dm_range r = dm_over(about, n * dm_div_up(dm_div_up(per_example, 4), each));
     const dm_status s = check_count("noise", n < 1 || per_example > INT32_MAX / n ? -1 : n * per_example, err);
@@ -62,9 +62,9 @@ dm_status dm_run_randn(dm_device *d, dm_buf *out, int64_t n, int64_t per_example
                         DM_KI(q->purpose << 24 | q->node), DM_KI(q->draw), DM_KI(each)), err);
 }
 
-dm_status dm_run_predict(dm_device *d, const dm_predict_args *a, dm_err *err)
+dm_status dm_launch_predict(dm_device *d, const dm_predict_args *a, dm_err *err)
 {
-    const dm_device_info *about = dm_device_about(d);
+    const dm_device_info *about = dm_device_get_info(d);
     const int64_t chunk = dm_chunk(about, a->inner);
     const dm_range r = dm_over(about, a->n * dm_div_up(a->inner, chunk));
     const double e_x = (1 - a->alpha * a->c_skip) / a->sigma, e_F = -a->alpha * a->c_out / a->sigma;
@@ -83,9 +83,9 @@ dm_status dm_run_predict(dm_device *d, const dm_predict_args *a, dm_err *err)
                         DM_KI(chunk)), err);
 }
 
-dm_status dm_run_threshold(dm_device *d, dm_buf *x0, int64_t n, int64_t inner, double ratio, double max, dm_err *err)
+dm_status dm_launch_threshold(dm_device *d, dm_buf *x0, int64_t n, int64_t inner, double ratio, double max, dm_err *err)
 {
-    const dm_device_info *about = dm_device_about(d);
+    const dm_device_info *about = dm_device_get_info(d);
     const size_t group = about->cpu || about->max_group < 128 ? 1 : 128;
     const double at = ratio * (double)(inner - 1), rank = floor(at);
     const dm_range r = {.dim = 1, .global = {(size_t)n * group}, .local = {group}};

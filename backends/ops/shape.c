@@ -8,7 +8,7 @@ typedef struct strip { dm_buf *x, *y; int64_t rows, width, xs, xo, ys, yo; } str
 
 static dm_status copy(dm_emit *e, const strip *t)
 {
-    const dm_cut c = dm_cut_table(dm_device_about(e->dev), t->rows, t->width ? t->width : 1);
+    const dm_cut c = dm_cut_table(dm_device_get_info(e->dev), t->rows, t->width ? t->width : 1);
     const dm_status s = dm_fits(e, 0);
 
     if (s != DM_OK || !t->width)
@@ -21,7 +21,7 @@ static dm_status copy(dm_emit *e, const strip *t)
 static dm_status concat(dm_emit *e)
 {
     const int64_t rows = e->node->a.concat.outer, wa = e->node->a.concat.wa, wb = e->node->a.concat.wb;
-    const dm_cut c = dm_cut_table(dm_device_about(e->dev), rows, wa + wb);
+    const dm_cut c = dm_cut_table(dm_device_get_info(e->dev), rows, wa + wb);
     const dm_status s = dm_fits(e, 0);
 
     return s != DM_OK ? s
@@ -95,7 +95,7 @@ static dm_status permute(dm_emit *e)
         d[i] = from < 0 ? 1 : a.dim[from];
         s[i] = from < 0 ? 0 : a.stride[from];
     }
-    c = dm_cut_table(dm_device_about(e->dev), dm_desc_count(&e->node->out[0]) / d[7], d[7]);
+    c = dm_cut_table(dm_device_get_info(e->dev), dm_desc_count(&e->node->out[0]) / d[7], d[7]);
     return dm_emit_typed(e, "shape/permute.cl", "permute", c.items,
                          DM_KARGS(DM_KB(e->in[0]), DM_KB(e->out[0]),
                                   DM_KI4(dm_desc_count(&e->node->out[0]) / d[7], d[7], d[1], d[2]),
@@ -109,7 +109,7 @@ static dm_status pixels(dm_emit *e, const char *name, double k)
 {
     const dm_desc *y = &e->node->out[0];
     const int64_t rows = y->dim[0] * y->dim[1] * y->dim[2], C = y->dim[3];
-    const dm_cut c = dm_cut_table(dm_device_about(e->dev), rows, C);
+    const dm_cut c = dm_cut_table(dm_device_get_info(e->dev), rows, C);
     const dm_status s = dm_fits(e, 0);
 
     return s != DM_OK ? s

@@ -52,7 +52,7 @@ static dm_status launch_mma(dm_emit *e, const product *p, const dm_conv_args *g,
     char options[96];
 
     snprintf(options, sizeof options, "-DOP=%d -DMI=%d -DVEC_A=%d -DVEC_B=%d%s%s", p->op, rows / 32, p->vec_a, p->vec_b,
-             rounded ? " -DBF16" : "", dm_device_about(e->dev)->mma_bf16 ? " -DPTX" : "");
+             rounded ? " -DBF16" : "", dm_device_get_info(e->dev)->mma_bf16 ? " -DPTX" : "");
     return dm_emit_launch(e, e->cmds, "matmul/mma.cl", "product", options, &r,
                           DM_KARGS(DM_KB(a), DM_KB(b), DM_KB(more[0]), DM_KB(more[1]), DM_KB(more[2]), DM_KB(y),
                                    DM_KI(p->M), DM_KI(p->N), DM_KI(p->K), DM_KI(p->a_step), DM_KI(g->H), DM_KI(g->W),
@@ -63,8 +63,8 @@ static dm_status launch_mma(dm_emit *e, const product *p, const dm_conv_args *g,
 static dm_status launch(dm_emit *e, const product *p, const dm_conv_args *g, dm_buf *a, dm_buf *b,
                         dm_buf *const more[3], dm_buf *y)
 {
-    const int rows = rows_of(dm_device_about(e->dev), p);
-    const char *type = dm_op_narrow(e->node) != DM_DT_F16  ? ""
+    const int rows = rows_of(dm_device_get_info(e->dev), p);
+    const char *type = dm_op_16bit_type(e->node) != DM_DT_F16  ? ""
                        : e->node->out[0].type == DM_DT_F16 ? " -DF16 -DF16_OUT"
                                                            : " -DF16";
     const dm_range r = {
@@ -87,7 +87,7 @@ static dm_status launch(dm_emit *e, const product *p, const dm_conv_args *g, dm_
 
 /* ---- products -------------------------------------------------------------------------- */
 
-static bool matmul_serves(const dm_device_info *dev, const dm_opnode *n)
+static bool matmul_supports(const dm_device_info *dev, const dm_opnode *n)
 {
     return dm_tiled_able(dev) && small_enough(n->a.mm.m, n->a.mm.n, n->a.mm.k) && n->a.mm.m * n->a.mm.k < 1 << 30 &&
            n->a.mm.k * n->a.mm.n < 1 << 30;
@@ -139,7 +139,7 @@ static bool fits(const dm_conv_args *g)
     return small_enough(g->N * g->OH * g->OW, g->N * g->H * g->W, (int64_t)g->k * g->k * (g->C > g->O ? g->C : g->O));
 }
 
-static bool conv_serves(const dm_device_info *dev, const dm_opnode *n)
+static bool conv_supports(const dm_device_info *dev, const dm_opnode *n)
 {
     const dm_conv_args g = dm_conv_args_of(n);
 
@@ -154,7 +154,7 @@ static dm_status weights(dm_emit *e, const dm_conv_args *g, bool by_inputs, dm_b
 {
     static const char *const options_of[] = {NULL, NULL, "-DBF16", "-DF16"}, *const suffixes[] = {"", "", "_bf16",
                                                                                                   "_f16"};
-    const dm_dtype type = dm_op_narrow(e->node);
+    const dm_dtype type = dm_op_16bit_type(e->node);
     const char *options = options_of[type];
     const int64_t count = g->O * g->C * g->k * g->k;
     const dm_range r = {.dim = 1, .global = {(size_t)count}};
@@ -163,7 +163,7 @@ static dm_status weights(dm_emit *e, const dm_conv_args *g, bool by_inputs, dm_b
     dm_status rc;
 
     snprintf(key, sizeof key, "conv_%s%s", by_inputs ? "by_inputs" : "by_taps", suffixes[type]);
-    if ((rc = dm_emit_derived(e, 1, key, (size_t)count * dm_dtype_size(type), w, &refresh)) || !refresh)
+    if ((rc = dm_emit_packed(e, 1, key, (size_t)count * dm_dtype_size(type), w, &refresh)) || !refresh)
         return rc;
     if (by_inputs)
         return dm_emit_launch(e, refresh, forms, "by_inputs", options, &r,
@@ -230,7 +230,7 @@ static size_t parts_of(const dm_device_info *dev, const dm_conv_args *g)
 
 static dm_status by_weights(dm_emit *e, const dm_conv_args *g, dm_buf *x, dm_buf *dy)
 {
-    const product p = slices_of(dm_device_about(e->dev), g);
+    const product p = slices_of(dm_device_get_info(e->dev), g);
     const dm_range r = {.dim = 1, .global = {(size_t)(p.M * p.N)}};
     const dm_status rc = launch(e, &p, g, dy, x, (dm_buf *const[]){NULL, NULL, NULL}, e->scratch);
 
@@ -262,7 +262,7 @@ static dm_status conv(dm_emit *e)
 
 static bool is_bf16(const dm_desc *d) { return d->type == DM_DT_BF16; }
 
-static bool mma_conv_serves(const dm_device_info *dev, const dm_opnode *n)
+static bool mma_conv_supports(const dm_device_info *dev, const dm_opnode *n)
 {
     const dm_conv_args g = dm_conv_args_of(n);
 
@@ -271,7 +271,7 @@ static bool mma_conv_serves(const dm_device_info *dev, const dm_opnode *n)
 }
 
 /* Linear layers alone, as convolutions. */
-static bool mma_linear_serves(const dm_device_info *dev, const dm_opnode *n)
+static bool mma_linear_supports(const dm_device_info *dev, const dm_opnode *n)
 {
     dm_conv_args g;
     const dm_linear form = dm_linear_of(n, &g);
@@ -321,18 +321,18 @@ static bool f16_linear_serves(const dm_device_info *dev, const dm_opnode *n)
 }
 
 static const dm_impl impls[] = {
-    {"tiled", DM_OP_CONV2D, conv_serves, NULL, conv, 0},
-    {"tiled", DM_OP_CONV2D_DX, conv_serves, NULL, conv, 0},
-    {"tiled", DM_OP_CONV2D_DW, conv_serves, conv_scratch, conv, 0},
-    {"tiled", DM_OP_MATMUL, matmul_serves, NULL, matmul, 0},
+    {"tiled", DM_OP_CONV2D, conv_supports, NULL, conv, 0},
+    {"tiled", DM_OP_CONV2D_DX, conv_supports, NULL, conv, 0},
+    {"tiled", DM_OP_CONV2D_DW, conv_supports, conv_scratch, conv, 0},
+    {"tiled", DM_OP_MATMUL, matmul_supports, NULL, matmul, 0},
 }, f16[] = {
     {"fp16", DM_OP_CONV2D, f16_conv_serves, NULL, conv, F16_TOLERANCE},
     {"fp16", DM_OP_MATMUL, f16_linear_serves, NULL, linear, F16_TOLERANCE},
 }, mma[] = {
-    {"mma", DM_OP_CONV2D, mma_conv_serves, NULL, conv, DM_BF16_TOLERANCE},
-    {"mma", DM_OP_CONV2D_DX, mma_conv_serves, NULL, conv, DM_BF16_TOLERANCE},
-    {"mma", DM_OP_CONV2D_DW, mma_conv_serves, conv_scratch, conv, DM_BF16_TOLERANCE},
-    {"mma", DM_OP_MATMUL, mma_linear_serves, linear_scratch, linear, DM_BF16_TOLERANCE},
+    {"mma", DM_OP_CONV2D, mma_conv_supports, NULL, conv, DM_BF16_TOLERANCE},
+    {"mma", DM_OP_CONV2D_DX, mma_conv_supports, NULL, conv, DM_BF16_TOLERANCE},
+    {"mma", DM_OP_CONV2D_DW, mma_conv_supports, conv_scratch, conv, DM_BF16_TOLERANCE},
+    {"mma", DM_OP_MATMUL, mma_linear_supports, linear_scratch, linear, DM_BF16_TOLERANCE},
 };
 
 /* A GPU's first choice of convolutions; of products, CLBlast is. */

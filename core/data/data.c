@@ -21,14 +21,14 @@ struct dm_data {
     uint64_t seed;
     int workers;
     dm_example_rules rules;
-    dm_example_room room;          /* of the thread that calls; the workers have theirs */
-    dm_example_room *rooms;
+    dm_example_scratch scratch;          /* of the thread that calls; the workers have theirs */
+    dm_example_scratch *scratches;
     dm_data_info about;
     int64_t size;                  /* floats of an example */
     dm_prefetch *ahead;
 };
 
-const dm_data_info *dm_data_about(const dm_data *d) { return &d->about; }
+const dm_data_info *dm_data_get_info(const dm_data *d) { return &d->about; }
 
 /* What a plugin said of its data, before anything is made from it. */
 static dm_status check_info(const dm_data *d, const dm_data_info *i, dm_err *err)
@@ -54,14 +54,14 @@ static dm_status check_info(const dm_data *d, const dm_data_info *i, dm_err *err
     return DM_OK;
 }
 
-static const char *name_of(const dm_data *d, dm_ctx *c, int64_t index, char *room, size_t n)
+static const char *name_of(const dm_data *d, dm_ctx *c, int64_t index, char *scratch, size_t n)
 {
     const dm_dataset *set = d->instance.plugin->dataset;
     const char *name = DM_HAS(dm_dataset, set, name) && set->name ? set->name(c, index) : NULL;
 
     if (!name)
-        snprintf(room, n, "example %lld", (long long)index);
-    return name ? name : room;
+        snprintf(scratch, n, "example %lld", (long long)index);
+    return name ? name : scratch;
 }
 
 /* Without data.size all examples must be of one size, without data.channels of one number of channels. */
@@ -185,10 +185,10 @@ static void stop_ahead(dm_data *d)
 {
     dm_prefetch_free(d->ahead);
     d->ahead = NULL;
-    for (int i = 0; d->rooms && i < d->workers; i++)
-        dm_example_room_fini(&d->rooms[i]);
-    free(d->rooms);
-    d->rooms = NULL;
+    for (int i = 0; d->scratches && i < d->workers; i++)
+        dm_example_scratch_fini(&d->scratches[i]);
+    free(d->scratches);
+    d->scratches = NULL;
 }
 
 void dm_data_close(dm_data *d)
@@ -196,7 +196,7 @@ void dm_data_close(dm_data *d)
     if (!d)
         return;
     stop_ahead(d);
-    dm_example_room_fini(&d->room);
+    dm_example_scratch_fini(&d->scratch);
     if (d->alive)
         dm_instance_fini(&d->instance);
     free(d);
@@ -211,21 +211,22 @@ static int32_t *label_of(const dm_data *d, int32_t *labels, int64_t i)
 }
 
 /* Example of the training stream at `position`. */
-static dm_status stream(dm_data *d, dm_example_room *room, uint64_t position, float *x, int32_t *label, dm_err *err)
+static dm_status stream(dm_data *d, dm_example_scratch *scratch, uint64_t position, float *x, int32_t *label,
+                        dm_err *err)
 {
     const uint64_t count = (uint64_t)d->about.count;
     const int64_t index = dm_shuffle(d->seed, position / count, (int64_t)(position % count), d->about.count);
     dm_example_draw draw;
 
     dm_example_draw_init(&draw, d->seed, position);
-    return dm_example_make(&d->instance, &d->rules, room, index, &draw, x, label, err);
+    return dm_example_make(&d->instance, &d->rules, scratch, index, &draw, x, label, err);
 }
 
 static dm_status make_ahead(void *user, int worker, uint64_t position, float *x, int32_t *label, dm_err *err)
 {
     dm_data *d = user;
 
-    return stream(d, &d->rooms[worker], position, x, label_of(d, label, 0), err);
+    return stream(d, &d->scratches[worker], position, x, label_of(d, label, 0), err);
 }
 
 dm_status dm_data_batch(dm_data *d, uint64_t position, int64_t n, float *x, int32_t *labels, dm_err *err)
@@ -235,7 +236,7 @@ dm_status dm_data_batch(dm_data *d, uint64_t position, int64_t n, float *x, int3
     if (d->ahead && dm_prefetch_take(d->ahead, position, n, x, labels, &s, err))
         return s;
     for (int64_t i = 0; i < n && !s; i++)
-        s = stream(d, &d->room, position + (uint64_t)i, x + i * d->size, label_of(d, labels, i), err);
+        s = stream(d, &d->scratch, position + (uint64_t)i, x + i * d->size, label_of(d, labels, i), err);
     return s;
 }
 
@@ -247,15 +248,15 @@ dm_status dm_data_at(dm_data *d, int64_t first, int64_t n, float *x, int32_t *la
         return dm_error(err, DM_EINVAL, "examples %lld to %lld: the %s split has %lld", (long long)first,
                         (long long)(first + n), d->split, (long long)d->about.count);
     for (int64_t i = 0; i < n && !s; i++)
-        s = dm_example_make(&d->instance, &d->rules, &d->room, first + i, NULL, x + i * d->size, label_of(d, labels, i),
-                            err);
+        s = dm_example_make(&d->instance, &d->rules, &d->scratch, first + i, NULL, x + i * d->size,
+                            label_of(d, labels, i), err);
     return s;
 }
 
 dm_status dm_data_prefetch(dm_data *d, uint64_t position, int64_t n, dm_err *err)
 {
     stop_ahead(d);
-    if (!(d->rooms = calloc((size_t)d->workers, sizeof *d->rooms)))
+    if (!(d->scratches = calloc((size_t)d->workers, sizeof *d->scratches)))
         return dm_error(err, DM_ENOMEM, "out of memory: reading ahead");
     return dm_prefetch_new(&(dm_prefetch_setup){.make = make_ahead, .user = d, .workers = d->workers,
                                                 .position = position, .n = n, .size = d->size}, &d->ahead, err);

@@ -14,7 +14,7 @@ void dm_data_close(dm_data *d);
 
 /* What comes out: count (of data.limit, if set), final shape, and the range after scaling: data with levels is
  * -1..1, continuous data is left alone. */
-const dm_data_info *dm_data_about(const dm_data *d);
+const dm_data_info *dm_data_get_info(const dm_data *d);
 
 /* The n examples of the endless training stream from `position`: x[n,...] and labels, NULL if not wanted,
  * 0 where the data has none.

@@ -9,14 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-void dm_example_room_fini(dm_example_room *r)
+void dm_example_scratch_fini(dm_example_scratch *r)
 {
     free(r->raw);
     free(r->plane);
-    *r = (dm_example_room){0};
+    *r = (dm_example_scratch){0};
 }
 
-static bool make_room(float **p, size_t *cap, int64_t n)
+static bool grow(float **p, size_t *cap, int64_t n)
 {
     if ((size_t)n <= *cap)
         return true;
@@ -127,7 +127,7 @@ static void to_levels(const dm_example_rules *r, float *x, int64_t n)
     }
 }
 
-static dm_status transform(const dm_example_rules *r, dm_example_room *room, const dm_shape *s,
+static dm_status transform(const dm_example_rules *r, dm_example_scratch *scratch, const dm_shape *s,
                            const dm_example_draw *draw, float *x, dm_err *err)
 {
     const int64_t channels = s->dim[0], from = s->dim[1] * s->dim[2], to = r->out.dim[1] * r->out.dim[2];
@@ -137,14 +137,14 @@ static dm_status transform(const dm_example_rules *r, dm_example_room *room, con
     if (channels != r->out.dim[0] && channels != 1 && !(channels == 3 && r->out.dim[0] == 1))
         return dm_error(err, DM_EINVAL, "data.channels is %lld; images of %lld channels cannot become so",
                         (long long)r->out.dim[0], (long long)channels);
-    if (!make_room(&room->plane, &room->plane_cap, channels * to))
+    if (!grow(&scratch->plane, &scratch->plane_cap, channels * to))
         return dm_error(err, DM_ENOMEM, "out of memory: resizing an image");
     for (int64_t k = 0; k < channels; k++)
-        if ((e = dm_resize(room->raw + k * from + v.y * s->dim[2] + v.x, v.h, v.w, s->dim[2], room->plane + k * to,
-                           r->out.dim[1], r->out.dim[2], err)))
+        if ((e = dm_resize(scratch->raw + k * from + v.y * s->dim[2] + v.x, v.h, v.w, s->dim[2],
+                           scratch->plane + k * to, r->out.dim[1], r->out.dim[2], err)))
             return e;
     for (int64_t k = 0; k < r->out.dim[0]; k++)
-        pick(room->plane, channels, to, k, r->out.dim[0], x + k * to);
+        pick(scratch->plane, channels, to, k, r->out.dim[0], x + k * to);
     if (r->levels)
         to_levels(r, x, r->out.dim[0] * to);
     return DM_OK;
@@ -161,7 +161,7 @@ static void mirror(float *x, int64_t rows, int64_t w)
         }
 }
 
-dm_status dm_example_make(const dm_instance *i, const dm_example_rules *r, dm_example_room *room, int64_t index,
+dm_status dm_example_make(const dm_instance *i, const dm_example_rules *r, dm_example_scratch *scratch, int64_t index,
                           const dm_example_draw *draw, float *x, int32_t *label, dm_err *err)
 {
     const dm_shape *o = &r->out;
@@ -177,11 +177,11 @@ dm_status dm_example_make(const dm_instance *i, const dm_example_rules *r, dm_ex
         out *= o->dim[k];
         same &= s.dim[k] == o->dim[k];
     }
-    if (!same && !make_room(&room->raw, &room->raw_cap, n))
+    if (!same && !grow(&scratch->raw, &scratch->raw_cap, n))
         return dm_error(err, DM_ENOMEM, "out of memory: an example of %lld values", (long long)n);
-    if ((e = read_raw(i, r, index, n, same ? x : room->raw, label, err)))
+    if ((e = read_raw(i, r, index, n, same ? x : scratch->raw, label, err)))
         return e;
-    if (!same && (e = transform(r, room, &s, draw, x, err)))
+    if (!same && (e = transform(r, scratch, &s, draw, x, err)))
         return e;
     if (r->flip && draw && draw->flip)
         mirror(x, o->dim[0] * o->dim[1], o->dim[2]);

@@ -1,5 +1,5 @@
 /* One example on its way from the plugin to the batch: cut, resized, in other channels, mirrored,
- * scaled. Nothing here knows of streams and threads: each thread brings its own room. */
+ * scaled. Nothing here knows of streams and threads: each thread brings its own scratch. */
 #ifndef DEMIST_CORE_DATA_EXAMPLE_H
 #define DEMIST_CORE_DATA_EXAMPLE_H
 
@@ -14,8 +14,8 @@ typedef struct dm_example_rules {
 } dm_example_rules;
 
 /* Working memory, grown as needed; zeroed is empty. */
-typedef struct dm_example_room { float *raw, *plane; size_t raw_cap, plane_cap; } dm_example_room;
-void dm_example_room_fini(dm_example_room *r);
+typedef struct dm_example_scratch { float *raw, *plane; size_t raw_cap, plane_cap; } dm_example_scratch;
+void dm_example_scratch_fini(dm_example_scratch *r);
 
 /* The chances of one place in the training stream. */
 typedef struct dm_example_draw { bool flip; double y, x; } dm_example_draw;
@@ -24,7 +24,7 @@ void dm_example_draw_init(dm_example_draw *d, uint64_t seed, uint64_t position);
 /* The shape of example `index`, checked against the largest. */
 dm_status dm_example_shape(const dm_instance *i, int64_t index, const dm_shape *largest, dm_shape *out, dm_err *err);
 /* The example as the rules say; draw NULL: nothing is left to chance (crops are from the centre). label may be NULL. */
-dm_status dm_example_make(const dm_instance *i, const dm_example_rules *r, dm_example_room *room, int64_t index,
+dm_status dm_example_make(const dm_instance *i, const dm_example_rules *r, dm_example_scratch *scratch, int64_t index,
                           const dm_example_draw *draw, float *x, int32_t *label, dm_err *err);
 
 #endif

@@ -55,7 +55,7 @@ typedef struct dm_device_options {
 
 dm_status dm_device_open(const char *select, const dm_device_options *options, dm_device **out, dm_err *err);
 void dm_device_close(dm_device *d); /* every buffer and command list must have been freed */
-const dm_device_info *dm_device_about(const dm_device *d);
+const dm_device_info *dm_device_get_info(const dm_device *d);
 const char *dm_device_cache_dir(const dm_device *d); /* "" = there is none */
 /* A number that changes with the embedded kernels and with what dm_device_tune kept; 0 where a folder overrides the
  * former. */

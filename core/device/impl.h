@@ -1,6 +1,6 @@
-/* Implementations of ops: which device and shapes one serves, and how it is put into a plan as
+/* Implementations of ops: which device and shapes one supports, and how it is put into a plan as
  * recorded launches. An implementation says nothing else. They live in backends/ops/, one family a
- * file, listed in backends/ops/all.c; the portable one of each op serves every device and shape. */
+ * file, listed in backends/ops/all.c; the portable one of each op supports every device and shape. */
 #ifndef DEMIST_CORE_IMPL_H
 #define DEMIST_CORE_IMPL_H
 
@@ -13,7 +13,7 @@ typedef struct dm_impl {
     const char *name;              /* "portable", "vec16", "clblast", ... */
     dm_op_kind kind;
     /* NULL: always. */
-    bool (*serves)(const dm_device_info *dev, const dm_opnode *n);
+    bool (*supports)(const dm_device_info *dev, const dm_opnode *n);
     /* Scratch bytes while the op runs; NULL: none. */
     size_t (*scratch)(const dm_device_info *dev, const dm_opnode *n);
     /* Records the launches. */
@@ -33,20 +33,19 @@ struct dm_emit {
     const char *label;             /* for --profile: "op/impl" */
     dm_err *err;
     bool counted;                  /* the op's work has been put on a launch */
-    /* Derived forms of weights (packed, rotated): NULL derived = pack into scratch is not possible, so
-     * every caller sets it. See dm_emit_derived. */
-    dm_status (*derived)(dm_emit *e, int in, const char *key, size_t bytes, dm_buf **out, dm_cmds **refresh);
-    void *derived_user;
+    /* Packed weights (reordered, rotated, transformed); set by every caller. See dm_emit_packed. */
+    dm_status (*packed)(dm_emit *e, int in, const char *key, size_t bytes, dm_buf **out, dm_cmds **refresh);
+    void *packed_user;
 };
 
-/* A derived form of input `in`, kept with the weight set and rebuilt by *refresh when the weight
+/* A packed form of input `in`, kept with the weight set and rebuilt by *refresh when the weight
  * changes: *refresh is where to record the launches that make it, NULL if that was already done
  * by another op with the same weight and key. Where `in` is no weight, *refresh is e->cmds and the
  * form is made each time. key: names the form, e.g. "conv_vec16_fwd". */
-static inline dm_status dm_emit_derived(dm_emit *e, int in, const char *key, size_t bytes, dm_buf **out,
+static inline dm_status dm_emit_packed(dm_emit *e, int in, const char *key, size_t bytes, dm_buf **out,
                                         dm_cmds **refresh)
 {
-    return e->derived(e, in, key, bytes, out, refresh);
+    return e->packed(e, in, key, bytes, out, refresh);
 }
 
 /* Gets the kernel and records the launch with the op's label and work. cmds: e->cmds or a refresh list. */
@@ -55,11 +54,11 @@ dm_status dm_emit_launch(dm_emit *e, dm_cmds *cmds, const char *file, const char
 
 /* The i-th implementation of an op, best guess first, NULL past the last. */
 const dm_impl *dm_impl_at(dm_op_kind kind, int i);
-/* Does it serve this device and node? Nodes with a narrow type are served by those made for it alone. */
-bool dm_impl_serves(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n);
-/* Does it serve, on a device that it is meant for? Others use it only where it is forced. */
-bool dm_impl_suits(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n);
-/* May the bits of one example's result depend on how many share the call? */
-bool dm_impl_varies(const dm_impl *impl);
+/* Does it support this device and node? Nodes with a 16-bit type are left to those made for it. */
+bool dm_impl_supports(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n);
+/* Does it, on a device that it is meant for? Elsewhere it is used only where it is forced. */
+bool dm_impl_preferred(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n);
+/* Are the bits of one example's result the same however many share the call? */
+bool dm_impl_batch_invariant(const dm_impl *impl);
 
 #endif

@@ -40,10 +40,11 @@ dm_status dm_optimizer_reset(dm_optimizer *o, dm_err *err);
 /* ---- sampling: all launched now, in order ------------------------------------------- */
 
 /* out := sum of k[i] x[i], 1 to 8 terms, out may be one of them; terms with k = 0 are not read. */
-dm_status dm_run_sum(dm_device *d, dm_buf *out, const double *k, dm_buf *const *x, int n, int64_t count, dm_err *err);
+dm_status dm_launch_sum(dm_device *d, dm_buf *out, const double *k, dm_buf *const *x, int n, int64_t count,
+                        dm_err *err);
 /* Unit Gaussians into out f32[n,per_example] in N,C,H,W order, counters as in ops.h. */
 typedef struct dm_randn { uint64_t seed; uint32_t purpose, node, step, draw, first_index; } dm_randn;
-dm_status dm_run_randn(dm_device *d, dm_buf *out, int64_t n, int64_t per_example, const dm_randn *r, dm_err *err);
+dm_status dm_launch_randn(dm_device *d, dm_buf *out, int64_t n, int64_t per_example, const dm_randn *r, dm_err *err);
 
 /* The model's output F f32[n,out_channels,...] (the first C channels; `inner` = C times pixels elements of each
  * example's outer*inner) to predictions, all f32[n,inner]; NULL where not wanted:
@@ -56,9 +57,10 @@ typedef struct dm_predict_args {
     double c_skip, c_out, alpha, sigma, limit, k0, k1;
     bool eps_first;
 } dm_predict_args;
-dm_status dm_run_predict(dm_device *d, const dm_predict_args *a, dm_err *err);
+dm_status dm_launch_predict(dm_device *d, const dm_predict_args *a, dm_err *err);
 /* Dynamic thresholding (Saharia et al. 2022, section 2.3) of x0 f32[n,inner] in place: s = the ratio quantile of |x0|
  * of each example, held within [1, max]; x0 := clip(x0, -s, s) / s. Linear interpolation between ranks. */
-dm_status dm_run_threshold(dm_device *d, dm_buf *x0, int64_t n, int64_t inner, double ratio, double max, dm_err *err);
+dm_status dm_launch_threshold(dm_device *d, dm_buf *x0, int64_t n, int64_t inner, double ratio, double max,
+                              dm_err *err);
 
 #endif

@@ -134,7 +134,7 @@ size_t dm_op_key(const dm_opnode *n, char *text, size_t size)
         put_desc(&l, &n->out[i]);
     if (n->accum)
         put(&l, " accum");
-    if (n->close)
+    if (n->full_precision)
         put(&l, " close");
     for (const field *f = n->kind >= 0 && n->kind < DM_OP_COUNT ? fields_of[n->kind] : NULL; f && f->name; f++)
         put_field(&l, n, f);

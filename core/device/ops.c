@@ -108,7 +108,7 @@ double dm_op_bytes(const dm_opnode *n)
     return bytes;
 }
 
-bool dm_op_may_narrow(const dm_opnode *n, bool out, int k)
+bool dm_op_may_be_16bit(const dm_opnode *n, bool out, int k)
 {
     int in_bits = 0, out_bits = 0;
 
@@ -142,13 +142,13 @@ bool dm_op_may_narrow(const dm_opnode *n, bool out, int k)
     return (out ? out_bits : in_bits) >> k & 1;
 }
 
-dm_dtype dm_op_narrow(const dm_opnode *n)
+dm_dtype dm_op_16bit_type(const dm_opnode *n)
 {
     for (int32_t i = 0; i < n->n_in; i++)
-        if (n->in[i].rank >= 0 && dm_dtype_narrow(n->in[i].type))
+        if (n->in[i].rank >= 0 && dm_dtype_is_16bit(n->in[i].type))
             return n->in[i].type;
     for (int32_t i = 0; i < n->n_out; i++)
-        if (n->out[i].rank >= 0 && dm_dtype_narrow(n->out[i].type))
+        if (n->out[i].rank >= 0 && dm_dtype_is_16bit(n->out[i].type))
             return n->out[i].type;
     return DM_DT_F32;
 }

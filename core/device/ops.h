@@ -12,7 +12,7 @@
 
 enum { DM_MAX_IN = 8, DM_MAX_OUT = 8 };
 
-/* The narrow ones are for activations alone (precision.c): bf16, the upper half of an f32, and for their gradients too;
+/* The 16-bit ones are for activations alone (precision.c): bf16, the upper half of an f32, and for their gradients too;
  * f16, IEEE's half. */
 typedef enum dm_dtype { DM_DT_F32, DM_DT_I32, DM_DT_BF16, DM_DT_F16 } dm_dtype;
 /* rank -1: absent. */
@@ -115,7 +115,7 @@ typedef struct dm_opnode {
     int32_t n_in, n_out;
     dm_desc in[DM_MAX_IN], out[DM_MAX_OUT];
     bool accum;
-    bool close; /* its error enters the loss that is trained: not by products of bf16 in place of f32 */
+    bool full_precision; /* its error enters the loss that is trained: not by products of bf16 in place of f32 */
     union {
         dm_conv conv;
         struct { bool ta, tb, a_batch, b_batch; int64_t batch, m, n, k; } mm;
@@ -138,14 +138,15 @@ typedef struct dm_opnode {
 const char *dm_op_name(dm_op_kind kind);
 /* Elements of a desc; 0 if absent. */
 int64_t dm_desc_count(const dm_desc *d);
-static inline bool dm_dtype_narrow(dm_dtype t) { return t == DM_DT_BF16 || t == DM_DT_F16; }
-static inline size_t dm_dtype_size(dm_dtype t) { return dm_dtype_narrow(t) ? 2 : 4; }
-/* The narrow type among its inputs and outputs, of which there is one at most; DM_DT_F32: none. */
-dm_dtype dm_op_narrow(const dm_opnode *n);
-static inline bool dm_op_bf16(const dm_opnode *n) { return dm_op_narrow(n) == DM_DT_BF16; }
-/* May input k (or output k) be narrow? All that may are of one type in a node, but for convolutions and linear layers:
- * x (dy) is narrow there, y (dx) with the residual may be f32. What else an op reads or writes is f32 always. */
-bool dm_op_may_narrow(const dm_opnode *n, bool out, int k);
+static inline bool dm_dtype_is_16bit(dm_dtype t) { return t == DM_DT_BF16 || t == DM_DT_F16; }
+static inline size_t dm_dtype_size(dm_dtype t) { return dm_dtype_is_16bit(t) ? 2 : 4; }
+/* The 16-bit type among its inputs and outputs, of which there is one at most; DM_DT_F32: none. */
+dm_dtype dm_op_16bit_type(const dm_opnode *n);
+static inline bool dm_op_bf16(const dm_opnode *n) { return dm_op_16bit_type(n) == DM_DT_BF16; }
+/* May input k (or output k) be 16 bits wide? All that may are of one type in a node, but for convolutions and linear
+ * layers: x (dy) is 16 bits wide there, y (dx) with the residual may be f32. What else an op reads or writes is f32
+ * always. */
+bool dm_op_may_be_16bit(const dm_opnode *n, bool out, int k);
 /* Multiplications and additions of one run, and the bytes its inputs and outputs have. */
 double dm_op_flops(const dm_opnode *n);
 double dm_op_bytes(const dm_opnode *n);

@@ -8,9 +8,9 @@
 
 enum { BATCH = 128 };
 
-typedef struct room { float *x, *logits; int32_t *labels; double *zeros; } room;
+typedef struct scratch { float *x, *logits; int32_t *labels; double *zeros; } scratch;
 
-static void room_fini(room *r)
+static void scratch_fini(scratch *r)
 {
     free(r->x);
     free(r->logits);
@@ -18,7 +18,7 @@ static void room_fini(room *r)
     free(r->zeros);
 }
 
-static dm_status room_init(room *r, int64_t n, int64_t example, int64_t classes, dm_err *err)
+static dm_status scratch_init(scratch *r, int64_t n, int64_t example, int64_t classes, dm_err *err)
 {
     r->x = calloc((size_t)(n * example), sizeof *r->x);
     r->logits = calloc((size_t)(n * classes), sizeof *r->logits);
@@ -49,9 +49,9 @@ static dm_status count_one(dm_accuracy *a, const float *logits, int32_t classes,
     return DM_OK;
 }
 
-static dm_status measure(dm_session *s, dm_data *data, dm_forward *f, room *r, dm_accuracy *out, dm_err *err)
+static dm_status measure(dm_session *s, dm_data *data, dm_forward *f, scratch *r, dm_accuracy *out, dm_err *err)
 {
-    const int64_t count = dm_data_about(data)->count, example = dm_shape_count(&s->data.shape);
+    const int64_t count = dm_data_get_info(data)->count, example = dm_shape_count(&s->data.shape);
     const dm_callbacks *cb = &s->callbacks;
     dm_status rc = DM_OK;
 
@@ -83,7 +83,7 @@ static dm_status accuracy(dm_session *s, const dm_accuracy_options *o, dm_accura
     dm_wset *weights = NULL;
     dm_forward *f = NULL;
     dm_shape shape;
-    room r = {0};
+    scratch r = {0};
     dm_status rc;
 
     if (s->data.classes < 2)
@@ -95,7 +95,7 @@ static dm_status accuracy(dm_session *s, const dm_accuracy_options *o, dm_accura
         if (dm_model_diffuses(s->model) || shape.rank != want.rank || shape.dim[1] != want.dim[1])
             rc = dm_error(err, DM_EINVAL, "this run is no classifier: its network gives %s, not %s",
                           dm_shape_show(&shape).text, dm_shape_show(&want).text);
-        else if (!(rc = room_init(&r, BATCH, dm_shape_count(&s->data.shape), s->data.classes, err)))
+        else if (!(rc = scratch_init(&r, BATCH, dm_shape_count(&s->data.shape), s->data.classes, err)))
             rc = measure(s, dm_eval_data_of(data), f, &r, out, err);
     }
     if (!rc) {
@@ -103,7 +103,7 @@ static dm_status accuracy(dm_session *s, const dm_accuracy_options *o, dm_accura
         out->accuracy = (double)out->correct / (double)out->count;
         out->error = sqrt(out->accuracy * (1 - out->accuracy) / (double)out->count);
     }
-    room_fini(&r);
+    scratch_fini(&r);
     dm_forward_free(f);
     dm_wset_free(weights);
     dm_eval_data_close(data);

@@ -32,7 +32,7 @@ dm_status dm_eval_data_open(dm_session *s, const char *split, dm_eval_data **out
     d->services.log = log_line;
     d->services.log_user = s;
     if (!(rc = dm_data_open(s->experiment, split, &d->services, &d->data, err))) {
-        have = &dm_data_about(d->data)->shape;
+        have = &dm_data_get_info(d->data)->shape;
         if (have->rank != want->rank || memcmp(have->dim, want->dim, (size_t)want->rank * sizeof want->dim[0]))
             rc = dm_error(err, DM_EINVAL, "the data's examples are %s, those of the model %s", dm_shape_show(have).text,
                           dm_shape_show(want).text);
@@ -46,7 +46,7 @@ dm_status dm_eval_data_open(dm_session *s, const char *split, dm_eval_data **out
 
 dm_status dm_eval_data_labels(const dm_session *s, const dm_eval_data *d, dm_err *err)
 {
-    const int32_t have = dm_data_about(d->data)->classes, want = s->data.classes;
+    const int32_t have = dm_data_get_info(d->data)->classes, want = s->data.classes;
 
     if (!want || (have > 0 && have <= want))
         return DM_OK;

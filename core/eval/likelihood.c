@@ -196,8 +196,8 @@ static dm_status run_network(job *j, int64_t first, int32_t i, dm_err *err)
         j->c_in[k] = j->steps[i].affine.c_in;
         j->c_noise[k] = j->steps[i].affine.c_noise;
     }
-    if ((rc = dm_run_randn(s->device, j->noise, j->n, j->example, &r, err)) ||
-        (rc = dm_run_sum(s->device, in, (double[]){p->alpha, p->sigma}, two, 2, j->n * j->example, err)) ||
+    if ((rc = dm_launch_randn(s->device, j->noise, j->n, j->example, &r, err)) ||
+        (rc = dm_launch_sum(s->device, in, (double[]){p->alpha, p->sigma}, two, 2, j->n * j->example, err)) ||
         (rc = dm_forward_run(j->forward, j->c_in, j->c_noise, s->data.classes ? j->labels : NULL, err)) ||
         (rc = dm_buf_read(in, 0, (size_t)(j->n * j->example) * sizeof *j->x, j->x, err)))
         return rc;
@@ -315,7 +315,7 @@ static dm_status open_images(job *j, dm_err *err)
                         (int)d->levels, d->low, d->high);
     if ((rc = dm_eval_data_open(j->s, "test", &j->data, err)) || (rc = dm_eval_data_labels(j->s, j->data, err)))
         return rc;
-    there = dm_data_about(dm_eval_data_of(j->data))->count;
+    there = dm_data_get_info(dm_eval_data_of(j->data))->count;
     if (j->o->count < 0 || j->o->count > there)
         return dm_error(err, DM_EINVAL, "%lld images are asked for; the test split has %lld", (long long)j->o->count,
                         (long long)there);

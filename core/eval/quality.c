@@ -1,7 +1,7 @@
 /* dm_eval_quality: samples, test images and noise against the training data, by the features of a trained network. */
 #include "eval/quality.h"
 
-#include "sample/drawing.h"
+#include "sample/sample_job.h"
 #include "eval/eval_data.h"
 #include "eval/extractor.h"
 #include "device/ops.h"
@@ -79,8 +79,8 @@ static dm_status permuted(const job *j, dm_eval_data *from, uint64_t order, int6
 {
     dm_data *d = dm_eval_data_of(from);
 
-    return dm_data_at(d, dm_shuffle((uint64_t)j->model.experiment->run.seed, order, i, dm_data_about(d)->count), 1, x,
-                      NULL, err);
+    return dm_data_at(d, dm_shuffle((uint64_t)j->model.experiment->run.seed, order, i, dm_data_get_info(d)->count), 1,
+                      x, NULL, err);
 }
 
 static dm_status train_image(job *j, int64_t i, float *x, dm_err *err)
@@ -227,7 +227,7 @@ static dm_status open_images(job *j, const char *run, dm_err *err)
         return rc;
     j->has_given = true;
     if (!(rc = dm_eval_data_open(&j->given, "train", &j->images, err)))
-        j->count = dm_data_about(dm_eval_data_of(j->images))->count;
+        j->count = dm_data_get_info(dm_eval_data_of(j->images))->count;
     return rc;
 }
 
@@ -274,7 +274,7 @@ static dm_status open_all(job *j, const char *run, dm_err *err)
         return dm_error(err, rc, "%s", none.msg);
     if (rc)
         dm_session_log(&j->model, DM_LOG_WARNING, "no floor: %s", none.msg);
-    j->out->train = dm_data_about(dm_eval_data_of(j->train))->count;
+    j->out->train = dm_data_get_info(dm_eval_data_of(j->train))->count;
     return open_net(j, err);
 }
 
@@ -293,7 +293,7 @@ static void warn_of_rank(const job *j, int64_t n, const char *what)
 
 static dm_status sample(job *j, dm_err *err)
 {
-    const dm_drawing d = {.count = j->count, .progress = true};
+    const dm_sample_job d = {.count = j->count, .progress = true};
     const dm_experiment *e = j->model.experiment;
     dm_wset *weights = NULL;
     double began = 0;
@@ -372,7 +372,7 @@ static dm_status measure_all(job *j, dm_err *err)
         return DM_OK;
     }
     if (j->test) {
-        const int64_t there = dm_data_about(dm_eval_data_of(j->test))->count;
+        const int64_t there = dm_data_get_info(dm_eval_data_of(j->test))->count;
         const image_set test = {test_image, there < j->count ? there : j->count, "of the test images", "test images",
                                 "test"};
 

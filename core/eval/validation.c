@@ -65,7 +65,7 @@ dm_status dm_validation_new(dm_session *s, dm_wset *weights, int64_t count, int6
     v->example = dm_shape_count(&s->data.shape);
     v->bands = dm_model_diffuses(s->model) ? DM_LOSS_BANDS : 1;
     if (!(rc = dm_eval_data_open(s, "test", &v->data, err)) && !(rc = dm_eval_data_labels(s, v->data, err))) {
-        v->count = dm_data_about(dm_eval_data_of(v->data))->count;
+        v->count = dm_data_get_info(dm_eval_data_of(v->data))->count;
         v->count = count && count < v->count ? count : v->count;
         if (!(rc = open_step(v, weights, batch, err)))
             rc = host_memory(v, err);

@@ -81,7 +81,7 @@ static void fail_unknown(dm_reading *r, dm_section_id id, const dm_said *said)
 /* ---- values ------------------------------------------------------------------------ */
 
 /* False if y holds maps or lists where values belong; then the fault is recorded. */
-static bool to_value(dm_reading *r, const char *key, const dm_yaml *y, dm_value *v)
+static bool to_value(dm_reading *r, const char *key, const dm_yaml *y, dm_param_value *v)
 {
     const size_t n = y->kind == DM_YAML_LIST ? y->n : 1;
     dm_scalar *items = dm_alloc_n(r->arena, n, sizeof *items);
@@ -100,7 +100,7 @@ static bool to_value(dm_reading *r, const char *key, const dm_yaml *y, dm_value 
         }
         items[i] = (dm_scalar){item->text, item->quoted};
     }
-    *v = (dm_value){y->kind == DM_YAML_LIST, (int32_t)n, items};
+    *v = (dm_param_value){y->kind == DM_YAML_LIST, (int32_t)n, items};
     return true;
 }
 
@@ -108,7 +108,7 @@ static void set_value(dm_reading *r, dm_section_id id, const dm_said *said, cons
 {
     const char *key = full_key(r, id, said->key), *dir = said->value->at.source->dir;
     const bool from_here = row == dm_param_find(dm_settings[DM_SEC_RUN].rows, "output");
-    dm_value v;
+    dm_param_value v;
     dm_err err;
     int32_t bad;
     dm_status rc;

@@ -35,7 +35,7 @@ typedef struct dm_gnode {
     dm_val in[DM_MAX_IN], out[DM_MAX_OUT]; /* DM_NONE where absent */
     bool dead;
     bool backward;                 /* appended by dm_graph_differentiate or later */
-    bool again;                    /* computes again what the forward pass did not keep */
+    bool recomputed;                    /* computes again what the forward pass did not keep */
     const dm_op *custom;           /* CUSTOM, CUSTOM_DX */
     dm_instance *owner;            /* whose plugin brought the custom op */
     /* CUSTOM_DX also reads what the forward op wrote, and the gradients of that. */

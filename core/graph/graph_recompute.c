@@ -92,7 +92,7 @@ static void consider(pass *p, size_t i, size_t least)
     if (at == SIZE_MAX || gain < cost || gain - cost < least)
         return;
     *c = (copy){*n, at};
-    c->node.backward = c->node.again = true;
+    c->node.backward = c->node.recomputed = true;
     for (int k = 0; k < n->op.n_in; k++)
         if (n->in[k] >= 0)
             read_at(p, n->in[k], at);

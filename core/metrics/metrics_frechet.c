@@ -67,7 +67,7 @@ static double trace(const dm_gaussian *g)
     return sum;
 }
 
-/* root := A^(1/2) = V w^(1/2) V', room for two more matrices and d numbers behind. */
+/* root := A^(1/2) = V w^(1/2) V', scratch for two more matrices and d numbers behind. */
 static dm_status square_root(const dm_metric_host *h, const dm_gaussian *a, double *root, double *v, double *scaled,
                              double *w, dm_err *err)
 {
@@ -89,10 +89,10 @@ static dm_status trace_of_root(const dm_metric_host *h, const dm_gaussian *a, co
 {
     const int32_t d = a->d;
     const size_t nn = (size_t)d * (size_t)d;
-    double *room = malloc((3 * nn + (size_t)d) * sizeof *room), *root = room, *x, *y, *w;
+    double *scratch = malloc((3 * nn + (size_t)d) * sizeof *scratch), *root = scratch, *x, *y, *w;
     dm_status rc;
 
-    if (!room)
+    if (!scratch)
         return dm_error(err, DM_ENOMEM, "out of memory for the covariance of %d features", (int)d);
     x = root + nn;
     y = x + nn;
@@ -105,7 +105,7 @@ static dm_status trace_of_root(const dm_metric_host *h, const dm_gaussian *a, co
         for (int64_t k = 0; k < d && !rc; k++)
             *out += sqrt(fmax(w[k], 0));
     }
-    free(room);
+    free(scratch);
     return rc;
 }
 

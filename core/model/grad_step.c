@@ -81,17 +81,17 @@ static void describe(dm_grad_step *s, const dm_graph *api, dm_val loss_sum)
 
 /* Ten steps beside PyTorch are off by three times as much where a forward pass's convolutions are split in two bf16
  * (docs/kernels.md); where its linear layers of few rows are, they are no faster either. */
-static bool is_close(const dm_opnode *n, bool forward)
+static bool needs_full_precision(const dm_opnode *n, bool forward)
 {
-    return dm_op_narrow(n) == DM_DT_F32 &&
+    return dm_op_16bit_type(n) == DM_DT_F32 &&
            (n->kind == DM_OP_CONV2D || (forward && n->kind == DM_OP_MATMUL && n->a.mm.batch * n->a.mm.m <= FEW_ROWS));
 }
 
 /* Gradients of linear layers are linear layers too, and follow the forward pass's nodes. */
-static void mark_close(dm_graph_core *g, size_t n_forward)
+static void mark_full_precision(dm_graph_core *g, size_t n_forward)
 {
     for (size_t i = 0; i < g->n_nodes; i++)
-        g->nodes[i].op.close = is_close(&g->nodes[i].op, i < n_forward);
+        g->nodes[i].op.full_precision = needs_full_precision(&g->nodes[i].op, i < n_forward);
 }
 
 static dm_status finish(dm_grad_step *s, bool differentiate, bool alone, dm_err *err)
@@ -110,9 +110,9 @@ static dm_status finish(dm_grad_step *s, bool differentiate, bool alone, dm_err 
     if (differentiate && (rc = dm_graph_differentiate(g, s->loss, s->row[WEIGHT], NULL, 0, NULL, err)))
         return rc;
     dm_graph_prune(g, &s->loss, 1);
-    dm_model_settle(s->model, g);
+    dm_model_insert_casts(s->model, g);
     if (differentiate)
-        mark_close(g, n_forward);
+        mark_full_precision(g, n_forward);
     if (differentiate && dm_model_recomputes(s->model))
         dm_graph_recompute(g, &s->loss, 1, WORTH);
     s->writes = differentiate && alone && !g->err.code && dm_graph_write_gradients(g);
@@ -121,7 +121,7 @@ static dm_status finish(dm_grad_step *s, bool differentiate, bool alone, dm_err 
 
 static dm_status make_rows(dm_grad_step *s, dm_err *err)
 {
-    const size_t align = dm_device_about(s->device)->align / sizeof(float);
+    const size_t align = dm_device_get_info(s->device)->align / sizeof(float);
     dm_status rc;
 
     s->stride = ((size_t)s->n + align - 1) / align * align;

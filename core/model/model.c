@@ -51,14 +51,14 @@ void dm_model_precision(const dm_model *m, dm_graph_core *g, const dm_val *resul
     const dm_dtype type = types[m->experiment->run.precision];
 
     if (type != DM_DT_F32)
-        dm_graph_choose_narrow(g, type, results, n);
+        dm_graph_choose_16bit(g, type, results, n);
 }
 
-void dm_model_settle(const dm_model *m, dm_graph_core *g)
+void dm_model_insert_casts(const dm_model *m, dm_graph_core *g)
 {
     /* without a device the graph is only looked at */
     if (m->device && m->experiment->run.precision != DM_PRECISION_FP32)
-        dm_graph_settle(g, dm_device_about(m->device));
+        dm_graph_insert_casts(g, dm_device_get_info(m->device));
 }
 
 dm_val dm_model_network(dm_model *m, dm_graph_core *g, const dm_graph *api, dm_val x, dm_val noise, dm_val labels)
@@ -152,7 +152,7 @@ static dm_status find_weights(dm_model *m, dm_err *err)
         if (g->err.code)
             rc = dm_error(err, g->err.code, "%s", g->err.msg);
         else
-            rc = dm_layout_new(g, m->device ? dm_device_about(m->device)->align : 128, &m->layout, err);
+            rc = dm_layout_new(g, m->device ? dm_device_get_info(m->device)->align : 128, &m->layout, err);
     }
     dm_graph_free(g);
     return rc;
@@ -299,7 +299,7 @@ static void describe_forward(dm_forward *f, dm_model *m, const dm_graph *api, co
         dm_graph_fuse(g, &f->out, 1);
         dm_graph_prune(g, &f->out, 1);
         dm_model_precision(m, g, &f->out, 1);
-        dm_model_settle(m, g);
+        dm_model_insert_casts(m, g);
     }
 }
 

@@ -91,7 +91,7 @@ dm_status dm_model_draw(dm_model *m, int32_t n, const double *u, dm_point *at, d
 dm_val dm_model_network(dm_model *m, dm_graph_core *g, const dm_graph *api, dm_val x, dm_val noise, dm_val labels);
 /* Precision as the experiment has it: before the gradient of a fused graph, and after. */
 void dm_model_precision(const dm_model *m, dm_graph_core *g, const dm_val *results, int n);
-void dm_model_settle(const dm_model *m, dm_graph_core *g);
+void dm_model_insert_casts(const dm_model *m, dm_graph_core *g);
 /* Sets up a fresh graph whose g->network is this model's. */
 dm_status dm_model_graph(dm_model *m, bool training, dm_graph_core **g, const dm_graph **api, dm_err *err);
 /* f32[n] of an example's shape with n in front. */

@@ -105,7 +105,7 @@ static dm_status randn(dm_ctx *c, dm_tensor *t, int32_t draw)
         return dm_buf_write(t->buf, 0, count * sizeof *s->host, s->host, err);
     }
     s->drawn++;
-    return dm_run_randn(s->setup.device, t->buf, s->setup.n, s->inner,
+    return dm_launch_randn(s->setup.device, t->buf, s->setup.n, s->inner,
                         &(dm_randn){.seed = (uint64_t)s->setup.experiment->run.seed,
                                     .purpose = DM_PURPOSE_SAMPLER,
                                     .step = s->call,
@@ -120,11 +120,11 @@ static dm_status dynamic(dm_sampling *s, const dm_tensor *x, const dm_point *p, 
     const dm_set_sampler *set = &s->setup.experiment->sampler;
     dm_status rc;
 
-    if ((rc = dm_run_threshold(s->setup.device, want->x0->buf, s->setup.n, s->inner, set->dynamic_ratio,
+    if ((rc = dm_launch_threshold(s->setup.device, want->x0->buf, s->setup.n, s->inner, set->dynamic_ratio,
                                set->dynamic_max, err)) ||
         !want->eps || !set->clip_eps)
         return rc;
-    return dm_run_sum(s->setup.device, want->eps->buf, (double[]){1 / p->sigma, -p->alpha / p->sigma},
+    return dm_launch_sum(s->setup.device, want->eps->buf, (double[]){1 / p->sigma, -p->alpha / p->sigma},
                       (dm_buf *[]){x->buf, want->x0->buf}, 2, s->setup.n * s->inner, err);
 }
 
@@ -189,7 +189,7 @@ static dm_status predict(dm_ctx *c, const dm_tensor *x, const dm_point *p, const
     a.c_out = f.c_out;
     a.x0 = with.x0 ? with.x0->buf : NULL;
     a.eps = with.eps ? with.eps->buf : NULL;
-    if ((rc = dm_run_predict(s->setup.device, &a, err)) || !s->dynamic)
+    if ((rc = dm_launch_predict(s->setup.device, &a, err)) || !s->dynamic)
         return rc;
     return dynamic(s, x, p, &with, err);
 }
@@ -322,11 +322,11 @@ static dm_status first_x(dm_sampling *s, dm_err *err)
 
     if (o->noise)
         return dm_buf_write(s->x.buf, 0, (size_t)count * sizeof(float), o->noise, err);
-    if ((rc = dm_run_randn(s->setup.device, s->x.buf, s->setup.n, s->inner,
+    if ((rc = dm_launch_randn(s->setup.device, s->x.buf, s->setup.n, s->inner,
                            &(dm_randn){.seed = (uint64_t)s->setup.experiment->run.seed, .purpose = DM_PURPOSE_PRIOR,
                                        .first_index = (uint32_t)o->first_index}, err)) || fabs(power - 1) < 1e-6)
         return rc;
-    return dm_run_sum(s->setup.device, s->x.buf, &p->sigma, &s->x.buf, 1, count, err);
+    return dm_launch_sum(s->setup.device, s->x.buf, &p->sigma, &s->x.buf, 1, count, err);
 }
 
 /* The first image of x in host memory that is not finite: -1 if there is none. */

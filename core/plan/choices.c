@@ -128,7 +128,7 @@ static int longest_first(const void *a, const void *b)
 /* Those that were not measured, each once, with the time that all of its kind take. */
 static size_t collect(dm_choices *c, const dm_opnode *const *ops, size_t n, double runs, wanted *list, double *all)
 {
-    const dm_device_info *dev = dm_device_about(c->device);
+    const dm_device_info *dev = dm_device_get_info(c->device);
     const dm_impl *candidates[DM_MAX_CANDIDATES];
     size_t count = 0;
 
@@ -159,7 +159,7 @@ static bool measure_one(dm_choices *c, const wanted *w, double until, dm_err *er
 {
     const dm_measure_options o = {.until = until, .stopped = stopped, .dropped = dropped, .user = c};
     const dm_impl *list[DM_MAX_CANDIDATES];
-    const int n = dm_candidates(dm_device_about(c->device), w->op, false, list);
+    const int n = dm_candidates(dm_device_get_info(c->device), w->op, false, list);
     record r = {.n = n};
 
     if (dm_measure(c->device, w->op, list, n, &o, r.m, err))
@@ -252,7 +252,7 @@ static const dm_impl *measured(dm_choices *c, const dm_device_info *dev, const d
         return NULL;
     explain(r, trains, why, size);
     best = fastest(r, trains);
-    return best >= 0 ? list[best] : dm_plainest(dev, n); /* the latter where all of them are wrong */
+    return best >= 0 ? list[best] : dm_impl_reference(dev, n); /* the latter where all of them are wrong */
 }
 
 static const char *find_pair(const pair *p, size_t n, const char *key)
@@ -270,7 +270,7 @@ static const dm_impl *kept(dm_choices *c, const dm_device_info *dev, const dm_op
     const dm_impl *impl;
 
     for (int i = 0; name && (impl = dm_impl_at(n->kind, i)); i++)
-        if (!strcmp(impl->name, name) && dm_impl_serves(impl, dev, n))
+        if (!strcmp(impl->name, name) && dm_impl_supports(impl, dev, n))
             return impl;
     if (name)
         say(c, DM_LOG_WARNING, "the run chose %s for %s, which this device or demist does not have", name, key);

@@ -1,5 +1,5 @@
-/* Which implementation each op gets: by rule (the first that suits), or by measurement on the device, once, within a
- * budget of time; what was measured is kept in the cache folder. A training run keeps its choices, so that one that
+/* Which implementation each op gets: by rule (the first that preferred), or by measurement on the device, once, within
+ * a budget of time; what was measured is kept in the cache folder. A training run keeps its choices, so that one that
  * goes on makes the same. */
 #ifndef DEMIST_CORE_CHOICES_H
 #define DEMIST_CORE_CHOICES_H
@@ -37,13 +37,13 @@ void dm_choices_measure(dm_choices *c, const dm_opnode *const *ops, size_t n, do
 /* DM_EINVAL where `force` names an op or an implementation that does not exist at all. */
 dm_status dm_force_check(const char *force, dm_err *err);
 
-/* By rule: the first implementation that serves this device and op, or the one that `force` names where that serves.
- * same: as dm_candidates. */
+/* By rule: the first implementation that supports this device and op, or the one that `force` names where that
+ * supports. same: as dm_candidates. */
 dm_status dm_choose(const dm_device_info *dev, const dm_opnode *n, bool same, const char *force, const dm_impl **out,
                     bool *forced, dm_err *err);
 
 typedef struct dm_choice { const dm_impl *impl; char why[160]; } dm_choice;
-/* trains: derived forms of weights are made anew each run. force: "conv2d=portable,matmul=clblast" or "portable", NULL
+/* trains: packed weights of weights are made anew each run. force: "conv2d=portable,matmul=clblast" or "portable", NULL
  * = nothing; DM_EINVAL where one does not exist at all. c may be NULL: by rule. */
 dm_status dm_choices_pick(dm_choices *c, const dm_device_info *dev, const dm_opnode *n, const char *force, bool trains,
                           dm_choice *out, dm_err *err);

@@ -12,31 +12,32 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH = 4096, ABOUT = 1024, MOST_BYTES = 1 << 16 };
+enum { PATH = 4096, DESCRIBED = 1024, MOST_BYTES = 1 << 16 };
 
 /* The device and all of demist that matters; "" where nothing may be kept. */
-static void about_of(const dm_device *d, char about[ABOUT])
+static void describe(const dm_device *d, char described[DESCRIBED])
 {
-    const dm_device_info *i = dm_device_about(d);
+    const dm_device_info *i = dm_device_get_info(d);
     const uint64_t kernels = dm_device_kernels(d);
 
-    about[0] = 0;
+    described[0] = 0;
     if (kernels)
-        snprintf(about, ABOUT, "demist %s %016llx; %s; %s; %s; %s; %s; %u units", DEMIST_VERSION,
+        snprintf(described, DESCRIBED, "demist %s %016llx; %s; %s; %s; %s; %s; %u units", DEMIST_VERSION,
                  (unsigned long long)kernels, i->platform_name, i->name, i->vendor, i->driver, i->version,
                  (unsigned)i->compute_units);
 }
 
 /* dir/choices/SHA-256 of both.json */
-static bool path_of(const dm_device *d, const char *about, const char *key, char dir[PATH], char path[PATH])
+static bool path_of(const dm_device *d, const char *described, const char *key, char dir[PATH], char path[PATH])
 {
     char hash[SHA256_DIGEST_STRING_LENGTH];
     SHA2_CTX sha;
 
-    if (!about[0] || !dm_device_cache_dir(d)[0] || snprintf(dir, PATH, "%s/choices", dm_device_cache_dir(d)) >= PATH)
+    if (!described[0] || !dm_device_cache_dir(d)[0] ||
+        snprintf(dir, PATH, "%s/choices", dm_device_cache_dir(d)) >= PATH)
         return false;
     SHA256Init(&sha);
-    SHA256Update(&sha, (const uint8_t *)about, strlen(about) + 1);
+    SHA256Update(&sha, (const uint8_t *)described, strlen(described) + 1);
     SHA256Update(&sha, (const uint8_t *)key, strlen(key) + 1);
     SHA256End(&sha, hash);
     return snprintf(path, PATH, "%s/%.32s.json", dir, hash) < PATH;
@@ -80,18 +81,18 @@ static bool read_one(const json_t *j, dm_measured *m)
 
 int dm_choices_load(const dm_device *d, const char *key, dm_measured out[DM_MAX_CANDIDATES])
 {
-    char about[ABOUT], dir[PATH], path[PATH], *text = NULL;
+    char described[DESCRIBED], dir[PATH], path[PATH], *text = NULL;
     const json_t *list;
     json_t *j = NULL;
     size_t size = 0;
     int n = 0;
 
-    about_of(d, about);
-    if (!path_of(d, about, key, dir, path) || !trusted(path) || dm_file_slurp(path, MOST_BYTES, &text, &size, NULL))
+    describe(d, described);
+    if (!path_of(d, described, key, dir, path) || !trusted(path) || dm_file_slurp(path, MOST_BYTES, &text, &size, NULL))
         return 0;
     j = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
     list = json_object_get(j, "measured");
-    if (same(j, "device", about) && same(j, "op", key) && json_array_size(list) <= DM_MAX_CANDIDATES)
+    if (same(j, "device", described) && same(j, "op", key) && json_array_size(list) <= DM_MAX_CANDIDATES)
         for (size_t i = 0; i < json_array_size(list); i++)
             if (!read_one(json_array_get(list, i), &out[n++])) {
                 n = 0;
@@ -118,15 +119,15 @@ static json_t *write_one(const dm_measured *m)
 
 void dm_choices_store(const dm_device *d, const char *key, const dm_measured *m, int n)
 {
-    char about[ABOUT], dir[PATH], path[PATH], *text;
+    char described[DESCRIBED], dir[PATH], path[PATH], *text;
     json_t *list = json_array(), *j;
 
-    about_of(d, about);
+    describe(d, described);
     for (int i = 0; i < n; i++)
         json_array_append_new(list, write_one(&m[i]));
-    j = json_pack("{s:s, s:s, s:o}", "device", about, "op", key, "measured", list);
+    j = json_pack("{s:s, s:s, s:o}", "device", described, "op", key, "measured", list);
     text = j ? json_dumps(j, JSON_INDENT(1)) : NULL;
-    if (text && path_of(d, about, key, dir, path) && !dm_folder_make(dir, NULL)) {
+    if (text && path_of(d, described, key, dir, path) && !dm_folder_make(dir, NULL)) {
         if (!trusted(path))
             unlink(path); /* its mode would be kept */
         dm_file_write_atomic(path, text, strlen(text), NULL);

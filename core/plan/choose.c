@@ -1,4 +1,4 @@
-/* Which implementation an op gets: the first that suits, or what the user forces. */
+/* Which implementation an op gets: the first that preferred, or what the user forces. */
 #include "plan/choices.h"
 
 #include <string.h>
@@ -58,13 +58,13 @@ dm_status dm_force_check(const char *force, dm_err *err)
     return DM_OK;
 }
 
-/* The first that suits, of those that may be used in a deterministic run if same. */
+/* The first that preferred, of those that may be used in a deterministic run if same. */
 static const dm_impl *first(const dm_device_info *dev, const dm_opnode *node, bool same)
 {
     const dm_impl *impl;
 
     for (int i = 0; (impl = dm_impl_at(node->kind, i)); i++)
-        if (dm_impl_suits(impl, dev, node) && !(same && dm_impl_varies(impl)))
+        if (dm_impl_preferred(impl, dev, node) && !(same && !dm_impl_batch_invariant(impl)))
             return impl;
     return NULL;
 }
@@ -80,12 +80,12 @@ dm_status dm_choose(const dm_device_info *dev, const dm_opnode *node, bool same,
     *was_forced = false;
     want = forced(force, op, &want_n);
     for (int i = 0; want && (impl = dm_impl_at(node->kind, i)); i++)
-        if (is_name(impl->name, want, want_n) && dm_impl_serves(impl, dev, node)) {
+        if (is_name(impl->name, want, want_n) && dm_impl_supports(impl, dev, node)) {
             *out = impl;
             *was_forced = true;
             return DM_OK;
         }
     if ((*out = first(dev, node, same)))
         return DM_OK;
-    return dm_error(err, DM_EDEVICE, "no implementation of %s serves '%s'", op, dev->name);
+    return dm_error(err, DM_EDEVICE, "no implementation of %s supports '%s'", op, dev->name);
 }

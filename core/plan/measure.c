@@ -12,7 +12,7 @@ enum {
     BLOCK = 65521,                 /* values that repeat in a large input: a prime, so that no extent divides it */
     COMPARED = 1 << 24             /* values of an output that are compared at most */
 };
-static const double PLAIN_FLOPS = 5e6; /* the plainest implementation is a candidate up to here */
+static const double PLAIN_FLOPS = 5e6; /* the reference implementation is a candidate up to here */
 
 double dm_measure_clock(void)
 {
@@ -22,17 +22,17 @@ double dm_measure_clock(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static bool is_plainest(const dm_impl *impl, const dm_opnode *n)
+static bool is_reference(const dm_impl *impl, const dm_opnode *n)
 {
     return !strcmp(impl->name, "portable") || (dm_op_bf16(n) && !strcmp(impl->name, "bf16"));
 }
 
-const dm_impl *dm_plainest(const dm_device_info *dev, const dm_opnode *n)
+const dm_impl *dm_impl_reference(const dm_device_info *dev, const dm_opnode *n)
 {
     const dm_impl *impl;
 
     for (int i = 0; (impl = dm_impl_at(n->kind, i)); i++)
-        if (is_plainest(impl, n) && dm_impl_serves(impl, dev, n))
+        if (is_reference(impl, n) && dm_impl_supports(impl, dev, n))
             return impl;
     return NULL;
 }
@@ -52,10 +52,10 @@ int dm_candidates(const dm_device_info *dev, const dm_opnode *n, bool same, cons
     int count = 0;
 
     for (int i = 0; (impl = dm_impl_at(n->kind, i)) && count < DM_MAX_CANDIDATES; i++) {
-        const bool last = is_plainest(impl, n);
+        const bool last = is_reference(impl, n);
 
-        if (dm_impl_suits(impl, dev, n) && !is_there(list, count, impl) && !(same && dm_impl_varies(impl)) &&
-            (!last || !count || dm_op_flops(n) < PLAIN_FLOPS))
+        if (dm_impl_preferred(impl, dev, n) && !is_there(list, count, impl) &&
+            !(same && !dm_impl_batch_invariant(impl)) && (!last || !count || dm_op_flops(n) < PLAIN_FLOPS))
             list[count++] = impl;
         if (last)
             break;
@@ -256,20 +256,20 @@ static dm_status result_of(dm_op_run *b, const dm_impl *impl, float *block, resu
     return read_results(b, r, err);
 }
 
-/* Of one against another that is as exact as the op's plainest; results in bf16 may be rounded either way. */
+/* Of one against another that is as exact as the op's reference; results in bf16 may be rounded either way. */
 static double tolerance(const dm_impl *impl, const dm_opnode *n)
 {
     return DM_TOLERANCE + (impl->tolerance > 0 ? impl->tolerance : DM_TOLERANCE) + (dm_op_bf16(n) ? 1.0 / 128 : 0);
 }
 
-/* A small problem with the plainest implementation's results, made when first asked for. */
+/* A small problem with the reference implementation's results, made when first asked for. */
 typedef struct trial { dm_opnode node; const dm_impl *plain; dm_op_run b; results right; } trial;
 
 static void begin_trial(dm_device *d, const dm_opnode *n, trial *t)
 {
     *t = (trial){.node = dm_measure_small(n)};
     t->b = (dm_op_run){.d = d, .node = &t->node};
-    t->plain = dm_plainest(dm_device_about(d), &t->node);
+    t->plain = dm_impl_reference(dm_device_get_info(d), &t->node);
 }
 
 static void end_trial(trial *t)
@@ -285,7 +285,7 @@ static dm_status check(trial *t, const dm_impl *impl, float *block, double *erro
     dm_status rc = DM_OK;
 
     *error = 0;
-    if (!t->plain || t->plain == impl || !dm_impl_serves(impl, dm_device_about(t->b.d), &t->node))
+    if (!t->plain || t->plain == impl || !dm_impl_supports(impl, dm_device_get_info(t->b.d), &t->node))
         return DM_OK;
     if (!t->right.n[0]) {
         free_operands(&t->b);

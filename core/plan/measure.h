@@ -11,7 +11,7 @@ typedef struct dm_measured {
     char name[32];
     bool dropped;                  /* it failed, or is further from the portable result than its tolerance */
     double error;                  /* over the largest magnitude of an output; infinite where it failed or gave NaN */
-    double run, refresh;           /* seconds: of one run, and of making its derived forms of weights */
+    double run, refresh;           /* seconds: of one run, and of making its packed weights of weights */
 } dm_measured;
 
 typedef struct dm_measure_options {
@@ -25,9 +25,9 @@ typedef struct dm_measure_options {
 double dm_measure_clock(void);
 
 /* The implementation that others are compared with: the portable one, and "bf16" of nodes with bf16, which computes in
- * f32. NULL where it does not serve. */
-const dm_impl *dm_plainest(const dm_device_info *dev, const dm_opnode *n);
-/* What may be chosen without being forced: those that suit, in their order, up to the plainest; that one only
+ * f32. NULL where it does not support it. */
+const dm_impl *dm_impl_reference(const dm_device_info *dev, const dm_opnode *n);
+/* What may be chosen without being forced: those that are preferred, in their order, up to the reference; that one only
  * if it is alone or its work is small. same: only those whose result for one example is the same in any batch. */
 int dm_candidates(const dm_device_info *dev, const dm_opnode *n, bool same, const dm_impl *list[DM_MAX_CANDIDATES]);
 /* A problem of the same kind, small enough for the portable implementation of a large one. */

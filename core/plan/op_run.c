@@ -3,13 +3,13 @@
 
 #include <string.h>
 
-static dm_status derived(dm_emit *e, int in, const char *key, size_t bytes, dm_buf **out, dm_cmds **refresh)
+static dm_status packed(dm_emit *e, int in, const char *key, size_t bytes, dm_buf **out, dm_cmds **refresh)
 {
-    dm_op_run *r = e->derived_user;
+    dm_op_run *r = e->packed_user;
     dm_status rc;
 
     if (r->n_forms == DM_OP_RUN_FORMS)
-        return dm_error(e->err, DM_EINVAL, "%s has more than %d derived forms", e->label, DM_OP_RUN_FORMS);
+        return dm_error(e->err, DM_EINVAL, "%s has more than %d packed weights", e->label, DM_OP_RUN_FORMS);
     if ((rc = dm_buf_new(r->d, bytes, key, out, e->err)))
         return rc;
     r->forms[r->n_forms++] = *out;
@@ -19,8 +19,8 @@ static dm_status derived(dm_emit *e, int in, const char *key, size_t bytes, dm_b
 
 dm_status dm_op_run_record(dm_op_run *r, const dm_impl *impl, dm_err *err)
 {
-    const size_t scratch = impl->scratch ? impl->scratch(dm_device_about(r->d), r->node) : 0;
-    dm_emit e = {.dev = r->d, .node = r->node, .label = impl->name, .err = err, .derived = derived, .derived_user = r};
+    const size_t scratch = impl->scratch ? impl->scratch(dm_device_get_info(r->d), r->node) : 0;
+    dm_emit e = {.dev = r->d, .node = r->node, .label = impl->name, .err = err, .packed = packed, .packed_user = r};
     dm_status rc;
 
     if ((rc = dm_cmds_new(r->d, &r->cmds, err)) || (rc = dm_cmds_new(r->d, &r->refresh, err)) ||

@@ -27,7 +27,7 @@ struct dm_plan {
     dm_tensor *tensors;            /* of each value, for custom ops */
     dm_buf *arenas[MAX_ARENAS];
     int32_t n_arenas;
-    form *forms;                   /* for derived forms of weights, where these change with each run */
+    form *forms;                   /* for packed weights of weights, where these change with each run */
     size_t n_forms, cap_forms;
     dm_cmds *cmds;
     dm_plan_stats stats;
@@ -56,7 +56,7 @@ static void measure(const dm_plan *p)
 
 static dm_status choose_all(dm_plan *p, dm_err *err)
 {
-    const dm_device_info *about = dm_device_about(p->device);
+    const dm_device_info *about = dm_device_get_info(p->device);
     const char *force = p->options.force ? p->options.force : getenv("DEMIST_IMPL");
     dm_status rc;
 
@@ -72,7 +72,7 @@ static dm_status choose_all(dm_plan *p, dm_err *err)
         if (n->dead)
             continue;
         p->stats.nodes++;
-        p->stats.again += n->again;
+        p->stats.recomputed += n->recomputed;
         p->stats.flops += dm_op_flops(&n->op);
         p->stats.bytes += dm_op_bytes(&n->op);
         if (n->custom) {
@@ -153,7 +153,7 @@ static dm_status make_arenas(dm_plan *p, const dm_place *things, const dm_val *w
 static dm_status place(dm_plan *p, const dm_val *results, int n_results, dm_err *err)
 {
     const dm_graph_core *g = p->graph;
-    const dm_device_info *about = dm_device_about(p->device);
+    const dm_device_info *about = dm_device_get_info(p->device);
     const size_t most = g->n_nodes * (DM_MAX_OUT + 1) + 1;
     dm_place *things = calloc(most, sizeof *things);
     dm_val *whose = calloc(most, sizeof *whose);
@@ -249,7 +249,7 @@ static dm_status outside(dm_plan *p, const dm_val *results, int n_results, dm_er
 static dm_buf *buffer(const dm_plan *p, dm_val v) { return v < 0 ? NULL : p->bufs[dm_graph_root(p->graph, v)]; }
 
 /* The smallest memory that has room for a form of this node's and that none of its other forms has. */
-static dm_status form_room(dm_plan *p, size_t node, size_t bytes, dm_buf **out, dm_err *err)
+static dm_status form_scratch(dm_plan *p, size_t node, size_t bytes, dm_buf **out, dm_err *err)
 {
     form *best = NULL;
     dm_status rc;
@@ -274,9 +274,9 @@ static dm_status form_room(dm_plan *p, size_t node, size_t bytes, dm_buf **out, 
     return DM_OK;
 }
 
-static dm_status derived(dm_emit *e, int in, const char *key, size_t bytes, dm_buf **out, dm_cmds **refresh)
+static dm_status packed(dm_emit *e, int in, const char *key, size_t bytes, dm_buf **out, dm_cmds **refresh)
 {
-    dm_plan *p = e->derived_user;
+    dm_plan *p = e->packed_user;
     const dm_value *v;
     size_t at = 0;
 
@@ -284,12 +284,12 @@ static dm_status derived(dm_emit *e, int in, const char *key, size_t bytes, dm_b
         at++;
     v = &p->graph->values[dm_graph_root(p->graph, p->graph->nodes[at].in[in])];
     if (v->source != DM_VAL_WEIGHT)
-        return dm_error(e->err, DM_EINVAL, "%s asks for a derived form of what is no weight", e->label);
+        return dm_error(e->err, DM_EINVAL, "%s asks for packed weights of what is no weight", e->label);
     if (p->options.grads) {
         *refresh = e->cmds;
-        return form_room(p, at, bytes, out, e->err);
+        return form_scratch(p, at, bytes, out, e->err);
     }
-    return dm_wset_derived(p->weights, dm_layout_find(dm_wset_layout(p->weights), p->graph->weights[v->weight].key),
+    return dm_wset_packed(p->weights, dm_layout_find(dm_wset_layout(p->weights), p->graph->weights[v->weight].key),
                            key, bytes, out, refresh, e->err);
 }
 
@@ -330,8 +330,8 @@ static dm_status emit(dm_plan *p, size_t at, dm_err *err)
                  .cmds = p->cmds,
                  .label = s->label,
                  .err = err,
-                 .derived = derived,
-                 .derived_user = p};
+                 .packed = packed,
+                 .packed_user = p};
     dm_status rc;
 
     for (int i = 0; i < DM_MAX_IN; i++)
@@ -415,7 +415,7 @@ dm_status dm_plan_run(dm_plan *p, dm_err *err)
     return rc ? rc : dm_cmds_run(p->cmds, err);
 }
 
-dm_plan_stats dm_plan_about(const dm_plan *p) { return p->stats; }
+dm_plan_stats dm_plan_get_info(const dm_plan *p) { return p->stats; }
 
 /* The key of the first weight that a node reads; "" if it reads none. */
 static const char *weight_of(const dm_graph_core *g, const dm_gnode *n)
@@ -443,7 +443,7 @@ static bool finite(dm_buf *b, dm_dtype type, dm_err *err)
     }
     for (size_t i = 0; i < n && good; i++) {
         const uint16_t upper =
-            dm_dtype_narrow(type) ? host[i] : (uint16_t)(((const uint32_t *)(const void *)host)[i] >> 16);
+            dm_dtype_is_16bit(type) ? host[i] : (uint16_t)(((const uint32_t *)(const void *)host)[i] >> 16);
         const uint16_t exponent = type == DM_DT_F16 ? 0x7c00 : 0x7f80;
 
         good = (upper & exponent) != exponent;

@@ -28,19 +28,19 @@ dm_status dm_plan_new(dm_device *d, const dm_graph_core *g, dm_wset *weights, co
 void dm_plan_free(dm_plan *p);
 /* The memory of an input or a result. */
 dm_buf *dm_plan_buffer(const dm_plan *p, dm_val v);
-/* Enqueues everything, derived weights first where they are stale. */
+/* Enqueues everything, packed weights first where they are stale. */
 dm_status dm_plan_run(dm_plan *p, dm_err *err);
 /* Runs again node by node and says which first gave a value that is not finite; false if none did. */
 bool dm_plan_find_nonfinite(dm_plan *p, char *what, size_t size, dm_err *err);
 
 typedef struct dm_plan_stats {
     int32_t nodes, commands;
-    int32_t again;                 /* nodes that compute again what was not kept */
+    int32_t recomputed;              /* nodes that make again what was not kept */
     double flops, bytes;           /* of one run */
     size_t arena_bytes, values_bytes; /* activations and scratch as planned; and what they would take without sharing */
     int32_t arenas;
 } dm_plan_stats;
-dm_plan_stats dm_plan_about(const dm_plan *p);
+dm_plan_stats dm_plan_get_info(const dm_plan *p);
 /* One line a node: its name, implementation, extents, work, and why that implementation. Calls back with each line. */
 void dm_plan_explain(const dm_plan *p, void (*line)(void *user, const char *text), void *user);
 

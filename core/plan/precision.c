@@ -7,14 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Ops that narrow types are for; others pass it on, or read f32. */
+/* Ops that 16-bit types are for; others pass it on, or read f32. */
 static bool heavy(dm_op_kind k)
 {
     return k == DM_OP_CONV2D || k == DM_OP_MATMUL || k == DM_OP_GROUP_NORM || k == DM_OP_LAYER_NORM ||
            k == DM_OP_ATTENTION;
 }
 
-/* Could v's memory be narrow at all? */
+/* Could v's memory be 16 bits wide at all? */
 static bool eligible(const dm_graph_core *g, dm_val v)
 {
     const dm_value *r = &g->values[dm_graph_root(g, v)];
@@ -31,10 +31,10 @@ static void look_above(const dm_graph_core *g, char *marks)
         bool above = heavy(n->op.kind);
 
         for (int k = 0; k < n->op.n_in && !n->dead; k++)
-            above |= n->in[k] >= 0 && dm_op_may_narrow(&n->op, false, k) && marks[dm_graph_root(g, n->in[k])] & ABOVE;
+            above |= n->in[k] >= 0 && dm_op_may_be_16bit(&n->op, false, k) && marks[dm_graph_root(g, n->in[k])] & ABOVE;
         for (int k = 0; k < n->op.n_out && !n->dead; k++)
             if (n->out[k] >= 0 && eligible(g, n->out[k])) {
-                const bool may = dm_op_may_narrow(&n->op, true, k);
+                const bool may = dm_op_may_be_16bit(&n->op, true, k);
 
                 marks[dm_graph_root(g, n->out[k])] |= (may && above ? ABOVE : 0) | (may ? 0 : FIXED);
             }
@@ -48,14 +48,15 @@ static void look_below(const dm_graph_core *g, char *marks)
         bool below = heavy(n->op.kind);
 
         for (int k = 0; k < n->op.n_out && !n->dead; k++)
-            below |= n->out[k] >= 0 && dm_op_may_narrow(&n->op, true, k) && marks[dm_graph_root(g, n->out[k])] & BELOW;
+            below |=
+                n->out[k] >= 0 && dm_op_may_be_16bit(&n->op, true, k) && marks[dm_graph_root(g, n->out[k])] & BELOW;
         for (int k = 0; k < n->op.n_in && !n->dead; k++)
-            if (n->in[k] >= 0 && below && dm_op_may_narrow(&n->op, false, k))
+            if (n->in[k] >= 0 && below && dm_op_may_be_16bit(&n->op, false, k))
                 marks[dm_graph_root(g, n->in[k])] |= BELOW;
     }
 }
 
-void dm_graph_choose_narrow(dm_graph_core *g, dm_dtype type, const dm_val *results, int n)
+void dm_graph_choose_16bit(dm_graph_core *g, dm_dtype type, const dm_val *results, int n)
 {
     char *marks = calloc(g->n_values ? g->n_values : 1, 1);
 
@@ -79,9 +80,9 @@ void dm_graph_choose_narrow(dm_graph_core *g, dm_dtype type, const dm_val *resul
 /* ---- casts --------------------------------------------------------------------------------- */
 
 /* The list is made anew, casts put in; the latest cast of each value is kept for those that read it next. */
-typedef struct settling { dm_graph_core *g; dm_val *cast; size_t n_values; const dm_device_info *dev; } settling;
+typedef struct casting { dm_graph_core *g; dm_val *cast; size_t n_values; const dm_device_info *dev; } casting;
 
-static dm_val as(settling *s, dm_val v, dm_dtype type)
+static dm_val as(casting *s, dm_val v, dm_dtype type)
 {
     dm_graph_core *g = s->g;
     dm_val c;
@@ -96,18 +97,18 @@ static dm_val as(settling *s, dm_val v, dm_dtype type)
     return c;
 }
 
-/* The type of what may be narrow in this node, as its values are. */
+/* The type of what may be 16 bits wide in this node, as its values are. */
 static dm_dtype wanted(const dm_graph_core *g, const dm_gnode *n)
 {
     const bool product = n->op.kind == DM_OP_CONV2D || n->op.kind == DM_OP_CONV2D_DX || n->op.kind == DM_OP_MATMUL;
 
-    if (n->out[0] >= 0 && dm_op_may_narrow(&n->op, true, 0) && !product)
+    if (n->out[0] >= 0 && dm_op_may_be_16bit(&n->op, true, 0) && !product)
         return g->values[n->out[0]].type;
     for (int k = 0; k < n->op.n_out; k++)
-        if (n->out[k] >= 0 && dm_dtype_narrow(g->values[n->out[k]].type))
+        if (n->out[k] >= 0 && dm_dtype_is_16bit(g->values[n->out[k]].type))
             return g->values[n->out[k]].type;
     for (int k = 0; k < n->op.n_in; k++)
-        if (n->in[k] >= 0 && dm_op_may_narrow(&n->op, false, k) && dm_dtype_narrow(g->values[n->in[k]].type))
+        if (n->in[k] >= 0 && dm_op_may_be_16bit(&n->op, false, k) && dm_dtype_is_16bit(g->values[n->in[k]].type))
             return g->values[n->in[k]].type;
     return DM_DT_F32;
 }
@@ -116,20 +117,20 @@ static dm_dtype wanted(const dm_graph_core *g, const dm_gnode *n)
 static void set_types(const dm_graph_core *g, dm_gnode *n, dm_dtype type)
 {
     const bool product = n->op.kind == DM_OP_CONV2D || n->op.kind == DM_OP_CONV2D_DX || n->op.kind == DM_OP_MATMUL;
-    const dm_dtype y = product && dm_dtype_narrow(type) && n->out[0] >= 0 ? g->values[n->out[0]].type : type;
+    const dm_dtype y = product && dm_dtype_is_16bit(type) && n->out[0] >= 0 ? g->values[n->out[0]].type : type;
 
     for (int k = 0; k < n->op.n_in; k++)
         if (n->in[k] >= 0)
-            n->op.in[k].type = dm_op_may_narrow(&n->op, false, k) ? (k == 4 && n->op.kind == DM_OP_CONV2D ? y : type)
-                             : dm_dtype_narrow(g->values[n->in[k]].type) ? DM_DT_F32 : g->values[n->in[k]].type;
+            n->op.in[k].type = dm_op_may_be_16bit(&n->op, false, k) ? (k == 4 && n->op.kind == DM_OP_CONV2D ? y : type)
+                             : dm_dtype_is_16bit(g->values[n->in[k]].type) ? DM_DT_F32 : g->values[n->in[k]].type;
     for (int k = 0; k < n->op.n_out; k++)
         if (n->out[k] >= 0)
-            n->op.out[k].type = dm_op_may_narrow(&n->op, true, k)            ? y
-                                : dm_dtype_narrow(g->values[n->out[k]].type) ? DM_DT_F32
+            n->op.out[k].type = dm_op_may_be_16bit(&n->op, true, k)            ? y
+                                : dm_dtype_is_16bit(g->values[n->out[k]].type) ? DM_DT_F32
                                                                              : g->values[n->out[k]].type;
 }
 
-static bool served(const settling *s, const dm_opnode *n)
+static bool supported(const casting *s, const dm_opnode *n)
 {
     const dm_impl *impl;
     dm_err ignored = {0};
@@ -138,7 +139,7 @@ static bool served(const settling *s, const dm_opnode *n)
     return dm_choose(s->dev, n, false, getenv("DEMIST_IMPL"), &impl, &forced, &ignored) == DM_OK;
 }
 
-static void settle(settling *s, dm_gnode n)
+static void insert_casts(casting *s, dm_gnode n)
 {
     dm_graph_core *g = s->g;
     dm_val to[DM_MAX_OUT];
@@ -149,7 +150,7 @@ static void settle(settling *s, dm_gnode n)
         n.op.out[0].type = g->values[n.out[0]].type;
     } else {
         set_types(g, &n, wanted(g, &n));
-        if (!n.custom && dm_dtype_narrow(dm_op_narrow(&n.op)) && !served(s, &n.op))
+        if (!n.custom && dm_dtype_is_16bit(dm_op_16bit_type(&n.op)) && !supported(s, &n.op))
             set_types(g, &n, DM_DT_F32);
     }
     for (int k = 0; k < n.op.n_in; k++)
@@ -172,11 +173,11 @@ static void settle(settling *s, dm_gnode n)
             dm_graph_node(g, DM_OP_CAST, &n.out[k], 1, &to[k], 1);
 }
 
-void dm_graph_settle(dm_graph_core *g, const dm_device_info *dev)
+void dm_graph_insert_casts(dm_graph_core *g, const dm_device_info *dev)
 {
     dm_gnode *old = g->nodes;
     const size_t n_old = g->n_nodes;
-    settling s = {g, malloc((g->n_values + 1) * sizeof *s.cast), g->n_values, dev};
+    casting s = {g, malloc((g->n_values + 1) * sizeof *s.cast), g->n_values, dev};
 
     if (!s.cast) {
         dm_graph_fail(g, DM_ENOMEM, "out of memory for the graph");
@@ -188,7 +189,7 @@ void dm_graph_settle(dm_graph_core *g, const dm_device_info *dev)
     g->n_nodes = g->cap_nodes = 0;
     for (size_t i = 0; i < n_old && !g->err.code; i++)
         if (!old[i].dead)
-            settle(&s, old[i]);
+            insert_casts(&s, old[i]);
     for (size_t i = 0; i < g->n_values; i++)
         if (g->values[i].source == DM_VAL_ALIAS)
             g->values[i].node = g->values[g->values[i].of].node;

@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct derived { int32_t weight; char key[64]; dm_buf *buf; } derived;
+typedef struct packed { int32_t weight; char key[64]; dm_buf *buf; } packed;
 
 struct dm_wset {
     dm_device *device;
     const dm_layout *layout;
     dm_buf *flat, **window;
-    derived *forms;
+    packed *forms;
     size_t n_forms, cap_forms;
     dm_cmds *refresh;
     bool stale;
@@ -165,10 +165,10 @@ dm_buf *dm_wset_flat(const dm_wset *s) { return s->flat; }
 dm_buf *dm_wset_weight(const dm_wset *s, int32_t i) { return s->window[i]; }
 const dm_layout *dm_wset_layout(const dm_wset *s) { return s->layout; }
 
-dm_status dm_wset_derived(dm_wset *s, int32_t i, const char *key, size_t bytes, dm_buf **out, dm_cmds **refresh,
+dm_status dm_wset_packed(dm_wset *s, int32_t i, const char *key, size_t bytes, dm_buf **out, dm_cmds **refresh,
                           dm_err *err)
 {
-    derived *f;
+    packed *f;
     dm_status rc;
 
     for (size_t k = 0; k < s->n_forms; k++)
@@ -178,7 +178,7 @@ dm_status dm_wset_derived(dm_wset *s, int32_t i, const char *key, size_t bytes, 
             return DM_OK;
         }
     if (!dm_grow((void **)&s->forms, s->n_forms, &s->cap_forms, sizeof *s->forms))
-        return dm_error(err, DM_ENOMEM, "out of memory for a derived form of '%s'", s->layout->weights[i].key);
+        return dm_error(err, DM_ENOMEM, "out of memory for packed weights of '%s'", s->layout->weights[i].key);
     f = &s->forms[s->n_forms];
     f->weight = i;
     snprintf(f->key, sizeof f->key, "%s", key);
@@ -201,7 +201,7 @@ dm_status dm_wset_refresh(dm_wset *s, dm_err *err)
     return rc;
 }
 
-size_t dm_wset_derived_bytes(const dm_wset *s)
+size_t dm_wset_packed_bytes(const dm_wset *s)
 {
     size_t n = 0;
 

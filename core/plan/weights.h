@@ -1,5 +1,5 @@
 /* Weights on a device: where each lies in one flat array, sets of them (raw, each EMA, imported), and
- * the derived forms (packed, rotated) that implementations keep of a set. */
+ * the packed weights (packed, rotated) that implementations keep of a set. */
 #ifndef DEMIST_CORE_WEIGHTS_H
 #define DEMIST_CORE_WEIGHTS_H
 
@@ -30,13 +30,13 @@ void dm_wset_free(dm_wset *s);
 dm_buf *dm_wset_flat(const dm_wset *s);
 dm_buf *dm_wset_weight(const dm_wset *s, int32_t i);
 const dm_layout *dm_wset_layout(const dm_wset *s);
-/* The derived form of weight i under this key; *refresh is where to record the launches that make it,
+/* The packed form of weight i under this key; *refresh is where to record the launches that make it,
  * NULL if they have been recorded. */
-dm_status dm_wset_derived(dm_wset *s, int32_t i, const char *key, size_t bytes, dm_buf **out, dm_cmds **refresh,
+dm_status dm_wset_packed(dm_wset *s, int32_t i, const char *key, size_t bytes, dm_buf **out, dm_cmds **refresh,
                           dm_err *err);
-/* The values changed: derived forms are made anew before the next run. */
+/* The values changed: packed weights are made anew before the next run. */
 void dm_wset_touch(dm_wset *s);
 dm_status dm_wset_refresh(dm_wset *s, dm_err *err); /* does nothing when nothing changed */
-size_t dm_wset_derived_bytes(const dm_wset *s);
+size_t dm_wset_packed_bytes(const dm_wset *s);
 
 #endif

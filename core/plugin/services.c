@@ -46,7 +46,7 @@ static dm_status sum(dm_ctx *c, dm_tensor *out, const dm_term *terms, int32_t n)
     }
     if (s->counting)
         return DM_OK;
-    return dm_run_sum(s->device, out->buf, k, x, n, dm_shape_count(&out->shape), c->err);
+    return dm_launch_sum(s->device, out->buf, k, x, n, dm_shape_count(&out->shape), c->err);
 }
 
 static dm_kernel *kernel(dm_ctx *c, const char *source, const char *name, const char *options)

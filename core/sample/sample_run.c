@@ -1,5 +1,5 @@
 /* dm_sample and dm_predict: what a trained model gives. */
-#include "sample/drawing.h"
+#include "sample/sample_job.h"
 #include "session/session_read.h"
 #include "session/session_source.h"
 
@@ -84,8 +84,14 @@ static void describe(const dm_session *s, dm_images *out)
 
 static dm_status sample(dm_session *s, const dm_sample_options *o, dm_images *out, dm_err *err)
 {
-    dm_drawing d = {.first_index = o->first_index, .noise = o->noise, .z = o->z, .draws = o->draws, .labels = o->labels,
-                    .trace = o->trace, .trace_user = o->trace_user, .progress = true};
+    dm_sample_job d = {.first_index = o->first_index,
+                       .noise = o->noise,
+                       .z = o->z,
+                       .draws = o->draws,
+                       .labels = o->labels,
+                       .trace = o->trace,
+                       .trace_user = o->trace_user,
+                       .progress = true};
     const double began = now();
     dm_wset *weights = NULL;
     dm_status rc;

@@ -38,7 +38,7 @@ static dm_status open_data(dm_session *s, dm_err *err)
     s->data_services.log = log_line;
     s->data_services.log_user = s;
     if (!(rc = dm_data_open(s->experiment, "train", &s->data_services, &s->examples, err)))
-        s->data = *dm_data_about(s->examples);
+        s->data = *dm_data_get_info(s->examples);
     return rc;
 }
 

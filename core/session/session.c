@@ -81,7 +81,7 @@ static dm_status open_device(dm_session *s, bool profile, dm_err *err)
 
     if ((rc = dm_device_open(s->experiment->run.device, &o, &s->device, err)))
         return rc;
-    d = dm_device_about(s->device);
+    d = dm_device_get_info(s->device);
     if (s->experiment->run.precision == DM_PRECISION_FP16 && !d->fp16)
         return dm_error(err, DM_EDEVICE,
                         "precision: fp16 needs half precision (cl_khr_fp16), which device %d:%d '%s' (%s) does not "

@@ -220,7 +220,8 @@ static dm_status read_scalar(const dm_param *row, const dm_scalar *s, const char
     return dm_error(err, DM_EINVAL, "type %d is not known", (int)row->type);
 }
 
-static dm_status read_list(const dm_param *row, const dm_value *v, dm_arena *a, void *to, int32_t *bad, dm_err *err)
+static dm_status read_list(const dm_param *row, const dm_param_value *v, dm_arena *a, void *to, int32_t *bad,
+                           dm_err *err)
 {
     const bool whole = row->type == DM_T_INTS;
     char *items;
@@ -243,8 +244,8 @@ static dm_status read_list(const dm_param *row, const dm_value *v, dm_arena *a, 
     return DM_OK;
 }
 
-dm_status dm_param_set(const dm_param *row, const dm_value *v, const char *dir, dm_arena *a, void *cfg, int32_t *bad,
-                       dm_err *err)
+dm_status dm_param_set(const dm_param *row, const dm_param_value *v, const char *dir, dm_arena *a, void *cfg,
+                       int32_t *bad, dm_err *err)
 {
     int32_t ignored;
 
@@ -259,7 +260,7 @@ dm_status dm_param_set(const dm_param *row, const dm_value *v, const char *dir, 
 }
 
 /* "[a, b]" into items, in place. False if it is not written so. */
-static bool split_list(char *text, dm_value *v, dm_scalar *items, int32_t most)
+static bool split_list(char *text, dm_param_value *v, dm_scalar *items, int32_t most)
 {
     const size_t n = strlen(text);
     char *p = text + 1;
@@ -267,7 +268,7 @@ static bool split_list(char *text, dm_value *v, dm_scalar *items, int32_t most)
     if (n < 2 || text[0] != '[' || text[n - 1] != ']')
         return false;
     text[n - 1] = 0;
-    *v = (dm_value){true, 0, items};
+    *v = (dm_param_value){true, 0, items};
     p += strspn(p, " ");
     while (*p) {
         char *end = p + strcspn(p, ","), *last = end;
@@ -291,7 +292,7 @@ dm_status dm_param_set_text(const dm_param *row, const char *text, const char *d
 {
     const bool is_text = row->type == DM_T_STRING || row->type == DM_T_PATH;
     dm_scalar one = {text, is_text}, items[64];
-    dm_value v = {false, 1, &one};
+    dm_param_value v = {false, 1, &one};
     char *copy;
 
     if (row->type == DM_T_INTS || row->type == DM_T_REALS) {

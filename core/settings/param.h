@@ -10,13 +10,13 @@
 /* quoted: written in quotes, so text for certain. */
 typedef struct dm_scalar { const char *text; bool quoted; } dm_scalar;
 /* A scalar is one item with list = false; where a list belongs it is a list of one. */
-typedef struct dm_value { bool list; int32_t n; const dm_scalar *item; } dm_value;
+typedef struct dm_param_value { bool list; int32_t n; const dm_scalar *item; } dm_param_value;
 
 /* Checks v against the row and stores it at row->offset of cfg; what it points to is copied to a.
  * Relative paths start in the absolute folder dir. The message says the value and what is allowed,
  * not the key. *bad (NULL is fine) on failure: the list's item at fault, -1 = the value as a whole. */
-dm_status dm_param_set(const dm_param *row, const dm_value *v, const char *dir, dm_arena *a, void *cfg, int32_t *bad,
-                       dm_err *err);
+dm_status dm_param_set(const dm_param *row, const dm_param_value *v, const char *dir, dm_arena *a, void *cfg,
+                       int32_t *bad, dm_err *err);
 /* The same from text as a row's default has it: "[1, 2]", "0.5", and for text and paths all of it as it is. */
 dm_status dm_param_set_text(const dm_param *row, const char *text, const char *dir, dm_arena *a, void *cfg,
                             dm_err *err);

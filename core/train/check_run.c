@@ -32,7 +32,7 @@ static void say_lines(const report *r, const char *text)
 static dm_status costs(dm_session *s, const dm_check_options *o, const report *r, dm_err *err)
 {
     const dm_set_train *set = &s->experiment->train;
-    const dm_device_info *d = dm_device_about(s->device);
+    const dm_device_info *d = dm_device_get_info(s->device);
     dm_trainer *t;
     uint64_t now, peak;
     dm_plan_stats p;
@@ -42,7 +42,7 @@ static dm_status costs(dm_session *s, const dm_check_options *o, const report *r
         dm_choices_budget(s->choices, -1);
     if ((rc = dm_trainer_new(s, set->micro_batch, &t, err)))
         return rc;
-    p = dm_plan_about(dm_trainer_plan(t));
+    p = dm_plan_get_info(dm_trainer_plan(t));
     dm_device_memory(s->device, &now, &peak);
     say(r, "# device: %s, %s", d->platform_name, d->name);
     say(r, "# parameters: %lld", (long long)dm_model_layout(s->model)->parameters);
@@ -52,7 +52,7 @@ static dm_status costs(dm_session *s, const dm_check_options *o, const report *r
     say(r, "# device memory: %.1f MB, of which activations %.1f MB in %d arenas (%.1f MB without sharing)",
         (double)peak * 1e-6, (double)p.arena_bytes * 1e-6, (int)p.arenas, (double)p.values_bytes * 1e-6);
     say(r, "# kernels: %d calls for %d ops, %d of them for what is computed again instead of kept", (int)p.commands,
-        (int)p.nodes, (int)p.again);
+        (int)p.nodes, (int)p.recomputed);
     if (o->explain)
         dm_plan_explain(dm_trainer_plan(t), r->line, r->user);
     dm_trainer_free(t);
@@ -67,7 +67,7 @@ static dm_status forward_costs(dm_session *s, const report *r, dm_err *err)
 
     if (!(rc = dm_wset_new(s->device, dm_model_layout(s->model), &w, err)) &&
         !(rc = dm_forward_new(s->model, w, 1, NULL, &f, err)))
-        say(r, "# network: %.4f GFLOP an image forward", dm_plan_about(dm_forward_plan(f)).flops * 1e-9);
+        say(r, "# network: %.4f GFLOP an image forward", dm_plan_get_info(dm_forward_plan(f)).flops * 1e-9);
     dm_forward_free(f);
     dm_wset_free(w);
     return rc;

@@ -22,7 +22,7 @@ dm_status dm_running_save(dm_running *r, const double *best, dm_err *err)
     dm_status rc = text && path ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for a checkpoint");
 
     /* What diverged is never saved. */
-    if (!rc && !(rc = dm_trainer_check(r->trainer, &bad, err)) && !(rc = dm_trainer_settle(r->trainer, err)) &&
+    if (!rc && !(rc = dm_trainer_check(r->trainer, &bad, err)) && !(rc = dm_trainer_drain(r->trainer, err)) &&
         !(rc = dm_trainer_get_sums(r->trainer, &loss_sum, &steps, err))) {
         uint32_t bits;
 

@@ -32,7 +32,7 @@ static double wall(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static dm_status make_room(dm_running *r, dm_err *err)
+static dm_status make_folder(dm_running *r, dm_err *err)
 {
     const int64_t batch = r->s.experiment->train.batch;
     int64_t example = 1;
@@ -140,7 +140,7 @@ static dm_status open_folder(dm_running *r, dm_err *err)
 
 static dm_status write_config(dm_running *r, dm_err *err)
 {
-    const dm_device_info *d = dm_device_about(r->s.device);
+    const dm_device_info *d = dm_device_get_info(r->s.device);
     const dm_pair more[] = {{"device", d->name}, {"platform", d->platform_name}, {"driver", d->driver}};
     char *text = dm_experiment_print(r->s.experiment, false), *old = NULL, *path = dm_run_path(r->dir, DM_RUN_CONFIG);
     dm_status rc = text && path ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for the resolved experiment");
@@ -382,7 +382,7 @@ static dm_status train(dm_running *r, dm_err *err)
     dm_status rc;
 
     /* All that can be wrong with the experiment is found before the run folder is touched. */
-    if ((rc = make_room(r, err)) || (rc = dm_session_open(&r->s, r->o->profile, err)) ||
+    if ((rc = make_folder(r, err)) || (rc = dm_session_open(&r->s, r->o->profile, err)) ||
         (rc = open_folder(r, err)) || (rc = write_config(r, err)) || (rc = write_messages(r, err)))
         return rc;
     {
@@ -397,8 +397,8 @@ static dm_status train(dm_running *r, dm_err *err)
             return rc;
     }
     {
-        const dm_device_info *d = dm_device_about(r->s.device);
-        const dm_plan_stats p = dm_plan_about(dm_trainer_plan(r->trainer));
+        const dm_device_info *d = dm_device_get_info(r->s.device);
+        const dm_plan_stats p = dm_plan_get_info(dm_trainer_plan(r->trainer));
         uint64_t held, peak;
 
         dm_device_memory(r->s.device, &held, &peak);

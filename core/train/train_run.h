@@ -2,7 +2,7 @@
 #ifndef DEMIST_CORE_TRAIN_RUN_H
 #define DEMIST_CORE_TRAIN_RUN_H
 
-#include "sample/drawing.h"
+#include "sample/sample_job.h"
 #include "run/run_folder.h"
 #include "run/tb_events.h"
 #include "eval/validation.h"

@@ -217,7 +217,7 @@ static void draw_by_losses(dm_trainer *t)
                            &t->drawn[i], &t->drawn_weight[i]);
 }
 
-dm_status dm_trainer_settle(dm_trainer *t, dm_err *err)
+dm_status dm_trainer_drain(dm_trainer *t, dm_err *err)
 {
     int64_t bad;
     dm_status rc;
@@ -286,7 +286,7 @@ dm_status dm_trainer_step(dm_trainer *t, const float *x0, const int32_t *labels,
     dm_status rc;
 
     if (t->state.importance) {
-        if ((rc = dm_trainer_settle(t, err)))
+        if ((rc = dm_trainer_drain(t, err)))
             return rc;
         draw_by_losses(t);
     }

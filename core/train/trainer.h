@@ -17,7 +17,7 @@ dm_plan *dm_trainer_plan(dm_trainer *t);
  * levels are drawn by losses, for the step before, whose losses it reads: DM_EDIVERGED if that diverged. */
 dm_status dm_trainer_step(dm_trainer *t, const float *x0, const int32_t *labels, dm_err *err);
 /* What the last step leaves for the next, taken into the state: before it is saved. */
-dm_status dm_trainer_settle(dm_trainer *t, dm_err *err);
+dm_status dm_trainer_drain(dm_trainer *t, dm_err *err);
 
 /* What came together since the last call; waits. DM_EDIVERGED where a gradient was not finite: the weights
  * are those before that step. */

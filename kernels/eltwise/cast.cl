@@ -2,12 +2,12 @@
  * Oracle tests/ops/eltwise.c; exact. */
 #include "vec.clh"
 
-kernel void to_narrow(global const float *x, global ushort *y, int n, int chunk)
+kernel void to_16bit(global const float *x, global ushort *y, int n, int chunk)
 {
     const size_t from = get_global_id(0) * (size_t)chunk, to = min(from + (size_t)chunk, (size_t)n);
 
     for (size_t i = from; i < to; i += W)
-        store_narrow(load(x + i, to - i), y + i, to - i);
+        store_16bit(load(x + i, to - i), y + i, to - i);
 }
 
 kernel void to_f32(global const ushort *x, global float *y, int n, int chunk)
@@ -15,5 +15,5 @@ kernel void to_f32(global const ushort *x, global float *y, int n, int chunk)
     const size_t from = get_global_id(0) * (size_t)chunk, to = min(from + (size_t)chunk, (size_t)n);
 
     for (size_t i = from; i < to; i += W)
-        store(load_narrow(x + i, to - i), y + i, to - i);
+        store(load_16bit(x + i, to - i), y + i, to - i);
 }

@@ -1,4 +1,4 @@
-/* One value from one: y[i] = f(x[i]), f32[n], or narrow with -DBF16 or -DF16, out distinct from in unless said
+/* One value from one: y[i] = f(x[i]), f32[n], or 16 bits wide with -DBF16 or -DF16, out distinct from in unless said
  * otherwise. Each work-item takes `chunk` neighbouring elements, W at a time. Oracle tests/ops/eltwise.c; relative
  * 2e-6. */
 #include "vec.clh"

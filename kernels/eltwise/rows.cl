@@ -1,7 +1,7 @@
-/* y = a + b, a b or a, with broadcasting. y f32[d0,d1,d2,inner] (all narrow with -DBF16 or -DF16) is written; a and b
- * are read at element strides sa*, sb* (0 = repeated). d0 is implied by `rows` = d0 d1 d2. Items are numbered column
- * block first: item i takes `cols` columns (a multiple of W) of `each` rows. Oracle tests/ops/eltwise.c; exact but for
- * one rounding. */
+/* y = a + b, a b or a, with broadcasting. y f32[d0,d1,d2,inner] (all 16 bits wide with -DBF16 or -DF16) is written; a
+ * and b are read at element strides sa*, sb* (0 = repeated). d0 is implied by `rows` = d0 d1 d2. Items are numbered
+ * column block first: item i takes `cols` columns (a multiple of W) of `each` rows. Oracle tests/ops/eltwise.c; exact
+ * but for one rounding. */
 #include "vec.clh"
 
 enum { ADD, MUL, BROADCAST };

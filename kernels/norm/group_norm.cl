@@ -14,7 +14,7 @@ enum { MEAN, RSTD, GAIN, BIAS, GRAD_MEAN, GRAD_SLOPE, COEFS };
 
 #if W == 1
 #define GET(p, c, n) GET1((p) + (size_t)(c) * sc)
-#define PUT(v, p, c, n) ((p)[(size_t)(c) * sc] = NARROW(v))
+#define PUT(v, p, c, n) ((p)[(size_t)(c) * sc] = ROUND_16BIT(v))
 #else
 #define GET(p, c, n) LOAD((p) + (c), n)
 #define PUT(v, p, c, n) STORE(v, (p) + (c), n)
@@ -185,8 +185,8 @@ static inline void channel_coef(global const float *gamma, global const float *b
 }
 
 /* Sums of dz and dz xh over pixels [l0, l1), W channels from c. With an activation, dz is left in dx (where
- * wanted), so that its exponential is taken once; not where it is narrow, which would round it. */
-#ifdef NARROWED
+ * wanted), so that its exponential is taken once; not where it is 16 bits wide, which would round it. */
+#ifdef IS_16BIT
 #define LEAVE 0
 #else
 #define LEAVE 1
@@ -257,7 +257,7 @@ static inline void input_gradient(global const T *dy, global const T *x, global 
         for (int c = c0; c < c1; c += W) {
             const VF r = load(coef + RSTD * C + c, c1 - c), k = load(coef + GAIN * C + c, c1 - c);
             const VF xh = (GET(x + (size_t)l * sl, c, c1 - c) - load(coef + MEAN * C + c, c1 - c)) * r;
-#ifdef NARROWED
+#ifdef IS_16BIT
             const VF dz =
                 before_act(GET(dy + (size_t)l * sl, c, c1 - c), xh, k, load(coef + BIAS * C + c, c1 - c), silu);
 #else

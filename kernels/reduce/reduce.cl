@@ -1,6 +1,6 @@
 /* y[o,i] = k sum over r of x[o,r,i], + y if accum; in parts, which a second run of `cols` sums. Sums run
  * over at most FOLD values before they are added to a sum of sums, so that rounding grows slowly.
- * x is narrow with -DBF16 or -DF16. Oracle tests/ops/reduce.c; 2e-6 of the sum of |x|. */
+ * x is 16 bits wide with -DBF16 or -DF16. Oracle tests/ops/reduce.c; 2e-6 of the sum of |x|. */
 #include "vec.clh"
 
 #define FOLD 64

@@ -1,6 +1,6 @@
-/* y = x with its axes in another order. y f32 (narrow with -DBF16 or -DF16) [d0..d6,inner] is written row by row; s*
- * are x's element strides along y's axes. A work-item takes `each` rows of `cols` columns, column blocks first. Oracle
- * tests/ops/shape.c; exact. */
+/* y = x with its axes in another order. y f32 (16 bits wide with -DBF16 or -DF16) [d0..d6,inner] is written row by row;
+ * s* are x's element strides along y's axes. A work-item takes `each` rows of `cols` columns, column blocks first.
+ * Oracle tests/ops/shape.c; exact. */
 #include "vec.clh"
 
 kernel void permute(global const T *x, global T *y, int4 extents, int4 more_extents, int4 steps, int4 more_steps,

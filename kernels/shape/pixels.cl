@@ -2,7 +2,7 @@
  * spread: y[n,h,w,c] = k x[n,h/f,w/f,c], y f32[N,H,W,C] f times as large as x.
  * gather: y[n,h,w,c] = k sum of the f x f block of x, y f32[N,H,W,C] f times as small as x.
  * A work-item takes `each` pixels of y in channels [c0, c0 + cols), channel blocks first.
- * f32, or narrow with -DBF16 or -DF16. Oracle tests/ops/shape.c; exact, gather 1e-6. */
+ * f32, or 16 bits wide with -DBF16 or -DF16. Oracle tests/ops/shape.c; exact, gather 1e-6. */
 #include "vec.clh"
 
 kernel void spread(global const T *x, global T *y, int pixels, int width, int C, int f, float k, int each,

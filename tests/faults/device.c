@@ -9,7 +9,7 @@ static const char source[] = "__kernel void twice(__global float *y, int n)\n"
 /* Buffers, a window, direct and recorded launches; what was made is freed however far it came. */
 static dm_status use(dm_device *d, dm_err *err)
 {
-    const size_t align = dm_device_about(d)->align;
+    const size_t align = dm_device_get_info(d)->align;
     const dm_range r = {.dim = 1, .global = {4}};
     float x[4] = {1, 2, 3, 4};
     dm_buf *b = NULL, *w = NULL;

@@ -46,8 +46,8 @@ static void nvidia__tensor_cores_that_work(void **state)
     (void)state;
     as_gpu_how = AS_GPU_TAKES;
     d = opened();
-    assert_true(dm_device_about(d)->mma_bf16);
-    assert_int_equal(dm_choose(dm_device_about(d), &n, true, NULL, &impl, &forced, &err), DM_OK);
+    assert_true(dm_device_get_info(d)->mma_bf16);
+    assert_int_equal(dm_choose(dm_device_get_info(d), &n, true, NULL, &impl, &forced, &err), DM_OK);
     assert_string_equal(impl->name, "mma");
     dm_device_close(d);
 }
@@ -62,10 +62,10 @@ static void without(as_gpu_compiler how)
 
     as_gpu_how = how;
     d = opened();
-    assert_false(dm_device_about(d)->mma_bf16);
-    assert_int_equal(dm_choose(dm_device_about(d), &n, true, NULL, &impl, &forced, &err),
+    assert_false(dm_device_get_info(d)->mma_bf16);
+    assert_int_equal(dm_choose(dm_device_get_info(d), &n, true, NULL, &impl, &forced, &err),
                      DM_EDEVICE); /* in f32, between casts */
-    assert_int_equal(dm_choose(dm_device_about(d), &n, true, "mma", &impl, &forced, &err), DM_OK);
+    assert_int_equal(dm_choose(dm_device_get_info(d), &n, true, "mma", &impl, &forced, &err), DM_OK);
     assert_true(forced);
     dm_device_close(d);
 }

@@ -48,7 +48,7 @@ static dm_status read_data(const char *plugin, const char *key, const char *path
     f = dataset_load(plugin, SET(setting), set);
     s = dm_data_open(&f->e, "train", &f->s, &f->data, err);
     if (!s) {
-        const dm_data_info *a = dm_data_about(f->data);
+        const dm_data_info *a = dm_data_get_info(f->data);
         int64_t n = 1;
 
         for (int32_t k = 0; k < a->shape.rank; k++)

@@ -190,14 +190,14 @@ static void cast__narrow_and_back(void **state)
 
     for (int k = 0; k < 20; k++) {
         ops_case c = {.name = "cast", .reference = cast_reference, .given = {k < 4 ? x : NULL}};
-        dm_desc narrow = OPS_DESC(lengths[k / 4]), wide = narrow;
+        dm_desc half = OPS_DESC(lengths[k / 4]), wide = half;
 
-        narrow.type = types[k % 2];
+        half.type = types[k % 2];
         c.node = (dm_opnode){.kind = DM_OP_CAST,
                              .n_in = 1,
                              .n_out = 1,
-                             .in = {k / 2 % 2 ? narrow : wide},
-                             .out = {k / 2 % 2 ? wide : narrow}};
+                             .in = {k / 2 % 2 ? half : wide},
+                             .out = {k / 2 % 2 ? wide : half}};
         ops_check(*state, &c);
     }
 }

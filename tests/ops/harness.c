@@ -144,7 +144,7 @@ static void put(dm_dtype type, void *p, size_t i, double value)
 
 static double get(dm_dtype type, const void *p, size_t i)
 {
-    const uint32_t word = dm_dtype_narrow(type) ? (uint32_t)((const uint16_t *)p)[i] << 16 : ((const uint32_t *)p)[i];
+    const uint32_t word = dm_dtype_is_16bit(type) ? (uint32_t)((const uint16_t *)p)[i] << 16 : ((const uint32_t *)p)[i];
     float f;
 
     if (type == DM_DT_F16)
@@ -156,7 +156,7 @@ static double get(dm_dtype type, const void *p, size_t i)
 /* Values between guard words, on the device; NaN where fill is not given. */
 static void make_operand(bench *b, operand *o, const dm_desc *d, const double *values)
 {
-    const dm_device_info *about = dm_device_about(b->d);
+    const dm_device_info *about = dm_device_get_info(b->d);
     dm_err err = {0};
     size_t words;
 
@@ -225,7 +225,7 @@ static void check_guards(const ops_case *c, const dm_impl *impl, const char *wha
 static void compare(const ops_case *c, const dm_impl *impl, int k, const operand *o, const uint32_t *now)
 {
     const double tolerance =
-        dm_dtype_narrow(dm_op_narrow(&c->node)) ? c->tolerance : fmax(c->tolerance, impl->tolerance);
+        dm_dtype_is_16bit(dm_op_16bit_type(&c->node)) ? c->tolerance : fmax(c->tolerance, impl->tolerance);
     double largest = 0;
 
     for (size_t i = 0; i < o->count; i++)
@@ -283,13 +283,13 @@ static void run(bench *b, const dm_impl *impl)
 static double *random_values(const ops_case *c, const dm_desc *d)
 {
     const int64_t n = dm_desc_count(d);
-    const dm_dtype type = dm_op_narrow(&c->node);
+    const dm_dtype type = dm_op_16bit_type(&c->node);
     double *v = malloc((size_t)(n ? n : 1) * sizeof *v);
 
     for (int64_t i = 0; i < n; i++)
         v[i] = d->type == DM_DT_I32 ? floor(uniform() * c->levels) : normal() * (c->scale != 0 ? c->scale : 1);
     for (int64_t i = 0; i < n && d->type != DM_DT_I32 && c->node.kind != DM_OP_CAST; i++)
-        v[i] = dm_dtype_narrow(type) ? (double)ops_rounded(type, (float)v[i]) : v[i];
+        v[i] = dm_dtype_is_16bit(type) ? (double)ops_rounded(type, (float)v[i]) : v[i];
     return v;
 }
 
@@ -328,14 +328,14 @@ static void check(dm_device *d, const ops_case *c, bool must_serve)
     bool served = false;
 
     for (int i = 0; (impl = dm_impl_at(c->node.kind, i)); i++)
-        served |= dm_impl_serves(impl, dm_device_about(d), &b.node);
+        served |= dm_impl_supports(impl, dm_device_get_info(d), &b.node);
     if (!served && must_serve)
-        fail_msg("%s: no implementation serves this device", c->name);
+        fail_msg("%s: no implementation supports this device", c->name);
     if (!served)
         return;
     make_operands(&b);
     for (int i = 0; (impl = dm_impl_at(c->node.kind, i)); i++) {
-        if (!dm_impl_serves(impl, dm_device_about(d), &b.node))
+        if (!dm_impl_supports(impl, dm_device_get_info(d), &b.node))
             continue;
         record(&b, impl);
         run(&b, impl);
@@ -347,8 +347,8 @@ static void check(dm_device *d, const ops_case *c, bool must_serve)
     }
 }
 
-/* All that may be narrow is; results that are stored so are rounded, by 2^-8 or 2^-11 at most. Products of f16 are
- * summed in it 16 at a time: 2^-9 covers their roundings, of 2^-12 at most each and either way. */
+/* All that may be 16 bits wide is; results that are stored so are rounded, by 2^-8 or 2^-11 at most. Products of f16
+ * are summed in it 16 at a time: 2^-9 covers their roundings, of 2^-12 at most each and either way. */
 static void check_narrow(dm_device *d, const ops_case *from, dm_dtype type)
 {
     ops_case c = *from;
@@ -356,14 +356,14 @@ static void check_narrow(dm_device *d, const ops_case *from, dm_dtype type)
     bool any = false, stored = false;
 
     for (int k = 0; k < c.node.n_in; k++)
-        if (c.node.in[k].rank >= 0 && dm_op_may_narrow(&c.node, false, k)) {
+        if (c.node.in[k].rank >= 0 && dm_op_may_be_16bit(&c.node, false, k)) {
             if (c.given[k] && !c.rounded) /* results are for values that it does not have */
                 return;
             c.node.in[k].type = type;
             any = true;
         }
     for (int k = 0; k < c.node.n_out; k++)
-        if (c.node.out[k].rank >= 0 && dm_op_may_narrow(&c.node, true, k)) {
+        if (c.node.out[k].rank >= 0 && dm_op_may_be_16bit(&c.node, true, k)) {
             c.node.out[k].type = type;
             stored = true;
         }

@@ -1,4 +1,4 @@
-/* Runs every implementation of an op that serves the device and compares it with a plain C reference in double
+/* Runs every implementation of an op that supports the device and compares it with a plain C reference in double
  * precision, in f32 and, where the op may, in bf16 and f16: results, guard words around every buffer, inputs untouched,
  * accumulation, the same bits twice. */
 #ifndef DEMIST_TESTS_OPS_HARNESS_H
@@ -19,12 +19,12 @@ typedef struct ops_case {
     double scale;                  /* of the inputs, about N(0, 1); 0 = 1 */
     const double *given[DM_MAX_IN]; /* an input's values, where they are not random */
     bool rounded; /* what is given is what bf16 has (ops_rounded), or may be rounded to the input's type where that is
-                     narrow */
+                     16 bits wide */
 } ops_case;
 
 int ops_setup(void **state);       /* cmocka group fixtures: *state is the dm_device */
 int ops_teardown(void **state);
-/* f rounded to this type, nearest even. Inputs of nodes with a narrow type are all rounded to it, weights too. */
+/* f rounded to this type, nearest even. Inputs of nodes with a 16-bit type are all rounded to it, weights too. */
 float ops_rounded(dm_dtype type, float f);
 /* Fails the test where an implementation is wrong, naming it, the output and the element. */
 void ops_check(dm_device *d, const ops_case *c);

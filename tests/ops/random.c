@@ -177,7 +177,7 @@ static void randn__launched(void **state)
     dm_err err = {0};
 
     assert_int_equal(dm_buf_new(*state, N * EACH * sizeof *v, "out", &out, &err), DM_OK);
-    if (dm_run_randn(*state, out, N, each, &r, &err))
+    if (dm_launch_randn(*state, out, N, each, &r, &err))
         fail_msg("%s", err.msg);
     assert_int_equal(dm_buf_read(out, 0, (size_t)(N * each) * sizeof *v, v, &err), DM_OK);
     for (int64_t i = 0; i < N * each; i++) {
@@ -190,7 +190,7 @@ static void randn__launched(void **state)
     }
     assert_true(fabs(mean) < 4 / sqrt(count));
     assert_true(fabs(square - 1) < 4 * sqrt(2 / count));
-    assert_int_not_equal(dm_run_randn(*state, out, 0, each, &r, &err), DM_OK);
+    assert_int_not_equal(dm_launch_randn(*state, out, 0, each, &r, &err), DM_OK);
     dm_buf_free(out);
     free(v);
 }

@@ -70,7 +70,7 @@ static void sum__terms(void **state)
                 b[t] = filled(*state, count, v[t]);
             }
             out = n % 2 ? b[0] : filled(*state, count, v[0]);
-            if (dm_run_sum(*state, out, k, b, n, count, &err))
+            if (dm_launch_sum(*state, out, k, b, n, count, &err))
                 fail_msg("%s", err.msg);
             expect(out, count, want, 1e-6, 1e-30, "sum");
             if (out != b[0])
@@ -90,9 +90,9 @@ static void sum__refuses(void **state)
     dm_buf *b = filled(*state, 4, v), *x[9] = {b, b, b, b, b, b, b, b, b};
     dm_err err = {0};
 
-    assert_int_equal(dm_run_sum(*state, b, k, x, 9, 4, &err), DM_EINVAL);
-    assert_int_equal(dm_run_sum(*state, b, k, x, 0, 4, &err), DM_EINVAL);
-    assert_int_equal(dm_run_sum(*state, b, k, x, 1, INT64_C(1) << 33, &err), DM_EINVAL);
+    assert_int_equal(dm_launch_sum(*state, b, k, x, 9, 4, &err), DM_EINVAL);
+    assert_int_equal(dm_launch_sum(*state, b, k, x, 0, 4, &err), DM_EINVAL);
+    assert_int_equal(dm_launch_sum(*state, b, k, x, 1, INT64_C(1) << 33, &err), DM_EINVAL);
     dm_buf_free(b);
 }
 
@@ -126,7 +126,7 @@ static void check_predict(dm_device *d, const level *l, double limit, bool eps_f
     a.x0 = filled(d, n * inner, x);
     a.eps = filled(d, n * inner, x);
     a.log_var = learned ? filled(d, n * inner, x) : NULL;
-    if (dm_run_predict(d, &a, &err))
+    if (dm_launch_predict(d, &a, &err))
         fail_msg("%s", err.msg);
     expect(a.x0, n * inner, x0, 1e-6, size, "x0");
     expect(a.eps, n * inner, eps, 1e-6, eps_size, "eps");
@@ -190,7 +190,7 @@ static void check_threshold(dm_device *d, int64_t n, int64_t inner, double ratio
             want[k * inner + i] = fmax(-s, fmin(s, (double)x[k * inner + i])) / s;
     }
     b = filled(d, n * inner, x);
-    if (dm_run_threshold(d, b, n, inner, ratio, max, &err))
+    if (dm_launch_threshold(d, b, n, inner, ratio, max, &err))
         fail_msg("%s", err.msg);
     expect(b, n * inner, want, 1e-6, 1e-30, "threshold");
     dm_buf_free(b);

@@ -65,7 +65,7 @@ static void run(dm_session *s, dm_wset *w, dm_buf *grads, dm_buf *sum, uint32_t 
                 &(dm_grad_batch){.x0 = x0, .at = at, .weight = weight, .seed = 7, .first_index = alone ? 0 : k * BATCH},
                 &err))
             fail_msg("%s", err.msg);
-    out->arena = dm_plan_about(dm_grad_step_plan(g)).arena_bytes;
+    out->arena = dm_plan_get_info(dm_grad_step_plan(g)).arena_bytes;
     if (dm_buf_read(grads, 0, out->bytes, out->grads, &err) || dm_buf_read(sum, 0, sizeof out->loss, &out->loss, &err))
         fail_msg("%s", err.msg);
     dm_grad_step_free(g);
@@ -97,7 +97,7 @@ static step made(const char *experiment, const char *precision, const char *reco
         dm_buf_new(s.device, sizeof(float), "loss", &sum, &err) || dm_buf_zero(sum, 0, sizeof(float), &err))
         fail_msg("%s", err.msg);
     run(&s, w, grads, sum, runs, alone, &out);
-    assert_int_equal(dm_wset_derived_bytes(w), 0); /* they are made anew for each op that reads them */
+    assert_int_equal(dm_wset_packed_bytes(w), 0); /* they are made anew for each op that reads them */
     dm_wset_free(w);
     dm_buf_free(grads);
     dm_buf_free(sum);

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "sample/drawing.h"
+#include "sample/sample_job.h"
 #include "train/trainer.h"
 
 static const char experiment[] = "schedule: {use: linear}\nobjective: {use: simple}\nsampler: {use: ddpm, steps: "
@@ -81,7 +81,7 @@ static void steady__sampling(void **state)
     open_session(&s);
     {
         counter c = {.device = s.device};
-        const dm_drawing d = {.count = 3, .trace = count, .trace_user = &c};
+        const dm_sample_job d = {.count = 3, .trace = count, .trace_user = &c};
 
         if (dm_wset_new(s.device, dm_model_layout(s.model), &w, &err) || dm_draw_images(&s, w, &d, x, NULL, NULL, &err))
             fail_msg("%s", err.msg);

@@ -61,7 +61,7 @@ static void idx__plain_and_gzip(void **state)
                                 : scratch_file(&dir, "l", idx_labels, sizeof idx_labels);
         dataset *f = open_ok("idx", SET(setting(&dir, "train_images", images), setting(&dir, "train_labels", labels)),
                              PLAIN);
-        const dm_data_info *a = dm_data_about(f->data);
+        const dm_data_info *a = dm_data_get_info(f->data);
         int32_t label[2];
         float x[12];
         dm_data *d;
@@ -151,21 +151,21 @@ static void npy__numpys_files(void **state)
     dataset *f = open_ok("npy", SET(setting(&dir, "file", scratch_data(path, sizeof path, "points.npy"))), PLAIN);
 
     (void)state;
-    assert_true(dm_data_about(f->data)->count == 3 && dm_data_about(f->data)->shape.rank == 1 &&
-                dm_data_about(f->data)->levels == 0);
+    assert_true(dm_data_get_info(f->data)->count == 3 && dm_data_get_info(f->data)->shape.rank == 1 &&
+                dm_data_get_info(f->data)->levels == 0);
     assert_status(dm_data_at(f->data, 0, 3, x, NULL, &f->err), DM_OK, &f->err);
     assert_true(x[0] == 0.5f && x[1] == -1.25f && x[4] == 1e-3f && x[5] == -7);
     dataset_free(f);
     f = open_ok("npy", SET(setting(&dir, "file", scratch_data(path, sizeof path, "images.npy")), "layout=hwc"), PLAIN);
-    assert_true(dm_data_about(f->data)->count == 2 && dm_data_about(f->data)->shape.dim[0] == 3 &&
-                dm_data_about(f->data)->shape.dim[2] == 5);
+    assert_true(dm_data_get_info(f->data)->count == 2 && dm_data_get_info(f->data)->shape.dim[0] == 3 &&
+                dm_data_get_info(f->data)->shape.dim[2] == 5);
     assert_status(dm_data_at(f->data, 1, 1, x, NULL, &f->err), DM_OK, &f->err);
     for (int k = 0; k < 60; k++) /* k = (c 4 + y) 5 + x; in the file it is ((4 + y) 5 + x) 3 + c */
         assert_int_equal(dm_pixel(x[k]), (60 + k % 20 * 3 + k / 20) * 7 % 256);
     dataset_free(f);
     f = open_ok("npy", SET(setting(&dir, "file", scratch_data(path, sizeof path, "images.npy")), "test_every=2"),
                 PLAIN);
-    assert_true(dm_data_about(f->data)->count == 1 && dm_data_about(f->data)->shape.dim[0] == 4);
+    assert_true(dm_data_get_info(f->data)->count == 1 && dm_data_get_info(f->data)->shape.dim[0] == 4);
     dataset_free(f);
     scratch_remove(dir.dir);
 }
@@ -260,7 +260,7 @@ static void folder__every_kind_as_pillow(void **state)
 
     (void)state;
     assert_status(dm_st_open(scratch_data(path, sizeof path, "images.safetensors"), &want, &f->err), DM_OK, &f->err);
-    assert_int_equal(dm_data_about(f->data)->count, 12);
+    assert_int_equal(dm_data_get_info(f->data)->count, 12);
     for (int i = 0; i < 12; i++) {
         const dm_st_tensor *t = dm_st_find(want, sorted[i]);
         const int tolerance = strstr(sorted[i], "png") ? 0 : 2;
@@ -310,7 +310,7 @@ static void folder__classes_and_sizes(void **state)
     scratch_file(&dir, "ant/readme.txt", "x", 1);
     const char *folder = setting(&dir, "folder", dir.dir);
     dataset *f = open_ok("image_folder", SET(folder, "labels=true"), PLAIN);
-    assert_true(dm_data_about(f->data)->count == 2 && dm_data_about(f->data)->classes == 2);
+    assert_true(dm_data_get_info(f->data)->count == 2 && dm_data_get_info(f->data)->classes == 2);
     assert_status(dm_data_at(f->data, 0, 2, x, label, &f->err), DM_OK, &f->err);
     assert_true(label[0] == 0 && label[1] == 1);
     dataset_free(f);
@@ -417,7 +417,7 @@ static void toy2d__mean_and_variance(void **state)
     for (int k = 0; k < 3; k++) {
         dataset *f = open_ok("toy2d", SET(shapes[k], "labels=true", "noise=0.2"), PLAIN);
         double mean[2] = {0}, var = 0, first = 0;
-        const int classes = dm_data_about(f->data)->classes;
+        const int classes = dm_data_get_info(f->data)->classes;
         float other[2];
         dm_data *d;
 

@@ -92,7 +92,7 @@ static dm_choice pick(dm_choices *c, dm_device *d, bool trains)
     dm_choice out;
     dm_err err = {0};
 
-    must(dm_choices_pick(c, dm_device_about(d), &n, NULL, trains, &out, &err), &err);
+    must(dm_choices_pick(c, dm_device_get_info(d), &n, NULL, trains, &out, &err), &err);
     return out;
 }
 
@@ -160,12 +160,12 @@ static void choices__close(void **state)
     bool forced;
     dm_err err = {0};
 
-    must(dm_choose(dm_device_about(d), &n, false, NULL, &impl, &forced, &err), &err);
-    assert_int_equal(!strcmp(impl->name, "bf16x3"), dm_device_about(d)->amx_bf16);
-    n.close = true;
-    must(dm_choose(dm_device_about(d), &n, false, NULL, &impl, &forced, &err), &err);
+    must(dm_choose(dm_device_get_info(d), &n, false, NULL, &impl, &forced, &err), &err);
+    assert_int_equal(!strcmp(impl->name, "bf16x3"), dm_device_get_info(d)->amx_bf16);
+    n.full_precision = true;
+    must(dm_choose(dm_device_get_info(d), &n, false, NULL, &impl, &forced, &err), &err);
     assert_string_not_equal(impl->name, "bf16x3");
-    must(dm_choose(dm_device_about(d), &n, false, "bf16x3", &impl, &forced, &err), &err);
+    must(dm_choose(dm_device_get_info(d), &n, false, "bf16x3", &impl, &forced, &err), &err);
     assert_string_not_equal(impl->name, "bf16x3");
     assert_false(forced);
     dm_device_close(d);
@@ -183,7 +183,7 @@ static void choices__deterministic(void **state)
     measure(c);
     got = pick(c, d, true);
     assert_string_equal(got.why, "by rule");
-    assert_false(dm_impl_varies(got.impl));
+    assert_true(dm_impl_batch_invariant(got.impl));
     dm_choices_free(c);
     dm_device_close(d);
 }

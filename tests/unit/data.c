@@ -137,7 +137,7 @@ static void batch__each_example_once_an_epoch(void **state)
 {
     fixture *f = make(&images, (dm_set_data){0});
     dm_data *d = open_data(f);
-    const dm_data_info *a = dm_data_about(d);
+    const dm_data_info *a = dm_data_get_info(d);
     float *x = malloc(101 * 72 * sizeof *x), one[72];
     int32_t labels[101], label;
     int seen[101] = {0};
@@ -218,7 +218,7 @@ static void batch__cuts_and_resizes(void **state)
 
     f->e.data = (dm_set_data){.size = {2, two_by_three}, .channels = 1, .workers = 1};
     d = open_data(f);
-    assert_int_equal(dm_data_about(d)->shape.dim[0], 1);
+    assert_int_equal(dm_data_get_info(d)->shape.dim[0], 1);
     assert_status(dm_data_at(d, 0, 1, x, NULL, &err), DM_OK, &err);
     assert_status(dm_data_at(d, 0, 1, first, NULL, &err), DM_OK, &err);
     for (int i = 0; i < 6; i++) { /* on one of 256 levels, and near the mean of the pixels there */
@@ -241,8 +241,8 @@ static void batch__points_stay_as_they_are(void **state)
     dm_err err;
 
     (void)state;
-    assert_int_equal(dm_data_about(d)->count, 3);
-    assert_true(dm_data_about(d)->low == 0 && dm_data_about(d)->high == 0);
+    assert_int_equal(dm_data_get_info(d)->count, 3);
+    assert_true(dm_data_get_info(d)->low == 0 && dm_data_get_info(d)->high == 0);
     assert_status(dm_data_at(d, 0, 3, x, NULL, &err), DM_OK, &err);
     for (int i = 0; i < 6; i++)
         assert_true(x[i] == (float)(i / 2 + i % 2));

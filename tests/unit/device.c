@@ -90,7 +90,7 @@ static void buf__many_writes_keep_their_order(void **state)
 
 static void buf__windows_add_up(void **state)
 {
-    const size_t align = dm_device_about(*state)->align;
+    const size_t align = dm_device_get_info(*state)->align;
     dm_buf *root = buffer(*state, 8 * align), *w, *ww;
     uint8_t *want = pattern(8 * align, 3), *got = malloc(8 * align);
     dm_err err;
@@ -137,7 +137,7 @@ static void buf__zero_leaves_the_rest(void **state)
 
 static void buf__too_large_says_what_to_do(void **state)
 {
-    const dm_device_info *info = dm_device_about(*state);
+    const dm_device_info *info = dm_device_get_info(*state);
     dm_buf *b;
     dm_err err;
 
@@ -226,7 +226,7 @@ static void launch__groups(void **state)
 
 static void launch__chooses_groups_for_text(void **state)
 {
-    const dm_device_info *info = dm_device_about(*state);
+    const dm_device_info *info = dm_device_get_info(*state);
     const size_t many = 64 * 8 * (size_t)info->compute_units;
     const struct { size_t global, cpu; } cases[] = {{many, 64}, {many + 1, 1}, {64, 1}, {1, 1}};
     dm_buf *b = buffer(*state, 4);
@@ -254,7 +254,7 @@ static void launch__refuses(void **state)
     dm_kernel *k = kernel(*state, "axpy");
     dm_err err;
 
-    huge.local[0] = huge.global[0] = 2 * dm_device_about(*state)->max_group;
+    huge.local[0] = huge.global[0] = 2 * dm_device_get_info(*state)->max_group;
     must_fail(dm_launch(*state, k, &ok, DM_KARGS(DM_KB(b)), &err), DM_EINVAL, &err, "1 arguments given where it has 4");
     must_fail(dm_launch(*state, k, &ok, DM_KARGS(DM_KB(b), DM_KB(b), DM_KI(1), DM_KI(8)), &err), DM_EINVAL, &err,
               "argument 2 is DM_I32 where the kernel has 'float'");
@@ -332,7 +332,7 @@ static void cmds__command_buffers(void **state)
     dm_err err;
     float got[4];
 
-    if (!dm_device_about(*state)->command_buffer)
+    if (!dm_device_get_info(*state)->command_buffer)
         skip();
     setenv("DEMIST_REPLAY", "on", 1);
     must(dm_device_open(test_device(), NULL, &d, &err), &err);

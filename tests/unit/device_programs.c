@@ -225,7 +225,7 @@ static void entry(opened *o, char path[1200])
 
 static bool kept_by_us(const dm_device *d)
 {
-    return !dm_device_about(d)->driver_caches && !dm_device_about(d)->emulated;
+    return !dm_device_get_info(d)->driver_caches && !dm_device_get_info(d)->emulated;
 }
 
 /* Where the driver has a cache of its own, all is left to it. */
@@ -289,7 +289,7 @@ static void cache__is_not_needed(void **state)
 static void pick__finds_what_is_named(void **state)
 {
     opened *o = *state;
-    const dm_device_info *want = dm_device_about(o->d);
+    const dm_device_info *want = dm_device_get_info(o->d);
     dm_device_info got, *all;
     char select[160];
     dm_err err;
@@ -324,7 +324,7 @@ static void pick__says_what_was_found(void **state)
 
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         must_fail(dm_device_pick(wrong[i], &got, &err), DM_EDEVICE, &err, wrong[i]);
-        assert_non_null(strstr(err.msg, dm_device_about(o->d)->name));
+        assert_non_null(strstr(err.msg, dm_device_get_info(o->d)->name));
     }
     must_fail(dm_device_open("no such device", NULL, &d, &err), DM_EDEVICE, &err, "no such device");
 }
@@ -372,7 +372,7 @@ static void probe(opened *o, const char *source, dm_device_info *got)
     if (source)
         scratch_file(&o->dir, "conv/bf16_probe.cl", source, strlen(source));
     must(dm_device_open(test_device(), &options, &d, &err), &err);
-    *got = *dm_device_about(d);
+    *got = *dm_device_get_info(d);
     dm_device_close(d);
 }
 
@@ -386,7 +386,7 @@ static void probe__what_fails_is_not_used(void **state)
                                          "__global float *out)\n"
                                          "{ for (int i = 0; i < 1024; i++) out[i] = a[i] + b[i]; }\n"};
     opened *o = *state;
-    const dm_device_info before = *dm_device_about(o->d);
+    const dm_device_info before = *dm_device_get_info(o->d);
     dm_device_info got;
     char folder[1200];
 

@@ -62,9 +62,9 @@ static void check(build *network, size_t least, const char *want)
 
     check_order(g);
     for (size_t i = 0; i + 1 < g->n_nodes; i++)
-        if (g->nodes[i].again) {
+        if (g->nodes[i].recomputed) {
             strcat(got, dm_op_name(g->nodes[i].op.kind));
-            strcat(got, g->nodes[i + 1].again ? " " : "|");
+            strcat(got, g->nodes[i + 1].recomputed ? " " : "|");
         }
     assert_string_equal(got, want);
     dm_graph_free(g);
@@ -86,7 +86,7 @@ static void recompute__norm(void **state)
 
     (void)state;
     for (size_t i = 0; i < g->n_nodes; i++)
-        if (g->nodes[i].again) {
+        if (g->nodes[i].recomputed) {
             assert_int_equal(g->nodes[i].op.kind, DM_OP_GROUP_NORM);
             assert_true(g->nodes[i].op.a.norm.silu);
             assert_int_equal(g->nodes[i + 1].op.kind, DM_OP_CONV2D_DW);
@@ -166,7 +166,7 @@ static void recompute__alias(void **state)
     (void)state;
     check_order(g);
     for (size_t i = 0; i < g->n_nodes; i++)
-        for (size_t k = i; k < g->n_nodes && g->nodes[i].again; k++)
+        for (size_t k = i; k < g->n_nodes && g->nodes[i].recomputed; k++)
             for (int j = 0; j < g->nodes[k].op.n_in; j++)
                 if (g->nodes[k].in[j] >= 0 && g->nodes[k].in[j] != g->nodes[i].out[0] &&
                     dm_graph_root(g, g->nodes[k].in[j]) == g->nodes[i].out[0]) {

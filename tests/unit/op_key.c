@@ -58,7 +58,7 @@ static void op_key__tells_apart(void **state)
     (void)state;
     b.kind = DM_OP_CONV2D_DX;
     differ(&a, &b);
-    b = a, b.close = true;
+    b = a, b.full_precision = true;
     differ(&a, &b);
     b = a, b.accum = true;
     differ(&a, &b);

@@ -110,7 +110,7 @@ static void set__scalars(void **state)
         const scalar_case *c = &scalars[n];
         const dm_param *row = dm_param_find(rows, c->key);
         const dm_scalar item = {c->text, c->quoted};
-        const dm_value v = {false, 1, &item};
+        const dm_param_value v = {false, 1, &item};
         dm_arena *a = dm_arena_new();
         cfg out = {0};
         dm_err err = {DM_OK, ""};
@@ -133,7 +133,7 @@ static void set__scalars(void **state)
 static void set__lists(void **state)
 {
     const dm_scalar good[] = {{"1", false}, {"64", false}}, bad[] = {{"1", false}, {"65", false}};
-    const dm_value v = {true, 2, good}, w = {true, 2, bad}, none = {true, 0, NULL};
+    const dm_param_value v = {true, 2, good}, w = {true, 2, bad}, none = {true, 0, NULL};
     dm_arena *a = dm_arena_new();
     cfg out = {0};
     dm_err err;

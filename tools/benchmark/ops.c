@@ -159,8 +159,8 @@ static bool parse(const char *line, dm_opnode *n)
         else
             rows(n, w);
         for (int k = 0; bf16 && k < DM_MAX_IN; k++) {
-            n->in[k].type = dm_op_may_narrow(n, false, k) ? DM_DT_BF16 : DM_DT_F32;
-            n->out[k].type = dm_op_may_narrow(n, true, k) ? DM_DT_BF16 : DM_DT_F32;
+            n->in[k].type = dm_op_may_be_16bit(n, false, k) ? DM_DT_BF16 : DM_DT_F32;
+            n->out[k].type = dm_op_may_be_16bit(n, true, k) ? DM_DT_BF16 : DM_DT_F32;
         }
         return true;
     }
@@ -244,7 +244,7 @@ static bool wanted(const bench *b, const dm_impl *impl)
 
     for (int i = 0; i < b->n_only; i++)
         named |= !strcmp(b->only[i], impl->name);
-    return named && dm_impl_serves(impl, dm_device_about(b->run.d), &b->node);
+    return named && dm_impl_supports(impl, dm_device_get_info(b->run.d), &b->node);
 }
 
 static dm_status each(bench *b, dm_err *err)
@@ -310,7 +310,7 @@ int main(int argc, char **argv)
     b.n_only = argc - 2;
 
     if (!rc)
-        printf("{\"name\":\"%s\"}\n", dm_device_about(b.run.d)->name);
+        printf("{\"name\":\"%s\"}\n", dm_device_get_info(b.run.d)->name);
     for (fflush(stdout); !rc && fgets(line, sizeof line, stdin); fflush(stdout))
         rc = answer(&b, line, &err);
     if (rc)

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "sample/drawing.h"
+#include "sample/sample_job.h"
 #include "train/trainer.h"
 #include "session/session_read.h"
 #include "session/session_source.h"
@@ -104,7 +104,7 @@ static bool between_steps(void *user)
 
 static dm_status sample_once(bench *b, double *at_work, dm_err *err)
 {
-    const dm_drawing d = {.count = b->n};
+    const dm_sample_job d = {.count = b->n};
 
     b->step_wall = 0;
     const dm_status rc = dm_draw_images(&b->s, b->weights, &d, b->result, NULL, NULL, err);
@@ -187,9 +187,9 @@ static dm_status open_input(bench *b, const char *x, const char *t, dm_err *err)
 
 static void describe(const bench *b, double seconds)
 {
-    const dm_device_info *d = dm_device_about(b->s.device);
+    const dm_device_info *d = dm_device_get_info(b->s.device);
     const dm_plan *plan = b->forward ? dm_forward_plan(b->forward) : b->trainer ? dm_trainer_plan(b->trainer) : NULL;
-    const dm_plan_stats p = plan ? dm_plan_about(plan) : (dm_plan_stats){0};
+    const dm_plan_stats p = plan ? dm_plan_get_info(plan) : (dm_plan_stats){0};
     uint64_t now = 0, peak = 0;
 
     dm_device_memory(b->s.device, &now, &peak);

@@ -37,8 +37,8 @@ static int run(int argc, char **argv)
         return cli_usage(&cmd_selftest, "'%s' is too many", argv[optind]);
     if (dm_device_open(device, &o, &d, &err))
         return cli_fail(&err);
-    printf("device: %s (%s), driver %s\n", dm_device_about(d)->name, dm_device_about(d)->platform_name,
-           dm_device_about(d)->driver);
+    printf("device: %s (%s), driver %s\n", dm_device_get_info(d)->name, dm_device_get_info(d)->platform_name,
+           dm_device_get_info(d)->driver);
     selftest_run_random(d, &n);
     selftest_run_ops(d, &n);
     dm_device_close(d);

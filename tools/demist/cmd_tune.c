@@ -49,7 +49,7 @@ static int run(int argc, char **argv)
     if (optind < argc)
         return cli_usage(&cmd_tune, "'%s' is too many", argv[optind]);
     if (!(rc = dm_device_open(select, NULL, &d, &err))) {
-        printf("%s (%s)\n", dm_device_about(d)->name, dm_device_about(d)->platform_name);
+        printf("%s (%s)\n", dm_device_get_info(d)->name, dm_device_get_info(d)->platform_name);
         rc = dm_device_tune(d, (double)seconds, print_line, stdout, &err);
     }
     dm_device_close(d);

@@ -1,4 +1,4 @@
-/* Each op, by every implementation that serves the device, against committed values; and the random numbers. */
+/* Each op, by every implementation that supports the device, against committed values; and the random numbers. */
 #include "selftest.h"
 
 #include <math.h>
@@ -102,7 +102,7 @@ void selftest_run_ops(dm_device *d, selftest_count *n)
 
             for (int k = 0; k < 8 && before[k]; k++)
                 again |= before[k]->emit == impl->emit;
-            if (again || (impl->serves && !impl->serves(dm_device_about(d), &node)))
+            if (again || (impl->supports && !impl->supports(dm_device_get_info(d), &node)))
                 continue;
             for (int k = 0; k < 7; k++)
                 if (!before[k]) {

@@ -1,5 +1,5 @@
-/* Images in batches; see drawing.h. */
-#include "sample/drawing.h"
+/* Images in batches; see sample_job.h. */
+#include "sample/sample_job.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 typedef struct drawer {
     dm_session *s;
-    const dm_drawing *d;
+    const dm_sample_job *d;
     dm_forward *forward;
     dm_sampling *sampling;
     int64_t n, example, first;     /* images at once; elements of one; first of this batch, counted from 0 */
@@ -100,7 +100,7 @@ static dm_status open(drawer *d, dm_wset *weights, dm_err *err)
 
 static dm_status batch(drawer *d, float *x, dm_err *err)
 {
-    const dm_drawing *o = d->d;
+    const dm_sample_job *o = d->d;
     const int64_t left = o->count - d->first, there = left < d->n ? left : d->n;
     const size_t bytes = (size_t)(there * d->example) * sizeof *x;
     dm_sampling_run_options run = {.first_index = o->first_index + d->first,
@@ -131,7 +131,7 @@ static dm_status batch(drawer *d, float *x, dm_err *err)
     return rc;
 }
 
-dm_status dm_draw_images(dm_session *s, dm_wset *weights, const dm_drawing *o, float *x, int32_t *steps,
+dm_status dm_draw_images(dm_session *s, dm_wset *weights, const dm_sample_job *o, float *x, int32_t *steps,
                          int64_t *evaluations, dm_err *err)
 {
     drawer d = {.s = s, .d = o, .example = dm_shape_count(&s->data.shape)};

@@ -1,11 +1,11 @@
 /* Images from a model and a set of weights, in batches: what dm_sample and the grids of training share. */
-#ifndef DEMIST_CORE_DRAWING_H
-#define DEMIST_CORE_DRAWING_H
+#ifndef DEMIST_CORE_SAMPLE_JOB_H
+#define DEMIST_CORE_SAMPLE_JOB_H
 
 #include "model/sampling.h"
 #include "session/session.h"
 
-typedef struct dm_drawing {
+typedef struct dm_sample_job {
     int64_t count, first_index;
     const float *noise, *z;        /* as dm_sample_options has them */
     int64_t draws;
@@ -14,10 +14,10 @@ typedef struct dm_drawing {
                   const float *x);
     void *trace_user;
     bool progress;
-} dm_drawing;
+} dm_sample_job;
 
 /* x f32[count,...]; steps and evaluations may be NULL. Asks whether it is cancelled between steps. */
-dm_status dm_draw_images(dm_session *s, dm_wset *weights, const dm_drawing *d, float *x, int32_t *steps,
+dm_status dm_draw_images(dm_session *s, dm_wset *weights, const dm_sample_job *d, float *x, int32_t *steps,
                          int64_t *evaluations, dm_err *err);
 
 #endif
