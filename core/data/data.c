@@ -54,10 +54,39 @@ static dm_status check_info(const dm_data *d, const dm_data_info *i, dm_err *err
     return DM_OK;
 }
 
-static const char *name_of(const dm_data *d, dm_ctx *c, int64_t index, char *scratch, size_t n)
+const char *dm_data_name(const dm_data *d, int64_t index, const char **file)
+{
+    const dm_plugin *p = d->instance.plugin;
+    dm_err ignored = {DM_OK, ""};
+    dm_ctx c = dm_instance_ctx(&d->instance, &ignored);
+    const char *name = DM_HAS(dm_dataset, p->dataset, name) && p->dataset->name ? p->dataset->name(&c, index) : NULL;
+
+    *file = name;
+    for (const dm_param *row = name ? p->params : NULL; row && row->type != DM_T_END; row++) {
+        const char *path = row->type == DM_T_PATH ? *(const char *const *)(const void *)((const char *)c.cfg +
+                                                                                          row->offset) : NULL;
+        const size_t n = path ? strlen(path) : 0;
+
+        if (n && !strncmp(*file, path, n) && (*file)[n] == '/')
+            name = *file + n + 1;
+    }
+    return name;
+}
+
+const char *dm_data_class_name(const dm_data *d, int32_t label)
 {
     const dm_dataset *set = d->instance.plugin->dataset;
-    const char *name = DM_HAS(dm_dataset, set, name) && set->name ? set->name(c, index) : NULL;
+    dm_err ignored = {DM_OK, ""};
+    dm_ctx c = dm_instance_ctx(&d->instance, &ignored);
+
+    return DM_HAS(dm_dataset, set, class_name) && set->class_name ? set->class_name(&c, label) : NULL;
+}
+
+static const char *name_of(const dm_data *d, int64_t index, char *scratch, size_t n)
+{
+    const char *name;
+
+    dm_data_name(d, index, &name);
 
     if (!name)
         snprintf(scratch, n, "example %lld", (long long)index);
@@ -82,7 +111,7 @@ static dm_status check_shapes(dm_data *d, const dm_set_data *set, dm_shape *firs
         const bool sizes = set->size.n || (s.dim[1] == first->dim[1] && s.dim[2] == first->dim[2]);
         if (sizes && (set->channels || s.dim[0] == first->dim[0]))
             continue;
-        const char *x = name_of(d, &d->instance.ctx, 0, a, sizeof a), *y = name_of(d, &d->instance.ctx, i, b, sizeof b);
+        const char *x = name_of(d, 0, a, sizeof a), *y = name_of(d, i, b, sizeof b);
         if (sizes)
             return dm_error(err, DM_EINVAL, "'%s' has %lld channels and '%s' %lld; say data.channels: 1 or 3", x,
                             (long long)first->dim[0], y, (long long)s.dim[0]);
@@ -239,6 +268,17 @@ dm_status dm_data_batch(dm_data *d, uint64_t position, int64_t n, float *x, int3
         s = stream(d, &d->scratch, position + (uint64_t)i, x + i * d->size, label_of(d, labels, i), err);
     return s;
 }
+
+dm_status dm_data_raw(dm_data *d, int64_t index, dm_shape *shape, const float **x, int32_t *label, dm_err *err)
+{
+    const dm_status s =
+        dm_example_raw(&d->instance, &d->rules, &d->scratch, index, shape, d->about.classes ? label : NULL, err);
+
+    *x = d->scratch.raw;
+    return s;
+}
+
+int64_t dm_data_raw_size(const dm_data *d) { return dm_shape_count(&d->rules.largest); }
 
 dm_status dm_data_at(dm_data *d, int64_t first, int64_t n, float *x, int32_t *labels, dm_err *err)
 {

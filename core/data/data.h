@@ -16,6 +16,17 @@ void dm_data_close(dm_data *d);
  * -1..1, continuous data is left alone. */
 const dm_data_info *dm_data_get_info(const dm_data *d);
 
+/* What the plugin calls an example, below the data's folder where it is a file there, and as it is in *file; NULL where
+ * it has no names. */
+const char *dm_data_name(const dm_data *d, int64_t index, const char **file);
+/* What the plugin calls a class; NULL where it has no names. */
+const char *dm_data_class_name(const dm_data *d, int32_t label);
+
+/* Example `index` as the plugin has it, not yet cut, resized or scaled: *x is valid until the next call for d. label is
+ * left alone where the data has none. raw_size: the values of the largest. */
+dm_status dm_data_raw(dm_data *d, int64_t index, dm_shape *shape, const float **x, int32_t *label, dm_err *err);
+int64_t dm_data_raw_size(const dm_data *d);
+
 /* The n examples of the endless training stream from `position`: x[n,...] and labels, NULL if not wanted,
  * 0 where the data has none.
  * Position p is example shuffle(p mod count) of epoch p / count, augmented as p alone decides. */

@@ -83,6 +83,19 @@ static dm_status read_raw(const dm_instance *i, const dm_example_rules *r, int64
     return DM_OK;
 }
 
+dm_status dm_example_raw(const dm_instance *i, const dm_example_rules *r, dm_example_scratch *scratch, int64_t index,
+                         dm_shape *shape, int32_t *label, dm_err *err)
+{
+    const dm_status e = dm_example_shape(i, index, &r->largest, shape, err);
+    const int64_t n = e ? 0 : dm_shape_count(shape);
+
+    if (e)
+        return e;
+    if (!grow(&scratch->raw, &scratch->raw_cap, n))
+        return dm_error(err, DM_ENOMEM, "out of memory: an example of %lld values", (long long)n);
+    return read_raw(i, r, index, n, scratch->raw, label, err);
+}
+
 /* The part of an image that is used: all of it, or the largest of the target's aspect. */
 typedef struct window { int64_t y, x, h, w; } window;
 

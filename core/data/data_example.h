@@ -23,6 +23,9 @@ void dm_example_draw_init(dm_example_draw *d, uint64_t seed, uint64_t position);
 
 /* The shape of example `index`, checked against the largest. */
 dm_status dm_example_shape(const dm_instance *i, int64_t index, const dm_shape *largest, dm_shape *out, dm_err *err);
+/* The example as the plugin has it, in scratch->raw. */
+dm_status dm_example_raw(const dm_instance *i, const dm_example_rules *r, dm_example_scratch *scratch, int64_t index,
+                         dm_shape *shape, int32_t *label, dm_err *err);
 /* The example as the rules say; draw NULL: nothing is left to chance (crops are from the centre). label may be NULL. */
 dm_status dm_example_make(const dm_instance *i, const dm_example_rules *r, dm_example_scratch *scratch, int64_t index,
                           const dm_example_draw *draw, float *x, int32_t *label, dm_err *err);

@@ -1,6 +1,9 @@
 /* The data of an evaluation; see eval_data.h. */
 #include "eval/eval_data.h"
 
+#include "data/fingerprint.h"
+#include "session/data_meta.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +23,38 @@ dm_shape_shown dm_shape_show(const dm_shape *s)
 
 static void log_line(void *user, const char *line) { dm_session_log(user, DM_LOG_INFO, "%s", line); }
 
+static bool chose_data(const dm_session *s)
+{
+    for (int i = 0; i < s->n_overrides; i++)
+        if (!strncmp(s->overrides[i], "data.", 5) || !strncmp(s->overrides[i], "data=", 5))
+            return true;
+    return false;
+}
+
+/* Data that are others than in training, though nobody asked for others; and labels that mean something else. */
+static dm_status compare(const dm_session *s, const char *split, dm_data *data, dm_err *err)
+{
+    const char *before = s->checkpoint ? dm_st_meta(s->checkpoint, strcmp(split, "train") ? DM_TEST_FINGERPRINT
+                                                                                          : DM_DATA_FINGERPRINT)
+                                       : NULL,
+               *classes = before ? dm_st_meta(s->checkpoint, DM_CLASS_NAMES) : NULL;
+    dm_fingerprint now;
+    char what[256];
+    dm_status rc;
+
+    if (!before || !*before)
+        return DM_OK;
+    if (!(rc = dm_fingerprint_make(data, &now, err))) {
+        if (dm_fingerprint_renumbered(now.classes, classes ? classes : "", what, sizeof what))
+            dm_session_log(s, DM_LOG_WARNING, "the data's classes are not numbered as in training: %s", what);
+        else if (!chose_data(s) && !dm_fingerprint_same(&now, before, strcmp(split, "train") ? now.classes : classes,
+                                                        what, sizeof what))
+            dm_session_log(s, DM_LOG_WARNING, "the data's %s split is not the one of training: %s", split, what);
+    }
+    dm_fingerprint_fini(&now);
+    return rc;
+}
+
 dm_status dm_eval_data_open(dm_session *s, const char *split, dm_eval_data **out, dm_err *err)
 {
     dm_eval_data *d = calloc(1, sizeof *d);
@@ -36,6 +71,8 @@ dm_status dm_eval_data_open(dm_session *s, const char *split, dm_eval_data **out
         if (have->rank != want->rank || memcmp(have->dim, want->dim, (size_t)want->rank * sizeof want->dim[0]))
             rc = dm_error(err, DM_EINVAL, "the data's examples are %s, those of the model %s", dm_shape_show(have).text,
                           dm_shape_show(want).text);
+        else
+            rc = compare(s, split, d->data, err);
     }
     if (rc)
         dm_eval_data_close(d);

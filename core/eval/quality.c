@@ -1,6 +1,7 @@
 /* dm_eval_quality: samples, test images and noise against the training data, by the features of a trained network. */
 #include "eval/quality.h"
 
+#include "session/examine.h"
 #include "sample/sample_job.h"
 #include "eval/eval_data.h"
 #include "eval/extractor.h"
@@ -303,6 +304,7 @@ static dm_status sample(job *j, dm_err *err)
     if (j->count > INT64_MAX / j->example / 8 || !(j->x = malloc((size_t)(j->count * j->example) * sizeof *j->x)))
         return dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)j->count);
     if (!(rc = dm_session_open(&j->model, false, err)) &&
+        !(rc = dm_session_warn_of_sampling(&j->model, j->model.model, err)) &&
         !(rc = dm_session_weights(&j->model, j->o->raw, &weights, err)) && (began = now()) > 0 &&
         !(rc = dm_draw_images(&j->model, weights, &d, j->x, &steps, NULL, err))) {
         j->out->seconds = now() - began;

@@ -39,7 +39,7 @@ static int groups_of(const dm_train_state *s, group *g)
 
 #define LOSSES "draw.losses"
 #define COUNTS "draw.counts"
-enum { MAX_GROUPS = DM_MAX_EMA + 3, MAX_META = 16 };
+enum { MAX_GROUPS = DM_MAX_EMA + 3, MAX_META = 24 };
 
 static dm_status describe(const dm_train_state *s, dm_arena *arena, dm_st_source **out, int64_t *n, dm_err *err)
 {

@@ -54,6 +54,16 @@ dm_status dm_sampling_clip(const dm_set_sampler *set, const dm_data_info *data, 
     return DM_OK;
 }
 
+double dm_sampling_amplification(dm_sampling *s)
+{
+    dm_instance *obj = s->setup.objective;
+    dm_affine f;
+
+    if (s->limit > 0 || s->dynamic || obj->plugin->objective->affine(&obj->ctx, &s->grid.points[0], &f))
+        return 0;
+    return fabs(f.c_out);
+}
+
 /* ---- what samplers call ------------------------------------------------------------------- */
 
 static dm_tensor *tensor_like(dm_ctx *c, const dm_tensor *like)

@@ -32,6 +32,8 @@ dm_status dm_sampling_new(const dm_sampling_setup *s, dm_sampling **out, dm_err 
 void dm_sampling_free(dm_sampling *s);
 const dm_grid *dm_sampling_grid(const dm_sampling *s);
 int64_t dm_sampling_evaluations(const dm_sampling *s);
+/* How many times an error of the network's output grows in the first prediction of x0; 0 where x0 is clipped. */
+double dm_sampling_amplification(dm_sampling *s);
 /* Step i as a Gaussian p(x_to | x) around the posterior's mean: its ln variance is k[0] + k[1] V, V of the network's
  * output; k[1] = 0 where it is fixed. DM_EINVAL where the sampler's steps are none. */
 dm_status dm_sampling_log_var(dm_sampling *s, int32_t i, double k[2], dm_err *err);

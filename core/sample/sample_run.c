@@ -3,6 +3,8 @@
 #include "session/session_read.h"
 #include "session/session_source.h"
 
+#include "session/examine.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,7 +102,7 @@ static dm_status sample(dm_session *s, const dm_sample_options *o, dm_images *ou
         return rc;
     out->shape = dm_model_batch_shape(&s->data.shape, d.count, s->data.shape.dim[0]);
     if ((o->begin && (rc = o->begin(o->begin_user, &out->shape, err))) || (rc = dm_session_open(s, o->profile, err)) ||
-        (rc = dm_session_weights(s, o->raw, &weights, err)))
+        (rc = dm_session_warn_of_sampling(s, s->model, err)) || (rc = dm_session_weights(s, o->raw, &weights, err)))
         return rc;
     out->pixels = s->data.levels > 0;
     if (!(out->x = malloc((size_t)dm_shape_count(&out->shape) * sizeof *out->x)))

@@ -5,6 +5,13 @@
 #include "base/number.h"
 #include "format/safetensors.h"
 
+/* Metadata of a checkpoint: what its data are recognized by (fingerprint.h), of the training and the test split; the
+ * classes' names, joined by '/', and since when their numbers mean something else. */
+#define DM_DATA_FINGERPRINT "data.fingerprint"
+#define DM_TEST_FINGERPRINT "data.test.fingerprint"
+#define DM_CLASS_NAMES "data.class_names"
+#define DM_CLASSES_CHANGED "data.classes_changed"
+
 /* How data's facts travel in a checkpoint's metadata: "demist.data.shape" and so on. text: room for the values. */
 typedef struct dm_data_meta { char shape[96], classes[16], levels[16], low[DM_NUMBER_TEXT],
                              high[DM_NUMBER_TEXT]; } dm_data_meta;

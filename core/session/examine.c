@@ -6,6 +6,7 @@
 #include "model/sampling.h"
 #include "session/session_source.h"
 
+#include <math.h>
 #include <string.h>
 
 static bool sound(const dm_session *s, dm_section_id id)
@@ -97,7 +98,27 @@ static dm_status examine_run(dm_session *s, dm_need need, dm_faults *f, dm_err *
     return found(s, DM_SEC_TRAIN, &why, f, err);
 }
 
-static dm_status check_sampler(const dm_session *s, dm_model *m, dm_err *err)
+/* Where there is almost no signal, x0 is what is left of x without the predicted noise, divided by it: beyond this,
+ * even a prediction that is right to a thousandth gives an x0 outside of the data. */
+static const double largest_amplification = 1000;
+
+static void warn_of_amplification(const dm_session *s, dm_sampling *sampling)
+{
+    const double k = dm_sampling_amplification(sampling);
+    const dm_point *first = &dm_sampling_grid(sampling)->points[0];
+
+    if (k > largest_amplification)
+        dm_session_log(s, DM_LOG_WARNING,
+                       "sampling begins at t = %g, where sigma / alpha is %.4g: errors of the predicted noise become "
+                       "so "
+                       "many times larger in x0, and nothing is clipped; give sampler.clip the largest |x| of the "
+                       "data, "
+                       "or train with objective.predict: v, or with a schedule that leaves more signal",
+                       first->t, first->alpha > 0 ? first->sigma / first->alpha : (double)INFINITY);
+}
+
+/* warn: also of what is allowed. */
+static dm_status check_sampler(const dm_session *s, dm_model *m, bool warn, dm_err *err)
 {
     const dm_sampling_setup setup = {.experiment = s->experiment,
                                      .noise = s->noise,
@@ -108,9 +129,17 @@ static dm_status check_sampler(const dm_session *s, dm_model *m, dm_err *err)
     dm_sampling *sampling;
     dm_status rc;
 
-    if (!(rc = dm_sampling_new(&setup, &sampling, err)))
-        dm_sampling_free(sampling);
-    return rc;
+    if ((rc = dm_sampling_new(&setup, &sampling, err)))
+        return rc;
+    if (warn)
+        warn_of_amplification(s, sampling);
+    dm_sampling_free(sampling);
+    return DM_OK;
+}
+
+dm_status dm_session_warn_of_sampling(dm_session *s, dm_model *m, dm_err *err)
+{
+    return check_sampler(s, m, true, err);
 }
 
 /* Gradients lie in what is stored as half, where small ones become zero. */
@@ -126,8 +155,19 @@ static dm_status examine_precision(dm_session *s, dm_faults *f, dm_err *err)
     return found(s, DM_SEC_RUN, &why, f, err);
 }
 
+static void warn_of_warmup(const dm_session *s)
+{
+    const dm_set_train *t = &s->experiment->train;
+
+    if (!s->experiment->section[DM_SEC_TRAIN].faults && t->warmup >= t->steps)
+        dm_session_log(s, DM_LOG_WARNING,
+                       "train.warmup is %lld and train.steps is %lld: the learning rate is still rising when training "
+                       "ends, at %.3g of %g",
+                       (long long)t->warmup, (long long)t->steps, t->lr * (double)t->steps / (double)t->warmup, t->lr);
+}
+
 /* Objective and network, built as for a training step of one example, and the sampler. */
-static dm_status examine_model(dm_session *s, dm_faults *f, dm_err *err)
+static dm_status examine_model(dm_session *s, dm_need need, dm_faults *f, dm_err *err)
 {
     const dm_section *section = s->experiment->section;
     const bool diffuses = section[DM_SEC_OBJECTIVE].plugin->objective->affine != NULL;
@@ -140,8 +180,9 @@ static dm_status examine_model(dm_session *s, dm_faults *f, dm_err *err)
         return DM_OK; /* the schedule has its faults */
     if (dm_model_examine(s->experiment, s->noise, &s->data, s->label_width, &m, &at, &why))
         return found(s, at, &why, f, err);
-    rc = diffuses && sound(s, DM_SEC_SAMPLER) && check_sampler(s, m, &why) ? found(s, DM_SEC_SAMPLER, &why, f, err)
-                                                                           : DM_OK;
+    rc = diffuses && sound(s, DM_SEC_SAMPLER) && check_sampler(s, m, need >= DM_NEED_DATA, &why)
+             ? found(s, DM_SEC_SAMPLER, &why, f, err)
+             : DM_OK;
     if (!rc && dm_session_start_fits(s, dm_model_layout(m), &why)) {
         dm_error_prefix(&why, "from: ");
         rc = found(s, DM_SEC_TRAIN, &why, f, err);
@@ -165,7 +206,10 @@ dm_status dm_session_examine(dm_session *s, dm_need need, dm_faults *f, dm_err *
         return rc;
     if (data && ((rc = examine_run(s, need, f, err)) || (rc = examine_precision(s, f, err))))
         return rc;
-    if (s->data.shape.rank && sound(s, DM_SEC_NETWORK) && sound(s, DM_SEC_OBJECTIVE) && (rc = examine_model(s, f, err)))
+    if (data)
+        warn_of_warmup(s);
+    if (s->data.shape.rank && sound(s, DM_SEC_NETWORK) && sound(s, DM_SEC_OBJECTIVE) &&
+        (rc = examine_model(s, need, f, err)))
         return rc;
     if ((data || s->data.shape.rank) && !s->experiment->section[DM_SEC_RUN].faults &&
         dm_device_pick(s->experiment->run.device, &device, &why)) {

@@ -99,6 +99,16 @@ static void warn_of_meaning(const dm_session *s)
         }
 }
 
+static void warn_of_classes(const dm_session *s)
+{
+    const char *changed = dm_st_meta(s->checkpoint, DM_CLASSES_CHANGED);
+
+    if (changed && *changed)
+        dm_session_log(s, DM_LOG_WARNING,
+                       "'%s': the classes' numbers changed in training %s; what a number draws is a mixture of both",
+                       dm_st_path(s->checkpoint), changed);
+}
+
 /* Of a model whose labels are vectors. */
 static dm_status read_label_width(dm_session *s, dm_err *err)
 {
@@ -136,6 +146,7 @@ dm_status dm_session_read_run(dm_session *s, const char *run, const char *const 
     s->overrides = overrides;
     s->n_overrides = n;
     warn_of_meaning(s);
+    warn_of_classes(s);
 failed:
     if (rc)
         dm_session_fini(s);

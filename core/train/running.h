@@ -3,6 +3,7 @@
 #ifndef DEMIST_CORE_RUNNING_H
 #define DEMIST_CORE_RUNNING_H
 
+#include "data/fingerprint.h"
 #include "run/run_log.h"
 #include "train/train_run.h"
 #include "train/trainer.h"
@@ -20,7 +21,12 @@ typedef struct dm_running {
     char *word;                    /* dir for a shell */
     float *x0;
     int32_t *labels;
+    dm_fingerprint data, held_out; /* of the training and test splits; held_out only where the loss on it is measured */
+    char renumbered[256];          /* since when class numbers mean something else; "" where they do not */
     bool resumed;
+    bool other_held_out;           /* than those of the best loss so far */
+    dm_st *from;                   /* the checkpoint that it goes on from; NULL where there is none */
+    int64_t from_step;
     int64_t saved;                 /* the last step that needs no checkpoint: it has one, or training began there */
     double loss;                   /* the last that was logged */
     double since;                  /* when it was */
@@ -29,9 +35,20 @@ typedef struct dm_running {
 /* A checkpoint of the step that it is at; never of what diverged. best: the held-out loss of a checkpoint that is kept
  * as the best one; NULL: one of the last. */
 dm_status dm_running_save(dm_running *r, const double *best, dm_err *err);
-/* Back to the newest whole checkpoint of the run folder; where there is none, and none can be lost, to the beginning.
- */
+/* The newest whole checkpoint of the run folder as r->from, with its step; NULL where there is none yet, and none can
+ * be lost. Nothing in the folder is changed. */
+dm_status dm_running_find(dm_running *r, dm_err *err);
+/* Back to it; where there is none, to the beginning. */
 dm_status dm_running_load(dm_running *r, dm_err *err);
+
+/* What is kept of the data in each checkpoint, and what it is compared with when the run goes on. DM_EINVAL where they
+ * are others and dm_train_options.data_changed does not say so, or where the learning rate of a decay would jump, since
+ * it was to last for other train.steps. */
+dm_status dm_running_know_data(dm_running *r, dm_err *err);
+dm_status dm_running_compare(dm_running *r, dm_err *err);
+enum { DM_RUNNING_DATA_PAIRS = 4 };
+void dm_running_data_pairs(const dm_running *r, dm_st_pair pairs[DM_RUNNING_DATA_PAIRS]);
+
 /* The raw weights and every average begin with these, the first average of what is there. */
 dm_status dm_running_use_start(dm_running *r, dm_err *err);
 

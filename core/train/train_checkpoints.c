@@ -15,7 +15,8 @@ dm_status dm_running_save(dm_running *r, const double *best, dm_err *err)
     char *text = dm_experiment_print(r->s.experiment, false),
          *path = best ? dm_run_path(r->dir, DM_RUN_BEST) : dm_checkpoint_path(r->dir, state->step);
     char sum[32], since[32], held_out[DM_NUMBER_TEXT];
-    dm_st_pair meta[DM_DATA_PAIRS + 4];
+    enum { MORE = DM_DATA_PAIRS + DM_RUNNING_DATA_PAIRS };
+    dm_st_pair meta[MORE + 4];
     dm_data_meta data;
     float loss_sum;
     int64_t steps, bad;
@@ -30,11 +31,12 @@ dm_status dm_running_save(dm_running *r, const double *best, dm_err *err)
         snprintf(sum, sizeof sum, "%08x", (unsigned)bits);
         snprintf(since, sizeof since, "%lld", (long long)steps);
         dm_data_meta_write(&r->s.data, &data, meta);
-        meta[DM_DATA_PAIRS] = (dm_st_pair){"experiment", text};
-        meta[DM_DATA_PAIRS + 1] = (dm_st_pair){"loss_sum", sum};
-        meta[DM_DATA_PAIRS + 2] = (dm_st_pair){"loss_steps", since};
-        meta[DM_DATA_PAIRS + 3] = (dm_st_pair){DM_BEST_LOSS, best ? dm_number_write(*best, held_out) : ""};
-        rc = dm_checkpoint_save(path, state, meta, DM_DATA_PAIRS + (best ? 4 : 3), err);
+        dm_running_data_pairs(r, meta + DM_DATA_PAIRS);
+        meta[MORE] = (dm_st_pair){"experiment", text};
+        meta[MORE + 1] = (dm_st_pair){"loss_sum", sum};
+        meta[MORE + 2] = (dm_st_pair){"loss_steps", since};
+        meta[MORE + 3] = (dm_st_pair){DM_BEST_LOSS, best ? dm_number_write(*best, held_out) : ""};
+        rc = dm_checkpoint_save(path, state, meta, MORE + (best ? 4 : 3), err);
         if (!rc && !best)
             rc = dm_checkpoint_prune(r->dir, state->step, r->s.experiment->train.keep, err);
         if (!rc)
@@ -73,42 +75,45 @@ static dm_status begin_again(const dm_running *r, dm_err *err)
     return rc;
 }
 
-dm_status dm_running_load(dm_running *r, dm_err *err)
+dm_status dm_running_find(dm_running *r, dm_err *err)
 {
     dm_err damaged = {0};
-    const char *sum, *since;
-    dm_st *f;
-    int64_t step;
-    dm_status rc = dm_checkpoint_latest(r->dir, &f, &step, &damaged, err);
+    const dm_status rc = dm_checkpoint_latest(r->dir, &r->from, &r->from_step, &damaged, err);
 
     if (rc == DM_ENOENT)
         return begin_again(r, err);
-    if (rc)
-        return rc;
-    if (damaged.msg[0])
+    if (!rc && damaged.msg[0])
         dm_session_log(&r->s, DM_LOG_WARNING, "the newest checkpoint is damaged, an older one is used: %s",
                        damaged.msg);
-    sum = dm_st_meta(f, "loss_sum");
-    since = dm_st_meta(f, "loss_steps");
-    if (!(rc = dm_checkpoint_load(f, dm_trainer_state(r->trainer), err))) {
-        if (!sum || !since) {
-            rc = dm_error(err, DM_ECORRUPT, "'%s' is no checkpoint of a training run: it has no loss_sum",
-                          dm_st_path(f));
-        } else {
-            const uint32_t bits = (uint32_t)strtoul(sum, NULL, 16);
-            float loss_sum;
-
-            memcpy(&loss_sum, &bits, sizeof loss_sum);
-            rc = dm_trainer_set_sums(r->trainer, loss_sum, strtoll(since, NULL, 10), err);
-        }
-    }
-    dm_st_close(f);
-    if (!rc)
-        dm_session_log(&r->s, DM_LOG_INFO, "resuming at step %lld", (long long)step);
-    if (!rc && step >= r->s.experiment->train.steps)
-        dm_session_log(&r->s, DM_LOG_WARNING, "train.steps = %lld are done already; give a larger train.steps to go on",
-                       (long long)r->s.experiment->train.steps);
     return rc;
+}
+
+dm_status dm_running_load(dm_running *r, dm_err *err)
+{
+    const int64_t steps = r->s.experiment->train.steps;
+    const char *sum, *since;
+    uint32_t bits;
+    float loss_sum;
+    dm_status rc;
+
+    if (!r->from)
+        return DM_OK;
+    if ((rc = dm_checkpoint_load(r->from, dm_trainer_state(r->trainer), err)))
+        return rc;
+    sum = dm_st_meta(r->from, "loss_sum");
+    since = dm_st_meta(r->from, "loss_steps");
+    if (!sum || !since)
+        return dm_error(err, DM_ECORRUPT, "'%s' is no checkpoint of a training run: it has no loss_sum",
+                        dm_st_path(r->from));
+    bits = (uint32_t)strtoul(sum, NULL, 16);
+    memcpy(&loss_sum, &bits, sizeof loss_sum);
+    if ((rc = dm_trainer_set_sums(r->trainer, loss_sum, strtoll(since, NULL, 10), err)))
+        return rc;
+    dm_session_log(&r->s, DM_LOG_INFO, "resuming at step %lld", (long long)r->from_step);
+    if (r->from_step >= steps)
+        dm_session_log(&r->s, DM_LOG_WARNING, "train.steps = %lld are done already; give a larger train.steps to go on",
+                       (long long)steps);
+    return DM_OK;
 }
 
 /* ---- weights to start from ------------------------------------------------------------ */

@@ -314,7 +314,7 @@ static dm_status open_validation(dm_running *r, dm_err *err)
 
     if (!t->validate_every)
         return DM_OK;
-    r->best = r->resumed ? dm_best_loss(r->dir) : INFINITY;
+    r->best = r->resumed && !r->other_held_out ? dm_best_loss(r->dir) : INFINITY;
     return dm_validation_new(&r->s, state->n_ema ? state->ema[0] : state->model, t->validate_count,
                              dm_trainer_micro_batch(r->trainer), &r->validation, err);
 }
@@ -383,7 +383,9 @@ static dm_status train(dm_running *r, dm_err *err)
 
     /* All that can be wrong with the experiment is found before the run folder is touched. */
     if ((rc = make_folder(r, err)) || (rc = dm_session_open(&r->s, r->o->profile, err)) ||
-        (rc = open_folder(r, err)) || (rc = write_config(r, err)) || (rc = write_messages(r, err)))
+        (rc = open_folder(r, err)) || (rc = dm_running_know_data(r, err)) ||
+        (r->resumed && ((rc = dm_running_find(r, err)) || (rc = dm_running_compare(r, err)))) ||
+        (rc = write_config(r, err)) || (rc = write_messages(r, err)))
         return rc;
     {
         char *choices = dm_run_path(r->dir, "choices.json");
@@ -438,6 +440,9 @@ dm_status dm_train(const char *experiment, const dm_train_options *o, dm_err *er
     dm_run_log_close(r.numbers);
     dm_tb_close(r.events);
     dm_run_close(r.folder);
+    dm_st_close(r.from);
+    dm_fingerprint_fini(&r.data);
+    dm_fingerprint_fini(&r.held_out);
     free(r.word);
     free(r.x0);
     free(r.labels);

@@ -351,6 +351,8 @@ static dm_status shape_(dm_ctx *c, int64_t index, dm_shape *shape)
 
 static const char *name_(dm_ctx *c, int64_t index) { return ((const state *)c->self)->image[index].path; }
 
+static const char *class_name(dm_ctx *c, int32_t label) { return ((const state *)c->self)->class[label]; }
+
 static dm_status read_(dm_ctx *c, int64_t index, float *x, int32_t *label)
 {
     const image *m = &((const state *)c->self)->image[index];
@@ -389,4 +391,4 @@ const dm_plugin dm_plugin_entry = {
     .doc = "the PNG and JPEG files below a folder", .params = params,
     .cfg_size = sizeof(cfg), .self_size = sizeof(state), .close = close_,
     .dataset = &(const dm_dataset){.size = sizeof(dm_dataset), .open = open_, .read = read_, .shape = shape_,
-                                   .name = name_}, };
+                                   .name = name_, .class_name = class_name}, };

@@ -10,7 +10,7 @@ from cli import DEMIST, config, demist, moons, path, read_safetensors, run_tests
 
 
 def trained():
-    demist("train", *moons("run", "train.steps=40", "train.save_every=20"))
+    demist("train", *moons("run", "train.steps=40", "train.save_every=20", "train.decay=constant"))
 
 
 def refused(*args, saying):

@@ -226,7 +226,7 @@ def a_damaged_image_ends_no_training_without_a_checkpoint():
     saved = os.listdir(path("pictures-run/checkpoints"))
     assert len(saved) == 1 and f"step {int(saved[0][5:13])} is saved" in err, (saved, err)
     put("pictures/99.png", png(8, 8))
-    demist("train", *args, "--resume", "-q")
+    demist("train", *args, "--resume", "--data-changed", "-q")
 
 
 def what_is_too_much_or_nothing_is_refused():

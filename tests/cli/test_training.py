@@ -63,7 +63,7 @@ def kill_sweep(seed):
 
 
 def stopped_on_request():
-    p = start(*moons("stopped", "train.steps=100000", "train.save_every=0"))
+    p = start(*moons("stopped", "train.steps=100000", "train.save_every=0", "train.decay=constant"))
     deadline = time.time() + 60
     while not os.path.exists(path("stopped/log.jsonl")) or os.path.getsize(path("stopped/log.jsonl")) == 0:
         assert p.poll() is None and time.time() < deadline
@@ -74,7 +74,7 @@ def stopped_on_request():
     assert f"demist resume {path('stopped')}" in err, err
     assert len(os.listdir(path("stopped/checkpoints"))) == 1
     step = int(read_safetensors(path("stopped/checkpoints", os.listdir(path("stopped/checkpoints"))[0]))[1]["step"])
-    demist("train", *moons("stopped", f"train.steps={step + 3}", "train.save_every=0"), "--resume")
+    demist("train", *moons("stopped", "train.save_every=0"), f"train.steps={step + 3}", "train.decay=constant", "--resume")
 
 
 def one_writer():

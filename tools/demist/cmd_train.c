@@ -10,13 +10,14 @@
 static int run(int argc, char **argv), run_resume(int argc, char **argv);
 
 const cli_command cmd_train = {
-    "train", "train EXP.yaml [key=value ...] [--resume | --overwrite] [--deterministic] [--profile]",
+    "train", "train EXP.yaml [key=value ...] [--resume [--data-changed] | --overwrite] [--deterministic] [--profile]",
     "train an experiment",
     "  demist train configs/moons.yaml\n"
     "  demist train configs/fashion-mnist.yaml schedule.use=cosine train.steps=5000 output=runs/cosine\n"
     "  demist train configs/fashion-mnist.yaml --resume\n\n"
     "key=value changes a key of the file, by its dotted path, with the same checks.\n"
     "  --resume      go on from the newest checkpoint of the run folder, or begin if there is none\n"
+    "  --data-changed  with --resume: go on although the data are not those it was trained on so far\n"
     "  --overwrite   remove what an earlier run left in the run folder\n"
     "  --deterministic  the same as deterministic=true\n"
     "  --profile     at the end, time, FLOP/s and GB/s of each kernel (slower)\n"
@@ -25,13 +26,18 @@ const cli_command cmd_train = {
     "Ctrl-C saves a checkpoint and stops (exit code 75); a second one stops at once.\n",
     run};
 
-const cli_command cmd_resume = {"resume", "resume RUN [key=value ...]", "go on with a training run",
-                                "  demist resume runs/fashion-mnist\n  demist resume runs/fashion-mnist "
-                                "train.steps=20000\n\n"
-                                "From its newest checkpoint, bit for bit as if it had not been stopped. Only keys that "
-                                "do not change what is computed may\n"
-                                "be given: how long it goes on, what it logs and saves, how it samples.\n",
-                                run_resume};
+const cli_command cmd_resume = {
+    "resume", "resume RUN [key=value ...] [--data-changed]", "go on with a training run",
+    "  demist resume runs/fashion-mnist\n  demist resume runs/fashion-mnist train.steps=20000\n\n"
+    "From its newest checkpoint, bit for bit as if it had not been stopped. Only keys that do not change what is "
+    "computed may\n"
+    "be given: how long it goes on (with train.decay: constant), what it logs and saves, how it samples. The data must "
+    "be\n"
+    "those it was trained on: as many examples, files of the same names below the data's folder and of the same sizes, "
+    "the\n"
+    "same contents where a sample of them is looked at, the same classes.\n"
+    "  --data-changed  go on although they are not\n",
+    run_resume};
 
 /* Trains file with these overrides; the exit code. */
 static int train(const char *file, dm_train_options *o, const cli_common *common)
@@ -57,6 +63,7 @@ static int run(int argc, char **argv)
 {
     static const struct option options[] = {{"resume", no_argument, NULL, 'r'},
                                             {"overwrite", no_argument, NULL, 'o'},
+                                            {"data-changed", no_argument, NULL, 'c'},
                                             {"deterministic", no_argument, NULL, 'd'},
                                             {"profile", no_argument, NULL, 'p'},
                                             CLI_COMMON};
@@ -71,6 +78,8 @@ static int run(int argc, char **argv)
             o.resume = true;
         else if (opt == 'o')
             o.overwrite = true;
+        else if (opt == 'c')
+            o.data_changed = true;
         else if (opt == 'd')
             deterministic = "deterministic=true";
         else if (opt == 'p')
@@ -82,6 +91,8 @@ static int run(int argc, char **argv)
         return cli_usage(&cmd_train, "which experiment?");
     if (o.resume && o.overwrite)
         return cli_usage(&cmd_train, "--resume and --overwrite exclude each other");
+    if (o.data_changed && !o.resume)
+        return cli_usage(&cmd_train, "--data-changed is for --resume");
     if (!(overrides = cli_overrides(deterministic, argc, argv, &o.n_overrides)))
         return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});
     o.overrides = overrides;
@@ -93,13 +104,19 @@ static int run(int argc, char **argv)
 static int run_resume(int argc, char **argv)
 {
     dm_train_options o = {.size = sizeof o, .resume = true, .argc = argc, .argv = (const char *const *)argv};
+    static const struct option options[] = {{"data-changed", no_argument, NULL, 'c'}, CLI_COMMON};
     cli_common common = {0};
     const char **overrides;
     char *file, *output;
-    int code;
+    int opt, code;
+    bool done;
 
-    if (cli_only_common(&cmd_resume, argc, argv, &common, &code))
-        return code;
+    while ((opt = getopt_long(argc, argv, ":hqv", options, NULL)) != -1) {
+        if (opt == 'c')
+            o.data_changed = true;
+        else if (cli_common_option(&cmd_resume, opt, argv, &common, &done, &code) && done)
+            return code;
+    }
     if (optind >= argc)
         return cli_usage(&cmd_resume, "which run?");
     file = dm_run_path(argv[optind], DM_RUN_CONFIG);

@@ -56,6 +56,7 @@ typedef struct dm_train_options {
     int32_t argc;                  /* kept in the run folder's env.json; may be 0 */
     const char *const *argv;
     dm_callbacks callbacks;
+    bool data_changed;             /* go on although the data are not those it was trained on so far */
 } dm_train_options;
 
 /* Trains the experiment in a YAML file; its run folder is said in the log. DM_ECANCELLED: stopped on
