@@ -42,8 +42,8 @@ static dm_status measure(dm_session *s, const dm_loss_options *o, dm_loss *out, 
     dm_status rc;
 
     if (!(rc = dm_session_open(s, false, err)) &&
-        !(rc = dm_session_fits(s, dm_model_layout(s->model), s->checkpoint, o->raw, err)) &&
-        !(rc = dm_wset_new(s->device, dm_model_layout(s->model), &weights, err)) &&
+        !(rc = dm_session_fits(s, dm_net_layout(s->model), s->checkpoint, o->raw, err)) &&
+        !(rc = dm_wset_new(s->device, dm_net_layout(s->model), &weights, err)) &&
         !(rc = dm_validation_new(s, weights, o->count, BATCH, &v, err))) {
         out->count = dm_validation_count(v);
         if (o->count > out->count)

@@ -116,15 +116,15 @@ static dm_val pooled(dm_graph_core *g, dm_val v)
 
 static dm_status describe(dm_extractor *x, dm_session *s, const dm_graph *api, const char *layer, dm_err *err)
 {
-    const dm_shape shape = dm_model_batch_shape(&s->data.shape, x->n, s->data.shape.dim[0]), row = {1, {x->n}};
+    const dm_shape shape = dm_net_batch_shape(&s->data.shape, x->n, s->data.shape.dim[0]), row = {1, {x->n}};
     dm_graph_core *g = x->graph;
     const dm_gnode *at = NULL;
     dm_val out;
 
     x->x = dm_graph_input(g, "x", &shape, DM_DT_F32, false);
-    x->noise = dm_model_diffuses(s->model) ? dm_graph_input(g, "c_noise", &row, DM_DT_F32, false) : DM_NONE;
+    x->noise = dm_net_diffuses(s->model) ? dm_graph_input(g, "c_noise", &row, DM_DT_F32, false) : DM_NONE;
     x->labels = s->data.classes ? dm_graph_input(g, "labels", &row, DM_DT_I32, false) : DM_NONE;
-    out = dm_model_network(s->model, g, api, dm_graph_to_image(g, x->x), x->noise, x->labels);
+    out = dm_net_build(s->model, g, api, dm_graph_to_image(g, x->x), x->noise, x->labels);
     if (out >= 0 && !(at = find_layer(x, layer ? layer : "", out, err)))
         return err->code;
     if (at)
@@ -144,7 +144,7 @@ static dm_status describe(dm_extractor *x, dm_session *s, const dm_graph *api, c
 static dm_status fill(dm_extractor *x, const dm_session *s, dm_err *err)
 {
     const size_t n = (size_t)x->n;
-    dm_instance *objective = dm_model_objective(s->model);
+    dm_instance *objective = dm_net_objective(s->model);
     int32_t *zeros = calloc(n, sizeof *zeros);
     dm_status rc = zeros ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)x->n);
     dm_buf *to;
@@ -173,7 +173,7 @@ dm_status dm_extractor_new(dm_session *s, dm_wset *weights, const char *layer, i
                            dm_err *err)
 {
     dm_extractor *x = calloc(1, sizeof *x);
-    const dm_plan_options o = {.name = "features", .choices = dm_model_choices(s->model)};
+    const dm_plan_options o = {.name = "features", .choices = dm_net_choices(s->model)};
     const dm_graph *api;
     dm_status rc;
 
@@ -184,7 +184,7 @@ dm_status dm_extractor_new(dm_session *s, dm_wset *weights, const char *layer, i
     x->example = dm_shape_count(&s->data.shape);
     if (!(x->host = calloc((size_t)(n * x->example), sizeof *x->host)))
         rc = dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)n);
-    else if (!(rc = dm_model_graph(s->model, false, &x->graph, &api, err)) && !(rc = describe(x, s, api, layer, err))) {
+    else if (!(rc = dm_net_graph(s->model, false, &x->graph, &api, err)) && !(rc = describe(x, s, api, layer, err))) {
         const dm_val keep[] = {x->out, x->x, x->noise, x->labels};
 
         if (!(rc = dm_plan_new(s->device, x->graph, weights, keep, 4, &o, &x->plan, err)))

@@ -46,7 +46,7 @@ static double now(void)
 static dm_status describe_steps(job *j, double limit, dm_err *err)
 {
     const dm_grid *g = dm_sampling_grid(j->chain);
-    dm_instance *obj = dm_model_objective(j->s->model);
+    dm_instance *obj = dm_net_objective(j->s->model);
 
     if (g->points[g->n].sigma > 0)
         return dm_error(err, DM_EINVAL, "the bound's last step goes to the data; sampler.last must be data");
@@ -78,9 +78,9 @@ static dm_status open_chain(job *j, dm_err *err)
     dm_experiment *e = s->experiment;
     const dm_sampling_setup setup = {.experiment = e,
                                      .noise = s->noise,
-                                     .objective = dm_model_objective(s->model),
+                                     .objective = dm_net_objective(s->model),
                                      .data = &s->data,
-                                     .out_channels = dm_model_out_channels(s->model),
+                                     .out_channels = dm_net_out_channels(s->model),
                                      .n = 1};
     double limit;
     bool dynamic;

@@ -234,8 +234,8 @@ static dm_status open_images(job *j, const char *run, dm_err *err)
 
 static dm_status check_images(job *j, const char *run, dm_err *err)
 {
-    const dm_shape want = dm_model_batch_shape(&j->model.data.shape, j->o->images_shape.dim[0],
-                                               j->model.data.shape.dim[0]);
+    const dm_shape want =
+        dm_net_batch_shape(&j->model.data.shape, j->o->images_shape.dim[0], j->model.data.shape.dim[0]);
     dm_status rc;
 
     if (j->o->images) {

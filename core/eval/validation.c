@@ -63,7 +63,7 @@ dm_status dm_validation_new(dm_session *s, dm_wset *weights, int64_t count, int6
         return dm_error(err, DM_ENOMEM, "out of memory for held-out data");
     v->s = s;
     v->example = dm_shape_count(&s->data.shape);
-    v->bands = dm_model_diffuses(s->model) ? DM_LOSS_BANDS : 1;
+    v->bands = dm_net_diffuses(s->model) ? DM_LOSS_BANDS : 1;
     if (!(rc = dm_eval_data_open(s, "test", &v->data, err)) && !(rc = dm_eval_data_labels(s, v->data, err))) {
         v->count = dm_data_get_info(dm_eval_data_of(v->data))->count;
         v->count = count && count < v->count ? count : v->count;
@@ -99,7 +99,7 @@ static double place(int64_t i) { return fmod(0.5 + 0.6180339887498949 * (double)
 
 static dm_status one_batch(dm_validation *v, int64_t first, int64_t there, int32_t band, dm_err *err)
 {
-    const bool diffuses = dm_model_diffuses(v->s->model);
+    const bool diffuses = dm_net_diffuses(v->s->model);
     const dm_grad_batch b = {.x0 = v->x0,
                              .labels = v->s->data.classes ? v->labels : NULL,
                              .at = diffuses ? v->at : NULL,
@@ -111,7 +111,7 @@ static dm_status one_batch(dm_validation *v, int64_t first, int64_t there, int32
 
     for (int64_t i = 0; i < v->n; i++)
         v->u[i] = (band + place(first + (i < there ? i : 0))) / v->bands;
-    if ((diffuses && (rc = dm_model_draw(v->s->model, (int32_t)v->n, v->u, v->at, v->importance, err))) ||
+    if ((diffuses && (rc = dm_net_draw(v->s->model, (int32_t)v->n, v->u, v->at, v->importance, err))) ||
         (rc = dm_grad_step_run(v->step, &b, err)) || (rc = dm_grad_step_losses(v->step, v->loss, err)))
         return rc;
     for (int64_t i = 0; i < there; i++)
@@ -146,7 +146,7 @@ dm_status dm_validation_run(dm_validation *v, bool stops, dm_loss_row *out, dm_e
             if ((rc = one_batch(v, first, there, k, err)))
                 return rc;
             for (int64_t i = 0; i < there; i++) {
-                const double loss = (double)v->loss[i] * (dm_model_diffuses(v->s->model) ? v->importance[i] : 1);
+                const double loss = (double)v->loss[i] * (dm_net_diffuses(v->s->model) ? v->importance[i] : 1);
 
                 sum[k] += loss;
                 squares[k] += loss * loss;
@@ -169,13 +169,13 @@ dm_status dm_validation_run(dm_validation *v, bool stops, dm_loss_row *out, dm_e
 
 int32_t dm_validation_bands(const dm_validation *v, double *from)
 {
-    for (int32_t k = 0; k <= v->bands && dm_model_diffuses(v->s->model); k++) {
+    for (int32_t k = 0; k <= v->bands && dm_net_diffuses(v->s->model); k++) {
         const double u = fmin(fmax((double)k / v->bands, 1e-9), 1 - 1e-9);
         dm_err ignored = {0};
         double importance;
         dm_point at = {.t = NAN};
 
-        dm_model_draw(v->s->model, 1, &u, &at, &importance, &ignored);
+        dm_net_draw(v->s->model, 1, &u, &at, &importance, &ignored);
         from[k] = at.t;
     }
     return v->bands;

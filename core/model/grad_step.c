@@ -1,6 +1,6 @@
 /* One micro-batch of training: noise, the objective's loss, its gradient, as one plan. Coefficients that
  * change from step to step come in as rows of one small buffer. */
-#include "model/model.h"
+#include "model/net.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@ enum { ALPHA, SIGMA, C_SKIP, C_OUT, C_IN, C_NOISE, WEIGHT, SCALARS, MAX_ROWS = S
 enum { WORTH = 256 << 10, FEW_ROWS = 64 };
 
 struct dm_grad_step {
-    dm_model *model;
+    dm_net *model;
     dm_device *device;
     int64_t n;
     size_t stride;                 /* floats from row to row */
@@ -28,10 +28,10 @@ struct dm_grad_step {
 static void describe(dm_grad_step *s, const dm_graph *api, dm_val loss_sum)
 {
     dm_graph_core *g = s->graph;
-    dm_instance *obj = dm_model_objective(s->model);
+    dm_instance *obj = dm_net_objective(s->model);
     const dm_objective *o = obj->plugin->objective;
-    const dm_data_info *data = dm_model_data(s->model);
-    const dm_shape x = dm_model_batch_shape(&data->shape, s->n, data->shape.dim[0]);
+    const dm_data_info *data = dm_net_data(s->model);
+    const dm_shape x = dm_net_batch_shape(&data->shape, s->n, data->shape.dim[0]);
     dm_batch b = {.size = sizeof b,
                   .labels = s->labels,
                   .noise = DM_NONE,
@@ -105,15 +105,15 @@ static dm_status finish(dm_grad_step *s, bool differentiate, bool alone, dm_err 
     dm_graph_fuse(g, &s->loss, 1);
     dm_graph_prune(g, &s->loss, 1);
     dm_graph_number_dropouts(g, s->loss);
-    dm_model_precision(s->model, g, &s->loss, 1);
+    dm_net_precision(s->model, g, &s->loss, 1);
     n_forward = g->n_nodes;
     if (differentiate && (rc = dm_graph_differentiate(g, s->loss, s->row[WEIGHT], NULL, 0, NULL, err)))
         return rc;
     dm_graph_prune(g, &s->loss, 1);
-    dm_model_insert_casts(s->model, g);
+    dm_net_insert_casts(s->model, g);
     if (differentiate)
         mark_full_precision(g, n_forward);
-    if (differentiate && dm_model_recomputes(s->model))
+    if (differentiate && dm_net_recomputes(s->model))
         dm_graph_recompute(g, &s->loss, 1, WORTH);
     s->writes = differentiate && alone && !g->err.code && dm_graph_write_gradients(g);
     return g->err.code ? dm_error(err, g->err.code, "%s", g->err.msg) : DM_OK;
@@ -138,25 +138,25 @@ static dm_status make_rows(dm_grad_step *s, dm_err *err)
 }
 
 /* An empty graph with its inputs; *loss_sum is one of them in training. */
-static dm_status begin(dm_grad_step *s, dm_model *m, int64_t n, bool training, const dm_graph **api, dm_val *loss_sum,
+static dm_status begin(dm_grad_step *s, dm_net *m, int64_t n, bool training, const dm_graph **api, dm_val *loss_sum,
                        dm_err *err)
 {
-    const dm_status rc = dm_model_graph(m, training, &s->graph, api, err);
+    const dm_status rc = dm_net_graph(m, training, &s->graph, api, err);
 
     s->model = m;
     s->n = n;
     if (rc)
         return rc;
-    s->rows = SCALARS + dm_model_objective(m)->plugin->objective->n_scalars;
+    s->rows = SCALARS + dm_net_objective(m)->plugin->objective->n_scalars;
     for (int32_t i = 0; i < s->rows; i++)
         s->row[i] = dm_graph_input(s->graph, "coefficients", &(dm_shape){1, {n}}, DM_DT_F32, false);
     s->labels =
-        dm_model_data(m)->classes ? dm_graph_input(s->graph, "labels", &(dm_shape){1, {n}}, DM_DT_I32, false) : DM_NONE;
+        dm_net_data(m)->classes ? dm_graph_input(s->graph, "labels", &(dm_shape){1, {n}}, DM_DT_I32, false) : DM_NONE;
     *loss_sum = !training ? DM_NONE : dm_graph_input(s->graph, "loss_sum", &(dm_shape){1, {1}}, DM_DT_F32, false);
     return DM_OK;
 }
 
-dm_status dm_grad_step_examine(dm_model *m, dm_err *err)
+dm_status dm_grad_step_examine(dm_net *m, dm_err *err)
 {
     dm_grad_step s = {0};
     const dm_graph *api;
@@ -171,7 +171,7 @@ dm_status dm_grad_step_examine(dm_model *m, dm_err *err)
     return rc;
 }
 
-dm_status dm_grad_step_new(dm_model *m, dm_wset *weights, dm_buf *grads, dm_buf *loss_sum, int64_t n, bool alone,
+dm_status dm_grad_step_new(dm_net *m, dm_wset *weights, dm_buf *grads, dm_buf *loss_sum, int64_t n, bool alone,
                            dm_grad_step **out, dm_err *err)
 {
     dm_grad_step *s = calloc(1, sizeof *s);
@@ -186,9 +186,13 @@ dm_status dm_grad_step_new(dm_model *m, dm_wset *weights, dm_buf *grads, dm_buf 
     if ((rc = begin(s, m, n, grads, &api, &sum, err)) || (rc = make_rows(s, err)))
         goto failed;
     {
-        const dm_plan_options o = {.binds = binds, .n_binds = s->rows + (grads ? 1 : 0), .grads = grads, .trains = true,
+        const dm_plan_options o = {.binds = binds,
+                                   .n_binds = s->rows + (grads ? 1 : 0),
+                                   .grads = grads,
+                                   .trains = true,
                                    .name = grads ? "grad" : "loss",
-                                   .choices = dm_model_choices(m), .runs = dm_model_expected(m)};
+                                   .choices = dm_net_choices(m),
+                                   .runs = dm_net_expected(m)};
         dm_val keep[4];
 
         describe(s, api, sum);
@@ -228,7 +232,7 @@ bool dm_grad_step_writes(const dm_grad_step *s) { return s->writes; }
 /* The coefficients of example i. */
 static dm_status fill(dm_grad_step *s, int64_t i, const dm_grad_batch *b, dm_err *err)
 {
-    dm_instance *obj = dm_model_objective(s->model);
+    dm_instance *obj = dm_net_objective(s->model);
     const dm_objective *o = obj->plugin->objective;
     const dm_point *at = b->at ? &b->at[i] : NULL;
     float *host = s->host + i;

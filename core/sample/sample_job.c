@@ -72,10 +72,10 @@ static dm_status open(drawer *d, dm_wset *weights, dm_err *err)
         const dm_sampling_setup setup = {.experiment = d->s->experiment,
                                          .noise = d->s->noise,
                                          .device = d->s->device,
-                                         .objective = dm_model_objective(d->s->model),
+                                         .objective = dm_net_objective(d->s->model),
                                          .data = &d->s->data,
                                          .n = d->n,
-                                         .out_channels = dm_model_out_channels(d->s->model),
+                                         .out_channels = dm_net_out_channels(d->s->model),
                                          .forward = network,
                                          .user = d,
                                          .log = log_line,
@@ -84,10 +84,10 @@ static dm_status open(drawer *d, dm_wset *weights, dm_err *err)
         dm_status rc;
 
         if (!(rc = dm_sampling_new(&setup, &d->sampling, &why))) {
-            dm_model_expect(d->s->model,
-                            (double)dm_sampling_grid(d->sampling)->n * ceil((double)d->d->count / (double)d->n));
+            dm_net_expect(d->s->model,
+                          (double)dm_sampling_grid(d->sampling)->n * ceil((double)d->d->count / (double)d->n));
             rc = dm_forward_new(d->s->model, weights, d->n, NULL, &d->forward, &why);
-            dm_model_expect(d->s->model, 0);
+            dm_net_expect(d->s->model, 0);
         }
         if (!rc)
             return DM_OK;

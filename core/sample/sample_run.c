@@ -48,7 +48,7 @@ static dm_status check_labels(const dm_session *s, const int32_t *labels, int64_
 static dm_status check_request(const dm_session *s, const dm_sample_options *o, int64_t *count, dm_err *err)
 {
     const dm_shape want =
-        dm_model_batch_shape(&s->data.shape, o->noise ? o->noise_shape.dim[0] : 1, s->data.shape.dim[0]);
+        dm_net_batch_shape(&s->data.shape, o->noise ? o->noise_shape.dim[0] : 1, s->data.shape.dim[0]);
     dm_status rc;
 
     *count = o->count ? o->count : o->noise ? o->noise_shape.dim[0] : 1;
@@ -100,7 +100,7 @@ static dm_status sample(dm_session *s, const dm_sample_options *o, dm_images *ou
 
     if ((rc = check_request(s, o, &d.count, err)))
         return rc;
-    out->shape = dm_model_batch_shape(&s->data.shape, d.count, s->data.shape.dim[0]);
+    out->shape = dm_net_batch_shape(&s->data.shape, d.count, s->data.shape.dim[0]);
     if ((o->begin && (rc = o->begin(o->begin_user, &out->shape, err))) || (rc = dm_session_open(s, o->profile, err)) ||
         (rc = dm_session_warn_of_sampling(s, s->model, err)) || (rc = dm_session_weights(s, o->raw, &weights, err)))
         return rc;
@@ -152,12 +152,12 @@ static dm_status check_vectors(const dm_session *s, const dm_predict_options *o,
 /* The steps that the network is told of lie between those of the first and the noisiest level. */
 static dm_status check_steps(const dm_session *s, const double *t, int64_t n, dm_err *err)
 {
-    dm_instance *obj = dm_model_objective(s->model);
+    dm_instance *obj = dm_net_objective(s->model);
     double low = -INFINITY, high = INFINITY;
     dm_point first, last;
     dm_affine a, b;
 
-    if (!dm_model_diffuses(s->model))
+    if (!dm_net_diffuses(s->model))
         return DM_OK;
     dm_noise_at(s->noise, dm_noise_discrete(s->noise) ? 1 : 0, &first);
     dm_noise_at(s->noise, dm_noise_T(s->noise), &last);

@@ -118,14 +118,14 @@ static void warn_of_amplification(const dm_session *s, dm_sampling *sampling)
 }
 
 /* warn: also of what is allowed. */
-static dm_status check_sampler(const dm_session *s, dm_model *m, bool warn, dm_err *err)
+static dm_status check_sampler(const dm_session *s, dm_net *m, bool warn, dm_err *err)
 {
     const dm_sampling_setup setup = {.experiment = s->experiment,
                                      .noise = s->noise,
-                                     .objective = dm_model_objective(m),
+                                     .objective = dm_net_objective(m),
                                      .data = &s->data,
                                      .n = 1,
-                                     .out_channels = dm_model_out_channels(m)};
+                                     .out_channels = dm_net_out_channels(m)};
     dm_sampling *sampling;
     dm_status rc;
 
@@ -137,7 +137,7 @@ static dm_status check_sampler(const dm_session *s, dm_model *m, bool warn, dm_e
     return DM_OK;
 }
 
-dm_status dm_session_warn_of_sampling(dm_session *s, dm_model *m, dm_err *err)
+dm_status dm_session_warn_of_sampling(dm_session *s, dm_net *m, dm_err *err)
 {
     return check_sampler(s, m, true, err);
 }
@@ -172,22 +172,22 @@ static dm_status examine_model(dm_session *s, dm_need need, dm_faults *f, dm_err
     const dm_section *section = s->experiment->section;
     const bool diffuses = section[DM_SEC_OBJECTIVE].plugin->objective->affine != NULL;
     dm_section_id at = DM_SEC_NETWORK;
-    dm_model *m = NULL;
+    dm_net *m = NULL;
     dm_err why = {0};
     dm_status rc;
 
     if (diffuses && !s->noise)
         return DM_OK; /* the schedule has its faults */
-    if (dm_model_examine(s->experiment, s->noise, &s->data, s->label_width, &m, &at, &why))
+    if (dm_net_examine(s->experiment, s->noise, &s->data, s->label_width, &m, &at, &why))
         return found(s, at, &why, f, err);
     rc = diffuses && sound(s, DM_SEC_SAMPLER) && check_sampler(s, m, need >= DM_NEED_DATA, &why)
              ? found(s, DM_SEC_SAMPLER, &why, f, err)
              : DM_OK;
-    if (!rc && dm_session_start_fits(s, dm_model_layout(m), &why)) {
+    if (!rc && dm_session_start_fits(s, dm_net_layout(m), &why)) {
         dm_error_prefix(&why, "from: ");
         rc = found(s, DM_SEC_TRAIN, &why, f, err);
     }
-    dm_model_free(m);
+    dm_net_free(m);
     return rc;
 }
 

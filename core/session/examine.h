@@ -24,6 +24,6 @@ dm_status dm_session_open_start(dm_session *s, dm_err *err);
 dm_status dm_session_start_fits(dm_session *s, const dm_layout *l, dm_err *err);
 
 /* Of what makes samples that cannot be good, whatever was learned. */
-dm_status dm_session_warn_of_sampling(dm_session *s, dm_model *m, dm_err *err);
+dm_status dm_session_warn_of_sampling(dm_session *s, dm_net *m, dm_err *err);
 
 #endif

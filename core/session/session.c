@@ -96,9 +96,9 @@ dm_status dm_session_open(dm_session *s, bool profile, dm_err *err)
     dm_status rc;
 
     if ((rc = open_device(s, profile, err)) || (rc = make_choices(s, err)) ||
-        (rc = dm_model_new(s->experiment, s->noise, s->device, &s->data, s->label_width, &s->model, err)))
+        (rc = dm_net_new(s->experiment, s->noise, s->device, &s->data, s->label_width, &s->model, err)))
         return rc;
-    dm_model_use(s->model, s->choices);
+    dm_net_use(s->model, s->choices);
     return DM_OK;
 }
 
@@ -106,7 +106,7 @@ void dm_session_fini(dm_session *s)
 {
     dm_data_close(s->examples);
     s->examples = NULL;
-    dm_model_free(s->model);
+    dm_net_free(s->model);
     dm_choices_free(s->choices);
     dm_device_close(s->device);
     dm_st_close(s->checkpoint);

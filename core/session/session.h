@@ -7,7 +7,7 @@
 
 #include "model/checkpoint.h"
 #include "base/log.h"
-#include "model/model.h"
+#include "model/net.h"
 #include "base/number.h"
 
 typedef struct dm_session {
@@ -16,7 +16,7 @@ typedef struct dm_session {
     dm_noise *noise;               /* NULL where the experiment has no schedule */
     dm_device *device;
     dm_choices *choices;
-    dm_model *model;
+    dm_net *model;
     dm_data_info data;
     dm_services data_services;
     struct dm_data *examples;      /* the training split, of a session that needs data; else NULL */

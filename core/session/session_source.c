@@ -98,7 +98,7 @@ void dm_session_compare_network(const dm_session *s, const dm_st *f, const char 
 dm_status dm_session_weights(dm_session *s, bool raw, dm_wset **out, dm_err *err)
 {
     const char *prefix = dm_session_prefix(s->checkpoint, raw);
-    const dm_layout *l = dm_model_layout(s->model);
+    const dm_layout *l = dm_net_layout(s->model);
     dm_status rc;
 
     if ((rc = dm_session_fits(s, l, s->checkpoint, raw, err)) || (rc = dm_wset_new(s->device, l, out, err)))

@@ -45,7 +45,7 @@ static dm_status costs(dm_session *s, const dm_check_options *o, const report *r
     p = dm_plan_get_info(dm_trainer_plan(t));
     dm_device_memory(s->device, &now, &peak);
     say(r, "# device: %s, %s", d->platform_name, d->name);
-    say(r, "# parameters: %lld", (long long)dm_model_layout(s->model)->parameters);
+    say(r, "# parameters: %lld", (long long)dm_net_layout(s->model)->parameters);
     say(r, "# training step: %.4f GFLOP an image, %lld images in micro-batches of %lld",
         p.flops * 1e-9 / (double)dm_trainer_micro_batch(t), (long long)set->batch,
         (long long)dm_trainer_micro_batch(t));
@@ -65,7 +65,7 @@ static dm_status forward_costs(dm_session *s, const report *r, dm_err *err)
     dm_forward *f = NULL;
     dm_status rc;
 
-    if (!(rc = dm_wset_new(s->device, dm_model_layout(s->model), &w, err)) &&
+    if (!(rc = dm_wset_new(s->device, dm_net_layout(s->model), &w, err)) &&
         !(rc = dm_forward_new(s->model, w, 1, NULL, &f, err)))
         say(r, "# network: %.4f GFLOP an image forward", dm_plan_get_info(dm_forward_plan(f)).flops * 1e-9);
     dm_forward_free(f);

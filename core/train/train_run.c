@@ -51,7 +51,7 @@ static dm_status make_folder(dm_running *r, dm_err *err)
 static dm_status write_choices(const dm_running *r, dm_err *err)
 {
     json_t *j = json_pack("{s:I, s:b, s:o}", "micro_batch", (json_int_t)dm_trainer_micro_batch(r->trainer), "recompute",
-                          (int)dm_model_recomputes(r->s.model), "implementations", dm_choices_json(r->s.choices));
+                          (int)dm_net_recomputes(r->s.model), "implementations", dm_choices_json(r->s.choices));
     char *text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
     const dm_status rc = text ? dm_run_write(r->folder, "choices.json", text, strlen(text), err)
                               : dm_error(err, DM_ENOMEM, "out of memory for choices.json");
@@ -77,7 +77,7 @@ static dm_status read_choices(const dm_running *r, int64_t *micro, dm_err *err)
         if (*micro < 1 || *micro > r->s.experiment->train.batch)
             rc = dm_error(err, DM_ECORRUPT, "'%s' does not say a micro_batch from 1 to the batch", path);
         else
-            dm_model_recompute(r->s.model, json_is_true(json_object_get(j, "recompute")));
+            dm_net_recompute(r->s.model, json_is_true(json_object_get(j, "recompute")));
         if (!rc && json_object_get(j, "implementations")) /* runs of older versions have neither */
             rc = dm_choices_keep(r->s.choices, json_object_get(j, "implementations"), &bad)
                      ? dm_error(err, DM_ECORRUPT, "'%s': %s", path, bad.msg)
@@ -370,8 +370,8 @@ static void finish(dm_running *r)
     log = dm_checkpoint_path(r->dir, dm_trainer_state(r->trainer)->step);
     dm_session_log(&r->s, DM_LOG_INFO, "checkpoint: %s", log ? log : r->dir);
     dm_session_log(&r->s, DM_LOG_INFO,
-                   dm_model_diffuses(r->s.model) ? "next:       demist sample %s --count 64 --out samples.png"
-                                                 : "next:       demist eval %s --metric accuracy",
+                   dm_net_diffuses(r->s.model) ? "next:       demist sample %s --count 64 --out samples.png"
+                                               : "next:       demist eval %s --metric accuracy",
                    r->word);
     free(log);
 }
@@ -408,7 +408,7 @@ static dm_status train(dm_running *r, dm_err *err)
         dm_session_log(&r->s, DM_LOG_INFO,
                        "network: %lld parameters; a step of %lld images in micro-batches of %lld: %.2f GFLOP and %d "
                        "kernel calls each, %.1f MB on the device",
-                       (long long)dm_model_layout(r->s.model)->parameters, (long long)r->s.experiment->train.batch,
+                       (long long)dm_net_layout(r->s.model)->parameters, (long long)r->s.experiment->train.batch,
                        (long long)dm_trainer_micro_batch(r->trainer), p.flops * 1e-9, (int)p.commands,
                        (double)held * 1e-6);
     }

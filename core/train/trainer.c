@@ -38,10 +38,10 @@ static dm_status fit(dm_trainer *t, int64_t micro, dm_err *err)
     for (t->micro = fixed && micro < t->batch ? micro : t->batch;; t->micro = (t->micro + 1) / 2) {
         dm_err why = {0};
 
-        dm_model_expect(t->session->model, (double)t->set->steps * ceil((double)t->batch / (double)t->micro));
+        dm_net_expect(t->session->model, (double)t->set->steps * ceil((double)t->batch / (double)t->micro));
         rc = dm_grad_step_new(t->session->model, t->state.model, t->grads, t->loss_sum, t->micro, t->micro == t->batch,
                               &t->grad, &why);
-        dm_model_expect(t->session->model, 0);
+        dm_net_expect(t->session->model, 0);
         if (!rc)
             return DM_OK;
         if (rc != DM_ENOMEM || fixed || t->micro == 1)
@@ -70,7 +70,7 @@ static dm_status host_memory(dm_trainer *t, dm_err *err)
 static dm_status make_state(dm_trainer *t, dm_err *err)
 {
     dm_device *d = t->session->device;
-    const dm_layout *l = dm_model_layout(t->session->model);
+    const dm_layout *l = dm_net_layout(t->session->model);
     const size_t bytes = l->total * sizeof(float);
     dm_status rc;
 
@@ -131,9 +131,9 @@ static dm_status make_importance(dm_trainer *t, dm_err *err)
 
     if (t->session->experiment->objective.draw != DM_DRAW_IMPORTANCE)
         return DM_OK;
-    if (!dm_model_diffuses(t->session->model))
+    if (!dm_net_diffuses(t->session->model))
         return dm_error(err, DM_EINVAL, "objective.draw is importance; objective '%s' draws no noise levels",
-                        dm_model_objective(t->session->model)->plugin->name);
+                        dm_net_objective(t->session->model)->plugin->name);
     t->drawn = calloc(n, sizeof *t->drawn);
     t->drawn_weight = calloc(n, sizeof *t->drawn_weight);
     t->seen = calloc(n, sizeof *t->seen);
@@ -141,7 +141,7 @@ static dm_status make_importance(dm_trainer *t, dm_err *err)
         return dm_error(err, DM_ENOMEM, "out of memory for a batch of %lld", (long long)t->batch);
     if ((rc = dm_buf_new(t->session->device, n * sizeof *t->seen, "losses", &t->losses, err)))
         return rc;
-    return dm_importance_new(dm_model_draw_parts(t->session->model), &t->state.importance, err);
+    return dm_importance_new(dm_net_draw_parts(t->session->model), &t->state.importance, err);
 }
 
 dm_status dm_trainer_new(dm_session *s, int64_t micro, dm_trainer **out, dm_err *err)
@@ -239,7 +239,7 @@ static dm_status micro_batch(dm_trainer *t, int64_t first, int64_t n, const floa
                              dm_err *err)
 {
     const dm_experiment *e = t->session->experiment;
-    const bool diffusion = dm_model_diffuses(t->session->model);
+    const bool diffusion = dm_net_diffuses(t->session->model);
     dm_grad_batch b = {.x0 = x0 + first * t->example, .labels = labels ? labels + first : NULL, .weight = t->weight,
                        .seed = (uint64_t)e->run.seed, .step = (uint32_t)t->state.step, .first_index = (uint32_t)first};
     dm_status rc;
@@ -250,7 +250,7 @@ static dm_status micro_batch(dm_trainer *t, int64_t first, int64_t n, const floa
         t->importance[i] = 1;
     }
     if (diffusion) {
-        if ((rc = dm_model_draw(t->session->model, (int32_t)t->micro, t->u, t->at, t->importance, err)))
+        if ((rc = dm_net_draw(t->session->model, (int32_t)t->micro, t->u, t->at, t->importance, err)))
             return rc;
         b.at = t->at;
     }

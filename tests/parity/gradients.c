@@ -107,11 +107,11 @@ static void check_in(const char *precision, const char *file, const char *name, 
         dm_experiment_parse(experiment, strlen(experiment), "gradients", ".", &o, s.registry, &s.experiment, NULL,
                             &err) ||
         (!classes && dm_noise_new(s.experiment, &s.noise, &err)) || dm_session_open(&s, false, &err) ||
-        dm_wset_new(s.device, dm_model_layout(s.model), &w, &err))
+        dm_wset_new(s.device, dm_net_layout(s.model), &w, &err))
         fail_msg("%s", err.msg);
     if (start_weights(w, &err))
         fail_msg("%s", err.msg);
-    bytes = dm_model_layout(s.model)->total * sizeof(float);
+    bytes = dm_net_layout(s.model)->total * sizeof(float);
     for (int64_t i = 0; i < BATCH * dm_shape_count(&shape); i++)
         x0[i] = (float)(start_value("data", (size_t)i) * 2);
     for (int64_t i = 0; i < BATCH; i++) {
@@ -120,7 +120,7 @@ static void check_in(const char *precision, const char *file, const char *name, 
     }
     if (dm_buf_new(s.device, bytes, "gradients", &grads, &err) || dm_buf_zero(grads, 0, bytes, &err) ||
         dm_buf_new(s.device, 4, "loss", &sum, &err) || dm_buf_zero(sum, 0, 4, &err) ||
-        (!classes && dm_model_draw(s.model, BATCH, u, at, importance, &err)) ||
+        (!classes && dm_net_draw(s.model, BATCH, u, at, importance, &err)) ||
         dm_grad_step_new(s.model, w, grads, sum, BATCH, false, &g, &err) ||
         dm_grad_step_run(
             g,
@@ -131,7 +131,7 @@ static void check_in(const char *precision, const char *file, const char *name, 
     assert_non_null(got = malloc(bytes));
     if (dm_buf_read(grads, 0, bytes, got, &err))
         fail_msg("%s", err.msg);
-    compare(file, name, dm_model_layout(s.model), got, !strcmp(precision, "bf16"));
+    compare(file, name, dm_net_layout(s.model), got, !strcmp(precision, "bf16"));
     free(got);
     dm_grad_step_free(g);
     dm_wset_free(w);

@@ -65,9 +65,9 @@ static void compare_losses(const dm_st *f, const char *name, const float *got)
 /* What all cases share. */
 typedef struct world { dm_registry *registry; dm_device *device; const dm_st *goldens; } world;
 
-static void run(const world *w, const char *name, dm_model *m)
+static void run(const world *w, const char *name, dm_net *m)
 {
-    const size_t bytes = dm_model_layout(m)->total * sizeof(float);
+    const size_t bytes = dm_net_layout(m)->total * sizeof(float);
     float x0[BATCH * D], loss[BATCH], *got = malloc(bytes);
     double u[BATCH], importance[BATCH], weight[BATCH];
     dm_point at[BATCH];
@@ -82,17 +82,17 @@ static void run(const world *w, const char *name, dm_model *m)
         u[i] = dm_train_uniform(7, DM_DRAW_UNIFORM, 0, i, BATCH);
         weight[i] = 1.0 / BATCH;
     }
-    if (dm_wset_new(w->device, dm_model_layout(m), &weights, &err) || start_weights(weights, &err))
+    if (dm_wset_new(w->device, dm_net_layout(m), &weights, &err) || start_weights(weights, &err))
         fail_msg("%s", err.msg);
     if (dm_buf_new(w->device, bytes, "gradients", &grads, &err) || dm_buf_zero(grads, 0, bytes, &err) ||
         dm_buf_new(w->device, 4, "loss", &sum, &err) || dm_buf_zero(sum, 0, 4, &err) ||
-        dm_model_draw(m, BATCH, u, at, importance, &err) ||
+        dm_net_draw(m, BATCH, u, at, importance, &err) ||
         dm_grad_step_new(m, weights, grads, sum, BATCH, false, &g, &err) ||
         dm_grad_step_run(g, &(dm_grad_batch){.x0 = x0, .at = at, .weight = weight, .seed = 7}, &err) ||
         dm_buf_read(grads, 0, bytes, got, &err) || dm_grad_step_losses(g, loss, &err))
         fail_msg("%s: %s", name, err.msg);
     compare_losses(w->goldens, name, loss);
-    compare_gradients(w->goldens, name, dm_model_layout(m), got);
+    compare_gradients(w->goldens, name, dm_net_layout(m), got);
     free(got);
     dm_grad_step_free(g);
     dm_wset_free(weights);
@@ -107,7 +107,7 @@ static void check(const world *w, const char *name, const char *objective)
     const dm_experiment_options o = {.lenient_data = true};
     dm_experiment *e;
     dm_noise *noise;
-    dm_model *m;
+    dm_net *m;
     dm_err err = {0};
     char text[512];
 
@@ -116,10 +116,10 @@ static void check(const world *w, const char *name, const char *objective)
              "network: {use: mlp, width: 8, depth: 1}\n",
              objective);
     if (dm_experiment_parse(text, strlen(text), "objectives", ".", &o, w->registry, &e, NULL, &err) ||
-        dm_noise_new(e, &noise, &err) || dm_model_new(e, noise, w->device, &data, 0, &m, &err))
+        dm_noise_new(e, &noise, &err) || dm_net_new(e, noise, w->device, &data, 0, &m, &err))
         fail_msg("%s: %s", objective, err.msg);
     run(w, name, m);
-    dm_model_free(m);
+    dm_net_free(m);
     dm_noise_free(noise);
     dm_experiment_free(e);
 }

@@ -55,7 +55,7 @@ static void run(dm_session *s, dm_wset *w, dm_buf *grads, dm_buf *sum, uint32_t 
         u[i] = dm_train_uniform(7, DM_DRAW_UNIFORM, 0, i, BATCH);
         weight[i] = 0.5 / BATCH;
     }
-    if (dm_model_draw(s->model, BATCH, u, at, importance, &err) ||
+    if (dm_net_draw(s->model, BATCH, u, at, importance, &err) ||
         dm_grad_step_new(s->model, w, grads, sum, BATCH, alone, &g, &err))
         fail_msg("%s", err.msg);
     assert_int_equal(dm_grad_step_writes(g), alone);
@@ -88,10 +88,10 @@ static step made(const char *experiment, const char *precision, const char *reco
         dm_experiment_parse(experiment, strlen(experiment), "recompute", ".", &o, s.registry, &s.experiment, NULL,
                             &err) ||
         dm_noise_new(s.experiment, &s.noise, &err) || dm_session_open(&s, false, &err) ||
-        dm_wset_new(s.device, dm_model_layout(s.model), &w, &err))
+        dm_wset_new(s.device, dm_net_layout(s.model), &w, &err))
         fail_msg("%s", err.msg);
     set_weights(w);
-    out.bytes = dm_model_layout(s.model)->total * sizeof(float);
+    out.bytes = dm_net_layout(s.model)->total * sizeof(float);
     assert_non_null(out.grads = malloc(out.bytes));
     if (dm_buf_new(s.device, out.bytes, "gradients", &grads, &err) || dm_buf_zero(grads, 0, out.bytes, &err) ||
         dm_buf_new(s.device, sizeof(float), "loss", &sum, &err) || dm_buf_zero(sum, 0, sizeof(float), &err))

@@ -83,7 +83,7 @@ static void steady__sampling(void **state)
         counter c = {.device = s.device};
         const dm_sample_job d = {.count = 3, .trace = count, .trace_user = &c};
 
-        if (dm_wset_new(s.device, dm_model_layout(s.model), &w, &err) || dm_draw_images(&s, w, &d, x, NULL, NULL, &err))
+        if (dm_wset_new(s.device, dm_net_layout(s.model), &w, &err) || dm_draw_images(&s, w, &d, x, NULL, NULL, &err))
             fail_msg("%s", err.msg);
         assert_int_equal(c.calls, 11);
         assert_false(c.moved);

@@ -157,7 +157,7 @@ static dm_status open_train(bench *b, dm_err *err)
     dm_status rc;
 
     if ((rc = dm_trainer_new(&b->s, 0, &b->trainer, err)) ||
-        (rc = dm_session_fits(&b->s, dm_model_layout(b->s.model), f, true, err)))
+        (rc = dm_session_fits(&b->s, dm_net_layout(b->s.model), f, true, err)))
         return rc;
     b->weights = dm_trainer_state(b->trainer)->model;
     if ((rc = dm_checkpoint_load_weights(f, dm_session_prefix(f, true), false, b->weights, err)))

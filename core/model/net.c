@@ -1,5 +1,5 @@
-/* The model of an experiment; see model.h. */
-#include "model/model_make.h"
+/* The network and objective of an experiment; see net.h. */
+#include "model/net_make.h"
 
 #include "noise/importance.h"
 #include "noise/noise_services.h"
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct dm_model {
+struct dm_net {
     dm_choices *choices;
     double runs;
     bool recompute;
@@ -19,23 +19,23 @@ struct dm_model {
     dm_data_info data;
     int64_t label_width;
     int32_t out_channels;
-    double noise_most;             /* c_noise at the noisiest point */
+    double noise_most; /* c_noise at the noisiest point */
     dm_services services;
     dm_instance network, objective;
     dm_layout *layout;
 };
 
-const dm_layout *dm_model_layout(const dm_model *m) { return m->layout; }
-dm_instance *dm_model_objective(dm_model *m) { return &m->objective; }
-bool dm_model_diffuses(const dm_model *m) { return m->objective.plugin->objective->affine != NULL; }
-bool dm_model_learns_variance(const dm_model *m)
+const dm_layout *dm_net_layout(const dm_net *m) { return m->layout; }
+dm_instance *dm_net_objective(dm_net *m) { return &m->objective; }
+bool dm_net_diffuses(const dm_net *m) { return m->objective.plugin->objective->affine != NULL; }
+bool dm_net_learns_variance(const dm_net *m)
 {
     return dm_objective_learns(m->objective.plugin->objective, &m->data, m->out_channels);
 }
-const dm_data_info *dm_model_data(const dm_model *m) { return &m->data; }
-int32_t dm_model_out_channels(const dm_model *m) { return m->out_channels; }
+const dm_data_info *dm_net_data(const dm_net *m) { return &m->data; }
+int32_t dm_net_out_channels(const dm_net *m) { return m->out_channels; }
 
-dm_shape dm_model_batch_shape(const dm_shape *example, int64_t n, int64_t channels)
+dm_shape dm_net_batch_shape(const dm_shape *example, int64_t n, int64_t channels)
 {
     dm_shape s = {.rank = example->rank + 1, .dim = {n, channels, 1, 1, 1, 1, 1, 1}};
 
@@ -44,7 +44,7 @@ dm_shape dm_model_batch_shape(const dm_shape *example, int64_t n, int64_t channe
     return s;
 }
 
-void dm_model_precision(const dm_model *m, dm_graph_core *g, const dm_val *results, int n)
+void dm_net_precision(const dm_net *m, dm_graph_core *g, const dm_val *results, int n)
 {
     static const dm_dtype types[] = {
         [DM_PRECISION_FP32] = DM_DT_F32, [DM_PRECISION_BF16] = DM_DT_BF16, [DM_PRECISION_FP16] = DM_DT_F16};
@@ -54,17 +54,22 @@ void dm_model_precision(const dm_model *m, dm_graph_core *g, const dm_val *resul
         dm_graph_choose_16bit(g, type, results, n);
 }
 
-void dm_model_insert_casts(const dm_model *m, dm_graph_core *g)
+void dm_net_insert_casts(const dm_net *m, dm_graph_core *g)
 {
     /* without a device the graph is only looked at */
     if (m->device && m->experiment->run.precision != DM_PRECISION_FP32)
         dm_graph_insert_casts(g, dm_device_get_info(m->device));
 }
 
-dm_val dm_model_network(dm_model *m, dm_graph_core *g, const dm_graph *api, dm_val x, dm_val noise, dm_val labels)
+dm_val dm_net_build(dm_net *m, dm_graph_core *g, const dm_graph *api, dm_val x, dm_val noise, dm_val labels)
 {
-    const dm_net_in in = {.size = sizeof in, .x = x, .noise = noise, .labels = labels, .classes = m->data.classes,
-                          .out_channels = m->out_channels, .noise_most = m->noise_most};
+    const dm_net_in in = {.size = sizeof in,
+                          .x = x,
+                          .noise = noise,
+                          .labels = labels,
+                          .classes = m->data.classes,
+                          .out_channels = m->out_channels,
+                          .noise_most = m->noise_most};
     const dm_shape from = api->shape(api, x);
     dm_instance *const owner = g->owner;
     dm_val y;
@@ -87,7 +92,7 @@ dm_val dm_model_network(dm_model *m, dm_graph_core *g, const dm_graph *api, dm_v
     {
         const dm_shape s = api->shape(api, y);
         /* Without diffusion the output need not have the data's pixels. */
-        bool fits = s.rank == from.rank || (s.rank == 2 && !dm_model_diffuses(m));
+        bool fits = s.rank == from.rank || (s.rank == 2 && !dm_net_diffuses(m));
 
         fits = fits && s.dim[0] == from.dim[0] && s.dim[1] == m->out_channels;
         for (int32_t i = 2; fits && i < s.rank; i++)
@@ -107,10 +112,10 @@ static dm_val run_network(void *user, const dm_graph *api, int32_t weights, dm_v
 
     if (weights != 0)
         return dm_graph_fail(g, DM_EINVAL, "there is no weight set %d", (int)weights);
-    return dm_model_network(user, g, api, x, noise, labels);
+    return dm_net_build(user, g, api, x, noise, labels);
 }
 
-dm_status dm_model_graph(dm_model *m, bool training, dm_graph_core **g, const dm_graph **api, dm_err *err)
+dm_status dm_net_graph(dm_net *m, bool training, dm_graph_core **g, const dm_graph **api, dm_err *err)
 {
     const dm_status rc = dm_graph_new(g, api, err);
 
@@ -122,7 +127,7 @@ dm_status dm_model_graph(dm_model *m, bool training, dm_graph_core **g, const dm
     return DM_OK;
 }
 
-static dm_val label_input(const dm_model *m, dm_graph_core *g, int64_t n)
+static dm_val label_input(const dm_net *m, dm_graph_core *g, int64_t n)
 {
     if (m->label_width)
         return dm_graph_input(g, "labels", &(dm_shape){2, {n, m->label_width}}, DM_DT_F32, false);
@@ -130,22 +135,22 @@ static dm_val label_input(const dm_model *m, dm_graph_core *g, int64_t n)
 }
 
 /* Builds the network once, for one example, to learn its weights. */
-static dm_status find_weights(dm_model *m, dm_err *err)
+static dm_status find_weights(dm_net *m, dm_err *err)
 {
-    const dm_shape s = dm_model_batch_shape(&m->data.shape, 1, m->data.shape.dim[0]);
-    const bool diffusion = dm_model_diffuses(m);
+    const dm_shape s = dm_net_batch_shape(&m->data.shape, 1, m->data.shape.dim[0]);
+    const bool diffusion = dm_net_diffuses(m);
     dm_graph_core *g;
     const dm_graph *api;
     dm_status rc;
 
-    if ((rc = dm_model_graph(m, true, &g, &api, err)))
+    if ((rc = dm_net_graph(m, true, &g, &api, err)))
         return rc;
     {
         const dm_val x = dm_graph_to_image(g, dm_graph_input(g, "x", &s, DM_DT_F32, false));
         const dm_val noise = diffusion ? dm_graph_input(g, "noise", &(dm_shape){1, {1}}, DM_DT_F32, false) : DM_NONE;
         const dm_val labels = label_input(m, g, 1);
 
-        const dm_val y = dm_model_network(m, g, api, x, noise, labels);
+        const dm_val y = dm_net_build(m, g, api, x, noise, labels);
 
         if (y >= 0)
             dm_graph_mark_trained(g, y);
@@ -158,7 +163,7 @@ static dm_status find_weights(dm_model *m, dm_err *err)
     return rc;
 }
 
-static dm_status open_objective(dm_model *m, dm_err *err)
+static dm_status open_objective(dm_net *m, dm_err *err)
 {
     const dm_objective *o = m->objective.plugin->objective;
     const int32_t T = m->noise && dm_noise_discrete(m->noise) ? dm_noise_T(m->noise) : 0;
@@ -187,11 +192,11 @@ static dm_status open_objective(dm_model *m, dm_err *err)
     return DM_OK;
 }
 
-dm_status dm_model_make(const dm_experiment *e, const dm_noise *noise, dm_device *d, const dm_data_info *data,
-                        int64_t label_width, dm_model **out, dm_section_id *at, dm_err *err)
+dm_status dm_net_make(const dm_experiment *e, const dm_noise *noise, dm_device *d, const dm_data_info *data,
+                      int64_t label_width, dm_net **out, dm_section_id *at, dm_err *err)
 {
     const dm_section *net = &e->section[DM_SEC_NETWORK], *obj = &e->section[DM_SEC_OBJECTIVE];
-    dm_model *m;
+    dm_net *m;
     dm_status rc;
 
     if (!net->plugin || !obj->plugin)
@@ -216,21 +221,21 @@ dm_status dm_model_make(const dm_experiment *e, const dm_noise *noise, dm_device
         rc = find_weights(m, err);
     }
     if (rc)
-        dm_model_free(m);
+        dm_net_free(m);
     else
         *out = m;
     return rc;
 }
 
-dm_status dm_model_new(const dm_experiment *e, const dm_noise *noise, dm_device *d, const dm_data_info *data,
-                       int64_t label_width, dm_model **out, dm_err *err)
+dm_status dm_net_new(const dm_experiment *e, const dm_noise *noise, dm_device *d, const dm_data_info *data,
+                     int64_t label_width, dm_net **out, dm_err *err)
 {
     dm_section_id ignored;
 
-    return dm_model_make(e, noise, d, data, label_width, out, &ignored, err);
+    return dm_net_make(e, noise, d, data, label_width, out, &ignored, err);
 }
 
-void dm_model_free(dm_model *m)
+void dm_net_free(dm_net *m)
 {
     if (!m)
         return;
@@ -242,7 +247,7 @@ void dm_model_free(dm_model *m)
     free(m);
 }
 
-dm_status dm_model_draw(dm_model *m, int32_t n, const double *u, dm_point *at, double *importance, dm_err *err)
+dm_status dm_net_draw(dm_net *m, int32_t n, const double *u, dm_point *at, double *importance, dm_err *err)
 {
     const dm_objective *o = m->objective.plugin->objective;
     const int32_t T = dm_noise_T(m->noise);
@@ -256,7 +261,7 @@ dm_status dm_model_draw(dm_model *m, int32_t n, const double *u, dm_point *at, d
     return DM_OK;
 }
 
-int32_t dm_model_draw_parts(const dm_model *m)
+int32_t dm_net_draw_parts(const dm_net *m)
 {
     const int32_t T = dm_noise_T(m->noise);
 
@@ -273,14 +278,14 @@ struct dm_forward {
     dm_plan *plan;
     dm_val x, c_in, c_noise, labels, out;
     dm_shape shape;
-    float *host;                   /* c_in and c_noise as last written */
+    float *host; /* c_in and c_noise as last written */
     bool written[2];
 };
 
-static void describe_forward(dm_forward *f, dm_model *m, const dm_graph *api, const dm_shape *example)
+static void describe_forward(dm_forward *f, dm_net *m, const dm_graph *api, const dm_shape *example)
 {
-    const dm_shape s = dm_model_batch_shape(example, f->n, example->dim[0]), row = {1, {f->n}};
-    const bool diffusion = dm_model_diffuses(m);
+    const dm_shape s = dm_net_batch_shape(example, f->n, example->dim[0]), row = {1, {f->n}};
+    const bool diffusion = dm_net_diffuses(m);
     dm_graph_core *g = f->graph;
     dm_val x;
 
@@ -293,18 +298,17 @@ static void describe_forward(dm_forward *f, dm_model *m, const dm_graph *api, co
         x = api->mul(api, x, f->c_in);
     }
     f->labels = label_input(m, g, f->n);
-    f->out = dm_graph_to_rows(g, dm_model_network(m, g, api, x, f->c_noise, f->labels));
+    f->out = dm_graph_to_rows(g, dm_net_build(m, g, api, x, f->c_noise, f->labels));
     if (f->out >= 0) {
         f->shape = api->shape(api, f->out);
         dm_graph_fuse(g, &f->out, 1);
         dm_graph_prune(g, &f->out, 1);
-        dm_model_precision(m, g, &f->out, 1);
-        dm_model_insert_casts(m, g);
+        dm_net_precision(m, g, &f->out, 1);
+        dm_net_insert_casts(m, g);
     }
 }
 
-dm_status dm_forward_new(dm_model *m, dm_wset *weights, int64_t n, const dm_shape *example, dm_forward **out,
-                         dm_err *err)
+dm_status dm_forward_new(dm_net *m, dm_wset *weights, int64_t n, const dm_shape *example, dm_forward **out, dm_err *err)
 {
     dm_forward *f = calloc(1, sizeof *f);
     const dm_plan_options o = {.name = "forward", .choices = m->choices, .runs = m->runs};
@@ -316,7 +320,7 @@ dm_status dm_forward_new(dm_model *m, dm_wset *weights, int64_t n, const dm_shap
         return dm_error(err, DM_ENOMEM, "out of memory for a batch of %lld", (long long)n);
     }
     f->n = n;
-    if (!(rc = dm_model_graph(m, false, &f->graph, &api, err))) {
+    if (!(rc = dm_net_graph(m, false, &f->graph, &api, err))) {
         dm_val keep[5];
 
         describe_forward(f, m, api, example ? example : &m->data.shape);
@@ -347,12 +351,12 @@ dm_shape dm_forward_shape(const dm_forward *f) { return f->shape; }
 dm_buf *dm_forward_output(const dm_forward *f) { return dm_plan_buffer(f->plan, f->out); }
 const dm_plan *dm_forward_plan(const dm_forward *f) { return f->plan; }
 
-void dm_model_use(dm_model *m, dm_choices *choices) { m->choices = choices; }
-dm_choices *dm_model_choices(const dm_model *m) { return m->choices; }
-void dm_model_expect(dm_model *m, double runs) { m->runs = runs; }
-double dm_model_expected(const dm_model *m) { return m->runs; }
-void dm_model_recompute(dm_model *m, bool on) { m->recompute = on; }
-bool dm_model_recomputes(const dm_model *m) { return m->recompute; }
+void dm_net_use(dm_net *m, dm_choices *choices) { m->choices = choices; }
+dm_choices *dm_net_choices(const dm_net *m) { return m->choices; }
+void dm_net_expect(dm_net *m, double runs) { m->runs = runs; }
+double dm_net_expected(const dm_net *m) { return m->runs; }
+void dm_net_recompute(dm_net *m, bool on) { m->recompute = on; }
+bool dm_net_recomputes(const dm_net *m) { return m->recompute; }
 
 /* Unless it is there already: many objectives' c_in never changes. */
 static dm_status write_row(dm_forward *f, int which, dm_val v, const double *from, dm_err *err)

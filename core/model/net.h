@@ -1,50 +1,50 @@
-/* The model of an experiment: its network and objective plugins at work, the layout of its weights, and
- * the graphs that run them: the network alone (sampling, prediction) and a training step. */
-#ifndef DEMIST_CORE_MODEL_H
-#define DEMIST_CORE_MODEL_H
+/* The net of an experiment: its network and objective plugins at work, the layout of its weights, and the graphs that
+ * run them: the network alone (sampling, prediction) and a training step. */
+#ifndef DEMIST_CORE_NET_H
+#define DEMIST_CORE_NET_H
 
 #include "experiment/experiment.h"
 #include "noise/noise.h"
 #include "plan/plan.h"
 
-typedef struct dm_model dm_model;
+typedef struct dm_net dm_net;
 
 /* data: what the host's scaling gives (low -1, high 1 for pixels), from the data set or a run folder.
  * label_width: 0, or labels are vectors of so many elements (of a model that is predicted with alone).
  * noise may be NULL where the objective needs none. experiment, noise and device must outlive it. */
-dm_status dm_model_new(const dm_experiment *e, const dm_noise *noise, dm_device *d, const dm_data_info *data,
-                       int64_t label_width, dm_model **out, dm_err *err);
+dm_status dm_net_new(const dm_experiment *e, const dm_noise *noise, dm_device *d, const dm_data_info *data,
+                     int64_t label_width, dm_net **out, dm_err *err);
 /* The same without a device, for what its parts have to say: also the loss and its gradient are built. *at is the
  * section at fault. */
-dm_status dm_model_examine(const dm_experiment *e, const dm_noise *noise, const dm_data_info *data, int64_t label_width,
-                           dm_model **out, dm_section_id *at, dm_err *err);
-void dm_model_free(dm_model *m);
+dm_status dm_net_examine(const dm_experiment *e, const dm_noise *noise, const dm_data_info *data, int64_t label_width,
+                         dm_net **out, dm_section_id *at, dm_err *err);
+void dm_net_free(dm_net *m);
 /* What plans of this model are made with from now on: choices of implementations (NULL = by rule), and how often the
  * next is expected to run. */
-void dm_model_use(dm_model *m, dm_choices *choices);
-dm_choices *dm_model_choices(const dm_model *m);
-void dm_model_expect(dm_model *m, double runs);
-double dm_model_expected(const dm_model *m);
+void dm_net_use(dm_net *m, dm_choices *choices);
+dm_choices *dm_net_choices(const dm_net *m);
+void dm_net_expect(dm_net *m, double runs);
+double dm_net_expected(const dm_net *m);
 /* Whether training steps made from now on compute again what is cheap; as train.recompute says unless set. */
-void dm_model_recompute(dm_model *m, bool on);
-bool dm_model_recomputes(const dm_model *m);
-const dm_layout *dm_model_layout(const dm_model *m);
+void dm_net_recompute(dm_net *m, bool on);
+bool dm_net_recomputes(const dm_net *m);
+const dm_layout *dm_net_layout(const dm_net *m);
 /* Does it turn noise into data? A classifier does not. */
-bool dm_model_diffuses(const dm_model *m);
+bool dm_net_diffuses(const dm_net *m);
 /* Does the network tell the variance of a step? */
-bool dm_model_learns_variance(const dm_model *m);
-dm_instance *dm_model_objective(dm_model *m);
-const dm_data_info *dm_model_data(const dm_model *m);
-int32_t dm_model_out_channels(const dm_model *m);
+bool dm_net_learns_variance(const dm_net *m);
+dm_instance *dm_net_objective(dm_net *m);
+const dm_data_info *dm_net_data(const dm_net *m);
+int32_t dm_net_out_channels(const dm_net *m);
 
 /* ---- the network alone ---------------------------------------------------------- */
 
 typedef struct dm_forward dm_forward;
 /* For n examples of this shape (C,H,W or D; NULL = the data's). name: for messages. */
-dm_status dm_forward_new(dm_model *m, dm_wset *weights, int64_t n, const dm_shape *example, dm_forward **out,
+dm_status dm_forward_new(dm_net *m, dm_wset *weights, int64_t n, const dm_shape *example, dm_forward **out,
                          dm_err *err);
 void dm_forward_free(dm_forward *f);
-dm_buf *dm_forward_input(const dm_forward *f);  /* x f32[n,C,H,W] */
+dm_buf *dm_forward_input(const dm_forward *f); /* x f32[n,C,H,W] */
 dm_buf *
 dm_forward_output(const dm_forward *f); /* F f32[n,out_channels,H,W], or [n,out_channels] of a network without pixels */
 dm_shape dm_forward_shape(const dm_forward *f); /* of the output */
@@ -60,18 +60,18 @@ typedef struct dm_grad_step dm_grad_step;
 /* n examples at once; grads: flat, laid out as the weights, added to; loss_sum f32[1], to which
  * sum(weight loss) is added. Both NULL: no training, the losses alone, without dropout.
  * alone: a step of training has no other micro-batch, so that gradients need not be added to. */
-dm_status dm_grad_step_new(dm_model *m, dm_wset *weights, dm_buf *grads, dm_buf *loss_sum, int64_t n, bool alone,
+dm_status dm_grad_step_new(dm_net *m, dm_wset *weights, dm_buf *grads, dm_buf *loss_sum, int64_t n, bool alone,
                            dm_grad_step **out, dm_err *err);
 /* Are gradients written, whatever grads had? */
 bool dm_grad_step_writes(const dm_grad_step *s);
 void dm_grad_step_free(dm_grad_step *s);
 /* Can it be built? Needs no device. */
-dm_status dm_grad_step_examine(dm_model *m, dm_err *err);
+dm_status dm_grad_step_examine(dm_net *m, dm_err *err);
 typedef struct dm_grad_batch {
-    const float *x0;               /* f32[n,C,H,W], host */
-    const int32_t *labels;         /* i32[n]; NULL where the data has none */
-    const dm_point *at;            /* n points; NULL without diffusion */
-    const double *weight;          /* n: importance / batch; 0 for padding */
+    const float *x0;       /* f32[n,C,H,W], host */
+    const int32_t *labels; /* i32[n]; NULL where the data has none */
+    const dm_point *at;    /* n points; NULL without diffusion */
+    const double *weight;  /* n: importance / batch; 0 for padding */
     uint64_t seed;
     uint32_t step,
         first_index; /* of the random numbers: the optimizer step, and the first example's place in its batch */
@@ -83,18 +83,18 @@ dm_buf *dm_grad_step_loss(const dm_grad_step *s);
 dm_status dm_grad_step_losses(dm_grad_step *s, float *loss, dm_err *err);
 
 /* Equal parts of (0,1) whose losses are worth telling apart: the steps of a discrete schedule, or a hundred or so. */
-int32_t dm_model_draw_parts(const dm_model *m);
+int32_t dm_net_draw_parts(const dm_net *m);
 /* The noise levels of a batch, from uniforms in (0,1); importance is 1 unless the objective says otherwise. */
-dm_status dm_model_draw(dm_model *m, int32_t n, const double *u, dm_point *at, double *importance, dm_err *err);
+dm_status dm_net_draw(dm_net *m, int32_t n, const double *u, dm_point *at, double *importance, dm_err *err);
 
 /* Shared by both: the network plugin on these values. */
-dm_val dm_model_network(dm_model *m, dm_graph_core *g, const dm_graph *api, dm_val x, dm_val noise, dm_val labels);
+dm_val dm_net_build(dm_net *m, dm_graph_core *g, const dm_graph *api, dm_val x, dm_val noise, dm_val labels);
 /* Precision as the experiment has it: before the gradient of a fused graph, and after. */
-void dm_model_precision(const dm_model *m, dm_graph_core *g, const dm_val *results, int n);
-void dm_model_insert_casts(const dm_model *m, dm_graph_core *g);
+void dm_net_precision(const dm_net *m, dm_graph_core *g, const dm_val *results, int n);
+void dm_net_insert_casts(const dm_net *m, dm_graph_core *g);
 /* Sets up a fresh graph whose g->network is this model's. */
-dm_status dm_model_graph(dm_model *m, bool training, dm_graph_core **g, const dm_graph **api, dm_err *err);
+dm_status dm_net_graph(dm_net *m, bool training, dm_graph_core **g, const dm_graph **api, dm_err *err);
 /* f32[n] of an example's shape with n in front. */
-dm_shape dm_model_batch_shape(const dm_shape *example, int64_t n, int64_t channels);
+dm_shape dm_net_batch_shape(const dm_shape *example, int64_t n, int64_t channels);
 
 #endif

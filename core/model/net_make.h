@@ -1,0 +1,11 @@
+/* What making a net and examining one have in common. */
+#ifndef DEMIST_CORE_NET_MAKE_H
+#define DEMIST_CORE_NET_MAKE_H
+
+#include "model/net.h"
+
+/* As dm_net_new; d may be NULL; *at is the section at fault. */
+dm_status dm_net_make(const dm_experiment *e, const dm_noise *noise, dm_device *d, const dm_data_info *data,
+                      int64_t label_width, dm_net **out, dm_section_id *at, dm_err *err);
+
+#endif
