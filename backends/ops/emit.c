@@ -11,7 +11,7 @@ dm_status dm_emit_launch(dm_emit *e, dm_cmds *cmds, const char *file, const char
     if ((rc = dm_kernel_get(e->dev, file, name, options, &k, e->err)))
         return rc;
     if (cmds == e->cmds && !e->counted) { /* the work of the op, once */
-        work = (dm_work){dm_op_flops(e->node), dm_op_bytes(e->node)};
+        work = e->work;
         e->counted = true;
     }
     return dm_cmds_launch(cmds, k, r, args, n, e->label, work, e->err);

@@ -45,7 +45,7 @@ dm_status dm_fits(const dm_emit *e, int64_t scratch_elements)
     if (most > INT32_MAX - 65536)
         return dm_error(e->err, DM_EINVAL,
                         "%s of %lld elements is too large; at most %d are possible, take a smaller micro-batch",
-                        dm_op_name(e->node->kind), (long long)most, INT32_MAX - 65536);
+                        e->label, (long long)most, INT32_MAX - 65536);
     return DM_OK;
 }
 

@@ -32,7 +32,8 @@ struct dm_emit {
     dm_cmds *cmds;                 /* run each time */
     const char *label;             /* for --profile: "op/impl" */
     dm_err *err;
-    bool counted;                  /* the op's work has been put on a launch */
+    dm_work work;                  /* of the op, for --profile */
+    bool counted;                  /* it has been put on a launch */
     /* Packed weights (reordered, rotated, transformed); set by every caller. See dm_emit_packed. */
     dm_status (*packed)(dm_emit *e, int in, const char *key, size_t bytes, dm_buf **out, dm_cmds **refresh);
     void *packed_user;

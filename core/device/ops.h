@@ -1,5 +1,5 @@
-/* The ops of a plan, as implementations see them: every tensor is row-major in the extents given
- * here, f32 unless said otherwise. Images are stored channels last: [N,H,W,C].
+/* The ops of a plan, as implementations see them (what else is known of an op: graph/op_def.h): every tensor is
+ * row-major in the extents given here, f32 unless said otherwise. Images are stored channels last: [N,H,W,C].
  *
  * Each op is one enum value with its inputs, outputs and attributes below; `none` marks an input
  * or output that may be absent (its desc has rank -1). `accum`: the outputs so marked are added to
@@ -134,8 +134,6 @@ typedef struct dm_opnode {
     } a;
 } dm_opnode;
 
-/* "conv2d", "conv2d_dx", ... as --profile and forced implementations name them. */
-const char *dm_op_name(dm_op_kind kind);
 /* Elements of a desc; 0 if absent. */
 int64_t dm_desc_count(const dm_desc *d);
 static inline bool dm_dtype_is_16bit(dm_dtype t) { return t == DM_DT_BF16 || t == DM_DT_F16; }
@@ -143,17 +141,5 @@ static inline size_t dm_dtype_size(dm_dtype t) { return dm_dtype_is_16bit(t) ? 2
 /* The 16-bit type among its inputs and outputs, of which there is one at most; DM_DT_F32: none. */
 dm_dtype dm_op_16bit_type(const dm_opnode *n);
 static inline bool dm_op_bf16(const dm_opnode *n) { return dm_op_16bit_type(n) == DM_DT_BF16; }
-/* May input k (or output k) be 16 bits wide? All that may are of one type in a node, but for convolutions and linear
- * layers: x (dy) is 16 bits wide there, y (dx) with the residual may be f32. What else an op reads or writes is f32
- * always. */
-bool dm_op_may_be_16bit(const dm_opnode *n, bool out, int k);
-/* Multiplications and additions of one run, and the bytes its inputs and outputs have. */
-double dm_op_flops(const dm_opnode *n);
-double dm_op_bytes(const dm_opnode *n);
-
-/* All that an op's implementations see of it, in one line of text: equal ops, and only they, have equal keys.
- * "conv2d f32[8,32,32,128] f32[128,128,3,3] - - - > f32[8,32,32,128] k=3 stride=1 pad=1,1". The length that it has
- * or would have; size 512 is enough for every op. */
-size_t dm_op_key(const dm_opnode *n, char *text, size_t size);
 
 #endif

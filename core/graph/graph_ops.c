@@ -1,5 +1,6 @@
 /* The ops without weights of the public graph table. */
 #include "graph/graph_shape.h"
+#include "graph/op_def.h"
 
 #include <math.h>
 #include <string.h>

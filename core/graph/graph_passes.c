@@ -1,5 +1,6 @@
 /* Passes over a described graph: fusion, dead nodes, numbering of dropouts. */
 #include "graph/graph_shape.h"
+#include "graph/op_def.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -140,16 +141,6 @@ void dm_graph_number_dropouts(dm_graph_core *g, dm_val result)
     free(stack);
 }
 
-/* Ops that add to an output, or write it. */
-static bool may_write(dm_op_kind kind)
-{
-    switch (kind) {
-    case DM_OP_CONV2D_DW: case DM_OP_MATMUL: case DM_OP_REDUCE: case DM_OP_GROUP_NORM_DX: case DM_OP_LAYER_NORM_DX:
-    case DM_OP_EMBEDDING_DW: return true;
-    default: return false;
-    }
-}
-
 static bool is_gradient(const dm_graph_core *g, dm_val v)
 {
     return v >= 0 && g->values[dm_graph_root(g, v)].source == DM_VAL_GRAD;
@@ -166,7 +157,7 @@ bool dm_graph_write_gradients(dm_graph_core *g)
             if (is_gradient(g, n->out[k])) {
                 bool *m = &made[dm_graph_root(g, n->out[k])];
 
-                ok = !*m && !n->custom && may_write(n->op.kind);
+                ok = !*m && !n->custom && dm_op_may_write(n->op.kind);
                 *m = true;
             }
     }

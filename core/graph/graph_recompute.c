@@ -2,6 +2,7 @@
  * makes it just before it is read there, from what is alive anyway or takes less memory. The same op on the same
  * numbers gives the same bits. Knows neither device nor implementations. */
 #include "graph/graph.h"
+#include "graph/op_def.h"
 
 #include <stdlib.h>
 
@@ -19,21 +20,7 @@ typedef struct pass {
     size_t n;
 } pass;
 
-/* Ops that memory bounds, and no sum of products. */
-static bool cheap(dm_op_kind kind)
-{
-    switch (kind) {
-    case DM_OP_ADD: case DM_OP_MUL: case DM_OP_BROADCAST: case DM_OP_SCALE: case DM_OP_SILU: case DM_OP_GELU:
-    case DM_OP_GROUP_NORM:
-    case DM_OP_LAYER_NORM:
-    case DM_OP_CONCAT:
-    case DM_OP_SLICE:
-    case DM_OP_PAD:
-    case DM_OP_PERMUTE:
-    case DM_OP_UPSAMPLE: case DM_OP_AVG_POOL: case DM_OP_DROPOUT: case DM_OP_CAST: return true;
-    default: return false;
-    }
-}
+static bool cheap(dm_op_kind kind) { return dm_op_def_of(kind)->flags & DM_OP_CHEAP; }
 
 static size_t bytes_of(const dm_graph_core *g, dm_val v)
 {

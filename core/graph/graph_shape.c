@@ -202,7 +202,7 @@ dm_val dm_graph_elementwise(dm_graph_core *g, dm_op_kind kind, dm_val a, dm_val 
     else
         strides(g, b, s, image, sb);
     if (!collapse(&n->op.out[0], sa, sb, &n->op.a.bcast))
-        return dm_graph_fail(g, DM_EINVAL, "%s repeats over too many axes; permute or reshape first", dm_op_name(kind));
+        return dm_graph_fail(g, DM_EINVAL, "a value repeats along too many axes; permute or reshape it first");
     return y;
 }
 

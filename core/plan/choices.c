@@ -2,6 +2,7 @@
 #include "plan/choices.h"
 
 #include "base/arena.h"
+#include "graph/op_def.h"
 
 #include <jansson.h>
 #include <math.h>

@@ -1,6 +1,8 @@
 /* Which implementation an op gets: the first that preferred, or what the user forces. */
 #include "plan/choices.h"
 
+#include "graph/op_def.h"
+
 #include <string.h>
 
 /* What `force` says of this op: the text after "op=", or a bare name for all ops; length in *n. */

@@ -1,6 +1,7 @@
 /* Checking and timing of implementations; see measure.h. */
 #include "plan/measure.h"
 
+#include "graph/op_def.h"
 #include "plan/op_run.h"
 
 #include <math.h>

@@ -1,6 +1,8 @@
 /* Problems small enough for the portable implementation of a large one, with the same tails of tiles; see measure.h. */
 #include "plan/measure.h"
 
+#include "graph/op_def.h"
+
 static const double SMALL_FLOPS = 1e8;
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }

@@ -1,6 +1,8 @@
 /* One implementation of an op by itself; see op_run.h. */
 #include "plan/op_run.h"
 
+#include "graph/op_def.h"
+
 #include <string.h>
 
 static dm_status packed(dm_emit *e, int in, const char *key, size_t bytes, dm_buf **out, dm_cmds **refresh)
@@ -20,7 +22,8 @@ static dm_status packed(dm_emit *e, int in, const char *key, size_t bytes, dm_bu
 dm_status dm_op_run_record(dm_op_run *r, const dm_impl *impl, dm_err *err)
 {
     const size_t scratch = impl->scratch ? impl->scratch(dm_device_get_info(r->d), r->node) : 0;
-    dm_emit e = {.dev = r->d, .node = r->node, .label = impl->name, .err = err, .packed = packed, .packed_user = r};
+    dm_emit e = {.dev = r->d, .node = r->node, .label = dm_op_name(r->node->kind),
+                 .work = {dm_op_flops(r->node), dm_op_bytes(r->node)}, .err = err, .packed = packed, .packed_user = r};
     dm_status rc;
 
     if ((rc = dm_cmds_new(r->d, &r->cmds, err)) || (rc = dm_cmds_new(r->d, &r->refresh, err)) ||

@@ -1,6 +1,8 @@
 /* Makes a plan: chooses implementations, places memory, records the launches. */
 #include "plan/plan.h"
 
+#include "graph/op_def.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -329,6 +331,7 @@ static dm_status emit(dm_plan *p, size_t at, dm_err *err)
                  .scratch = s->scratch,
                  .cmds = p->cmds,
                  .label = s->label,
+                 .work = {dm_op_flops(&n->op), dm_op_bytes(&n->op)},
                  .err = err,
                  .packed = packed,
                  .packed_user = p};

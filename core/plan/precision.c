@@ -3,16 +3,12 @@
 #include "plan/choices.h"
 #include "plan/precision.h"
 #include "device/impl.h"
+#include "graph/op_def.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Ops that 16-bit types are for; others pass it on, or read f32. */
-static bool heavy(dm_op_kind k)
-{
-    return k == DM_OP_CONV2D || k == DM_OP_MATMUL || k == DM_OP_GROUP_NORM || k == DM_OP_LAYER_NORM ||
-           k == DM_OP_ATTENTION;
-}
+static bool has(const dm_opnode *n, dm_op_flags flag) { return dm_op_def_of(n->kind)->flags & flag; }
 
 /* Could v's memory be 16 bits wide at all? */
 static bool eligible(const dm_graph_core *g, dm_val v)
@@ -28,7 +24,7 @@ static void look_above(const dm_graph_core *g, char *marks)
 {
     for (size_t i = 0; i < g->n_nodes; i++) {
         const dm_gnode *n = &g->nodes[i];
-        bool above = heavy(n->op.kind);
+        bool above = has(&n->op, DM_OP_HEAVY);
 
         for (int k = 0; k < n->op.n_in && !n->dead; k++)
             above |= n->in[k] >= 0 && dm_op_may_be_16bit(&n->op, false, k) && marks[dm_graph_root(g, n->in[k])] & ABOVE;
@@ -45,7 +41,7 @@ static void look_below(const dm_graph_core *g, char *marks)
 {
     for (size_t i = g->n_nodes; i-- > 0;) {
         const dm_gnode *n = &g->nodes[i];
-        bool below = heavy(n->op.kind);
+        bool below = has(&n->op, DM_OP_HEAVY);
 
         for (int k = 0; k < n->op.n_out && !n->dead; k++)
             below |=
@@ -100,9 +96,7 @@ static dm_val as(casting *s, dm_val v, dm_dtype type)
 /* The type of what may be 16 bits wide in this node, as its values are. */
 static dm_dtype wanted(const dm_graph_core *g, const dm_gnode *n)
 {
-    const bool product = n->op.kind == DM_OP_CONV2D || n->op.kind == DM_OP_CONV2D_DX || n->op.kind == DM_OP_MATMUL;
-
-    if (n->out[0] >= 0 && dm_op_may_be_16bit(&n->op, true, 0) && !product)
+    if (n->out[0] >= 0 && dm_op_may_be_16bit(&n->op, true, 0) && !has(&n->op, DM_OP_MIXED))
         return g->values[n->out[0]].type;
     for (int k = 0; k < n->op.n_out; k++)
         if (n->out[k] >= 0 && dm_dtype_is_16bit(g->values[n->out[k]].type))
@@ -116,12 +110,13 @@ static dm_dtype wanted(const dm_graph_core *g, const dm_gnode *n)
 /* Sets the types that node n would have, were `type` its type. */
 static void set_types(const dm_graph_core *g, dm_gnode *n, dm_dtype type)
 {
-    const bool product = n->op.kind == DM_OP_CONV2D || n->op.kind == DM_OP_CONV2D_DX || n->op.kind == DM_OP_MATMUL;
-    const dm_dtype y = product && dm_dtype_is_16bit(type) && n->out[0] >= 0 ? g->values[n->out[0]].type : type;
+    const dm_op_def *def = dm_op_def_of(n->op.kind);
+    const dm_dtype y =
+        def->flags & DM_OP_MIXED && dm_dtype_is_16bit(type) && n->out[0] >= 0 ? g->values[n->out[0]].type : type;
 
     for (int k = 0; k < n->op.n_in; k++)
         if (n->in[k] >= 0)
-            n->op.in[k].type = dm_op_may_be_16bit(&n->op, false, k) ? (k == 4 && n->op.kind == DM_OP_CONV2D ? y : type)
+            n->op.in[k].type = dm_op_may_be_16bit(&n->op, false, k) ? (def->in[k].flags & DM_ARG_AS_OUTPUT ? y : type)
                              : dm_dtype_is_16bit(g->values[n->in[k]].type) ? DM_DT_F32 : g->values[n->in[k]].type;
     for (int k = 0; k < n->op.n_out; k++)
         if (n->out[k] >= 0)

@@ -5,6 +5,7 @@
 #define DEMIST_TESTS_OPS_HARNESS_H
 
 #include "device/impl.h"
+#include "graph/op_def.h"
 
 /* out[k] of outputs with accum hold what they are added to, others NaN; absent ones are NULL. Integer inputs
  * come as whole doubles. */

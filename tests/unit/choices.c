@@ -1,5 +1,6 @@
 /* Choices of implementations: by rule, measured, from the cache, as a run began; entries that cannot be trusted, and
  * implementations that are wrong. */
+#include "graph/op_def.h"
 #include "plan/choices.h"
 
 #include "scratch.h"

@@ -1,5 +1,6 @@
 /* Which nodes are computed again in the backward pass, and where; no device. */
 #include "graph/graph.h"
+#include "graph/op_def.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* Keys of ops: what differs in anything that an implementation sees has another key. */
-#include "device/ops.h"
+#include "graph/op_def.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "graph/op_def.h"
 #include "plan/op_run.h"
 
 enum { MAX_RUNS = 1000 };
