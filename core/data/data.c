@@ -59,8 +59,13 @@ const char *dm_data_name(const dm_data *d, int64_t index, const char **file)
     const dm_plugin *p = d->instance.plugin;
     dm_err ignored = {DM_OK, ""};
     dm_ctx c = dm_instance_ctx(&d->instance, &ignored);
-    const char *name = DM_HAS(dm_dataset, p->dataset, name) && p->dataset->name ? p->dataset->name(&c, index) : NULL;
+    const char *name = NULL;
 
+    if (DM_HAS(dm_dataset, p->dataset, name) && p->dataset->name) {
+        dm_call_enter(&d->instance, DM_CB_NAME, &ignored);
+        name = p->dataset->name(&c, index);
+        dm_call_leave(DM_OK, NULL);
+    }
     *file = name;
     for (const dm_param *row = name ? p->params : NULL; row && row->type != DM_T_END; row++) {
         const char *path = row->type == DM_T_PATH ? *(const char *const *)(const void *)((const char *)c.cfg +
@@ -78,8 +83,14 @@ const char *dm_data_class_name(const dm_data *d, int32_t label)
     const dm_dataset *set = d->instance.plugin->dataset;
     dm_err ignored = {DM_OK, ""};
     dm_ctx c = dm_instance_ctx(&d->instance, &ignored);
+    const char *name = NULL;
 
-    return DM_HAS(dm_dataset, set, class_name) && set->class_name ? set->class_name(&c, label) : NULL;
+    if (DM_HAS(dm_dataset, set, class_name) && set->class_name) {
+        dm_call_enter(&d->instance, DM_CB_CLASS_NAME, &ignored);
+        name = set->class_name(&c, label);
+        dm_call_leave(DM_OK, NULL);
+    }
+    return name;
 }
 
 static const char *name_of(const dm_data *d, int64_t index, char *scratch, size_t n)
@@ -87,7 +98,6 @@ static const char *name_of(const dm_data *d, int64_t index, char *scratch, size_
     const char *name;
 
     dm_data_name(d, index, &name);
-
     if (!name)
         snprintf(scratch, n, "example %lld", (long long)index);
     return name ? name : scratch;
@@ -174,8 +184,9 @@ static dm_status open_set(dm_data *d, const dm_experiment *e, dm_err *err)
     dm_data_info info = {.size = sizeof info};
     dm_status s;
 
-    if (d->instance.plugin->dataset->open(&d->instance.ctx, d->split, &info))
-        return dm_instance_fail(&d->instance, err);
+    if ((s = DM_CALL(&d->instance, DM_CB_DATA_OPEN, err,
+                     d->instance.plugin->dataset->open(&d->instance.ctx, d->split, &info))))
+        return s;
     for (int32_t k = info.shape.rank < 0 ? 0 : info.shape.rank; k < 8; k++)
         info.shape.dim[k] = 1;
     if ((s = check_info(d, &info, err)))

@@ -38,23 +38,18 @@ void dm_example_draw_init(dm_example_draw *d, uint64_t seed, uint64_t position)
     d->x = dm_uniform(u[2]);
 }
 
-/* The plugin's error with its name before it. */
-static dm_status failed(const dm_instance *i, const dm_err *why, dm_err *err)
-{
-    return dm_error(err, why->code ? why->code : DM_EIO, "plugin '%s': %.900s", i->plugin->name, why->msg);
-}
-
 dm_status dm_example_shape(const dm_instance *i, int64_t index, const dm_shape *largest, dm_shape *out, dm_err *err)
 {
     const dm_dataset *set = i->plugin->dataset;
     dm_err why = {DM_OK, ""};
     dm_ctx c = dm_instance_ctx(i, &why);
+    dm_status rc;
 
     *out = *largest;
     if (!DM_HAS(dm_dataset, set, shape) || !set->shape)
         return DM_OK;
-    if (set->shape(&c, index, out))
-        return failed(i, &why, err);
+    if ((rc = DM_CALL_WITH(i, DM_CB_DATA_SHAPE, &why, err, set->shape(&c, index, out))))
+        return rc;
     for (int32_t k = 0; k < 8; k++) {
         out->dim[k] = k < largest->rank ? out->dim[k] : 1;
         if (out->rank != largest->rank || out->dim[k] < 1 || out->dim[k] > largest->dim[k])
@@ -70,9 +65,10 @@ static dm_status read_raw(const dm_instance *i, const dm_example_rules *r, int64
 {
     dm_err why = {DM_OK, ""};
     dm_ctx c = dm_instance_ctx(i, &why);
+    dm_status rc;
 
-    if (i->plugin->dataset->read(&c, index, x, label))
-        return failed(i, &why, err);
+    if ((rc = DM_CALL_WITH(i, DM_CB_READ, &why, err, i->plugin->dataset->read(&c, index, x, label))))
+        return rc;
     if (label && (*label < 0 || *label >= r->classes))
         return dm_error(err, DM_ECORRUPT, "data set '%s': example %lld has label %d; it has %d classes",
                         i->plugin->name, (long long)index, (int)*label, (int)r->classes);

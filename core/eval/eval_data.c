@@ -21,8 +21,6 @@ dm_shape_shown dm_shape_show(const dm_shape *s)
     return shown;
 }
 
-static void log_line(void *user, const char *line) { dm_session_log(user, DM_LOG_INFO, "%s", line); }
-
 static bool chose_data(const dm_session *s)
 {
     for (int i = 0; i < s->n_overrides; i++)
@@ -63,9 +61,7 @@ dm_status dm_eval_data_open(dm_session *s, const char *split, dm_eval_data **out
 
     if (!d)
         return dm_error(err, DM_ENOMEM, "out of memory for data");
-    dm_services_init(&d->services);
-    d->services.log = log_line;
-    d->services.log_user = s;
+    dm_services_init(&d->services, &s->experiment->plugin_log);
     if (!(rc = dm_data_open(s->experiment, split, &d->services, &d->data, err))) {
         have = &dm_data_get_info(d->data)->shape;
         if (have->rank != want->rank || memcmp(have->dim, want->dim, (size_t)want->rank * sizeof want->dim[0]))

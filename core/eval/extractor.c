@@ -3,6 +3,7 @@
 #include "eval/extractor.h"
 
 #include "base/suggest.h"
+#include "model/objective.h"
 
 #include <sha256.h>
 #include <stdlib.h>
@@ -156,8 +157,7 @@ static dm_status fill(dm_extractor *x, const dm_session *s, dm_err *err)
         dm_affine a;
 
         dm_noise_at(s->noise, dm_noise_discrete(s->noise) ? 1 : 0, &p);
-        if (objective->plugin->objective->affine(&objective->ctx, &p, &a))
-            rc = dm_instance_fail(objective, err);
+        rc = dm_objective_affine(objective, &p, &a, err);
         for (size_t i = 0; i < n && !rc; i++)
             x->host[i] = (float)a.c_noise;
         if (!rc)

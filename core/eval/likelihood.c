@@ -4,6 +4,7 @@
 #include "eval/eval_data.h"
 #include "device/kernels.h"
 #include "device/ops.h"
+#include "model/objective.h"
 #include "model/sampling.h"
 #include "session/session_read.h"
 #include "session/session_source.h"
@@ -58,9 +59,8 @@ static dm_status describe_steps(job *j, double limit, dm_err *err)
         double k[2];
         dm_status rc;
 
-        if (obj->plugin->objective->affine(&obj->ctx, &g->points[i], &b->affine))
-            return dm_instance_fail(obj, err);
-        if ((rc = dm_noise_posterior(j->s->noise, &g->points[i], &g->points[i + 1], &b->q, err)) ||
+        if ((rc = dm_objective_affine(obj, &g->points[i], &b->affine, err)) ||
+            (rc = dm_noise_posterior(j->s->noise, &g->points[i], &g->points[i + 1], &b->q, err)) ||
             (rc = dm_sampling_log_var(j->chain, i, k, err)))
             return rc;
         b->limit = limit;

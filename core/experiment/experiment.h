@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "settings/faults.h"
+#include "plugin/instance.h"
 #include "plugin/registry.h"
 #include "settings/settings.h"
 
@@ -31,6 +32,7 @@ typedef struct dm_experiment {
     const char *file;              /* as given */
     const char *dir;               /* absolute folder of the file; relative paths in it start there */
     const char *output;            /* absolute run folder */
+    dm_plugin_log plugin_log;      /* of its plugins; set by who opens them */
 } dm_experiment;
 
 typedef struct dm_experiment_options {

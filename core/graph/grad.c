@@ -25,15 +25,10 @@ static void backward(dm_tape *t, size_t n_nodes)
     }
 }
 
-void dm_graph_mark_trained(dm_graph_core *g, dm_val y)
+/* What y is made of; with gradients: what a gradient of y reaches. */
+static void reach(const dm_graph_core *g, dm_val y, bool gradients, bool *reached)
 {
-    bool *reached = calloc(g->n_values ? g->n_values : 1, sizeof *reached);
-
-    if (!reached) {
-        dm_graph_fail(g, DM_ENOMEM, "out of memory for the graph");
-        return;
-    }
-    reached[dm_graph_root(g, y)] = g->values[y].needs_grad;
+    reached[dm_graph_root(g, y)] = !gradients || g->values[y].needs_grad;
     for (size_t i = g->n_nodes; i-- > 0;) {
         const dm_gnode *n = &g->nodes[i];
         bool through = false;
@@ -41,12 +36,28 @@ void dm_graph_mark_trained(dm_graph_core *g, dm_val y)
         for (int k = 0; k < n->op.n_out; k++)
             through |= n->out[k] >= 0 && reached[n->out[k]];
         for (int k = 0; k < n->op.n_in && through; k++)
-            if (n->in[k] >= 0 && g->values[n->in[k]].needs_grad)
+            if (n->in[k] >= 0 && (!gradients || g->values[n->in[k]].needs_grad))
                 reached[dm_graph_root(g, n->in[k])] = true;
     }
-    for (size_t i = 0; i < g->n_weights; i++)
-        g->weights[i].trained = reached[g->weights[i].value];
-    free(reached);
+}
+
+void dm_graph_mark_trained(dm_graph_core *g, dm_val y)
+{
+    bool *trained = calloc(g->n_values ? g->n_values : 1, sizeof *trained);
+    bool *used = calloc(g->n_values ? g->n_values : 1, sizeof *used);
+
+    if (trained && used) {
+        reach(g, y, true, trained);
+        reach(g, y, false, used);
+        for (size_t i = 0; i < g->n_weights; i++) {
+            g->weights[i].trained = trained[g->weights[i].value];
+            g->weights[i].frozen = used[g->weights[i].value] && !g->weights[i].trained;
+        }
+    } else {
+        dm_graph_fail(g, DM_ENOMEM, "out of memory for the graph");
+    }
+    free(trained);
+    free(used);
 }
 
 dm_status dm_graph_differentiate(dm_graph_core *g, dm_val y, dm_val seed, const dm_val *inputs, int n, dm_val *grads,
@@ -66,6 +77,8 @@ dm_status dm_graph_differentiate(dm_graph_core *g, dm_val y, dm_val seed, const 
         backward(&t, n_nodes);
         for (size_t i = n_nodes; i < g->n_nodes; i++)
             g->nodes[i].backward = true;
+        for (size_t i = 0; i < g->n_weights; i++)
+            g->weights[i].reached = t.weight[i] != DM_NONE;
         for (int i = 0; i < n; i++)
             grads[i] = t.grad[inputs[i]];
     }

@@ -1,6 +1,8 @@
 /* The graph's values, nodes and weights, and their keys. */
 #include "graph/graph_scope.h"
 
+#include "settings/param.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +21,43 @@ dm_val dm_graph_fail(dm_graph_core *g, dm_status code, const char *fmt, ...)
     return DM_FAILED;
 }
 
+bool dm_graph_returned(dm_graph_core *g, const dm_instance *i, const char *callback, dm_val y)
+{
+    const char *name = i->plugin->name;
+
+    if (g->err.code)
+        return false;
+    if (y >= 0 && (size_t)y < g->n_values)
+        return true;
+    if (y < 0 && i->err.code && i->err.msg[0])
+        dm_graph_fail(g, i->err.code, "plugin '%s': %.960s", name, i->err.msg);
+    else if (y < 0)
+        dm_graph_fail(g, DM_EINVAL,
+                      "plugin '%s': %s returned no value and gave no reason; `return dm_fail(...)` gives one", name,
+                      callback);
+    else
+        dm_graph_fail(g, DM_EINVAL, "plugin '%s': %s returned %d, which is no value of this graph", name, callback,
+                      (int)y);
+    return false;
+}
+
+bool dm_graph_has(dm_graph_core *g, const char *op, dm_dtype type, const dm_val *in, int n)
+{
+    for (int i = 0; i < n && !g->err.code; i++)
+        if (in[i] == DM_NONE)
+            dm_graph_fail(g, DM_EINVAL, "%s: input %d is DM_NONE, a value that is not there", op, i);
+        else if (in[i] < 0)
+            dm_graph_fail(g, DM_EINVAL, "%s: input %d is a value that failed", op, i);
+        else if ((size_t)in[i] >= g->n_values)
+            dm_graph_fail(g, DM_EINVAL, "%s: input %d is %d, which is no value of this graph", op, i, (int)in[i]);
+        else if ((type == DM_DT_I32) != (g->values[in[i]].type == DM_DT_I32))
+            dm_graph_fail(g, DM_EINVAL,
+                          type == DM_DT_I32 ? "%s: input %d holds f32; labels i32[N] belong there"
+                                            : "%s: input %d holds labels, i32; embedding and cross_entropy take these",
+                          op, i);
+    return !g->err.code;
+}
+
 static dm_val no_memory(dm_graph_core *g) { return dm_graph_fail(g, DM_ENOMEM, "out of memory for the graph"); }
 
 void dm_graph_free(dm_graph_core *g)
@@ -32,12 +71,34 @@ void dm_graph_free(dm_graph_core *g)
     free(g);
 }
 
-/* The full key of a weight; NULL when memory ran out. */
+/* Names go to files and messages. */
+static bool printable(const char *s)
+{
+    for (; *s; s++)
+        if ((unsigned char)*s < ' ' || *s == 127)
+            return false;
+    return true;
+}
+
 const char *dm_graph_key(const dm_graph *g, const char *name, const char *suffix)
 {
     const dm_graph_scope *s = dm_graph_scope_of(g);
+    const char *key = name ? dm_sprintf(s->core->arena, "%s%s%s", s->prefix, name, suffix) : NULL;
 
-    return dm_sprintf(s->core->arena, "%s%s%s", s->prefix, name, suffix);
+    if (key && strlen(key) <= DM_KEY_MAX && dm_text_is_utf8(key) && printable(key))
+        return key;
+    if (!name)
+        dm_graph_fail(s->core, DM_EINVAL, "a weight below '%.256s' has the name NULL", s->prefix);
+    else if (!key)
+        dm_graph_fail(s->core, DM_ENOMEM, "out of memory for the graph");
+    else if (strlen(key) > DM_KEY_MAX)
+        dm_graph_fail(s->core, DM_EINVAL,
+                      "the weight '%.64s...' has a name of %zu bytes with its scopes; at most %d fit a "
+                      "checkpoint",
+                      key, strlen(key), DM_KEY_MAX);
+    else
+        dm_graph_fail(s->core, DM_EINVAL, "the weight '%s' has a name that is not printable UTF-8", key);
+    return NULL;
 }
 
 static dm_val add_value(dm_graph_core *g, const dm_value *v)
@@ -165,10 +226,8 @@ dm_val dm_graph_weight_value(dm_graph_core *g, const char *key, const dm_shape *
 {
     dm_weight *w = NULL;
 
-    if (g->err.code)
+    if (g->err.code || !key)
         return DM_FAILED;
-    if (!key)
-        return no_memory(g);
     for (size_t i = 0; i < g->n_weights && !w; i++)
         if (!strcmp(g->weights[i].key, key))
             w = &g->weights[i];

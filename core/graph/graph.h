@@ -51,16 +51,19 @@ static inline dm_val dm_gnode_read(const dm_gnode *n, int k)
                                         : n->dout[k - DM_MAX_IN - DM_MAX_OUT];
 }
 
+enum { DM_KEY_MAX = 255 };
 typedef enum dm_init { DM_INIT_CONSTANT, DM_INIT_UNIFORM } dm_init;
 
 typedef struct dm_weight {
-    const char *key;               /* as in checkpoints */
+    const char *key;               /* as in checkpoints; at most DM_KEY_MAX bytes */
     dm_shape shape;
     dm_init init;
     double initial;                /* CONSTANT: the value; UNIFORM: the bound, 1 / sqrt(fan in) */
     int32_t build;                 /* the network call that declared it last, to refuse a name used twice */
     dm_val value;                  /* in this graph */
-    bool trained;                  /* a gradient reaches it; dm_graph_mark_trained */
+    bool trained;                  /* a gradient can reach it, */
+    bool frozen;                   /* or only stop_gradient keeps it from doing so; dm_graph_mark_trained */
+    bool reached;                  /* the gradient of dm_graph_differentiate reaches it */
 } dm_weight;
 
 typedef struct dm_graph_core {
@@ -91,6 +94,12 @@ dm_graph_core *dm_graph_of(const dm_graph *api);
 #define DM_FAILED ((dm_val)-1)
 /* Records the first failure; returns DM_FAILED. */
 dm_val dm_graph_fail(dm_graph_core *g, dm_status code, const char *fmt, ...) DM_PRINTF(3, 4);
+/* Whether a plugin's callback returned a value of this graph, without a failure on the way; else the reason is
+ * recorded. */
+bool dm_graph_returned(dm_graph_core *g, const dm_instance *i, const char *callback, dm_val y);
+/* Whether an op's inputs are values of this graph and of this type: a plugin may pass DM_NONE, or anything. Else the
+ * reason is recorded. */
+bool dm_graph_has(dm_graph_core *g, const char *op, dm_dtype type, const dm_val *in, int n);
 /* A named input. image: rank 4, given as N,H,W,C; false: as the shape says. */
 dm_val dm_graph_input(dm_graph_core *g, const char *name, const dm_shape *s, dm_dtype type, bool image);
 /* The state buffer u32[16] (ops.h), an input named "state". */
@@ -110,7 +119,7 @@ dm_val dm_graph_value(dm_graph_core *g, const dm_shape *s, dm_dtype type, bool i
 /* One node with one output of this shape. */
 dm_gnode *dm_graph_op1(dm_graph_core *g, dm_op_kind kind, const dm_val *in, int n_in, const dm_shape *s, bool image,
                        dm_val *out);
-/* The full key of a weight in this scope; NULL when memory ran out. */
+/* The full key of a weight in this scope; NULL where there is no name, or memory ran out: the graph has failed. */
 const char *dm_graph_key(const dm_graph *g, const char *name, const char *suffix);
 dm_val dm_graph_weight_value(dm_graph_core *g, const char *key, const dm_shape *s, dm_init init, double initial);
 /* a + b elementwise, same extents. */
@@ -135,7 +144,7 @@ dm_status dm_graph_differentiate(dm_graph_core *g, dm_val y, dm_val seed, const 
 /* Where each gradient by a weight is made by one op that can write it instead of adding to it: from now on all of them
  * are written, and true. Else nothing is changed. For a batch that is one micro-batch. */
 bool dm_graph_write_gradients(dm_graph_core *g);
-/* Marks the weights that a gradient of y reaches: not those behind stop_gradient alone. */
+/* Marks the weights that a gradient of y reaches, and those that only stop_gradient keeps from it. */
 void dm_graph_mark_trained(dm_graph_core *g, dm_val y);
 /* Marks nodes dead that no result and no accumulation needs. */
 void dm_graph_prune(dm_graph_core *g, const dm_val *results, int n);

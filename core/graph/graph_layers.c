@@ -9,8 +9,9 @@ static dm_val weight(const dm_graph *g, const char *name, const dm_shape *s, dou
 {
     dm_graph_core *c = dm_graph_of(g);
 
-    if (s->rank < 0 || s->rank > 8)
-        return dm_graph_fail(c, DM_EINVAL, "weight '%s' has rank %d; at most 8", name, (int)s->rank);
+    if (!name || !s || s->rank < 0 || s->rank > 8)
+        return dm_graph_fail(c, DM_EINVAL, "weight '%s' has rank %d; it needs a name, and a rank of 0 to 8",
+                             name ? name : "", s ? (int)s->rank : -1);
     return dm_graph_to_image(c, dm_graph_weight_value(c, dm_graph_key(g, name, ""), s, DM_INIT_CONSTANT, initial));
 }
 
@@ -24,6 +25,17 @@ static dm_val part(const dm_graph *g, const char *name, const char *suffix, cons
                                  zero ? DM_INIT_CONSTANT : DM_INIT_UNIFORM, zero ? 0 : 1 / sqrt((double)fan_in));
 }
 
+/* What a layer is given: a name, unless it may do without, and one value. */
+static bool takes(dm_graph_core *c, const char *layer, const char *name, bool named, dm_dtype type, dm_val x)
+{
+    char what[320];
+
+    if (!name && named)
+        dm_graph_fail(c, DM_EINVAL, "%s: its name is NULL; weights need one", layer);
+    snprintf(what, sizeof what, name ? "%s '%.256s'" : "%s", layer, name);
+    return dm_graph_has(c, what, type, &x, 1);
+}
+
 static dm_val conv(const dm_graph *g, const char *name, dm_val x, int64_t cout, dm_conv k, uint32_t flags)
 {
     dm_graph_core *c = dm_graph_of(g);
@@ -33,7 +45,7 @@ static dm_val conv(const dm_graph *g, const char *name, dm_val x, int64_t cout, 
     dm_shape out = s;
     dm_gnode *n;
 
-    if (x < 0)
+    if (!takes(c, "convolution", name, true, DM_DT_F32, x))
         return DM_FAILED;
     if (s.rank != 4)
         return dm_graph_fail(c, DM_EINVAL, "convolution '%s' needs f32[N,C,H,W], not rank %d", name, (int)s.rank);
@@ -61,11 +73,11 @@ static dm_val linear(const dm_graph *g, const char *name, dm_val x, int64_t nout
     const dm_shape s = g->shape(g, x);
     const int64_t K = s.rank > 0 ? s.dim[s.rank - 1] : 0;
     dm_shape out = s;
-    dm_val in[3] = {dm_graph_to_rows(c, x), DM_NONE, DM_NONE}, y;
+    dm_val in[3] = {DM_NONE, DM_NONE, DM_NONE}, y;
     int64_t rows = 1;
     dm_gnode *n;
 
-    if (x < 0)
+    if (!takes(c, "linear layer", name, true, DM_DT_F32, x))
         return DM_FAILED;
     if (s.rank < 1 || nout < 1 || nout > 1 << 24)
         return dm_graph_fail(c, DM_EINVAL, "linear layer '%s' of %lld outputs on rank %d cannot be", name,
@@ -73,6 +85,7 @@ static dm_val linear(const dm_graph *g, const char *name, dm_val x, int64_t nout
     for (int32_t i = 0; i + 1 < s.rank; i++)
         rows *= s.dim[i];
     out.dim[s.rank - 1] = nout;
+    in[0] = dm_graph_to_rows(c, x);
     in[1] = part(g, name, ".weight", &(dm_shape){2, {nout, K}}, flags, K);
     if (!(flags & DM_NO_BIAS))
         in[2] = part(g, name, ".bias", &(dm_shape){1, {nout}}, flags, K);
@@ -106,7 +119,7 @@ static dm_val group_norm(const dm_graph *g, const char *name, dm_val x, int64_t 
     dm_val in[5] = {x, DM_NONE, DM_NONE, DM_NONE, DM_NONE}, out[2];
     dm_gnode *n;
 
-    if (x < 0)
+    if (!takes(c, "group norm", name, false, DM_DT_F32, x))
         return DM_FAILED;
     if (s.rank < 2 || groups < 1 || s.dim[1] % groups || !(eps >= 0))
         return dm_graph_fail(c, DM_EINVAL, "group norm%s%s: %lld channels in %lld groups cannot be", name ? " " : "",
@@ -128,16 +141,17 @@ static dm_val layer_norm(const dm_graph *g, const char *name, dm_val x, double e
     dm_graph_core *c = dm_graph_of(g);
     const dm_shape s = g->shape(g, x);
     const int64_t C = s.rank > 0 ? s.dim[s.rank - 1] : 1;
-    dm_val in[3] = {dm_graph_to_rows(c, x), DM_NONE, DM_NONE}, out[2];
+    dm_val in[3] = {DM_NONE, DM_NONE, DM_NONE}, out[2];
     int64_t rows = 1;
     dm_gnode *n;
 
-    if (x < 0)
+    if (!takes(c, "layer norm", name, false, DM_DT_F32, x))
         return DM_FAILED;
     if (s.rank < 1 || !(eps >= 0))
         return dm_graph_fail(c, DM_EINVAL, "layer norm of rank %d, eps %g cannot be", (int)s.rank, eps);
     for (int32_t i = 0; i + 1 < s.rank; i++)
         rows *= s.dim[i];
+    in[0] = dm_graph_to_rows(c, x);
     affine(g, name, C, &in[1], &in[2]);
     out[0] = dm_graph_value(c, &s, DM_DT_F32, false);
     out[1] = dm_graph_value(c, &(dm_shape){2, {rows, 2}}, DM_DT_F32, false);
@@ -153,9 +167,9 @@ static dm_val embedding(const dm_graph *g, const char *name, dm_val i, int64_t r
     const dm_shape s = g->shape(g, i);
     dm_val in[2] = {i, DM_NONE}, y;
 
-    if (i < 0)
+    if (!takes(c, "embedding", name, true, DM_DT_I32, i))
         return DM_FAILED;
-    if (s.rank != 1 || c->values[i].type != DM_DT_I32 || rows < 1 || dim < 1)
+    if (s.rank != 1 || rows < 1 || dim < 1)
         return dm_graph_fail(c, DM_EINVAL, "embedding '%s' needs i32[N] and at least one row and column", name);
     in[1] = part(g, name, ".weight", &(dm_shape){2, {rows, dim}}, 0, dim);
     dm_graph_op1(c, DM_OP_EMBEDDING, in, 2, &(dm_shape){2, {s.dim[0], dim}}, false, &y);
@@ -166,11 +180,20 @@ static dm_val network(const dm_graph *g, int32_t weights, dm_val x, dm_val noise
 {
     dm_graph_core *c = dm_graph_of(g);
 
-    if (x < 0)
+    /* of some models labels are vectors */
+    const bool vectors = labels >= 0 && (size_t)labels < c->n_values && c->values[labels].type == DM_DT_F32;
+    dm_val y;
+
+    if (!dm_graph_has(c, "network", DM_DT_F32, &x, 1) ||
+        (noise != DM_NONE && !dm_graph_has(c, "network: noise", DM_DT_F32, &noise, 1)) ||
+        (labels != DM_NONE && !dm_graph_has(c, "network: labels", vectors ? DM_DT_F32 : DM_DT_I32, &labels, 1)))
         return DM_FAILED;
-    if (!c->network)
+    if (!c->network || dm_call_which() == DM_CB_BUILD)
         return dm_graph_fail(c, DM_EINVAL, "a network cannot run a network");
-    return c->network(c->network_user, g, weights, x, noise, labels);
+    dm_call_host_enter();
+    y = c->network(c->network_user, g, weights, x, noise, labels);
+    dm_call_host_leave();
+    return y;
 }
 
 void dm_graph_fill_layers(dm_graph *api)

@@ -5,10 +5,22 @@
 #include <math.h>
 #include <string.h>
 
-static dm_val reshape(const dm_graph *g, dm_val x, const dm_shape *s) { return dm_graph_reshape(dm_graph_of(g), x, s); }
-static dm_val permute(const dm_graph *g, dm_val x, const int32_t *axes)
+static dm_val reshape(const dm_graph *api, dm_val x, const dm_shape *s)
 {
-    return dm_graph_permute(dm_graph_of(g), x, axes);
+    dm_graph_core *g = dm_graph_of(api);
+
+    if (!s)
+        return dm_graph_fail(g, DM_EINVAL, "reshape was given NULL for its shape");
+    return dm_graph_has(g, "reshape", DM_DT_F32, &x, 1) ? dm_graph_reshape(g, x, s) : DM_FAILED;
+}
+
+static dm_val permute(const dm_graph *api, dm_val x, const int32_t *axes)
+{
+    dm_graph_core *g = dm_graph_of(api);
+
+    if (!axes)
+        return dm_graph_fail(g, DM_EINVAL, "permute was given NULL for its axes");
+    return dm_graph_has(g, "permute", DM_DT_F32, &x, 1) ? dm_graph_permute(g, x, axes) : DM_FAILED;
 }
 
 static dm_val binary(const dm_graph *api, dm_op_kind kind, dm_val a, dm_val b)
@@ -17,7 +29,7 @@ static dm_val binary(const dm_graph *api, dm_op_kind kind, dm_val a, dm_val b)
     const dm_shape sa = api->shape(api, a), sb = api->shape(api, b);
     dm_shape s = sa.rank > sb.rank ? sa : sb;
 
-    if (a < 0 || b < 0)
+    if (!dm_graph_has(g, dm_op_name(kind), DM_DT_F32, (dm_val[]){a, b}, 2))
         return DM_FAILED;
     for (int i = 0; i < s.rank; i++) {
         if (sa.dim[i] != sb.dim[i] && sa.dim[i] != 1 && sb.dim[i] != 1)
@@ -36,6 +48,8 @@ static dm_val unary(const dm_graph *api, dm_op_kind kind, dm_val x)
     const dm_shape s = api->shape(api, x);
     dm_val y;
 
+    if (!dm_graph_has(dm_graph_of(api), dm_op_name(kind), DM_DT_F32, &x, 1))
+        return DM_FAILED;
     dm_graph_op1(dm_graph_of(api), kind, &x, 1, &s, s.rank == 4, &y);
     return y;
 }
@@ -45,11 +59,16 @@ static dm_val gelu(const dm_graph *g, dm_val x) { return unary(g, DM_OP_GELU, x)
 
 static dm_val scale(const dm_graph *api, dm_val x, double k, double b)
 {
+    dm_graph_core *g = dm_graph_of(api);
     const dm_shape s = api->shape(api, x);
     dm_val y;
-    dm_gnode *n = dm_graph_op1(dm_graph_of(api), DM_OP_SCALE, &x, 1, &s, s.rank == 4, &y);
+    dm_gnode *n;
 
-    if (n) {
+    if (!dm_graph_has(g, "scale", DM_DT_F32, &x, 1))
+        return DM_FAILED;
+    if (!isfinite(k) || !isfinite(b))
+        return dm_graph_fail(g, DM_EINVAL, "scale by %g plus %g; both must be finite", k, b);
+    if ((n = dm_graph_op1(g, DM_OP_SCALE, &x, 1, &s, s.rank == 4, &y))) {
         n->op.a.scale.k = k;
         n->op.a.scale.b = b;
     }
@@ -59,13 +78,13 @@ static dm_val scale(const dm_graph *api, dm_val x, double k, double b)
 static dm_val constant(const dm_graph *api, const float *v, const dm_shape *s)
 {
     dm_graph_core *g = dm_graph_of(api);
-    const int64_t count = s->rank < 0 || s->rank > 8 ? -1 : dm_product(s->dim, 0, s->rank);
+    const int64_t count = !v || !s || s->rank < 0 || s->rank > 8 ? -1 : dm_product(s->dim, 0, s->rank);
     const float *copy;
     dm_val x;
 
     if (count < 1 || count > INT64_C(1) << 30)
-        return dm_graph_fail(g, DM_EINVAL, "constant of rank %d and %lld elements cannot be", (int)s->rank,
-                             (long long)count);
+        return dm_graph_fail(g, DM_EINVAL, "constant of rank %d and %lld elements cannot be",
+                             s ? (int)s->rank : -1, (long long)count);
     if (!(copy = dm_memdup(g->arena, v, (size_t)count * sizeof *v)))
         return dm_graph_fail(g, DM_ENOMEM, "out of memory for a constant of %lld elements", (long long)count);
     if ((x = dm_graph_value(g, s, DM_DT_F32, false)) < 0)
@@ -82,10 +101,12 @@ static dm_val dropout(const dm_graph *api, dm_val x, double p)
     dm_val in[2] = {x, DM_NONE}, y;
     dm_gnode *n;
 
-    if (x < 0 || p <= 0 || !g->training)
-        return x;
-    if (p >= 1 || s.rank < 1)
+    if (!dm_graph_has(g, "dropout", DM_DT_F32, &x, 1))
+        return DM_FAILED;
+    if (!(p < 1) || s.rank < 1)
         return dm_graph_fail(g, DM_EINVAL, "dropout of %g; it must be below 1", p);
+    if (p <= 0 || !g->training)
+        return x;
     in[1] = dm_graph_state(g);
     if ((n = dm_graph_op1(g, DM_OP_DROPOUT, in, 2, &s, s.rank == 4, &y))) {
         n->op.a.random.p = p;
@@ -119,7 +140,7 @@ static dm_val attention(const dm_graph *api, dm_val q, dm_val k, dm_val v, int64
     dm_val out[2];
     dm_gnode *n;
 
-    if (q < 0 || k < 0 || v < 0)
+    if (!dm_graph_has(g, "attention", DM_DT_F32, in, 3))
         return DM_FAILED;
     if (sq.rank != 3 || !dm_same_shape(&sk, &sv) || sk.rank != 3 || sq.dim[0] != sk.dim[0] || sq.dim[2] != sk.dim[2] ||
         heads < 1 || sq.dim[2] % heads)
@@ -139,11 +160,11 @@ static dm_val concat(const dm_graph *api, dm_val a, dm_val b, int32_t axis)
     const dm_shape sa = api->shape(api, a), sb = api->shape(api, b);
     const dm_val in[2] = {a, b};
     dm_shape s = sa;
-    bool fits = a >= 0 && b >= 0 && sa.rank == sb.rank && axis >= 0 && axis < sa.rank;
+    bool fits = sa.rank == sb.rank && axis >= 0 && axis < sa.rank;
     dm_gnode *n;
     dm_val y;
 
-    if (a < 0 || b < 0)
+    if (!dm_graph_has(g, "concat", DM_DT_F32, in, 2))
         return DM_FAILED;
     for (int i = 0; fits && i < sa.rank; i++)
         fits = i == axis || sa.dim[i] == sb.dim[i];
@@ -168,7 +189,7 @@ static dm_val slice(const dm_graph *api, dm_val x, int32_t axis, int64_t first, 
     dm_gnode *n;
     dm_val y;
 
-    if (x < 0)
+    if (!dm_graph_has(g, "slice", DM_DT_F32, &x, 1))
         return DM_FAILED;
     if (axis < 0 || axis >= from.rank || first < 0 || count < 1 || first > from.dim[axis] - count)
         return dm_graph_fail(g, DM_EINVAL, "slice [%lld, %lld) of axis %d cannot be", (long long)first,
@@ -193,7 +214,7 @@ static dm_val resized(const dm_graph *api, dm_op_kind kind, dm_val x, int32_t f,
     dm_gnode *n;
     dm_val y;
 
-    if (x < 0)
+    if (!dm_graph_has(g, dm_op_name(kind), DM_DT_F32, &x, 1))
         return DM_FAILED;
     if (s.rank != 4 || f < 1 || f > 64 || (!up && (s.dim[2] % f || s.dim[3] % f)))
         return dm_graph_fail(g, DM_EINVAL, "%s by %d needs images%s, not rank %d of %lld x %lld", dm_op_name(kind),
@@ -218,7 +239,7 @@ static dm_val time_embed(const dm_graph *api, dm_val t, int64_t dim, double freq
     float *freq;
     dm_gnode *n;
 
-    if (t < 0)
+    if (!dm_graph_has(g, "time_embed", DM_DT_F32, &t, 1))
         return DM_FAILED;
     if (s.rank != 1 || dim < 2 || dim > 1 << 20 || !((double)half - freq_shift > 0))
         return dm_graph_fail(g, DM_EINVAL,
@@ -238,7 +259,7 @@ static dm_val mean(const dm_graph *api, dm_val x)
     const dm_shape s = api->shape(api, x);
     const int64_t rest = dm_product(s.dim, 1, s.rank);
 
-    if (x < 0)
+    if (!dm_graph_has(dm_graph_of(api), "mean", DM_DT_F32, &x, 1))
         return DM_FAILED;
     if (s.rank < 1)
         return dm_graph_fail(dm_graph_of(api), DM_EINVAL, "mean needs a value of rank 1 or above");
@@ -249,9 +270,11 @@ static dm_val stop_gradient(const dm_graph *api, dm_val x)
 {
     dm_graph_core *g = dm_graph_of(api);
     const dm_shape s = api->shape(api, x);
-    const dm_val y = dm_graph_alias(g, x, &s, x >= 0 && g->values[x].image);
+    dm_val y;
 
-    if (y >= 0)
+    if (!dm_graph_has(g, "stop_gradient", DM_DT_F32, &x, 1))
+        return DM_FAILED;
+    if ((y = dm_graph_alias(g, x, &s, g->values[x].image)) >= 0)
         g->values[y].needs_grad = false;
     return y;
 }
@@ -263,10 +286,12 @@ static dm_val cross_entropy(const dm_graph *api, dm_val logits, dm_val labels)
     const dm_val in[2] = {logits, labels};
     dm_val y;
 
-    if (logits < 0 || labels < 0)
-        return labels == DM_NONE ? dm_graph_fail(g, DM_EINVAL, "cross entropy needs labels; this data has none")
-                                 : DM_FAILED;
-    if (s.rank != 2 || l.rank != 1 || l.dim[0] != s.dim[0] || g->values[labels].type != DM_DT_I32)
+    if (labels == DM_NONE)
+        return dm_graph_fail(g, DM_EINVAL, "cross entropy needs labels; this data has none");
+    if (!dm_graph_has(g, "cross entropy: logits", DM_DT_F32, &logits, 1) ||
+        !dm_graph_has(g, "cross entropy: labels", DM_DT_I32, &labels, 1))
+        return DM_FAILED;
+    if (s.rank != 2 || l.rank != 1 || l.dim[0] != s.dim[0])
         return dm_graph_fail(g, DM_EINVAL, "cross entropy needs logits f32[N,K] and labels i32[N]");
     dm_graph_op1(g, DM_OP_CROSS_ENTROPY, in, 2, &(dm_shape){1, {s.dim[0]}}, false, &y);
     return y;
@@ -298,9 +323,8 @@ static dm_val loss_of(const dm_graph *api, dm_op_kind kind, dm_val *in, int n_in
     dm_shape s;
     dm_val y;
 
-    for (int i = 0; i < n_in; i++)
-        if (in[i] < 0)
-            return DM_FAILED;
+    if (!dm_graph_has(g, dm_op_name(kind), DM_DT_F32, in, n_in))
+        return DM_FAILED;
     if (!common_shape(api, in, n_in, &s))
         return dm_graph_fail(g, DM_EINVAL, "%s: shapes do not fit", dm_op_name(kind));
     for (int i = 0; i < n_in; i++)
@@ -322,34 +346,66 @@ static dm_val discretized_nll(const dm_graph *g, dm_val x, dm_val m, dm_val lv, 
     return loss_of(g, DM_OP_DISCRETIZED_NLL, (dm_val[]){x, m, lv}, 3, levels);
 }
 
+/* Whether a plugin's op is whole; else the reason is recorded. */
+static bool usable(dm_graph_core *g, const dm_op *op, const dm_val *in, const dm_val *out)
+{
+    if (!op || !in || !out)
+        dm_graph_fail(g, DM_EINVAL, "custom was given NULL for its %s", !op ? "op" : !in ? "inputs" : "outputs");
+    else if (!g->owner)
+        dm_graph_fail(g, DM_EINVAL, "custom may be called in build() and loss() alone");
+    else if (!dm_instance_static(op))
+        dm_graph_fail(g, DM_EINVAL,
+                      "custom was given an op on the stack or heap; it is used after the call, make it static const");
+    else if (!op->name || !*op->name)
+        dm_graph_fail(g, DM_EINVAL, "custom was given an op without a name");
+    else if (!DM_HAS(dm_op, op, backward))
+        dm_graph_fail(g, DM_EINVAL, "op '%s' has size %u where the interface has %zu", op->name, (unsigned)op->size,
+                      sizeof *op);
+    else if (op->n_in < 1 || op->n_in > DM_MAX_IN || op->n_out < 1 || op->n_out > DM_MAX_OUT)
+        dm_graph_fail(g, DM_EINVAL, "op '%s' has %d inputs and %d outputs; 1 to %d of each are possible", op->name,
+                      (int)op->n_in, (int)op->n_out, (int)DM_MAX_IN);
+    else if (!op->shape || !op->forward)
+        dm_graph_fail(g, DM_EINVAL, "op '%s' has no function '%s', which is required", op->name,
+                      op->shape ? "forward" : "shape");
+    return !g->err.code;
+}
+
 static dm_status custom(const dm_graph *api, const dm_op *op, const dm_val *in, dm_val *out)
 {
     dm_graph_core *g = dm_graph_of(api);
     dm_shape si[DM_MAX_IN], so[DM_MAX_OUT];
     dm_val vi[DM_MAX_IN], vo[DM_MAX_OUT];
+    char name[112];
+    dm_err why;
+    dm_status rc;
     dm_gnode *n;
 
-    for (int i = 0; i < op->n_out && i < DM_MAX_OUT; i++)
+    for (int i = 0; op && out && i < op->n_out && i < DM_MAX_OUT; i++)
         out[i] = DM_FAILED;
-    if (g->err.code)
+    if (g->err.code || !usable(g, op, in, out))
         return g->err.code;
-    if (op->n_in < 1 || op->n_in > DM_MAX_IN || op->n_out < 1 || op->n_out > DM_MAX_OUT || !op->shape || !op->forward ||
-        !g->owner)
-        return dm_graph_fail(g, DM_EINVAL, "op '%s' has no shape rule, no forward, or too many inputs", op->name),
-               g->err.code;
+    snprintf(name, sizeof name, "op '%.100s'", op->name);
+    if (!dm_graph_has(g, name, DM_DT_F32, in, op->n_in))
+        return g->err.code;
     for (int i = 0; i < op->n_in; i++) {
-        if (in[i] < 0)
-            return dm_graph_fail(g, DM_EINVAL, "op '%s': input %d is not there", op->name, i), g->err.code;
         si[i] = api->shape(api, in[i]);
         vi[i] = dm_graph_to_rows(g, in[i]);
     }
     memset(so, 0, sizeof so);
-    if (op->shape(&g->owner->ctx, si, so))
-        return dm_graph_fail(g, g->owner->err.code, "op '%s': %s", op->name, g->owner->err.msg), g->err.code;
+    dm_call_host_enter();
+    rc = DM_CALL(g->owner, DM_CB_OP_SHAPE, &why, op->shape(&g->owner->ctx, si, so));
+    dm_call_host_leave();
+    if (rc)
+        return dm_graph_fail(g, rc, "%s: %.900s", name, why.msg), g->err.code;
     for (int i = 0; i < op->n_out; i++) {
         if (so[i].rank < 0 || so[i].rank > 8)
-            return dm_graph_fail(g, DM_EINVAL, "op '%s': output %d of rank %d", op->name, i, (int)so[i].rank),
+            return dm_graph_fail(g, DM_EINVAL, "%s: its shape() gives output %d the rank %d", name, i, (int)so[i].rank),
                    g->err.code;
+        for (int k = 0; k < so[i].rank; k++)
+            if (so[i].dim[k] < 1)
+                return dm_graph_fail(g, DM_EINVAL, "%s: its shape() gives output %d the extent %lld at axis %d", name,
+                                     i, (long long)so[i].dim[k], k),
+                       g->err.code;
         vo[i] = dm_graph_value(g, &so[i], DM_DT_F32, false);
     }
     if (!(n = dm_graph_node(g, DM_OP_CUSTOM, vi, op->n_in, vo, op->n_out)))

@@ -2,6 +2,8 @@
  * change from step to step come in as rows of one small buffer. */
 #include "model/net.h"
 
+#include "model/objective.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,13 +58,12 @@ static void describe(dm_grad_step *s, const dm_graph *api, dm_val loss_sum)
         b.c_noise = s->row[C_NOISE];
     }
     g->owner = obj;
+    dm_call_enter(obj, DM_CB_LOSS, &obj->err);
     s->loss = o->loss(&obj->ctx, api, &b);
+    dm_call_leave(DM_OK, NULL);
     g->owner = NULL;
-    if (s->loss < 0) {
-        dm_graph_fail(g, obj->err.code ? obj->err.code : DM_EINVAL, "objective '%s': %s", obj->plugin->name,
-                      obj->err.code ? obj->err.msg : "failed without a reason");
+    if (!dm_graph_returned(g, obj, "loss()", s->loss))
         return;
-    }
     if (g->values[s->loss].shape.rank != 1 || g->values[s->loss].shape.dim[0] != s->n) {
         dm_graph_fail(g, DM_EINVAL, "objective '%s' returns a loss of rank %d; it must be f32[N]", obj->plugin->name,
                       (int)g->values[s->loss].shape.rank);
@@ -147,6 +148,8 @@ static dm_status begin(dm_grad_step *s, dm_net *m, int64_t n, bool training, con
     s->n = n;
     if (rc)
         return rc;
+    for (int32_t i = 0; i < MAX_ROWS; i++)
+        s->row[i] = DM_NONE; /* a scalar that an objective does not have is none */
     s->rows = SCALARS + dm_net_objective(m)->plugin->objective->n_scalars;
     for (int32_t i = 0; i < s->rows; i++)
         s->row[i] = dm_graph_input(s->graph, "coefficients", &(dm_shape){1, {n}}, DM_DT_F32, false);
@@ -156,7 +159,30 @@ static dm_status begin(dm_grad_step *s, dm_net *m, int64_t n, bool training, con
     return DM_OK;
 }
 
-dm_status dm_grad_step_examine(dm_net *m, dm_err *err)
+/* Of a graph with its gradients. That none is trained is an error. */
+static dm_status find_unreached(const dm_grad_step *s, dm_unreached *u, dm_err *err)
+{
+    const dm_graph_core *g = s->graph;
+    const dm_layout *l = dm_net_layout(s->model);
+    int32_t reached = 0;
+
+    for (size_t i = 0; i < g->n_weights; i++) {
+        const dm_weight *w = &g->weights[i];
+        const int32_t k = dm_layout_find(l, w->key);
+
+        reached += w->reached;
+        if (w->reached || (k >= 0 && l->weights[k].frozen))
+            continue;
+        if (!u->n++)
+            snprintf(u->first, sizeof u->first, "%s", w->key);
+    }
+    return reached ? DM_OK
+                   : dm_error(err, DM_EINVAL,
+                              "no gradient of the loss of objective '%s' reaches any weight; there is nothing to train",
+                              dm_net_objective(s->model)->plugin->name);
+}
+
+dm_status dm_grad_step_examine(dm_net *m, dm_unreached *unreached, dm_err *err)
 {
     dm_grad_step s = {0};
     const dm_graph *api;
@@ -167,6 +193,8 @@ dm_status dm_grad_step_examine(dm_net *m, dm_err *err)
         describe(&s, api, sum);
         rc = finish(&s, true, true, err);
     }
+    if (!rc)
+        rc = find_unreached(&s, unreached, err);
     dm_graph_free(s.graph);
     return rc;
 }
@@ -239,25 +267,26 @@ static dm_status fill(dm_grad_step *s, int64_t i, const dm_grad_batch *b, dm_err
     double scalar[64] = {0};
     dm_point before;
     dm_affine a;
+    dm_status rc;
 
     host[WEIGHT * s->stride] = (float)b->weight[i];
     if (o->affine) {
         const bool discrete = dm_noise_discrete(obj->services->noise);
 
-        if (o->affine(&obj->ctx, at, &a))
-            return dm_instance_fail(obj, err);
+        if ((rc = dm_objective_affine(obj, at, &a, err)))
+            return rc;
         if (discrete)
             dm_noise_at(obj->services->noise, at->t - 1, &before);
-        if (o->n_scalars && o->scalars(&obj->ctx, at, discrete ? &before : NULL, scalar))
-            return dm_instance_fail(obj, err);
+        if ((rc = dm_objective_scalars(obj, at, discrete ? &before : NULL, scalar, err)))
+            return rc;
         host[ALPHA * s->stride] = (float)at->alpha;
         host[SIGMA * s->stride] = (float)at->sigma;
         host[C_SKIP * s->stride] = (float)a.c_skip;
         host[C_OUT * s->stride] = (float)a.c_out;
         host[C_IN * s->stride] = (float)a.c_in;
         host[C_NOISE * s->stride] = (float)a.c_noise;
-    } else if (o->n_scalars && o->scalars(&obj->ctx, NULL, NULL, scalar)) {
-        return dm_instance_fail(obj, err);
+    } else if ((rc = dm_objective_scalars(obj, NULL, NULL, scalar, err))) {
+        return rc;
     }
     for (int32_t k = 0; k < o->n_scalars; k++)
         host[(size_t)(SCALARS + k) * s->stride] = (float)scalar[k];

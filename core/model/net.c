@@ -1,6 +1,8 @@
 /* The network and objective of an experiment; see net.h. */
 #include "model/net_make.h"
 
+#include "model/objective.h"
+#include "graph/graph_shape.h"
 #include "noise/importance.h"
 #include "noise/noise_services.h"
 #include "plan/precision.h"
@@ -19,7 +21,7 @@ struct dm_net {
     dm_data_info data;
     int64_t label_width;
     int32_t out_channels;
-    double noise_most; /* c_noise at the noisiest point */
+    double noise_most;             /* the largest c_noise */
     dm_services services;
     dm_instance network, objective;
     dm_layout *layout;
@@ -61,6 +63,35 @@ void dm_net_insert_casts(const dm_net *m, dm_graph_core *g)
         dm_graph_insert_casts(g, dm_device_get_info(m->device));
 }
 
+/* Called for another batch or resolution a network must declare what it declared first: the weights are the same. */
+static bool same_weights(const dm_net *m, dm_graph_core *g)
+{
+    const char *name = m->network.plugin->name;
+    int32_t declared = 0;
+
+    for (size_t i = 0; m->layout && i < g->n_weights; i++) {
+        const dm_weight *w = &g->weights[i];
+        const int32_t k = dm_layout_find(m->layout, w->key);
+
+        declared += w->build == g->builds;
+        if (k < 0 || !dm_same_shape(&w->shape, &m->layout->weights[k].shape)) {
+            dm_graph_fail(g, DM_EINVAL,
+                          "network '%s' declares weight '%s' with %s for another batch or resolution; a network "
+                          "declares the same weights each time",
+                          name, w->key, k < 0 ? "another name" : "another shape");
+            return false;
+        }
+    }
+    if (m->layout && declared != m->layout->n) {
+        dm_graph_fail(g, DM_EINVAL,
+                      "network '%s' declares %d weights for one batch or resolution and %d for another; a network "
+                      "declares the same weights each time",
+                      name, (int)m->layout->n, (int)declared);
+        return false;
+    }
+    return true;
+}
+
 dm_val dm_net_build(dm_net *m, dm_graph_core *g, const dm_graph *api, dm_val x, dm_val noise, dm_val labels)
 {
     const dm_net_in in = {.size = sizeof in,
@@ -76,19 +107,12 @@ dm_val dm_net_build(dm_net *m, dm_graph_core *g, const dm_graph *api, dm_val x, 
 
     g->builds++;
     g->owner = &m->network;
+    dm_call_enter(&m->network, DM_CB_BUILD, &m->network.err);
     y = m->network.plugin->network->build(&m->network.ctx, api, &in);
+    dm_call_leave(DM_OK, NULL);
     g->owner = owner;
-    if (g->err.code)
+    if (!dm_graph_returned(g, &m->network, "build()", y) || !same_weights(m, g))
         return DM_FAILED;
-    if (y < 0) {
-        dm_err err = {0};
-
-        if (m->network.err.code)
-            dm_instance_fail(&m->network, &err);
-        else
-            dm_error(&err, DM_EINVAL, "network '%s' failed without a reason", m->network.plugin->name);
-        return dm_graph_fail(g, err.code, "%s", err.msg);
-    }
     {
         const dm_shape s = api->shape(api, y);
         /* Without diffusion the output need not have the data's pixels. */
@@ -134,10 +158,9 @@ static dm_val label_input(const dm_net *m, dm_graph_core *g, int64_t n)
     return m->data.classes ? dm_graph_input(g, "labels", &(dm_shape){1, {n}}, DM_DT_I32, false) : DM_NONE;
 }
 
-/* Builds the network once, for one example, to learn its weights. */
-static dm_status find_weights(dm_net *m, dm_err *err)
+dm_status dm_net_find_weights(dm_net *m, int64_t n, dm_err *err)
 {
-    const dm_shape s = dm_net_batch_shape(&m->data.shape, 1, m->data.shape.dim[0]);
+    const dm_shape s = dm_net_batch_shape(&m->data.shape, n, m->data.shape.dim[0]);
     const bool diffusion = dm_net_diffuses(m);
     dm_graph_core *g;
     const dm_graph *api;
@@ -147,8 +170,8 @@ static dm_status find_weights(dm_net *m, dm_err *err)
         return rc;
     {
         const dm_val x = dm_graph_to_image(g, dm_graph_input(g, "x", &s, DM_DT_F32, false));
-        const dm_val noise = diffusion ? dm_graph_input(g, "noise", &(dm_shape){1, {1}}, DM_DT_F32, false) : DM_NONE;
-        const dm_val labels = label_input(m, g, 1);
+        const dm_val noise = diffusion ? dm_graph_input(g, "noise", &(dm_shape){1, {n}}, DM_DT_F32, false) : DM_NONE;
+        const dm_val labels = label_input(m, g, n);
 
         const dm_val y = dm_net_build(m, g, api, x, noise, labels);
 
@@ -156,7 +179,10 @@ static dm_status find_weights(dm_net *m, dm_err *err)
             dm_graph_mark_trained(g, y);
         if (g->err.code)
             rc = dm_error(err, g->err.code, "%s", g->err.msg);
-        else
+        else if (!g->n_weights)
+            rc = dm_error(err, DM_EINVAL, "network '%s' declares no weights; there is nothing to train",
+                          m->network.plugin->name);
+        else if (!m->layout)
             rc = dm_layout_new(g, m->device ? dm_device_get_info(m->device)->align : 128, &m->layout, err);
     }
     dm_graph_free(g);
@@ -167,6 +193,7 @@ static dm_status open_objective(dm_net *m, dm_err *err)
 {
     const dm_objective *o = m->objective.plugin->objective;
     const int32_t T = m->noise && dm_noise_discrete(m->noise) ? dm_noise_T(m->noise) : 0;
+    dm_status rc;
 
     m->out_channels = (int32_t)m->data.shape.dim[0];
     if (o->affine && !m->noise)
@@ -175,17 +202,14 @@ static dm_status open_objective(dm_net *m, dm_err *err)
     if (o->n_scalars < 0 || o->n_scalars > 64)
         return dm_error(err, DM_EABI, "objective '%s' has %d scalars; 0 to 64 are possible", m->objective.plugin->name,
                         (int)o->n_scalars);
-    if (o->open && o->open(&m->objective.ctx, &m->data, T, &m->out_channels))
-        return dm_instance_fail(&m->objective, err);
-    if (o->affine && m->noise) { /* its noisiest point is where an objective cannot work, if anywhere */
-        dm_point last;
-        dm_affine a;
-
-        dm_noise_at(m->noise, dm_noise_T(m->noise), &last);
-        if (o->affine(&m->objective.ctx, &last, &a))
-            return dm_instance_fail(&m->objective, err);
-        m->noise_most = a.c_noise;
-    }
+    if (o->n_scalars > 0 && !o->scalars)
+        return dm_error(err, DM_EABI, "objective '%s' has %d scalars and no function 'scalars' that writes them",
+                        m->objective.plugin->name, (int)o->n_scalars);
+    if (o->open && (rc = DM_CALL(&m->objective, DM_CB_OPEN, err,
+                                 o->open(&m->objective.ctx, &m->data, T, &m->out_channels))))
+        return rc;
+    if (o->affine && m->noise && (rc = dm_objective_check(&m->objective, m->noise, &m->noise_most, err)))
+        return rc;
     if (m->out_channels < 1 || m->out_channels > 1 << 20)
         return dm_error(err, DM_EINVAL, "objective '%s' asks for %d output channels", m->objective.plugin->name,
                         (int)m->out_channels);
@@ -210,7 +234,7 @@ dm_status dm_net_make(const dm_experiment *e, const dm_noise *noise, dm_device *
     m->data = *data;
     m->label_width = label_width;
     m->recompute = e->train.recompute;
-    dm_services_init(&m->services);
+    dm_services_init(&m->services, &e->plugin_log);
     dm_noise_serve(noise, &m->services);
     m->services.device = d;
     *at = DM_SEC_OBJECTIVE;
@@ -218,7 +242,7 @@ dm_status dm_net_make(const dm_experiment *e, const dm_noise *noise, dm_device *
         !(rc = dm_instance_init(&m->objective, obj->plugin, obj->cfg, &m->services, err)) &&
         !(rc = open_objective(m, err))) {
         *at = DM_SEC_NETWORK;
-        rc = find_weights(m, err);
+        rc = dm_net_find_weights(m, 1, err);
     }
     if (rc)
         dm_net_free(m);
@@ -247,6 +271,27 @@ void dm_net_free(dm_net *m)
     free(m);
 }
 
+/* The objective's own draw, of which every point must be one of the schedule. */
+static dm_status draw_by_plugin(dm_net *m, int32_t n, const double *u, dm_point *at, double *importance, dm_err *err)
+{
+    const int32_t T = dm_noise_T(m->noise);
+    dm_status rc;
+
+    for (int32_t i = 0; i < n; i++)
+        at[i] = (dm_point){NAN, NAN, NAN, NAN};
+    if ((rc = DM_CALL(&m->objective, DM_CB_DRAW, err,
+                      m->objective.plugin->objective->draw(&m->objective.ctx, n, u, at, importance))))
+        return rc;
+    for (int32_t i = 0; i < n; i++)
+        if (!(at[i].t >= 0 && at[i].t <= T && isfinite(at[i].alpha) && isfinite(at[i].sigma) && at[i].sigma > 0 &&
+              importance[i] >= 0 && isfinite(importance[i])))
+            return dm_error(err, DM_EINVAL,
+                            "objective '%s': draw() gives t = %g, alpha %g, sigma %g, importance %g; t must lie in [0, "
+                            "%d], sigma be above 0, importance 0 or above, all finite",
+                            m->objective.plugin->name, at[i].t, at[i].alpha, at[i].sigma, importance[i], (int)T);
+    return DM_OK;
+}
+
 dm_status dm_net_draw(dm_net *m, int32_t n, const double *u, dm_point *at, double *importance, dm_err *err)
 {
     const dm_objective *o = m->objective.plugin->objective;
@@ -255,7 +300,7 @@ dm_status dm_net_draw(dm_net *m, int32_t n, const double *u, dm_point *at, doubl
     for (int32_t i = 0; i < n; i++)
         importance[i] = 1;
     if (o->draw)
-        return o->draw(&m->objective.ctx, n, u, at, importance) ? dm_instance_fail(&m->objective, err) : DM_OK;
+        return draw_by_plugin(m, n, u, at, importance, err);
     for (int32_t i = 0; i < n; i++)
         dm_noise_at(m->noise, dm_noise_discrete(m->noise) ? fmin(1 + floor(u[i] * T), T) : u[i] * T, &at[i]);
     return DM_OK;

@@ -13,11 +13,13 @@ typedef struct dm_net dm_net;
  * label_width: 0, or labels are vectors of so many elements (of a model that is predicted with alone).
  * noise may be NULL where the objective needs none. experiment, noise and device must outlive it. */
 dm_status dm_net_new(const dm_experiment *e, const dm_noise *noise, dm_device *d, const dm_data_info *data,
-                     int64_t label_width, dm_net **out, dm_err *err);
+                       int64_t label_width, dm_net **out, dm_err *err);
+/* The weights that the loss does not train, but those that the network itself freezes by stop_gradient. */
+typedef struct dm_unreached { int32_t n; char first[DM_KEY_MAX + 1]; } dm_unreached;
 /* The same without a device, for what its parts have to say: also the loss and its gradient are built. *at is the
  * section at fault. */
 dm_status dm_net_examine(const dm_experiment *e, const dm_noise *noise, const dm_data_info *data, int64_t label_width,
-                         dm_net **out, dm_section_id *at, dm_err *err);
+                           dm_net **out, dm_unreached *unreached, dm_section_id *at, dm_err *err);
 void dm_net_free(dm_net *m);
 /* What plans of this model are made with from now on: choices of implementations (NULL = by rule), and how often the
  * next is expected to run. */
@@ -65,8 +67,8 @@ dm_status dm_grad_step_new(dm_net *m, dm_wset *weights, dm_buf *grads, dm_buf *l
 /* Are gradients written, whatever grads had? */
 bool dm_grad_step_writes(const dm_grad_step *s);
 void dm_grad_step_free(dm_grad_step *s);
-/* Can it be built? Needs no device. */
-dm_status dm_grad_step_examine(dm_net *m, dm_err *err);
+/* Can it be built, and does it train anything? Needs no device. */
+dm_status dm_grad_step_examine(dm_net *m, dm_unreached *unreached, dm_err *err);
 typedef struct dm_grad_batch {
     const float *x0;       /* f32[n,C,H,W], host */
     const int32_t *labels; /* i32[n]; NULL where the data has none */

@@ -3,6 +3,7 @@
 
 #include "device/kernels.h"
 #include "base/number.h"
+#include "model/objective.h"
 #include "device/ops.h"
 #include "noise/noise_services.h"
 
@@ -12,7 +13,6 @@
 #include <string.h>
 
 enum { MAX_SCRATCH = 64 };
-typedef enum phase { OUTSIDE, IN_BEGIN, IN_STEP } phase;
 
 struct dm_sampling {
     dm_sampling_setup setup;
@@ -26,7 +26,6 @@ struct dm_sampling {
     int64_t inner;                 /* elements of an example */
     double limit;
     bool dynamic;
-    phase phase;
     /* of the run */
     dm_sampling_run_options run;
     uint32_t call;                 /* of step() */
@@ -72,8 +71,8 @@ static dm_tensor *tensor_like(dm_ctx *c, const dm_tensor *like)
     dm_err *err = c->err;
     dm_tensor *t = &s->scratch[s->n_scratch];
 
-    if (s->phase != IN_BEGIN) {
-        dm_error(err, DM_EINVAL, "tensor_like may be called in begin() alone");
+    if (!like || !like->buf) {
+        dm_error(err, DM_EINVAL, "tensor_like was given a tensor that is not there");
         return NULL;
     }
     if (s->n_scratch == MAX_SCRATCH) {
@@ -85,6 +84,11 @@ static dm_tensor *tensor_like(dm_ctx *c, const dm_tensor *like)
         return NULL;
     t->shape = like->shape;
     s->n_scratch++;
+    /* What a sampler reads before it wrote it shall not look like an image. */
+    if (!s->services.counting &&
+        dm_launch_sum(s->setup.device, t->buf, (double[]){NAN}, (dm_buf *[]){like->buf}, 1,
+                      dm_shape_count(&like->shape), err))
+        return NULL;
     return t;
 }
 
@@ -95,8 +99,6 @@ static dm_status randn(dm_ctx *c, dm_tensor *t, int32_t draw)
     const size_t count = (size_t)(s->setup.n * s->inner);
     const dm_sampling_run_options *o = &s->run;
 
-    if (s->phase != IN_STEP)
-        return dm_error(err, DM_EINVAL, "randn may be called in step() alone");
     if (!t || !t->buf)
         return dm_error(err, DM_EINVAL, "randn into no tensor; ask for tensors in begin(), each time");
     if (draw < 0 || draw > 15 || dm_shape_count(&t->shape) != (int64_t)count)
@@ -141,10 +143,15 @@ static dm_status dynamic(dm_sampling *s, const dm_tensor *x, const dm_point *p, 
 /* Each wanted tensor is there, and neither x nor another: the kernel reads x while it writes them. */
 static dm_status check_wanted(const dm_tensor *x, const dm_point *p, const dm_pred *want, dm_err *err)
 {
-    const dm_tensor *t[] = {x, want->x0, want->eps, want->log_var};
+    const dm_tensor *t[4] = {x};
 
-    if (!(p->sigma > 0))
-        return dm_error(err, DM_EINVAL, "a prediction needs noise; sigma is %g", p->sigma);
+    if (!p || !want)
+        return dm_error(err, DM_EINVAL, "predict was given NULL for %s", p ? "what it shall write" : "its point");
+    t[1] = want->x0, t[2] = want->eps, t[3] = want->log_var;
+    if (!(p->sigma > 0) || !isfinite(p->sigma) || !(p->alpha >= 0) || !isfinite(p->alpha))
+        return dm_error(err, DM_EINVAL,
+                        "a prediction needs noise, sigma above 0, and alpha of 0 or above; they are %g and %g",
+                        p->sigma, p->alpha);
     for (int i = 0; i < 4; i++) {
         if (t[i] ? !t[i]->buf : i == 0)
             return dm_error(err, DM_EINVAL, "predict with no tensor; ask for tensors in begin(), each time");
@@ -162,28 +169,28 @@ static dm_status predict(dm_ctx *c, const dm_tensor *x, const dm_point *p, const
     dm_err *err = c->err;
     dm_instance *obj = s->setup.objective;
     const dm_objective *o = obj->plugin->objective;
-    dm_predict_args a = {.n = s->setup.n, .inner = s->inner, .alpha = p->alpha, .sigma = p->sigma,
-                         .stride = s->inner / s->setup.data->shape.dim[0] * s->setup.out_channels,
-                         .limit = s->limit, .eps_first = !s->setup.experiment->sampler.clip_eps};
-    dm_pred with = *want;
+    dm_predict_args a;
+    dm_pred with;
     dm_tensor x0 = {.shape = s->x.shape, .buf = s->spare};
     double k[2];
     dm_affine f;
     dm_status rc;
 
-    if (s->phase != IN_STEP)
-        return dm_error(err, DM_EINVAL, "predict may be called in step() alone");
     if ((rc = check_wanted(x, p, want, err)))
         return rc;
-    a.x = x->buf;
-    if (o->affine(&obj->ctx, p, &f))
-        return dm_instance_fail(obj, err);
+    a = (dm_predict_args){.n = s->setup.n, .inner = s->inner, .alpha = p->alpha, .sigma = p->sigma, .x = x->buf,
+                          .stride = s->inner / s->setup.data->shape.dim[0] * s->setup.out_channels,
+                          .limit = s->limit, .eps_first = !s->setup.experiment->sampler.clip_eps};
+    with = *want;
+    if ((rc = dm_objective_affine(obj, p, &f, err)))
+        return rc;
     if (want->log_var) {
         if (!dm_objective_learns(o, s->setup.data, s->setup.out_channels))
             return dm_error(err, DM_EINVAL, "objective '%s' learns no variance", obj->plugin->name);
-        if (!want->to || o->log_var(&obj->ctx, p, want->to, k))
-            return want->to ? dm_instance_fail(obj, err)
-                            : dm_error(err, DM_EINVAL, "the variance of a step needs its other end");
+        if (!want->to)
+            return dm_error(err, DM_EINVAL, "the variance of a step needs its other end");
+        if ((rc = dm_objective_log_var(obj, p, want->to, k, err)))
+            return rc;
         a.k0 = k[0];
         a.k1 = k[1];
         a.log_var = want->log_var->buf;
@@ -228,7 +235,7 @@ static dm_status check(dm_sampling *s, dm_err *err)
     dm_step step = s->step;
 
     step.x = NULL;
-    return p->check && p->check(&s->sampler.ctx, &step) ? dm_instance_fail(&s->sampler, err) : DM_OK;
+    return p->check ? DM_CALL(&s->sampler, DM_CB_CHECK, err, p->check(&s->sampler.ctx, &step)) : DM_OK;
 }
 
 dm_status dm_sampling_new(const dm_sampling_setup *setup, dm_sampling **out, dm_err *err)
@@ -246,16 +253,13 @@ dm_status dm_sampling_new(const dm_sampling_setup *setup, dm_sampling **out, dm_
         return dm_error(err, DM_ENOMEM, "out of memory for sampling");
     s->setup = *setup;
     s->inner = dm_shape_count(&setup->data->shape);
-    dm_services_init(&s->services);
+    dm_services_init(&s->services, &setup->experiment->plugin_log);
     dm_noise_serve(setup->noise, &s->services);
     s->services.device = setup->device;
     s->services.sampling = s;
-    s->services.api.tensor_like = tensor_like;
-    s->services.api.randn = randn;
-    s->services.api.predict = predict;
-    s->services.log = setup->log;
-    s->services.log_user = setup->log_user;
-    snprintf(s->services.plugin, sizeof s->services.plugin, "%s", section->plugin->name);
+    s->services.work.tensor_like = tensor_like;
+    s->services.work.randn = randn;
+    s->services.work.predict = predict;
     if ((rc = dm_sampling_clip(&setup->experiment->sampler, setup->data, &s->limit, &s->dynamic, err)) ||
         (rc = dm_noise_grid(setup->noise, &setup->experiment->sampler, &s->grid, err)) ||
         (rc = dm_instance_init(&s->sampler, section->plugin, section->cfg, &s->services, err)))
@@ -277,6 +281,7 @@ dm_status dm_sampling_log_var(dm_sampling *s, int32_t i, double k[2], dm_err *er
     const dm_plugin *p = s->sampler.plugin;
     dm_instance *obj = s->setup.objective;
     dm_step step = s->step;
+    dm_status rc;
 
     if (!p->sampler->log_var)
         return dm_error(err, DM_EINVAL,
@@ -285,16 +290,15 @@ dm_status dm_sampling_log_var(dm_sampling *s, int32_t i, double k[2], dm_err *er
                         p->name);
     step.i = i;
     k[1] = 0;
-    if (p->sampler->log_var(&s->sampler.ctx, &step, &k[0])) {
-        dm_instance_fail(&s->sampler, err);
-        return dm_error(err, err->code, "no likelihood: %s; sampler.use=ddpm has one", s->sampler.err.msg);
+    if ((rc = DM_CALL(&s->sampler, DM_CB_STEP_LOG_VAR, err, p->sampler->log_var(&s->sampler.ctx, &step, &k[0])))) {
+        dm_error_prefix(err, "no likelihood: ");
+        return dm_error(err, rc, "%.900s; sampler.use=ddpm has one", err->msg);
     }
     if (!isnan(k[0]))
         return DM_OK;
     if (!s->step.learned_variance)
         return dm_error(err, DM_EINVAL, "sampler '%s' asks for a learned variance; the model has none", p->name);
-    return obj->plugin->objective->log_var(&obj->ctx, &step.grid[i], &step.grid[i + 1], k) ? dm_instance_fail(obj, err)
-                                                                                           : DM_OK;
+    return dm_objective_log_var(obj, &step.grid[i], &step.grid[i + 1], k, err);
 }
 
 static void free_scratch(dm_sampling *s)
@@ -371,16 +375,12 @@ static dm_status walk(dm_sampling *s, dm_err *err)
     s->drawn = 0;
     s->step.i = 0;
     free_scratch(s);
-    s->phase = IN_BEGIN;
-    rc = p->begin && p->begin(&s->sampler.ctx, &s->step) ? dm_instance_fail(&s->sampler, err) : DM_OK;
-    s->phase = OUTSIDE;
+    rc = p->begin ? DM_CALL(&s->sampler, DM_CB_BEGIN, err, p->begin(&s->sampler.ctx, &s->step)) : DM_OK;
     if (!rc && o->step)
         rc = o->step(o->step_user, 0, s->grid.n, s->x.buf, err);
     for (int32_t i = 0; i < s->grid.n && !rc; i++) {
         s->step.i = i;
-        s->phase = IN_STEP;
-        rc = p->step(&s->sampler.ctx, &s->step) ? dm_instance_fail(&s->sampler, err) : DM_OK;
-        s->phase = OUTSIDE;
+        rc = DM_CALL(&s->sampler, DM_CB_STEP, err, p->step(&s->sampler.ctx, &s->step));
         s->call++;
         if (!rc && o->check_steps)
             rc = check_step(s, i, err);
@@ -407,7 +407,7 @@ static dm_status check_draws(dm_sampling *s, dm_err *err)
 
 dm_status dm_sampling_run(dm_sampling *s, const dm_sampling_run_options *o, float *x, dm_err *err)
 {
-    const int64_t count = s->setup.n * s->inner;
+    const int64_t count = s->setup.n * s->inner, before = s->evaluations;
     int64_t bad;
     dm_status rc;
 
@@ -416,6 +416,10 @@ dm_status dm_sampling_run(dm_sampling *s, const dm_sampling_run_options *o, floa
         return rc;
     if ((rc = dm_buf_read(s->x.buf, 0, (size_t)count * sizeof *x, x, err)))
         return rc;
+    if (s->evaluations == before)
+        return dm_error(err, DM_EINVAL,
+                        "sampler '%s' took %d steps without a prediction of the model; what it gives is no sample",
+                        s->sampler.plugin->name, (int)s->grid.n);
     if ((bad = not_finite(s, x)) < 0)
         return DM_OK;
     return dm_error(err, DM_EDIVERGED, "image %lld is not finite after %d steps of '%s'",

@@ -21,8 +21,6 @@ typedef struct dm_sampling_setup {
     int64_t n;                     /* images at once */
     dm_forward_fn forward;
     void *user;
-    void (*log)(void *user, const char *line);
-    void *log_user;
 } dm_sampling_setup;
 
 typedef struct dm_sampling dm_sampling;

@@ -34,12 +34,13 @@ static dm_status zero_terminal_snr(dm_noise *n, dm_err *err)
 static dm_status fill_tables(dm_noise *n, const dm_experiment *e, dm_err *err)
 {
     const dm_plugin *p = n->schedule.plugin;
+    dm_status rc;
 
     if (!(n->beta = calloc((size_t)n->T + 1, sizeof *n->beta)) ||
         !(n->log_alpha = calloc((size_t)n->T + 1, sizeof *n->log_alpha)))
         return dm_error(err, DM_ENOMEM, "out of memory for %d steps of noise", (int)n->T);
-    if (p->schedule->fill(&n->schedule.ctx, n->T, n->beta + 1))
-        return dm_instance_fail(&n->schedule, err);
+    if ((rc = DM_CALL(&n->schedule, DM_CB_FILL, err, p->schedule->fill(&n->schedule.ctx, n->T, n->beta + 1))))
+        return rc;
     for (int32_t t = 1; t <= n->T; t++) {
         if (!(n->beta[t] > 0 && n->beta[t] <= 1))
             return dm_error(err, DM_EINVAL, "schedule '%s': beta of step %d of %d is %g; it must lie in (0, 1]",
@@ -58,9 +59,10 @@ static dm_status probe_curve(dm_noise *n, dm_err *err)
     for (int i = 0; i <= 256; i++) {
         const double t = n->T * (double)i / 256;
         double alpha = NAN, sigma = NAN, ratio;
+        dm_status rc;
 
-        if (p->schedule->at(&n->schedule.ctx, n->T, t, &alpha, &sigma))
-            return dm_instance_fail(&n->schedule, err);
+        if ((rc = DM_CALL(&n->schedule, DM_CB_AT, err, p->schedule->at(&n->schedule.ctx, n->T, t, &alpha, &sigma))))
+            return rc;
         ratio = sigma > 0 ? alpha / sigma : INFINITY;
         if (!(alpha >= 0 && sigma >= 0 && isfinite(alpha) && isfinite(sigma) && alpha + sigma > 0) ||
             (i > 0 && !(ratio < before)))
@@ -84,7 +86,7 @@ dm_status dm_noise_new(const dm_experiment *e, dm_noise **out, dm_err *err)
         return dm_error(err, DM_ENOMEM, "out of memory for the schedule");
     n->T = (int32_t)e->schedule.timesteps;
     n->discrete = s->plugin->schedule->fill != NULL;
-    dm_services_init(&n->services);
+    dm_services_init(&n->services, &e->plugin_log);
     if (!(rc = dm_instance_init(&n->schedule, s->plugin, s->cfg, &n->services, err)))
         rc = n->discrete ? fill_tables(n, e, err)
              : e->schedule.zero_terminal_snr
@@ -150,13 +152,14 @@ void dm_noise_at(const dm_noise *n, double t, dm_point *p)
         return;
     }
     {
-        dm_err ignored = {0};
-        dm_ctx c = dm_instance_ctx(&n->schedule, &ignored);
+        dm_err why, ignored;
+        dm_ctx c = dm_instance_ctx(&n->schedule, &why);
 
-        p->t = t;
-        p->alpha = 1;
-        p->sigma = 0;
-        n->schedule.plugin->schedule->at(&c, n->T, t, &p->alpha, &p->sigma);
+        /* What fails here, where probe_curve found nothing, is no point: whoever uses it refuses what is not finite. */
+        *p = (dm_point){.t = t, .alpha = NAN, .sigma = NAN};
+        if (DM_CALL_WITH(&n->schedule, DM_CB_AT, &why, &ignored,
+                         n->schedule.plugin->schedule->at(&c, n->T, t, &p->alpha, &p->sigma)))
+            p->alpha = p->sigma = NAN;
         p->log_snr = p->sigma > 0 ? 2 * log(p->alpha / p->sigma) : INFINITY;
     }
 }

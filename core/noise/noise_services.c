@@ -21,6 +21,8 @@ static dm_status point_at_log_snr(dm_ctx *c, double log_snr, dm_point *p)
 
 static dm_status posterior(dm_ctx *c, const dm_point *at, const dm_point *to, dm_posterior *q)
 {
+    if (!at || !to)
+        return dm_fail(c, DM_EINVAL, "posterior was given NULL for a point");
     return dm_noise_posterior(dm_services_of(c)->noise, at, to, q, c->err);
 }
 
@@ -29,7 +31,7 @@ void dm_noise_serve(const dm_noise *noise, dm_services *s)
     s->noise = noise;
     if (!noise)
         return;
-    s->api.point_at_t = point_at_t;
-    s->api.point_at_log_snr = point_at_log_snr;
-    s->api.posterior = posterior;
+    s->work.point_at_t = point_at_t;
+    s->work.point_at_log_snr = point_at_log_snr;
+    s->work.posterior = posterior;
 }

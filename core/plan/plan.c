@@ -300,7 +300,9 @@ static dm_status emit_custom(dm_plan *p, const dm_gnode *n, step *s, dm_err *err
     dm_tensor *in[DM_MAX_IN], *out[DM_MAX_OUT], *dout[DM_MAX_OUT], *written[DM_MAX_OUT];
     dm_recording recording = {.cmds = p->cmds, .label = s->label};
     dm_ctx *ctx = &n->owner->ctx;
+    const bool forward = n->op.kind == DM_OP_CUSTOM;
     dm_status rc = DM_OK;
+    int before = dm_cmds_count(p->cmds);
 
     for (int i = 0; i < DM_MAX_IN; i++) {
         in[i] = n->in[i] < 0 ? NULL : &p->tensors[n->in[i]];
@@ -309,17 +311,21 @@ static dm_status emit_custom(dm_plan *p, const dm_gnode *n, step *s, dm_err *err
         dout[i] = n->dout[i] < 0 ? NULL : &p->tensors[n->dout[i]];
     }
     n->owner->services->recording = &recording;
-    if (n->op.kind == DM_OP_CUSTOM) {
-        rc = n->custom->forward(ctx, in, out);
+    if (forward) {
+        rc = DM_CALL(n->owner, DM_CB_FORWARD, err, n->custom->forward(ctx, in, out));
     } else {
         for (int i = 0; i < DM_MAX_OUT && !rc; i++)
             if (out[i])
                 rc = dm_cmds_zero(p->cmds, out[i]->buf, 0, dm_buf_bytes(out[i]->buf), err);
+        before = dm_cmds_count(p->cmds);
         if (!rc)
-            rc = n->custom->backward(ctx, in, written, dout, out);
+            rc = DM_CALL(n->owner, DM_CB_BACKWARD, err, n->custom->backward(ctx, in, written, dout, out));
     }
     n->owner->services->recording = NULL;
-    return rc && n->owner->err.code ? dm_instance_fail(n->owner, err) : rc;
+    if (!rc && dm_cmds_count(p->cmds) == before)
+        rc = dm_error(err, DM_EINVAL, "%s launches nothing, so %s", forward ? "forward()" : "backward()",
+                      forward ? "its outputs are never written" : "its gradients are 0; without one it is a constant");
+    return rc ? dm_error_prefix(err, "op '%s': ", n->custom->name) : DM_OK;
 }
 
 static dm_status emit(dm_plan *p, size_t at, dm_err *err)
@@ -494,7 +500,12 @@ bool dm_plan_find_nonfinite(dm_plan *p, char *what, size_t size, dm_err *err)
                 char shape[96];
 
                 extents(&n->op.out[k], shape, sizeof shape);
-                snprintf(what, size, "%s %s [%s]%s%s%s", v->source == DM_VAL_GRAD ? "gradient by" : "result of",
+                if (n->custom)
+                    snprintf(what, size, "%s op '%s' of plugin '%s' [%s]",
+                             n->op.kind == DM_OP_CUSTOM ? "result of" : "gradient by", n->custom->name,
+                             n->owner->plugin->name, shape);
+                else
+                    snprintf(what, size, "%s %s [%s]%s%s%s", v->source == DM_VAL_GRAD ? "gradient by" : "result of",
                          dm_op_name(n->op.kind), shape, *w ? " at '" : "", w, *w ? "'" : "");
                 return true;
             }

@@ -1,139 +1,168 @@
-/* The functions behind dm_host: what every plugin may ask for. Calls outside their place fail with a reason. */
+/* The functions behind dm_host, each in the callbacks that its line of <demist/plugin.h> names and in no other. What
+ * they do lies with what it is done to: dm_services.work. */
 #include "plugin/instance.h"
 
 #include "base/normal_quantile.h"
-#include "device/kernels.h"
 
-#include <math.h>
 #include <string.h>
+
+/* `where` is what a message says of `in`. */
+typedef struct host_call { const char *name, *where; uint32_t in; } host_call;
+enum {
+    IN_BEGIN = DM_IN(DM_CB_BEGIN),
+    IN_STEP = DM_IN(DM_CB_STEP),
+    IN_OPS = DM_IN(DM_CB_FORWARD) | DM_IN(DM_CB_BACKWARD),
+    WITH_SCHEDULE = DM_IN(DM_CB_CHECK) | IN_BEGIN | IN_STEP | DM_IN(DM_CB_STEP_LOG_VAR) | DM_IN(DM_CB_BUILD) |
+                    DM_IN(DM_CB_OPEN) | DM_IN(DM_CB_AFFINE) | DM_IN(DM_CB_LOG_VAR) | DM_IN(DM_CB_SCALARS) |
+                    DM_IN(DM_CB_LOSS) | DM_IN(DM_CB_DRAW),
+};
+static const char where_schedule[] = "the callbacks of samplers, networks and objectives",
+                  where_device[] = "begin(), step() and an op's forward() and backward()";
+static const host_call tensor_like_call = {"tensor_like", "begin()", IN_BEGIN},
+                       sum_call = {"sum", "begin() and step()", IN_BEGIN | IN_STEP},
+                       randn_call = {"randn", "step()", IN_STEP},
+                       predict_call = {"predict", "step()", IN_STEP},
+                       point_at_t_call = {"point_at_t", where_schedule, WITH_SCHEDULE},
+                       point_at_log_snr_call = {"point_at_log_snr", where_schedule, WITH_SCHEDULE},
+                       posterior_call = {"posterior", where_schedule, WITH_SCHEDULE},
+                       kernel_call = {"kernel", where_device, IN_BEGIN | IN_STEP | IN_OPS},
+                       launch_call = {"launch", where_device, IN_BEGIN | IN_STEP | IN_OPS};
+
+/* Whether the plugin that this thread is in may make this call now; where it may, the host is at work until leave(). */
+static bool enter(dm_ctx *c, const host_call *call)
+{
+    const dm_callback now = dm_call_which();
+
+    if (now == DM_CB_NONE || dm_call_instance()->services != dm_services_of(c)) {
+        dm_fail(c, DM_EINVAL, "%s was called outside of a callback; it may be called in %s alone", call->name,
+                call->where);
+        return false;
+    }
+    if (!(call->in & DM_IN(now))) {
+        dm_fail(c, DM_EINVAL, "%s may be called in %s alone, not in %s%s", call->name, call->where,
+                dm_callback_name(now), IN_OPS & DM_IN(now) ? "; an op records its work with launch" : "");
+        return false;
+    }
+    dm_call_host_enter();
+    return true;
+}
+
+static dm_status leave(dm_status rc)
+{
+    dm_call_host_leave();
+    return rc;
+}
 
 static void log_line(dm_ctx *c, const char *fmt, ...)
 {
     const dm_services *s = dm_services_of(c);
+    const dm_instance *i = dm_call_instance();
     char line[1024];
     size_t n;
     va_list ap;
 
-    if (!s->log)
+    if (!s->log.line)
         return;
-    snprintf(line, sizeof line, "%s%s", s->plugin, s->plugin[0] ? ": " : "");
+    snprintf(line, sizeof line, "%s: ", i ? i->plugin->name : "a plugin outside of its callbacks");
     n = strlen(line);
     va_start(ap, fmt);
     vsnprintf(line + n, sizeof line - n, fmt, ap);
     va_end(ap);
-    s->log(s->log_user, line);
+    s->log.line(s->log.user, line);
 }
 
 static dm_shape shape(const dm_tensor *t) { return t ? t->shape : (dm_shape){0}; }
 
+static dm_tensor *tensor_like(dm_ctx *c, const dm_tensor *like)
+{
+    dm_tensor *t = NULL;
+
+    if (enter(c, &tensor_like_call)) {
+        t = dm_services_of(c)->work.tensor_like(c, like);
+        dm_call_host_leave();
+    }
+    return t;
+}
+
 static dm_status sum(dm_ctx *c, dm_tensor *out, const dm_term *terms, int32_t n)
 {
-    dm_services *s = dm_services_of(c);
-    double k[8];
-    dm_buf *x[8];
+    return enter(c, &sum_call) ? leave(dm_services_of(c)->work.sum(c, out, terms, n)) : c->err->code;
+}
 
-    if (!s->device)
-        return dm_fail(c, DM_EINVAL, "sum needs a device, which there is not yet");
-    if (!out || !out->buf)
-        return dm_fail(c, DM_EINVAL, "sum into no tensor; ask for tensors in begin(), each time");
-    if (n < 1 || n > 8)
-        return dm_fail(c, DM_EINVAL, "sum of %d terms; 1 to 8 are possible", (int)n);
-    for (int32_t i = 0; i < n; i++) {
-        k[i] = terms[i].k;
-        x[i] = terms[i].x ? terms[i].x->buf : NULL;
-        if (k[i] != 0 && (!x[i] || dm_shape_count(&terms[i].x->shape) != dm_shape_count(&out->shape)))
-            return dm_fail(c, DM_EINVAL, "term %d of a sum is not of the result's shape", (int)i);
-    }
-    if (s->counting)
-        return DM_OK;
-    return dm_launch_sum(s->device, out->buf, k, x, n, dm_shape_count(&out->shape), c->err);
+static dm_status randn(dm_ctx *c, dm_tensor *t, int32_t draw)
+{
+    return enter(c, &randn_call) ? leave(dm_services_of(c)->work.randn(c, t, draw)) : c->err->code;
+}
+
+static dm_status predict(dm_ctx *c, const dm_tensor *x, const dm_point *p, const dm_pred *want)
+{
+    return enter(c, &predict_call) ? leave(dm_services_of(c)->work.predict(c, x, p, want)) : c->err->code;
+}
+
+/* A call that reads the schedule, and writes to `to`. */
+static bool enter_schedule(dm_ctx *c, const host_call *call, const void *to)
+{
+    if (!enter(c, call))
+        return false;
+    if (dm_services_of(c)->noise && to)
+        return true;
+    dm_fail(c, DM_EINVAL, to ? "%s: this experiment has no schedule" : "%s was given NULL to write to", call->name);
+    dm_call_host_leave();
+    return false;
+}
+
+static dm_status point_at_t(dm_ctx *c, double t, dm_point *p)
+{
+    return enter_schedule(c, &point_at_t_call, p) ? leave(dm_services_of(c)->work.point_at_t(c, t, p)) : c->err->code;
+}
+
+static dm_status point_at_log_snr(dm_ctx *c, double log_snr, dm_point *p)
+{
+    if (!enter_schedule(c, &point_at_log_snr_call, p))
+        return c->err->code;
+    return leave(dm_services_of(c)->work.point_at_log_snr(c, log_snr, p));
+}
+
+static dm_status posterior(dm_ctx *c, const dm_point *at, const dm_point *to, dm_posterior *q)
+{
+    if (!enter_schedule(c, &posterior_call, q))
+        return c->err->code;
+    return leave(dm_services_of(c)->work.posterior(c, at, to, q));
 }
 
 static dm_kernel *kernel(dm_ctx *c, const char *source, const char *name, const char *options)
 {
-    const dm_services *s = dm_services_of(c);
     dm_kernel *k = NULL;
 
-    if (!s->device)
-        dm_fail(c, DM_EINVAL, "kernel needs a device, which there is not yet");
-    else
-        dm_kernel_from_source(s->device, s->plugin[0] ? s->plugin : "plugin", source, name, options, &k, c->err);
+    if (enter(c, &kernel_call)) {
+        k = dm_services_of(c)->work.kernel(c, source, name, options);
+        dm_call_host_leave();
+    }
     return k;
 }
 
 static dm_status launch(dm_ctx *c, dm_kernel *k, const dm_range *r, const dm_arg *args, int32_t n)
 {
-    dm_services *s = dm_services_of(c);
-    dm_karg a[64];
-
-    if (!s->device || !k)
-        return dm_fail(c, DM_EINVAL, "launch needs a device and a kernel");
-    if (n < 0 || n > 64)
-        return dm_fail(c, DM_EINVAL, "launch with %d arguments; at most 64", (int)n);
-    for (int32_t i = 0; i < n; i++) {
-        a[i] = (dm_karg){.kind = args[i].kind};
-        switch (args[i].kind) {
-        case DM_BUF: a[i].buf = args[i].t ? args[i].t->buf : NULL; break;
-        case DM_F32: a[i].v.f = (float)args[i].v; break;
-        case DM_I32: a[i].v.i = (int32_t)args[i].v; break;
-        case DM_LOCAL: a[i].v.bytes = (size_t)args[i].v; break;
-        default: return dm_fail(c, DM_EINVAL, "argument %d of a launch is of no kind that there is", (int)i);
-        }
-    }
-    if (s->counting)
-        return DM_OK;
-    if (s->recording)
-        return dm_cmds_launch(s->recording->cmds, k, r, a, n, s->recording->label, s->recording->work, c->err);
-    return dm_launch(s->device, k, r, a, n, c->err);
+    return enter(c, &launch_call) ? leave(dm_services_of(c)->work.launch(c, k, r, args, n)) : c->err->code;
 }
 
-/* ---- what needs a schedule or a sampling run refuses until it is filled in ---- */
-
-static dm_tensor *no_tensor_like(dm_ctx *c, const dm_tensor *like)
-{
-    (void)like;
-    dm_fail(c, DM_EINVAL, "tensor_like is for samplers, in begin()");
-    return NULL;
-}
-
-static dm_status no_randn(dm_ctx *c, dm_tensor *t, int32_t draw)
-{
-    (void)t, (void)draw;
-    return dm_fail(c, DM_EINVAL, "randn is for samplers, in step()");
-}
-
-static dm_status no_predict(dm_ctx *c, const dm_tensor *x, const dm_point *p, const dm_pred *want)
-{
-    (void)x, (void)p, (void)want;
-    return dm_fail(c, DM_EINVAL, "predict is for samplers, in step()");
-}
-
-static dm_status no_point(dm_ctx *c, double at, dm_point *p)
-{
-    (void)at, (void)p;
-    return dm_fail(c, DM_EINVAL, "this experiment has no schedule");
-}
-
-static dm_status no_posterior(dm_ctx *c, const dm_point *at, const dm_point *to, dm_posterior *q)
-{
-    (void)at, (void)to, (void)q;
-    return dm_fail(c, DM_EINVAL, "this experiment has no schedule");
-}
-
-void dm_services_init(dm_services *s)
+void dm_services_init(dm_services *s, const dm_plugin_log *log)
 {
     *s = (dm_services){.api = {.abi = DM_ABI,
                                .size = sizeof s->api,
                                .log = log_line,
-                               .tensor_like = no_tensor_like,
+                               .tensor_like = tensor_like,
                                .shape = shape,
                                .sum = sum,
-                               .randn = no_randn,
-                               .predict = no_predict,
-                               .point_at_t = no_point,
-                               .point_at_log_snr = no_point,
-                               .posterior = no_posterior,
+                               .randn = randn,
+                               .predict = predict,
+                               .point_at_t = point_at_t,
+                               .point_at_log_snr = point_at_log_snr,
+                               .posterior = posterior,
                                .normal_quantile = dm_normal_quantile,
                                .kernel = kernel,
                                .launch = launch}};
+    if (log)
+        s->log = *log;
+    dm_device_serve(s);
 }

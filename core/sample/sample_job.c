@@ -61,8 +61,6 @@ static dm_status after_step(void *user, int32_t i, int32_t n, dm_buf *x, dm_err 
     return DM_OK;
 }
 
-static void log_line(void *user, const char *line) { dm_session_log(user, DM_LOG_INFO, "%s", line); }
-
 /* Halves the batch until it fits. */
 static dm_status open(drawer *d, dm_wset *weights, dm_err *err)
 {
@@ -77,9 +75,7 @@ static dm_status open(drawer *d, dm_wset *weights, dm_err *err)
                                          .n = d->n,
                                          .out_channels = dm_net_out_channels(d->s->model),
                                          .forward = network,
-                                         .user = d,
-                                         .log = log_line,
-                                         .log_user = d->s};
+                                         .user = d};
         dm_err why = {0};
         dm_status rc;
 

@@ -4,6 +4,7 @@
 #include "session/session_source.h"
 
 #include "session/examine.h"
+#include "model/objective.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -153,20 +154,19 @@ static dm_status check_vectors(const dm_session *s, const dm_predict_options *o,
 static dm_status check_steps(const dm_session *s, const double *t, int64_t n, dm_err *err)
 {
     dm_instance *obj = dm_net_objective(s->model);
-    double low = -INFINITY, high = INFINITY;
+    double low, high;
     dm_point first, last;
     dm_affine a, b;
+    dm_status rc;
 
     if (!dm_net_diffuses(s->model))
         return DM_OK;
     dm_noise_at(s->noise, dm_noise_discrete(s->noise) ? 1 : 0, &first);
     dm_noise_at(s->noise, dm_noise_T(s->noise), &last);
-    if (obj->plugin->objective->affine(&obj->ctx, &first, &a) || obj->plugin->objective->affine(&obj->ctx, &last, &b))
-        return dm_instance_fail(obj, err);
-    if (isfinite(a.c_noise) && isfinite(b.c_noise)) {
-        low = fmin(a.c_noise, b.c_noise);
-        high = fmax(a.c_noise, b.c_noise);
-    }
+    if ((rc = dm_objective_affine(obj, &first, &a, err)) || (rc = dm_objective_affine(obj, &last, &b, err)))
+        return rc;
+    low = fmin(a.c_noise, b.c_noise);
+    high = fmax(a.c_noise, b.c_noise);
     for (int64_t i = 0; i < n; i++)
         if (!isfinite(t[i]) || t[i] < low || t[i] > high)
             return dm_error(err, DM_EINVAL, "t[%lld] is %g; this model knows steps from %g to %g", (long long)i, t[i],

@@ -29,15 +29,11 @@ static dm_status found(dm_session *s, dm_section_id id, const dm_err *why, dm_fa
     return DM_OK;
 }
 
-static void log_line(void *user, const char *line) { dm_session_log(user, DM_LOG_INFO, "%s", line); }
-
 static dm_status open_data(dm_session *s, dm_err *err)
 {
     dm_status rc;
 
-    dm_services_init(&s->data_services);
-    s->data_services.log = log_line;
-    s->data_services.log_user = s;
+    dm_services_init(&s->data_services, &s->experiment->plugin_log);
     if (!(rc = dm_data_open(s->experiment, "train", &s->data_services, &s->examples, err)))
         s->data = *dm_data_get_info(s->examples);
     return rc;
@@ -172,14 +168,18 @@ static dm_status examine_model(dm_session *s, dm_need need, dm_faults *f, dm_err
     const dm_section *section = s->experiment->section;
     const bool diffuses = section[DM_SEC_OBJECTIVE].plugin->objective->affine != NULL;
     dm_section_id at = DM_SEC_NETWORK;
+    dm_unreached unreached;
     dm_net *m = NULL;
     dm_err why = {0};
     dm_status rc;
 
     if (diffuses && !s->noise)
         return DM_OK; /* the schedule has its faults */
-    if (dm_net_examine(s->experiment, s->noise, &s->data, s->label_width, &m, &at, &why))
+    if (dm_net_examine(s->experiment, s->noise, &s->data, s->label_width, &m, &unreached, &at, &why))
         return found(s, at, &why, f, err);
+    if (unreached.n && need >= DM_NEED_DATA)
+        dm_session_log(s, DM_LOG_WARNING, "no gradient reaches weight '%s'%s: training leaves it as it begins",
+                       unreached.first, unreached.n > 1 ? " and others" : "");
     rc = diffuses && sound(s, DM_SEC_SAMPLER) && check_sampler(s, m, need >= DM_NEED_DATA, &why)
              ? found(s, DM_SEC_SAMPLER, &why, f, err)
              : DM_OK;

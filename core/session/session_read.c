@@ -19,12 +19,16 @@ static void log_lines(const dm_session *s, dm_log_level level, const char *text)
     }
 }
 
+static void plugin_line(void *log, const char *line) { dm_log_put(log, DM_LOG_INFO, "%s", line); }
+
 /* With what was read, also if there were faults: the rest of them, so that all are told at once. */
 static dm_status after_load(dm_session *s, dm_status rc, dm_need need, dm_faults *faults, dm_err *err)
 {
     dm_status hard = DM_OK;
 
     log_lines(s, DM_LOG_INFO, faults->notes);
+    if (s->experiment)
+        s->experiment->plugin_log = (dm_plugin_log){plugin_line, s->log};
     if (s->experiment && (hard = dm_session_examine(s, need, faults, err)))
         rc = hard;
     log_lines(s, DM_LOG_ERROR, faults->text);

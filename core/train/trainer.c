@@ -339,10 +339,10 @@ bool dm_trainer_find_nonfinite(dm_trainer *t, int64_t step, const float *x0, con
 
     t->state.step = step;
     for (int64_t first = 0; first < t->batch && !found; first += t->micro) {
-        /* The sum of losses is what that step left, not its cause. */
-        if (dm_buf_zero(t->loss_sum, 0, sizeof(float), err) || dm_buf_zero(t->grads, 0, dm_buf_bytes(t->grads), err) ||
-            micro_batch(t, first, t->batch - first < t->micro ? t->batch - first : t->micro, x0, labels, err) ||
-            dm_buf_zero(t->grads, 0, dm_buf_bytes(t->grads), err))
+        /* What the step adds to, the sum of losses and the gradients, is its result and not its cause: it is cleared
+         * after the run that writes the inputs, before the run that looks at each node. */
+        if (micro_batch(t, first, t->batch - first < t->micro ? t->batch - first : t->micro, x0, labels, err) ||
+            dm_buf_zero(t->loss_sum, 0, sizeof(float), err) || dm_buf_zero(t->grads, 0, dm_buf_bytes(t->grads), err))
             break;
         found = dm_plan_find_nonfinite(dm_grad_step_plan(t->grad), what, size, err);
     }

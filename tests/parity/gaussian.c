@@ -135,7 +135,7 @@ static void open_bench(const world *w, bench *b, const char *sampler, bool varia
     self = b;
     b->x = malloc((size_t)n * INNER * sizeof *b->x);
     b->F = malloc((size_t)n * INNER * 2 * sizeof *b->F);
-    dm_services_init(&b->services);
+    dm_services_init(&b->services, NULL);
     if (dm_experiment_parse(text, strlen(text), "gaussian", ".", &o, w->registry, &b->e, NULL, &err) ||
         dm_noise_new(b->e, &b->noise, &err) ||
         dm_instance_init(&b->objective, variance ? &learned : &plain, &self, &b->services, &err))
@@ -399,8 +399,10 @@ static void gaussian__misuse_is_refused(void **state)
     static const dm_plugin plugin = {.abi = DM_ABI, .size = sizeof(dm_plugin), .name = "wrong",
         .self_size = sizeof(wrong_state), .sampler = &kind};
     static const char *const says[] = {
-        [SUM_IN_CHECK] = "no tensor", [PREDICT_IN_BEGIN] = "in step()", [RANDN_IN_BEGIN] = "in step()",
-            [TENSOR_IN_STEP] = "in begin()",
+        [SUM_IN_CHECK] = "sum may be called in begin() and step() alone, not in check()",
+        [PREDICT_IN_BEGIN] = "predict may be called in step() alone, not in begin()",
+        [RANDN_IN_BEGIN] = "randn may be called in step() alone, not in begin()",
+        [TENSOR_IN_STEP] = "tensor_like may be called in begin() alone, not in step()",
         [RANDN_NOWHERE] = "no tensor", [RANDN_16] = "0..15", [ONTO_X] = "distinct", [ONE_FOR_BOTH] = "distinct",
             [PREDICT_NOWHERE] = "no tensor",
         [NO_NOISE] = "needs noise", [NO_VARIANCE] = "learns no variance", [NINE_TERMS] = "1 to 8",

@@ -74,7 +74,7 @@ static void check(dm_device *d, dm_registry *reg, const dm_st *f, char *line)
         dm_experiment_parse(experiment, strlen(experiment), "steps", ".", &o, reg, &e, NULL, &err) ||
         dm_noise_new(e, &noise, &err))
         fail_msg("%s: %s", name, err.msg);
-    dm_services_init(&services);
+    dm_services_init(&services, NULL);
     dm_noise_serve(noise, &services);
     if (dm_buf_new(d, sizeof fix.F, "F", &fix.out, &err) ||
         dm_instance_init(&objective, e->section[DM_SEC_OBJECTIVE].plugin, e->section[DM_SEC_OBJECTIVE].cfg, &services,

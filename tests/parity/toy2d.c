@@ -56,7 +56,7 @@ static void points(const char *file, const char *const *overrides, int n, const 
 
     if (dm_session_read(&s, file, overrides, n, DM_NEED_DATA, &none, &err))
         fail_msg("%s", err.msg);
-    dm_services_init(&services);
+    dm_services_init(&services, NULL);
     if (dm_data_open(s.experiment, split, &services, &d, &err) || dm_data_at(d, 0, POINTS, x, NULL, &err))
         fail_msg("%s", err.msg);
     dm_data_close(d);

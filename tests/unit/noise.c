@@ -90,7 +90,7 @@ static void noise__refuses_bad_schedules(void **state)
         {&discrete, {.beta = (double[]){-0.1, 0.2, 0.3}}, false, "beta of step 1 of 3 is -0.1"},
         {&discrete, {.beta = (double[]){NAN, 0.2, 0.3}}, false, "beta of step 1 of 3 is "},
         {&discrete, {.beta = (double[]){0.1, INFINITY, 0.3}}, false, "beta of step 2 of 3 is inf"},
-        {&discrete, {.silent = true}, false, "plugin 'steps' failed without a reason"},
+        {&discrete, {.silent = true}, false, "plugin 'steps': fill() failed (DM_EIO) and gave no reason"},
         {&discrete, {.beta = (double[]){0.1, 0.2, 0.3}}, true, NULL},
         {&discrete, {.beta = (double[]){0.1, 1, 1}}, true, NULL},
         {&discrete, {.beta = (double[]){0.1, 1e-300, 1e-300}}, true, "noise that grows after the first"},
@@ -322,7 +322,9 @@ static void services__outside_their_place(void **state)
     dm_noise *n = linear_noise(10);
     dm_tensor t = {.shape = {1, {4}}};
     const dm_range r = {.dim = 1, .global = {1}};
+    static const dm_plugin plugin = {.name = "here"};
     dm_services s;
+    dm_instance i = {.plugin = &plugin, .services = &s};
     dm_posterior q;
     dm_point p = {.t = 1, .alpha = 1, .sigma = 1};
     dm_err err = {0};
@@ -330,7 +332,7 @@ static void services__outside_their_place(void **state)
     const dm_host *h = &s.api;
 
     (void)state;
-    dm_services_init(&s);
+    dm_services_init(&s, NULL);
     c.host = h;
 #define REFUSED(call, says) \
     do { \
@@ -339,21 +341,26 @@ static void services__outside_their_place(void **state)
         if (err.code == DM_OK || !strstr(err.msg, says)) \
             fail_msg(#call ": %d, \"%s\"", (int)err.code, err.msg); \
     } while (0)
-    REFUSED(!h->tensor_like(&c, &t), "begin()");
-    REFUSED(h->randn(&c, &t, 0), "step()");
-    REFUSED(h->predict(&c, &t, &p, &(dm_pred){.x0 = NULL}), "step()");
-    REFUSED(h->sum(&c, &t, DM_SUM({1, &t})), "device");
-    REFUSED(!h->kernel(&c, "", "k", NULL), "device");
-    REFUSED(h->launch(&c, NULL, &r, NULL, 0), "device");
+    REFUSED(h->point_at_t(&c, 1, &p), "point_at_t was called outside of a callback; it may be called in the");
+    dm_call_enter(&i, DM_CB_LOSS, &err);
+    REFUSED(!h->tensor_like(&c, &t), "tensor_like may be called in begin() alone, not in loss()");
+    REFUSED(h->randn(&c, &t, 0), "randn may be called in step() alone, not in loss()");
+    REFUSED(h->predict(&c, &t, &p, &(dm_pred){.x0 = NULL}), "predict may be called in step() alone, not in loss()");
+    REFUSED(h->sum(&c, &t, DM_SUM({1, &t})), "sum may be called in begin() and step() alone, not in loss()");
+    REFUSED(!h->kernel(&c, "", "k", NULL), "kernel may be called in begin(), step() and an op's forward() and");
+    REFUSED(h->launch(&c, NULL, &r, NULL, 0), "launch may be called in begin(), step() and an op's forward() and");
     REFUSED(h->point_at_t(&c, 1, &p), "no schedule");
     REFUSED(h->point_at_log_snr(&c, 1, &p), "no schedule");
     REFUSED(h->posterior(&c, &p, &p, &q), "no schedule");
     dm_noise_serve(n, &s);
     assert_int_equal(h->point_at_t(&c, 3, &p), DM_OK);
+    REFUSED(h->point_at_t(&c, 3, NULL), "NULL");
+    REFUSED(h->posterior(&c, &p, NULL, &q), "NULL");
     REFUSED(h->point_at_t(&c, NAN, &p), "not a number");
     REFUSED(h->point_at_log_snr(&c, NAN, &p), "not a number");
     REFUSED(h->posterior(&c, &p, &p, &q), "towards the data");
     assert_int_equal(h->shape(NULL).rank, 0);
+    dm_call_leave(DM_OK, NULL);
     dm_noise_free(n);
 }
 

@@ -9,8 +9,13 @@ static void custom_gradient(dm_tape *t, const dm_gnode *n, dm_val dy)
     dm_gnode *made;
 
     (void)dy;
-    if (!n->custom->backward)
+    if (!n->custom->backward) {
+        dm_graph_fail(t->g, DM_EINVAL,
+                      "op '%s' of plugin '%s' has no backward, and a gradient is wanted of its input; give it one, or "
+                      "put stop_gradient before it",
+                      n->custom->name, n->owner->plugin->name);
         return;
+    }
     for (int i = 0; i < n->op.n_in; i++)
         out[i] = dm_tape_like_wanted(t, n->in[i]);
     if (!(made = dm_graph_node(t->g, DM_OP_CUSTOM_DX, n->in, n->op.n_in, out, n->op.n_in)))
