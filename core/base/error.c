@@ -1,14 +1,9 @@
 /* Failing with a reason; see error.h. */
 #include "base/error.h"
 
-#include <string.h>
+#include "base/plain_text.h"
 
-void dm_plain_text(char *s)
-{
-    for (; *s; s++)
-        if (((unsigned char)*s < ' ' && *s != '\n' && *s != '\t') || *s == 127)
-            *s = '?';
-}
+#include <string.h>
 
 dm_status dm_error(dm_err *err, dm_status code, const char *fmt, ...)
 {
@@ -37,6 +32,7 @@ dm_status dm_error_prefix(dm_err *err, const char *fmt, ...)
     va_end(ap);
     n = strlen(err->msg);
     snprintf(err->msg + n, sizeof err->msg - n, "%s", old);
+    dm_plain_text(err->msg);
     return err->code;
 }
 

@@ -9,10 +9,6 @@
  * Lower case, error first, subject quoted, the value seen and what is allowed. err may be NULL. */
 dm_status dm_error(dm_err *err, dm_status code, const char *fmt, ...) DM_PRINTF(3, 4);
 
-/* Control characters but newlines and tabs become '?': names of files and keys are anything, and terminals obey some.
- */
-void dm_plain_text(char *s);
-
 /* Puts context before the message that is there: "plugin 'ddim': ...". Returns err's code. */
 dm_status dm_error_prefix(dm_err *err, const char *fmt, ...) DM_PRINTF(2, 3);
 

@@ -2,6 +2,7 @@
 #include "base/log.h"
 
 #include "base/file.h"
+#include "base/plain_text.h"
 
 #include <pthread.h>
 #include <stdlib.h>

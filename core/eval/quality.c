@@ -7,6 +7,7 @@
 #include "eval/extractor.h"
 #include "device/ops.h"
 #include "base/philox.h"
+#include "base/plain_text.h"
 #include "data/shuffle.h"
 #include "session/session_read.h"
 #include "session/session_source.h"
@@ -312,6 +313,7 @@ static dm_status sample(job *j, dm_err *err)
                  "demist %s name=%s sampler=%s steps=%d seed=%lld checkpoint=%lld%s", dm_version(), e->run.name,
                  e->section[DM_SEC_SAMPLER].plugin->name, (int)steps, (long long)e->run.seed, (long long)j->out->step,
                  j->o->raw ? " raw" : "");
+        dm_plain_text(j->out->about);
     }
     dm_wset_free(weights);
     return rc;

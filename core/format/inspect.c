@@ -2,6 +2,7 @@
 #include "format/inspect.h"
 
 #include "base/file.h"
+#include "base/plain_text.h"
 #include "format/safetensors.h"
 
 #include <math.h>
@@ -29,20 +30,21 @@ static void stats_add(stats *s, const double *v, int64_t n)
     }
 }
 
-/* Text from a file: control characters as \xNN, but for line breaks where `lines` is what goes after them. */
+/* Text from a file: what is obeyed as \xNN, but for line breaks where `lines` is what goes after them. */
 static void put_text(FILE *to, const char *s, const char *lines)
 {
-    for (; *s; s++) {
-        const unsigned char c = (unsigned char)*s;
+    while (*s) {
+        const int n = dm_plain_length(s);
 
-        if (c == '\n' && lines && s[1])
+        if (*s == '\n' && lines && s[1])
             fprintf(to, "\n%s", lines);
-        else if (c == '\n' && lines)
+        else if (*s == '\n' && lines)
             break;
-        else if (c < ' ' || c == 127 || (c == 0xc2 && (unsigned char)s[1] < 0xa0)) /* C0, DEL, C1 */
-            fprintf(to, "\\x%02x", c);
+        else if (!n)
+            fprintf(to, "\\x%02x", (unsigned char)*s);
         else
-            fputc(c, to);
+            fwrite(s, 1, (size_t)n, to);
+        s += n ? n : 1;
     }
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/plain_text.h"
 #include "settings/param.h"
 
 static dm_status no_memory(dm_err *err) { return dm_error(err, DM_ENOMEM, "out of memory"); }
@@ -67,8 +68,11 @@ dm_status dm_describe_plugin(FILE *to, dm_kind kind, const dm_plugin *p, const c
     rc = write_rows(to, p->params, err);
     fprintf(to, "  version %s, %s, plugin interface %u.%u\n", p->version, p->license, (unsigned)(p->abi >> 16),
             (unsigned)(p->abi & 0xffff));
-    if (file)
-        fprintf(to, "  %s\n", file);
+    if (file) {
+        fputs("  ", to);
+        dm_plain_put(to, file);
+        fputc('\n', to);
+    }
     return rc;
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/number.h"
+#include "base/plain_text.h"
 #include "run/run_folder.h"
 #include "run/run_log.h"
 
@@ -21,16 +22,26 @@ extern char **environ;
 
 enum { FEW = 20 };                 /* points of a curve are marked where there are fewer */
 
-/* Text in gnuplot's double quotes, for terminals that are told noenhanced. */
+/* A line of a data block. Text is never written into a command: in gnuplot's quotes, backticks run a shell. The colon
+ * keeps a line from being the block's end; terminals are told noenhanced. */
 static void put_text(FILE *f, const char *s)
 {
-    fputc('"', f);
-    for (; *s; s++)
-        if (*s == '"' || *s == '\\')
-            fprintf(f, "\\%c", *s);
-        else if ((unsigned char)*s >= ' ')
-            fputc(*s, f);
-    fputc('"', f);
+    fputc(':', f);
+    dm_plain_put(f, s);
+    fputc('\n', f);
+}
+
+enum { TITLE = 1, X_LABEL, Y_LABEL, SERIES }; /* lines of the block of a panel's texts */
+
+static void put_texts(FILE *f, int panel, const dm_panel *p)
+{
+    fprintf(f, "$t%d << END\n", panel);
+    put_text(f, p->title);
+    put_text(f, p->x_label);
+    put_text(f, p->y_label);
+    for (int k = 0; k < p->n_series; k++)
+        put_text(f, p->series[k].title);
+    fputs("END\n", f);
 }
 
 static bool drawable(const dm_panel *p, double x, double y)
@@ -71,20 +82,13 @@ static int64_t put_data(FILE *f, const dm_panel *p, int panel, int series)
     return put;
 }
 
-static void put_line(FILE *f, const char *command, const char *text)
-{
-    fprintf(f, "%s ", command);
-    put_text(f, text);
-    fputc('\n', f);
-}
-
 static void put_panel(FILE *f, int index, const dm_panel *p)
 {
     int drawn = 0;
 
-    put_line(f, "set title", p->title);
-    put_line(f, "set xlabel", p->x_label);
-    put_line(f, "set ylabel", p->y_label);
+    put_texts(f, index, p);
+    fprintf(f, "set title $t%d[%d][2:]\nset xlabel $t%d[%d][2:]\nset ylabel $t%d[%d][2:]\n", index, TITLE, index,
+            X_LABEL, index, Y_LABEL);
     fprintf(f, "unset logscale\n%s%sset autoscale\n", p->log_x && spans(p, false) ? "set logscale x\n" : "",
             p->log_y && spans(p, true) ? "set logscale y\n" : "");
     for (int k = 0; k < p->n_series; k++)
@@ -98,9 +102,10 @@ static void put_panel(FILE *f, int index, const dm_panel *p)
         fprintf(f, "%s $d%d_%d using 1:2 with %s ls %d %s ", first ? "plot" : ",", index, k,
                 p->series[k].n < 2 ? "points" : p->series[k].n < FEW ? "linespoints" : "lines",
                 p->n_series > 1 ? k + 1 : 2, p->series[k].n < FEW ? "pt 7 ps 0.7" : "");
-        fputs(*p->series[k].title ? "title " : "notitle", f);
         if (*p->series[k].title)
-            put_text(f, p->series[k].title);
+            fprintf(f, "title $t%d[%d][2:]", index, SERIES + k);
+        else
+            fputs("notitle", f);
         first = 0;
     }
     fputc('\n', f);

@@ -3,6 +3,7 @@
 #include "session/session_read.h"
 #include "session/session_source.h"
 
+#include "base/plain_text.h"
 #include "session/examine.h"
 #include "model/objective.h"
 
@@ -83,6 +84,7 @@ static void describe(const dm_session *s, dm_images *out)
     snprintf(out->about, sizeof out->about, "demist %s name=%s sampler=%s steps=%d seed=%lld checkpoint=%s",
              dm_version(), e->run.name, e->section[DM_SEC_SAMPLER].plugin->name, (int)out->steps,
              (long long)e->run.seed, dm_st_meta(s->checkpoint, "step"));
+    dm_plain_text(out->about);
 }
 
 static dm_status sample(dm_session *s, const dm_sample_options *o, dm_images *out, dm_err *err)

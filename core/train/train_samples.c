@@ -1,6 +1,7 @@
 /* Sample grids during training. */
 #include "train/train_run.h"
 
+#include "base/plain_text.h"
 #include "format/image.h"
 
 #include <stdlib.h>
@@ -20,6 +21,7 @@ dm_status dm_train_samples(dm_session *s, const dm_run *folder, dm_tb *events, c
     snprintf(about, sizeof about, "demist %s name=%s sampler=%s seed=%lld step=%lld", dm_version(),
              s->experiment->run.name, s->experiment->section[DM_SEC_SAMPLER].plugin->name,
              (long long)s->experiment->run.seed, (long long)state->step);
+    dm_plain_text(about);
     snprintf(name, sizeof name, "samples/step-%08lld.png", (long long)state->step);
     if (!rc && !(rc = dm_draw_images(s, state->n_ema ? state->ema[0] : state->model, &d, x, NULL, NULL, err))) {
         if (shape.rank == 4)

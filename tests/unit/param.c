@@ -98,7 +98,7 @@ static const scalar_case scalars[] = {
     {"p", "./x.npy", "/base/dir/x.npy", NULL, false},
     {"p", "/abs/x y", "\"/abs/x y\"", NULL, false},
     {"p", "", "\"\"", NULL, true},
-    {"p", "\xff", NULL, "path '/base/dir/\xff' is not UTF-8", false},
+    {"p", "\xff", NULL, "path '/base/dir/?' is not UTF-8", false},
     {"is", "32", "[32]", NULL, false},
     {"is", "65", NULL, "65 is outside [1, 64] pixels (whole numbers)", false},
 };

@@ -50,6 +50,43 @@ static void plot__odd_series(void **state)
     scratch_remove(dir.dir);
 }
 
+/* No text is a command, whatever gnuplot's language makes of it; nor does it end the block that it stands in. */
+static void plot__titles_are_text(void **state)
+{
+    const double x[] = {1, 2}, y[] = {1, 2};
+    scratch dir = scratch_new();
+    const char *path = scratch_path(&dir, "plot.png"), *made = scratch_path(&dir, "made");
+    char title[8][6000], large[5000];
+    dm_series series[8];
+    dm_err err;
+
+    (void)state;
+    if (!have_gnuplot()) {
+        scratch_remove(dir.dir);
+        skip();
+    }
+    memset(large, 'w', sizeof large - 1);
+    large[sizeof large - 1] = 0;
+    snprintf(title[0], sizeof title[0], "`touch %s`", made);
+    snprintf(title[1], sizeof title[1], "%s\" ; system(\"touch %s\") #", large, made);
+    snprintf(title[2], sizeof title[2], "';system('touch %s')", made);
+    snprintf(title[3], sizeof title[3], "\nEND\nsystem('touch %s')\n", made);
+    snprintf(title[4], sizeof title[4], "x\\");
+    snprintf(title[5], sizeof title[5], "!touch %s", made);
+    snprintf(title[6], sizeof title[6], "\xff@{/:Bold x}_%%s \xe2\x80\xae");
+    snprintf(title[7], sizeof title[7], "\r!touch %s\rEND\rsystem('touch %s')", made, made);
+    for (int k = 0; k < 8; k++) {
+        const dm_panel panel = {title[k], title[k], title[k], false, false, series, 8};
+
+        for (int i = 0; i < 8; i++)
+            series[i] = (dm_series){title[(i + k) % 8], x, y, 2};
+        assert_status(dm_plot(path, &panel, 1, &err), DM_OK, &err);
+        assert_picture(path, 560, 400);
+    }
+    assert_int_equal(scratch_entries(dir.dir), 1);
+    scratch_remove(dir.dir);
+}
+
 static void plot_run__from_its_log(void **state)
 {
     scratch dir = scratch_new();
@@ -133,7 +170,7 @@ static void plot__without_gnuplot(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plot__odd_series),
+        cmocka_unit_test(plot__odd_series), cmocka_unit_test(plot__titles_are_text),
         cmocka_unit_test(plot_run__from_its_log),
         cmocka_unit_test(plot__full_disk_keeps_the_old_picture),
         cmocka_unit_test(plot__without_gnuplot),

@@ -27,6 +27,8 @@ int cli_fail(const dm_err *err);
 /* A usage error: prints it with the command's usage; returns 2. */
 int cli_usage(const cli_command *c, const char *fmt, ...) DM_PRINTF(2, 3);
 void cli_help(const cli_command *c);
+/* A file that was written, as a line: as it is for programs, as plain text on a terminal. */
+void cli_print_path(const char *path);
 
 /* Options that all commands know. */
 enum { CLI_PROGRESS = 1000, CLI_COLOR };

@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "base/plain_text.h"
+
 static int run(int argc, char **argv);
 
 const cli_command cmd_check = {
@@ -12,7 +14,11 @@ const cli_command cmd_check = {
     "  --explain   a line for each op: implementation, extents, work\n",
     run};
 
-static void print_line(void *user, const char *text) { fprintf(user, "%s\n", text); }
+static void print_line(void *user, const char *text)
+{
+    dm_plain_put(user, text);
+    fputc('\n', user);
+}
 
 static int run(int argc, char **argv)
 {

@@ -157,7 +157,7 @@ static int run_plot(int argc, char **argv)
     if (!rc && !out)
         rc = dm_folder_make(folder, &err);
     if (!rc && !(rc = dm_plot_run(argv[optind], path, &err)))
-        printf("%s\n", path);
+        cli_print_path(path);
     free(folder);
     free(path);
     return rc ? cli_fail(&err) : 0;

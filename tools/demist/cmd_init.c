@@ -97,7 +97,7 @@ static int run(int argc, char **argv)
     if (fclose(to) && !err.code)
         dm_error(&err, DM_ENOMEM, "out of memory");
     if (!err.code && !dm_file_write_atomic(argv[optind], text, n, &err))
-        printf("%s\n", argv[optind]);
+        cli_print_path(argv[optind]);
     free(text);
     return err.code ? cli_fail(&err) : 0;
 }

@@ -159,6 +159,6 @@ static int run(int argc, char **argv)
         return cli_usage(&cmd_new_plugin, "'%s' %s", name, why);
     if (write_all(kind, name, dir ? dir : name, &err))
         return cli_fail(&err);
-    printf("%s\n", dir ? dir : name);
+    cli_print_path(dir ? dir : name);
     return 0;
 }

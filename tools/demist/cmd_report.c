@@ -105,7 +105,7 @@ static int write_report(report *r, const char *out, const cli_common *common)
     }
     cli_terminal_free(t);
     if (!rc)
-        printf("%s\n", path);
+        cli_print_path(path);
     free(path);
     if (rc == DM_ECANCELLED)
         return 128 + cli_signal();

@@ -126,7 +126,7 @@ static dm_status sample(const char *run_path, request *r, dm_sample_options *o, 
         if (!rc && !common->quiet)
             fprintf(stderr, "%lld images in %.2f s (%s)\n", (long long)im.shape.dim[0], im.seconds, im.about);
         if (!rc && r->out)
-            printf("%s\n", r->out);
+            cli_print_path(r->out);
     }
     free(trace.x);
     dm_images_free(&im);

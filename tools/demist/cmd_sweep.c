@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/plain_text.h"
 #include "output.h"
 #include "run/run_folder.h"
 #include "session/session_read.h"
@@ -102,7 +103,10 @@ static void print_cells(const sweep *s)
     for (int k = 0; k < s->n; k++) {
         const sweep_cell *c = &s->cell[k];
 
-        printf("%s%s%s\n", sweep_cell_name(s, c), c->state == SWEEP_REFUSED ? "  refused: " : "", c->why);
+        dm_plain_put(stdout, sweep_cell_name(s, c));
+        fputs(c->state == SWEEP_REFUSED ? "  refused: " : "", stdout);
+        dm_plain_put(stdout, c->why);
+        putchar('\n');
     }
 }
 

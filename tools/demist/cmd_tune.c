@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "base/plain_text.h"
 #include "device/device.h"
 
 static int run(int argc, char **argv);
@@ -21,7 +22,8 @@ const cli_command cmd_tune = {"tune", "tune [--device D] [--seconds N]",
 
 static void print_line(void *user, const char *text)
 {
-    fprintf(user, "%s\n", text);
+    dm_plain_put(user, text);
+    fputc('\n', user);
     fflush(user);
 }
 

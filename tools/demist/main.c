@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/plain_text.h"
 #include "run/run_folder.h"
 
 const cli_command *const cli_commands[] = {
@@ -31,14 +32,25 @@ int cli_fail(const dm_err *err)
 
 int cli_usage(const cli_command *c, const char *fmt, ...)
 {
+    char text[1024];
     va_list ap;
 
-    fprintf(stderr, "demist: error: ");
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    fprintf(stderr, "\nusage: demist %s\n       demist %s --help tells more\n", c->usage, c->name);
+    dm_plain_text(text);
+    fprintf(stderr, "demist: error: %s\nusage: demist %s\n       demist %s --help tells more\n", text, c->usage,
+            c->name);
     return 2;
+}
+
+void cli_print_path(const char *path)
+{
+    if (isatty(STDOUT_FILENO))
+        dm_plain_put(stdout, path);
+    else
+        fputs(path, stdout);
+    putchar('\n');
 }
 
 void cli_help(const cli_command *c)
@@ -199,6 +211,8 @@ int main(int argc, char **argv)
             }
             return finish(cli_commands[i]->run(argc - 1, argv + 1));
         }
-    fprintf(stderr, "demist: error: unknown command '%s'; demist --help lists them\n", name);
+    fputs("demist: error: unknown command '", stderr);
+    dm_plain_put(stderr, name);
+    fputs("'; demist --help lists them\n", stderr);
     return 2;
 }

@@ -1,6 +1,8 @@
 /* HTML by hand; see report.h. */
 #include "report.h"
 
+#include "base/plain_text.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -41,24 +43,10 @@ void html_section(FILE *f, const char *title)
     fputs("</h2>\n", f);
 }
 
-/* Bytes of the UTF-8 character at s, 0 where it is none. */
-static int character(const unsigned char *s)
-{
-    const int n = *s < 0x80 ? 1 : *s < 0xc2 ? 0 : *s < 0xe0 ? 2 : *s < 0xf0 ? 3 : *s < 0xf5 ? 4 : 0;
-
-    for (int i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    if ((n == 3 && ((*s == 0xe0 && s[1] < 0xa0) || (*s == 0xed && s[1] > 0x9f))) ||
-        (n == 4 && ((*s == 0xf0 && s[1] < 0x90) || (*s == 0xf4 && s[1] > 0x8f))))
-        return 0;
-    return n;
-}
-
 void html_text(FILE *f, const char *text)
 {
-    for (const unsigned char *s = (const unsigned char *)text; *s;) {
-        const int n = character(s);
+    for (const char *s = text; *s;) {
+        const int n = dm_utf8_length(s);
 
         switch (*s) {
         case '<': fputs("&lt;", f); break;
@@ -69,7 +57,7 @@ void html_text(FILE *f, const char *text)
         default:
             if (!n)
                 fputs("\xef\xbf\xbd", f);
-            else if ((*s < ' ' && *s != '\n') || *s == 0x7f)
+            else if (!dm_plain_length(s) && *s != '\n')
                 fputc(' ', f);
             else
                 fwrite(s, 1, (size_t)n, f);

@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/number.h"
+#include "base/plain_text.h"
 #include "run/plot.h"
 #include "run/run_folder.h"
 
@@ -93,11 +94,15 @@ static void put_csv(const sweep *s, FILE *f)
 
 static void put_text(FILE *f, const char *text)
 {
-    for (; *text; text++)
-        if (*text == '|')
-            fputs("\\|", f);
+    for (int n; *text; text += n ? n : 1) {
+        n = dm_plain_length(text);
+        if (strchr("|<`[\\", *text)) /* a cell's end, HTML, code, links */
+            fputc('\\', f);
+        if (n)
+            fwrite(text, 1, (size_t)n, f);
         else
-            fputc((unsigned char)*text < ' ' ? ' ' : *text, f);
+            fputc(' ', f);
+    }
 }
 
 static void put_figure(FILE *f, double x)
