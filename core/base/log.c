@@ -41,6 +41,14 @@ void dm_log_free(dm_log *l)
     free(l);
 }
 
+void dm_log_to(dm_log *l, dm_log_sink sink, void *user)
+{
+    pthread_mutex_lock(&l->mutex);
+    l->sink = sink;
+    l->user = user;
+    pthread_mutex_unlock(&l->mutex);
+}
+
 dm_status dm_log_to_file(dm_log *l, const char *path, dm_err *err)
 {
     FILE *f = path ? fopen(path, "ae") : NULL, *old;

@@ -17,6 +17,8 @@ typedef struct dm_log dm_log;
 /* The sink gets levels up to `most`; it may be NULL. NULL when memory is exhausted. */
 dm_log *dm_log_new(dm_log_level most, dm_log_sink sink, void *user);
 void dm_log_free(dm_log *l);
+/* From now on this is the sink. */
+void dm_log_to(dm_log *l, dm_log_sink sink, void *user);
 /* From now on all levels are appended to this file too; NULL ends it. */
 dm_status dm_log_to_file(dm_log *l, const char *path, dm_err *err);
 /* l may be NULL. Several lines in one text are several messages. */

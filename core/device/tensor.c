@@ -9,3 +9,20 @@ int64_t dm_shape_count(const dm_shape *s)
         n *= s->dim[i];
     return n;
 }
+
+dm_status dm_check_array(const char *what, const dm_shape *s, size_t each, dm_err *err)
+{
+    int64_t room = PTRDIFF_MAX / (int64_t)each;
+
+    if (s->rank < 1 || s->rank > 8)
+        return dm_error(err, DM_EINVAL, "%s has rank %d; 1 to 8 are possible", what, (int)s->rank);
+    for (int32_t i = 0; i < s->rank; i++) {
+        if (s->dim[i] < 1)
+            return dm_error(err, DM_EINVAL, "extent %d of %s is %lld; at least 1", (int)i, what, (long long)s->dim[i]);
+        if (s->dim[i] > room)
+            return dm_error(err, DM_EINVAL, "%s has more elements than memory can hold: extent %d is %lld", what,
+                            (int)i, (long long)s->dim[i]);
+        room /= s->dim[i];
+    }
+    return DM_OK;
+}

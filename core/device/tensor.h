@@ -7,5 +7,8 @@
 struct dm_tensor { dm_shape shape; dm_buf *buf; };
 
 int64_t dm_shape_count(const dm_shape *s); /* elements; rank 0 has 1 */
+/* DM_EINVAL unless an array of this shape, of `each` bytes an element, has a rank from 1 to 8, extents above 0, and no
+ * more bytes than an address can tell. */
+dm_status dm_check_array(const char *what, const dm_shape *s, size_t each, dm_err *err);
 
 #endif

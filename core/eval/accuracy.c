@@ -1,4 +1,5 @@
 /* dm_eval_accuracy: how often a classifier is right on data that it was not trained on. */
+#include "base/sized.h"
 #include "eval/eval_data.h"
 #include "session/session_read.h"
 #include "session/session_source.h"
@@ -110,16 +111,20 @@ static dm_status accuracy(dm_session *s, const dm_accuracy_options *o, dm_accura
     return rc;
 }
 
-dm_status dm_eval_accuracy(const char *run, const dm_accuracy_options *o, dm_accuracy *out, dm_err *err)
+dm_status dm_eval_accuracy(const char *run, const dm_accuracy_options *options, dm_accuracy *out, dm_err *err)
 {
+    dm_accuracy_options o;
+    dm_accuracy a = {.size = sizeof a};
     dm_session s;
     dm_status rc;
 
-    *out = (dm_accuracy){.size = sizeof *out};
-    if ((rc = dm_session_read_run(&s, run, o->overrides, o->n_overrides, &o->callbacks, err)))
+    if ((rc = DM_SIZED_CLEAR(dm_accuracy, out, size, err)) ||
+        (rc = DM_SIZED_READ(dm_accuracy_options, &o, options, err)) ||
+        (rc = dm_session_read_run(&s, run, o.overrides, o.n_overrides, o.callbacks, err)))
         return rc;
-    out->step = dm_st_meta(s.checkpoint, "step") ? strtoll(dm_st_meta(s.checkpoint, "step"), NULL, 10) : 0;
-    rc = accuracy(&s, o, out, err);
+    a.step = dm_session_step(&s);
+    if (!(rc = accuracy(&s, &o, &a, err)))
+        DM_SIZED_WRITE(dm_accuracy, out, &a);
     dm_session_fini(&s);
     return rc;
 }

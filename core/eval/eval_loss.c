@@ -1,4 +1,5 @@
 /* dm_eval_loss: the loss on held-out data of the raw weights and of each of their averages. */
+#include "base/sized.h"
 #include "eval/validation.h"
 #include "session/session_read.h"
 #include "session/session_source.h"
@@ -35,7 +36,7 @@ static int32_t list_sets(const dm_session *s, const dm_loss_options *o, dm_loss 
 
 static dm_status measure(dm_session *s, const dm_loss_options *o, dm_loss *out, dm_err *err)
 {
-    const dm_callbacks *cb = &o->callbacks;
+    const dm_callbacks *cb = &s->callbacks;
     char prefix[DM_MAX_EMA + 1][16];
     dm_validation *v = NULL;
     dm_wset *weights = NULL;
@@ -69,18 +70,22 @@ static dm_status measure(dm_session *s, const dm_loss_options *o, dm_loss *out, 
     return rc;
 }
 
-dm_status dm_eval_loss(const char *run, const dm_loss_options *o, dm_loss *out, dm_err *err)
+dm_status dm_eval_loss(const char *run, const dm_loss_options *options, dm_loss *out, dm_err *err)
 {
+    dm_loss_options o;
+    dm_loss l = {.size = sizeof l};
     dm_session s;
     dm_status rc;
 
-    *out = (dm_loss){.size = sizeof *out};
-    if (o->count < 0)
-        return dm_error(err, DM_EINVAL, "%lld examples are asked for; 0 means all", (long long)o->count);
-    if ((rc = dm_session_read_run(&s, run, o->overrides, o->n_overrides, &o->callbacks, err)))
+    if ((rc = DM_SIZED_CLEAR(dm_loss, out, size, err)) || (rc = DM_SIZED_READ(dm_loss_options, &o, options, err)))
         return rc;
-    out->step = dm_st_meta(s.checkpoint, "step") ? strtoll(dm_st_meta(s.checkpoint, "step"), NULL, 10) : 0;
-    rc = measure(&s, o, out, err);
+    if (o.count < 0)
+        return dm_error(err, DM_EINVAL, "%lld examples are asked for; 0 means all", (long long)o.count);
+    if ((rc = dm_session_read_run(&s, run, o.overrides, o.n_overrides, o.callbacks, err)))
+        return rc;
+    l.step = dm_session_step(&s);
+    if (!(rc = measure(&s, &o, &l, err)))
+        DM_SIZED_WRITE(dm_loss, out, &l);
     dm_session_fini(&s);
     return rc;
 }

@@ -1,5 +1,6 @@
 /* dm_eval_nll: bits a dimension of the test split. For each batch of images all steps of the chain are walked with one
  * plan: noise is added on the device, the network's output comes back, and the terms are made in double precision. */
+#include "base/sized.h"
 #include "eval/bound.h"
 #include "eval/eval_data.h"
 #include "device/kernels.h"
@@ -86,6 +87,8 @@ static dm_status open_chain(job *j, dm_err *err)
     bool dynamic;
     dm_status rc;
 
+    if (j->o->steps > 1000000)
+        return dm_error(err, DM_EINVAL, "%d steps of the chain; at most 1000000", (int)j->o->steps);
     if (j->o->steps < 0 || (!j->o->steps && !dm_noise_discrete(s->noise)))
         return dm_error(err, DM_EINVAL, "a continuous schedule has no steps of its own: say how many");
     e->sampler.steps = j->o->steps;
@@ -342,16 +345,18 @@ static dm_status measure(job *j, dm_err *err)
     return rc;
 }
 
-dm_status dm_eval_nll(const char *run, const dm_nll_options *o, dm_nll *out, dm_err *err)
+dm_status dm_eval_nll(const char *run, const dm_nll_options *options, dm_nll *out, dm_err *err)
 {
+    dm_nll_options o;
+    dm_nll n = {.size = sizeof n};
     dm_session s;
-    job j = {.s = &s, .o = o, .out = out};
+    job j = {.s = &s, .o = &o, .out = &n};
     dm_status rc;
 
-    *out = (dm_nll){.size = sizeof *out};
-    if ((rc = dm_session_read_run(&s, run, o->overrides, o->n_overrides, &o->callbacks, err)))
+    if ((rc = DM_SIZED_CLEAR(dm_nll, out, each, err)) || (rc = DM_SIZED_READ(dm_nll_options, &o, options, err)) ||
+        (rc = dm_session_read_run(&s, run, o.overrides, o.n_overrides, o.callbacks, err)))
         return rc;
-    out->step = dm_st_meta(s.checkpoint, "step") ? strtoll(dm_st_meta(s.checkpoint, "step"), NULL, 10) : 0;
+    n.step = dm_session_step(&s);
     j.example = dm_shape_count(&s.data.shape);
     if (!s.noise || !s.experiment->section[DM_SEC_OBJECTIVE].plugin->objective->affine) {
         rc = dm_error(err, DM_EINVAL, "'%s' is no diffusion model; it has no bound", run);
@@ -361,12 +366,16 @@ dm_status dm_eval_nll(const char *run, const dm_nll_options *o, dm_nll *out, dm_
     job_fini(&j);
     dm_session_fini(&s);
     if (rc)
-        dm_nll_free(out);
+        dm_nll_free(&n);
+    else
+        DM_SIZED_WRITE(dm_nll, out, &n);
     return rc;
 }
 
 void dm_nll_free(dm_nll *n)
 {
+    if (!n || !DM_HAS(dm_nll, n, each))
+        return;
     free(n->t);
     free(n->terms);
     free(n->each);

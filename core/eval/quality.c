@@ -8,6 +8,8 @@
 #include "device/ops.h"
 #include "base/philox.h"
 #include "base/plain_text.h"
+#include "base/sized.h"
+#include "device/tensor.h"
 #include "data/shuffle.h"
 #include "session/session_read.h"
 #include "session/session_source.h"
@@ -17,7 +19,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { BATCH = 128, DEFAULT_COUNT = 10000 };
+enum { BATCH = 128, DEFAULT_COUNT = 10000, MOST_SUBSETS = 1000000, MOST_NEIGHBOURS = 1000 };
 
 typedef struct job {
     const dm_quality_options *o;
@@ -48,25 +50,18 @@ static double now(void)
 static bool cancelled(void *user)
 {
     const job *j = user;
-    const dm_callbacks *cb = &j->o->callbacks;
+    const dm_callbacks *cb = &j->model.callbacks;
 
     return cb->cancelled && cb->cancelled(cb->user);
 }
 
 static void progress(const job *j, const char *what, int64_t step, int64_t steps, double per_step)
 {
-    const dm_callbacks *cb = &j->o->callbacks;
+    const dm_callbacks *cb = &j->model.callbacks;
 
     if (cb->progress)
         cb->progress(cb->user, &(dm_progress_info){.size = sizeof(dm_progress_info), .what = what, .step = step,
                                                    .steps = steps, .per_step = per_step, .loss = NAN});
-}
-
-static int64_t step_of(const dm_session *s)
-{
-    const char *step = dm_st_meta(s->checkpoint, "step");
-
-    return step ? strtoll(step, NULL, 10) : 0;
 }
 
 /* ---- where images come from ------------------------------------------------------------ */
@@ -169,7 +164,12 @@ static dm_status features(job *j, const image_set *set, dm_features *out, dm_err
     free(batch);
     *out = (dm_features){.n = count, .d = d, .x = to, .what = set->what};
     if (!rc && j->o->features_done)
-        rc = j->o->features_done(j->o->features_user, set->name, &(dm_shape){2, {count, d, 1, 1, 1, 1, 1, 1}}, to, err);
+        rc = j->o->features_done(j->o->features_user,
+                                 &(dm_features_info){.size = sizeof(dm_features_info),
+                                                     .set = set->name,
+                                                     .shape = {2, {count, d, 1, 1, 1, 1, 1, 1}},
+                                                     .x = to},
+                                 err);
     if (rc)
         free(to);
     return rc;
@@ -204,7 +204,7 @@ static dm_status open_net(job *j, dm_err *err)
     dm_status rc;
 
     snprintf(device, sizeof device, "device=%s", j->model.experiment->run.device);
-    if ((rc = dm_session_read_run(&j->net, j->o->features, &override, 1, &j->o->callbacks, err)))
+    if ((rc = dm_session_read_run(&j->net, j->o->features, &override, 1, j->o->callbacks, err)))
         return rc;
     j->has_net = true;
     if (j->net.data.shape.rank != j->model.data.shape.rank ||
@@ -215,7 +215,7 @@ static dm_status open_net(job *j, dm_err *err)
         (rc = dm_extractor_new(&j->net, j->weights, j->o->layer, BATCH, &j->extractor, err)))
         return rc;
     j->out->features = dm_extractor_features(j->extractor);
-    j->out->features_step = step_of(&j->net);
+    j->out->features_step = dm_session_step(&j->net);
     snprintf(j->out->layer, sizeof j->out->layer, "%s", dm_extractor_layer(j->extractor));
     return dm_wset_hash(j->weights, j->out->hash, err);
 }
@@ -225,7 +225,7 @@ static dm_status open_images(job *j, const char *run, dm_err *err)
 {
     dm_status rc;
 
-    if ((rc = dm_session_read_run(&j->given, run, j->o->data, j->o->n_data, &j->o->callbacks, err)))
+    if ((rc = dm_session_read_run(&j->given, run, j->o->data, j->o->n_data, j->o->callbacks, err)))
         return rc;
     j->has_given = true;
     if (!(rc = dm_eval_data_open(&j->given, "train", &j->images, err)))
@@ -267,7 +267,7 @@ static dm_status open_all(job *j, const char *run, dm_err *err)
     dm_err none = {0};
     dm_status rc;
 
-    j->out->step = step_of(&j->model);
+    j->out->step = dm_session_step(&j->model);
     j->example = dm_shape_count(&j->model.data.shape);
     if ((rc = check_images(j, run, err)) || (rc = dm_lapack_open(&j->lapack, err)) ||
         (rc = dm_eval_data_open(&j->model, "train", &j->train, err)))
@@ -407,25 +407,45 @@ static void job_fini(job *j)
     dm_session_fini(&j->model);
 }
 
-dm_status dm_eval_quality(const char *run, const dm_quality_options *o, dm_quality *out, dm_err *err)
+/* Counts that no memory holds, before there is any. */
+static dm_status check_counts(const dm_quality_options *o, dm_err *err)
 {
-    job j = {.o = o, .out = out};
+    if (o->count < 0)
+        return dm_error(err, DM_EINVAL, "%lld images are asked for; 0 means the usual number", (long long)o->count);
+    if (o->subsets < 0 || o->subsets > MOST_SUBSETS || o->subset_size < 0 || o->subset_size > MOST_SUBSETS)
+        return dm_error(err, DM_EINVAL, "%lld subsets of %lld images; at most %d of either", (long long)o->subsets,
+                        (long long)o->subset_size, (int)MOST_SUBSETS);
+    if (o->neighbours < 0 || o->neighbours > MOST_NEIGHBOURS)
+        return dm_error(err, DM_EINVAL, "%d neighbours; at most %d", (int)o->neighbours, (int)MOST_NEIGHBOURS);
+    return o->images ? dm_check_array("the array of given images", &o->images_shape, sizeof *o->images, err) : DM_OK;
+}
+
+dm_status dm_eval_quality(const char *run, const dm_quality_options *options, dm_quality *out, dm_err *err)
+{
+    dm_quality_options o;
+    dm_quality q = {.size = sizeof q};
+    job j = {.o = &o, .out = &q};
     dm_status rc;
 
-    *out = (dm_quality){.size = sizeof *out, .subsets = o->subsets ? o->subsets : 100,
-                         .neighbours = o->neighbours ? o->neighbours : 3};
-    if (!o->features)
+    if ((rc = DM_SIZED_CLEAR(dm_quality, out, size, err)) || (rc = DM_SIZED_READ(dm_quality_options, &o, options, err)))
+        return rc;
+    if (!o.features)
         return dm_error(err, DM_EINVAL, "quality is measured by features: which network gives them?");
-    if ((rc = dm_session_read_run(&j.model, run, o->overrides, o->n_overrides, &o->callbacks, err)))
+    q.subsets = o.subsets ? o.subsets : 100;
+    q.neighbours = o.neighbours ? o.neighbours : 3;
+    if ((rc = check_counts(&o, err)) ||
+        (rc = dm_session_read_run(&j.model, run, o.overrides, o.n_overrides, o.callbacks, err)))
         return rc;
     if (!(rc = open_all(&j, run, err))) {
         j.host = (dm_metric_host){.lapack = j.lapack, .cancelled = cancelled, .user = &j};
-        warn_of_rank(&j, j.count, o->images || o->data ? "images" : "samples");
-        warn_of_rank(&j, out->train, "training images");
-        rc = o->images || o->data ? DM_OK : sample(&j, err);
+        warn_of_rank(&j, j.count, o.images || o.data ? "images" : "samples");
+        warn_of_rank(&j, q.train, "training images");
+        rc = o.images || o.data ? DM_OK : sample(&j, err);
         if (!rc)
             rc = measure_all(&j, err);
     }
     job_fini(&j);
+    if (!rc)
+        DM_SIZED_WRITE(dm_quality, out, &q);
     return rc;
 }

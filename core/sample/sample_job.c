@@ -5,21 +5,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct drawer {
+struct dm_image_sampler {
     dm_session *s;
-    const dm_sample_job *d;
-    dm_forward *forward;
+    const dm_experiment *experiment;
+    dm_forwards *forwards;
     dm_sampling *sampling;
-    int64_t n, example, first;     /* images at once; elements of one; first of this batch, counted from 0 */
+    int64_t asked, n, example; /* images at once, as asked for and as they fit; elements of one */
     double *c_in, *c_noise;
     int32_t *labels;
     float *x;                      /* a batch */
-    int32_t steps;
-} drawer;
+    /* of a call */
+    const dm_sample_job *job;
+    dm_forward *forward;
+    int64_t first; /* of this batch, counted from 0 */
+};
 
 static dm_status network(void *user, dm_buf *x, double c_in, double c_noise, dm_buf **F, dm_err *err)
 {
-    drawer *d = user;
+    dm_image_sampler *d = user;
     dm_buf *in = dm_forward_input(d->forward);
     dm_status rc;
 
@@ -34,18 +37,25 @@ static dm_status network(void *user, dm_buf *x, double c_in, double c_noise, dm_
 
 static dm_status after_step(void *user, int32_t i, int32_t n, dm_buf *x, dm_err *err)
 {
-    drawer *d = user;
+    dm_image_sampler *d = user;
     const dm_callbacks *cb = &d->s->callbacks;
-    const int64_t left = d->d->count - d->first, there = left < d->n ? left : d->n,
-                  batches = (d->d->count + d->n - 1) / d->n;
+    const int64_t left = d->job->count - d->first, there = left < d->n ? left : d->n,
+                  batches = (d->job->count + d->n - 1) / d->n;
     dm_status rc;
 
-    if (d->d->trace) {
+    if (d->job->trace) {
         if ((rc = dm_buf_read(x, 0, (size_t)(d->n * d->example) * sizeof *d->x, d->x, err)))
             return rc;
-        d->d->trace(d->d->trace_user, i, n, d->first, there, d->d->count, d->example, d->x);
+        d->job->trace(d->job->trace_user, &(dm_trace_info){.size = sizeof(dm_trace_info),
+                                                           .i = i,
+                                                           .n = n,
+                                                           .first = d->first,
+                                                           .n_images = there,
+                                                           .count = d->job->count,
+                                                           .example = d->example,
+                                                           .x = d->x});
     }
-    if (d->d->progress && cb->progress) {
+    if (d->job->progress && cb->progress) {
         /* The device is let finish, so that the bar tells of work done, not of work queued. */
         if ((rc = dm_device_finish(d->s->device, err)))
             return rc;
@@ -61,13 +71,23 @@ static dm_status after_step(void *user, int32_t i, int32_t n, dm_buf *x, dm_err 
     return DM_OK;
 }
 
-/* Halves the batch until it fits. */
-static dm_status open(drawer *d, dm_wset *weights, dm_err *err)
+static double runs(const dm_image_sampler *d, int64_t count)
 {
-    const int64_t asked = d->s->experiment->sampler.batch, most = asked ? asked : 64;
+    return (double)dm_sampling_grid(d->sampling)->n * ceil((double)count / (double)d->n);
+}
 
-    for (d->n = d->d->count < most ? d->d->count : most;; d->n = (d->n + 1) / 2) {
-        const dm_sampling_setup setup = {.experiment = d->s->experiment,
+static int64_t batch_of(const dm_experiment *e, int64_t count)
+{
+    const int64_t most = e->sampler.batch ? e->sampler.batch : 64;
+
+    return count < most ? count : most;
+}
+
+/* Halves the batch until it fits. */
+static dm_status fit(dm_image_sampler *d, int64_t count, dm_err *err)
+{
+    for (d->n = d->asked;; d->n = (d->n + 1) / 2) {
+        const dm_sampling_setup setup = {.experiment = d->experiment,
                                          .noise = d->s->noise,
                                          .device = d->s->device,
                                          .objective = dm_net_objective(d->s->model),
@@ -79,24 +99,63 @@ static dm_status open(drawer *d, dm_wset *weights, dm_err *err)
         dm_err why = {0};
         dm_status rc;
 
-        if (!(rc = dm_sampling_new(&setup, &d->sampling, &why))) {
-            dm_net_expect(d->s->model,
-                          (double)dm_sampling_grid(d->sampling)->n * ceil((double)d->d->count / (double)d->n));
-            rc = dm_forward_new(d->s->model, weights, d->n, NULL, &d->forward, &why);
-            dm_net_expect(d->s->model, 0);
-        }
-        if (!rc)
+        if (!(rc = dm_sampling_new(&setup, &d->sampling, &why)) &&
+            !(rc = dm_forwards_get(d->forwards, d->n, NULL, runs(d, count), &d->forward, &why)))
             return DM_OK;
         dm_sampling_free(d->sampling);
         d->sampling = NULL;
-        if (rc != DM_ENOMEM || asked || d->n == 1)
+        if (rc != DM_ENOMEM || d->experiment->sampler.batch || d->n == 1)
             return dm_error(err, rc, "%s", why.msg);
     }
 }
 
-static dm_status batch(drawer *d, float *x, dm_err *err)
+dm_status dm_image_sampler_new(dm_session *s, dm_forwards *f, int64_t count, dm_image_sampler **out, dm_err *err)
 {
-    const dm_sample_job *o = d->d;
+    dm_image_sampler *d = calloc(1, sizeof *d);
+    dm_status rc;
+
+    if (!d)
+        return dm_error(err, DM_ENOMEM, "out of memory for sampling");
+    d->s = s;
+    d->experiment = s->experiment;
+    d->forwards = f;
+    d->asked = batch_of(s->experiment, count);
+    d->example = dm_shape_count(&s->data.shape);
+    if (!(rc = fit(d, count, err))) {
+        d->c_in = calloc((size_t)d->n, sizeof *d->c_in);
+        d->c_noise = calloc((size_t)d->n, sizeof *d->c_noise);
+        d->labels = calloc((size_t)d->n, sizeof *d->labels);
+        d->x = calloc((size_t)(d->n * d->example), sizeof *d->x);
+        if (!d->c_in || !d->c_noise || !d->labels || !d->x)
+            rc = dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)d->n);
+    }
+    if (rc)
+        dm_image_sampler_free(d);
+    else
+        *out = d;
+    return rc;
+}
+
+void dm_image_sampler_free(dm_image_sampler *d)
+{
+    if (!d)
+        return;
+    dm_sampling_free(d->sampling);
+    free(d->c_in);
+    free(d->c_noise);
+    free(d->labels);
+    free(d->x);
+    free(d);
+}
+
+bool dm_image_sampler_serves(const dm_image_sampler *d, int64_t count)
+{
+    return d->experiment == d->s->experiment && d->asked == batch_of(d->experiment, count);
+}
+
+static dm_status batch(dm_image_sampler *d, float *x, dm_err *err)
+{
+    const dm_sample_job *o = d->job;
     const int64_t left = o->count - d->first, there = left < d->n ? left : d->n;
     const size_t bytes = (size_t)(there * d->example) * sizeof *x;
     dm_sampling_run_options run = {.first_index = o->first_index + d->first,
@@ -127,31 +186,35 @@ static dm_status batch(drawer *d, float *x, dm_err *err)
     return rc;
 }
 
-dm_status dm_draw_images(dm_session *s, dm_wset *weights, const dm_sample_job *o, float *x, int32_t *steps,
+dm_status dm_image_sampler_draw(dm_image_sampler *d, const dm_sample_job *job, float *x, int32_t *steps,
+                                int64_t *evaluations, dm_err *err)
+{
+    const int64_t before = dm_sampling_evaluations(d->sampling);
+    dm_status rc;
+
+    if ((rc = dm_forwards_get(d->forwards, d->n, NULL, runs(d, job->count), &d->forward, err)))
+        return rc;
+    d->job = job;
+    for (d->first = 0; d->first < job->count && !rc; d->first += d->n)
+        rc = batch(d, x + d->first * d->example, err);
+    d->job = NULL;
+    if (!rc && steps)
+        *steps = dm_sampling_grid(d->sampling)->n;
+    if (!rc && evaluations)
+        *evaluations = dm_sampling_evaluations(d->sampling) - before;
+    return rc;
+}
+
+dm_status dm_draw_images(dm_session *s, dm_wset *weights, const dm_sample_job *job, float *x, int32_t *steps,
                          int64_t *evaluations, dm_err *err)
 {
-    drawer d = {.s = s, .d = o, .example = dm_shape_count(&s->data.shape)};
-    dm_status rc = open(&d, weights, err);
+    dm_forwards *f = NULL;
+    dm_image_sampler *d = NULL;
+    dm_status rc;
 
-    if (!rc) {
-        d.c_in = calloc((size_t)d.n, sizeof *d.c_in);
-        d.c_noise = calloc((size_t)d.n, sizeof *d.c_noise);
-        d.labels = calloc((size_t)d.n, sizeof *d.labels);
-        d.x = calloc((size_t)(d.n * d.example), sizeof *d.x);
-        if (!d.c_in || !d.c_noise || !d.labels || !d.x)
-            rc = dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)d.n);
-    }
-    for (d.first = 0; d.first < o->count && !rc; d.first += d.n)
-        rc = batch(&d, x + d.first * d.example, err);
-    if (!rc && steps)
-        *steps = dm_sampling_grid(d.sampling)->n;
-    if (!rc && evaluations)
-        *evaluations = dm_sampling_evaluations(d.sampling);
-    dm_sampling_free(d.sampling);
-    dm_forward_free(d.forward);
-    free(d.c_in);
-    free(d.c_noise);
-    free(d.labels);
-    free(d.x);
+    if (!(rc = dm_forwards_new(s->model, weights, &f, err)) && !(rc = dm_image_sampler_new(s, f, job->count, &d, err)))
+        rc = dm_image_sampler_draw(d, job, x, steps, evaluations, err);
+    dm_image_sampler_free(d);
+    dm_forwards_free(f);
     return rc;
 }

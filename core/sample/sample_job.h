@@ -1,7 +1,8 @@
-/* Images from a model and a set of weights, in batches: what dm_sample and the grids of training share. */
+/* Images from a model and a set of weights, in batches: what dm_model_sample and the grids of training share. */
 #ifndef DEMIST_CORE_SAMPLE_JOB_H
 #define DEMIST_CORE_SAMPLE_JOB_H
 
+#include "model/forwards.h"
 #include "model/sampling.h"
 #include "session/session.h"
 
@@ -10,14 +11,23 @@ typedef struct dm_sample_job {
     const float *noise, *z;        /* as dm_sample_options has them */
     int64_t draws;
     const int32_t *labels;
-    void (*trace)(void *user, int32_t i, int32_t n, int64_t first, int64_t n_images, int64_t count, int64_t example,
-                  const float *x);
+    void (*trace)(void *user, const dm_trace_info *t);
     void *trace_user;
     bool progress;
 } dm_sample_job;
 
+/* Set up for so many images by s->experiment as it is now, which must outlive it, and used as often as wanted. */
+typedef struct dm_image_sampler dm_image_sampler;
+dm_status dm_image_sampler_new(dm_session *s, dm_forwards *f, int64_t count, dm_image_sampler **out, dm_err *err);
+void dm_image_sampler_free(dm_image_sampler *p);
+/* Would a new one for so many images, by s->experiment as it is now, be the same? */
+bool dm_image_sampler_serves(const dm_image_sampler *p, int64_t count);
 /* x f32[count,...]; steps and evaluations may be NULL. Asks whether it is cancelled between steps. */
-dm_status dm_draw_images(dm_session *s, dm_wset *weights, const dm_sample_job *d, float *x, int32_t *steps,
+dm_status dm_image_sampler_draw(dm_image_sampler *p, const dm_sample_job *job, float *x, int32_t *steps,
+                                int64_t *evaluations, dm_err *err);
+
+/* All of this once. */
+dm_status dm_draw_images(dm_session *s, dm_wset *weights, const dm_sample_job *job, float *x, int32_t *steps,
                          int64_t *evaluations, dm_err *err);
 
 #endif

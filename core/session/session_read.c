@@ -1,6 +1,7 @@
 /* Experiments read into sessions, from files, texts and runs; see session_read.h. */
 #include "session/session_read.h"
 
+#include "base/sized.h"
 #include "session/data_meta.h"
 #include "session/examine.h"
 #include "session/session_source.h"
@@ -20,6 +21,16 @@ static void log_lines(const dm_session *s, dm_log_level level, const char *text)
 }
 
 static void plugin_line(void *log, const char *line) { dm_log_put(log, DM_LOG_INFO, "%s", line); }
+
+dm_status dm_session_check_overrides(const char *const *overrides, int n, dm_err *err)
+{
+    if (n < 0 || (n && !overrides))
+        return dm_error(err, DM_EINVAL, "%d overrides%s", n, n < 0 ? "; 0 or more" : " are said and none are given");
+    for (int i = 0; i < n; i++)
+        if (!overrides[i])
+            return dm_error(err, DM_EINVAL, "override %d of %d is NULL", i + 1, n);
+    return DM_OK;
+}
 
 /* With what was read, also if there were faults: the rest of them, so that all are told at once. */
 static dm_status after_load(dm_session *s, dm_status rc, dm_need need, dm_faults *faults, dm_err *err)
@@ -45,6 +56,18 @@ static dm_status after_load(dm_session *s, dm_status rc, dm_need need, dm_faults
     return rc;
 }
 
+/* A session without an experiment. */
+static dm_status begin(dm_session *s, const dm_callbacks *cb, dm_err *err)
+{
+    dm_status rc;
+
+    *s = (dm_session){0};
+    if ((rc = DM_SIZED_READ(dm_callbacks, &s->callbacks, cb, err)))
+        return rc;
+    s->log = dm_log_new(DM_LOG_DEBUG, s->callbacks.log, s->callbacks.user);
+    return s->log ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for messages");
+}
+
 dm_status dm_session_read(dm_session *s, const char *experiment, const char *const *overrides, int n, dm_need need,
                           const dm_callbacks *cb, dm_err *err)
 {
@@ -54,8 +77,12 @@ dm_status dm_session_read(dm_session *s, const char *experiment, const char *con
     dm_faults faults = {0};
     dm_status rc;
 
-    *s = (dm_session){.callbacks = *cb, .log = dm_log_new(DM_LOG_DEBUG, cb->log, cb->user)};
-    if (!(rc = dm_registry_new(NULL, &s->registry, err)))
+    if ((rc = begin(s, cb, err)))
+        return rc;
+    if (!experiment)
+        rc = dm_error(err, DM_EINVAL, "which experiment?");
+    if (!rc && !(rc = dm_session_check_overrides(overrides, n, err)) &&
+        !(rc = dm_registry_new(NULL, &s->registry, err)))
         rc = after_load(s, dm_experiment_load(experiment, &o, s->registry, &s->experiment, &faults, err), need, &faults,
                         err);
     if (rc)
@@ -71,7 +98,7 @@ static dm_status parse(dm_session *s, const char *text, const char *name, const 
     dm_faults faults = {0};
     dm_status rc;
 
-    if ((rc = dm_registry_new(NULL, &s->registry, err)))
+    if ((rc = dm_session_check_overrides(overrides, n, err)) || (rc = dm_registry_new(NULL, &s->registry, err)))
         return rc;
     return after_load(s,
                       dm_experiment_parse(text, strlen(text), name, ".", &o, s->registry, &s->experiment, &faults, err),
@@ -83,7 +110,8 @@ dm_status dm_session_read_text(dm_session *s, const char *text, const char *name
 {
     dm_status rc;
 
-    *s = (dm_session){.callbacks = *cb, .log = dm_log_new(DM_LOG_DEBUG, cb->log, cb->user)};
+    if ((rc = begin(s, cb, err)))
+        return rc;
     if ((rc = parse(s, text, name, overrides, n, err)))
         dm_session_fini(s);
     return rc;
@@ -134,8 +162,11 @@ dm_status dm_session_read_run(dm_session *s, const char *run, const char *const 
     const char *text;
     dm_status rc;
 
-    *s = (dm_session){.callbacks = *cb, .log = dm_log_new(DM_LOG_DEBUG, cb->log, cb->user)};
-    if ((rc = dm_session_source(s, run, &s->checkpoint, &s->step, err)) ||
+    if ((rc = begin(s, cb, err)))
+        return rc;
+    if (!run)
+        rc = dm_error(err, DM_EINVAL, "which run?");
+    if (rc || (rc = dm_session_source(s, run, &s->checkpoint, &s->step, err)) ||
         (rc = dm_data_meta_read(s->checkpoint, &s->data, err)))
         goto failed;
     if ((rc = read_label_width(s, err)))
@@ -154,5 +185,32 @@ dm_status dm_session_read_run(dm_session *s, const char *run, const char *const 
 failed:
     if (rc)
         dm_session_fini(s);
+    return rc;
+}
+
+dm_status dm_session_sampled_by(dm_session *s, const char *const *overrides, int n, dm_experiment **out, dm_err *err)
+{
+    const char *text = dm_st_meta(s->checkpoint, "experiment");
+    const int all = s->n_overrides + n;
+    dm_experiment_options o = {.n_overrides = all, .lenient_data = true};
+    const char **both;
+    dm_faults faults = {0};
+    dm_status rc;
+
+    for (int i = 0; i < n; i++)
+        if (strncmp(overrides[i], "sampler", 7) || (overrides[i][7] != '.' && overrides[i][7] != '='))
+            return dm_error(err, DM_EINVAL,
+                            "%s: a call may change the sampler alone; give this where the model is opened",
+                            overrides[i]);
+    if (!(both = calloc((size_t)all + 1, sizeof *both)))
+        return dm_error(err, DM_ENOMEM, "out of memory for %d overrides", all);
+    for (int i = 0; i < all; i++)
+        both[i] = i < s->n_overrides ? s->overrides[i] : overrides[i - s->n_overrides];
+    o.overrides = both;
+    rc = dm_experiment_parse(text, strlen(text), dm_st_path(s->checkpoint), ".", &o, s->registry, out, &faults, err);
+    if (!rc)
+        (*out)->plugin_log = s->experiment->plugin_log;
+    dm_faults_fini(&faults);
+    free(both);
     return rc;
 }

@@ -4,6 +4,11 @@
 
 #include "session/examine.h"
 
+/* A caller may have counted them wrong. */
+dm_status dm_session_check_overrides(const char *const *overrides, int n, dm_err *err);
+
+/* cb, in what follows: a caller's, which may be shorter or longer than ours; NULL = none. */
+
 /* Reads the experiment, finds its plugins, makes the noise process. All faults go to the log, each with its place.
  * From DM_NEED_DATA on, s->examples is opened, and all that training needs is tried. */
 dm_status dm_session_read(dm_session *s, const char *experiment, const char *const *overrides, int n, dm_need need,
@@ -15,5 +20,7 @@ dm_status dm_session_read_run(dm_session *s, const char *run, const char *const 
 /* The same from an experiment's text, called name, without weights; overrides may replace its parts. */
 dm_status dm_session_read_text(dm_session *s, const char *text, const char *name, const char *const *overrides, int n,
                                const dm_callbacks *cb, dm_err *err);
+/* The session's experiment, as it was read from a run, with other settings of the sampler; overrides are checked. */
+dm_status dm_session_sampled_by(dm_session *s, const char *const *overrides, int n, dm_experiment **out, dm_err *err);
 
 #endif

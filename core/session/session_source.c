@@ -5,6 +5,7 @@
 #include "run/run_folder.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -43,6 +44,13 @@ const char *dm_session_override(const dm_session *s, const char *section, int *i
         if (!strncmp(s->overrides[*i], section, n) && (s->overrides[*i][n] == '.' || s->overrides[*i][n] == '='))
             return s->overrides[(*i)++];
     return NULL;
+}
+
+int64_t dm_session_step(const dm_session *s)
+{
+    const char *step = dm_st_meta(s->checkpoint, "step");
+
+    return step ? strtoll(step, NULL, 10) : 0;
 }
 
 const char *dm_session_prefix(const dm_st *f, bool raw)

@@ -9,6 +9,8 @@ dm_status dm_session_weights(dm_session *s, bool raw, dm_wset **out, dm_err *err
 /* Opens what a run folder (its newest whole checkpoint, whose step comes back), a file or a model of another program
  * has. */
 dm_status dm_session_source(const dm_session *s, const char *run, dm_st **out, int64_t *step, dm_err *err);
+/* The training step that the session's checkpoint is of. */
+int64_t dm_session_step(const dm_session *s);
 /* What the names of such weights begin with there. */
 const char *dm_session_prefix(const dm_st *f, bool raw);
 /* DM_ECORRUPT unless they are this layout's; what is missing, too many or of another shape goes to the log, all of it.

@@ -1,4 +1,5 @@
 /* dm_check: all that training does before its first step, and what it would cost. */
+#include "base/sized.h"
 #include "session/session.h"
 #include "session/session_read.h"
 #include "train/trainer.h"
@@ -6,6 +7,12 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+static void no_line(void *user, const char *text)
+{
+    (void)user;
+    (void)text;
+}
 
 typedef struct report { void (*line)(void *user, const char *text); void *user; } report;
 
@@ -73,15 +80,17 @@ static dm_status forward_costs(dm_session *s, const report *r, dm_err *err)
     return rc;
 }
 
-dm_status dm_check(const char *experiment, const dm_check_options *o, void (*line)(void *user, const char *text),
-                   void *user, dm_err *err)
+dm_status dm_check(const char *experiment, const dm_check_options *options, dm_err *err)
 {
-    const report r = {line, user};
+    dm_check_options o;
+    report r;
     dm_session s;
     dm_status rc;
 
-    if ((rc = dm_session_read(&s, experiment, o->overrides, o->n_overrides, DM_NEED_ALL, &o->callbacks, err)))
+    if ((rc = DM_SIZED_READ(dm_check_options, &o, options, err)) ||
+        (rc = dm_session_read(&s, experiment, o.overrides, o.n_overrides, DM_NEED_ALL, o.callbacks, err)))
         return rc;
+    r = (report){o.line ? o.line : no_line, o.line_user};
     if (!(rc = dm_session_open(&s, false, err))) {
         char *text = dm_experiment_print(s.experiment, true);
 
@@ -91,7 +100,7 @@ dm_status dm_check(const char *experiment, const dm_check_options *o, void (*lin
         free(text);
         say(&r, "# data: %lld examples", (long long)s.data.count);
         if (!(rc = forward_costs(&s, &r, err)))
-            rc = costs(&s, o, &r, err);
+            rc = costs(&s, &o, &r, err);
     }
     dm_session_fini(&s);
     return rc;

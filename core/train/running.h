@@ -1,4 +1,4 @@
-/* A training run at work: shared by the files that make it (train_run.c, train_checkpoints.c), nobody else's business.
+/* A training run at work: shared by the files that make it (train_open.c, train_steps.c, ...), nobody else's.
  */
 #ifndef DEMIST_CORE_RUNNING_H
 #define DEMIST_CORE_RUNNING_H
@@ -8,15 +8,15 @@
 #include "train/train_run.h"
 #include "train/trainer.h"
 
-typedef struct dm_running {
-    const dm_train_options *o;
+struct dm_training {
+    dm_train_options o; /* the caller's; what it points to only until it is open */
     dm_session s;
     dm_run *folder;
     dm_run_log *numbers;
     dm_tb *events;
     dm_trainer *trainer;
     dm_validation *validation;     /* NULL where none is asked for */
-    double best;                   /* the least held-out loss so far */
+    double best;                   /* the least held-out loss so far; NaN before */
     const char *dir;
     char *word;                    /* dir for a shell */
     float *x0;
@@ -28,28 +28,45 @@ typedef struct dm_running {
     dm_st *from;                   /* the checkpoint that it goes on from; NULL where there is none */
     int64_t from_step;
     int64_t saved;                 /* the last step that needs no checkpoint: it has one, or training began there */
-    double loss;                   /* the last that was logged */
+    double loss, grad_norm, rate;  /* the last that were logged; NaN before */
     double since;                  /* when it was */
-} dm_running;
+};
 
 /* A checkpoint of the step that it is at; never of what diverged. best: the held-out loss of a checkpoint that is kept
  * as the best one; NULL: one of the last. */
-dm_status dm_running_save(dm_running *r, const double *best, dm_err *err);
+dm_status dm_running_save(dm_training *r, const double *best, dm_err *err);
 /* The newest whole checkpoint of the run folder as r->from, with its step; NULL where there is none yet, and none can
  * be lost. Nothing in the folder is changed. */
-dm_status dm_running_find(dm_running *r, dm_err *err);
+dm_status dm_running_find(dm_training *r, dm_err *err);
 /* Back to it; where there is none, to the beginning. */
-dm_status dm_running_load(dm_running *r, dm_err *err);
+dm_status dm_running_load(dm_training *r, dm_err *err);
 
 /* What is kept of the data in each checkpoint, and what it is compared with when the run goes on. DM_EINVAL where they
  * are others and dm_train_options.data_changed does not say so, or where the learning rate of a decay would jump, since
  * it was to last for other train.steps. */
-dm_status dm_running_know_data(dm_running *r, dm_err *err);
-dm_status dm_running_compare(dm_running *r, dm_err *err);
+dm_status dm_running_know_data(dm_training *r, dm_err *err);
+dm_status dm_running_compare(dm_training *r, dm_err *err);
+/* Of the held-out data, where they are not known yet. */
+dm_status dm_running_know_held_out(dm_training *r, dm_err *err);
 enum { DM_RUNNING_DATA_PAIRS = 4 };
-void dm_running_data_pairs(const dm_running *r, dm_st_pair pairs[DM_RUNNING_DATA_PAIRS]);
+void dm_running_data_pairs(const dm_training *r, dm_st_pair pairs[DM_RUNNING_DATA_PAIRS]);
 
 /* The raw weights and every average begin with these, the first average of what is there. */
-dm_status dm_running_use_start(dm_running *r, dm_err *err);
+dm_status dm_running_use_start(dm_training *r, dm_err *err);
+
+dm_status dm_running_open_validation(dm_training *r, dm_err *err);
+/* The held-out loss; NaN where it is not finite, which is no reason to end. */
+dm_status dm_running_validate(dm_training *r, double *loss, dm_err *err);
+
+static inline bool dm_running_cancelled(const dm_training *r)
+{
+    return r->s.callbacks.cancelled && r->s.callbacks.cancelled(r->s.callbacks.user);
+}
+
+/* Every so many steps, and after the last. */
+static inline bool dm_running_due(int64_t every, int64_t step, int64_t steps)
+{
+    return (every > 0 && step % every == 0) || step == steps;
+}
 
 #endif

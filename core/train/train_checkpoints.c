@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-dm_status dm_running_save(dm_running *r, const double *best, dm_err *err)
+dm_status dm_running_save(dm_training *r, const double *best, dm_err *err)
 {
     dm_train_state *state = dm_trainer_state(r->trainer);
     char *text = dm_experiment_print(r->s.experiment, false),
@@ -52,7 +52,7 @@ dm_status dm_running_save(dm_running *r, const double *best, dm_err *err)
 
 /* A run that was killed before its first checkpoint begins again; one that has lost its checkpoints does not,
  * since its log would be cut back to nothing. */
-static dm_status begin_again(const dm_running *r, dm_err *err)
+static dm_status begin_again(const dm_training *r, dm_err *err)
 {
     static const char *const step = "step";
     char *log = dm_run_path(r->dir, DM_RUN_LOG);
@@ -75,7 +75,7 @@ static dm_status begin_again(const dm_running *r, dm_err *err)
     return rc;
 }
 
-dm_status dm_running_find(dm_running *r, dm_err *err)
+dm_status dm_running_find(dm_training *r, dm_err *err)
 {
     dm_err damaged = {0};
     const dm_status rc = dm_checkpoint_latest(r->dir, &r->from, &r->from_step, &damaged, err);
@@ -88,7 +88,7 @@ dm_status dm_running_find(dm_running *r, dm_err *err)
     return rc;
 }
 
-dm_status dm_running_load(dm_running *r, dm_err *err)
+dm_status dm_running_load(dm_training *r, dm_err *err)
 {
     const int64_t steps = r->s.experiment->train.steps;
     const char *sum, *since;
@@ -119,7 +119,7 @@ dm_status dm_running_load(dm_running *r, dm_err *err)
 /* ---- weights to start from ------------------------------------------------------------ */
 
 /* The raw weights and every average begin with these, the first average of what is there. */
-dm_status dm_running_use_start(dm_running *r, dm_err *err)
+dm_status dm_running_use_start(dm_training *r, dm_err *err)
 {
     dm_train_state *state = dm_trainer_state(r->trainer);
     const bool nan = r->s.experiment->run.allow_nan;

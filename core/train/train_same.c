@@ -8,18 +8,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-dm_status dm_running_know_data(dm_running *r, dm_err *err)
+dm_status dm_running_know_held_out(dm_training *r, dm_err *err)
 {
     dm_eval_data *test = NULL;
-    dm_status rc = dm_fingerprint_make(r->s.examples, &r->data, err);
+    dm_status rc;
 
-    if (!rc && r->s.experiment->train.validate_every && !(rc = dm_eval_data_open(&r->s, "test", &test, err)))
+    if (*r->held_out.text)
+        return DM_OK;
+    if (!(rc = dm_eval_data_open(&r->s, "test", &test, err)))
         rc = dm_fingerprint_make(dm_eval_data_of(test), &r->held_out, err);
     dm_eval_data_close(test);
     return rc;
 }
 
-void dm_running_data_pairs(const dm_running *r, dm_st_pair pairs[DM_RUNNING_DATA_PAIRS])
+dm_status dm_running_know_data(dm_training *r, dm_err *err)
+{
+    const dm_status rc = dm_fingerprint_make(r->s.examples, &r->data, err);
+
+    return rc || !r->s.experiment->train.validate_every ? rc : dm_running_know_held_out(r, err);
+}
+
+void dm_running_data_pairs(const dm_training *r, dm_st_pair pairs[DM_RUNNING_DATA_PAIRS])
 {
     pairs[0] = (dm_st_pair){DM_DATA_FINGERPRINT, r->data.text};
     pairs[1] = (dm_st_pair){DM_CLASS_NAMES, r->data.classes};
@@ -28,9 +37,9 @@ void dm_running_data_pairs(const dm_running *r, dm_st_pair pairs[DM_RUNNING_DATA
 }
 
 /* Refused, or, where it was asked for, said. */
-static dm_status other_data(const dm_running *r, const char *split, const char *what, dm_err *err)
+static dm_status other_data(const dm_training *r, const char *split, const char *what, dm_err *err)
 {
-    if (!r->o->data_changed)
+    if (!r->o.data_changed)
         return dm_error(err, DM_EINVAL,
                         "the %s data are not those that the run in '%s' was trained on: %s; put them back, or go on "
                         "with these by --data-changed",
@@ -39,7 +48,7 @@ static dm_status other_data(const dm_running *r, const char *split, const char *
     return DM_OK;
 }
 
-static dm_status compare_held_out(dm_running *r, const dm_st *f, dm_err *err)
+static dm_status compare_held_out(dm_training *r, const dm_st *f, dm_err *err)
 {
     const char *before = dm_st_meta(f, DM_TEST_FINGERPRINT);
     char what[256];
@@ -51,7 +60,7 @@ static dm_status compare_held_out(dm_running *r, const dm_st *f, dm_err *err)
     return other_data(r, "held-out", what, err);
 }
 
-static dm_status compare_data(dm_running *r, const dm_st *f, dm_err *err)
+static dm_status compare_data(dm_training *r, const dm_st *f, dm_err *err)
 {
     const char *before = dm_st_meta(f, DM_DATA_FINGERPRINT), *classes = dm_st_meta(f, DM_CLASS_NAMES),
                *renumbered = dm_st_meta(f, DM_CLASSES_CHANGED);
@@ -83,7 +92,7 @@ static int64_t steps_of(const char *resolved)
     return steps ? strtoll(steps + strlen("\n  steps: "), NULL, 10) : 0;
 }
 
-static dm_status compare_decay(const dm_running *r, const dm_st *f, dm_err *err)
+static dm_status compare_decay(const dm_training *r, const dm_st *f, dm_err *err)
 {
     const dm_set_train *is = &r->s.experiment->train;
     const int64_t step = r->from_step;
@@ -101,7 +110,7 @@ static dm_status compare_decay(const dm_running *r, const dm_st *f, dm_err *err)
                     dm_train_lr(&was, step - 1), (long long)step, dm_train_lr(is, step), r->dir);
 }
 
-dm_status dm_running_compare(dm_running *r, dm_err *err)
+dm_status dm_running_compare(dm_training *r, dm_err *err)
 {
     const dm_status rc = r->from ? compare_data(r, r->from, err) : DM_OK;
 

@@ -1,6 +1,7 @@
 /* dm_convert: a UNet of improved-diffusion or guided-diffusion as a checkpoint of demist, with the experiment that is
  * the same model. What those projects have as defaults stands in it, and overrides change it. */
 #include "interop/read/adm.h"
+#include "base/sized.h"
 #include "session/session.h"
 #include "session/data_meta.h"
 #include "session/session_read.h"
@@ -10,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+enum { MOST_SIDE = 16384 };
 
 /* ---- the experiment ------------------------------------------------------------------------ */
 
@@ -195,24 +198,32 @@ static dm_status convert(dm_session *s, const dm_st *f, const dm_adm *a, dm_aren
     return DM_OK;
 }
 
-dm_status dm_convert(const char *from, const char *to, const dm_convert_options *o, dm_err *err)
+dm_status dm_convert(const char *from, const char *to, const dm_convert_options *options, dm_err *err)
 {
-    dm_arena *arena = dm_arena_new();
+    dm_arena *arena = NULL;
     char *text = NULL;
     struct stat st;
     dm_session s = {0};
     dm_st *f = NULL;
+    dm_convert_options o;
     dm_adm a;
     dm_status rc;
 
-    if (!arena)
+    if ((rc = DM_SIZED_READ(dm_convert_options, &o, options, err)))
+        return rc;
+    if (!from || !to)
+        return dm_error(err, DM_EINVAL, "there is no file to convert %s", from ? "to" : "from");
+    if (o.height < 0 || o.height > MOST_SIDE || o.width < 0 || o.width > MOST_SIDE || !o.height != !o.width)
+        return dm_error(err, DM_EINVAL, "images of %lld x %lld; a side is from 1 to %d, or both are 0",
+                        (long long)o.height, (long long)o.width, (int)MOST_SIDE);
+    if (!(arena = dm_arena_new()))
         return dm_error(err, DM_ENOMEM, "out of memory for '%s'", from);
-    if (!stat(to, &st) && !o->overwrite)
+    if (!stat(to, &st) && !o.overwrite)
         rc = dm_error(err, DM_EINVAL, "'%s' is there already; take another name, or overwrite (--force)", to);
     else if (!(rc = dm_st_open(from, &f, err)) && !(rc = dm_adm_read(f, &a, err)))
         rc = (text = print_experiment(&a)) ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for an experiment");
-    if (!rc && !(rc = dm_session_read_text(&s, text, from, o->overrides, o->n_overrides, &o->callbacks, err))) {
-        rc = convert(&s, f, &a, arena, to, o, err);
+    if (!rc && !(rc = dm_session_read_text(&s, text, from, o.overrides, o.n_overrides, o.callbacks, err))) {
+        rc = convert(&s, f, &a, arena, to, &o, err);
         dm_session_fini(&s);
     }
     dm_st_close(f);

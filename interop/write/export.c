@@ -3,6 +3,7 @@
 #include "interop/write/diffusers_write.h"
 
 #include "base/file.h"
+#include "base/sized.h"
 #include "format/safetensors.h"
 #include "session/session.h"
 #include "session/session_source.h"
@@ -135,21 +136,26 @@ static dm_status write_folder(const dm_session *s, bool raw, const char *dir, dm
     return rc;
 }
 
-dm_status dm_export(const char *run, const char *to, const char *dir, const dm_export_options *o, dm_err *err)
+dm_status dm_export(const char *run, const char *to, const char *dir, const dm_export_options *options, dm_err *err)
 {
+    dm_export_options o;
     struct stat st;
     dm_session s;
     dm_status rc;
 
+    if ((rc = DM_SIZED_READ(dm_export_options, &o, options, err)))
+        return rc;
+    if (!to || !dir)
+        return dm_error(err, DM_EINVAL, "there is no %s to export to", to ? "folder" : "format");
     if (strcmp(to, "diffusers"))
         return dm_error(err, DM_EINVAL, "'%s' is no format that demist writes; there is: diffusers", to);
-    if (!stat(dir, &st) && !o->overwrite)
+    if (!stat(dir, &st) && !o.overwrite)
         return dm_error(err, DM_EINVAL, "'%s' is there already; take another folder, or overwrite (--force)", dir);
-    if ((rc = dm_session_read_run(&s, run, o->overrides, o->n_overrides, &o->callbacks, err)))
+    if ((rc = dm_session_read_run(&s, run, o.overrides, o.n_overrides, o.callbacks, err)))
         return rc;
     if (dm_st_meta(s.checkpoint, "not_sampled"))
         rc = dm_error(err, DM_EINVAL, "'%s' cannot be exported: %s", run, dm_st_meta(s.checkpoint, "not_sampled"));
-    if (!rc && !(rc = write_folder(&s, o->raw, dir, err)))
+    if (!rc && !(rc = write_folder(&s, o.raw, dir, err)))
         say_rest(&s);
     dm_session_fini(&s);
     return rc;

@@ -58,13 +58,11 @@ static void steady__training(void **state)
 
 typedef struct counter { dm_device *device; uint64_t first; int calls; bool moved; } counter;
 
-static void count(void *user, int32_t i, int32_t n, int64_t first, int64_t n_images, int64_t all, int64_t example,
-                  const float *x)
+static void count(void *user, const dm_trace_info *now)
 {
     counter *c = user;
 
-    (void)n, (void)first, (void)n_images, (void)all, (void)example, (void)x;
-    if (i == 0)
+    if (now->i == 0)
         c->first = dm_device_allocations(c->device);
     c->moved |= dm_device_allocations(c->device) != c->first;
     c->calls++;

@@ -48,13 +48,12 @@ static double sliced_wasserstein(const float *a, const float *b)
 
 static void points(const char *file, const char *const *overrides, int n, const char *split, float *x)
 {
-    const dm_callbacks none = {0};
     dm_services services;
     dm_session s;
     dm_data *d;
     dm_err err = {0};
 
-    if (dm_session_read(&s, file, overrides, n, DM_NEED_DATA, &none, &err))
+    if (dm_session_read(&s, file, overrides, n, DM_NEED_DATA, NULL, &err))
         fail_msg("%s", err.msg);
     dm_services_init(&services, NULL);
     if (dm_data_open(s.experiment, split, &services, &d, &err) || dm_data_at(d, 0, POINTS, x, NULL, &err))
@@ -69,10 +68,10 @@ static void compare(const char *shape)
     char file[1024], folder[] = "/tmp/demist-toy2d-XXXXXX", out[64], kind[64], on[256], clean[128];
     const char *overrides[] = {kind, out, on};
     dm_train_options t = {.size = sizeof t, .overrides = overrides, .n_overrides = 3};
-    dm_sample_options o = {.size = sizeof o,
-                           .count = POINTS,
-                           .overrides = (const char *const[]){on, "sampler.batch=2000"},
-                           .n_overrides = 2};
+    const dm_model_options how = {
+        .size = sizeof how, .overrides = (const char *const[]){on, "sampler.batch=2000"}, .n_overrides = 2};
+    const dm_sample_options o = {.size = sizeof o, .count = POINTS};
+    dm_model *m;
     float *train = malloc(POINTS * 2 * sizeof *train), *held = malloc(POINTS * 2 * sizeof *held);
     dm_images im = {.size = sizeof im};
     dm_err err = {0};
@@ -87,8 +86,9 @@ static void compare(const char *shape)
     points(file, overrides, 3, "test", held);
     if (dm_train(file, &t, &err))
         fail_msg("%s", err.msg);
-    if (dm_sample(out + strlen("output="), &o, &im, &err))
+    if (dm_model_open(out + strlen("output="), &how, &m, &err) || dm_model_sample(m, &o, &im, &err))
         fail_msg("%s", err.msg);
+    dm_model_close(m);
     floor_ = sliced_wasserstein(train, held);
     distance = sliced_wasserstein(im.x, held);
     printf("%s: samples %.4f, training points %.4f\n", shape, distance, floor_);

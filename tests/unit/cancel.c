@@ -29,8 +29,8 @@ static void training__stops_between_kernels(void **state)
     const char *overrides[] = {on,       output, "network.width=8", "network.depth=1", "train.steps=2", "train.batch=4",
                                "tune=on"};
     watch w = {0};
-    dm_train_options o = {.size = sizeof o, .overrides = overrides, .n_overrides = 7,
-                          .callbacks = {.size = sizeof o.callbacks, .user = &w, .log = hear, .cancelled = asked}};
+    dm_callbacks cb = {.size = sizeof cb, .user = &w, .log = hear, .cancelled = asked};
+    dm_train_options o = {.size = sizeof o, .overrides = overrides, .n_overrides = 7, .callbacks = &cb};
     dm_err err = {0};
 
     (void)state;
@@ -43,7 +43,7 @@ static void training__stops_between_kernels(void **state)
     assert_int_equal(w.built, 1);
     assert_int_equal(w.after, 0);
     assert_int_equal(access(scratch_path(&dir, "run/log.jsonl"), F_OK), -1);
-    o.callbacks.cancelled = NULL;
+    cb.cancelled = NULL;
     overrides[6] = "tune=off";
     assert_status(dm_train(experiment, &o, &err), DM_OK, &err);
     assert_int_equal(access(scratch_path(&dir, "run/checkpoints/step-00000002.safetensors"), F_OK), 0);

@@ -66,7 +66,7 @@ void cli_driver_folders(void);
 typedef struct cli_terminal cli_terminal;
 cli_terminal *cli_terminal_new(const cli_common *o);
 void cli_terminal_free(cli_terminal *t);
-dm_callbacks cli_callbacks(cli_terminal *t);
+const dm_callbacks *cli_callbacks(cli_terminal *t); /* valid as long as t */
 /* The signal that asked to stop, 0 if none did. */
 int cli_signal(void);
 /* From now on SIGINT, SIGTERM, SIGHUP and SIGUSR1 ask to stop; `first` says what that leads to once steps are made. */

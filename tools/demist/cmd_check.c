@@ -43,8 +43,10 @@ static int run(int argc, char **argv)
         return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});
     o.overrides = (const char *const *)argv + optind + 1;
     o.n_overrides = argc - optind - 1;
+    o.line = print_line;
+    o.line_user = stdout;
     o.callbacks = cli_callbacks(t);
-    rc = dm_check(argv[optind], &o, print_line, stdout, &err);
+    rc = dm_check(argv[optind], &o, &err);
     cli_terminal_free(t);
     return rc ? cli_fail(&err) : 0;
 }

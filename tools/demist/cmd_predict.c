@@ -82,8 +82,11 @@ static dm_status read_inputs(const dm_st *f, inputs *in, dm_err *err)
     return rc;
 }
 
-static dm_status predict(const char *model, const char *from, const char *to, dm_predict_options *o, dm_err *err)
+static dm_status predict(const char *run_path, const char *from, const char *to, const dm_model_options *how,
+                         dm_err *err)
 {
+    dm_predict_options o = {.size = sizeof o};
+    dm_model *m = NULL;
     dm_images out = {.size = sizeof out};
     inputs in = {0};
     dm_st *f;
@@ -91,17 +94,18 @@ static dm_status predict(const char *model, const char *from, const char *to, dm
 
     if ((rc = dm_st_open(from, &f, err)))
         return rc;
-    if (!(rc = read_inputs(f, &in, err))) {
-        o->shape = in.shape;
-        o->x = in.x;
-        o->t = in.t;
-        o->labels = in.y;
-        o->vectors = in.vectors;
-        o->vector_width = in.width;
-        if (!(rc = dm_predict(model, o, &out, err)))
+    if (!(rc = read_inputs(f, &in, err)) && !(rc = dm_model_open(run_path, how, &m, err))) {
+        o.shape = in.shape;
+        o.x = in.x;
+        o.t = in.t;
+        o.labels = in.y;
+        o.vectors = in.vectors;
+        o.vector_width = in.width;
+        if (!(rc = dm_model_predict(m, &o, &out, err)))
             rc = dm_st_write(to, &(dm_st_source){.name = "out", .type = DM_ST_F32, .shape = out.shape, .data = out.x},
                              1, NULL, 0, err);
         dm_images_free(&out);
+        dm_model_close(m);
     }
     free(in.x);
     free(in.vectors);
@@ -116,7 +120,7 @@ static int run(int argc, char **argv)
     static const struct option options[] = {{"in", required_argument, NULL, 'i'}, {"out", required_argument, NULL, 'o'},
                                             {"raw", no_argument, NULL, 'w'},      {"force", no_argument, NULL, 'f'},
                                             {"profile", no_argument, NULL, 'p'},  CLI_COMMON};
-    dm_predict_options o = {.size = sizeof o};
+    dm_model_options o = {.size = sizeof o};
     const char *from = NULL, *to = NULL;
     cli_common common = {0};
     cli_terminal *t;

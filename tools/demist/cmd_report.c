@@ -67,7 +67,7 @@ static dm_status make(report *r, const char *path, dm_err *err)
     write_parts(r);
     rmdir(folder);
     rc = fclose(r->to) ? dm_error(err, DM_ENOMEM, "out of memory for the report") : DM_OK;
-    if (!rc && r->callbacks.cancelled && r->callbacks.cancelled(r->callbacks.user))
+    if (!rc && r->callbacks && r->callbacks->cancelled(r->callbacks->user))
         rc = dm_error(err, DM_ECANCELLED, "stopped");
     if (!rc)
         rc = dm_file_write_atomic(path, page, n, err);

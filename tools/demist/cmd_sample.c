@@ -66,18 +66,21 @@ static dm_status read_noise(request *r, dm_sample_options *o, dm_err *err)
     return rc;
 }
 
-/* What is drawn is known now: can it be written as was asked? */
-static dm_status check_kind(void *user, const dm_shape *shape, dm_err *err)
+/* What will be drawn is known: can it be written as was asked? */
+static dm_status check_kind(const request *r, const dm_model *m, dm_err *err)
 {
-    const request *r = user;
+    dm_model_properties what = {.size = sizeof what};
+    dm_status rc;
 
-    if (r->out && output_is_pattern(r->out) && shape->rank != 4)
+    if ((rc = dm_model_info(m, &what, err)))
+        return rc;
+    if (r->out && output_is_pattern(r->out) && what.shape.rank != 3)
         return dm_error(err, DM_EINVAL, "'%s': one file an image needs images, and these are points; give one name",
                         r->out);
-    if (r->out && shape->rank != 4 && shape->dim[1] != 2)
+    if (r->out && what.shape.rank != 3 && what.shape.dim[0] != 2)
         return dm_error(err, DM_EINVAL, "'%s': points in %lld dimensions are no picture; give --tensors", r->out,
-                        (long long)shape->dim[1]);
-    if (r->trace && output_ends_in(r->trace, ".png") && shape->rank != 4)
+                        (long long)what.shape.dim[0]);
+    if (r->trace && output_ends_in(r->trace, ".png") && what.shape.rank != 3)
         return dm_error(err, DM_EINVAL, "'%s': the strip of points is no picture; give --trace F.safetensors",
                         r->trace);
     return DM_OK;
@@ -97,12 +100,14 @@ static dm_status write_all(const request *r, const dm_images *im, const dm_sampl
     return rc;
 }
 
-static dm_status sample(const char *run_path, request *r, dm_sample_options *o, const cli_common *common, dm_err *err)
+static dm_status sample(const char *run_path, request *r, const dm_model_options *how, dm_sample_options *o,
+                        const cli_common *common, dm_err *err)
 {
     const output_file files[] = {
         {r->out, ".png", false}, {r->tensors, NULL, false}, {r->trace, NULL, false}, {r->noise, NULL, true}};
     dm_images im = {.size = sizeof im};
     output_trace trace = {0};
+    dm_model *m;
     dm_status rc;
 
     if (r->trace && (output_is_pattern(r->trace) ||
@@ -115,13 +120,13 @@ static dm_status sample(const char *run_path, request *r, dm_sample_options *o, 
                                                : 1,
                                     r->force, err)))
         return rc;
-    o->begin = check_kind;
-    o->begin_user = r;
     if (r->trace) {
         o->trace = output_trace_put;
         o->trace_user = &trace;
     }
-    if (!(rc = dm_sample(run_path, o, &im, err))) {
+    if ((rc = dm_model_open(run_path, how, &m, err)))
+        return rc;
+    if (!(rc = check_kind(r, m, err)) && !(rc = dm_model_sample(m, o, &im, err))) {
         rc = write_all(r, &im, o, &trace, err);
         if (!rc && !common->quiet)
             fprintf(stderr, "%lld images in %.2f s (%s)\n", (long long)im.shape.dim[0], im.seconds, im.about);
@@ -130,6 +135,7 @@ static dm_status sample(const char *run_path, request *r, dm_sample_options *o, 
     }
     free(trace.x);
     dm_images_free(&im);
+    dm_model_close(m);
     return rc;
 }
 
@@ -143,6 +149,7 @@ static int run(int argc, char **argv)
         {"force", no_argument, NULL, 'f'},       {"deterministic", no_argument, NULL, 'd'},
         {"profile", no_argument, NULL, 'p'},     CLI_COMMON};
     const char **overrides, *deterministic = NULL;
+    dm_model_options how = {.size = sizeof how};
     dm_sample_options o = {.size = sizeof o};
     request r = {0};
     cli_common common = {0};
@@ -161,11 +168,11 @@ static int run(int argc, char **argv)
         case 't': r.tensors = optarg; break;
         case 'x': r.noise = optarg; break;
         case 'r': r.trace = optarg; break;
-        case 'w': o.raw = true; break;
+        case 'w': how.raw = true; break;
         case 'b': best = true; break;
         case 'f': r.force = true; break;
         case 'd': deterministic = "deterministic=true"; break;
-        case 'p': o.profile = true; break;
+        case 'p': how.profile = true; break;
         default:
             if (cli_common_option(&cmd_sample, opt, argv, &common, &done, &code) && done)
                 return code;
@@ -176,13 +183,13 @@ static int run(int argc, char **argv)
         free(path);
         return cli_fail(&err);
     }
-    overrides = cli_overrides(deterministic, argc, argv, &o.n_overrides);
+    overrides = cli_overrides(deterministic, argc, argv, &how.n_overrides);
     if (!overrides || !(t = cli_terminal_new(&common)))
         return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});
-    o.overrides = overrides;
-    o.callbacks = cli_callbacks(t);
+    how.overrides = overrides;
+    how.callbacks = cli_callbacks(t);
     cli_catch_signals("stopping after this step");
-    rc = sample(best ? path : argv[optind], &r, &o, &common, &err);
+    rc = sample(best ? path : argv[optind], &r, &how, &o, &common, &err);
     cli_terminal_free(t);
     free(r.x);
     free(r.z);

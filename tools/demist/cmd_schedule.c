@@ -25,12 +25,11 @@ const cli_command cmd_schedule = {"schedule", "schedule EXP.yaml [key=value ...]
 static dm_status report(const char *experiment, const char *const *overrides, int n, const char *json, const char *plot,
                         cli_terminal *t, dm_err *err)
 {
-    const dm_callbacks cb = cli_callbacks(t);
     dm_grid g = {0};
     dm_session s;
     dm_status rc;
 
-    if ((rc = dm_session_read(&s, experiment, overrides, n, DM_NEED_NETWORK, &cb, err)))
+    if ((rc = dm_session_read(&s, experiment, overrides, n, DM_NEED_NETWORK, cli_callbacks(t), err)))
         return rc;
     if (!s.noise)
         rc = dm_error(err, DM_EINVAL, "'%s' has no schedule", experiment);

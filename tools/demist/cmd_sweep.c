@@ -85,7 +85,7 @@ static dm_status read_run(sweep *s, dm_err *err)
     dm_session session;
     dm_status rc;
 
-    if ((rc = dm_session_read_run(&session, s->base, NULL, 0, &s->request.callbacks, err)))
+    if ((rc = dm_session_read_run(&session, s->base, NULL, 0, s->request.callbacks, err)))
         return rc;
     text = dm_st_meta(session.checkpoint, "experiment");
     s->run_text = text ? dm_strdup(s->arena, text) : NULL;
@@ -261,20 +261,24 @@ static int with_terminal(sweep *s, const cli_common *common, bool dry)
 {
     cli_terminal *t = cli_terminal_new(common);
     dm_quality_kept *kept = NULL;
-    dm_callbacks own;
+    const dm_callbacks *own;
+    dm_callbacks filter;
     int code;
 
     if (!t)
         return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});
     own = cli_callbacks(t);
-    s->request.callbacks = common->verbose ? own
-        : (dm_callbacks){.size = sizeof own, .user = &own, .log = filtered, .progress = filtered_progress,
-                         .cancelled = filtered_cancelled};
+    filter = (dm_callbacks){.size = sizeof filter,
+                            .user = (void *)(uintptr_t)own,
+                            .log = filtered,
+                            .progress = filtered_progress,
+                            .cancelled = filtered_cancelled};
+    s->request.callbacks = common->verbose ? own : &filter;
     s->request.silent = true;
     s->request.kept = &kept;
     if (!dry)
         cli_catch_signals("stopping, what is measured is kept");
-    code = work(s, &own, dry);
+    code = work(s, own, dry);
     dm_quality_kept_free(kept);
     cli_terminal_free(t);
     return code;

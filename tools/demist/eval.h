@@ -18,7 +18,7 @@ typedef struct eval_request {
     dm_quality_kept **kept;        /* quality: dm_quality_options.kept */
     const char *const *overrides;
     int32_t n_overrides;
-    dm_callbacks callbacks;
+    const dm_callbacks *callbacks;
 } eval_request;
 
 /* A figure of a report for a table: its name there, and its place in the report, as "samples.frechet". */

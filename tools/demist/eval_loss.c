@@ -65,7 +65,7 @@ static dm_status run(const eval_request *r, json_t **report, dm_err *err)
                                .all = all,
                                .count = r->count,
                                .callbacks = r->callbacks};
-    dm_loss l;
+    dm_loss l = {.size = sizeof l};
     dm_status rc;
 
     if ((rc = dm_eval_loss(r->run, &o, &l, err)))

@@ -87,7 +87,7 @@ static dm_status run(const eval_request *r, json_t **report, dm_err *err)
                               .steps = (int32_t)r->steps,
                               .each = r->save != NULL,
                               .callbacks = r->callbacks};
-    dm_nll n;
+    dm_nll n = {.size = sizeof n};
     dm_status rc = dm_eval_nll(r->run, &o, &n, err);
 
     if (rc)

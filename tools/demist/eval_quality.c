@@ -58,15 +58,15 @@ static dm_status find_images(const char *path, given *g, dm_quality_options *o, 
 /* The features as they come, for --save. */
 typedef struct kept { dm_st_source set[4]; float *x[4]; int n; } kept;
 
-static dm_status keep(void *user, const char *set, const dm_shape *shape, const float *x, dm_err *err)
+static dm_status keep(void *user, const dm_features_info *f, dm_err *err)
 {
-    const size_t bytes = (size_t)(shape->dim[0] * shape->dim[1]) * sizeof *x;
+    const size_t bytes = (size_t)(f->shape.dim[0] * f->shape.dim[1]) * sizeof *f->x;
     kept *k = user;
 
     if (k->n == 4 || !(k->x[k->n] = malloc(bytes)))
         return dm_error(err, DM_ENOMEM, "out of memory for the features to save");
-    memcpy(k->x[k->n], x, bytes);
-    k->set[k->n] = (dm_st_source){.name = set, .type = DM_ST_F32, .shape = *shape, .data = k->x[k->n]};
+    memcpy(k->x[k->n], f->x, bytes);
+    k->set[k->n] = (dm_st_source){.name = f->set, .type = DM_ST_F32, .shape = f->shape, .data = k->x[k->n]};
     k->n++;
     return DM_OK;
 }
@@ -121,7 +121,7 @@ static dm_status run(const eval_request *r, json_t **report, dm_err *err)
     dm_quality_options o = {.size = sizeof o, .overrides = r->overrides, .n_overrides = r->n_overrides, .raw = r->raw,
                             .features = r->features, .layer = r->layer, .count = r->count, .callbacks = r->callbacks,
                             .kept = r->kept};
-    dm_quality q;
+    dm_quality q = {.size = sizeof q};
     given g = {0};
     kept k = {.n = 0};
     dm_status rc = DM_OK;

@@ -193,21 +193,20 @@ dm_status output_tensor(const char *path, const char *name, const dm_shape *shap
     return dm_st_write(path, &t, 1, &(dm_st_pair){"demist", about}, 1, err);
 }
 
-void output_trace_put(void *user, int32_t i, int32_t n, int64_t first, int64_t n_images, int64_t count, int64_t example,
-                      const float *x)
+void output_trace_put(void *user, const dm_trace_info *now)
 {
     output_trace *t = user;
 
     if (!t->x && !t->failed) {
-        t->steps = n;
-        t->n = count;
-        t->example = example;
-        t->x = calloc((size_t)(n + 1) * (size_t)t->n * (size_t)t->example, sizeof *t->x);
+        t->steps = now->n;
+        t->n = now->count;
+        t->example = now->example;
+        t->x = calloc((size_t)(now->n + 1) * (size_t)t->n * (size_t)t->example, sizeof *t->x);
         t->failed = !t->x;
     }
     if (!t->failed)
-        memcpy(t->x + ((size_t)i * (size_t)t->n + (size_t)first) * (size_t)t->example, x,
-               (size_t)n_images * (size_t)t->example * sizeof *x);
+        memcpy(t->x + ((size_t)now->i * (size_t)t->n + (size_t)now->first) * (size_t)t->example, now->x,
+               (size_t)now->n_images * (size_t)t->example * sizeof *t->x);
 }
 
 /* Some steps of the first images, a row each. */

@@ -27,8 +27,7 @@ dm_status output_tensor(const char *path, const char *name, const dm_shape *shap
 
 /* x after each step: f32[steps+1,N,...] in a .safetensors file, or a strip of some of them as PNG. */
 typedef struct output_trace { int32_t steps; int64_t n; int64_t example; float *x; bool failed; } output_trace;
-void output_trace_put(void *user, int32_t i, int32_t n, int64_t first, int64_t n_images, int64_t count, int64_t example,
-                      const float *x);
+void output_trace_put(void *user, const dm_trace_info *now);
 dm_status output_trace_write(const char *path, const output_trace *t, const dm_images *im, dm_err *err);
 
 #endif

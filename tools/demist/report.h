@@ -19,7 +19,7 @@ typedef struct report {
     int32_t n_overrides;
     int64_t step;                  /* of the checkpoint, 0 where there is none */
     bool draw;
-    dm_callbacks callbacks;
+    const dm_callbacks *callbacks;
 } report;
 
 /* ---- report_html.c ---- */

@@ -17,8 +17,8 @@ enum { JSON_BYTES = 1 << 24, TEXT_BYTES = 1 << 20 };
 
 static void warn(const report *r, const char *text)
 {
-    if (r->callbacks.log)
-        r->callbacks.log(r->callbacks.user, DM_LOG_WARNING, text);
+    if (r->callbacks)
+        r->callbacks->log(r->callbacks->user, DM_LOG_WARNING, text);
 }
 
 char *report_file(const report *r, const char *name, size_t limit, size_t *n)

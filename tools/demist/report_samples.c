@@ -15,22 +15,23 @@ static int32_t step_of(int k, int columns, int32_t n)
     return columns > 1 ? (int32_t)((int64_t)k * n / (columns - 1)) : n;
 }
 
-static void keep(void *user, int32_t i, int32_t n, int64_t first, int64_t n_images, int64_t count, int64_t example,
-                 const float *x)
+static void keep(void *user, const dm_trace_info *now)
 {
     strips *s = user;
+    const int64_t example = now->example;
+    const int32_t n = now->n;
 
     if (!s->x && !s->failed) {
-        s->rows = count < STRIPS ? (int)count : STRIPS;
+        s->rows = now->count < STRIPS ? (int)now->count : STRIPS;
         s->columns = n + 1 < COLUMNS ? n + 1 : COLUMNS;
         s->example = example;
         s->failed = !(s->x = calloc((size_t)(s->rows * s->columns) * (size_t)example, sizeof *s->x));
     }
     for (int k = 0; k < s->columns && !s->failed; k++)
-        for (int64_t row = first; row < first + n_images && row < s->rows; row++)
-            if (step_of(k, s->columns, n) == i)
-                memcpy(s->x + (row * s->columns + k) * example, x + (row - first) * example,
-                       (size_t)example * sizeof *x);
+        for (int64_t row = now->first; row < now->first + now->n_images && row < s->rows; row++)
+            if (step_of(k, s->columns, n) == now->i)
+                memcpy(s->x + (row * s->columns + k) * example, now->x + (row - now->first) * example,
+                       (size_t)example * sizeof *s->x);
 }
 
 /* CSS pixels for one of an image's: small ones are shown large. */
@@ -71,33 +72,36 @@ static dm_status show(report *r, const dm_images *im, const strips *s, dm_err *e
 }
 
 /* Points are drawn many at once, large images few. */
-static dm_status choose_count(void *user, const dm_shape *shape, dm_err *err)
+static dm_status draw(const report *r, strips *s, dm_images *im, dm_err *err)
 {
-    (void)err;
-    *(bool *)user = shape->rank == 2;
-    return DM_OK;
+    const dm_model_options how = {
+        .size = sizeof how, .overrides = r->overrides, .n_overrides = r->n_overrides, .callbacks = r->callbacks};
+    dm_model_properties what = {.size = sizeof what};
+    dm_sample_options o = {.size = sizeof o, .trace = keep, .trace_user = s};
+    dm_model *m;
+    dm_status rc;
+
+    if ((rc = dm_model_open(r->run, &how, &m, err)))
+        return rc;
+    if (!(rc = dm_model_info(m, &what, err))) {
+        o.count = what.shape.rank == 1 ? POINTS : IMAGES;
+        rc = dm_model_sample(m, &o, im, err);
+    }
+    dm_model_close(m);
+    return rc;
 }
 
 void report_samples(report *r)
 {
-    bool points = false;
     strips s = {0};
-    dm_sample_options o = {.size = sizeof o, .overrides = r->overrides, .n_overrides = r->n_overrides, .count = IMAGES,
-                           .begin = choose_count, .begin_user = &points, .trace = keep, .trace_user = &s,
-                           .callbacks = r->callbacks};
     dm_images im = {.size = sizeof im};
     dm_err err = {0};
-    dm_status rc = DM_OK;
+    dm_status rc;
 
     if (!r->draw)
         return;
     html_section(r->to, "Samples");
-    if (!(rc = dm_sample(r->run, &o, &im, &err)) && points) {
-        dm_images_free(&im);
-        o.count = POINTS;
-        rc = dm_sample(r->run, &o, &im, &err);
-    }
-    if (!rc) {
+    if (!(rc = draw(r, &s, &im, &err))) {
         html_say(r->to, "%.400s: %d steps, %.4g s for %lld.", im.about, (int)im.steps, im.seconds,
                  (long long)im.shape.dim[0]);
         rc = show(r, &im, &s, &err);

@@ -240,7 +240,7 @@ static dm_status check_keys(sweep *s, dm_err *err)
         for (int k = 0; k < s->n_axes; k++)
             only.value[k] = k == i ? 0 : -1;
         if ((rc = fill_overrides(s, &only, err)) ||
-            (rc = load(s, only.overrides, only.n_overrides, &session, &s->request.callbacks, err)))
+            (rc = load(s, only.overrides, only.n_overrides, &session, s->request.callbacks, err)))
             return rc;
         dm_session_fini(&session);
     }
@@ -256,7 +256,7 @@ dm_status sweep_make_cells(sweep *s, dm_err *err)
     for (int i = 0; i < s->n_axes; i++)
         if ((all *= s->axis[i].n) > SWEEP_CELLS)
             return dm_error(err, DM_EINVAL, "the sweep has more than %d cells", SWEEP_CELLS);
-    if ((rc = load(s, s->fixed, s->n_fixed, &base, &s->request.callbacks, err)))
+    if ((rc = load(s, s->fixed, s->n_fixed, &base, s->request.callbacks, err)))
         return rc;
     if (!s->output && !(s->output = dm_strdup(s->arena, base.experiment->output)))
         rc = no_memory(err);

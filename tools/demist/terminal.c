@@ -10,7 +10,12 @@
 
 #include "run/progress.h"
 
-struct cli_terminal { cli_common common; dm_progress *bar; char what[32]; };
+struct cli_terminal {
+    cli_common common;
+    dm_callbacks callbacks;
+    dm_progress *bar;
+    char what[32];
+};
 
 static volatile sig_atomic_t signalled;
 static volatile sig_atomic_t begun; /* kernels are built, and steps are made */
@@ -154,8 +159,9 @@ static bool cancelled(void *user)
     return signalled != 0;
 }
 
-dm_callbacks cli_callbacks(cli_terminal *t)
+const dm_callbacks *cli_callbacks(cli_terminal *t)
 {
-    return (dm_callbacks){
-        .size = sizeof(dm_callbacks), .user = t, .log = on_log, .progress = on_progress, .cancelled = cancelled};
+    t->callbacks = (dm_callbacks){
+        .size = sizeof t->callbacks, .user = t, .log = on_log, .progress = on_progress, .cancelled = cancelled};
+    return &t->callbacks;
 }

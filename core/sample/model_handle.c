@@ -1,0 +1,97 @@
+/* What holds for one call on a model; see model_handle.h. */
+#include "sample/model_handle.h"
+
+#include "session/session_read.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static char *key_of(const char *const *overrides, int n)
+{
+    size_t bytes = 1, at = 0;
+    char *key;
+
+    for (int i = 0; i < n; i++)
+        bytes += strlen(overrides[i]) + 1;
+    if (!(key = malloc(bytes)))
+        return NULL;
+    for (int i = 0; i < n; i++)
+        at += (size_t)snprintf(key + at, bytes - at, "%s\n", overrides[i]);
+    key[at] = 0;
+    return key;
+}
+
+/* The experiment with the sampler of this call; it is kept as long as calls ask for the same. */
+static dm_status use_sampler(dm_model *m, const char *const *overrides, int n, dm_err *err)
+{
+    dm_experiment *e;
+    char *key;
+    dm_status rc;
+
+    if ((rc = dm_session_check_overrides(overrides, n, err)))
+        return rc;
+    if (!(key = key_of(overrides, n)))
+        return dm_error(err, DM_ENOMEM, "out of memory for overrides");
+    if (!m->other || strcmp(m->other_key, key)) {
+        if ((rc = dm_session_sampled_by(&m->s, overrides, n, &e, err))) {
+            free(key);
+            return rc;
+        }
+        dm_image_sampler_free(m->sampler); /* it may be by what goes now */
+        m->sampler = NULL;
+        dm_experiment_free(m->other);
+        free(m->other_key);
+        m->other = e;
+        m->other_key = key;
+        key = NULL;
+    }
+    free(key);
+    m->s.experiment = m->other;
+    return DM_OK;
+}
+
+dm_status dm_model_call_begin(dm_model *m, const char *const *overrides, int n, const int64_t *seed,
+                              const dm_callbacks *callbacks, dm_model_call *call, dm_err *err)
+{
+    dm_session *s = &m->s;
+    dm_callbacks cb;
+    dm_status rc;
+
+    *call = (dm_model_call){.callbacks = s->callbacks, .experiment = s->experiment};
+    call->seed = s->experiment->run.seed;
+    if (callbacks) {
+        if ((rc = DM_SIZED_READ(dm_callbacks, &cb, callbacks, err)))
+            return rc;
+        s->callbacks = cb;
+        dm_log_to(s->log, cb.log, cb.user);
+    }
+    if (n && (rc = use_sampler(m, overrides, n, err)))
+        return rc;
+    call->seed = s->experiment->run.seed;
+    if (seed && (*seed < 0 || *seed > (int64_t)1 << 53))
+        return dm_error(err, DM_EINVAL, "the seed is %lld; it must be from 0 to 2^53", (long long)*seed);
+    if (seed)
+        s->experiment->run.seed = *seed;
+    return DM_OK;
+}
+
+void dm_model_call_end(dm_model *m, const dm_model_call *call)
+{
+    m->s.experiment->run.seed = call->seed;
+    m->s.experiment = call->experiment;
+    m->s.callbacks = call->callbacks;
+    dm_log_to(m->s.log, call->callbacks.log, call->callbacks.user);
+}
+
+dm_status dm_model_check_labels(const dm_model *m, const int32_t *labels, int64_t n, dm_err *err)
+{
+    const int32_t classes = m->s.data.classes;
+
+    if (labels && !classes)
+        dm_session_log(&m->s, DM_LOG_WARNING, "this model has no classes; the labels are left out");
+    for (int64_t i = 0; i < n && labels && classes; i++)
+        if (labels[i] < 0 || labels[i] > classes)
+            return dm_error(err, DM_EINVAL, "label %lld is %d; this model has classes 0 to %d, and %d for none",
+                            (long long)i, (int)labels[i], (int)classes - 1, (int)classes);
+    return DM_OK;
+}

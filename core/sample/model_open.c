@@ -1,0 +1,120 @@
+/* dm_model_open, dm_model_info, dm_model_close: a trained model on a device. */
+#include "sample/model_handle.h"
+#include "session/session_read.h"
+#include "session/session_source.h"
+
+#include <stdlib.h>
+
+/* The overrides, copied: calls that follow read them again. Device and precision are two more, last. */
+static dm_status copy_overrides(dm_model *m, const dm_model_options *o, const char ***out, int *n, dm_err *err)
+{
+    const char **all;
+    bool whole = true;
+    dm_status rc;
+
+    *n = 0;
+    if ((rc = dm_session_check_overrides(o->overrides, o->n_overrides, err)))
+        return rc;
+    if (!(all = dm_alloc_n(m->arena, (size_t)o->n_overrides + 2, sizeof *all)))
+        return dm_error(err, DM_ENOMEM, "out of memory for overrides");
+    for (; *n < o->n_overrides; ++*n)
+        whole = (all[*n] = dm_strdup(m->arena, o->overrides[*n])) && whole;
+    if (o->device)
+        whole = (all[(*n)++] = dm_sprintf(m->arena, "device=%s", o->device)) && whole;
+    if (o->precision)
+        whole = (all[(*n)++] = dm_sprintf(m->arena, "precision=%s", o->precision)) && whole;
+    *out = all;
+    return whole ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for overrides");
+}
+
+static dm_status open(dm_model *m, const char *run, const dm_model_options *o, dm_err *err)
+{
+    const char **overrides = NULL;
+    int n = 0;
+    dm_status rc;
+
+    m->profile = o->profile;
+    if (!(m->arena = dm_arena_new()) || !(m->run = dm_strdup(m->arena, run)))
+        return dm_error(err, DM_ENOMEM, "out of memory for a model");
+    if ((rc = copy_overrides(m, o, &overrides, &n, err)) ||
+        (rc = dm_session_read_run(&m->s, run, overrides, n, o->callbacks, err)) ||
+        (rc = dm_session_open(&m->s, o->profile, err)) || (rc = dm_session_weights(&m->s, o->raw, &m->weights, err)))
+        return rc;
+    if (!(m->experiment = dm_experiment_print(m->s.experiment, false)))
+        return dm_error(err, DM_ENOMEM, "out of memory for the experiment");
+    return dm_forwards_new(m->s.model, m->weights, &m->forwards, err);
+}
+
+dm_status dm_model_open(const char *run, const dm_model_options *options, dm_model **out, dm_err *err)
+{
+    dm_model_options o;
+    dm_model *m;
+    dm_status rc;
+
+    if (!out)
+        return dm_error(err, DM_EINVAL, "there is no place for the model");
+    *out = NULL;
+    if ((rc = DM_SIZED_READ(dm_model_options, &o, options, err)))
+        return rc;
+    if (!run)
+        return dm_error(err, DM_EINVAL, "which run?");
+    if (!(m = calloc(1, sizeof *m)))
+        return dm_error(err, DM_ENOMEM, "out of memory for a model");
+    if ((rc = open(m, run, &o, err)))
+        dm_model_close(m);
+    else
+        *out = m;
+    return rc;
+}
+
+void dm_model_close(dm_model *m)
+{
+    if (!m)
+        return;
+    dm_image_sampler_free(m->sampler);
+    dm_forwards_free(m->forwards);
+    dm_wset_free(m->weights);
+    dm_experiment_free(m->other);
+    dm_session_fini(&m->s);
+    free(m->other_key);
+    free(m->experiment);
+    dm_arena_free(m->arena);
+    free(m);
+}
+
+static const char *name_of(const dm_experiment *e, dm_section_id id)
+{
+    return e->section[id].plugin ? e->section[id].plugin->name : NULL;
+}
+
+dm_status dm_model_info(const dm_model *m, dm_model_properties *out, dm_err *err)
+{
+    static const char *const precisions[] = {
+        [DM_PRECISION_FP32] = "fp32", [DM_PRECISION_BF16] = "bf16", [DM_PRECISION_FP16] = "fp16"};
+    const dm_session *s = &m->s;
+    const dm_experiment *e = s->experiment;
+    dm_model_properties p = {.size = sizeof p};
+    dm_status rc;
+
+    if ((rc = DM_SIZED_CLEAR(dm_model_properties, out, size, err)))
+        return rc;
+    p.shape = s->data.shape;
+    p.classes = s->data.classes;
+    p.label_width = s->label_width;
+    p.step = dm_session_step(s);
+    p.parameters = dm_net_layout(s->model)->parameters;
+    p.diffuses = dm_net_diffuses(s->model);
+    p.pixels = s->data.levels > 0;
+    p.low = s->data.low;
+    p.high = s->data.high;
+    p.name = e->run.name;
+    p.network = name_of(e, DM_SEC_NETWORK);
+    p.objective = name_of(e, DM_SEC_OBJECTIVE);
+    p.schedule = name_of(e, DM_SEC_SCHEDULE);
+    p.sampler = name_of(e, DM_SEC_SAMPLER);
+    p.device = dm_device_get_info(s->device)->name;
+    p.precision = precisions[e->run.precision];
+    p.experiment = m->experiment;
+    DM_SIZED_WRITE(dm_model_properties, out, &p);
+    return DM_OK;
+}

@@ -1,0 +1,161 @@
+/* dm_model_sample: images from a trained model. */
+#include "sample/model_handle.h"
+
+#include "base/plain_text.h"
+#include "session/examine.h"
+#include "session/session_source.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+void dm_images_free(dm_images *im)
+{
+    if (!im || !DM_HAS(dm_images, im, x))
+        return;
+    free(im->x);
+    im->x = NULL;
+}
+
+static dm_status check_finite(const char *name, const float *x, int64_t n, dm_err *err)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(x[i]))
+            return dm_error(err, DM_EINVAL, "the given noise %s has %s at element %lld; it must be finite", name,
+                            isnan(x[i]) ? "NaN" : "an infinite value", (long long)i);
+    return DM_OK;
+}
+
+static dm_status check_noise(const dm_session *s, const dm_sample_options *o, int64_t count, dm_err *err)
+{
+    const dm_shape *have = &o->noise_shape;
+    dm_shape want, draws;
+    dm_status rc;
+
+    if ((rc = dm_check_array("the given noise", have, sizeof *o->noise, err)))
+        return rc;
+    want = dm_net_batch_shape(&s->data.shape, have->dim[0], s->data.shape.dim[0]);
+    if (have->rank != want.rank || memcmp(have->dim, want.dim, (size_t)want.rank * sizeof want.dim[0]))
+        return dm_error(err, DM_EINVAL,
+                        "the given noise is of rank %d with %lld channels; this model's images need rank %d, %lld x "
+                        "%lld x %lld each",
+                        (int)have->rank, have->rank > 1 ? (long long)have->dim[1] : 0, (int)want.rank,
+                        (long long)want.dim[1], (long long)want.dim[2], (long long)want.dim[3]);
+    if (count > have->dim[0])
+        return dm_error(err, DM_EINVAL, "%lld images are asked for; the given noise is for %lld", (long long)count,
+                        (long long)have->dim[0]);
+    if ((rc = check_finite("x", o->noise, dm_shape_count(&want), err)) || !o->z)
+        return rc;
+    if (count != have->dim[0])
+        return dm_error(err, DM_EINVAL, "with given z all %lld images of the noise must be drawn, not %lld",
+                        (long long)have->dim[0], (long long)count);
+    draws = (dm_shape){2, {o->draws, dm_shape_count(&want)}};
+    if ((rc = dm_check_array("the given noise z", &draws, sizeof *o->z, err)))
+        return rc;
+    return check_finite("z", o->z, dm_shape_count(&draws), err);
+}
+
+/* All that can be known before anything is allocated. */
+static dm_status check_request(const dm_model *m, const dm_sample_options *o, int64_t *count, dm_err *err)
+{
+    const dm_session *s = &m->s;
+    dm_shape all;
+    dm_status rc;
+
+    if (!dm_net_diffuses(s->model))
+        return dm_error(err, DM_EINVAL, "'%s' is no diffusion model; there is nothing to sample", m->run);
+    if (dm_st_meta(s->checkpoint, "not_sampled"))
+        return dm_error(err, DM_EINVAL, "'%s' cannot be sampled: %s", m->run, dm_st_meta(s->checkpoint, "not_sampled"));
+    *count = o->count ? o->count : o->noise ? o->noise_shape.dim[0] : 1;
+    if (*count < 1)
+        return dm_error(err, DM_EINVAL, "%lld images; at least 1", (long long)*count);
+    all = dm_net_batch_shape(&s->data.shape, *count, s->data.shape.dim[0]);
+    if ((rc = dm_check_array("what is asked for", &all, sizeof(float), err)))
+        return rc;
+    /* Noise is told apart by an image's index in 32 bits. */
+    if (o->first_index < 0 || o->first_index > UINT32_MAX || *count > (int64_t)UINT32_MAX + 1 - o->first_index)
+        return dm_error(err, DM_EINVAL, "%lld images from %lld; indices are from 0 to %lld", (long long)*count,
+                        (long long)o->first_index, (long long)UINT32_MAX);
+    if ((rc = dm_model_check_labels(m, o->labels, *count, err)) || !o->noise)
+        return rc;
+    return check_noise(s, o, *count, err);
+}
+
+static void describe(const dm_session *s, dm_images *out)
+{
+    const dm_experiment *e = s->experiment;
+
+    snprintf(out->about, sizeof out->about, "demist %s name=%s sampler=%s steps=%d seed=%lld checkpoint=%s",
+             dm_version(), e->run.name, e->section[DM_SEC_SAMPLER].plugin->name, (int)out->steps,
+             (long long)e->run.seed, dm_st_meta(s->checkpoint, "step"));
+    dm_plain_text(out->about);
+}
+
+/* The sampler of the last call, if it is the same. */
+static dm_status set_up(dm_model *m, int64_t count, dm_err *err)
+{
+    dm_status rc;
+
+    if (m->sampler && dm_image_sampler_serves(m->sampler, count))
+        return DM_OK;
+    dm_image_sampler_free(m->sampler);
+    m->sampler = NULL;
+    if ((rc = dm_session_warn_of_sampling(&m->s, m->s.model, err)))
+        return rc;
+    return dm_image_sampler_new(&m->s, m->forwards, count, &m->sampler, err);
+}
+
+static dm_status sample(dm_model *m, const dm_sample_options *o, dm_images *out, dm_err *err)
+{
+    dm_sample_job d = {.first_index = o->first_index,
+                       .noise = o->noise,
+                       .z = o->z,
+                       .draws = o->draws,
+                       .labels = o->labels,
+                       .trace = o->trace,
+                       .trace_user = o->trace_user,
+                       .progress = true};
+    const dm_session *s = &m->s;
+    const double began = now();
+    dm_status rc;
+
+    if ((rc = check_request(m, o, &d.count, err)) || (rc = set_up(m, d.count, err)))
+        return rc;
+    out->shape = dm_net_batch_shape(&s->data.shape, d.count, s->data.shape.dim[0]);
+    out->pixels = s->data.levels > 0;
+    if (!(out->x = malloc((size_t)dm_shape_count(&out->shape) * sizeof *out->x)))
+        return dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)d.count);
+    if ((rc = dm_image_sampler_draw(m->sampler, &d, out->x, &out->steps, &out->evaluations, err)))
+        return rc;
+    out->seconds = now() - began;
+    describe(s, out);
+    return m->profile ? dm_session_log_profile(s, err) : DM_OK;
+}
+
+dm_status dm_model_sample(dm_model *m, const dm_sample_options *options, dm_images *out, dm_err *err)
+{
+    dm_sample_options o;
+    dm_images im = {.size = sizeof im};
+    dm_model_call call;
+    dm_status rc;
+
+    if ((rc = DM_SIZED_CLEAR(dm_images, out, x, err)) || (rc = DM_SIZED_READ(dm_sample_options, &o, options, err)))
+        return rc;
+    if (!(rc = dm_model_call_begin(m, o.overrides, o.n_overrides, o.seed, o.callbacks, &call, err)))
+        rc = sample(m, &o, &im, err);
+    dm_model_call_end(m, &call);
+    if (rc)
+        dm_images_free(&im);
+    else
+        DM_SIZED_WRITE(dm_images, out, &im);
+    return rc;
+}

@@ -1,0 +1,259 @@
+/* dm_training_open and dm_training_close: a training run up to its first step, with its run folder. */
+#include "train/running.h"
+
+#include "base/shell_word.h"
+#include "base/sized.h"
+#include "data/data.h"
+#include "session/session_read.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static dm_status make_folder(dm_training *r, dm_err *err)
+{
+    const int64_t batch = r->s.experiment->train.batch;
+    int64_t example = 1;
+
+    for (int32_t i = 0; i < r->s.data.shape.rank; i++)
+        example *= r->s.data.shape.dim[i];
+    if (example > INT64_MAX / batch / 8 || !(r->x0 = malloc((size_t)(example * batch) * sizeof *r->x0)) ||
+        !(r->labels = malloc((size_t)batch * sizeof *r->labels)))
+        return dm_error(err, DM_ENOMEM, "out of memory for a batch of %lld examples", (long long)batch);
+    dm_session_log(&r->s, DM_LOG_INFO, "data: %lld examples", (long long)r->s.data.count);
+    return DM_OK;
+}
+
+/* ---- the run folder ----------------------------------------------------------------- */
+
+static dm_status write_choices(const dm_training *r, dm_err *err)
+{
+    json_t *j = json_pack("{s:I, s:b, s:o}", "micro_batch", (json_int_t)dm_trainer_micro_batch(r->trainer), "recompute",
+                          (int)dm_net_recomputes(r->s.model), "implementations", dm_choices_json(r->s.choices));
+    char *text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
+    const dm_status rc = text ? dm_run_write(r->folder, "choices.json", text, strlen(text), err)
+                              : dm_error(err, DM_ENOMEM, "out of memory for choices.json");
+
+    free(text);
+    json_decref(j);
+    return rc;
+}
+
+static dm_status read_choices(const dm_training *r, int64_t *micro, dm_err *err)
+{
+    char *path = dm_run_path(r->dir, "choices.json"), *text = NULL;
+    json_error_t why;
+    json_t *j = NULL;
+    dm_err bad = {0};
+    dm_status rc;
+
+    if (!path)
+        return dm_error(err, DM_ENOMEM, "out of memory");
+    if (!(rc = dm_file_slurp(path, 1 << 20, &text, NULL, err))) {
+        j = json_loads(text, JSON_REJECT_DUPLICATES, &why);
+        *micro = j ? (int64_t)json_integer_value(json_object_get(j, "micro_batch")) : 0;
+        if (*micro < 1 || *micro > r->s.experiment->train.batch)
+            rc = dm_error(err, DM_ECORRUPT, "'%s' does not say a micro_batch from 1 to the batch", path);
+        else
+            dm_net_recompute(r->s.model, json_is_true(json_object_get(j, "recompute")));
+        if (!rc && json_object_get(j, "implementations")) /* runs of older versions have neither */
+            rc = dm_choices_keep(r->s.choices, json_object_get(j, "implementations"), &bad)
+                     ? dm_error(err, DM_ECORRUPT, "'%s': %s", path, bad.msg)
+                     : DM_OK;
+    }
+    json_decref(j);
+    free(text);
+    free(path);
+    return rc;
+}
+
+/* From now on messages go to log.txt too. */
+static dm_status write_messages(dm_training *r, dm_err *err)
+{
+    char *path = dm_run_path(r->dir, "log.txt");
+    const dm_status rc =
+        path && r->s.log ? dm_log_to_file(r->s.log, path, err) : dm_error(err, DM_ENOMEM, "out of memory for log.txt");
+
+    free(path);
+    return rc;
+}
+
+/* A run that failed before its first step left nothing to lose: neither a checkpoint nor a line in its log. */
+static bool never_began(const char *dir)
+{
+    char *log = dm_run_path(dir, DM_RUN_LOG);
+    int64_t *steps = NULL;
+    struct stat st;
+    dm_err ignored = {0};
+    bool nothing;
+    int n = 0;
+
+    nothing = log && !dm_checkpoint_list(dir, &steps, &n, &ignored) && n == 0 &&
+              (stat(log, &st) ? errno == ENOENT : st.st_size == 0);
+    free(steps);
+    free(log);
+    return nothing;
+}
+
+static dm_status open_folder(dm_training *r, dm_err *err)
+{
+    dm_run_mode mode = r->o.overwrite ? DM_RUN_OVERWRITE : r->o.resume ? DM_RUN_RESUME : DM_RUN_NEW;
+    dm_status rc;
+
+    r->dir = r->s.experiment->output;
+    if (!(r->word = dm_shell_word(r->dir)))
+        return dm_error(err, DM_ENOMEM, "out of memory for a name");
+    r->resumed = r->o.resume;
+    if (!r->o.overwrite && never_began(r->dir)) {
+        mode = DM_RUN_RESUME; /* the folder, if there is one, is taken again */
+        r->resumed = false;
+    }
+    rc = dm_run_open(r->dir, mode, &r->folder, err);
+    if (rc == DM_ENOENT && mode == DM_RUN_RESUME) {
+        r->resumed = false;
+        rc = dm_run_open(r->dir, DM_RUN_NEW, &r->folder, err);
+    }
+    return rc;
+}
+
+static dm_status write_config(dm_training *r, dm_err *err)
+{
+    const dm_device_info *d = dm_device_get_info(r->s.device);
+    const dm_pair more[] = {{"device", d->name}, {"platform", d->platform_name}, {"driver", d->driver}};
+    char *text = dm_experiment_print(r->s.experiment, false), *old = NULL, *path = dm_run_path(r->dir, DM_RUN_CONFIG);
+    dm_status rc = text && path ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for the resolved experiment");
+
+    if (!rc && r->resumed) {
+        if (!(rc = dm_file_slurp(path, 1 << 20, &old, NULL, err)))
+            rc = dm_resume_compare(old, text, r->dir, err);
+    }
+    /* What may change when a run goes on is written too: the file says how far it went. */
+    if (!rc && (!old || strcmp(old, text)))
+        rc = dm_run_write(r->folder, DM_RUN_CONFIG, text, strlen(text), err);
+    if (!rc)
+        rc = dm_run_write_env(r->folder, r->o.argc, r->o.argv, more, 3, err);
+    free(text);
+    free(old);
+    free(path);
+    return rc;
+}
+
+static dm_status open_logs(dm_training *r, int64_t step, dm_err *err)
+{
+    char *log = dm_run_path(r->dir, DM_RUN_LOG), *events = dm_run_path(r->dir, DM_RUN_EVENTS);
+    const int64_t last = r->resumed ? step : -1;
+    dm_status rc = log && events ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory");
+
+    if (!rc && !(rc = dm_run_log_open(log, last, &r->numbers, err)))
+        rc = dm_tb_open(events, last, &r->events, err);
+    free(log);
+    free(events);
+    return rc;
+}
+
+static void say_what(const dm_training *r)
+{
+    const dm_device_info *d = dm_device_get_info(r->s.device);
+    const dm_plan_stats p = dm_plan_get_info(dm_trainer_plan(r->trainer));
+    uint64_t held, peak;
+
+    dm_device_memory(r->s.device, &held, &peak);
+    dm_session_log(&r->s, DM_LOG_INFO, "device: %s (%s)", d->name, d->platform_name);
+    dm_session_log(&r->s, DM_LOG_INFO,
+                   "network: %lld parameters; a step of %lld images in micro-batches of %lld: %.2f GFLOP and %d "
+                   "kernel calls each, %.1f MB on the device",
+                   (long long)dm_net_layout(r->s.model)->parameters, (long long)r->s.experiment->train.batch,
+                   (long long)dm_trainer_micro_batch(r->trainer), p.flops * 1e-9, (int)p.commands, (double)held * 1e-6);
+}
+
+/* What the first step needs: the trainer, and how it was made when the run began. */
+static dm_status make_trainer(dm_training *r, dm_err *err)
+{
+    int64_t micro = r->s.experiment->train.micro_batch;
+    char *choices = dm_run_path(r->dir, "choices.json");
+    const bool there = choices && r->resumed && !access(choices, F_OK);
+    dm_status rc;
+
+    free(choices);
+    if (there && (rc = read_choices(r, &micro, err)))
+        return rc;
+    if ((rc = dm_trainer_new(&r->s, micro, &r->trainer, err)))
+        return rc;
+    if (r->s.experiment->train.validate_every && (rc = dm_running_open_validation(r, err)))
+        return rc;
+    return there ? DM_OK : write_choices(r, err);
+}
+
+static dm_status open(dm_training *r, dm_err *err)
+{
+    dm_status rc;
+
+    /* All that can be wrong with the experiment is found before the run folder is touched. */
+    if ((rc = make_folder(r, err)) || (rc = dm_session_open(&r->s, r->o.profile, err)) || (rc = open_folder(r, err)) ||
+        (rc = dm_running_know_data(r, err)) ||
+        (r->resumed && ((rc = dm_running_find(r, err)) || (rc = dm_running_compare(r, err)))) ||
+        (rc = write_config(r, err)) || (rc = write_messages(r, err)) || (rc = make_trainer(r, err)))
+        return rc;
+    say_what(r);
+    if ((r->resumed && (rc = dm_running_load(r, err))) ||
+        (dm_trainer_state(r->trainer)->step == 0 && (rc = dm_running_use_start(r, err))) ||
+        (rc = open_logs(r, dm_trainer_state(r->trainer)->step, err)))
+        return rc;
+    r->saved = dm_trainer_state(r->trainer)->step;
+    return dm_running_cancelled(r) ? dm_error(err, DM_ECANCELLED, "stopped") : DM_OK;
+}
+
+dm_status dm_training_open(const char *experiment, const dm_train_options *options, dm_training **out, dm_err *err)
+{
+    dm_train_options o;
+    dm_training *r;
+    dm_status rc;
+
+    if (!out)
+        return dm_error(err, DM_EINVAL, "there is no place for the training");
+    *out = NULL;
+    if ((rc = DM_SIZED_READ(dm_train_options, &o, options, err)))
+        return rc;
+    if (o.argc < 0 || (o.argc && !o.argv))
+        return dm_error(err, DM_EINVAL, "%d arguments%s", (int)o.argc, o.argc < 0 ? "; 0 or more" : " and no argv");
+    if (!(r = calloc(1, sizeof *r)))
+        return dm_error(err, DM_ENOMEM, "out of memory for training");
+    r->o = o;
+    r->loss = r->grad_norm = r->rate = r->best = NAN;
+    if (!(rc = dm_session_read(&r->s, experiment, o.overrides, o.n_overrides, o.resume ? DM_NEED_DATA : DM_NEED_START,
+                               o.callbacks, err)))
+        rc = open(r, err);
+    /* These are the caller's, for this call alone. */
+    r->o.overrides = r->o.argv = NULL;
+    r->o.callbacks = NULL;
+    if (rc == DM_ECANCELLED)
+        dm_error(err, rc, "stopped before a step was done, so there is nothing to save; the same command starts again");
+    if (rc)
+        dm_training_close(r);
+    else
+        *out = r;
+    return rc;
+}
+
+void dm_training_close(dm_training *r)
+{
+    if (!r)
+        return;
+    dm_validation_free(r->validation);
+    dm_trainer_free(r->trainer);
+    dm_run_log_close(r->numbers);
+    dm_tb_close(r->events);
+    dm_run_close(r->folder);
+    dm_st_close(r->from);
+    dm_fingerprint_fini(&r->data);
+    dm_fingerprint_fini(&r->held_out);
+    free(r->word);
+    free(r->x0);
+    free(r->labels);
+    dm_session_fini(&r->s);
+    free(r);
+}

@@ -1,0 +1,204 @@
+/* dm_training_step and what an application calls between steps; see running.h. */
+#include "train/running.h"
+
+#include "base/sized.h"
+#include "data/data.h"
+#include "train/training.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <time.h>
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static double wall(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static dm_status diverged(dm_training *r, int64_t bad, dm_err *err)
+{
+    const dm_set_train *t = &r->s.experiment->train;
+    char what[256] = "", kept[96] = "there is no checkpoint yet";
+    dm_err ignored = {0};
+    int64_t *steps = NULL;
+    bool found = true;
+    int n = 0;
+
+    if (!dm_checkpoint_list(r->dir, &steps, &n, &ignored) && n)
+        snprintf(kept, sizeof kept, "the checkpoint of step %lld is whole", (long long)steps[0]);
+    free(steps);
+    if (dm_data_batch(r->s.examples, (uint64_t)(bad * t->batch), t->batch, r->x0, r->labels, &ignored) ||
+        !dm_trainer_find_nonfinite(r->trainer, bad, r->x0, r->labels, what, sizeof what, &ignored))
+        found = false;
+    return dm_error(err, DM_EDIVERGED,
+                    "training diverged at step %lld: %s%s; %s. "
+                    "%s a lower train.lr (now %g), a longer train.warmup or train.clip may help",
+                    (long long)bad + 1,
+                    found ? "the first tensor that is not finite is the "
+                          : "the norm of the gradient is not finite, though each tensor is",
+                    found ? what : "", kept,
+                    bad ? "If the data are sound," : "Data of a large range are likely at the first step; else", t->lr);
+}
+
+static dm_status log_numbers(dm_training *r, dm_err *err)
+{
+    const dm_set_train *t = &r->s.experiment->train;
+    const int64_t step = dm_trainer_state(r->trainer)->step;
+    dm_train_numbers n;
+    int64_t bad;
+    double rate;
+    dm_status rc;
+
+    if ((rc = dm_trainer_check(r->trainer, &bad, err)) || (rc = dm_trainer_numbers(r->trainer, &n, err)))
+        return rc == DM_EDIVERGED ? diverged(r, bad, err) : rc;
+    rate = (double)(n.steps * t->batch) / (now() - r->since);
+    r->since = now();
+    r->loss = n.loss;
+    r->grad_norm = n.grad_norm;
+    r->rate = rate;
+    {
+        const dm_field f[] = {
+            {"loss", n.loss}, {"lr", dm_train_lr(t, step - 1)}, {"grad_norm", n.grad_norm}, {"images_per_s", rate}};
+
+        if ((rc = dm_run_log_put(r->numbers, step, f, 4, err)))
+            return rc;
+        return dm_tb_scalars(r->events, step, wall(), f, 4, err);
+    }
+}
+
+/* Data that cannot be read end the training, not what it has learned: steps since the last checkpoint are saved. */
+static dm_status data_failed(dm_training *r, const dm_err *why, dm_err *err)
+{
+    const int64_t step = dm_trainer_state(r->trainer)->step;
+    char note[64] = "";
+    dm_err ignored = {0};
+
+    if (step > r->saved && !dm_running_save(r, NULL, &ignored))
+        snprintf(note, sizeof note, "; a checkpoint of step %lld is saved", (long long)step);
+    return dm_error(err, why->code, "%.900s%s", why->msg, note);
+}
+
+static dm_status take_step(dm_training *r, dm_err *err)
+{
+    const int64_t batch = r->s.experiment->train.batch, first = dm_trainer_state(r->trainer)->step * batch;
+    int32_t *labels = r->s.data.classes ? r->labels : NULL;
+    dm_err why = {0};
+    int64_t bad;
+    dm_status rc;
+
+    if (dm_data_batch(r->s.examples, (uint64_t)first, batch, r->x0, labels, &why))
+        return data_failed(r, &why, err);
+    if ((rc = dm_trainer_step(r->trainer, r->x0, labels, err)) != DM_EDIVERGED)
+        return rc;
+    return (rc = dm_trainer_check(r->trainer, &bad, err)) == DM_EDIVERGED ? diverged(r, bad, err) : rc;
+}
+
+/* Before the first step: the clock of images_per_s begins, and batches are read ahead. */
+static dm_status begin(dm_training *r, dm_err *err)
+{
+    const int64_t batch = r->s.experiment->train.batch;
+    dm_status rc;
+
+    if ((rc = dm_data_prefetch(r->s.examples, (uint64_t)(dm_trainer_state(r->trainer)->step * batch), batch, err)))
+        return rc;
+    r->since = now();
+    r->s.keeps_on = true;
+    return DM_OK;
+}
+
+dm_status dm_training_step(dm_training *r, dm_err *err)
+{
+    const dm_set_train *t = &r->s.experiment->train;
+    const dm_train_state *state = dm_trainer_state(r->trainer);
+    dm_status rc;
+
+    if (state->step >= t->steps)
+        return dm_error(err, DM_EINVAL, "train.steps = %lld are done already; give a larger train.steps to go on",
+                        (long long)t->steps);
+    if ((!r->s.keeps_on && (rc = begin(r, err))) || (rc = take_step(r, err)))
+        return rc;
+    return dm_running_due(t->log_every, state->step, t->steps) ? log_numbers(r, err) : DM_OK;
+}
+
+dm_status dm_running_open_validation(dm_training *r, dm_err *err)
+{
+    const dm_train_state *state = dm_trainer_state(r->trainer);
+    const double best = r->resumed && !r->other_held_out ? dm_best_loss(r->dir) : INFINITY;
+
+    r->best = isfinite(best) ? best : NAN;
+    return dm_validation_new(&r->s, state->n_ema ? state->ema[0] : state->model, r->s.experiment->train.validate_count,
+                             dm_trainer_micro_batch(r->trainer), &r->validation, err);
+}
+
+/* The held-out loss; where it is the least so far, what made it is kept. The clock of images_per_s stands still. */
+dm_status dm_running_validate(dm_training *r, double *loss, dm_err *err)
+{
+    const double began = now();
+    const int64_t at = dm_trainer_state(r->trainer)->step;
+    dm_err why = {0};
+    dm_status rc = dm_train_validate(r->validation, r->numbers, r->events, at, wall(), loss, &why);
+
+    if (rc == DM_EDIVERGED) { /* of what the weights are so far */
+        dm_session_log(&r->s, DM_LOG_WARNING, "no held-out loss of step %lld: %s", (long long)at, why.msg);
+        *loss = NAN;
+        rc = DM_OK;
+    } else if (rc) {
+        dm_error(err, rc, "%s", why.msg);
+    } else if (!(*loss >= r->best)) {
+        r->best = *loss;
+        rc = dm_running_save(r, loss, err);
+    }
+    r->since += now() - began;
+    return rc;
+}
+
+dm_status dm_training_validate(dm_training *r, double *loss, dm_err *err)
+{
+    double own;
+    dm_status rc;
+
+    if (!r->validation && ((rc = dm_running_know_held_out(r, err)) || (rc = dm_running_open_validation(r, err))))
+        return rc;
+    return dm_running_validate(r, loss ? loss : &own, err);
+}
+
+dm_status dm_training_save(dm_training *r, dm_err *err)
+{
+    if (dm_trainer_state(r->trainer)->step < 1)
+        return dm_error(err, DM_EINVAL, "there is no step to save yet");
+    return dm_running_save(r, NULL, err);
+}
+
+dm_status dm_training_info(const dm_training *r, dm_training_state *out, dm_err *err)
+{
+    const dm_set_train *t = &r->s.experiment->train;
+    const int64_t step = dm_trainer_state(r->trainer)->step;
+    const dm_training_state s = {.size = sizeof s,
+                                 .step = step,
+                                 .steps = t->steps,
+                                 .batch = t->batch,
+                                 .micro_batch = dm_trainer_micro_batch(r->trainer),
+                                 .parameters = dm_net_layout(r->s.model)->parameters,
+                                 .saved = r->saved ? r->saved : -1,
+                                 .learning_rate = dm_train_lr(t, step ? step - 1 : 0),
+                                 .loss = r->loss,
+                                 .grad_norm = r->grad_norm,
+                                 .images_per_s = r->rate,
+                                 .best_loss = r->best,
+                                 .output = r->dir};
+    dm_status rc;
+
+    if (!(rc = DM_SIZED_CLEAR(dm_training_state, out, size, err)))
+        DM_SIZED_WRITE(dm_training_state, out, &s);
+    return rc;
+}
