@@ -16,6 +16,7 @@ struct dm_extractor {
     dm_graph_core *graph;
     dm_plan *plan;
     dm_val x, noise, labels, out;
+    dm_net_level level;
     float *host;                   /* n images, padded */
 };
 
@@ -124,6 +125,10 @@ static dm_status describe(dm_extractor *x, dm_session *s, const dm_graph *api, c
 
     x->x = dm_graph_input(g, "x", &shape, DM_DT_F32, false);
     x->noise = dm_net_diffuses(s->model) ? dm_graph_input(g, "c_noise", &row, DM_DT_F32, false) : DM_NONE;
+    if (x->noise != DM_NONE) {
+        dm_net_level_inputs(&x->level, g, x->n);
+        dm_net_set_level(g, &x->level);
+    }
     x->labels = s->data.classes ? dm_graph_input(g, "labels", &row, DM_DT_I32, false) : DM_NONE;
     out = dm_net_build(s->model, g, api, dm_graph_to_image(g, x->x), x->noise, x->labels);
     if (out >= 0 && !(at = find_layer(x, layer ? layer : "", out, err)))
@@ -139,6 +144,22 @@ static dm_status describe(dm_extractor *x, dm_session *s, const dm_graph *api, c
     dm_graph_fuse(g, &x->out, 1);
     dm_graph_prune(g, &x->out, 1);
     return DM_OK;
+}
+
+static dm_status fill_level(dm_extractor *x, const dm_point *p, const dm_affine *a, dm_err *err)
+{
+    double v[DM_LEVELS];
+    dm_status rc = DM_OK;
+    dm_buf *to;
+
+    dm_net_level_values(p, a, v);
+    for (int k = 0; k < DM_LEVELS && !rc; k++) {
+        for (int64_t i = 0; i < x->n; i++)
+            x->host[i] = (float)v[k];
+        if (x->level.row[k] >= 0 && (to = dm_plan_buffer(x->plan, x->level.row[k])))
+            rc = dm_buf_write(to, 0, (size_t)x->n * sizeof *x->host, x->host, err);
+    }
+    return rc;
 }
 
 /* Noise and labels are the same in every run. */
@@ -162,8 +183,8 @@ static dm_status fill(dm_extractor *x, const dm_session *s, dm_err *err)
             x->host[i] = (float)a.c_noise;
         if (!rc)
             x->scale = a.c_in;
-        if (!rc)
-            rc = dm_buf_write(to, 0, n * sizeof *x->host, x->host, err);
+        if (!rc && !(rc = dm_buf_write(to, 0, n * sizeof *x->host, x->host, err)))
+            rc = fill_level(x, &p, &a, err);
     }
     free(zeros);
     return rc;
@@ -181,13 +202,15 @@ dm_status dm_extractor_new(dm_session *s, dm_wset *weights, const char *layer, i
         return dm_error(err, DM_ENOMEM, "out of memory for features");
     x->n = n;
     x->scale = 1;
+    dm_net_level_none(&x->level);
     x->example = dm_shape_count(&s->data.shape);
     if (!(x->host = calloc((size_t)(n * x->example), sizeof *x->host)))
         rc = dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)n);
     else if (!(rc = dm_net_graph(s->model, false, &x->graph, &api, err)) && !(rc = describe(x, s, api, layer, err))) {
-        const dm_val keep[] = {x->out, x->x, x->noise, x->labels};
+        dm_val keep[4 + DM_LEVELS] = {x->out, x->x, x->noise, x->labels};
 
-        if (!(rc = dm_plan_new(s->device, x->graph, weights, keep, 4, &o, &x->plan, err)))
+        memcpy(keep + 4, x->level.row, sizeof x->level.row);
+        if (!(rc = dm_plan_new(s->device, x->graph, weights, keep, 4 + DM_LEVELS, &o, &x->plan, err)))
             rc = fill(x, s, err);
     }
     if (rc)

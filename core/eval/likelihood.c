@@ -201,6 +201,7 @@ static dm_status run_network(job *j, int64_t first, int32_t i, dm_err *err)
     }
     if ((rc = dm_launch_randn(s->device, j->noise, j->n, j->example, &r, err)) ||
         (rc = dm_launch_sum(s->device, in, (double[]){p->alpha, p->sigma}, two, 2, j->n * j->example, err)) ||
+        (rc = dm_forward_level(j->forward, p, &j->steps[i].affine, err)) ||
         (rc = dm_forward_run(j->forward, j->c_in, j->c_noise, s->data.classes ? j->labels : NULL, err)) ||
         (rc = dm_buf_read(in, 0, (size_t)(j->n * j->example) * sizeof *j->x, j->x, err)))
         return rc;

@@ -8,7 +8,8 @@
 #include <string.h>
 
 /* Rows of coefficients; the objective's own scalars follow. */
-enum { ALPHA, SIGMA, C_SKIP, C_OUT, C_IN, C_NOISE, WEIGHT, SCALARS, MAX_ROWS = SCALARS + 64 };
+enum { LEVEL, C_SKIP = LEVEL + DM_LEVELS, C_OUT, C_NOISE, WEIGHT, SCALARS, MAX_ROWS = SCALARS + 64 };
+enum { ALPHA = LEVEL + DM_LEVEL_ALPHA, SIGMA = LEVEL + DM_LEVEL_SIGMA, C_IN = LEVEL + DM_LEVEL_C_IN };
 /* Bytes that another launch is worth; rows of a linear layer whose time does not matter. */
 enum { WORTH = 256 << 10, FEW_ROWS = 64 };
 
@@ -44,6 +45,7 @@ static void describe(dm_grad_step *s, const dm_graph *api, dm_val loss_sum)
                   .c_noise = DM_NONE,
                   .scalar = s->row + SCALARS,
                   .weights = 0};
+    dm_net_level level;
     dm_gnode *n;
     dm_val sum;
 
@@ -56,6 +58,9 @@ static void describe(dm_grad_step *s, const dm_graph *api, dm_val loss_sum)
         b.c_out = s->row[C_OUT];
         b.c_in = s->row[C_IN];
         b.c_noise = s->row[C_NOISE];
+        for (int i = 0; i < DM_LEVELS; i++)
+            level.row[i] = s->row[LEVEL + i];
+        dm_net_set_level(g, &level);
     }
     g->owner = obj;
     dm_call_enter(obj, DM_CB_LOSS, &obj->err);
@@ -264,7 +269,7 @@ static dm_status fill(dm_grad_step *s, int64_t i, const dm_grad_batch *b, dm_err
     const dm_objective *o = obj->plugin->objective;
     const dm_point *at = b->at ? &b->at[i] : NULL;
     float *host = s->host + i;
-    double scalar[64] = {0};
+    double scalar[64] = {0}, level[DM_LEVELS];
     dm_point before;
     dm_affine a;
     dm_status rc;
@@ -279,11 +284,11 @@ static dm_status fill(dm_grad_step *s, int64_t i, const dm_grad_batch *b, dm_err
             dm_noise_at(obj->services->noise, at->t - 1, &before);
         if ((rc = dm_objective_scalars(obj, at, discrete ? &before : NULL, scalar, err)))
             return rc;
-        host[ALPHA * s->stride] = (float)at->alpha;
-        host[SIGMA * s->stride] = (float)at->sigma;
+        dm_net_level_values(at, &a, level);
+        for (int k = 0; k < DM_LEVELS; k++)
+            host[(size_t)(LEVEL + k) * s->stride] = (float)level[k];
         host[C_SKIP * s->stride] = (float)a.c_skip;
         host[C_OUT * s->stride] = (float)a.c_out;
-        host[C_IN * s->stride] = (float)a.c_in;
         host[C_NOISE * s->stride] = (float)a.c_noise;
     } else if ((rc = dm_objective_scalars(obj, NULL, NULL, scalar, err))) {
         return rc;

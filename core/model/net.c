@@ -27,6 +27,9 @@ struct dm_net {
     dm_layout *layout;
 };
 
+/* What g->network belongs to. */
+typedef struct net_graph { dm_net *net; dm_net_level level; } net_graph;
+
 const dm_layout *dm_net_layout(const dm_net *m) { return m->layout; }
 dm_instance *dm_net_objective(dm_net *m) { return &m->objective; }
 bool dm_net_diffuses(const dm_net *m) { return m->objective.plugin->objective->affine != NULL; }
@@ -94,13 +97,20 @@ static bool same_weights(const dm_net *m, dm_graph_core *g)
 
 dm_val dm_net_build(dm_net *m, dm_graph_core *g, const dm_graph *api, dm_val x, dm_val noise, dm_val labels)
 {
+    const dm_val *level = ((const net_graph *)g->network_user)->level.row;
     const dm_net_in in = {.size = sizeof in,
                           .x = x,
                           .noise = noise,
                           .labels = labels,
                           .classes = m->data.classes,
                           .out_channels = m->out_channels,
-                          .noise_most = m->noise_most};
+                          .noise_most = m->noise_most,
+                          .alpha = level[DM_LEVEL_ALPHA],
+                          .sigma = level[DM_LEVEL_SIGMA],
+                          .log_snr = level[DM_LEVEL_LOG_SNR],
+                          .c_in = level[DM_LEVEL_C_IN],
+                          .of_x0 = level[DM_LEVEL_OF_X0],
+                          .of_eps = level[DM_LEVEL_OF_EPS]};
     const dm_shape from = api->shape(api, x);
     dm_instance *const owner = g->owner;
     dm_val y;
@@ -136,20 +146,30 @@ static dm_val run_network(void *user, const dm_graph *api, int32_t weights, dm_v
 
     if (weights != 0)
         return dm_graph_fail(g, DM_EINVAL, "there is no weight set %d", (int)weights);
-    return dm_net_build(user, g, api, x, noise, labels);
+    return dm_net_build(((const net_graph *)user)->net, g, api, x, noise, labels);
 }
 
 dm_status dm_net_graph(dm_net *m, bool training, dm_graph_core **g, const dm_graph **api, dm_err *err)
 {
     const dm_status rc = dm_graph_new(g, api, err);
+    net_graph *user;
 
     if (rc)
         return rc;
+    if (!(user = dm_alloc((*g)->arena, sizeof *user))) {
+        dm_graph_free(*g);
+        *g = NULL;
+        return dm_error(err, DM_ENOMEM, "out of memory for a graph");
+    }
+    user->net = m;
+    dm_net_level_none(&user->level);
     (*g)->training = training;
     (*g)->network = run_network;
-    (*g)->network_user = m;
+    (*g)->network_user = user;
     return DM_OK;
 }
+
+void dm_net_set_level(dm_graph_core *g, const dm_net_level *l) { ((net_graph *)g->network_user)->level = *l; }
 
 static dm_val label_input(const dm_net *m, dm_graph_core *g, int64_t n)
 {
@@ -172,7 +192,12 @@ dm_status dm_net_find_weights(dm_net *m, int64_t n, dm_err *err)
         const dm_val x = dm_graph_to_image(g, dm_graph_input(g, "x", &s, DM_DT_F32, false));
         const dm_val noise = diffusion ? dm_graph_input(g, "noise", &(dm_shape){1, {n}}, DM_DT_F32, false) : DM_NONE;
         const dm_val labels = label_input(m, g, n);
+        dm_net_level level;
 
+        if (diffusion) {
+            dm_net_level_inputs(&level, g, n);
+            dm_net_set_level(g, &level);
+        }
         const dm_val y = dm_net_build(m, g, api, x, noise, labels);
 
         if (y >= 0)
@@ -322,9 +347,10 @@ struct dm_forward {
     dm_graph_core *graph;
     dm_plan *plan;
     dm_val x, c_in, c_noise, labels, out;
+    dm_net_level level;
     dm_shape shape;
-    float *host; /* c_in and c_noise as last written */
-    bool written[2];
+    float *host; /* c_in, c_noise and the noise level as last written */
+    bool written[2 + DM_LEVELS], reads_level, has_level;
 };
 
 static void describe_forward(dm_forward *f, dm_net *m, const dm_graph *api, const dm_shape *example)
@@ -341,6 +367,8 @@ static void describe_forward(dm_forward *f, dm_net *m, const dm_graph *api, cons
         f->c_in = dm_graph_input(g, "c_in", &row, DM_DT_F32, false);
         f->c_noise = dm_graph_input(g, "c_noise", &row, DM_DT_F32, false);
         x = api->mul(api, x, f->c_in);
+        dm_net_level_inputs(&f->level, g, f->n);
+        dm_net_set_level(g, &f->level);
     }
     f->labels = label_input(m, g, f->n);
     f->out = dm_graph_to_rows(g, dm_net_build(m, g, api, x, f->c_noise, f->labels));
@@ -348,6 +376,7 @@ static void describe_forward(dm_forward *f, dm_net *m, const dm_graph *api, cons
         f->shape = api->shape(api, f->out);
         dm_graph_fuse(g, &f->out, 1);
         dm_graph_prune(g, &f->out, 1);
+        f->reads_level = dm_net_level_read(&f->level, g);
         dm_net_precision(m, g, &f->out, 1);
         dm_net_insert_casts(m, g);
     }
@@ -360,18 +389,21 @@ dm_status dm_forward_new(dm_net *m, dm_wset *weights, int64_t n, const dm_shape 
     const dm_graph *api;
     dm_status rc;
 
-    if (!f || !(f->host = calloc(2 * (size_t)n, sizeof *f->host))) {
+    if (!f || !(f->host = calloc((2 + DM_LEVELS) * (size_t)n, sizeof *f->host))) {
         free(f);
         return dm_error(err, DM_ENOMEM, "out of memory for a batch of %lld", (long long)n);
     }
     f->n = n;
+    dm_net_level_none(&f->level);
     if (!(rc = dm_net_graph(m, false, &f->graph, &api, err))) {
-        dm_val keep[5];
+        dm_val keep[5 + DM_LEVELS];
 
         describe_forward(f, m, api, example ? example : &m->data.shape);
         keep[0] = f->out, keep[1] = f->x, keep[2] = f->c_in, keep[3] = f->c_noise, keep[4] = f->labels;
+        for (int i = 0; i < DM_LEVELS; i++)
+            keep[5 + i] = f->reads_level ? f->level.row[i] : DM_NONE;
         rc = f->graph->err.code ? dm_error(err, f->graph->err.code, "%s", f->graph->err.msg)
-                                : dm_plan_new(m->device, f->graph, weights, keep, 5, &o, &f->plan, err);
+                                : dm_plan_new(m->device, f->graph, weights, keep, 5 + DM_LEVELS, &o, &f->plan, err);
     }
     if (rc) {
         dm_forward_free(f);
@@ -421,6 +453,26 @@ static dm_status write_row(dm_forward *f, int which, dm_val v, const double *fro
     return rc;
 }
 
+dm_status dm_forward_level(dm_forward *f, const dm_point *p, const dm_affine *a, dm_err *err)
+{
+    double v[DM_LEVELS], *row;
+    dm_status rc = DM_OK;
+
+    if (!f->reads_level)
+        return DM_OK;
+    if (!(row = malloc((size_t)f->n * sizeof *row)))
+        return dm_error(err, DM_ENOMEM, "out of memory for a batch of %lld", (long long)f->n);
+    dm_net_level_values(p, a, v);
+    for (int k = 0; k < DM_LEVELS && !rc; k++) {
+        for (int64_t i = 0; i < f->n; i++)
+            row[i] = v[k];
+        rc = write_row(f, 2 + k, f->level.row[k], row, err);
+    }
+    f->has_level = !rc;
+    free(row);
+    return rc;
+}
+
 dm_status dm_forward_vectors(dm_forward *f, const float *vectors, dm_err *err)
 {
     dm_buf *to = f->labels >= 0 ? dm_plan_buffer(f->plan, f->labels) : NULL;
@@ -432,6 +484,8 @@ dm_status dm_forward_run(dm_forward *f, const double *c_in, const double *c_nois
 {
     dm_status rc;
 
+    if (f->reads_level && !f->has_level)
+        return dm_error(err, DM_EINVAL, "the network reads alpha and sigma of a noise level, which are not known here");
     if ((rc = write_row(f, 0, f->c_in, c_in, err)) || (rc = write_row(f, 1, f->c_noise, c_noise, err)))
         return rc;
     if (f->labels >= 0 && labels &&

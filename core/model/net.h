@@ -4,6 +4,7 @@
 #define DEMIST_CORE_NET_H
 
 #include "experiment/experiment.h"
+#include "model/net_level.h"
 #include "noise/noise.h"
 #include "plan/plan.h"
 
@@ -52,6 +53,8 @@ dm_forward_output(const dm_forward *f); /* F f32[n,out_channels,H,W], or [n,out_
 dm_shape dm_forward_shape(const dm_forward *f); /* of the output */
 /* F = network(c_in x, c_noise, labels), each array of n; labels may be NULL where the data has none. */
 dm_status dm_forward_run(dm_forward *f, const double *c_in, const double *c_noise, const int32_t *labels, dm_err *err);
+/* The noise level of all n in the runs that follow, for networks that read it, without which these cannot run. */
+dm_status dm_forward_level(dm_forward *f, const dm_point *p, const dm_affine *a, dm_err *err);
 /* Labels that are vectors, f32[n,label_width], for the runs that follow. */
 dm_status dm_forward_vectors(dm_forward *f, const float *vectors, dm_err *err);
 const dm_plan *dm_forward_plan(const dm_forward *f);
@@ -89,6 +92,8 @@ int32_t dm_net_draw_parts(const dm_net *m);
 /* The noise levels of a batch, from uniforms in (0,1); importance is 1 unless the objective says otherwise. */
 dm_status dm_net_draw(dm_net *m, int32_t n, const double *u, dm_point *at, double *importance, dm_err *err);
 
+/* What networks in this graph are told of noise levels; nothing unless it is set. */
+void dm_net_set_level(dm_graph_core *g, const dm_net_level *l);
 /* Shared by both: the network plugin on these values. */
 dm_val dm_net_build(dm_net *m, dm_graph_core *g, const dm_graph *api, dm_val x, dm_val noise, dm_val labels);
 /* Precision as the experiment has it: before the gradient of a fused graph, and after. */

@@ -197,7 +197,7 @@ static dm_status predict(dm_ctx *c, const dm_tensor *x, const dm_point *p, const
     }
     if (s->services.counting)
         return DM_OK;
-    if ((rc = s->setup.forward(s->setup.user, x->buf, f.c_in, f.c_noise, &a.F, err)))
+    if ((rc = s->setup.forward(s->setup.user, x->buf, p, &f, &a.F, err)))
         return rc;
     s->evaluations++;
     if (s->dynamic && !with.x0)

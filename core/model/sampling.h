@@ -7,9 +7,10 @@
 #include "noise/noise.h"
 #include "plugin/instance.h"
 
-/* The network: *F f32[n,out_channels,...], valid until the next call, from x f32[n,...], the same noise level for all
- * n. */
-typedef dm_status (*dm_forward_fn)(void *user, dm_buf *x, double c_in, double c_noise, dm_buf **F, dm_err *err);
+/* The network: *F f32[n,out_channels,...], valid until the next call, from x f32[n,...], at the same point for all n.
+ */
+typedef dm_status (*dm_forward_fn)(void *user, dm_buf *x, const dm_point *p, const dm_affine *a, dm_buf **F,
+                                   dm_err *err);
 
 typedef struct dm_sampling_setup {
     const dm_experiment *experiment; /* its sampler section and settings */

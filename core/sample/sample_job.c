@@ -20,19 +20,20 @@ struct dm_image_sampler {
     int64_t first; /* of this batch, counted from 0 */
 };
 
-static dm_status network(void *user, dm_buf *x, double c_in, double c_noise, dm_buf **F, dm_err *err)
+static dm_status network(void *user, dm_buf *x, const dm_point *p, const dm_affine *a, dm_buf **F, dm_err *err)
 {
     dm_image_sampler *d = user;
     dm_buf *in = dm_forward_input(d->forward);
     dm_status rc;
 
     for (int64_t i = 0; i < d->n; i++) {
-        d->c_in[i] = c_in;
-        d->c_noise[i] = c_noise;
+        d->c_in[i] = a->c_in;
+        d->c_noise[i] = a->c_noise;
     }
     *F = dm_forward_output(d->forward);
-    rc = dm_buf_copy(x, 0, in, 0, dm_buf_bytes(in), err);
-    return rc ? rc : dm_forward_run(d->forward, d->c_in, d->c_noise, d->labels, err);
+    if ((rc = dm_buf_copy(x, 0, in, 0, dm_buf_bytes(in), err)) || (rc = dm_forward_level(d->forward, p, a, err)))
+        return rc;
+    return dm_forward_run(d->forward, d->c_in, d->c_noise, d->labels, err);
 }
 
 static dm_status after_step(void *user, int32_t i, int32_t n, dm_buf *x, dm_err *err)

@@ -64,7 +64,7 @@ static const dm_plugin learned = {.abi = DM_ABI, .size = sizeof(dm_plugin), .nam
     .objective = &learned_kind};
 
 /* E[x0 | x]; behind it, where it is wanted, ln of the variance of p(x_to | x), which x does not change. */
-static dm_status network(void *user, dm_buf *x, double c_in, double t, dm_buf **F, dm_err *err)
+static dm_status network(void *user, dm_buf *x, const dm_point *now, const dm_affine *a, dm_buf **F, dm_err *err)
 {
     bench *b = user;
     const size_t count = (size_t)(b->n * INNER), stride = b->objective.plugin == &learned ? 2 * INNER : INNER;
@@ -72,8 +72,8 @@ static dm_status network(void *user, dm_buf *x, double c_in, double t, dm_buf **
     double total, spread, share, c_x0;
     dm_status rc;
 
-    (void)c_in;
-    dm_noise_at(b->noise, t, &p);
+    (void)a;
+    p = *now;
     total = p.alpha * p.alpha * b->sd * b->sd + p.sigma * p.sigma;
     spread = b->sd * b->sd * p.sigma * p.sigma / total;
     share = -expm1(p.log_snr - b->to.log_snr);

@@ -22,13 +22,13 @@ static const char experiment[] = "data: {use: toy2d}\nschedule: {use: linear}\nn
 
 typedef struct fixed { float F[COUNT], after[COUNT]; dm_buf *out; } fixed;
 
-static dm_status network(void *user, dm_buf *x, double c_in, double c_noise, dm_buf **F, dm_err *err)
+static dm_status network(void *user, dm_buf *x, const dm_point *p, const dm_affine *a, dm_buf **F, dm_err *err)
 {
     fixed *f = user;
 
     (void)x;
-    (void)c_in;
-    (void)c_noise;
+    (void)p;
+    (void)a;
     *F = f->out;
     return dm_buf_write(f->out, 0, sizeof f->F, f->F, err);
 }

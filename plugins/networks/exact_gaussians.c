@@ -1,0 +1,142 @@
+/* exact_gaussians: what a perfect network would say of data that is a mixture of round Gaussians, whatever the
+ * objective asks for: the truth that samplers, grids and likelihoods are measured against. */
+#include <demist/plugin.h>
+
+typedef struct { dm_reals means, deviations, weights; } cfg;
+
+enum { MOST = 64 };
+
+static const dm_param params[] = {
+    DM_REALS(cfg, means, "[0]", -1e4, 1e4, "",
+             "of the components, one after the other: a value each, or one a channel, or one an element"),
+    DM_REALS(cfg, deviations, "[0.5]", 0, 1e4, "", "standard deviation of each component"),
+    DM_REALS(cfg, weights, "[]", 1e-9, 1e9, "", "share of each component, of any sum; [] = all the same"),
+    DM_END,
+};
+
+/* x f32[N,D] (times c_in) in, means f32[K,D], table f32[K,2] of deviations and weights, alpha, sigma, c_in, of_x0,
+ * of_eps f32[N] -> F f32[N,D]; one work-item an example. With q_k = (x - alpha mean_k) / (alpha^2 s_k^2 + sigma^2) and
+ * the posterior w_k of a component: eps = sigma sum w_k q_k, x0 = sum w_k (mean_k + alpha s_k^2 q_k). */
+static const char source[] =
+    "kernel void exact_gaussians(global const float *x, global const float *means, global const float *table,\n"
+    "                            global const float *alpha, global const float *sigma, global const float *c_in,\n"
+    "                            global const float *of_x0, global const float *of_eps, global float *F, int D, int K)\n"
+    "{\n"
+    "  const size_t n = get_global_id(0);\n"
+    "  const float a = alpha[n], g = sigma[n], scale = 1 / c_in[n];\n"
+    "  float w[MOST], best = -INFINITY, sum = 0;\n"
+    "  for (int k = 0; k < K; k++) {\n"
+    "    const float s = table[2 * k], v = a * a * s * s + g * g;\n"
+    "    float r = 0;\n"
+    "    for (int d = 0; d < D; d++) {\n"
+    "      const float e = x[n * D + d] * scale - a * means[k * D + d];\n"
+    "      r += e * e / v;\n"
+    "    }\n"
+    "    w[k] = log(table[2 * k + 1]) - (r + D * log(v)) / 2;\n"
+    "    best = fmax(best, w[k]);\n"
+    "  }\n"
+    "  for (int k = 0; k < K; k++)\n"
+    "    sum += w[k] = exp(w[k] - best);\n"
+    "  for (int d = 0; d < D; d++) {\n"
+    "    float x0 = 0, eps = 0;\n"
+    "    for (int k = 0; k < K; k++) {\n"
+    "      const float s = table[2 * k], m = means[k * D + d];\n"
+    "      const float q = (x[n * D + d] * scale - a * m) / (a * a * s * s + g * g);\n"
+    "      x0 += w[k] / sum * (m + a * s * s * q);\n"
+    "      eps += w[k] / sum * g * q;\n"
+    "    }\n"
+    "    F[n * D + d] = of_x0[n] * x0 + of_eps[n] * eps;\n"
+    "  }\n"
+    "}\n";
+
+static dm_status shape(dm_ctx *c, const dm_shape *in, dm_shape *out)
+{
+    (void)c;
+    out[0] = in[0];
+    return DM_OK;
+}
+
+static dm_status forward(dm_ctx *c, dm_tensor *const *in, dm_tensor *const *out)
+{
+    const dm_shape x = c->host->shape(in[0]), table = c->host->shape(in[2]);
+    dm_kernel *k = c->host->kernel(c, source, "exact_gaussians", "-DMOST=64");
+    double D = 1;
+
+    if (!k)
+        return c->err->code;
+    for (int32_t i = 1; i < x.rank; i++)
+        D *= (double)x.dim[i];
+    return c->host->launch(c, k, &(dm_range){1, {(size_t)x.dim[0]}, {0}},
+                           DM_ARGS({DM_BUF, in[0], 0}, {DM_BUF, in[1], 0}, {DM_BUF, in[2], 0}, {DM_BUF, in[3], 0},
+                                   {DM_BUF, in[4], 0}, {DM_BUF, in[5], 0}, {DM_BUF, in[6], 0}, {DM_BUF, in[7], 0},
+                                   {DM_BUF, out[0], 0}, {DM_I32, NULL, D}, {DM_I32, NULL, (double)table.dim[0]}));
+}
+
+static const dm_op op = {.size = sizeof(dm_op), .name = "exact_gaussians", .n_in = 8, .n_out = 1,
+    .shape = shape, .forward = forward};
+
+static dm_val constants(dm_ctx *c, const dm_graph *g, const float *v, int64_t rows, int64_t columns)
+{
+    (void)c;
+    return g->constant(g, v, &(dm_shape){2, {rows, columns}});
+}
+
+static dm_val build(dm_ctx *c, const dm_graph *g, const dm_net_in *in)
+{
+    const cfg *p = c->cfg;
+    const dm_shape x = g->shape(g, in->x);
+    const int32_t K = p->deviations.n;
+    int64_t inner = 1, D;
+    float table[2 * MOST];
+    dm_val means, y, unused;
+
+    for (int32_t i = 2; i < x.rank; i++)
+        inner *= x.dim[i];
+    D = x.dim[1] * inner;
+    if (in->alpha == DM_NONE)
+        return dm_fail(c, DM_EINVAL, "is for objectives that diffuse");
+    if (in->out_channels != x.dim[1])
+        return dm_fail(c, DM_EINVAL, "has as many outputs as the data has channels, %d; the objective wants %d",
+                       (int)x.dim[1], (int)in->out_channels);
+    if (K < 1 || K > MOST)
+        return dm_fail(c, DM_EINVAL, "deviations: has %d values; 1 to %d components are possible", (int)K, MOST);
+    if (p->weights.n && p->weights.n != K)
+        return dm_fail(c, DM_EINVAL, "weights: has %d values for %d deviations", (int)p->weights.n, (int)K);
+    if (p->means.n != K && p->means.n != K * x.dim[1] && p->means.n != K * D)
+        return dm_fail(c, DM_EINVAL, "means: has %d values; %d components need %d, %d or %d", (int)p->means.n, (int)K,
+                       (int)K, (int)(K * x.dim[1]), (int)(K * D));
+    for (int32_t k = 0; k < K; k++) {
+        table[2 * k] = (float)p->deviations.v[k];
+        table[2 * k + 1] = p->weights.n ? (float)p->weights.v[k] : 1;
+    }
+    {
+        /* repeated over what one value stands for */
+        const int64_t each = p->means.n == K ? D : p->means.n == K * D ? 1 : inner;
+        float few[4096];
+        dm_val parts = DM_NONE;
+
+        for (int64_t done = 0, n = 0; done < K * D; done += n) {
+            dm_val part;
+
+            n = K * D - done < 4096 ? K * D - done : 4096;
+            for (int64_t i = 0; i < n; i++)
+                few[i] = (float)p->means.v[(done + i) / each];
+            part = constants(c, g, few, 1, n);
+            parts = parts == DM_NONE ? part : g->concat(g, parts, part, 1);
+        }
+        means = g->reshape(g, parts, &(dm_shape){2, {K, D}});
+    }
+    if (g->custom(g, &op, (dm_val[]){in->x, means, constants(c, g, table, K, 2), in->alpha, in->sigma, in->c_in,
+                                     in->of_x0, in->of_eps}, &y))
+        return DM_NONE;
+    /* Training needs a weight, and may not change the prediction by it. */
+    unused = g->reshape(g, g->weight(g, "unused", &(dm_shape){1, {1}}, 0), &(dm_shape){x.rank, {1, 1, 1, 1}});
+    return g->add(g, y, g->scale(g, unused, 0, 0));
+}
+
+const dm_plugin dm_plugin_entry = {
+    .abi = DM_ABI, .size = sizeof(dm_plugin), .name = "exact_gaussians", .version = "1", .license = "Apache-2.0",
+    .doc = "the exact prediction for a mixture of Gaussians, to measure samplers with",
+    .params = params, .cfg_size = sizeof(cfg),
+    .network = &(const dm_network){.size = sizeof(dm_network), .build = build},
+};
