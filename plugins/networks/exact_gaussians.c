@@ -20,7 +20,8 @@ static const dm_param params[] = {
 static const char source[] =
     "kernel void exact_gaussians(global const float *x, global const float *means, global const float *table,\n"
     "                            global const float *alpha, global const float *sigma, global const float *c_in,\n"
-    "                            global const float *of_x0, global const float *of_eps, global float *F, int D, int K)\n"
+    "                            global const float *of_x0, global const float *of_eps, global float *F,\n"
+    "                            int D, int K)\n"
     "{\n"
     "  const size_t n = get_global_id(0);\n"
     "  const float a = alpha[n], g = sigma[n], scale = 1 / c_in[n];\n"

@@ -1,0 +1,100 @@
+/* deis: exponential integrator of order 1 to 3 (Zhang & Chen 2023, tAB-DEIS in the log-SNR). In l = log-SNR / 2 the
+ * exact step is x' = alpha' / alpha x - sigma' int_0^h e^(h - u) eps(u) du, h = l' - l; eps is a polynomial through the
+ * predictions of this step and of those before. */
+#include <math.h>
+#include <demist/plugin.h>
+
+typedef struct { int64_t order; bool lower_order_final; } cfg;
+
+static const dm_param params[] = {
+    DM_INT(cfg, order, "3", 1, 3, "", "order; 1 is ddim"),
+    DM_BOOL(cfg, lower_order_final, "true", "lower order in the last steps of a walk of fewer than 15"),
+    DM_END,
+};
+
+/* The newest first: predictions of eps, and their l. */
+typedef struct { dm_tensor *x0, *e[3]; double l[3]; int have; } state;
+
+static dm_status check(dm_ctx *c, const dm_step *s)
+{
+    const cfg *p = c->cfg;
+
+    if (p->order > s->n)
+        return dm_fail(c, DM_EINVAL, "order: %d needs as many steps; the walk has %d", (int)p->order, (int)s->n);
+    return DM_OK;
+}
+
+static dm_status begin(dm_ctx *c, const dm_step *s)
+{
+    state *st = c->self;
+
+    st->have = 0;
+    for (int i = 0; i < 3; i++)
+        if (!(st->e[i] = c->host->tensor_like(c, s->x)))
+            return c->err->code;
+    return (st->x0 = c->host->tensor_like(c, s->x)) ? DM_OK : c->err->code;
+}
+
+/* Integrals over [0,1] of h e^(h - h v) v and of h e^(h - h v) v^2. */
+static void integrals(double h, double w[2])
+{
+    w[0] = expm1(h) / h - 1;
+    w[1] = 2 * (w[0] / h - 0.5);
+    if (fabs(h) < 1e-2) { /* nothing cancels */
+        w[0] = h * (0.5 + h * (1. / 6 + h * (1. / 24 + h / 120)));
+        w[1] = h * (1. / 3 + h * (1. / 12 + h * (1. / 60 + h / 360)));
+    }
+}
+
+/* The newest place in the history is the oldest one's tensor. */
+static void make_room(state *st, double l)
+{
+    dm_tensor *oldest = st->e[2];
+
+    for (int i = 2; i > 0; i--) {
+        st->e[i] = st->e[i - 1];
+        st->l[i] = st->l[i - 1];
+    }
+    st->e[0] = oldest;
+    st->l[0] = l;
+    st->have = isfinite(l) ? st->have < 3 ? st->have + 1 : 3 : 0;
+}
+
+static dm_status step(dm_ctx *c, const dm_step *s)
+{
+    const cfg *p = c->cfg;
+    state *st = c->self;
+    const dm_point *at = &s->grid[s->i], *to = at + 1;
+    const double h = (to->log_snr - at->log_snr) / 2;
+    const int left = s->n - s->i;
+    double w[2], k[3] = {0}, q = 0;
+    int order;
+    dm_status rc;
+
+    make_room(st, at->log_snr / 2);
+    order = st->have < p->order ? st->have : (int)p->order;
+    if (p->lower_order_final && s->n < 15 && left < order)
+        order = left;
+    if ((rc = c->host->predict(c, s->x, at, &(dm_pred){.x0 = st->x0, .eps = st->e[0]})))
+        return rc;
+    if (order > 1 && !isinf(h)) {
+        const double r0 = (st->l[0] - st->l[1]) / h, r1 = order > 2 ? (st->l[1] - st->l[2]) / h : 1;
+
+        integrals(h, w);
+        if (order > 2)
+            q = (w[1] + w[0] * r0) / (r0 + r1);
+        k[0] = (w[0] + q) / r0;
+        k[1] = -(w[0] + q) / r0 - q / r1;
+        k[2] = q / r1;
+    }
+    return c->host->sum(c, s->x, DM_SUM({to->alpha, st->x0}, {to->sigma * (1 - k[0]), st->e[0]},
+                                        {-to->sigma * k[1], st->e[1]}, {-to->sigma * k[2], st->e[2]}));
+}
+
+const dm_plugin dm_plugin_entry = {
+    .abi = DM_ABI, .size = sizeof(dm_plugin), .name = "deis", .version = "1", .license = "Apache-2.0",
+    .doc = "exponential integrator in the log-SNR of order 1 to 3 (Zhang & Chen 2023)",
+    .params = params, .cfg_size = sizeof(cfg), .self_size = sizeof(state),
+    .sampler = &(const dm_sampler){.size = sizeof(dm_sampler), .inverts = true, .check = check, .begin = begin,
+        .step = step},
+};

@@ -1,0 +1,189 @@
+/* dpmpp: DPM-Solver++ (Lu et al. 2022) of order 1 to 3, multistep or singlestep, and with noise (SDE-DPM-Solver++).
+ * In l = log-SNR / 2 the exact step is x' = (sigma' / sigma) e^-n x + alpha' int_0^H e^-(H - u) x0(u) du + noise, with
+ * h = l' - l, n = eta h and H = h + n; x0 is a polynomial through predictions. */
+#include <math.h>
+#include <demist/plugin.h>
+
+enum { MULTISTEP, SINGLESTEP };
+enum { MIDPOINT, HEUN };
+enum { NONE, DIFFUSERS };
+typedef struct { int64_t order; int32_t method, solver, compat; double eta; bool lower_order_final; } cfg;
+
+static const dm_param params[] = {
+    DM_INT(cfg, order, "2", 1, 3, "", "order; 1 is ddim"),
+    DM_ENUM(cfg, method, "multistep", "multistep|singlestep",
+            "from predictions of steps before, or by as many evaluations in each step as the order"),
+    DM_ENUM(cfg, solver, "midpoint", "midpoint|heun",
+            "of order 2: the paper's rule, or x0 linear in the log-SNR and integrated exactly"),
+    DM_REAL(cfg, eta, "0", 0, 1, "", "noise of each step; 1 is SDE-DPM-Solver++, as multistep alone"),
+    DM_BOOL(cfg, lower_order_final, "true", "lower order in the last steps of a walk of fewer than 15"),
+    DM_ENUM(cfg, compat, "none", "none|diffusers",
+            "diffusers: its third-order multistep weights, by which the order is 2, and with eta 1 less"),
+    DM_END,
+};
+
+/* The newest first: predictions of x0, and their l. */
+typedef struct { dm_tensor *m[3], *y, *z; double l[3]; int have; } state;
+
+static dm_status check(dm_ctx *c, const dm_step *s)
+{
+    const cfg *p = c->cfg;
+
+    if (p->eta > 0 && s->grid[0].log_snr > s->grid[s->n].log_snr)
+        return dm_fail(c, DM_EINVAL, "eta: fresh noise cannot be inverted; set eta: 0");
+    if (p->eta > 0 && p->method == SINGLESTEP)
+        return dm_fail(c, DM_EINVAL, "eta: noise is for method: multistep");
+    if (p->order > s->n && p->method == MULTISTEP)
+        return dm_fail(c, DM_EINVAL, "order: %d needs as many steps; the walk has %d", (int)p->order, (int)s->n);
+    return DM_OK;
+}
+
+static dm_status begin(dm_ctx *c, const dm_step *s)
+{
+    state *st = c->self;
+
+    st->have = 0;
+    for (int i = 0; i < 3; i++)
+        if (!(st->m[i] = c->host->tensor_like(c, s->x)))
+            return c->err->code;
+    return (st->y = c->host->tensor_like(c, s->x)) && (st->z = c->host->tensor_like(c, s->x)) ? DM_OK : c->err->code;
+}
+
+/* Integrals over [0,1] of H e^-(H - H v) v^k / k!, k = 0, 1, 2. */
+static void integrals(double H, double w[3])
+{
+    w[0] = -expm1(-H);
+    w[1] = 1 - w[0] / H;
+    w[2] = 0.5 - w[1] / H;
+    if (fabs(H) < 1e-2) { /* nothing cancels */
+        w[1] = H * (0.5 - H * (1. / 6 - H * (1. / 24 - H / 120)));
+        w[2] = H * (1. / 6 - H * (1. / 24 - H * (1. / 120 - H / 720)));
+    }
+}
+
+/* x' of the multistep rule of this order, from m[0..order). */
+static dm_status multistep(dm_ctx *c, const dm_step *s, int order, double h)
+{
+    const cfg *p = c->cfg;
+    const state *st = c->self;
+    const dm_point *at = &s->grid[s->i], *to = at + 1;
+    const double n = p->eta * h, H = h + n, keep = to->sigma / at->sigma * exp(-n);
+    double w[3], k[3] = {0}, d1, d2, noise = to->sigma * sqrt(-expm1(-2 * n));
+    dm_status rc;
+
+    integrals(H, w);
+    k[0] = w[0];
+    if (order > 1) {
+        const double r0 = (st->l[0] - st->l[1]) / h, r1 = order > 2 ? (st->l[1] - st->l[2]) / h : 1;
+
+        /* D1 = (m0 - m1) / r0, and with m2: D1 + r0 D2, D2 = (D1 - (m1 - m2) / r1) / (r0 + r1) */
+        d1 = order == 2 && p->solver == MIDPOINT ? w[0] / 2 : w[1];
+        d2 = order == 2 ? 0 : 2 * w[2];
+        if (order == 3 && p->compat == DIFFUSERS)
+            d2 = p->eta > 0 ? w[2] - 1 : w[2];
+        d2 = (d2 + d1 * r0) / (r0 + r1) * (order > 2);
+        k[0] += (d1 + d2) / r0;
+        k[1] = -(d1 + d2) / r0 - d2 / r1;
+        k[2] = d2 / r1;
+    }
+    if (noise > 0 && (rc = c->host->randn(c, st->z, 0)))
+        return rc;
+    return c->host->sum(c, s->x, DM_SUM({keep, s->x}, {to->alpha * k[0], st->m[0]}, {to->alpha * k[1], st->m[1]},
+                                        {to->alpha * k[2], st->m[2]}, {noise, st->z}));
+}
+
+/* x0 at the share r of the step, from what is in y; all but the first by the slope so far, (m[k] - m[0]) / q. */
+static dm_status stage(dm_ctx *c, const dm_step *s, double h, double r, int k, double q)
+{
+    const state *st = c->self;
+    const dm_point *at = &s->grid[s->i];
+    dm_point mid;
+    double w[3];
+    dm_status rc;
+
+    if ((rc = c->host->point_at_log_snr(c, at->log_snr + 2 * r * h, &mid)))
+        return rc;
+    integrals(mid.log_snr / 2 - at->log_snr / 2, w);
+    if ((rc = c->host->sum(c, st->y, DM_SUM({mid.sigma / at->sigma, s->x},
+                                            {mid.alpha * (w[0] - (k ? w[1] * r / q : 0)), st->m[0]},
+                                            {k ? mid.alpha * w[1] * r / q : 0, st->m[k]}))))
+        return rc;
+    return c->host->predict(c, st->y, &mid, &(dm_pred){.x0 = st->m[k + 1]});
+}
+
+/* The paper's algorithm 1, and its third order after DPM-Solver-3 (Lu et al. 2022a, appendix B.3). */
+static dm_status singlestep(dm_ctx *c, const dm_step *s, int order, double h)
+{
+    const cfg *p = c->cfg;
+    const state *st = c->self;
+    const dm_point *at = &s->grid[s->i], *to = at + 1;
+    const dm_tensor *last = order == 2 ? st->m[1] : st->m[2];
+    double w[3], k;
+    dm_status rc;
+
+    integrals(h, w);
+    if ((rc = stage(c, s, h, order == 2 ? 0.5 : 1. / 3, 0, 1)) ||
+        (order == 3 && (rc = stage(c, s, h, 2. / 3, 1, 1. / 3))))
+        return rc;
+    k = order == 3 ? w[1] * 1.5 : p->solver == MIDPOINT ? w[0] : 2 * w[1];
+    return c->host->sum(c, s->x, DM_SUM({to->sigma / at->sigma, s->x}, {to->alpha * (w[0] - k), st->m[0]},
+                                        {to->alpha * k, last}));
+}
+
+/* To the data, or where one end of the step has no signal: ddim, or all noise anew. */
+static dm_status without_end(dm_ctx *c, const dm_step *s)
+{
+    const cfg *p = c->cfg;
+    const state *st = c->self;
+    const dm_point *at = &s->grid[s->i], *to = at + 1;
+    const double keep = p->eta > 0 ? 0 : to->sigma / at->sigma;
+    dm_status rc;
+
+    if (p->eta > 0 && to->sigma > 0 && (rc = c->host->randn(c, st->z, 0)))
+        return rc;
+    return c->host->sum(c, s->x, DM_SUM({keep, s->x}, {to->alpha - keep * at->alpha, st->m[0]},
+                                        {p->eta > 0 ? to->sigma : 0, st->z}));
+}
+
+static int order_of(const cfg *p, const state *st, const dm_step *s)
+{
+    const int left = s->n - s->i, most = p->lower_order_final && s->n < 15 && left < (int)p->order ? left
+                                                                                                   : (int)p->order;
+
+    return p->method == SINGLESTEP || st->have >= most ? most : st->have;
+}
+
+static dm_status step(dm_ctx *c, const dm_step *s)
+{
+    const cfg *p = c->cfg;
+    state *st = c->self;
+    const dm_point *at = &s->grid[s->i], *to = at + 1;
+    dm_tensor *oldest = st->m[2];
+    const double h = (to->log_snr - at->log_snr) / 2;
+    int order;
+    dm_status rc;
+
+    if (p->method == MULTISTEP) {
+        for (int i = 2; i > 0; i--) {
+            st->m[i] = st->m[i - 1];
+            st->l[i] = st->l[i - 1];
+        }
+        st->m[0] = oldest;
+        st->l[0] = at->log_snr / 2;
+        st->have = isfinite(st->l[0]) ? st->have < 3 ? st->have + 1 : 3 : 0;
+    }
+    order = order_of(p, st, s);
+    if ((rc = c->host->predict(c, s->x, at, &(dm_pred){.x0 = st->m[0]})))
+        return rc;
+    if (isinf(h))
+        return without_end(c, s);
+    return p->method == MULTISTEP || order == 1 ? multistep(c, s, order, h) : singlestep(c, s, order, h);
+}
+
+const dm_plugin dm_plugin_entry = {
+    .abi = DM_ABI, .size = sizeof(dm_plugin), .name = "dpmpp", .version = "1", .license = "Apache-2.0",
+    .doc = "DPM-Solver++ of order 1 to 3, without or with noise (Lu et al. 2022)",
+    .params = params, .cfg_size = sizeof(cfg), .self_size = sizeof(state),
+    .sampler = &(const dm_sampler){.size = sizeof(dm_sampler), .inverts = true, .check = check, .begin = begin,
+        .step = step},
+};

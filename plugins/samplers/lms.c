@@ -1,0 +1,91 @@
+/* lms: linear multistep method of order 1 to 4 in s = sigma / alpha (Karras et al. 2022's ODE, as in k-diffusion):
+ * x' / alpha' = x / alpha + int_s^s' eps(s) ds, eps a polynomial in s through the predictions so far. */
+#include <math.h>
+#include <demist/plugin.h>
+
+enum { MOST = 4 };
+typedef struct { int64_t order; } cfg;
+
+static const dm_param params[] = {
+    DM_INT(cfg, order, "4", 1, MOST, "", "order; 1 is ddim"),
+    DM_END,
+};
+
+/* The newest first: predictions of eps, and their s. */
+typedef struct { dm_tensor *x0, *e[MOST]; double s[MOST]; int have; } state;
+
+static dm_status check(dm_ctx *c, const dm_step *s)
+{
+    const cfg *p = c->cfg;
+
+    if (p->order > s->n)
+        return dm_fail(c, DM_EINVAL, "order: %d needs as many steps; the walk has %d", (int)p->order, (int)s->n);
+    if (p->order > 1 && !(s->grid[s->n].alpha > 0))
+        return dm_fail(c, DM_EINVAL, "sigma / alpha has no end where no signal is left; use ddim to invert");
+    return DM_OK;
+}
+
+static dm_status begin(dm_ctx *c, const dm_step *s)
+{
+    state *st = c->self;
+
+    st->have = 0;
+    for (int i = 0; i < MOST; i++)
+        if (!(st->e[i] = c->host->tensor_like(c, s->x)))
+            return c->err->code;
+    return (st->x0 = c->host->tensor_like(c, s->x)) ? DM_OK : c->err->code;
+}
+
+/* The integral from s[0] to `to` of the polynomial that is 1 at s[k] and 0 at the others; Gauss' rule of two points has
+ * no error for a cubic. */
+static double weight(const double *s, int n, int k, double to)
+{
+    double sum = 0;
+
+    for (int side = -1; side <= 1; side += 2) {
+        const double at = (s[0] + to) / 2 + side * (to - s[0]) / 2 / sqrt(3);
+        double v = 1;
+
+        for (int j = 0; j < n; j++)
+            v *= j == k ? 1 : (at - s[j]) / (s[k] - s[j]);
+        sum += v / 2;
+    }
+    return sum * (to - s[0]);
+}
+
+static dm_status step(dm_ctx *c, const dm_step *s)
+{
+    const cfg *p = c->cfg;
+    state *st = c->self;
+    const dm_point *at = &s->grid[s->i], *to = at + 1;
+    dm_tensor *oldest = st->e[MOST - 1];
+    double k[MOST] = {0};
+    int order;
+    dm_status rc;
+
+    for (int i = MOST - 1; i > 0; i--) {
+        st->e[i] = st->e[i - 1];
+        st->s[i] = st->s[i - 1];
+    }
+    st->e[0] = oldest;
+    st->s[0] = at->sigma / at->alpha;
+    st->have = at->alpha > 0 ? st->have < MOST ? st->have + 1 : MOST : 0;
+    order = st->have < p->order ? st->have : (int)p->order;
+    if ((rc = c->host->predict(c, s->x, at, &(dm_pred){.x0 = st->x0, .eps = st->e[0]})))
+        return rc;
+    k[0] = to->sigma;
+    for (int i = 1; i < order; i++) {
+        k[i] = to->alpha * weight(st->s, order, i, to->sigma / to->alpha);
+        k[0] -= k[i];
+    }
+    return c->host->sum(c, s->x, DM_SUM({to->alpha, st->x0}, {k[0], st->e[0]}, {k[1], st->e[1]}, {k[2], st->e[2]},
+                                        {k[3], st->e[3]}));
+}
+
+const dm_plugin dm_plugin_entry = {
+    .abi = DM_ABI, .size = sizeof(dm_plugin), .name = "lms", .version = "1", .license = "Apache-2.0",
+    .doc = "linear multistep method in sigma / alpha (Karras et al. 2022, eq. 4)",
+    .params = params, .cfg_size = sizeof(cfg), .self_size = sizeof(state),
+    .sampler = &(const dm_sampler){.size = sizeof(dm_sampler), .inverts = true, .check = check, .begin = begin,
+        .step = step},
+};

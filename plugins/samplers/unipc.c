@@ -1,0 +1,180 @@
+/* unipc: predictor and corrector of order 1 to 3 (Zhao et al. 2023), by predictions of x0. The corrector of a step runs
+ * at its end: the evaluation that it needs is the one that the next step begins with. */
+#include <math.h>
+#include <demist/plugin.h>
+
+enum { BH1, BH2 };
+typedef struct { int64_t order; int32_t solver; bool corrector, lower_order_final; dm_ints disable_corrector; } cfg;
+
+static const dm_param params[] = {
+    DM_INT(cfg, order, "2", 1, 3, "", "order of the predictor"),
+    DM_ENUM(cfg, solver, "bh2", "bh1|bh2", "B(h) of the paper: h, or e^h - 1"),
+    DM_BOOL(cfg, corrector, "true", "put each step right by the evaluation at its end"),
+    DM_INTS(cfg, disable_corrector, "[]", 0, 1000000, "steps", "steps that are not put right, counted from 0"),
+    DM_BOOL(cfg, lower_order_final, "true", "no order higher than the steps that are left"),
+    DM_END,
+};
+
+/* Predictions of x0, the newest first, l = log-SNR / 2 of each, and of where the predictor goes. */
+typedef struct { dm_tensor *m[3], *next, *y; double l[3]; int have; bool ready; } state;
+
+static dm_status check(dm_ctx *c, const dm_step *s)
+{
+    const cfg *p = c->cfg;
+
+    if (p->order > s->n)
+        return dm_fail(c, DM_EINVAL, "order: %d needs as many steps; the walk has %d", (int)p->order, (int)s->n);
+    return DM_OK;
+}
+
+static dm_status begin(dm_ctx *c, const dm_step *s)
+{
+    state *st = c->self;
+
+    st->have = 0;
+    st->ready = false;
+    for (int i = 0; i < 3; i++)
+        if (!(st->m[i] = c->host->tensor_like(c, s->x)))
+            return c->err->code;
+    return (st->next = c->host->tensor_like(c, s->x)) && (st->y = c->host->tensor_like(c, s->x)) ? DM_OK
+                                                                                                 : c->err->code;
+}
+
+/* sum_j r[j]^i rho[j] = b[i] for i in [0,n), n <= 3, by elimination. */
+static void solve(int n, const double *r, const double *b, double *rho)
+{
+    double a[3][4];
+
+    for (int i = 0; i < n; i++) {
+        for (int j = 0; j < n; j++)
+            a[i][j] = i ? a[i - 1][j] * r[j] : 1;
+        a[i][n] = b[i];
+    }
+    for (int k = 0; k < n; k++)
+        for (int i = k + 1; i < n; i++)
+            for (int j = n; j >= k; j--)
+                a[i][j] -= a[i][k] / a[k][k] * a[k][j];
+    for (int i = n - 1; i >= 0; i--) {
+        rho[i] = a[i][n];
+        for (int j = i + 1; j < n; j++)
+            rho[i] -= a[i][j] * rho[j];
+        rho[i] /= a[i][i];
+    }
+}
+
+/* out := sigma' / sigma x + alpha' (1 - e^-h) m0 - alpha' B sum_k rho_k (m_k - m0) / r_k, with m at `to` the last. */
+static dm_status combine(dm_ctx *c, const dm_step *s, int n, const double *rho, const double *r, double h, double B,
+                         bool correct)
+{
+    const state *st = c->self;
+    const dm_point *at = &s->grid[s->i], *to = at + 1;
+    double k[4] = {-to->alpha * expm1(-h), 0, 0, 0};
+
+    for (int i = 0; i < n; i++) {
+        const int at_to = correct && i == n - 1;
+        const double w = -to->alpha * B * rho[i] / r[i];
+
+        k[at_to ? 3 : i + 1] = w;
+        k[0] -= w;
+    }
+    return c->host->sum(c, correct ? s->x : st->y,
+                        DM_SUM({to->sigma / at->sigma, s->x}, {k[0], st->m[0]}, {k[1], st->m[1]}, {k[2], st->m[2]},
+                               {k[3], st->next}));
+}
+
+static bool corrects(const dm_ctx *c, const dm_step *s)
+{
+    const cfg *p = c->cfg;
+
+    for (int32_t i = 0; i < p->disable_corrector.n; i++)
+        if (p->disable_corrector.v[i] == s->i)
+            return false;
+    return p->corrector && s->i < s->n - 1; /* nobody evaluates at the last point */
+}
+
+static dm_status advance(dm_ctx *c, const dm_step *s, int order)
+{
+    const cfg *p = c->cfg;
+    const state *st = c->self;
+    const dm_point *to = &s->grid[s->i + 1];
+    const double h = to->log_snr / 2 - st->l[0], B = p->solver == BH1 ? -h : expm1(-h);
+    double r[3], b[3], rho[3], phi = expm1(-h) / -h - 1, factorial = 1;
+    dm_status rc;
+
+    for (int i = 0; i < order; i++) {
+        r[i] = i < order - 1 ? (st->l[i + 1] - st->l[0]) / h : 1;
+        b[i] = phi * factorial / B;
+        factorial *= i + 2;
+        phi = phi / -h - 1 / factorial;
+    }
+    if (order == 2)
+        rho[0] = 0.5;
+    else
+        solve(order - 1, r, b, rho);
+    if ((rc = combine(c, s, order - 1, rho, r, h, B, false)))
+        return rc;
+    if (!corrects(c, s))
+        return c->host->sum(c, s->x, DM_SUM({1, st->y}));
+    if ((rc = c->host->predict(c, st->y, to, &(dm_pred){.x0 = st->next})))
+        return rc;
+    if (order == 1)
+        rho[0] = 0.5;
+    else
+        solve(order, r, b, rho);
+    return combine(c, s, order, rho, r, h, B, true);
+}
+
+/* The prediction at the end of this step is the first of the next. */
+static void remember(state *st, double l)
+{
+    dm_tensor *oldest = st->m[2];
+
+    for (int i = 2; i > 0; i--) {
+        st->m[i] = st->m[i - 1];
+        st->l[i] = st->l[i - 1];
+    }
+    st->m[0] = st->next;
+    st->l[0] = l;
+    st->next = oldest;
+    st->have = isfinite(l) ? st->have < 3 ? st->have + 1 : 3 : 0;
+}
+
+static dm_status step(dm_ctx *c, const dm_step *s)
+{
+    const cfg *p = c->cfg;
+    state *st = c->self;
+    const dm_point *at = &s->grid[s->i], *to = at + 1;
+    const int left = s->n - s->i;
+    int order;
+    dm_status rc;
+
+    if (!st->ready) {
+        if ((rc = c->host->predict(c, s->x, at, &(dm_pred){.x0 = st->next})))
+            return rc;
+        remember(st, at->log_snr / 2);
+    }
+    st->ready = false;
+    if (isinf(to->log_snr - at->log_snr)) { /* to the data, or from or to no signal: ddim */
+        const double keep = to->sigma / at->sigma;
+
+        return c->host->sum(c, s->x, DM_SUM({keep, s->x}, {to->alpha - keep * at->alpha, st->m[0]}));
+    }
+    order = st->have < p->order ? st->have : (int)p->order;
+    if (p->lower_order_final && left < order)
+        order = left;
+    if ((rc = advance(c, s, order)))
+        return rc;
+    if (corrects(c, s)) {
+        remember(st, to->log_snr / 2);
+        st->ready = true;
+    }
+    return DM_OK;
+}
+
+const dm_plugin dm_plugin_entry = {
+    .abi = DM_ABI, .size = sizeof(dm_plugin), .name = "unipc", .version = "1", .license = "Apache-2.0",
+    .doc = "UniPC, predictor and corrector of any order to 3 (Zhao et al. 2023)",
+    .params = params, .cfg_size = sizeof(cfg), .self_size = sizeof(state),
+    .sampler = &(const dm_sampler){.size = sizeof(dm_sampler), .inverts = true, .check = check, .begin = begin,
+        .step = step},
+};

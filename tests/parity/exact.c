@@ -1,0 +1,179 @@
+/* The bench of exact_gaussians; see exact.h. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "exact.h"
+#include "base/normal_quantile.h"
+
+static const double mean[2] = {-0.5, 0.7}, deviation[2] = {0.3, 0.2}, share[2] = {0.4, 0.6};
+static const char network[] = "{use: exact_gaussians, means: [-0.5, 0.7], deviations: [0.3, 0.2], weights: [2, 3]}";
+
+int exact_open_world(void **state)
+{
+    static exact_world w;
+    const char *device = getenv("DEMIST_DEVICE");
+    const dm_device_options o = {0};
+    dm_err err = {0};
+
+    if (dm_device_open(device ? device : "auto", &o, &w.device, &err) || dm_registry_new(NULL, &w.registry, &err)) {
+        fprintf(stderr, "%s\n", err.msg);
+        return -1;
+    }
+    *state = &w;
+    return 0;
+}
+
+int exact_close_world(void **state)
+{
+    const exact_world *w = *state;
+
+    dm_registry_free(w->registry);
+    dm_device_close(w->device);
+    return 0;
+}
+
+static dm_status forward(void *user, dm_buf *x, const dm_point *p, const dm_affine *a, dm_buf **F, dm_err *err)
+{
+    exact_bench *b = user;
+    dm_buf *in = dm_forward_input(b->forward);
+    double *c_in = malloc((size_t)b->n * sizeof *c_in);
+    dm_status rc;
+
+    for (int64_t i = 0; i < b->n; i++)
+        c_in[i] = a->c_in;
+    *F = dm_forward_output(b->forward);
+    if (!(rc = x == in ? DM_OK : dm_buf_copy(x, 0, in, 0, dm_buf_bytes(in), err)) &&
+        !(rc = dm_forward_level(b->forward, p, a, err)))
+        rc = dm_forward_run(b->forward, c_in, c_in, NULL, err);
+    free(c_in);
+    return rc;
+}
+
+/* Even in the log-SNR, to the first level of the schedule. */
+static void even(const exact_bench *b)
+{
+    dm_grid *g = (dm_grid *)(uintptr_t)dm_sampling_grid(b->s);
+    dm_point first, last;
+
+    dm_noise_at(b->noise, 1e9, &first);
+    dm_noise_at(b->noise, 1, &last);
+    for (int32_t i = 0; i <= g->n; i++)
+        dm_noise_at_log_snr(b->noise, first.log_snr + (last.log_snr - first.log_snr) * i / g->n, &g->points[i]);
+}
+
+void exact_build(const exact_world *w, exact_bench *b, const char *text, const dm_data_info *data, int64_t n)
+{
+    const dm_experiment_options o = {.lenient_data = true};
+    dm_err err = {0};
+
+    *b = (exact_bench){.n = n};
+    if (dm_experiment_parse(text, strlen(text), "exact", ".", &o, w->registry, &b->e, NULL, &err) ||
+        dm_noise_new(b->e, &b->noise, &err) || dm_net_new(b->e, b->noise, w->device, data, 0, &b->net, &err) ||
+        dm_wset_new(w->device, dm_net_layout(b->net), &b->weights, &err) ||
+        dm_forward_new(b->net, b->weights, b->n, NULL, &b->forward, &err))
+        fail_msg("%s: %s", text, err.msg);
+}
+
+void exact_predict(exact_bench *b, const dm_point *p, dm_affine *a, const float *x, float *F)
+{
+    dm_instance *objective = dm_net_objective(b->net);
+    dm_buf *in = dm_forward_input(b->forward), *out;
+    dm_err err = {0};
+
+    if (objective->plugin->objective->affine(&objective->ctx, p, a) ||
+        dm_buf_write(in, 0, dm_buf_bytes(in), x, &err) || forward(b, in, p, a, &out, &err) ||
+        dm_buf_read(out, 0, dm_buf_bytes(out), F, &err))
+        fail_msg("%s", err.msg);
+}
+
+void exact_open(const exact_world *w, exact_bench *b, const char *sampler, int steps, int64_t n)
+{
+    const dm_data_info data = {.size = sizeof data, .shape = {1, {1, 1, 1, 1, 1, 1, 1, 1}}};
+    char text[1024];
+    dm_err err = {0};
+
+    snprintf(text, sizeof text,
+             "data: {use: toy2d}\nschedule: {use: linear}\nnetwork: %s\nobjective: {use: simple, predict: v}\n"
+             "sampler: {%s, steps: %d, clip: off%s}\n",
+             network, sampler, steps,
+             strstr(sampler, "dpmpp") || strstr(sampler, "unipc") || strstr(sampler, "deis")
+                 ? ", lower_order_final: false" : "");
+    exact_build(w, b, text, &data, n < 0 ? EXACT_N : n);
+    {
+        const dm_sampling_setup setup = {.experiment = b->e, .noise = b->noise, .device = w->device,
+            .objective = dm_net_objective(b->net), .data = dm_net_data(b->net), .out_channels = 1, .n = b->n,
+            .forward = forward, .user = b};
+
+        if (dm_sampling_new(&setup, &b->s, &err))
+            fail_msg("%s: %s", sampler, err.msg);
+    }
+    even(b);
+}
+
+void exact_close(exact_bench *b)
+{
+    dm_sampling_free(b->s);
+    dm_forward_free(b->forward);
+    dm_wset_free(b->weights);
+    dm_net_free(b->net);
+    dm_noise_free(b->noise);
+    dm_experiment_free(b->e);
+}
+
+void exact_from_quantiles(const exact_bench *b, float *x)
+{
+    const dm_point *p = dm_sampling_grid(b->s)->points;
+
+    for (int64_t i = 0; i < b->n; i++)
+        x[i] = (float)(p->sigma * dm_normal_quantile(((double)i + 0.5) / (double)b->n) + p->alpha * 0.2);
+}
+
+void exact_run(exact_bench *b, const float *noise, float *x)
+{
+    dm_err err = {0};
+
+    if (dm_sampling_run(b->s, &(dm_sampling_run_options){.noise = noise}, x, &err))
+        fail_msg("%s", err.msg);
+}
+
+/* E[x0 | y], y = x0 + s eps. */
+static double denoised(double y, double s)
+{
+    double total = 0, sum = 0;
+
+    for (int k = 0; k < 2; k++) {
+        const double v = deviation[k] * deviation[k] + s * s, e = y - mean[k];
+        const double w = share[k] / sqrt(v) * exp(-e * e / v / 2);
+
+        total += w;
+        sum += w * (mean[k] + deviation[k] * deviation[k] / v * e);
+    }
+    return sum / total;
+}
+
+/* y = x / alpha over l = log-SNR / 2: dy/dl = D(y) - y, by Runge and Kutta. */
+double exact_end(const exact_bench *b, double x)
+{
+    enum { STEPS = 4000 };
+    const dm_grid *g = dm_sampling_grid(b->s);
+    const dm_point *from = g->points, *to = g->points + g->n;
+    const double h = (to->log_snr - from->log_snr) / 2 / STEPS;
+    double y = x / from->alpha;
+
+    for (int i = 0; i < STEPS; i++) {
+        const double l = from->log_snr / 2 + i * h, s0 = exp(-l), s1 = exp(-l - h / 2), s2 = exp(-l - h);
+        const double a = denoised(y, s0) - y, c = y + h / 2 * a, d = denoised(c, s1) - c;
+        const double e = y + h / 2 * d, f = denoised(e, s1) - e, k = y + h * f, m = denoised(k, s2) - k;
+
+        y += h / 6 * (a + 2 * d + 2 * f + m);
+    }
+    return y * to->alpha;
+}

@@ -1,0 +1,40 @@
+/* A sampler walking even steps in the log-SNR with plugin exact_gaussians for a network: one dimension, two
+ * components, and the end of the exact flow beside it. */
+#ifndef DEMIST_TESTS_EXACT_H
+#define DEMIST_TESTS_EXACT_H
+
+#include "model/net.h"
+#include "model/sampling.h"
+
+enum { EXACT_N = 64 };
+
+typedef struct exact_world { dm_device *device; dm_registry *registry; } exact_world;
+
+typedef struct exact_bench {
+    dm_experiment *e;
+    dm_noise *noise;
+    dm_net *net;
+    dm_wset *weights;
+    dm_forward *forward;
+    dm_sampling *s;
+    int64_t n;
+    float start[EXACT_N];
+} exact_bench;
+
+/* The network of an experiment, with data of this shape, for n examples at once; and what it says at a point. */
+void exact_build(const exact_world *w, exact_bench *b, const char *text, const dm_data_info *data, int64_t n);
+void exact_predict(exact_bench *b, const dm_point *p, dm_affine *a, const float *x, float *F);
+
+int exact_open_world(void **state);
+int exact_close_world(void **state);
+/* sampler: what its section has but steps. n: points at once; -1: EXACT_N. */
+void exact_open(const exact_world *w, exact_bench *b, const char *sampler, int steps, int64_t n);
+void exact_close(exact_bench *b);
+/* Starts that are spread over the distribution at the noisiest point. */
+void exact_from_quantiles(const exact_bench *b, float *x);
+/* noise NULL: drawn. */
+void exact_run(exact_bench *b, const float *noise, float *x);
+/* Where the probability-flow ODE takes this x from the walk's first point to its last. */
+double exact_end(const exact_bench *b, double x);
+
+#endif
