@@ -1,9 +1,19 @@
 # Sourced by tools/test --all: what takes long. Uses tests, step, count, build_in of tools/test and tools/setup.sh.
 
+# Each compiler that Debian has, each level of optimisation; and what a packager builds.
+compiled() {
+  step warnings python3 tools/warnings.py build
+  step release release_build
+}
+release_build() {
+  rm -rf build-release
+  meson setup build-release -Dbuildtype=release -Db_lto=true -Dwerror=true && ninja -C build-release
+}
+
 # Every test again under AddressSanitizer and UBSan; only what the OpenCL runtimes leak is suppressed, by module.
-# meson's werror stays off: gcc's sanitizers bring false warnings.
+# Warnings are no errors there: gcc's sanitizers bring false ones.
 sanitized() {
-  build_in build-sanitize -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=false || { failed=$((failed + 1)); return; }
+  build_in build-sanitize -Db_sanitize=address,undefined -Db_lundef=false || { failed=$((failed + 1)); return; }
   export ASAN_OPTIONS=detect_leaks=1:handle_segv=1:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
   export LSAN_OPTIONS=suppressions=$root/tests/lsan.supp:print_suppressions=0
   tests sanitize-host build-sanitize host --timeout-multiplier 6
@@ -52,6 +62,7 @@ compared() {
   done <<<"$platforms"
 }
 
+compiled
 compared
 sanitized
 under_oclgrind

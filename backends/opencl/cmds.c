@@ -77,7 +77,7 @@ static dm_status next(dm_cmds *c, kind what, const char *label, dm_work work, co
 dm_status dm_cmds_launch(dm_cmds *c, dm_kernel *k, const dm_range *r, const dm_karg *args, int n, const char *label,
                          dm_work work, dm_err *err)
 {
-    command *e;
+    command *e = NULL;
     dm_status s;
 
     if (k->d != c->d)
@@ -101,7 +101,7 @@ dm_status dm_cmds_zero(dm_cmds *c, dm_buf *b, size_t offset, size_t bytes, dm_er
 {
     const dm_work work = {0, (double)bytes};
     dm_kernel *k;
-    command *e;
+    command *e = NULL;
     dm_status s;
 
     if ((s = next(c, LAUNCH, "zero", work, &e, err)) != DM_OK ||
@@ -116,7 +116,7 @@ dm_status dm_cmds_copy(dm_cmds *c, dm_buf *from, size_t from_offset, dm_buf *to,
                        dm_err *err)
 {
     const dm_work work = {0, 2 * (double)bytes};
-    command *e;
+    command *e = NULL;
     dm_status s;
 
     if ((s = ocl_buf_check(from, from_offset, bytes, "copy", err)) != DM_OK ||
@@ -135,7 +135,7 @@ dm_status dm_cmds_copy(dm_cmds *c, dm_buf *from, size_t from_offset, dm_buf *to,
 
 dm_status dm_cmds_gemm(dm_cmds *c, const dm_gemm *g, const char *label, dm_work work, dm_err *err)
 {
-    command *e;
+    command *e = NULL;
     dm_status s;
 
     if ((s = ocl_gemm_check(c->d, g, err)) != DM_OK ||

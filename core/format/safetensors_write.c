@@ -40,7 +40,7 @@ static dm_status measure(const dm_st_source *t, uint64_t *bytes, dm_err *err)
 static dm_status describe(json_t *root, const dm_st_source *t, uint64_t *at, dm_err *err)
 {
     json_t *shape = json_array(), *v;
-    uint64_t bytes;
+    uint64_t bytes = 0;
     dm_status s;
 
     if (json_object_get(root, t->name) || strcmp(t->name, "__metadata__") == 0) {
@@ -113,7 +113,7 @@ static dm_status put_header(writer *w, const dm_st_source *t, int64_t n, const d
 
 static dm_status put_tensor(writer *w, const dm_st_source *t, char *buf, dm_err *err)
 {
-    uint64_t bytes;
+    uint64_t bytes = 0;
     dm_status s;
 
     if ((s = measure(t, &bytes, err)))

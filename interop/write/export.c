@@ -97,8 +97,12 @@ static dm_status describe(const dm_session *s, texts *t, dm_err *err)
 
     if (!rc && !(rc = dm_unet_write(s->experiment, &s->data, unet, err)))
         rc = dm_scheduler_write(s->experiment, &s->data, scheduler, &t->scheduler_class, err);
-    if (((unet && fclose(unet)) | (scheduler && fclose(scheduler))) && !rc)
-        rc = dm_error(err, DM_ENOMEM, "out of memory for the configs");
+    for (int i = 0; i < 2; i++) {
+        FILE *f = i ? scheduler : unet;
+
+        if (f && fclose(f) && !rc)
+            rc = dm_error(err, DM_ENOMEM, "out of memory for the configs");
+    }
     return rc;
 }
 

@@ -58,7 +58,7 @@ static void compare(const char *file, const char *name, const dm_layout *l, cons
     char path[1024], key[256];
     dm_err err = {0};
     float *want;
-    dm_st *f;
+    dm_st *f = NULL;
 
     snprintf(path, sizeof path, "%s/%s.safetensors", folder, file);
     if (dm_st_open(path, &f, &err))
@@ -95,9 +95,9 @@ static void check_in(const char *precision, const char *file, const char *name, 
     float x0[BATCH * 64], *got;
     double u[BATCH], importance[BATCH], weight[BATCH];
     dm_point at[BATCH];
-    dm_buf *grads, *sum;
-    dm_grad_step *g;
-    dm_wset *w;
+    dm_buf *grads = NULL, *sum = NULL;
+    dm_grad_step *g = NULL;
+    dm_wset *w = NULL;
     dm_err err = {0};
     size_t bytes;
 

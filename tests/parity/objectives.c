@@ -71,9 +71,9 @@ static void run(const world *w, const char *name, dm_net *m)
     float x0[BATCH * D], loss[BATCH], *got = malloc(bytes);
     double u[BATCH], importance[BATCH], weight[BATCH];
     dm_point at[BATCH];
-    dm_buf *grads, *sum;
-    dm_grad_step *g;
-    dm_wset *weights;
+    dm_buf *grads = NULL, *sum = NULL;
+    dm_grad_step *g = NULL;
+    dm_wset *weights = NULL;
     dm_err err = {0};
 
     for (int64_t i = 0; i < BATCH * D; i++)
@@ -105,9 +105,9 @@ static void check(const world *w, const char *name, const char *objective)
     const dm_data_info data = {
         .size = sizeof data, .shape = {1, {D, 1, 1, 1, 1, 1, 1, 1}}, .levels = 256, .low = -1, .high = 1};
     const dm_experiment_options o = {.lenient_data = true};
-    dm_experiment *e;
-    dm_noise *noise;
-    dm_net *m;
+    dm_experiment *e = NULL;
+    dm_noise *noise = NULL;
+    dm_net *m = NULL;
     dm_err err = {0};
     char text[512];
 
@@ -130,7 +130,7 @@ static void objectives__equal_the_papers(void **state)
     char path[1024], line[512];
     world w;
     dm_err err = {0};
-    dm_st *f;
+    dm_st *f = NULL;
     FILE *list;
     int n = 0;
 

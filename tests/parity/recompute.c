@@ -46,7 +46,7 @@ static void run(dm_session *s, dm_wset *w, dm_buf *grads, dm_buf *sum, uint32_t 
     static float x0[ELEMENTS];
     double u[BATCH], importance[BATCH], weight[BATCH];
     dm_point at[BATCH];
-    dm_grad_step *g;
+    dm_grad_step *g = NULL;
     dm_err err = {0};
 
     for (int i = 0; i < ELEMENTS; i++)
@@ -78,8 +78,8 @@ static step made(const char *experiment, const char *precision, const char *reco
     const char *overrides[] = {on, precision, recompute, "deterministic=true"};
     const dm_experiment_options o = {.overrides = overrides, .n_overrides = 4, .lenient_data = true};
     dm_session s = {.data = {.size = sizeof s.data, .shape = {3, {1, SIDE, SIDE, 1, 1, 1, 1, 1}}}};
-    dm_buf *grads, *sum;
-    dm_wset *w;
+    dm_buf *grads = NULL, *sum = NULL;
+    dm_wset *w = NULL;
     dm_err err = {0};
     step out = {0};
 

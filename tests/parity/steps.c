@@ -57,9 +57,9 @@ static void check(dm_device *d, dm_registry *reg, const dm_st *f, char *line)
     double y[COUNT], largest = 0, room;
     dm_services services;
     dm_instance objective;
-    dm_sampling *s;
-    dm_experiment *e;
-    dm_noise *noise;
+    dm_sampling *s = NULL;
+    dm_experiment *e = NULL;
+    dm_noise *noise = NULL;
     fixed fix;
     dm_err err = {0};
     char name[16];
@@ -124,9 +124,9 @@ static void steps__equal_diffusers(void **state)
     const dm_device_options o = {0};
     char path[1024], line[512];
     dm_registry *reg;
-    dm_device *d;
+    dm_device *d = NULL;
     dm_err err = {0};
-    dm_st *f;
+    dm_st *f = NULL;
     FILE *list;
     int n = 0;
 

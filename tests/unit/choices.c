@@ -319,7 +319,7 @@ static void spoil(const char *dir, const char *file)
                                 "return fma(a * 1.01f, b, c); }\n"
                                 "#undef fma\n#define fma wrong_fma\n";
     const char *source = getenv("DEMIST_SOURCE");
-    char from[512], to[512], sub[512], text[65536];
+    char from[512], to[512], sub[512], text[1 << 17];
 
     snprintf(from, sizeof from, "%s/kernels/%s", source, file);
     snprintf(sub, sizeof sub, "%s/conv", dir);
