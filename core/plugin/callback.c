@@ -138,8 +138,9 @@ bool dm_call_here(dm_call_info *out)
     return c != NULL;
 }
 
-bool dm_call_stuck(double seconds, dm_call_info *out)
+bool dm_call_stuck(double seconds, char *what, size_t n)
 {
+    dm_call_info at;
     const int64_t latest = now() - (int64_t)(seconds * 1e9);
     bool found = false;
 
@@ -147,8 +148,10 @@ bool dm_call_stuck(double seconds, dm_call_info *out)
     for (const calls *t = all.first; t && !found; t = t->next) {
         const int64_t since = atomic_load_explicit(&t->since, memory_order_relaxed);
 
-        if ((found = since && since < latest))
-            describe(&t->at[top(t)], out);
+        if ((found = since && since < latest)) {
+            describe(&t->at[top(t)], &at);
+            snprintf(what, n, "%s plugin '%s' is in %s with {%s}", at.kind, at.plugin, at.callback, at.settings);
+        }
     }
     pthread_mutex_unlock(&all.lock);
     return found;

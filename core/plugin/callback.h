@@ -43,7 +43,8 @@ void dm_call_host_leave(void);
 typedef struct dm_call_info { const char *plugin, *kind, *file, *callback, *settings; } dm_call_info;
 /* This thread's; false where no plugin is at work in it. May be called by a signal handler. */
 bool dm_call_here(dm_call_info *out);
-/* A call, of any thread, that has neither returned nor asked the host for anything for so long. */
-bool dm_call_stuck(double seconds, dm_call_info *out);
+/* A call, of any thread, that has neither returned nor asked the host for anything for so long: "sampler plugin 'x' is
+ * in step() with {eta: 0}". */
+bool dm_call_stuck(double seconds, char *what, size_t n);
 
 #endif

@@ -2,9 +2,12 @@
 the host does not crash. Those of 'host' are found before there is a device."""
 import os
 import re
+import signal
+import subprocess
 import sys
+import time
 
-from cli import DEVICE, demist, path, run_tests
+from cli import DEMIST, DEVICE, demist, path, run_tests
 
 SHIPPED = {"data": "toy2d", "schedule": "linear", "network": "mlp", "objective": "simple", "sampler": "ddim"}
 SECTIONS = {"betas": "schedule", "curve": "schedule", "network": "network", "op": "network", "objective": "objective",
@@ -89,6 +92,13 @@ HOST = [
     ("data", "one_level", 2, r"with 1 levels"),
     ("data", "range", 2, r"range -?nan to 0"),
 ]
+# Each ends the program, by the signal that it would have died of.
+CRASHES = [
+    ("betas", "crashes", -signal.SIGSEGV, r"error: schedule plugin 'wrong_betas' crashed in fill\(\): segmentation fault\n"
+                                          r"  its file: +\S+/wrong_betas\.so\n  its parameters: {wrong: crashes}\n"),
+    ("network", "overflows", -signal.SIGSEGV, r"network plugin 'wrong_network' crashed in build\(\): segmentation fault"),
+    ("objective", "aborts", -signal.SIGABRT, r"objective plugin 'wrong_objective' crashed in affine\(\): abort"),
+]
 PLAN = r"plan '\w+': op 'whole': (plugin 'wrong_op': )?"
 TRAIN = [
     ("op", "forward_silent", 4, PLAN + r"the op's forward\(\) failed \(DM_EDEVICE\) and " + NO_REASON),
@@ -149,9 +159,9 @@ SAMPLE = [
 ]
 
 
-def experiment(plugin=None, behaviour=None):
-    file = path("e.yaml")
-    lines = ["seed: 1", f"output: {path('run')}", f"device: {DEVICE}"]
+def experiment(plugin=None, behaviour=None, name="run"):
+    file = path(f"{name}.yaml")
+    lines = ["seed: 1", f"output: {path(name)}", f"device: {DEVICE}"]
     for section, use in SHIPPED.items():
         more = {"schedule": ", timesteps: 20", "sampler": ", steps: 4"}.get(section, "")
         wrong = plugin and SECTIONS[plugin] == section
@@ -177,7 +187,7 @@ def all_of(cases, run):
 def every_behaviour_is_run():
     here = os.path.join(os.environ["DEMIST_SOURCE"], "tests/plugins/misbehaving")
     table = {(c[0], c[1]) for c in HOST + TRAIN} | {("sampler", c[0]) for c in SAMPLE} | {(p, "logs") for p in SECTIONS}
-    table.add(("network", "unused"))
+    table |= {("network", "unused"), ("betas", "loops"), ("data", "loops"), ("data", "crashes")} | {(c[0], c[1]) for c in CRASHES}
     for plugin in SECTIONS:
         for name in re.findall(r"\bX\((\w+)\)", open(os.path.join(here, f"wrong_{plugin}.c")).read()):
             assert name == "X" or (plugin, name) in table, f"wrong_{plugin}.c: no test of {name}"
@@ -222,6 +232,42 @@ def weights_that_no_gradient_reaches():
     assert "warning: no gradient reaches weight 'forgotten': training leaves it as it begins" in err, err
 
 
-TESTS = {"host": [every_behaviour_is_run, found_without_a_device],
-         "device": [whole_ones_work, found_in_training, found_in_sampling, log_lines_arrive, weights_that_no_gradient_reaches]}
+def crashes_are_named():
+    all_of(CRASHES, lambda plugin, behaviour, code: demist("check", experiment(plugin, behaviour), code=code))
+
+
+def crashes_of_other_threads_are_named():
+    all_of([("data", "crashes", -signal.SIGSEGV, r"dataset plugin 'wrong_data' crashed in read\(\): segmentation fault")],
+           lambda plugin, behaviour, code: demist("train", experiment(plugin, behaviour), "--overwrite", code=code))
+
+
+def loops_are_named():
+    """After 10 s, in the thread that called the plugin or in another; then, or before, the first Ctrl-C ends it."""
+    cases = [("betas", 10.5, r"schedule plugin 'wrong_betas' is in fill\(\) with {wrong: loops}"),
+             ("data", 10.5, r"dataset plugin 'wrong_data' is in read\(\) with {wrong: loops}"), ("betas", 2, r"is in fill\(\)")]
+    running = [subprocess.Popen([DEMIST, "train", experiment(plugin, "loops", f"loop{i}"), "--progress", "none"],
+                                stdout=subprocess.DEVNULL, stderr=open(path(f"err{i}"), "w"))
+               for i, (plugin, _, _) in enumerate(cases)]
+    since, sent, ended = time.monotonic(), set(), {}
+    while len(ended) < len(cases) and time.monotonic() - since < 60:
+        time.sleep(0.1)
+        for i, (_, after, _) in enumerate(cases):
+            said = "asked the host for nothing in 10 s; Ctrl-C ends demist at once" in open(path(f"err{i}")).read()
+            if i not in sent and (time.monotonic() - since > after if after < 10 else said):
+                running[i].send_signal(signal.SIGINT)
+                sent.add(i)
+            if running[i].poll() is not None:
+                ended.setdefault(i, time.monotonic() - since)
+    for p in running:
+        p.kill()
+    for i, (_, _, says) in enumerate(cases):
+        err = open(path(f"err{i}")).read()
+        assert i in ended and running[i].returncode == -signal.SIGINT, (i, ended, running[i].returncode, err)
+        assert re.search(says, err), err
+
+
+SANITIZED = os.environ.get("DEMIST_TEST_SANITIZED")  # a sanitizer has handlers of its own, and says more
+TESTS = {"host": [every_behaviour_is_run, found_without_a_device] + ([] if SANITIZED else [crashes_are_named]),
+         "device": ([] if SANITIZED else [crashes_of_other_threads_are_named]) + [
+             loops_are_named, whole_ones_work, found_in_training, found_in_sampling, log_lines_arrive, weights_that_no_gradient_reaches]}
 run_tests(TESTS[sys.argv[1]])

@@ -71,5 +71,11 @@ const dm_callbacks *cli_callbacks(cli_terminal *t); /* valid as long as t */
 int cli_signal(void);
 /* From now on SIGINT, SIGTERM, SIGHUP and SIGUSR1 ask to stop; `first` says what that leads to once steps are made. */
 void cli_catch_signals(const char *first);
+/* From now on a plugin that crashes is named as the program ends, and one that does not return while it does not. */
+void cli_watch_plugins(void);
+/* Does a plugin not return? Then a first signal ends the program. */
+bool cli_plugin_stuck(void);
+/* Ends the program as this signal does. */
+void cli_end_by(int sig);
 
 #endif

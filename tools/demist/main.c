@@ -209,6 +209,7 @@ int main(int argc, char **argv)
                 printf("demist %s\n", dm_version());
                 return 0;
             }
+            cli_watch_plugins();
             return finish(cli_commands[i]->run(argc - 1, argv + 1));
         }
     fputs("demist: error: unknown command '", stderr);

@@ -21,21 +21,15 @@ static volatile sig_atomic_t signalled;
 static volatile sig_atomic_t begun; /* kernels are built, and steps are made */
 static const char *promise; /* what the first signal leads to then */
 
-/* The first signal asks to stop and says so, which may be long before a step ends; a second ends the program. */
+/* The first signal asks to stop and says so, which may be long before a step ends; a second ends the program, as the
+ * first does where a plugin does not return. */
 static void *wait_for_signals(void *set)
 {
     int sig;
 
     while (!sigwait(set, &sig)) {
-        if (signalled) {
-            sigset_t one;
-
-            signal(sig, SIG_DFL);
-            sigemptyset(&one);
-            sigaddset(&one, sig);
-            pthread_sigmask(SIG_UNBLOCK, &one, NULL);
-            raise(sig);
-        }
+        if (signalled || cli_plugin_stuck())
+            cli_end_by(sig);
         signalled = sig;
         fprintf(stderr, "\ndemist: %s; once more to stop at once\n",
                 begun ? promise : "stopping once the kernel that is being built is ready");

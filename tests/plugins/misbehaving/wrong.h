@@ -1,5 +1,6 @@
 /* What the misbehaving plugins share: each is whole until its parameter `wrong` names what shall go wrong. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <demist/plugin.h>

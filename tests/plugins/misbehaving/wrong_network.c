@@ -3,8 +3,16 @@
     X(silent)                                                                                                        \
     X(no_value) X(garbage) X(input_itself) X(null_name) X(long_name) X(unprintable_name) X(twice) X(batch_shape)     \
         X(batch_name) X(batch_count) X(absent_input) X(garbage_input) X(labels_as_numbers) X(misfit) X(reshape_null) \
-            X(recursive) X(channels) X(unused) X(logs) X(sums) X(nan_scale)
+            X(recursive) X(channels) X(unused) X(logs) X(sums) X(nan_scale) X(overflows)
 #include "wrong.h"
+
+static int deeper(volatile int *n) /* no stack is as large */
+{
+    volatile char frame[4096];
+
+    frame[*n % 4096] = (char)*n;
+    return ++*n < 1 << 30 ? deeper(n) + frame[0] : 0;
+}
 
 static dm_val hidden(dm_ctx *c, const dm_graph *g, const dm_net_in *in)
 {
@@ -44,6 +52,7 @@ static dm_val build(dm_ctx *c, const dm_graph *g, const dm_net_in *in)
     case no_value: return DM_NONE;
     case garbage: return 9999;
     case input_itself: return in->x;
+    case overflows: return deeper(&(volatile int){0});
     case logs: c->host->log(c, "hello from %s", "build"); break;
     case unused: g->weight(g, "forgotten", &(dm_shape){1, {3}}, 0); break;
     case sums:

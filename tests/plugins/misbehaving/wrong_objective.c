@@ -4,7 +4,7 @@
     X(open_predicts) X(no_channels) X(affine_silent) X(affine_unwritten) X(nan_c_skip) X(infinite_c_noise) X(late_nan) \
         X(vanishing) X(nan_scalar) X(scalars_silent) X(absent_scalar) X(no_gradient) X(stopped) X(no_mean) X(no_value) \
             X(loss_silent) X(garbage) X(swapped) X(draw_silent) X(draw_unwritten) X(draw_outside) X(draw_negative)     \
-                X(logs) X(launches)
+                X(logs) X(launches) X(aborts)
 #include "wrong.h"
 
 static dm_status open_(dm_ctx *c, const dm_data_info *data, int32_t T, int32_t *out_channels)
@@ -21,6 +21,8 @@ static dm_status open_(dm_ctx *c, const dm_data_info *data, int32_t T, int32_t *
 
 static dm_status affine(dm_ctx *c, const dm_point *p, dm_affine *a)
 {
+    if (wrong(c) == aborts)
+        abort();
     if (wrong(c) == affine_silent)
         return DM_EINVAL;
     if (wrong(c) == affine_unwritten)
