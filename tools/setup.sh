@@ -43,7 +43,7 @@ need_intel_runtime() {
 reference_python() {
   local venv=$root/build/reference python=${DEMIST_REFERENCE:-$root/build/reference/bin/python}
   if [ -z "${DEMIST_REFERENCE:-}" ] && ! "$python" -c 'import torch, diffusers, safetensors' 2>/dev/null; then
-    { python3 -m venv "$venv" && "$venv/bin/pip" install -q --disable-pip-version-check torch==2.13.0 diffusers==0.42.1 safetensors numpy; } \
+    { python3 -m venv "$venv" && "$venv/bin/pip" install -q --disable-pip-version-check torch==2.13.0 diffusers==0.42.1 safetensors numpy scipy; } \
       >"$logs/reference.log" 2>&1 || { tail -5 "$logs/reference.log" >&2; say "error: installing torch and diffusers failed" >&2; return 1; }
   fi
   "$python" -c 'import torch, diffusers, safetensors' || return 1
