@@ -41,7 +41,6 @@ static dm_status furnish(dm_device *d, const dm_device_options *o, dm_err *err)
         d->profile = calloc(1, sizeof *d->profile);
     if (!d->cache_dir || !d->kernel_dir || (o->profile && !d->profile))
         return dm_error(err, DM_ENOMEM, "out of memory while opening device %s", d->where);
-    d->info.high = o->high;
     d->building = o->building;
     d->user = o->user;
     return DM_OK;

@@ -95,7 +95,8 @@ static void extensions(cl_device_id d, dm_device_info *o)
         o->fp64 = has_word(s, "cl_khr_fp64");
         o->subgroups = has_word(s, "cl_khr_subgroups") || has_word(s, "cl_intel_subgroups");
         o->command_buffer = has_word(s, "cl_khr_command_buffer");
-        o->mma_bf16 = has_word(s, "cl_nv_device_attribute_query") && o->gpu && nvidia_generation(d) >= 8;
+        if (has_word(s, "cl_nv_device_attribute_query") && o->gpu && nvidia_generation(d) >= 8)
+            o->capabilities |= DM_CAP_MMA_BF16;
     }
     free(s);
 }

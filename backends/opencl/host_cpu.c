@@ -63,9 +63,11 @@ void ocl_host_cpu(dm_device_info *o)
     name += strspn(name, " ");
     if (!*name || !strstr(o->name, name)) /* a device of another machine, or of none */
         return;
-    o->amx_bf16 = amx;
+    if (amx)
+        o->capabilities |= DM_CAP_AMX_BF16;
     /* Intel's compiler takes no vectors as operands of assembly. */
-    o->avx512_bf16 = pairs && strstr(o->platform_name, "Portable Computing Language");
+    if (pairs && strstr(o->platform_name, "Portable Computing Language"))
+        o->capabilities |= DM_CAP_AVX512_BF16;
 }
 #else
 void ocl_host_cpu(dm_device_info *o) { (void)o; }

@@ -9,6 +9,7 @@
 #include <CL/cl_ext.h>
 
 #include "base/arena.h"
+#include "backends/capabilities.h"
 #include "device/device.h"
 
 enum {

@@ -118,12 +118,14 @@ static bool entry(const dm_device *d, char described[DESCRIBED], char path[OCL_P
 static void look(dm_device *d, const dm_device_options *o, dm_err *why)
 {
     char described[DESCRIBED], path[OCL_PATH];
-    const bool amx = d->info.amx_bf16 && (o->bf16 || o->high), there = amx && entry(d, described, path);
+    const bool amx = d->info.capabilities & DM_CAP_AMX_BF16 && (o->bf16 || o->high);
+    const bool there = amx && entry(d, described, path);
     ocl_text text = {0};
     const bool known = there && !ocl_file_read(path, DESCRIBED, &text, NULL) && !strcmp(text.s, described);
 
     ocl_text_fini(&text);
-    d->info.mma_bf16 = d->info.mma_bf16 && (!o->bf16 || multiplies(d, why));
+    if (d->info.capabilities & DM_CAP_MMA_BF16 && o->bf16 && !multiplies(d, why))
+        d->info.capabilities &= ~(uint64_t)DM_CAP_MMA_BF16;
     if (known || !(o->bf16 || o->high))
         return;
     if (amx && works(d, "-DAMX", why)) {
@@ -131,8 +133,9 @@ static void look(dm_device *d, const dm_device_options *o, dm_err *why)
             ocl_file_write(path, described, strlen(described));
         return;
     }
-    d->info.amx_bf16 = false;
-    d->info.avx512_bf16 = d->info.avx512_bf16 && (!o->bf16 || works(d, "-DPAIRS", why));
+    d->info.capabilities &= ~(uint64_t)DM_CAP_AMX_BF16;
+    if (d->info.capabilities & DM_CAP_AVX512_BF16 && o->bf16 && !works(d, "-DPAIRS", why))
+        d->info.capabilities &= ~(uint64_t)DM_CAP_AVX512_BF16;
 }
 
 /* One that was to stop has no answer. */

@@ -132,9 +132,8 @@ static dm_status backward(dm_emit *e)
     return s;
 }
 
-static const dm_impl impls[] = {
-    {"portable", DM_OP_ATTENTION, NULL, scratch, forward, 0},
-    {"portable", DM_OP_ATTENTION_DX, NULL, scratch, backward, 0},
+const dm_impl dm_impls_attention[] = {
+    {DM_PORTABLE(ATTENTION, forward), .scratch = scratch},
+    {DM_PORTABLE(ATTENTION_DX, backward), .scratch = scratch},
+    {0},
 };
-
-const dm_impl *const dm_impls_attention[] = {&impls[0], &impls[1], NULL};

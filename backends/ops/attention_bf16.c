@@ -93,10 +93,11 @@ DM_BF16_UNITS(supports, emit)
 
 static size_t scratch(const dm_device_info *dev, const dm_opnode *n) { return scratch_of(dev, DM_BF16_TILES, n); }
 
-static const dm_impl impls[] = {DM_BF16_IMPLS(DM_OP_ATTENTION, scratch), DM_BF16_IMPLS(DM_OP_ATTENTION_DX, scratch)};
-
-const dm_impl *const dm_impls_attention_bf16[] = {&impls[0], &impls[1], &impls[2], &impls[3],
-                                                  &impls[4], &impls[5], NULL};
+const dm_impl dm_impls_attention_bf16[] = {
+    DM_BF16_IMPLS(DM_OP_ATTENTION, scratch),
+    DM_BF16_IMPLS(DM_OP_ATTENTION_DX, scratch),
+    {0},
+};
 
 static bool serves_x3(const dm_device_info *dev, const dm_opnode *n) { return supports(dev, dm_bf16x3_unit(dev), n); }
 static size_t scratch_x3(const dm_device_info *dev, const dm_opnode *n)
@@ -106,9 +107,8 @@ static size_t scratch_x3(const dm_device_info *dev, const dm_opnode *n)
 static dm_status emit_x3(dm_emit *e) { return emit(e, dm_bf16x3_unit(dm_device_get_info(e->dev))); }
 
 /* Products of products. */
-static const dm_impl x3[] = {
-    {"bf16x3", DM_OP_ATTENTION, serves_x3, scratch_x3, emit_x3, 2 * DM_BF16X3_TOLERANCE},
-    {"bf16x3", DM_OP_ATTENTION_DX, serves_x3, scratch_x3, emit_x3, 2 * DM_BF16X3_TOLERANCE},
+const dm_impl dm_impls_attention_bf16x3[] = {
+    DM_BF16X3(DM_OP_ATTENTION, serves_x3, scratch_x3, emit_x3, 2 * DM_BF16X3_TOLERANCE),
+    DM_BF16X3(DM_OP_ATTENTION_DX, serves_x3, scratch_x3, emit_x3, 2 * DM_BF16X3_TOLERANCE),
+    {0},
 };
-
-const dm_impl *const dm_impls_attention_bf16x3[] = {&x3[0], &x3[1], NULL};

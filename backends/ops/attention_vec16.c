@@ -60,9 +60,8 @@ static dm_status emit(dm_emit *e)
 #undef EXTENTS
 }
 
-static const dm_impl impls[] = {
-    {"vec16", DM_OP_ATTENTION, supports, scratch, emit, 0},
-    {"vec16", DM_OP_ATTENTION_DX, supports, scratch, emit, 0},
+const dm_impl dm_impls_attention_vec16[] = {
+    {.name = "vec16", .kind = DM_OP_ATTENTION, .supports = supports, .scratch = scratch, .emit = emit},
+    {.name = "vec16", .kind = DM_OP_ATTENTION_DX, .supports = supports, .scratch = scratch, .emit = emit},
+    {0},
 };
-
-const dm_impl *const dm_impls_attention_vec16[] = {&impls[0], &impls[1], NULL};

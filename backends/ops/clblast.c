@@ -191,11 +191,33 @@ static dm_status conv2d_dw(dm_emit *e)
         DM_KARGS(DM_KB(e->scratch), DM_KB(e->out[0]), DM_KI(g.C), DM_KI(g.k * g.k), DM_KI(0), DM_KI(e->node->accum)));
 }
 
-static const dm_impl impls[] = {
-    {"clblast", DM_OP_MATMUL, supports, NULL, matmul, 0},
-    {"clblast", DM_OP_CONV2D, supports, scratch, conv2d, 0},
-    {"clblast", DM_OP_CONV2D_DX, supports, scratch, conv2d_dx, 0},
-    {"clblast", DM_OP_CONV2D_DW, supports, scratch, conv2d_dw, 0},
+const dm_impl dm_impls_clblast[] = {
+    {.name = "clblast",
+     .kind = DM_OP_MATMUL,
+     .supports = supports,
+     .emit = matmul,
+     .devices = DM_ON_OTHERS,
+     .batch_dependent = true},
+    {.name = "clblast",
+     .kind = DM_OP_CONV2D,
+     .supports = supports,
+     .scratch = scratch,
+     .emit = conv2d,
+     .devices = DM_ON_OTHERS,
+     .batch_dependent = true},
+    {.name = "clblast",
+     .kind = DM_OP_CONV2D_DX,
+     .supports = supports,
+     .scratch = scratch,
+     .emit = conv2d_dx,
+     .devices = DM_ON_OTHERS,
+     .batch_dependent = true},
+    {.name = "clblast",
+     .kind = DM_OP_CONV2D_DW,
+     .supports = supports,
+     .scratch = scratch,
+     .emit = conv2d_dw,
+     .devices = DM_ON_OTHERS,
+     .batch_dependent = true},
+    {0},
 };
-
-const dm_impl *const dm_impls_clblast[] = {&impls[0], &impls[1], &impls[2], &impls[3], NULL};

@@ -1,5 +1,6 @@
 /* Implementations of conv2d, conv2d_dx and conv2d_dw. */
 #include "conv_args.h"
+#include "portable.h"
 
 dm_conv_args dm_conv_args_of(const dm_opnode *n)
 {
@@ -82,14 +83,16 @@ static dm_status portable(dm_emit *e)
     }
 }
 
-static const dm_impl impls[] = {
-    {"vec16", DM_OP_CONV2D, vec16_serves, NULL, vec16, 0},
-    {"vec16", DM_OP_CONV2D_DX, vec16_serves, NULL, vec16, 0},
-    {"vec16", DM_OP_CONV2D_DW, vec16_serves, vec16_scratch, vec16, 0},
-    {"portable", DM_OP_CONV2D, NULL, NULL, portable, 0},
-    {"portable", DM_OP_CONV2D_DX, NULL, NULL, portable, 0},
-    {"portable", DM_OP_CONV2D_DW, NULL, NULL, portable, 0},
+const dm_impl dm_impls_conv2d[] = {
+    {.name = "vec16", .kind = DM_OP_CONV2D, .supports = vec16_serves, .emit = vec16},
+    {.name = "vec16", .kind = DM_OP_CONV2D_DX, .supports = vec16_serves, .emit = vec16},
+    {.name = "vec16", .kind = DM_OP_CONV2D_DW, .supports = vec16_serves, .scratch = vec16_scratch, .emit = vec16},
+    {0},
 };
 
-const dm_impl *const dm_impls_conv2d[] = {&impls[0], &impls[1], &impls[2], NULL};
-const dm_impl *const dm_impls_conv2d_portable[] = {&impls[3], &impls[4], &impls[5], NULL};
+const dm_impl dm_impls_conv2d_portable[] = {
+    {DM_PORTABLE(CONV2D, portable)},
+    {DM_PORTABLE(CONV2D_DX, portable)},
+    {DM_PORTABLE(CONV2D_DW, portable)},
+    {0},
+};

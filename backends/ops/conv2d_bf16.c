@@ -31,8 +31,8 @@ static int64_t element(dm_bf16_unit unit) { return dm_bf16_split(unit) ? 4 : 2; 
 bool dm_bf16_able(const dm_device_info *dev, dm_bf16_unit unit)
 {
     return dev->cpu && !dev->emulated &&
-           (unit == DM_BF16_TILES || unit == DM_BF16X3_TILES ? dev->amx_bf16
-            : unit == DM_BF16_PAIRS                          ? dev->avx512_bf16
+           (unit == DM_BF16_TILES || unit == DM_BF16X3_TILES ? (dev->capabilities & DM_CAP_AMX_BF16) != 0
+            : unit == DM_BF16_PAIRS                          ? (dev->capabilities & DM_CAP_AVX512_BF16) != 0
                                                              : true);
 }
 
@@ -378,14 +378,12 @@ static dm_status emit(dm_emit *e, dm_bf16_unit unit)
 
 DM_BF16_UNITS(supports, emit)
 
-static const dm_impl impls[] = {
+const dm_impl dm_impls_conv2d_bf16[] = {
     DM_BF16_IMPLS(DM_OP_CONV2D, scratch),
     DM_BF16_IMPLS(DM_OP_CONV2D_DX, scratch),
     DM_BF16_IMPLS(DM_OP_CONV2D_DW, scratch),
+    {0},
 };
-
-const dm_impl *const dm_impls_conv2d_bf16[] = {&impls[0], &impls[1], &impls[2], &impls[3], &impls[4],
-                                               &impls[5], &impls[6], &impls[7], &impls[8], NULL};
 
 static bool serves_x3(const dm_device_info *dev, const dm_opnode *n) { return supports(dev, dm_bf16x3_unit(dev), n); }
 static size_t scratch_x3(const dm_device_info *dev, const dm_opnode *n)
@@ -394,10 +392,9 @@ static size_t scratch_x3(const dm_device_info *dev, const dm_opnode *n)
 }
 static dm_status emit_x3(dm_emit *e) { return emit(e, dm_bf16x3_unit(dm_device_get_info(e->dev))); }
 
-static const dm_impl x3[] = {
-    {"bf16x3", DM_OP_CONV2D, serves_x3, scratch_x3, emit_x3, DM_BF16X3_TOLERANCE},
-    {"bf16x3", DM_OP_CONV2D_DX, serves_x3, scratch_x3, emit_x3, DM_BF16X3_TOLERANCE},
-    {"bf16x3", DM_OP_CONV2D_DW, serves_x3, scratch_x3, emit_x3, DM_BF16X3_TOLERANCE},
+const dm_impl dm_impls_conv2d_bf16x3[] = {
+    DM_BF16X3(DM_OP_CONV2D, serves_x3, scratch_x3, emit_x3, DM_BF16X3_TOLERANCE),
+    DM_BF16X3(DM_OP_CONV2D_DX, serves_x3, scratch_x3, emit_x3, DM_BF16X3_TOLERANCE),
+    DM_BF16X3(DM_OP_CONV2D_DW, serves_x3, scratch_x3, emit_x3, DM_BF16X3_TOLERANCE),
+    {0},
 };
-
-const dm_impl *const dm_impls_conv2d_bf16x3[] = {&x3[0], &x3[1], &x3[2], NULL};

@@ -197,14 +197,46 @@ static dm_status emit_dw(dm_emit *e)
 }
 
 /* The first three come before the direct convolution, the others after it. */
-static const dm_impl impls[] = {
-    {"winograd", DM_OP_CONV2D, supports_first, scratch, emit, 1e-5},
-    {"winograd", DM_OP_CONV2D_DX, supports_first, scratch, emit, 1e-5},
-    {"winograd", DM_OP_CONV2D_DW, supports_dw_first, scratch_dw, emit_dw, 2e-5},
-    {"winograd", DM_OP_CONV2D, supports_last, scratch, emit, 1e-5},
-    {"winograd", DM_OP_CONV2D_DX, supports_last, scratch, emit, 1e-5},
-    {"winograd", DM_OP_CONV2D_DW, supports_dw_last, scratch_dw, emit_dw, 2e-5},
+const dm_impl dm_impls_winograd[] = {
+    {.name = "winograd",
+     .kind = DM_OP_CONV2D,
+     .supports = supports_first,
+     .scratch = scratch,
+     .emit = emit,
+     .tolerance = 1e-5},
+    {.name = "winograd",
+     .kind = DM_OP_CONV2D_DX,
+     .supports = supports_first,
+     .scratch = scratch,
+     .emit = emit,
+     .tolerance = 1e-5},
+    {.name = "winograd",
+     .kind = DM_OP_CONV2D_DW,
+     .supports = supports_dw_first,
+     .scratch = scratch_dw,
+     .emit = emit_dw,
+     .tolerance = 2e-5},
+    {0},
 };
 
-const dm_impl *const dm_impls_winograd[] = {&impls[0], &impls[1], &impls[2], NULL};
-const dm_impl *const dm_impls_winograd_last[] = {&impls[3], &impls[4], &impls[5], NULL};
+const dm_impl dm_impls_winograd_last[] = {
+    {.name = "winograd",
+     .kind = DM_OP_CONV2D,
+     .supports = supports_last,
+     .scratch = scratch,
+     .emit = emit,
+     .tolerance = 1e-5},
+    {.name = "winograd",
+     .kind = DM_OP_CONV2D_DX,
+     .supports = supports_last,
+     .scratch = scratch,
+     .emit = emit,
+     .tolerance = 1e-5},
+    {.name = "winograd",
+     .kind = DM_OP_CONV2D_DW,
+     .supports = supports_dw_last,
+     .scratch = scratch_dw,
+     .emit = emit_dw,
+     .tolerance = 2e-5},
+    {0},
+};

@@ -83,13 +83,24 @@ static dm_status emit(dm_emit *e)
     return rc;
 }
 
-static const dm_impl impls[] = {
-    {"winograd_tiled", DM_OP_CONV2D, supports, scratch, emit, 1e-5},
-    {"winograd_tiled", DM_OP_CONV2D_DX, supports, scratch, emit, 1e-5},
-};
-
 /* Behind the direct tiles. They multiply 9 C times for an output, this 9/4 C times, but each value that a tile has of V
  * and of M (9/4 an input, 9/4 an output) is written and read again: with as many channels on either side, 36 bytes of
  * memory traffic for 13.5 C operations saved. That pays from C = 2.7 times the device's operations a byte on (20 to 80
  * for GPUs: 53 to 220 channels), more or less where caches hold a part: to be measured on the device. */
-const dm_impl *const dm_impls_winograd_tiled[] = {&impls[0], &impls[1], NULL};
+const dm_impl dm_impls_winograd_tiled[] = {
+    {.name = "winograd_tiled",
+     .kind = DM_OP_CONV2D,
+     .supports = supports,
+     .scratch = scratch,
+     .emit = emit,
+     .tolerance = 1e-5,
+     .devices = DM_ON_OTHERS},
+    {.name = "winograd_tiled",
+     .kind = DM_OP_CONV2D_DX,
+     .supports = supports,
+     .scratch = scratch,
+     .emit = emit,
+     .tolerance = 1e-5,
+     .devices = DM_ON_OTHERS},
+    {0},
+};

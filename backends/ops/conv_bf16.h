@@ -4,6 +4,8 @@
 
 #include "conv_args.h"
 
+#include "backends/capabilities.h"
+
 /* Of results that are stored as bf16, and weights that are rounded to it: 2^-8 each, errors of neighbours in a sum. */
 #define DM_BF16_TOLERANCE 1.6e-2
 
@@ -45,20 +47,24 @@ dm_status dm_bf16_dw(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, dm_bu
     static dm_status emit##_tiles(dm_emit *e) { return emit(e, DM_BF16_TILES); } \
     static dm_status emit##_pairs(dm_emit *e) { return emit(e, DM_BF16_PAIRS); } \
     static dm_status emit##_plain(dm_emit *e) { return emit(e, DM_BF16_PLAIN); }
-#define DM_BF16_IMPLS_OF(kind, supports, scratch, emit)                                    \
-    {"amx", kind, supports##_tiles, scratch, emit##_tiles, DM_BF16_TOLERANCE},             \
-        {"avx512_bf16", kind, supports##_pairs, scratch, emit##_pairs, DM_BF16_TOLERANCE}, \
-    {                                                                                      \
-        "bf16", kind, supports##_plain, scratch, emit##_plain, DM_BF16_TOLERANCE           \
-    }
+#define DM_BF16_IMPL(n, op, serves, room, run)                                                                     \
+    {.name = n, .kind = op, .supports = serves, .scratch = room, .emit = run, .tolerance = DM_BF16_TOLERANCE, \
+     .types = DM_TYPE(DM_DT_BF16)
+#define DM_BF16_IMPLS_OF(op, serves, room, run)                                \
+    DM_BF16_IMPL("amx", op, serves##_tiles, room, run##_tiles)},               \
+    DM_BF16_IMPL("avx512_bf16", op, serves##_pairs, room, run##_pairs)},       \
+    DM_BF16_IMPL("bf16", op, serves##_plain, room, run##_plain), .reference = true}
 #define DM_BF16_IMPLS(kind, scratch) DM_BF16_IMPLS_OF(kind, supports, scratch, emit)
 
 /* bf16x3 of an op: on tiles, or, where it is forced, on any CPU. Of a product it leaves out less than 2^-16, either
  * way. */
 #define DM_BF16X3_TOLERANCE 1e-5
+#define DM_BF16X3(op, serves, room, run, error)                                                          \
+    {.name = "bf16x3", .kind = op, .supports = serves, .scratch = room, .emit = run, .tolerance = error, \
+     .needs = DM_CAP_AMX_BF16, .splits_f32 = true}
 static inline dm_bf16_unit dm_bf16x3_unit(const dm_device_info *dev)
 {
-    return dev->amx_bf16 ? DM_BF16X3_TILES : DM_BF16X3_PLAIN;
+    return dev->capabilities & DM_CAP_AMX_BF16 ? DM_BF16X3_TILES : DM_BF16X3_PLAIN;
 }
 
 #endif

@@ -110,19 +110,16 @@ static dm_status add(dm_emit *e) { return broadcasting(e, 0); }
 static dm_status mul(dm_emit *e) { return broadcasting(e, 1); }
 static dm_status broadcast(dm_emit *e) { return broadcasting(e, 2); }
 
-static const dm_impl impls[] = {
-    {"portable", DM_OP_ADD, NULL, NULL, add, 0},
-    {"portable", DM_OP_MUL, NULL, NULL, mul, 0},
-    {"portable", DM_OP_BROADCAST, NULL, NULL, broadcast, 0},
-    {"portable", DM_OP_SCALE, NULL, NULL, scale, 0},
-    {"portable", DM_OP_SILU, NULL, NULL, silu, 0},
-    {"portable", DM_OP_SILU_DX, NULL, NULL, silu_dx, 0},
-    {"portable", DM_OP_GELU, NULL, NULL, gelu, 0},
-    {"portable", DM_OP_GELU_DX, NULL, NULL, gelu_dx, 0},
-    {"portable", DM_OP_ACCUM, NULL, NULL, accum, 0},
-    {"portable", DM_OP_CAST, NULL, NULL, cast, 0},
-};
-
-const dm_impl *const dm_impls_eltwise[] = {
-    &impls[0], &impls[1], &impls[2], &impls[3], &impls[4], &impls[5], &impls[6], &impls[7], &impls[8], &impls[9], NULL,
+const dm_impl dm_impls_eltwise[] = {
+    {DM_PORTABLE(ADD, add), .types = DM_ANY_TYPE},
+    {DM_PORTABLE(MUL, mul), .types = DM_ANY_TYPE},
+    {DM_PORTABLE(BROADCAST, broadcast), .types = DM_ANY_TYPE},
+    {DM_PORTABLE(SCALE, scale), .types = DM_ANY_TYPE},
+    {DM_PORTABLE(SILU, silu), .types = DM_ANY_TYPE},
+    {DM_PORTABLE(SILU_DX, silu_dx), .types = DM_ANY_TYPE},
+    {DM_PORTABLE(GELU, gelu), .types = DM_ANY_TYPE},
+    {DM_PORTABLE(GELU_DX, gelu_dx), .types = DM_ANY_TYPE},
+    {DM_PORTABLE(ACCUM, accum)},
+    {DM_PORTABLE(CAST, cast), .types = DM_ANY_TYPE},
+    {0},
 };

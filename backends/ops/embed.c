@@ -36,10 +36,9 @@ static dm_status embedding_dw(dm_emit *e)
                                                DM_KI(w->dim[1]), DM_KI(e->node->accum)));
 }
 
-static const dm_impl impls[] = {
-    {"portable", DM_OP_TIME_EMBED, NULL, NULL, time_embed, 0},
-    {"portable", DM_OP_EMBEDDING, NULL, NULL, embedding, 0},
-    {"portable", DM_OP_EMBEDDING_DW, NULL, NULL, embedding_dw, 0},
+const dm_impl dm_impls_embed[] = {
+    {DM_PORTABLE(TIME_EMBED, time_embed)},
+    {DM_PORTABLE(EMBEDDING, embedding)},
+    {DM_PORTABLE(EMBEDDING_DW, embedding_dw)},
+    {0},
 };
-
-const dm_impl *const dm_impls_embed[] = {&impls[0], &impls[1], &impls[2], NULL};

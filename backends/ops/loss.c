@@ -73,13 +73,12 @@ static dm_status discretized_nll_dx(dm_emit *e)
                                                DM_KI(chunk)));
 }
 
-static const dm_impl impls[] = {
-    {"portable", DM_OP_CROSS_ENTROPY, NULL, NULL, cross_entropy, 0},
-    {"portable", DM_OP_CROSS_ENTROPY_DX, NULL, NULL, cross_entropy_dx, 0},
-    {"portable", DM_OP_GAUSSIAN_KL, NULL, NULL, gaussian_kl, 0},
-    {"portable", DM_OP_GAUSSIAN_KL_DX, NULL, NULL, gaussian_kl_dx, 0},
-    {"portable", DM_OP_DISCRETIZED_NLL, NULL, NULL, discretized_nll, 0},
-    {"portable", DM_OP_DISCRETIZED_NLL_DX, NULL, NULL, discretized_nll_dx, 0},
+const dm_impl dm_impls_loss[] = {
+    {DM_PORTABLE(CROSS_ENTROPY, cross_entropy)},
+    {DM_PORTABLE(CROSS_ENTROPY_DX, cross_entropy_dx)},
+    {DM_PORTABLE(GAUSSIAN_KL, gaussian_kl)},
+    {DM_PORTABLE(GAUSSIAN_KL_DX, gaussian_kl_dx)},
+    {DM_PORTABLE(DISCRETIZED_NLL, discretized_nll)},
+    {DM_PORTABLE(DISCRETIZED_NLL_DX, discretized_nll_dx)},
+    {0},
 };
-
-const dm_impl *const dm_impls_loss[] = {&impls[0], &impls[1], &impls[2], &impls[3], &impls[4], &impls[5], NULL};

@@ -1,5 +1,6 @@
 /* Implementations of matmul. */
 #include "conv_bf16.h"
+#include "portable.h"
 
 /* Rows become images of as many pixels as divide them, at most 64. */
 static void rows_as_images(int64_t rows, dm_conv_args *g)
@@ -123,13 +124,12 @@ static dm_status portable(dm_emit *e)
 
 DM_BF16_UNITS(bf16_serves, bf16)
 
-static const dm_impl impls[] = {
+const dm_impl dm_impls_matmul[] = {
     DM_BF16_IMPLS_OF(DM_OP_MATMUL, bf16_serves, bf16_scratch, bf16),
-    {"vec16", DM_OP_MATMUL, vec16_serves, vec16_scratch, vec16, 0},
-    {"portable", DM_OP_MATMUL, NULL, NULL, portable, 0},
+    {.name = "vec16", .kind = DM_OP_MATMUL, .supports = vec16_serves, .scratch = vec16_scratch, .emit = vec16},
+    {DM_PORTABLE(MATMUL, portable)},
+    {0},
 };
-
-const dm_impl *const dm_impls_matmul[] = {&impls[0], &impls[1], &impls[2], &impls[3], &impls[4], NULL};
 
 /* A weight's gradient from a few rows is little more than the product, which has no sums over parts in vec16. */
 enum { FEW_ROWS = 64 };
@@ -153,8 +153,12 @@ static size_t x3_scratch(const dm_device_info *dev, const dm_opnode *n)
 }
 static dm_status x3(dm_emit *e) { return bf16(e, dm_bf16x3_unit(dm_device_get_info(e->dev))); }
 
-static const dm_impl first = {"bf16x3", DM_OP_MATMUL, x3_serves_first, x3_scratch, x3, DM_BF16X3_TOLERANCE};
-static const dm_impl last = {"bf16x3", DM_OP_MATMUL, x3_serves_last, x3_scratch, x3, DM_BF16X3_TOLERANCE};
+const dm_impl dm_impls_matmul_bf16x3[] = {
+    DM_BF16X3(DM_OP_MATMUL, x3_serves_first, x3_scratch, x3, DM_BF16X3_TOLERANCE),
+    {0},
+};
 
-const dm_impl *const dm_impls_matmul_bf16x3[] = {&first, NULL};
-const dm_impl *const dm_impls_matmul_bf16x3_last[] = {&last, NULL};
+const dm_impl dm_impls_matmul_bf16x3_last[] = {
+    DM_BF16X3(DM_OP_MATMUL, x3_serves_last, x3_scratch, x3, DM_BF16X3_TOLERANCE),
+    {0},
+};

@@ -31,6 +31,7 @@ static dm_status emit(dm_emit *e)
         DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]), DM_KI(rows), DM_KI(g.O), DM_KI(g.C)));
 }
 
-static const dm_impl rows = {"rows", DM_OP_MATMUL, supports, NULL, emit, 0};
-
-const dm_impl *const dm_impls_matmul_rows[] = {&rows, NULL};
+const dm_impl dm_impls_matmul_rows[] = {
+    {.name = "rows", .kind = DM_OP_MATMUL, .supports = supports, .emit = emit, .devices = DM_ON_CPUS},
+    {0},
+};

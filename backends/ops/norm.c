@@ -233,11 +233,10 @@ static dm_status ln_backward(dm_emit *e)
     return s;
 }
 
-static const dm_impl impls[] = {
-    {"portable", DM_OP_GROUP_NORM, NULL, gn_scratch, gn_forward, 0},
-    {"portable", DM_OP_GROUP_NORM_DX, NULL, gn_scratch, gn_backward, 0},
-    {"portable", DM_OP_LAYER_NORM, NULL, NULL, ln_forward, 0},
-    {"portable", DM_OP_LAYER_NORM_DX, NULL, ln_scratch, ln_backward, 0},
+const dm_impl dm_impls_norm[] = {
+    {DM_PORTABLE(GROUP_NORM, gn_forward), .scratch = gn_scratch, .types = DM_ANY_TYPE},
+    {DM_PORTABLE(GROUP_NORM_DX, gn_backward), .scratch = gn_scratch, .types = DM_ANY_TYPE},
+    {DM_PORTABLE(LAYER_NORM, ln_forward)},
+    {DM_PORTABLE(LAYER_NORM_DX, ln_backward), .scratch = ln_scratch},
+    {0},
 };
-
-const dm_impl *const dm_impls_norm[] = {&impls[0], &impls[1], &impls[2], &impls[3], NULL};

@@ -86,9 +86,20 @@ static dm_status backward(dm_emit *e)
                            DM_KI(a->N), DM_KI(a->C), DM_KI(e->node->accum)));
 }
 
-static const dm_impl impls[] = {
-    {"vec16", DM_OP_GROUP_NORM, supports, scratch, forward, 0},
-    {"vec16", DM_OP_GROUP_NORM_DX, supports, scratch, backward, 0},
+const dm_impl dm_impls_norm_vec16[] = {
+    {.name = "vec16",
+     .kind = DM_OP_GROUP_NORM,
+     .supports = supports,
+     .scratch = scratch,
+     .emit = forward,
+     .types = DM_TYPE(DM_DT_F32) | DM_TYPE(DM_DT_BF16),
+     .devices = DM_ON_CPUS},
+    {.name = "vec16",
+     .kind = DM_OP_GROUP_NORM_DX,
+     .supports = supports,
+     .scratch = scratch,
+     .emit = backward,
+     .types = DM_TYPE(DM_DT_F32) | DM_TYPE(DM_DT_BF16),
+     .devices = DM_ON_CPUS},
+    {0},
 };
-
-const dm_impl *const dm_impls_norm_vec16[] = {&impls[0], &impls[1], NULL};

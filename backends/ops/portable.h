@@ -18,6 +18,9 @@ static inline const char *dm_lanes_typed(const dm_device_info *d, dm_dtype type)
 }
 static inline int64_t dm_div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+/* The beginning of a row of such an implementation. */
+#define DM_PORTABLE(op, run) .name = "portable", .kind = DM_OP_##op, .emit = run, .reference = true
+
 /* One-dimensional, at least `items` work-items: kernels leave out those beyond. */
 dm_range dm_over(const dm_device_info *d, int64_t items);
 /* Neighbouring elements that one work-item takes of n, a multiple of dm_lanes. */

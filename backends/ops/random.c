@@ -60,9 +60,8 @@ static dm_status dropout(dm_emit *e)
                                   DM_KF(gain), DM_KI(pixels)));
 }
 
-static const dm_impl impls[] = {
-    {"portable", DM_OP_DROPOUT, NULL, NULL, dropout, 0},
-    {"portable", DM_OP_RANDN, NULL, NULL, randn, 0},
+const dm_impl dm_impls_random[] = {
+    {DM_PORTABLE(DROPOUT, dropout)},
+    {DM_PORTABLE(RANDN, randn)},
+    {0},
 };
-
-const dm_impl *const dm_impls_random[] = {&impls[0], &impls[1], NULL};

@@ -69,8 +69,7 @@ static dm_status reduce(dm_emit *e)
     return status;
 }
 
-static const dm_impl impls[] = {
-    {"portable", DM_OP_REDUCE, NULL, scratch, reduce, 0},
+const dm_impl dm_impls_reduce[] = {
+    {DM_PORTABLE(REDUCE, reduce), .scratch = scratch, .types = DM_ANY_TYPE},
+    {0},
 };
-
-const dm_impl *const dm_impls_reduce[] = {&impls[0], NULL};

@@ -126,17 +126,14 @@ static dm_status upsample_dx(dm_emit *e) { return pixels(e, "gather", 1); }
 static dm_status avg_pool(dm_emit *e) { return pixels(e, "gather", share(e->node)); }
 static dm_status avg_pool_dx(dm_emit *e) { return pixels(e, "spread", share(e->node)); }
 
-static const dm_impl impls[] = {
-    {"portable", DM_OP_CONCAT, NULL, NULL, concat, 0},
-    {"portable", DM_OP_SLICE, NULL, NULL, slice, 0},
-    {"portable", DM_OP_PAD, NULL, NULL, pad, 0},
-    {"portable", DM_OP_PERMUTE, NULL, NULL, permute, 0},
-    {"portable", DM_OP_UPSAMPLE, NULL, NULL, upsample, 0},
-    {"portable", DM_OP_UPSAMPLE_DX, NULL, NULL, upsample_dx, 0},
-    {"portable", DM_OP_AVG_POOL, NULL, NULL, avg_pool, 0},
-    {"portable", DM_OP_AVG_POOL_DX, NULL, NULL, avg_pool_dx, 0},
-};
-
-const dm_impl *const dm_impls_shape[] = {
-    &impls[0], &impls[1], &impls[2], &impls[3], &impls[4], &impls[5], &impls[6], &impls[7], NULL,
+const dm_impl dm_impls_shape[] = {
+    {DM_PORTABLE(CONCAT, concat), .types = DM_ANY_TYPE},
+    {DM_PORTABLE(SLICE, slice), .types = DM_ANY_TYPE},
+    {DM_PORTABLE(PAD, pad), .types = DM_ANY_TYPE},
+    {DM_PORTABLE(PERMUTE, permute), .types = DM_ANY_TYPE},
+    {DM_PORTABLE(UPSAMPLE, upsample), .types = DM_ANY_TYPE},
+    {DM_PORTABLE(UPSAMPLE_DX, upsample_dx), .types = DM_ANY_TYPE},
+    {DM_PORTABLE(AVG_POOL, avg_pool), .types = DM_ANY_TYPE},
+    {DM_PORTABLE(AVG_POOL_DX, avg_pool_dx), .types = DM_ANY_TYPE},
+    {0},
 };

@@ -52,7 +52,7 @@ static dm_status launch_mma(dm_emit *e, const product *p, const dm_conv_args *g,
     char options[96];
 
     snprintf(options, sizeof options, "-DOP=%d -DMI=%d -DVEC_A=%d -DVEC_B=%d%s%s", p->op, rows / 32, p->vec_a, p->vec_b,
-             rounded ? " -DBF16" : "", dm_device_get_info(e->dev)->mma_bf16 ? " -DPTX" : "");
+             rounded ? " -DBF16" : "", dm_device_get_info(e->dev)->capabilities & DM_CAP_MMA_BF16 ? " -DPTX" : "");
     return dm_emit_launch(e, e->cmds, "matmul/mma.cl", "product", options, &r,
                           DM_KARGS(DM_KB(a), DM_KB(b), DM_KB(more[0]), DM_KB(more[1]), DM_KB(more[2]), DM_KB(y),
                                    DM_KI(p->M), DM_KI(p->N), DM_KI(p->K), DM_KI(p->a_step), DM_KI(g->H), DM_KI(g->W),
@@ -320,23 +320,72 @@ static bool f16_linear_serves(const dm_device_info *dev, const dm_opnode *n)
     return dm_linear_of(n, &g) == DM_LINEAR_FORWARD && f16_serves(dev, n, &g) && n->in[1].type == DM_DT_F32;
 }
 
-static const dm_impl impls[] = {
-    {"tiled", DM_OP_CONV2D, conv_supports, NULL, conv, 0},
-    {"tiled", DM_OP_CONV2D_DX, conv_supports, NULL, conv, 0},
-    {"tiled", DM_OP_CONV2D_DW, conv_supports, conv_scratch, conv, 0},
-    {"tiled", DM_OP_MATMUL, matmul_supports, NULL, matmul, 0},
-}, f16[] = {
-    {"fp16", DM_OP_CONV2D, f16_conv_serves, NULL, conv, F16_TOLERANCE},
-    {"fp16", DM_OP_MATMUL, f16_linear_serves, NULL, linear, F16_TOLERANCE},
-}, mma[] = {
-    {"mma", DM_OP_CONV2D, mma_conv_supports, NULL, conv, DM_BF16_TOLERANCE},
-    {"mma", DM_OP_CONV2D_DX, mma_conv_supports, NULL, conv, DM_BF16_TOLERANCE},
-    {"mma", DM_OP_CONV2D_DW, mma_conv_supports, conv_scratch, conv, DM_BF16_TOLERANCE},
-    {"mma", DM_OP_MATMUL, mma_linear_supports, linear_scratch, linear, DM_BF16_TOLERANCE},
+/* A GPU's first choice of convolutions; of products, CLBlast is. */
+const dm_impl dm_impls_tiled_conv[] = {
+    {.name = "tiled", .kind = DM_OP_CONV2D, .supports = conv_supports, .emit = conv, .devices = DM_ON_OTHERS},
+    {.name = "tiled", .kind = DM_OP_CONV2D_DX, .supports = conv_supports, .emit = conv, .devices = DM_ON_OTHERS},
+    {.name = "tiled",
+     .kind = DM_OP_CONV2D_DW,
+     .supports = conv_supports,
+     .scratch = conv_scratch,
+     .emit = conv,
+     .devices = DM_ON_OTHERS},
+    {0},
 };
 
-/* A GPU's first choice of convolutions; of products, CLBlast is. */
-const dm_impl *const dm_impls_tiled_conv[] = {&impls[0], &impls[1], &impls[2], NULL};
-const dm_impl *const dm_impls_tiled_matmul[] = {&impls[3], NULL};
-const dm_impl *const dm_impls_fp16[] = {&f16[0], &f16[1], NULL};
-const dm_impl *const dm_impls_mma[] = {&mma[0], &mma[1], &mma[2], &mma[3], NULL};
+const dm_impl dm_impls_tiled_matmul[] = {
+    {.name = "tiled", .kind = DM_OP_MATMUL, .supports = matmul_supports, .emit = matmul, .devices = DM_ON_OTHERS},
+    {0},
+};
+
+const dm_impl dm_impls_fp16[] = {
+    {.name = "fp16",
+     .kind = DM_OP_CONV2D,
+     .supports = f16_conv_serves,
+     .emit = conv,
+     .tolerance = F16_TOLERANCE,
+     .types = DM_TYPE(DM_DT_F16),
+     .devices = DM_ON_OTHERS},
+    {.name = "fp16",
+     .kind = DM_OP_MATMUL,
+     .supports = f16_linear_serves,
+     .emit = linear,
+     .tolerance = F16_TOLERANCE,
+     .types = DM_TYPE(DM_DT_F16),
+     .devices = DM_ON_OTHERS},
+    {0},
+};
+
+const dm_impl dm_impls_mma[] = {
+    {.name = "mma",
+     .kind = DM_OP_CONV2D,
+     .supports = mma_conv_supports,
+     .emit = conv,
+     .tolerance = DM_BF16_TOLERANCE,
+     .types = DM_TYPE(DM_DT_BF16),
+     .needs = DM_CAP_MMA_BF16},
+    {.name = "mma",
+     .kind = DM_OP_CONV2D_DX,
+     .supports = mma_conv_supports,
+     .emit = conv,
+     .tolerance = DM_BF16_TOLERANCE,
+     .types = DM_TYPE(DM_DT_BF16),
+     .needs = DM_CAP_MMA_BF16},
+    {.name = "mma",
+     .kind = DM_OP_CONV2D_DW,
+     .supports = mma_conv_supports,
+     .scratch = conv_scratch,
+     .emit = conv,
+     .tolerance = DM_BF16_TOLERANCE,
+     .types = DM_TYPE(DM_DT_BF16),
+     .needs = DM_CAP_MMA_BF16},
+    {.name = "mma",
+     .kind = DM_OP_MATMUL,
+     .supports = mma_linear_supports,
+     .scratch = linear_scratch,
+     .emit = linear,
+     .tolerance = DM_BF16_TOLERANCE,
+     .types = DM_TYPE(DM_DT_BF16),
+     .needs = DM_CAP_MMA_BF16},
+    {0},
+};

@@ -25,11 +25,7 @@ typedef struct dm_device_info {
     size_t align;                  /* bytes; windows on a buffer start at multiples of it */
     bool fp16, fp64, subgroups, command_buffer, local_is_global, driver_caches;
     bool emulated;                 /* Oclgrind: no inline assembly, small limits */
-    /* A CPU device that is this machine's own processor, whose instructions inline assembly may use: tile registers
-     * (AMX) that the system lets this process have, and dot products of bf16 pairs (AVX-512-BF16). */
-    bool amx_bf16, avx512_bf16;
-    bool high;                     /* as it was opened */
-    bool mma_bf16;                 /* an NVIDIA GPU whose tensor cores multiply bf16, by inline PTX */
+    uint64_t capabilities;         /* a set of the backend's words for what else it can; implementations read it */
 } dm_device_info;
 
 /* All devices of all platforms, in order; *list is on the heap, free() it. No platform or no
@@ -42,8 +38,8 @@ dm_status dm_device_pick(const char *select, dm_device_info *info, dm_err *err);
 
 typedef struct dm_device_options {
     bool profile;                  /* time each launch (slower) */
-    bool bf16; /* bf16 will be used: amx_bf16, avx512_bf16 and mma_bf16 are tried, and taken back where they fail */
-    bool high; /* implementations of f32 may round more than f32 does: amx_bf16 is tried for them too */
+    bool bf16; /* bf16 will be used: capabilities that are for it are tried, and taken back where they fail */
+    bool high; /* implementations of f32 that round more than f32 does may be: what they need is tried too */
     const char *kernel_dir;        /* overrides embedded kernel sources; NULL = $DEMIST_KERNELS or none */
     const char *cache_dir; /* program binaries, tuning; NULL = $DEMIST_CACHE, $XDG_CACHE_HOME/demist, ~/.cache/demist,
                               or none */
@@ -129,8 +125,8 @@ dm_status dm_cmds_launch(dm_cmds *c, dm_kernel *k, const dm_range *r, const dm_k
 dm_status dm_cmds_zero(dm_cmds *c, dm_buf *b, size_t offset, size_t bytes, dm_err *err);
 dm_status dm_cmds_copy(dm_cmds *c, dm_buf *from, size_t from_offset, dm_buf *to, size_t to_offset, size_t bytes,
                        dm_err *err);
-/* C[b] = alpha op(A[b]) op(B[b]) + beta C[b] for b in [0,batch), row-major, by CLBlast; strides in
- * elements. op transposes where t is true. DM_EDEVICE where demist was built without CLBlast. */
+/* C[b] = alpha op(A[b]) op(B[b]) + beta C[b] for b in [0,batch), row-major, by the backend's library of
+ * products; strides in elements. op transposes where t is true. DM_EDEVICE where demist was built without one. */
 typedef struct dm_gemm {
     bool ta, tb;
     int64_t m, n, k, batch;

@@ -4,7 +4,8 @@
 
 #include "base/findings.h"
 
-/* One line each for loader, platforms, devices (a small kernel is run on each), CLBlast and cache folder. */
+/* One line each for loader, platforms, devices (a small kernel is run on each), the library of products and the cache
+ * folder. */
 void dm_doctor(dm_findings *r);
 
 /* The cache folder with how many programs and choices are kept, and their size; clear: they are removed. */

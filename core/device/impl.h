@@ -1,5 +1,5 @@
 /* Implementations of ops: which device and shapes one supports, and how it is put into a plan as
- * recorded launches. An implementation says nothing else. They live in backends/ops/, one family a
+ * recorded launches. What core has to know of one stands in its row. They live in backends/ops/, one family a
  * file, listed in backends/ops/all.c; the portable one of each op supports every device and shape. */
 #ifndef DEMIST_CORE_IMPL_H
 #define DEMIST_CORE_IMPL_H
@@ -9,8 +9,13 @@
 
 typedef struct dm_emit dm_emit;
 
+/* Sets of types and of devices. */
+#define DM_TYPE(t) (1u << (t))
+#define DM_ANY_TYPE (DM_TYPE(DM_DT_F32) | DM_TYPE(DM_DT_BF16) | DM_TYPE(DM_DT_F16))
+enum { DM_ON_CPUS = 1, DM_ON_OTHERS = 2 };
+
 typedef struct dm_impl {
-    const char *name;              /* "portable", "vec16", "clblast", ... */
+    const char *name;              /* "portable", "vec16", ...: for people and files; says nothing of what it is */
     dm_op_kind kind;
     /* NULL: always. */
     bool (*supports)(const dm_device_info *dev, const dm_opnode *n);
@@ -19,8 +24,14 @@ typedef struct dm_impl {
     /* Records the launches. */
     dm_status (*emit)(dm_emit *e);
     /* The largest error over the largest magnitude of an output that it may have; 0 = what sums in f32 have
-     * (DM_TOLERANCE). One that is further from the portable result on the device is not used. */
+     * (DM_TOLERANCE). One that is further from the reference's result on the device is not used. */
     double tolerance;
+    unsigned types;                /* of activations, DM_TYPE(); 0 = f32 alone */
+    unsigned devices;              /* that it is meant for; 0 = all. Elsewhere it is used only where it is forced */
+    uint64_t needs;                /* capabilities of those devices, all of them */
+    bool reference;                /* others of its types are compared with it */
+    bool splits_f32;               /* products of f32 are sums of those of bf16 */
+    bool batch_dependent;          /* the bits of one example's result depend on how many share the call */
 } dm_impl;
 #define DM_TOLERANCE 1e-5
 
@@ -55,11 +66,11 @@ dm_status dm_emit_launch(dm_emit *e, dm_cmds *cmds, const char *file, const char
 
 /* The i-th implementation of an op, best guess first, NULL past the last. */
 const dm_impl *dm_impl_at(dm_op_kind kind, int i);
-/* Does it support this device and node? Nodes with a 16-bit type are left to those made for it. */
+/* Does it support this device and node, of the types that the node has? */
 bool dm_impl_supports(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n);
-/* Does it, on a device that it is meant for? Elsewhere it is used only where it is forced. */
-bool dm_impl_preferred(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n);
-/* Are the bits of one example's result the same however many share the call? */
-bool dm_impl_batch_invariant(const dm_impl *impl);
+/* Does it, on a device that it is meant for? high: also where it rounds products of f32 more than f32 does. */
+bool dm_impl_preferred(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n, bool high);
+/* Is it what others are compared with for this node? */
+bool dm_impl_is_reference(const dm_impl *impl, const dm_opnode *n);
 
 #endif

@@ -136,7 +136,7 @@ static size_t collect(dm_choices *c, const dm_opnode *const *ops, size_t n, doub
     *all = 0;
     for (size_t i = 0; i < n; i++) {
         wanted *w = &list[count];
-        const int m = dm_candidates(dev, ops[i], false, candidates);
+        const int m = dm_candidates(dev, ops[i], c->o.high, candidates);
         const double seconds = expected(dev, ops[i]) * runs;
         size_t k = 0;
 
@@ -160,7 +160,7 @@ static bool measure_one(dm_choices *c, const wanted *w, double until, dm_err *er
 {
     const dm_measure_options o = {.until = until, .stopped = stopped, .dropped = dropped, .user = c};
     const dm_impl *list[DM_MAX_CANDIDATES];
-    const int n = dm_candidates(dm_device_get_info(c->device), w->op, false, list);
+    const int n = dm_candidates(dm_device_get_info(c->device), w->op, c->o.high, list);
     record r = {.n = n};
 
     if (dm_measure(c->device, w->op, list, n, &o, r.m, err))
@@ -245,7 +245,7 @@ static const dm_impl *measured(dm_choices *c, const dm_device_info *dev, const d
                                bool trains, char *why, size_t size)
 {
     const dm_impl *list[DM_MAX_CANDIDATES];
-    const int count = dm_candidates(dev, n, false, list);
+    const int count = dm_candidates(dev, n, c->o.high, list);
     const record *r = count > 1 ? find(c, key, list, count) : NULL;
     int best;
 
@@ -271,7 +271,7 @@ static const dm_impl *kept(dm_choices *c, const dm_device_info *dev, const dm_op
     const dm_impl *impl;
 
     for (int i = 0; name && (impl = dm_impl_at(n->kind, i)); i++)
-        if (!strcmp(impl->name, name) && dm_impl_supports(impl, dev, n))
+        if (!strcmp(name, impl->name) && dm_impl_supports(impl, dev, n))
             return impl;
     if (name)
         say(c, DM_LOG_WARNING, "the run chose %s for %s, which this device or demist does not have", name, key);
@@ -295,11 +295,11 @@ dm_status dm_choices_pick(dm_choices *c, const dm_device_info *dev, const dm_opn
     dm_status rc;
 
     *out = (dm_choice){0};
-    if ((rc = dm_choose(dev, n, c && c->o.deterministic, force, &out->impl, &forced, err)))
+    if ((rc = dm_choose(dev, n, c ? &c->o : NULL, force, &out->impl, &forced, err)))
         return rc;
     snprintf(out->why, sizeof out->why, "%s",
              forced                                   ? "forced"
-             : dm_candidates(dev, n, false, list) > 1 ? "by rule"
+             : dm_candidates(dev, n, c && c->o.high, list) > 1 ? "by rule"
                                                       : "");
     if (forced || !out->why[0] || !c || dm_op_key(n, key, sizeof key) >= sizeof key)
         return DM_OK;

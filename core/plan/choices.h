@@ -17,6 +17,7 @@ typedef enum dm_tune {
 typedef struct dm_choices_options {
     dm_tune tune;
     bool deterministic;            /* by rule, and only what gives each example the same bits in any batch */
+    bool high;                     /* products of f32 may be rounded more than f32 does, as implementations state */
     double budget;                 /* seconds of measuring at most, in all; below 0 = by tune */
     void (*log)(void *user, dm_log_level level, const char *line);
     bool (*stopped)(void *user);   /* nothing more is measured then; may be NULL */
@@ -37,13 +38,13 @@ void dm_choices_measure(dm_choices *c, const dm_opnode *const *ops, size_t n, do
 /* DM_EINVAL where `force` names an op or an implementation that does not exist at all. */
 dm_status dm_force_check(const char *force, dm_err *err);
 
-/* By rule: the first implementation that supports this device and op, or the one that `force` names where that
- * supports. same: as dm_candidates. */
-dm_status dm_choose(const dm_device_info *dev, const dm_opnode *n, bool same, const char *force, const dm_impl **out,
-                    bool *forced, dm_err *err);
+/* By rule: the first implementation that is preferred on this device for the op, of those that o allows (deterministic,
+ * high; NULL: neither), or the one that `force` names where that supports it. */
+dm_status dm_choose(const dm_device_info *dev, const dm_opnode *n, const dm_choices_options *o, const char *force,
+                    const dm_impl **out, bool *forced, dm_err *err);
 
 typedef struct dm_choice { const dm_impl *impl; char why[160]; } dm_choice;
-/* trains: packed weights of weights are made anew each run. force: "conv2d=portable,matmul=clblast" or "portable", NULL
+/* trains: packed weights of weights are made anew each run. force: "conv2d=portable,matmul=vec16" or "portable", NULL
  * = nothing; DM_EINVAL where one does not exist at all. c may be NULL: by rule. */
 dm_status dm_choices_pick(dm_choices *c, const dm_device_info *dev, const dm_opnode *n, const char *force, bool trains,
                           dm_choice *out, dm_err *err);

@@ -60,19 +60,19 @@ dm_status dm_force_check(const char *force, dm_err *err)
     return DM_OK;
 }
 
-/* The first that preferred, of those that may be used in a deterministic run if same. */
-static const dm_impl *first(const dm_device_info *dev, const dm_opnode *node, bool same)
+/* The first that is preferred, of those that o allows. */
+static const dm_impl *first(const dm_device_info *dev, const dm_opnode *node, const dm_choices_options *o)
 {
     const dm_impl *impl;
 
     for (int i = 0; (impl = dm_impl_at(node->kind, i)); i++)
-        if (dm_impl_preferred(impl, dev, node) && !(same && !dm_impl_batch_invariant(impl)))
+        if (dm_impl_preferred(impl, dev, node, o && o->high) && !(o && o->deterministic && impl->batch_dependent))
             return impl;
     return NULL;
 }
 
-dm_status dm_choose(const dm_device_info *dev, const dm_opnode *node, bool same, const char *force, const dm_impl **out,
-                    bool *was_forced, dm_err *err)
+dm_status dm_choose(const dm_device_info *dev, const dm_opnode *node, const dm_choices_options *o, const char *force,
+                    const dm_impl **out, bool *was_forced, dm_err *err)
 {
     const char *op = dm_op_name(node->kind), *want;
     size_t want_n;
@@ -87,7 +87,7 @@ dm_status dm_choose(const dm_device_info *dev, const dm_opnode *node, bool same,
             *was_forced = true;
             return DM_OK;
         }
-    if ((*out = first(dev, node, same)))
+    if ((*out = first(dev, node, o)))
         return DM_OK;
     return dm_error(err, DM_EDEVICE, "no implementation of %s supports '%s'", op, dev->name);
 }

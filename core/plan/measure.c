@@ -23,17 +23,12 @@ double dm_measure_clock(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static bool is_reference(const dm_impl *impl, const dm_opnode *n)
-{
-    return !strcmp(impl->name, "portable") || (dm_op_bf16(n) && !strcmp(impl->name, "bf16"));
-}
-
 const dm_impl *dm_impl_reference(const dm_device_info *dev, const dm_opnode *n)
 {
     const dm_impl *impl;
 
     for (int i = 0; (impl = dm_impl_at(n->kind, i)); i++)
-        if (is_reference(impl, n) && dm_impl_supports(impl, dev, n))
+        if (dm_impl_is_reference(impl, n) && dm_impl_supports(impl, dev, n))
             return impl;
     return NULL;
 }
@@ -47,16 +42,16 @@ static bool is_there(const dm_impl *const *list, int n, const dm_impl *impl)
     return false;
 }
 
-int dm_candidates(const dm_device_info *dev, const dm_opnode *n, bool same, const dm_impl *list[DM_MAX_CANDIDATES])
+int dm_candidates(const dm_device_info *dev, const dm_opnode *n, bool high, const dm_impl *list[DM_MAX_CANDIDATES])
 {
     const dm_impl *impl;
     int count = 0;
 
     for (int i = 0; (impl = dm_impl_at(n->kind, i)) && count < DM_MAX_CANDIDATES; i++) {
-        const bool last = is_reference(impl, n);
+        const bool last = dm_impl_is_reference(impl, n);
 
-        if (dm_impl_preferred(impl, dev, n) && !is_there(list, count, impl) &&
-            !(same && !dm_impl_batch_invariant(impl)) && (!last || !count || dm_op_flops(n) < PLAIN_FLOPS))
+        if (dm_impl_preferred(impl, dev, n, high) && !is_there(list, count, impl) &&
+            (!last || !count || dm_op_flops(n) < PLAIN_FLOPS))
             list[count++] = impl;
         if (last)
             break;

@@ -28,8 +28,8 @@ double dm_measure_clock(void);
  * f32. NULL where it does not support it. */
 const dm_impl *dm_impl_reference(const dm_device_info *dev, const dm_opnode *n);
 /* What may be chosen without being forced: those that are preferred, in their order, up to the reference; that one only
- * if it is alone or its work is small. same: only those whose result for one example is the same in any batch. */
-int dm_candidates(const dm_device_info *dev, const dm_opnode *n, bool same, const dm_impl *list[DM_MAX_CANDIDATES]);
+ * if it is alone or its work is small. high: also those that round products of f32 more than f32 does. */
+int dm_candidates(const dm_device_info *dev, const dm_opnode *n, bool high, const dm_impl *list[DM_MAX_CANDIDATES]);
 /* A problem of the same kind, small enough for the portable implementation of a large one. */
 dm_opnode dm_measure_small(const dm_opnode *n);
 /* Compares each with the portable implementation on a small problem, times it on this one, and compares with the

@@ -15,7 +15,7 @@ typedef struct dm_plan_options {
     const dm_bind *binds;
     int n_binds;
     dm_buf *grads;                 /* flat, laid out as the weights; NULL where nothing is differentiated */
-    const char *force;             /* "conv2d=portable,matmul=clblast" or "portable"; NULL = $DEMIST_IMPL or none */
+    const char *force;             /* "conv2d=portable,matmul=vec16" or "portable"; NULL = $DEMIST_IMPL or none */
     dm_choices *choices;           /* NULL: implementations are chosen by rule */
     bool trains;                   /* a run's numbers depend on it: its choices are kept with the run */
     double runs;                   /* how often it is expected to run; 0 = not often enough to measure for it */

@@ -131,7 +131,7 @@ static bool supported(const casting *s, const dm_opnode *n)
     dm_err ignored = {0};
     bool forced;
 
-    return dm_choose(s->dev, n, false, getenv("DEMIST_IMPL"), &impl, &forced, &ignored) == DM_OK;
+    return dm_choose(s->dev, n, NULL, getenv("DEMIST_IMPL"), &impl, &forced, &ignored) == DM_OK;
 }
 
 static void insert_casts(casting *s, dm_gnode n)

@@ -51,6 +51,7 @@ static dm_status make_choices(dm_session *s, dm_err *err)
     static const char *const names[] = {[DM_TUNE_OFF] = "off", [DM_TUNE_AUTO] = "auto", [DM_TUNE_ON] = "on"};
     const char *env = getenv("DEMIST_TUNE");
     dm_choices_options o = {.tune = (dm_tune)s->experiment->run.tune,
+                            .high = s->experiment->run.matmul_precision == DM_PRODUCTS_HIGH,
                             .deterministic = s->experiment->run.deterministic,
                             .budget = -1,
                             .log = choices_log,

@@ -3,6 +3,7 @@
 #include "../unit/device_setup.h"
 
 #include "as_gpu.h"
+#include "backends/capabilities.h"
 #include "plan/choices.h"
 
 static dm_opnode linear(void)
@@ -38,6 +39,7 @@ static dm_device *opened(void)
 static void nvidia__tensor_cores_that_work(void **state)
 {
     const dm_opnode n = linear();
+    const dm_choices_options same = {.deterministic = true};
     const dm_impl *impl;
     dm_err err = {0};
     bool forced;
@@ -46,8 +48,8 @@ static void nvidia__tensor_cores_that_work(void **state)
     (void)state;
     as_gpu_how = AS_GPU_TAKES;
     d = opened();
-    assert_true(dm_device_get_info(d)->mma_bf16);
-    assert_int_equal(dm_choose(dm_device_get_info(d), &n, true, NULL, &impl, &forced, &err), DM_OK);
+    assert_true(dm_device_get_info(d)->capabilities & DM_CAP_MMA_BF16);
+    assert_int_equal(dm_choose(dm_device_get_info(d), &n, &same, NULL, &impl, &forced, &err), DM_OK);
     assert_string_equal(impl->name, "mma");
     dm_device_close(d);
 }
@@ -55,6 +57,7 @@ static void nvidia__tensor_cores_that_work(void **state)
 static void without(as_gpu_compiler how)
 {
     const dm_opnode n = linear();
+    const dm_choices_options same = {.deterministic = true};
     const dm_impl *impl;
     dm_err err = {0};
     bool forced;
@@ -62,10 +65,10 @@ static void without(as_gpu_compiler how)
 
     as_gpu_how = how;
     d = opened();
-    assert_false(dm_device_get_info(d)->mma_bf16);
-    assert_int_equal(dm_choose(dm_device_get_info(d), &n, true, NULL, &impl, &forced, &err),
+    assert_false(dm_device_get_info(d)->capabilities & DM_CAP_MMA_BF16);
+    assert_int_equal(dm_choose(dm_device_get_info(d), &n, &same, NULL, &impl, &forced, &err),
                      DM_EDEVICE); /* in f32, between casts */
-    assert_int_equal(dm_choose(dm_device_get_info(d), &n, true, "mma", &impl, &forced, &err), DM_OK);
+    assert_int_equal(dm_choose(dm_device_get_info(d), &n, &same, "mma", &impl, &forced, &err), DM_OK);
     assert_true(forced);
     dm_device_close(d);
 }

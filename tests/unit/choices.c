@@ -1,5 +1,6 @@
 /* Choices of implementations: by rule, measured, from the cache, as a run began; entries that cannot be trusted, and
  * implementations that are wrong. */
+#include "backends/capabilities.h"
 #include "graph/op_def.h"
 #include "plan/choices.h"
 
@@ -66,7 +67,8 @@ static dm_device *open_device(const char *cache, const char *kernels)
 
 static dm_choices *open_choices(dm_device *d, dm_tune tune, heard *h)
 {
-    const dm_choices_options o = {.tune = tune, .budget = tune == DM_TUNE_ON ? 1000 : -1, .log = hear, .user = h};
+    const dm_choices_options o = {
+        .tune = tune, .high = true, .budget = tune == DM_TUNE_ON ? 1000 : -1, .log = hear, .user = h};
     dm_choices *c;
     dm_err err = {0};
 
@@ -133,8 +135,12 @@ static void choices__stopped(void **state)
 {
     dm_device *d = open_device(*state, NULL);
     stop w = {.asked = 0};
-    const dm_choices_options o = {
-        .tune = DM_TUNE_ON, .budget = -1, .log = hear_of_stop, .stopped = at_the_third_question, .user = &w};
+    const dm_choices_options o = {.tune = DM_TUNE_ON,
+                                  .high = true,
+                                  .budget = -1,
+                                  .log = hear_of_stop,
+                                  .stopped = at_the_third_question,
+                                  .user = &w};
     dm_choices *c;
     dm_err err = {0};
 
@@ -158,15 +164,16 @@ static void choices__close(void **state)
     dm_device *d = open_device(*state, NULL);
     dm_opnode n = convolution();
     const dm_impl *impl;
+    const dm_choices_options high = {.high = true};
     bool forced;
     dm_err err = {0};
 
-    must(dm_choose(dm_device_get_info(d), &n, false, NULL, &impl, &forced, &err), &err);
-    assert_int_equal(!strcmp(impl->name, "bf16x3"), dm_device_get_info(d)->amx_bf16);
+    must(dm_choose(dm_device_get_info(d), &n, &high, NULL, &impl, &forced, &err), &err);
+    assert_int_equal(!strcmp(impl->name, "bf16x3"), (dm_device_get_info(d)->capabilities & DM_CAP_AMX_BF16) != 0);
     n.full_precision = true;
-    must(dm_choose(dm_device_get_info(d), &n, false, NULL, &impl, &forced, &err), &err);
+    must(dm_choose(dm_device_get_info(d), &n, &high, NULL, &impl, &forced, &err), &err);
     assert_string_not_equal(impl->name, "bf16x3");
-    must(dm_choose(dm_device_get_info(d), &n, false, "bf16x3", &impl, &forced, &err), &err);
+    must(dm_choose(dm_device_get_info(d), &n, &high, "bf16x3", &impl, &forced, &err), &err);
     assert_string_not_equal(impl->name, "bf16x3");
     assert_false(forced);
     dm_device_close(d);
@@ -174,7 +181,7 @@ static void choices__close(void **state)
 
 static void choices__deterministic(void **state)
 {
-    const dm_choices_options o = {.tune = DM_TUNE_ON, .deterministic = true, .budget = -1};
+    const dm_choices_options o = {.tune = DM_TUNE_ON, .high = true, .deterministic = true, .budget = -1};
     dm_device *d = open_device(*state, NULL);
     dm_choices *c;
     dm_choice got;
@@ -184,7 +191,7 @@ static void choices__deterministic(void **state)
     measure(c);
     got = pick(c, d, true);
     assert_string_equal(got.why, "by rule");
-    assert_true(dm_impl_batch_invariant(got.impl));
+    assert_false(got.impl->batch_dependent);
     dm_choices_free(c);
     dm_device_close(d);
 }

@@ -1,0 +1,14 @@
+/* What a device can beyond OpenCL, as words in dm_device_info.capabilities: found and tried by backends/opencl, read by
+ * implementations. */
+#ifndef DEMIST_CAPABILITIES_H
+#define DEMIST_CAPABILITIES_H
+
+enum {
+    /* A CPU device that is this machine's own processor, whose instructions inline assembly may use: tile registers
+     * (AMX) that the system lets this process have, and dot products of bf16 pairs (AVX-512-BF16). */
+    DM_CAP_AMX_BF16 = 1,
+    DM_CAP_AVX512_BF16 = 2,
+    DM_CAP_MMA_BF16 = 4,           /* an NVIDIA GPU whose tensor cores multiply bf16, by inline PTX */
+};
+
+#endif

@@ -1,0 +1,27 @@
+/* What the row of an implementation answers; see impl.h. */
+#include "device/impl.h"
+
+static bool takes(const dm_impl *impl, dm_dtype type)
+{
+    return (impl->types ? impl->types : DM_TYPE(DM_DT_F32)) & DM_TYPE(type);
+}
+
+bool dm_impl_supports(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n)
+{
+    if (n->full_precision && impl->splits_f32)
+        return false; /* not even where it is forced */
+    return takes(impl, dm_op_16bit_type(n)) && (!impl->supports || impl->supports(dev, n));
+}
+
+bool dm_impl_preferred(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n, bool high)
+{
+    if (!high && impl->tolerance > 0 && dm_op_16bit_type(n) == DM_DT_F32)
+        return false;
+    return (!impl->devices || impl->devices & (dev->cpu ? DM_ON_CPUS : DM_ON_OTHERS)) &&
+           (impl->needs & dev->capabilities) == impl->needs && dm_impl_supports(impl, dev, n);
+}
+
+bool dm_impl_is_reference(const dm_impl *impl, const dm_opnode *n)
+{
+    return impl->reference && takes(impl, dm_op_16bit_type(n));
+}
