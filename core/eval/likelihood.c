@@ -45,6 +45,27 @@ static double now(void)
 
 /* ---- the chain ------------------------------------------------------------------------------ */
 
+/* Adds to the message which other samplers have a likelihood. */
+static dm_status name_others(job *j, dm_status rc, dm_err *err)
+{
+    const char *mine = j->s->experiment->section[DM_SEC_SAMPLER].plugin->name;
+    const dm_found *list;
+    const char *lead = "; one that has it: ";
+    int n;
+
+    if (!err || dm_registry_list(j->s->registry, &list, &n, NULL))
+        return rc;
+    for (int i = 0; i < n; i++)
+        if (list[i].kind == DM_KIND_SAMPLER && list[i].plugin && list[i].plugin->sampler->log_var &&
+            strcmp(list[i].name, mine)) {
+            const size_t at = strlen(err->msg);
+
+            snprintf(err->msg + at, sizeof err->msg - at, "%ssampler.use=%s", lead, list[i].name);
+            lead = ", ";
+        }
+    return rc;
+}
+
 static dm_status describe_steps(job *j, double limit, dm_err *err)
 {
     const dm_grid *g = dm_sampling_grid(j->chain);
@@ -61,9 +82,10 @@ static dm_status describe_steps(job *j, double limit, dm_err *err)
         dm_status rc;
 
         if ((rc = dm_objective_affine(obj, &g->points[i], &b->affine, err)) ||
-            (rc = dm_noise_posterior(j->s->noise, &g->points[i], &g->points[i + 1], &b->q, err)) ||
-            (rc = dm_sampling_log_var(j->chain, i, k, err)))
+            (rc = dm_noise_posterior(j->s->noise, &g->points[i], &g->points[i + 1], &b->q, err)))
             return rc;
+        if ((rc = dm_sampling_log_var(j->chain, i, k, err)))
+            return rc == DM_EINVAL ? name_others(j, rc, err) : rc;
         b->limit = limit;
         b->decodes = i + 1 == g->n;
         b->k0 = k[0];

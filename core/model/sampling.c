@@ -245,7 +245,8 @@ dm_status dm_sampling_new(const dm_sampling_setup *setup, dm_sampling **out, dm_
     dm_status rc;
 
     if (!section->plugin)
-        return dm_error(err, DM_EINVAL, "the experiment has no sampler; give sampler.use=ddim or another");
+        return dm_error(err, DM_EINVAL,
+                        "the experiment has no sampler; give one with sampler.use (demist plugins lists them)");
     if (!setup->objective->plugin->objective->affine)
         return dm_error(err, DM_EINVAL, "objective '%s' is no diffusion; there is nothing to sample",
                         setup->objective->plugin->name);
@@ -284,15 +285,12 @@ dm_status dm_sampling_log_var(dm_sampling *s, int32_t i, double k[2], dm_err *er
     dm_status rc;
 
     if (!p->sampler->log_var)
-        return dm_error(err, DM_EINVAL,
-                        "the steps of sampler '%s' are no Gaussians of which there is a likelihood; give "
-                        "sampler.use=ddpm",
-                        p->name);
+        return dm_error(err, DM_EINVAL, "sampler '%s' has no Gaussian transition, so no likelihood", p->name);
     step.i = i;
     k[1] = 0;
     if ((rc = DM_CALL(&s->sampler, DM_CB_STEP_LOG_VAR, err, p->sampler->log_var(&s->sampler.ctx, &step, &k[0])))) {
         dm_error_prefix(err, "no likelihood: ");
-        return dm_error(err, rc, "%.900s; sampler.use=ddpm has one", err->msg);
+        return rc;
     }
     if (!isnan(k[0]))
         return DM_OK;
