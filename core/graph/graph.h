@@ -157,8 +157,7 @@ void dm_graph_recompute(dm_graph_core *g, const dm_val *results, int n, size_t l
 /* x as this type: itself, or cast. */
 dm_val dm_graph_cast(dm_graph_core *g, dm_val x, dm_dtype type);
 
-/* The public table's implementations fill these in (graph_layers.c, graph_ops.c). */
-void dm_graph_fill_layers(dm_graph *api);
-void dm_graph_fill_ops(dm_graph *api);
+/* Sets what no op makes in the table that plugins see. */
+void dm_graph_fill_values(dm_graph *api);
 
 #endif

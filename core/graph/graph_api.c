@@ -1,5 +1,6 @@
 /* The table of functions that plugins describe a graph with, and the scopes that they name weights in. */
 #include "graph/graph_scope.h"
+#include "graph/op_def.h"
 
 #include <stdlib.h>
 
@@ -57,8 +58,8 @@ dm_status dm_graph_new(dm_graph_core **out, const dm_graph **api, dm_err *err)
         return dm_error(err, DM_ENOMEM, "out of memory for a graph");
     }
     g->state = DM_NONE;
-    dm_graph_fill_layers(&table);
-    dm_graph_fill_ops(&table);
+    dm_graph_fill_values(&table);
+    dm_ops_fill(&table);
     if (!(*api = new_scope(g, &table, ""))) {
         dm_graph_free(g);
         return dm_error(err, DM_ENOMEM, "out of memory for a graph");

@@ -1,5 +1,6 @@
-/* What is known of each op, declared once: its row stands beside its gradient rule in core/graph/ops/, one file a
- * family, and everything that has to know ops apart reads it. Implementations are the backends' (device/impl.h). */
+/* What is known of each op, declared once: its row stands beside the function that describes it and its gradient rule
+ * in core/graph/ops/, one file a family, and everything that has to know ops apart reads it. Implementations are the
+ * backends' (device/impl.h). */
 #ifndef DEMIST_CORE_OP_DEF_H
 #define DEMIST_CORE_OP_DEF_H
 
@@ -50,6 +51,8 @@ typedef struct dm_op_def {
 } dm_op_def;
 
 const dm_op_def *dm_op_def_of(dm_op_kind kind);
+/* The functions of all families, in the table that plugins see. */
+void dm_ops_fill(dm_graph *api);
 /* "conv2d", "conv2d_dx", ... as --profile and forced implementations name them. */
 const char *dm_op_name(dm_op_kind kind);
 /* May input k (or output k) be 16 bits wide? All that may are of one type in a node, but for convolutions and linear

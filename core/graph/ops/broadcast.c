@@ -3,6 +3,27 @@
 #include "graph/tape.h"
 #include "graph/graph_shape.h"
 
+static dm_val binary(const dm_graph *api, dm_op_kind kind, const char *name, dm_val a, dm_val b)
+{
+    dm_graph_core *g = dm_graph_of(api);
+    const dm_shape sa = api->shape(api, a), sb = api->shape(api, b);
+    dm_shape s = sa.rank > sb.rank ? sa : sb;
+
+    if (!dm_graph_has(g, name, DM_DT_F32, (dm_val[]){a, b}, 2))
+        return DM_FAILED;
+    for (int i = 0; i < s.rank; i++) {
+        if (sa.dim[i] != sb.dim[i] && sa.dim[i] != 1 && sb.dim[i] != 1)
+            return dm_graph_fail(g, DM_EINVAL, "%s: extents %lld and %lld of axis %d do not fit", name,
+                                 (long long)sa.dim[i], (long long)sb.dim[i], i);
+        s.dim[i] = sa.dim[i] > sb.dim[i] ? sa.dim[i] : sb.dim[i];
+    }
+    return dm_graph_elementwise(g, kind, a, b, &s);
+}
+
+static dm_val add(const dm_graph *g, dm_val a, dm_val b) { return binary(g, DM_OP_ADD, "add", a, b); }
+
+static dm_val mul(const dm_graph *g, dm_val a, dm_val b) { return binary(g, DM_OP_MUL, "mul", a, b); }
+
 /* d, of the extents of n's output, given to input i: summed over the axes that it repeats along. */
 static void give_summed(dm_tape *t, const dm_gnode *n, int i, dm_val d)
 {
@@ -32,7 +53,7 @@ const dm_op_attr dm_attrs_bcast[] = {DM_ATTRS(DM_ATTR_LONG, "dim", bcast.dim, 4)
                                      DM_ATTRS(DM_ATTR_LONG, "sb", bcast.sb, 4),
                                      {0}};
 
-const dm_op_def dm_ops_broadcast[] = {
+static const dm_op_def rows[] = {
     {.kind = DM_OP_ADD,
      .name = "add",
      .in = {{"a", DM_ARG_16BIT}, {"b", DM_ARG_16BIT}},
@@ -58,3 +79,11 @@ const dm_op_def dm_ops_broadcast[] = {
      .gradient = broadcast_gradient},
     {0},
 };
+
+static void fill(dm_graph *api)
+{
+    api->add = add;
+    api->mul = mul;
+}
+
+const dm_op_family dm_family_broadcast = {rows, fill};

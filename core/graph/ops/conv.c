@@ -2,6 +2,38 @@
 #include "graph/ops/families.h"
 #include "graph/tape.h"
 #include "graph/graph_shape.h"
+#include "graph/layer.h"
+
+static dm_val conv(const dm_graph *g, const char *name, dm_val x, int64_t cout, dm_conv k, uint32_t flags)
+{
+    dm_graph_core *c = dm_graph_of(g);
+    const dm_shape s = g->shape(g, x);
+    const int64_t fan_in = s.dim[1] * k.k * k.k, pads = (int64_t)k.pad[0] + k.pad[1];
+    dm_val in[5] = {x, DM_NONE, DM_NONE, DM_NONE, DM_NONE}, y;
+    dm_shape out = s;
+    dm_gnode *n;
+
+    if (!dm_layer_takes(c, "convolution", name, true, DM_DT_F32, x))
+        return DM_FAILED;
+    if (s.rank != 4)
+        return dm_graph_fail(c, DM_EINVAL, "convolution '%s' needs f32[N,C,H,W], not rank %d", name, (int)s.rank);
+    if (k.k < 1 || k.k > 31 || k.stride < 1 || k.stride > 31 || k.pad[0] < 0 || k.pad[1] < 0 || k.pad[0] >= k.k ||
+        k.pad[1] >= k.k || cout < 1 || cout > 1 << 20)
+        return dm_graph_fail(c, DM_EINVAL,
+                             "convolution '%s': size %d, stride %d, padding {%d, %d}, %lld outputs cannot be", name,
+                             (int)k.k, (int)k.stride, (int)k.pad[0], (int)k.pad[1], (long long)cout);
+    for (int i = 2; i < 4; i++)
+        if ((out.dim[i] = s.dim[i] + pads - k.k < 0 ? 0 : (s.dim[i] + pads - k.k) / k.stride + 1) < 1)
+            return dm_graph_fail(c, DM_EINVAL, "convolution '%s' of size %d leaves nothing of %lld x %lld pixels", name,
+                                 (int)k.k, (long long)s.dim[2], (long long)s.dim[3]);
+    out.dim[1] = cout;
+    in[1] = dm_layer_part(g, name, ".weight", &(dm_shape){4, {cout, s.dim[1], k.k, k.k}}, flags, fan_in);
+    if (!(flags & DM_NO_BIAS))
+        in[2] = dm_layer_part(g, name, ".bias", &(dm_shape){1, {cout}}, flags, fan_in);
+    if ((n = dm_graph_op1(c, DM_OP_CONV2D, in, 5, &out, true, &y)))
+        n->op.a.conv = k;
+    return y;
+}
 
 static void conv_gradient(dm_tape *t, const dm_gnode *n, dm_val dy)
 {
@@ -46,7 +78,7 @@ static double dw_flops(const dm_opnode *n)
 const dm_op_attr dm_attrs_conv[] = {DM_ATTR(DM_ATTR_INT, "k", conv.k), DM_ATTR(DM_ATTR_INT, "stride", conv.stride),
                                     DM_ATTRS(DM_ATTR_INT, "pad", conv.pad, 2), {0}};
 
-const dm_op_def dm_ops_conv[] = {
+static const dm_op_def rows[] = {
     {.kind = DM_OP_CONV2D,
      .name = "conv2d",
      .in = {{"x", DM_ARG_16BIT},
@@ -75,3 +107,10 @@ const dm_op_def dm_ops_conv[] = {
      .flags = DM_OP_BACKWARD},
     {0},
 };
+
+static void fill(dm_graph *api)
+{
+    api->conv = conv;
+}
+
+const dm_op_family dm_family_conv = {rows, fill};

@@ -1,6 +1,40 @@
 /* Products of matrices. */
 #include "graph/ops/families.h"
 #include "graph/tape.h"
+#include "graph/layer.h"
+
+static dm_val linear(const dm_graph *g, const char *name, dm_val x, int64_t nout, uint32_t flags)
+{
+    dm_graph_core *c = dm_graph_of(g);
+    const dm_shape s = g->shape(g, x);
+    const int64_t K = s.rank > 0 ? s.dim[s.rank - 1] : 0;
+    dm_shape out = s;
+    dm_val in[3] = {DM_NONE, DM_NONE, DM_NONE}, y;
+    int64_t rows = 1;
+    dm_gnode *n;
+
+    if (!dm_layer_takes(c, "linear layer", name, true, DM_DT_F32, x))
+        return DM_FAILED;
+    if (s.rank < 1 || nout < 1 || nout > 1 << 24)
+        return dm_graph_fail(c, DM_EINVAL, "linear layer '%s' of %lld outputs on rank %d cannot be", name,
+                             (long long)nout, (int)s.rank);
+    for (int32_t i = 0; i + 1 < s.rank; i++)
+        rows *= s.dim[i];
+    out.dim[s.rank - 1] = nout;
+    in[0] = dm_graph_to_rows(c, x);
+    in[1] = dm_layer_part(g, name, ".weight", &(dm_shape){2, {nout, K}}, flags, K);
+    if (!(flags & DM_NO_BIAS))
+        in[2] = dm_layer_part(g, name, ".bias", &(dm_shape){1, {nout}}, flags, K);
+    if ((n = dm_graph_op1(c, DM_OP_MATMUL, in, 3, &out, false, &y))) {
+        n->op.a.mm.tb = true;
+        n->op.a.mm.a_batch = n->op.a.mm.b_batch = false;
+        n->op.a.mm.batch = 1;
+        n->op.a.mm.m = rows;
+        n->op.a.mm.n = nout;
+        n->op.a.mm.k = K;
+    }
+    return dm_graph_to_image(c, y);
+}
 
 /* Linear layers: y[m,n] = x[m,k] w[n,k]' + b. */
 static void matmul_gradient(dm_tape *t, const dm_gnode *n, dm_val dy)
@@ -54,7 +88,7 @@ static const dm_op_attr attrs[] = {DM_ATTR(DM_ATTR_BOOL, "ta", mm.ta),
                                    DM_ATTR(DM_ATTR_LONG, "k", mm.k),
                                    {0}};
 
-const dm_op_def dm_ops_matmul[] = {
+static const dm_op_def rows[] = {
     {.kind = DM_OP_MATMUL,
      .name = "matmul",
      .in = {{"a", 0}, {"b", 0}, {"bias", DM_ARG_OPTIONAL}},
@@ -66,3 +100,10 @@ const dm_op_def dm_ops_matmul[] = {
      .gradient = matmul_gradient},
     {0},
 };
+
+static void fill(dm_graph *api)
+{
+    api->linear = linear;
+}
+
+const dm_op_family dm_family_matmul = {rows, fill};

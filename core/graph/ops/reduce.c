@@ -1,6 +1,19 @@
 /* Sums along axes. */
 #include "graph/ops/families.h"
 #include "graph/tape.h"
+#include "graph/graph_shape.h"
+
+static dm_val mean(const dm_graph *api, dm_val x)
+{
+    const dm_shape s = api->shape(api, x);
+    const int64_t rest = dm_product(s.dim, 1, s.rank);
+
+    if (!dm_graph_has(dm_graph_of(api), "mean", DM_DT_F32, &x, 1))
+        return DM_FAILED;
+    if (s.rank < 1)
+        return dm_graph_fail(dm_graph_of(api), DM_EINVAL, "mean needs a value of rank 1 or above");
+    return dm_graph_reduce(dm_graph_of(api), x, s.dim[0], rest, 1, 1 / (double)rest, &(dm_shape){1, {s.dim[0]}}, false);
+}
 
 static void reduce_gradient(dm_tape *t, const dm_gnode *n, dm_val dy)
 {
@@ -32,7 +45,7 @@ const dm_op_attr dm_attrs_reduce[] = {DM_ATTR(DM_ATTR_LONG, "outer", reduce.oute
                                       DM_ATTR(DM_ATTR_REAL, "k", reduce.k),
                                       {0}};
 
-const dm_op_def dm_ops_reduce[] = {
+static const dm_op_def rows[] = {
     {.kind = DM_OP_REDUCE,
      .name = "reduce",
      .in = {{"x", DM_ARG_16BIT}},
@@ -43,3 +56,10 @@ const dm_op_def dm_ops_reduce[] = {
      .gradient = reduce_gradient},
     {0},
 };
+
+static void fill(dm_graph *api)
+{
+    api->mean = mean;
+}
+
+const dm_op_family dm_family_reduce = {rows, fill};

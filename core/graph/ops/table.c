@@ -1,20 +1,29 @@
 /* All ops: one line a family; and what their rows answer. */
 #include "graph/ops/families.h"
 
-static const dm_op_def *const families[] = {
-    dm_ops_conv,  dm_ops_matmul, dm_ops_reduce, dm_ops_broadcast, dm_ops_activation, dm_ops_norm, dm_ops_attention,
-    dm_ops_shape, dm_ops_resize, dm_ops_embed,  dm_ops_random,    dm_ops_loss,       dm_ops_copy, dm_ops_custom,
+static const dm_op_family *const families[] = {
+    &dm_family_conv,   &dm_family_matmul, &dm_family_reduce,    &dm_family_broadcast, &dm_family_activation,
+    &dm_family_norm,   &dm_family_attention, &dm_family_shape,  &dm_family_resize,    &dm_family_embed,
+    &dm_family_random, &dm_family_loss,   &dm_family_copy,      &dm_family_custom,
 };
+enum { N_FAMILIES = sizeof families / sizeof families[0] };
 
 const dm_op_def *dm_op_def_of(dm_op_kind kind)
 {
     static const dm_op_def unknown = {.name = "unknown op"};
 
-    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)
-        for (const dm_op_def *d = families[i]; d->name; d++)
+    for (size_t i = 0; i < N_FAMILIES; i++)
+        for (const dm_op_def *d = families[i]->rows; d->name; d++)
             if (d->kind == kind)
                 return d;
     return &unknown;
+}
+
+void dm_ops_fill(dm_graph *api)
+{
+    for (size_t i = 0; i < N_FAMILIES; i++)
+        if (families[i]->fill)
+            families[i]->fill(api);
 }
 
 const char *dm_op_name(dm_op_kind kind) { return dm_op_def_of(kind)->name; }
