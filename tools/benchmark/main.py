@@ -1,6 +1,7 @@
 """tools/bench: demist against what a user would pick instead, on the same machine, weights, shapes and threads.
 
     tools/bench [WORK ...] [--device auto,0:0] [--rounds 5] [--turn 1] [--peers pytorch,compile] [--json F] [--first]
+    tools/bench [WORK ...] --against BUILD        another build folder of demist is the peer, in turns (forward, train)
 
 WORK: NETWORK-forward-PRECISION or NETWORK-train-PRECISION (networks ddpm-cifar10 and fashion, fp32 and bf16),
 sample-fp32, sample-bf16, first-use, memory, ops (--only PART of an op's name and extents), growth (--plots FOLDER; --only PART of what grows);
@@ -47,7 +48,8 @@ def options():
     p.add_argument("--device", default="auto", help="OpenCL devices of demist, separated by commas")
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--turn", type=float, default=1.0)
-    p.add_argument("--peers", default=",".join(steps.PEERS))
+    p.add_argument("--peers")
+    p.add_argument("--against", metavar="BUILD")
     p.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     p.add_argument("--only", help=argparse.SUPPRESS)
     p.add_argument("--plots", help=argparse.SUPPRESS)
@@ -55,9 +57,12 @@ def options():
     p.add_argument("--first", action="store_true")
     p.add_argument("--build", default="build", help=argparse.SUPPRESS)
     o = p.parse_args()
-    o.device, o.peers = o.device.split(","), [w for w in o.peers.split(",") if w]
+    peers = o.peers if o.peers is not None else "" if o.against else ",".join(steps.PEERS)
+    o.device, o.peers = o.device.split(","), [w for w in peers.split(",") if w]
+    if o.against and not os.access(os.path.join(o.against, "tools/benchmark/bench_steps"), os.X_OK):
+        p.error(f"'{o.against}' is no build folder of demist: it has no tools/benchmark/bench_steps")
     o.data = os.path.join(o.build, "bench-data")
-    names = [n for n, _ in works()]
+    names = [n for n, _ in works() if not o.against or "-forward-" in n or "-train-" in n]
     o.chosen = [n for n in names if n in o.works] + [n for n in names if n not in o.works and any(w in n for w in o.works if w not in names)]
     if not o.works:
         o.chosen = names
@@ -88,13 +93,15 @@ def gain(rows, key):
     return min(peers) / min(ours) if ours and peers else None
 
 
-def verdict(ratio, goal):
+def verdict(o, ratio, goal):
     if ratio is None:
         return ""
+    if o.against:
+        return f"{ratio:.3f} x the speed of {o.against}"
     return f"{ratio:.2f} x the best peer, goal {goal}: {'met' if ratio >= goal else 'NOT met'}"
 
 
-def show(r):
+def show(o, r):
     if r["work"] in ("ops", "growth"):   # shown as they came
         return
     print(f"\n{r['work']}" + (f", batch {r['batch']}" if "batch" in r else ""))
@@ -115,7 +122,7 @@ def show(r):
         print(f"  {x['who']:18} {rate} {x['best']:9.4f} s  median +{100 * x['spread']:.0f} %  of {x['repeats']:3}{more}")
     for who, why in r["absent"].items():
         print(f"  {who:18} not available: {why}")
-    text = verdict(gain(r["rows"], "best"), GOALS[r["work"]])
+    text = verdict(o, gain(r["rows"], "best"), GOALS[r["work"]])
     if text:
         print(f"  {text}")
 
@@ -147,12 +154,12 @@ def main():
         if name in o.chosen:
             print(f"\n{name}") if name in ("ops", "growth") else None
             results.append(work(o))
-            show(results[-1])
+            show(o, results[-1])
             sys.stdout.flush()
             if o.json:
                 with open(o.json, "w") as f:
                     json.dump({"machine": about, "results": results}, f, indent=1)
-    if len(results) > 1:
+    if len(results) > 1 and not o.against:
         table(results)
     wrong = any(not x.get("agrees", True) for r in results for x in r["rows"])
     sys.exit(1 if wrong else 0)

@@ -19,8 +19,11 @@ def start(o, network, work, precision, batch):
     files = networks.inputs(folder, config, batch)
     there, absent = [], {}
     makers = [(f"demist {d}", lambda d=d: workers.demist(o.build, work, folder, files, batch, precision, d)) for d in o.device]
+    if o.against:
+        makers += [(f"against {d}", lambda d=d: workers.demist(o.against, work, folder, files, batch, precision, d))
+                   for d in o.device]
     makers += [(p, lambda p=p: workers.peer(p, work, folder, files, batch, precision, o.threads)) for p in o.peers]
-    if precision != "fp32":   # to compare with, not timed
+    if precision != "fp32" and not o.against:   # to compare with, not timed
         makers.append(("reference", lambda: workers.peer("pytorch", work, folder, files, batch, "fp32", o.threads)))
     for name, make in makers:
         try:
@@ -35,7 +38,8 @@ def start(o, network, work, precision, batch):
 
 def agreement(there, work, precision):
     """Each one's largest difference from PyTorch in fp32, relative; of a training step, of loss and norm."""
-    reference = next((w for w in there if w.name == ("pytorch" if precision == "fp32" else "reference")), None)
+    reference = next((w for w in there if w.name == ("pytorch" if precision == "fp32" else "reference")), None) or \
+        next((w for w in there if w.name.startswith("against")), None)
     if not reference:
         return {}, 0
     if work == "forward":
