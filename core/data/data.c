@@ -8,10 +8,13 @@
 #include "data/shuffle.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const int64_t max_values = (int64_t)1 << 30; /* of one example */
+
+enum { MOST_TOLD = 20 };
 
 struct dm_data {
     dm_instance instance;
@@ -26,6 +29,10 @@ struct dm_data {
     dm_data_info about;
     int64_t size;                  /* floats of an example */
     dm_prefetch *ahead;
+    bool survey;                   /* what cannot be read is left out and told */
+    pthread_mutex_t replacing;     /* over what follows: examples that gave way to the next, each told once */
+    int64_t replaced[MOST_TOLD];
+    int n_replaced;
 };
 
 const dm_data_info *dm_data_get_info(const dm_data *d) { return &d->about; }
@@ -181,7 +188,7 @@ static dm_status plan(dm_data *d, const dm_set_data *set, dm_err *err)
 
 static dm_status open_set(dm_data *d, const dm_experiment *e, dm_err *err)
 {
-    dm_data_info info = {.size = sizeof info};
+    dm_data_info info = {.size = sizeof info, .survey = d->survey};
     dm_status s;
 
     if ((s = DM_CALL(&d->instance, DM_CB_DATA_OPEN, err,
@@ -197,7 +204,8 @@ static dm_status open_set(dm_data *d, const dm_experiment *e, dm_err *err)
     return plan(d, &e->data, err);
 }
 
-dm_status dm_data_open(const dm_experiment *e, const char *split, dm_services *s, dm_data **out, dm_err *err)
+static dm_status open_data(const dm_experiment *e, const char *split, dm_services *s, bool survey, dm_data **out,
+                           dm_err *err)
 {
     const dm_section *sec = &e->section[DM_SEC_DATA];
     dm_err mine = {DM_OK, ""};
@@ -207,11 +215,13 @@ dm_status dm_data_open(const dm_experiment *e, const char *split, dm_services *s
         return dm_error(err, DM_EINVAL, "the experiment has no data section");
     if (!(d = calloc(1, sizeof *d)))
         return dm_error(err, DM_ENOMEM, "out of memory: opening the data");
+    pthread_mutex_init(&d->replacing, NULL);
     d->train = strcmp(split, "train") == 0;
     d->split = d->train ? "train" : "test";
     d->seed = (uint64_t)e->run.seed;
     d->rules.flip = e->data.flip && d->train;
     d->workers = (int)e->data.workers;
+    d->survey = survey;
     d->alive = dm_instance_init(&d->instance, sec->plugin, sec->cfg, s, &mine) == DM_OK;
     if (!d->alive || open_set(d, e, &mine)) {
         dm_data_close(d);
@@ -219,6 +229,20 @@ dm_status dm_data_open(const dm_experiment *e, const char *split, dm_services *s
     }
     *out = d;
     return DM_OK;
+}
+
+dm_status dm_data_open(const dm_experiment *e, const char *split, dm_services *s, dm_data **out, dm_err *err)
+{
+    return open_data(e, split, s, false, out, err);
+}
+
+dm_status dm_data_open_readable(const dm_experiment *e, const char *split, dm_services *s, int64_t *unreadable,
+                                dm_data **out, dm_err *err)
+{
+    const dm_status rc = open_data(e, split, s, true, out, err);
+
+    *unreadable = rc ? 0 : (*out)->about.unreadable;
+    return rc;
 }
 
 static void stop_ahead(dm_data *d)
@@ -239,6 +263,7 @@ void dm_data_close(dm_data *d)
     dm_example_scratch_fini(&d->scratch);
     if (d->alive)
         dm_instance_fini(&d->instance);
+    pthread_mutex_destroy(&d->replacing);
     free(d);
 }
 
@@ -250,6 +275,42 @@ static int32_t *label_of(const dm_data *d, int32_t *labels, int64_t i)
     return labels && d->about.classes ? labels + i : NULL;
 }
 
+static void tell_replaced(dm_data *d, int64_t index, const dm_err *why)
+{
+    const dm_plugin_log *log = &d->instance.services->log;
+    char line[sizeof why->msg + 64];
+    int i = 0;
+
+    pthread_mutex_lock(&d->replacing);
+    while (i < d->n_replaced && d->replaced[i] != index)
+        i++;
+    if (i == d->n_replaced && i < MOST_TOLD) {
+        d->replaced[d->n_replaced++] = index;
+        snprintf(line, sizeof line, "replaced by the next: %s%s", why->msg,
+                 i == MOST_TOLD - 1 ? "; more are not told" : "");
+        if (log->line)
+            log->line(log->user, line);
+    }
+    pthread_mutex_unlock(&d->replacing);
+}
+
+/* Example `index`, or, where it cannot be read and the plugin says so, the next one that can. */
+static dm_status make_example(dm_data *d, dm_example_scratch *scratch, int64_t index, const dm_example_draw *draw,
+                              float *x, int32_t *label, dm_err *err)
+{
+    for (int64_t tried = 1;; tried++) {
+        dm_err why = {DM_OK, ""};
+        const dm_status s = dm_example_make(&d->instance, &d->rules, scratch, index, draw, x, label, &why);
+
+        if (!s)
+            return s;
+        if (s != DM_ECORRUPT || !d->about.replaces || tried == d->about.count)
+            return dm_error(err, s, "%s", why.msg);
+        tell_replaced(d, index, &why);
+        index = (index + 1) % d->about.count;
+    }
+}
+
 /* Example of the training stream at `position`. */
 static dm_status stream(dm_data *d, dm_example_scratch *scratch, uint64_t position, float *x, int32_t *label,
                         dm_err *err)
@@ -259,7 +320,7 @@ static dm_status stream(dm_data *d, dm_example_scratch *scratch, uint64_t positi
     dm_example_draw draw;
 
     dm_example_draw_init(&draw, d->seed, position);
-    return dm_example_make(&d->instance, &d->rules, scratch, index, &draw, x, label, err);
+    return make_example(d, scratch, index, &draw, x, label, err);
 }
 
 static dm_status make_ahead(void *user, int worker, uint64_t position, float *x, int32_t *label, dm_err *err)
@@ -299,9 +360,15 @@ dm_status dm_data_at(dm_data *d, int64_t first, int64_t n, float *x, int32_t *la
         return dm_error(err, DM_EINVAL, "examples %lld to %lld: the %s split has %lld", (long long)first,
                         (long long)(first + n), d->split, (long long)d->about.count);
     for (int64_t i = 0; i < n && !s; i++)
-        s = dm_example_make(&d->instance, &d->rules, &d->scratch, first + i, NULL, x + i * d->size,
-                            label_of(d, labels, i), err);
+        s = make_example(d, &d->scratch, first + i, NULL, x + i * d->size, label_of(d, labels, i), err);
     return s;
+}
+
+dm_status dm_data_try(dm_data *d, int64_t index, float *x, dm_err *err)
+{
+    int32_t label = 0;
+
+    return dm_example_make(&d->instance, &d->rules, &d->scratch, index, NULL, x, label_of(d, &label, 0), err);
 }
 
 dm_status dm_data_prefetch(dm_data *d, uint64_t position, int64_t n, dm_err *err)

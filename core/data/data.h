@@ -10,6 +10,9 @@ typedef struct dm_data dm_data;
 
 /* split: "train" or "test"; DM_ENOENT where the data has none such. e and s must outlive it. */
 dm_status dm_data_open(const dm_experiment *e, const char *split, dm_services *s, dm_data **out, dm_err *err);
+/* The same, though some of its files cannot be read: they are left out, each with a line in the log, and counted. */
+dm_status dm_data_open_readable(const dm_experiment *e, const char *split, dm_services *s, int64_t *unreadable,
+                                dm_data **out, dm_err *err);
 void dm_data_close(dm_data *d);
 
 /* What comes out: count (of data.limit, if set), final shape, and the range after scaling: data with levels is
@@ -31,8 +34,10 @@ int64_t dm_data_raw_size(const dm_data *d);
  * 0 where the data has none.
  * Position p is example shuffle(p mod count) of epoch p / count, augmented as p alone decides. */
 dm_status dm_data_batch(dm_data *d, uint64_t position, int64_t n, float *x, int32_t *labels, dm_err *err);
-/* Examples first..first + n in the data's own order, never augmented: for evaluation. */
+/* Examples first..first + n in the data's own order, never augmented: for evaluation. As in dm_data_batch, what cannot
+ * be read gives way to the next example where the plugin says so (dm_data_info.replaces); dm_data_try says why not. */
 dm_status dm_data_at(dm_data *d, int64_t first, int64_t n, float *x, int32_t *labels, dm_err *err);
+dm_status dm_data_try(dm_data *d, int64_t index, float *x, dm_err *err);
 /* From now on data.workers threads make the batches of n from `position` ahead of dm_data_batch, which gives
  * the same as without. Calls for other batches still work, at their own speed. */
 dm_status dm_data_prefetch(dm_data *d, uint64_t position, int64_t n, dm_err *err);

@@ -41,6 +41,8 @@ typedef struct dm_experiment_options {
     bool partial;                  /* network and objective may be absent (looking at a schedule alone) */
     bool need_data;                /* an absent data section is a fault (train); sampling does without */
     bool lenient_data;             /* the data's files need not be there, nor its plugin (sampling from a run) */
+    bool kept;                     /* a text that a run has kept, of this demist or an earlier one: keys of plugins that
+                                    * it lacks were not there then (dm_plugin.earlier) */
     bool keep;                     /* *out is set also where it is wrong, unless the text cannot be read */
 } dm_experiment_options;
 

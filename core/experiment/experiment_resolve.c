@@ -125,9 +125,22 @@ static void set_value(dm_reading *r, dm_section_id id, const dm_said *said, cons
     dm_fault(r->faults, rc, bad < 0 ? said->value->at : said->value->entry[bad].value->at, "%s: %s", key, err.msg);
 }
 
+/* The default, or, in a text of before there was this parameter, what stands for what the plugin did then. */
+static const char *default_of(const dm_reading *r, dm_section_id id, const dm_param *row)
+{
+    const dm_plugin *p = r->e->section[id].plugin;
+    const bool old = r->o->kept && p && !r->e->section[id].use_at.source->argument;
+
+    for (const dm_earlier *e = old ? p->earlier : NULL; e && e->name; e++)
+        if (dm_param_find(p->params, row->name) == row && !strcmp(e->name, row->name))
+            return e->value;
+    return row->def;
+}
+
 static void set_default(dm_reading *r, dm_section_id id, const dm_param *row, void *cfg)
 {
     const dm_plugin *p = r->e->section[id].plugin;
+    const char *text = default_of(r, id, row);
     dm_err err;
     dm_status rc;
 
@@ -136,7 +149,7 @@ static void set_default(dm_reading *r, dm_section_id id, const dm_param *row, vo
                  p ? p->name : "demist", row->doc);
         return;
     }
-    if ((rc = dm_param_set_text(row, row->def, r->e->dir, r->arena, cfg, &err))) {
+    if ((rc = dm_param_set_text(row, text, r->e->dir, r->arena, cfg, &err))) {
         if (rc == DM_ENOMEM)
             r->failed = rc;
         dm_fault(r->faults, rc, r->s[id].at, "%s: default: %s", full_key(r, id, row->name), err.msg);

@@ -233,6 +233,9 @@ dm_status dm_plugin_check(const dm_plugin *p, dm_kind *kind, dm_err *err)
     rc = dm_param_check(p->params, p->cfg_size, dm_settings[dm_kind_section(*kind)].rows, &why);
     if (rc)
         return dm_error(err, rc == DM_ENOMEM ? rc : DM_EABI, "%s", why.msg);
+    for (const dm_earlier *e = p->earlier; e && e->name; e++)
+        if (!e->value || !dm_param_find(p->params, e->name))
+            return REFUSE(err, ".earlier names '%s', which is no parameter, or has no value", e->name);
     return DM_OK;
 }
 

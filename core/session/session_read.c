@@ -2,6 +2,7 @@
 #include "session/session_read.h"
 
 #include "base/sized.h"
+#include "run/run_paths.h"
 #include "session/data_meta.h"
 #include "session/examine.h"
 #include "session/session_source.h"
@@ -72,8 +73,13 @@ dm_status dm_session_read(dm_session *s, const char *experiment, const char *con
                           const dm_callbacks *cb, dm_err *err)
 {
     const bool data = need >= DM_NEED_DATA;
-    const dm_experiment_options o = {
-        .overrides = overrides, .n_overrides = n, .need_data = data, .lenient_data = !data, .keep = true};
+    const char *slash = strrchr(experiment, '/');
+    const dm_experiment_options o = {.overrides = overrides,
+                                     .n_overrides = n,
+                                     .need_data = data,
+                                     .lenient_data = !data,
+                                     .kept = !strcmp(slash ? slash + 1 : experiment, DM_RUN_CONFIG),
+                                     .keep = true};
     dm_faults faults = {0};
     dm_status rc;
 
@@ -94,7 +100,8 @@ dm_status dm_session_read(dm_session *s, const char *experiment, const char *con
 static dm_status parse(dm_session *s, const char *text, const char *name, const char *const *overrides, int n,
                        dm_err *err)
 {
-    const dm_experiment_options o = {.overrides = overrides, .n_overrides = n, .lenient_data = true, .keep = true};
+    const dm_experiment_options o = {
+        .overrides = overrides, .n_overrides = n, .lenient_data = true, .kept = true, .keep = true};
     dm_faults faults = {0};
     dm_status rc;
 

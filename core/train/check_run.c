@@ -2,6 +2,7 @@
 #include "base/sized.h"
 #include "session/session.h"
 #include "session/session_read.h"
+#include "data/data_alone.h"
 #include "train/trainer.h"
 
 #include <math.h>
@@ -80,6 +81,25 @@ static dm_status forward_costs(dm_session *s, const report *r, dm_err *err)
     return rc;
 }
 
+/* Every example once. What training leaves out is told and no fault. */
+static dm_status survey(const char *experiment, const dm_check_options *o, const report *r, dm_err *err)
+{
+    dm_data_alone a;
+    int64_t bad, all;
+    bool skips = false;
+    dm_status rc;
+
+    if ((rc = dm_data_alone_open(&a, experiment, NULL, o->overrides, o->n_overrides, o->callbacks, err)))
+        return rc;
+    if (!(rc = dm_data_survey(&a, &bad, &all, &skips, err))) {
+        say(r, "# data: %lld of %lld examples of all splits can be read", (long long)(all - bad), (long long)all);
+        if (bad && !skips)
+            rc = dm_error(err, DM_ECORRUPT, "%lld of %lld examples cannot be read", (long long)bad, (long long)all);
+    }
+    dm_data_alone_close(&a);
+    return rc;
+}
+
 dm_status dm_check(const char *experiment, const dm_check_options *options, dm_err *err)
 {
     dm_check_options o;
@@ -87,10 +107,12 @@ dm_status dm_check(const char *experiment, const dm_check_options *options, dm_e
     dm_session s;
     dm_status rc;
 
-    if ((rc = DM_SIZED_READ(dm_check_options, &o, options, err)) ||
-        (rc = dm_session_read(&s, experiment, o.overrides, o.n_overrides, DM_NEED_ALL, o.callbacks, err)))
+    if ((rc = DM_SIZED_READ(dm_check_options, &o, options, err)))
         return rc;
     r = (report){o.line ? o.line : no_line, o.line_user};
+    if ((o.data && (rc = survey(experiment, &o, &r, err))) ||
+        (rc = dm_session_read(&s, experiment, o.overrides, o.n_overrides, DM_NEED_ALL, o.callbacks, err)))
+        return rc;
     if (!(rc = dm_session_open(&s, false, err))) {
         char *text = dm_experiment_print(s.experiment, true);
 

@@ -120,6 +120,20 @@ static dm_status open_folder(dm_training *r, dm_err *err)
     return rc;
 }
 
+/* What a resumed run began with, and whether it is still that. */
+static dm_status compare_config(const dm_training *r, const char *text, const char *path, char **old, dm_err *err)
+{
+    char *today = NULL;
+    dm_status rc = dm_file_slurp(path, 1 << 20, old, NULL, err);
+
+    if (!rc && !(today = dm_resume_today(*old, r->s.registry)))
+        rc = dm_error(err, DM_ENOMEM, "out of memory for the resolved experiment");
+    if (!rc)
+        rc = dm_resume_compare(today, text, r->dir, err);
+    free(today);
+    return rc;
+}
+
 static dm_status write_config(dm_training *r, dm_err *err)
 {
     const dm_device_info *d = dm_device_get_info(r->s.device);
@@ -127,10 +141,8 @@ static dm_status write_config(dm_training *r, dm_err *err)
     char *text = dm_experiment_print(r->s.experiment, false), *old = NULL, *path = dm_run_path(r->dir, DM_RUN_CONFIG);
     dm_status rc = text && path ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for the resolved experiment");
 
-    if (!rc && r->resumed) {
-        if (!(rc = dm_file_slurp(path, 1 << 20, &old, NULL, err)))
-            rc = dm_resume_compare(old, text, r->dir, err);
-    }
+    if (!rc && r->resumed && !(rc = compare_config(r, text, path, &old, err)) && !(rc = dm_running_find(r, err)))
+        rc = dm_running_compare(r, err);
     /* What may change when a run goes on is written too: the file says how far it went. */
     if (!rc && (!old || strcmp(old, text)))
         rc = dm_run_write(r->folder, DM_RUN_CONFIG, text, strlen(text), err);
@@ -195,7 +207,6 @@ static dm_status open(dm_training *r, dm_err *err)
     /* All that can be wrong with the experiment is found before the run folder is touched. */
     if ((rc = make_folder(r, err)) || (rc = dm_session_open(&r->s, r->o.profile, err)) || (rc = open_folder(r, err)) ||
         (rc = dm_running_know_data(r, err)) ||
-        (r->resumed && ((rc = dm_running_find(r, err)) || (rc = dm_running_compare(r, err)))) ||
         (rc = write_config(r, err)) || (rc = write_messages(r, err)) || (rc = make_trainer(r, err)))
         return rc;
     say_what(r);

@@ -66,6 +66,20 @@ static bool next_fixed(const char **at, char *section, size_t size, line *l)
     return false;
 }
 
+char *dm_resume_today(const char *text, dm_registry *plugins)
+{
+    const dm_experiment_options o = {.lenient_data = true, .kept = true};
+    dm_err ignored = {0};
+    dm_experiment *e;
+    char *today;
+
+    if (dm_experiment_parse(text, strlen(text), DM_RUN_CONFIG, ".", &o, plugins, &e, NULL, &ignored))
+        return strdup(text);
+    today = dm_experiment_print(e, false);
+    dm_experiment_free(e);
+    return today;
+}
+
 dm_status dm_resume_compare(const char *old, const char *now, const char *dir, dm_err *err)
 {
     char in_old[128] = "", in_now[128] = "";

@@ -153,9 +153,13 @@ static void make_corpus(corpus *c, const char *kind)
     if (all || strcmp(kind, "idx") == 0)
         add_idx(c);
     if (strcmp(kind, "png") == 0)
-        add_data(c, "images/palette-alpha.png"), add_data(c, "images/rgb16.png"), add_data(c, "images/bits.png");
+        add_data(c, "images/palette-alpha.png"), add_data(c, "images/rgb16.png"), add_data(c, "images/bits.png"),
+            add_data(c, "photos/turn5-alpha.png");
     if (strcmp(kind, "jpeg") == 0)
-        add_data(c, "images/progressive.jpg"), add_data(c, "images/grey.JPG");
+        add_data(c, "images/progressive.jpg"), add_data(c, "images/grey.JPG"), add_data(c, "photos/turn6.jpg"),
+            add_data(c, "photos/ycck.jpg");
+    if (strcmp(kind, "webp") == 0)
+        add_data(c, "photos/turn8.webp"), add_data(c, "photos/alpha.webp"), add_data(c, "photos/lossy.webp");
     if (strcmp(kind, "events") == 0)
         add_data(c, "events.bin");
     if (strcmp(kind, "log") == 0)
@@ -220,10 +224,11 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static const struct { const char *kind, *file; dm_status (*read)(const char *path, dm_err *err); } kinds[] = {
-    {"safetensors", "f", read_safetensors}, {"idx", "f", read_idx}, {"npy", "f", read_npy},
-    {"png", "f.png", read_image},
-    {"jpeg", "f.jpg", read_image}, {"inspect", "f", read_inspect}, {"events", "f", read_events}, {"log", "f", read_log},
+static const struct { const char *kind, *file; dm_status (*read)(const char *path, dm_err *err);
+} kinds[] = {
+    {"safetensors", "f", read_safetensors}, {"idx", "f", read_idx},        {"npy", "f", read_npy},
+    {"png", "f.png", read_image},           {"jpeg", "f.jpg", read_image}, {"webp", "f.webp", read_image},
+    {"inspect", "f", read_inspect},         {"events", "f", read_events},  {"log", "f", read_log},
 };
 
 static void fuzz(size_t kind, uint64_t seed, double seconds)

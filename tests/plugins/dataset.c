@@ -14,6 +14,27 @@ void dataset_free(dataset *f)
     free(f);
 }
 
+char dataset_log[4096];
+
+static void log_line(dm_ctx *c, const char *fmt, ...)
+{
+    const size_t n = strlen(dataset_log);
+    va_list ap;
+
+    (void)c;
+    va_start(ap, fmt);
+    vsnprintf(dataset_log + n, sizeof dataset_log - n, fmt, ap);
+    va_end(ap);
+}
+
+static void host_line(void *user, const char *line)
+{
+    const size_t n = strlen(dataset_log);
+
+    (void)user;
+    snprintf(dataset_log + n, sizeof dataset_log - n, "%s", line);
+}
+
 dataset *dataset_load(const char *name, const char *const *settings, dm_set_data set)
 {
     const char *dir = getenv("DEMIST_TEST_PLUGINS");
@@ -43,6 +64,34 @@ dataset *dataset_load(const char *name, const char *const *settings, dm_set_data
     f->e.data = set;
     f->e.data.workers = 1;
     f->e.section[DM_SEC_DATA] = (dm_section){.present = true, .plugin = p, .cfg = cfg};
-    f->s.api = (dm_host){.abi = DM_ABI, .size = sizeof(dm_host)}; /* data sets are offered a log alone */
+    f->s.api =
+        (dm_host){.abi = DM_ABI, .size = sizeof(dm_host), .log = log_line}; /* data sets are offered a log alone */
+    f->s.log.line = host_line;
     return f;
+}
+
+dataset *dataset_open_ok(const char *name, const char *const *settings, dm_set_data set)
+{
+    dataset *f = dataset_load(name, settings, set);
+
+    assert_status(dm_data_open(&f->e, "train", &f->s, &f->data, &f->err), DM_OK, &f->err);
+    return f;
+}
+
+void dataset_open_fails(const char *name, const char *const *settings, dm_set_data set, dm_status code,
+                        const char *says)
+{
+    dataset *f = dataset_load(name, settings, set);
+
+    assert_fails(dm_data_open(&f->e, "train", &f->s, &f->data, &f->err), code, &f->err, says);
+    dataset_free(f);
+}
+
+const char *dataset_setting(scratch *dir, const char *key, const char *path)
+{
+    char *to = dir->path[dir->next++ % 4], copy[1024];
+
+    snprintf(copy, sizeof copy, "%s", path);
+    assert_true(snprintf(to, sizeof dir->path[0], "%s=%s", key, copy) < (int)sizeof dir->path[0]);
+    return to;
 }

@@ -8,32 +8,6 @@
 #include <sys/stat.h>
 #include <zlib.h>
 
-static dataset *open_ok(const char *name, const char *const *settings, dm_set_data set)
-{
-    dataset *f = dataset_load(name, settings, set);
-
-    assert_status(dm_data_open(&f->e, "train", &f->s, &f->data, &f->err), DM_OK, &f->err);
-    return f;
-}
-
-static void open_fails(const char *name, const char *const *settings, dm_set_data set, dm_status code, const char *says)
-{
-    dataset *f = dataset_load(name, settings, set);
-
-    assert_fails(dm_data_open(&f->e, "train", &f->s, &f->data, &f->err), code, &f->err, says);
-    dataset_free(f);
-}
-
-/* "key=" and the path of a file in the scratch folder; four at a time. */
-static const char *setting(scratch *dir, const char *key, const char *path)
-{
-    char *to = dir->path[dir->next++ % 4], copy[1024];
-
-    snprintf(copy, sizeof copy, "%s", path);
-    assert_true(snprintf(to, sizeof dir->path[0], "%s=%s", key, copy) < (int)sizeof dir->path[0]);
-    return to;
-}
-
 /* ---- idx --------------------------------------------------------------- */
 
 static const unsigned char idx_images[16 + 12] = {0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 3, 0, 255, 2, 3, 4, 5, 6,
@@ -59,8 +33,9 @@ static void idx__plain_and_gzip(void **state)
                                 : scratch_file(&dir, "i", idx_images, sizeof idx_images);
         const char *labels = gz ? gzip_file(&dir, "l.gz", idx_labels, sizeof idx_labels)
                                 : scratch_file(&dir, "l", idx_labels, sizeof idx_labels);
-        dataset *f = open_ok("idx", SET(setting(&dir, "train_images", images), setting(&dir, "train_labels", labels)),
-                             PLAIN);
+        dataset *f = dataset_open_ok(
+            "idx", SET(dataset_setting(&dir, "train_images", images), dataset_setting(&dir, "train_labels", labels)),
+            PLAIN);
         const dm_data_info *a = dm_data_get_info(f->data);
         int32_t label[2];
         float x[12];
@@ -101,12 +76,13 @@ static void idx__hostile(void **state)
             b[cases[i].at] = cases[i].byte;
             const char *path = gz ? gzip_file(&dir, "f", b, (size_t)cases[i].n)
                                   : scratch_file(&dir, "f", b, (size_t)cases[i].n);
-            open_fails("idx", SET(setting(&dir, "train_images", path)), PLAIN, cases[i].code,
+            dataset_open_fails("idx", SET(dataset_setting(&dir, "train_images", path)), PLAIN, cases[i].code,
                        i == 1 && gz ? "ends or is damaged at byte 27" : cases[i].says);
         }
-    open_fails("idx", SET(setting(&dir, "train_images", scratch_path(&dir, "none"))), PLAIN, DM_EINVAL,
+    dataset_open_fails("idx", SET(dataset_setting(&dir, "train_images", scratch_path(&dir, "none"))), PLAIN, DM_EINVAL,
                "unable to open");
-    open_fails("idx", SET(setting(&dir, "train_images", dir.dir)), PLAIN, DM_EINVAL, "not a regular file");
+    dataset_open_fails("idx", SET(dataset_setting(&dir, "train_images", dir.dir)), PLAIN, DM_EINVAL,
+                       "not a regular file");
     scratch_remove(dir.dir);
 }
 
@@ -123,20 +99,21 @@ static void idx__labels_and_bombs(void **state)
     scratch_file(&dir, "i", idx_images, sizeof idx_images);
     scratch_file(&dir, "l", idx_labels, sizeof idx_labels);
     scratch_file(&dir, "three", three, sizeof three);
-    open_fails("idx", SET(setting(&dir, "train_images", scratch_path(&dir, "i")),
-                          setting(&dir, "train_labels", scratch_path(&dir, "l")),
+    dataset_open_fails("idx", SET(dataset_setting(&dir, "train_images", scratch_path(&dir, "i")),
+                          dataset_setting(&dir, "train_labels", scratch_path(&dir, "l")),
                           "classes=9"), PLAIN, DM_ECORRUPT, "label 0 is 9; classes is 9");
-    open_fails("idx", SET(setting(&dir, "train_images", scratch_path(&dir, "i")),
-                          setting(&dir, "train_labels", scratch_path(&dir, "three"))), PLAIN, DM_ECORRUPT,
+    dataset_open_fails("idx", SET(dataset_setting(&dir, "train_images", scratch_path(&dir, "i")),
+                          dataset_setting(&dir, "train_labels", scratch_path(&dir, "three"))), PLAIN, DM_ECORRUPT,
                           "3 labels for 2 images");
-    open_fails("idx", SET(setting(&dir, "train_images", gzip_file(&dir, "b", bomb, 16))), PLAIN, DM_ECORRUPT,
-               "of gzip cannot hold");
+    dataset_open_fails("idx", SET(dataset_setting(&dir, "train_images", gzip_file(&dir, "b", bomb, 16))), PLAIN,
+                       DM_ECORRUPT, "of gzip cannot hold");
     gz = scratch_read(gzip_file(&dir, "d", idx_images, sizeof idx_images), &n);
     gz[n - 6] ^= 1; /* the checksum */
-    open_fails("idx", SET(setting(&dir, "train_images", scratch_file(&dir, "d", gz, n))), PLAIN, DM_ECORRUPT,
-               "damaged");
+    dataset_open_fails("idx", SET(dataset_setting(&dir, "train_images", scratch_file(&dir, "d", gz, n))), PLAIN,
+                       DM_ECORRUPT, "damaged");
     for (size_t k = 2; k < n; k++)
-        open_fails("idx", SET(setting(&dir, "train_images", scratch_file(&dir, "d", gz, k))), PLAIN, DM_ECORRUPT, "d'");
+        dataset_open_fails("idx", SET(dataset_setting(&dir, "train_images", scratch_file(&dir, "d", gz, k))), PLAIN,
+                           DM_ECORRUPT, "d'");
     free(gz);
     scratch_remove(dir.dir);
 }
@@ -148,7 +125,8 @@ static void npy__numpys_files(void **state)
     scratch dir = scratch_new();
     char path[1024];
     float x[60];
-    dataset *f = open_ok("npy", SET(setting(&dir, "file", scratch_data(path, sizeof path, "points.npy"))), PLAIN);
+    dataset *f = dataset_open_ok(
+        "npy", SET(dataset_setting(&dir, "file", scratch_data(path, sizeof path, "points.npy"))), PLAIN);
 
     (void)state;
     assert_true(dm_data_get_info(f->data)->count == 3 && dm_data_get_info(f->data)->shape.rank == 1 &&
@@ -156,15 +134,18 @@ static void npy__numpys_files(void **state)
     assert_status(dm_data_at(f->data, 0, 3, x, NULL, &f->err), DM_OK, &f->err);
     assert_true(x[0] == 0.5f && x[1] == -1.25f && x[4] == 1e-3f && x[5] == -7);
     dataset_free(f);
-    f = open_ok("npy", SET(setting(&dir, "file", scratch_data(path, sizeof path, "images.npy")), "layout=hwc"), PLAIN);
+    f = dataset_open_ok(
+        "npy", SET(dataset_setting(&dir, "file", scratch_data(path, sizeof path, "images.npy")), "layout=hwc"), PLAIN);
     assert_true(dm_data_get_info(f->data)->count == 2 && dm_data_get_info(f->data)->shape.dim[0] == 3 &&
                 dm_data_get_info(f->data)->shape.dim[2] == 5);
     assert_status(dm_data_at(f->data, 1, 1, x, NULL, &f->err), DM_OK, &f->err);
     for (int k = 0; k < 60; k++) /* k = (c 4 + y) 5 + x; in the file it is ((4 + y) 5 + x) 3 + c */
         assert_int_equal(dm_pixel(x[k]), (60 + k % 20 * 3 + k / 20) * 7 % 256);
     dataset_free(f);
-    f = open_ok("npy", SET(setting(&dir, "file", scratch_data(path, sizeof path, "images.npy")), "test_every=2"),
-                PLAIN);
+    f = dataset_open_ok("npy",
+                        SET(dataset_setting(&dir, "file", scratch_data(path, sizeof path, "images.npy")), "test_every="
+                                                                                                          "2"),
+                        PLAIN);
     assert_true(dm_data_get_info(f->data)->count == 1 && dm_data_get_info(f->data)->shape.dim[0] == 4);
     dataset_free(f);
     scratch_remove(dir.dir);
@@ -208,18 +189,19 @@ static void npy__hostile(void **state)
 
         b[8] = (unsigned char)n;
         memcpy(b + 10, cases[i].dict, n);
-        const char *path = setting(&dir, "file", scratch_file(&dir, "f", b, 10 + n + (size_t)cases[i].data));
+        const char *path = dataset_setting(&dir, "file", scratch_file(&dir, "f", b, 10 + n + (size_t)cases[i].data));
         if (cases[i].code)
-            open_fails("npy", SET(path), PLAIN, cases[i].code, cases[i].says);
+            dataset_open_fails("npy", SET(path), PLAIN, cases[i].code, cases[i].says);
         else
-            dataset_free(open_ok("npy", SET(path), PLAIN));
+            dataset_free(dataset_open_ok("npy", SET(path), PLAIN));
     }
-    open_fails("npy", SET(setting(&dir, "file", scratch_file(&dir, "f", "\x93NUMPY\2\0\xff\xff\xff\x7f{}", 14))), PLAIN,
-               DM_ECORRUPT, "no npy file");
-    open_fails("npy", SET(setting(&dir, "file", scratch_file(&dir, "f", "\x93NUMPX\1\0\2\0{}", 12))), PLAIN,
-               DM_ECORRUPT, "no npy file");
-    open_fails("npy", SET(setting(&dir, "file", scratch_file(&dir, "f", "\x93NUM", 4))), PLAIN, DM_ECORRUPT,
-               "too short");
+    dataset_open_fails(
+        "npy", SET(dataset_setting(&dir, "file", scratch_file(&dir, "f", "\x93NUMPY\2\0\xff\xff\xff\x7f{}", 14))),
+        PLAIN, DM_ECORRUPT, "no npy file");
+    dataset_open_fails("npy", SET(dataset_setting(&dir, "file", scratch_file(&dir, "f", "\x93NUMPX\1\0\2\0{}", 12))),
+                       PLAIN, DM_ECORRUPT, "no npy file");
+    dataset_open_fails("npy", SET(dataset_setting(&dir, "file", scratch_file(&dir, "f", "\x93NUM", 4))), PLAIN,
+                       DM_ECORRUPT, "too short");
     scratch_remove(dir.dir);
 }
 
@@ -235,173 +217,14 @@ static void npy__labels_in_the_last_column(void **state)
     b[8] = sizeof dict - 1;
     memcpy(b + 10, dict, sizeof dict - 1);
     memcpy(b + 10 + sizeof dict - 1, "\0\xff\3\0\0\xb", 6);
-    dataset *f = open_ok("npy", SET(setting(&dir, "file", scratch_file(&dir, "f", b, 10 + sizeof dict - 1 + 6)),
-                                    "label=last"), PLAIN);
+    dataset *f = dataset_open_ok(
+        "npy", SET(dataset_setting(&dir, "file", scratch_file(&dir, "f", b, 10 + sizeof dict - 1 + 6)), "label=last"),
+        PLAIN);
     assert_status(dm_data_at(f->data, 0, 1, x, &label, &f->err), DM_OK, &f->err);
     assert_true(x[0] == -1 && x[1] == 1 && label == 3);
     assert_fails(dm_data_at(f->data, 1, 1, x, &label, &f->err), DM_ECORRUPT, &f->err, "row 1 has label 11");
     dataset_free(f);
     scratch_remove(dir.dir);
-}
-
-/* ---- image_folder ------------------------------------------------------ */
-
-static void folder__every_kind_as_pillow(void **state)
-{
-    static const char *const sorted[] = {"bits.png", "grey-alpha.png", "grey.JPG", "grey.png", "grey16.png",
-                                         "palette-alpha.png",
-                                         "palette.png", "progressive.jpg", "rgb.jpeg", "rgb.png", "rgb16.png",
-                                         "rgba.png"};
-    scratch dir = scratch_new();
-    char path[1024];
-    dm_st *want;
-    dataset *f = open_ok("image_folder", SET(setting(&dir, "folder", scratch_data(path, sizeof path, "images"))),
-                         (dm_set_data){.channels = 3});
-
-    (void)state;
-    assert_status(dm_st_open(scratch_data(path, sizeof path, "images.safetensors"), &want, &f->err), DM_OK, &f->err);
-    assert_int_equal(dm_data_get_info(f->data)->count, 12);
-    for (int i = 0; i < 12; i++) {
-        const dm_st_tensor *t = dm_st_find(want, sorted[i]);
-        const int tolerance = strstr(sorted[i], "png") ? 0 : 2;
-        float x[105], w[105];
-
-        assert_status(dm_st_read_f32(want, t, 0, 105, w, &f->err), DM_OK, &f->err);
-        assert_status(dm_data_at(f->data, i, 1, x, NULL, &f->err), DM_OK, &f->err);
-        for (int k = 0; k < 105; k++)
-            if (abs(dm_pixel(x[k]) - (int)w[k]) > tolerance)
-                fail_msg("'%s': value %d is %d; Pillow has %d", sorted[i], k, dm_pixel(x[k]), (int)w[k]);
-    }
-    dm_st_close(want);
-    dataset_free(f);
-    open_fails("image_folder", SET(setting(&dir, "folder", scratch_data(path, sizeof path, "images"))), PLAIN,
-               DM_EINVAL, "say data.channels");
-    scratch_remove(dir.dir);
-}
-
-static void copy_image(scratch *dir, const char *name, const char *to, size_t most)
-{
-    char path[1024], from[64];
-    unsigned char *b;
-    size_t n;
-
-    snprintf(from, sizeof from, "images/%s", name);
-    b = scratch_read(scratch_data(path, sizeof path, from), &n);
-    scratch_file(dir, to, b, n < most ? n : most);
-    free(b);
-}
-
-static void folder__classes_and_sizes(void **state)
-{
-    static const int64_t six[] = {6};
-    scratch dir = scratch_new();
-    uint8_t pixels[12 * 9] = {0};
-    int32_t label[3];
-    float x[108];
-    dm_err err;
-
-    (void)state;
-    mkdir(scratch_path(&dir, "zebra"), 0700);
-    mkdir(scratch_path(&dir, "ant"), 0700);
-    mkdir(scratch_path(&dir, "ant/deep"), 0700);
-    copy_image(&dir, "grey.png", "zebra/1.png", 9999);
-    copy_image(&dir, "grey.png", "ant/deep/2.png", 9999);
-    copy_image(&dir, "grey.png", "ant/.hidden.png", 5);
-    scratch_file(&dir, "ant/readme.txt", "x", 1);
-    const char *folder = setting(&dir, "folder", dir.dir);
-    dataset *f = open_ok("image_folder", SET(folder, "labels=true"), PLAIN);
-    assert_true(dm_data_get_info(f->data)->count == 2 && dm_data_get_info(f->data)->classes == 2);
-    assert_status(dm_data_at(f->data, 0, 2, x, label, &f->err), DM_OK, &f->err);
-    assert_true(label[0] == 0 && label[1] == 1);
-    dataset_free(f);
-
-    assert_status(dm_png_write(scratch_path(&dir, "zebra/0.png"), &(dm_picture){12, 9, 1, pixels}, NULL, 0, &err),
-                  DM_OK, &err);
-    folder = setting(&dir, "folder", dir.dir);
-    open_fails("image_folder", SET(folder), PLAIN, DM_EINVAL, "ant/deep/2.png' is 7 x 5 and ");
-    f = open_ok("image_folder", SET(folder, "labels=true"), (dm_set_data){.size = {1, six}});
-    assert_status(dm_data_at(f->data, 0, 3, x, label, &f->err), DM_OK, &f->err);
-    assert_true(label[2] == 1 && x[36] == -1);
-    dataset_free(f);
-
-    copy_image(&dir, "grey.png", "3.png", 9999);
-    folder = setting(&dir, "folder", dir.dir);
-    open_fails("image_folder", SET(folder, "labels=true"), (dm_set_data){.size = {1, six}}, DM_EINVAL,
-               "3.png' is in no subfolder");
-    scratch_remove(dir.dir);
-}
-
-static void folder__hostile(void **state)
-{
-    /* extents in bytes 16..23, the header's checksum after them made by zlib below */
-    static const struct { uint32_t w, h; unsigned char depth, colour; const char *says; } cases[] = {
-        {16385, 1, 8, 0, "IHDR"}, {1, 4000000000u, 8, 0, "out of range"}, {16384, 16384, 8, 2, "256 MiB"},
-        {0, 5, 8, 0, "IHDR"}, {7, 5, 9, 0, "IHDR"},
-    };
-    scratch dir = scratch_new();
-    char path[1024];
-    size_t n;
-    unsigned char *b = scratch_read(scratch_data(path, sizeof path, "images/grey.png"), &n);
-
-    (void)state;
-    open_fails("image_folder", SET(setting(&dir, "folder", dir.dir)), PLAIN, DM_EINVAL, "has 0 images");
-    open_fails("image_folder", SET(setting(&dir, "folder", scratch_path(&dir, "none"))), PLAIN, DM_EINVAL,
-               "unable to read folder");
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        for (int k = 0; k < 4; k++) {
-            b[16 + k] = (unsigned char)(cases[i].w >> (24 - 8 * k));
-            b[20 + k] = (unsigned char)(cases[i].h >> (24 - 8 * k));
-        }
-        b[24] = cases[i].depth;
-        b[25] = cases[i].colour;
-        const uint32_t crc = (uint32_t)crc32(0, b + 12, 17);
-        for (int k = 0; k < 4; k++)
-            b[29 + k] = (unsigned char)(crc >> (24 - 8 * k));
-        scratch_file(&dir, "x.png", b, n);
-        open_fails("image_folder", SET(setting(&dir, "folder", dir.dir)), PLAIN, DM_ECORRUPT, cases[i].says);
-    }
-    free(b);
-    scratch_file(&dir, "x.png", "GIF89a", 6);
-    open_fails("image_folder", SET(setting(&dir, "folder", dir.dir)), PLAIN, DM_ECORRUPT, "neither PNG nor JPEG");
-    scratch_file(&dir, "x.png", "", 0);
-    open_fails("image_folder", SET(setting(&dir, "folder", dir.dir)), PLAIN, DM_ECORRUPT, "neither PNG nor JPEG");
-    scratch_remove(dir.dir);
-}
-
-/* Cut short at any byte or with any byte changed: refused at once, when read, or read: never a fault. */
-static void folder__damaged(void **state)
-{
-    static const char *const names[] = {"palette-alpha.png", "progressive.jpg", "rgb16.png"};
-
-    (void)state;
-    for (int k = 0; k < 3; k++) {
-        scratch dir = scratch_new();
-        char path[1024], from[64];
-        int bad = 0;
-        unsigned char *b;
-        size_t n;
-
-        snprintf(from, sizeof from, "images/%s", names[k]);
-        b = scratch_read(scratch_data(path, sizeof path, from), &n);
-        for (size_t i = 0; i < 2 * n; i += 3) {
-            b[i % n] ^= i < n ? 0 : 0x21;
-            scratch_file(&dir, "a.png", b, i < n ? i : n);
-            b[i % n] ^= i < n ? 0 : 0x21;
-            dataset *f = dataset_load("image_folder", SET(setting(&dir, "folder", dir.dir)),
-                              (dm_set_data){.channels = 3, .size = {1, (const int64_t[]){4}}});
-            float x[48];
-            const bool ok = dm_data_open(&f->e, "train", &f->s, &f->data, &f->err) == DM_OK &&
-                            dm_data_at(f->data, 0, 1, x, NULL, &f->err) == DM_OK;
-
-            bad += !ok && i < n;
-            if (!ok)
-                assert_true((f->err.code == DM_ECORRUPT || f->err.code == DM_EINVAL) && strstr(f->err.msg, "a.png"));
-            dataset_free(f);
-        }
-        assert_in_range(bad, n / 3 - 5, n / 3 + 1); /* all but a few that end after the pixels */
-        free(b);
-        scratch_remove(dir.dir);
-    }
 }
 
 /* ---- toy2d ------------------------------------------------------------- */
@@ -415,7 +238,7 @@ static void toy2d__mean_and_variance(void **state)
 
     (void)state;
     for (int k = 0; k < 3; k++) {
-        dataset *f = open_ok("toy2d", SET(shapes[k], "labels=true", "noise=0.2"), PLAIN);
+        dataset *f = dataset_open_ok("toy2d", SET(shapes[k], "labels=true", "noise=0.2"), PLAIN);
         double mean[2] = {0}, var = 0, first = 0;
         const int classes = dm_data_get_info(f->data)->classes;
         float other[2];
@@ -444,7 +267,7 @@ static void toy2d__mean_and_variance(void **state)
 /* Without noise every point lies on its shape. */
 static void toy2d__on_the_shape(void **state)
 {
-    dataset *f = open_ok("toy2d", SET("noise=0", "shape=moons"), PLAIN);
+    dataset *f = dataset_open_ok("toy2d", SET("noise=0", "shape=moons"), PLAIN);
     float x[2];
 
     (void)state;
@@ -466,10 +289,6 @@ int main(void)
         cmocka_unit_test(npy__numpys_files),
         cmocka_unit_test(npy__hostile),
         cmocka_unit_test(npy__labels_in_the_last_column),
-        cmocka_unit_test(folder__every_kind_as_pillow),
-        cmocka_unit_test(folder__classes_and_sizes),
-        cmocka_unit_test(folder__hostile),
-        cmocka_unit_test(folder__damaged),
         cmocka_unit_test(toy2d__mean_and_variance),
         cmocka_unit_test(toy2d__on_the_shape),
     };

@@ -19,6 +19,7 @@ AT(dm_plugin, sampler, 72);
 AT(dm_plugin, network, 80);
 AT(dm_plugin, objective, 88);
 AT(dm_plugin, dataset, 96);
+AT(dm_plugin, earlier, 104);
 AT(dm_param, type, 0);
 AT(dm_param, name, 8);
 AT(dm_param, offset, 16);

@@ -1,4 +1,4 @@
-/* demist devices, doctor, inspect, plot: what is there. */
+/* demist devices, doctor, plot: what is there. */
 #include "cli.h"
 
 #include <stdio.h>
@@ -12,12 +12,11 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "device/impl.h"
-#include "format/inspect.h"
 #include "output.h"
 #include "run/plot.h"
 #include "run/run_folder.h"
 
-static int run_devices(int argc, char **argv), run_doctor(int argc, char **argv), run_inspect(int argc, char **argv),
+static int run_devices(int argc, char **argv), run_doctor(int argc, char **argv),
     run_plot(int argc, char **argv);
 
 const cli_command cmd_devices = {"devices", "devices [--json | --list | --implementations]", "list the OpenCL devices",
@@ -26,10 +25,6 @@ const cli_command cmd_devices = {"devices", "devices [--json | --list | --implem
 const cli_command cmd_doctor = {"doctor", "doctor", "check the installation and say what to install",
                                 "Loader, platforms, drivers, CLBlast, plugin folders, cache: each OK or what to do.\n",
                                 run_doctor};
-const cli_command cmd_inspect = {"inspect", "inspect FILE", "show what is in a safetensors, npy or idx file",
-                                 "Names, types, shapes, ranges, and how many values are not finite. Nothing is "
-                                 "executed.\n",
-                                 run_inspect};
 const cli_command cmd_plot = {
     "plot", "plot RUN [--out F.png] [--force]", "draw loss, learning rate, gradient norm and throughput of a run",
     "  --out F.png   where (RUN/plots/loss.png)\n  --force       overwrite F.png if it is there\n", run_plot};
@@ -105,19 +100,6 @@ static int run_doctor(int argc, char **argv)
     dm_doctor(&found);
     dm_plugin_doctor(&found);
     return found.first ? cli_fail(&err) : 0;
-}
-
-static int run_inspect(int argc, char **argv)
-{
-    cli_common common = {0};
-    dm_err err = {0};
-    int code;
-
-    if (cli_only_common(&cmd_inspect, argc, argv, &common, &code))
-        return code;
-    if (optind != argc - 1)
-        return cli_usage(&cmd_inspect, "which file?");
-    return dm_inspect(argv[optind], stdout, &err) ? cli_fail(&err) : 0;
 }
 
 static int run_plot(int argc, char **argv)

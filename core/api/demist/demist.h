@@ -210,6 +210,7 @@ typedef struct dm_check_options {
     void (*line)(void *line_user, const char *text);
     void *line_user;
     const dm_callbacks *callbacks;
+    bool data; /* first read every example once: DM_ECORRUPT where one cannot be read, each is told */
 } dm_check_options;
 
 /* Would it train and sample? Everything that training does before its first step; all faults go to the log at

@@ -1,0 +1,47 @@
+/* One image file: its extents as it is seen, or its pixels. */
+#ifndef IMAGE_FILE_H
+#define IMAGE_FILE_H
+
+#include <setjmp.h>
+#include <demist/plugin.h>
+
+enum { MAX_SIDE = 16384, MAX_BYTES = 256 << 20 };
+
+/* How a file is to be seen. */
+typedef struct image_rules {
+    bool orient;                   /* turned as its EXIF says */
+    bool blend;                    /* over background, where it has alpha; else alpha is dropped */
+    unsigned char background[3];
+} image_rules;
+
+/* A file being decoded. */
+typedef struct image_file {
+    const image_rules *rules;
+    FILE *f;
+    jmp_buf jump;                  /* out of libpng and libjpeg */
+    char msg[200];                 /* why it cannot be read */
+    int32_t w, h, c;               /* of what comes out: 1 = grey, 3 = RGB */
+    int32_t planes;                /* bytes of a pixel while it is decoded: alpha and CMYK too */
+    int32_t turn;                  /* EXIF's orientation, 1..8 */
+    unsigned char *pixels, **row;  /* channels last */
+} image_file;
+
+/* Extents, and pixels if wanted, which the caller frees. DM_ECORRUPT names the file and says why. */
+dm_status image_open(dm_ctx *c, const char *path, const image_rules *rules, bool pixels, image_file *j);
+/* Extents, and whether all of it seems to be there; what does not end as it should is decoded to know. */
+dm_status image_check(dm_ctx *c, const char *path, const image_rules *rules, image_file *j);
+/* Whether a name ends as that of an image does. */
+bool image_has_name(const char *name, bool webp);
+
+/* ---- for the formats ---- */
+
+bool image_fail(image_file *j, const char *msg);
+/* Checks the extents and makes room, unless only they are wanted. c: of what comes out, planes: of what is decoded. */
+bool image_begin(image_file *j, double w, double h, int32_t c, int32_t planes, bool pixels);
+bool image_read_png(image_file *j, bool pixels);
+bool image_read_jpeg(image_file *j, bool pixels);
+bool image_read_webp(image_file *j, bool pixels);
+/* EXIF data without the "Exif\0\0" that may stand before it. */
+void image_take_exif(image_file *j, const unsigned char *data, size_t n);
+
+#endif

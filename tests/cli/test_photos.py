@@ -1,0 +1,104 @@
+"""Images as people have them: all faults at once, what is left out, what the network will see, and runs of before this was so."""
+import os
+import shutil
+import zlib
+
+from cli import DEVICE, SOURCE, demist, path, read_safetensors, run_tests
+
+PHOTOS = os.path.join(SOURCE, "tests/unit/data/photos")
+IMAGES = os.path.join(SOURCE, "tests/unit/data/images")
+
+
+def folder(name, *files):
+    os.makedirs(path(name), exist_ok=True)
+    for f in files:
+        shutil.copy(f, path(name))
+    return path(name)
+
+
+def experiment(out, data):
+    text = (f"name: tiny\nseed: 3\ndevice: {DEVICE}\noutput: {path(out)}\ndata: {{use: image_folder, size: 8, channels: 3, {data}}}\n"
+            "schedule: {use: linear, timesteps: 20}\nnetwork: {use: unet, channels: [8], layers: 1, groups: 4, attend: [0]}\n"
+            "objective: {use: simple}\nsampler: {use: ddim, steps: 2}\ntrain: {steps: 2, batch: 4, log_every: 1}\n")
+    open(path(out + ".yaml"), "w").write(text)
+    return path(out + ".yaml")
+
+
+def damage(name):
+    """A PNG whose header and end are sound: only decoding tells."""
+    data = bytearray(open(os.path.join(IMAGES, "rgb.png"), "rb").read())
+    data[-20] ^= 0x55
+    open(path(name), "wb").write(data)
+
+
+def faulty(name):
+    folder(name, os.path.join(IMAGES, "rgb.png"), os.path.join(IMAGES, "grey.png"), os.path.join(PHOTOS, "cmyk.jpg"), os.path.join(PHOTOS, "alpha.webp"))
+    for k in range(3):
+        open(path(name, f"cut{k}.png"), "wb").write(open(os.path.join(IMAGES, "rgb.png"), "rb").read()[:60])
+        damage(f"{name}/flipped{k}.png")
+    for k in range(2):
+        open(path(name, f"scan{k}.tiff"), "w").write("II*")
+    return path(name)
+
+
+def all_faults_at_once():
+    file = experiment("faulty", f"folder: {faulty('f')}")
+    _, err = demist("check", file, code=5)
+    assert all(f"cut{k}.png" in err for k in range(3)) and "flipped" not in err and "3 of 10 images cannot be read" in err, err
+    assert "not being PNG, JPEG or WebP: 2 .tiff" in err, err
+    out, err = demist("check", file, "--data", "--progress", "plain", code=5)
+    assert all(f"cut{k}.png" in err and f"flipped{k}.png" in err for k in range(3)), err
+    assert "6 of 10 examples cannot be read" in err and "read" in err, err
+    assert not os.path.exists(path("faulty"))
+
+
+def faults_are_skipped_when_said():
+    file = experiment("skip", f"on_error: skip, folder: {faulty('f')}")
+    out, err = demist("check", file, "--data")
+    assert "4 of 10 examples of all splits can be read" in out, out
+    _, err = demist("train", file)
+    assert "3 of 10 images below" in err and "are left out" in err and "replaced by the next" in err, err
+    assert "replaced" in open(path("skip/log.txt")).read()
+
+
+def a_preview_shows_what_the_network_sees():
+    out, _ = demist("inspect", PHOTOS, "data.size=[5, 7]", "data.channels=3", "--preview", path("seen.png"))
+    assert "train split: 18 images of 7 x 5 pixels in 3 channels" in out and path("seen.png") in out, out
+    assert open(path("seen.png"), "rb").read(4) == b"\x89PNG"
+    assert "data.channels" in demist("inspect", PHOTOS, "data.size=8", "--preview", path("no.png"), code=2)[1]
+    assert "data.size" in demist("inspect", PHOTOS, "data.channels=3", "--preview", path("no.png"), code=2)[1]
+    assert "already there" in demist("inspect", PHOTOS, "data.size=8", "--preview", path("seen.png"), code=2)[1]
+    file = experiment("seen", f"folder: {PHOTOS}, split: 0.3")
+    train, test = (int(demist("inspect", file, *more)[0].split("split: ")[1].split()[0]) for more in ([], ["--test"]))
+    assert train + test == 18 and test > 1, (train, test)
+    folder("c/dog", os.path.join(IMAGES, "rgb.png"))
+    folder("c/cat", os.path.join(IMAGES, "rgb.png"))
+    assert "class 0: cat\nclass 1: dog\n" in demist("inspect", path("c"), "data.labels=true")[0]
+
+
+def runs_of_before_keep_their_bits():
+    """Without the keys for it, in what a run has kept, nothing is turned, blended or read that was not then."""
+    file = experiment("new", f"folder: {folder('mixed', *(os.path.join(PHOTOS, f) for f in ('turn6.jpg', 'rgba.png', 'alpha.webp')))}")
+    was = ["data.background=none", "data.orient=false", "data.webp=false"]
+    demist("train", file, *was, "-q")
+    demist("train", file, *was, f"output={path('ref')}", "train.steps=4", "-q")
+    resolved = open(path("new/resolved.yaml")).read()
+    for key in ("background", "orient", "webp", "split", "on_error"):
+        line = next(x for x in resolved.splitlines(True) if x.startswith(f"  {key}:"))
+        resolved = resolved.replace(line, "")
+    open(path("new/resolved.yaml"), "w").write(resolved)
+    demist("resume", path("new"), "train.steps=4", "-q")
+    last = "checkpoints/step-00000004.safetensors"
+    assert read_safetensors(path("new", last))[0] == read_safetensors(path("ref", last))[0]
+    text = open(path("new/resolved.yaml")).read()
+    assert "  background: none\n" in text and "  orient: false\n" in text and "  webp: false\n" in text, text
+    # The same file as an experiment of its own; a new file has today's defaults.
+    open(path("resolved.yaml"), "w").write(resolved)
+    assert "background: none" in demist("check", path("resolved.yaml"))[0]
+    open(path("mine.yaml"), "w").write(resolved)
+    assert "background: white" in demist("check", path("mine.yaml"))[0]
+    _, err = demist("train", file, "train.steps=6", f"output={path('new')}", "--resume", code=2)
+    assert "background: none" in err, err
+
+
+run_tests([all_faults_at_once, faults_are_skipped_when_said, a_preview_shows_what_the_network_sees, runs_of_before_keep_their_bits])
