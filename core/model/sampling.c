@@ -21,6 +21,7 @@ struct dm_sampling {
     dm_grid grid;
     dm_step step;
     dm_tensor x, scratch[MAX_SCRATCH];
+    dm_buf *kept[MAX_SCRATCH]; /* the scratch of the last walk, for the next that asks for as much */
     int n_scratch;
     dm_buf *spare;                 /* with dynamic clipping, an x0 that nobody asked for */
     int64_t inner;                 /* elements of an example */
@@ -70,6 +71,7 @@ static dm_tensor *tensor_like(dm_ctx *c, const dm_tensor *like)
     dm_sampling *s = dm_services_of(c)->sampling;
     dm_err *err = c->err;
     dm_tensor *t = &s->scratch[s->n_scratch];
+    size_t bytes;
 
     if (!like || !like->buf) {
         dm_error(err, DM_EINVAL, "tensor_like was given a tensor that is not there");
@@ -79,9 +81,15 @@ static dm_tensor *tensor_like(dm_ctx *c, const dm_tensor *like)
         dm_error(err, DM_ENOMEM, "a sampler may have %d tensors of scratch", MAX_SCRATCH);
         return NULL;
     }
-    if (dm_buf_new(s->setup.device, (size_t)dm_shape_count(&like->shape) * sizeof(float), "a sampler's scratch",
-                   &t->buf, err))
-        return NULL;
+    bytes = (size_t)dm_shape_count(&like->shape) * sizeof(float);
+    t->buf = s->kept[s->n_scratch];
+    s->kept[s->n_scratch] = NULL;
+    if (!t->buf || dm_buf_bytes(t->buf) != bytes) {
+        dm_buf_free(t->buf);
+        t->buf = NULL;
+        if (dm_buf_new(s->setup.device, bytes, "a sampler's scratch", &t->buf, err))
+            return NULL;
+    }
     t->shape = like->shape;
     s->n_scratch++;
     /* What a sampler reads before it wrote it shall not look like an image. */
@@ -299,10 +307,12 @@ dm_status dm_sampling_log_var(dm_sampling *s, int32_t i, double k[2], dm_err *er
     return dm_objective_log_var(obj, &step.grid[i], &step.grid[i + 1], k, err);
 }
 
-static void free_scratch(dm_sampling *s)
+/* What a walk asked for is not its successor's, which has to ask again. */
+static void take_scratch(dm_sampling *s)
 {
     for (int i = 0; i < s->n_scratch; i++) {
-        dm_buf_free(s->scratch[i].buf);
+        dm_buf_free(s->kept[i]);
+        s->kept[i] = s->scratch[i].buf;
         s->scratch[i].buf = NULL;
     }
     s->n_scratch = 0;
@@ -313,7 +323,9 @@ void dm_sampling_free(dm_sampling *s)
     if (!s)
         return;
     dm_instance_fini(&s->sampler);
-    free_scratch(s);
+    take_scratch(s);
+    for (int i = 0; i < MAX_SCRATCH; i++)
+        dm_buf_free(s->kept[i]);
     dm_buf_free(s->x.buf);
     dm_buf_free(s->spare);
     dm_grid_fini(&s->grid);
@@ -372,7 +384,7 @@ static dm_status walk(dm_sampling *s, dm_err *err)
     s->call = 0;
     s->drawn = 0;
     s->step.i = 0;
-    free_scratch(s);
+    take_scratch(s);
     rc = p->begin ? DM_CALL(&s->sampler, DM_CB_BEGIN, err, p->begin(&s->sampler.ctx, &s->step)) : DM_OK;
     if (!rc && o->step)
         rc = o->step(o->step_user, 0, s->grid.n, s->x.buf, err);

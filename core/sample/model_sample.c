@@ -38,12 +38,10 @@ static dm_status check_finite(const char *name, const float *x, int64_t n, dm_er
 static dm_status check_noise(const dm_session *s, const dm_sample_options *o, int64_t count, dm_err *err)
 {
     const dm_shape *have = &o->noise_shape;
-    dm_shape want, draws;
+    const dm_shape want = dm_net_batch_shape(&s->data.shape, have->dim[0], s->data.shape.dim[0]);
+    dm_shape draws;
     dm_status rc;
 
-    if ((rc = dm_check_array("the given noise", have, sizeof *o->noise, err)))
-        return rc;
-    want = dm_net_batch_shape(&s->data.shape, have->dim[0], s->data.shape.dim[0]);
     if (have->rank != want.rank || memcmp(have->dim, want.dim, (size_t)want.rank * sizeof want.dim[0]))
         return dm_error(err, DM_EINVAL,
                         "the given noise is of rank %d with %lld channels; this model's images need rank %d, %lld x "
@@ -75,6 +73,8 @@ static dm_status check_request(const dm_model *m, const dm_sample_options *o, in
         return dm_error(err, DM_EINVAL, "'%s' is no diffusion model; there is nothing to sample", m->run);
     if (dm_st_meta(s->checkpoint, "not_sampled"))
         return dm_error(err, DM_EINVAL, "'%s' cannot be sampled: %s", m->run, dm_st_meta(s->checkpoint, "not_sampled"));
+    if (o->noise && (rc = dm_check_array("the given noise", &o->noise_shape, sizeof *o->noise, err)))
+        return rc;
     *count = o->count ? o->count : o->noise ? o->noise_shape.dim[0] : 1;
     if (*count < 1)
         return dm_error(err, DM_EINVAL, "%lld images; at least 1", (long long)*count);

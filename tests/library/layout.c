@@ -1,0 +1,143 @@
+/* Where the fields of the structs of demist.h lie, a line each: built by the header that was kept and by that of today,
+ * which may only have more. */
+#include <demist/demist.h>
+
+#include <stdio.h>
+
+#define SIZE(T) printf("%s: %zu bytes, %zu aligned\n", #T, sizeof(T), _Alignof(T))
+#define FIELD(T, f) printf("%s.%s: %zu bytes at %zu\n", #T, #f, sizeof(((T *)NULL)->f), offsetof(T, f))
+/* A field that grew into padding would not be told from what an older application left there. */
+#define LAST(T, f) \
+    _Static_assert(offsetof(T, f) + sizeof(((T *)NULL)->f) == sizeof(T) || DM_TODAY, #T " ends in padding")
+
+int main(void)
+{
+    /* clang-format off */
+    SIZE(dm_progress_info);
+    FIELD(dm_progress_info, size); FIELD(dm_progress_info, what); FIELD(dm_progress_info, step);
+    FIELD(dm_progress_info, steps); FIELD(dm_progress_info, per_step); FIELD(dm_progress_info, loss);
+    LAST(dm_progress_info, loss);
+    SIZE(dm_callbacks);
+    FIELD(dm_callbacks, size); FIELD(dm_callbacks, user); FIELD(dm_callbacks, log); FIELD(dm_callbacks, progress);
+    FIELD(dm_callbacks, cancelled);
+    LAST(dm_callbacks, cancelled);
+    SIZE(dm_model_options);
+    FIELD(dm_model_options, size); FIELD(dm_model_options, n_overrides); FIELD(dm_model_options, overrides);
+    FIELD(dm_model_options, device); FIELD(dm_model_options, precision); FIELD(dm_model_options, raw);
+    FIELD(dm_model_options, profile); FIELD(dm_model_options, callbacks);
+    LAST(dm_model_options, callbacks);
+    SIZE(dm_model_properties);
+    FIELD(dm_model_properties, size); FIELD(dm_model_properties, classes); FIELD(dm_model_properties, shape);
+    FIELD(dm_model_properties, label_width); FIELD(dm_model_properties, step); FIELD(dm_model_properties, parameters);
+    FIELD(dm_model_properties, diffuses); FIELD(dm_model_properties, pixels); FIELD(dm_model_properties, low);
+    FIELD(dm_model_properties, high); FIELD(dm_model_properties, name); FIELD(dm_model_properties, network);
+    FIELD(dm_model_properties, objective); FIELD(dm_model_properties, schedule); FIELD(dm_model_properties, sampler);
+    FIELD(dm_model_properties, device); FIELD(dm_model_properties, precision); FIELD(dm_model_properties, experiment);
+    LAST(dm_model_properties, experiment);
+    SIZE(dm_trace_info);
+    FIELD(dm_trace_info, size); FIELD(dm_trace_info, i); FIELD(dm_trace_info, n); FIELD(dm_trace_info, first);
+    FIELD(dm_trace_info, n_images); FIELD(dm_trace_info, count); FIELD(dm_trace_info, example);
+    FIELD(dm_trace_info, x);
+    LAST(dm_trace_info, x);
+    SIZE(dm_sample_options);
+    FIELD(dm_sample_options, size); FIELD(dm_sample_options, n_overrides); FIELD(dm_sample_options, overrides);
+    FIELD(dm_sample_options, seed); FIELD(dm_sample_options, count); FIELD(dm_sample_options, first_index);
+    FIELD(dm_sample_options, labels); FIELD(dm_sample_options, noise); FIELD(dm_sample_options, noise_shape);
+    FIELD(dm_sample_options, z); FIELD(dm_sample_options, draws); FIELD(dm_sample_options, trace);
+    FIELD(dm_sample_options, trace_user); FIELD(dm_sample_options, callbacks);
+    LAST(dm_sample_options, callbacks);
+    SIZE(dm_images);
+    FIELD(dm_images, size); FIELD(dm_images, steps); FIELD(dm_images, shape); FIELD(dm_images, x);
+    FIELD(dm_images, pixels); FIELD(dm_images, evaluations); FIELD(dm_images, seconds); FIELD(dm_images, about);
+    LAST(dm_images, about);
+    SIZE(dm_predict_options);
+    FIELD(dm_predict_options, size); FIELD(dm_predict_options, shape); FIELD(dm_predict_options, x);
+    FIELD(dm_predict_options, t); FIELD(dm_predict_options, labels); FIELD(dm_predict_options, vectors);
+    FIELD(dm_predict_options, vector_width); FIELD(dm_predict_options, callbacks);
+    LAST(dm_predict_options, callbacks);
+    SIZE(dm_train_options);
+    FIELD(dm_train_options, size); FIELD(dm_train_options, n_overrides); FIELD(dm_train_options, overrides);
+    FIELD(dm_train_options, resume); FIELD(dm_train_options, overwrite); FIELD(dm_train_options, profile);
+    FIELD(dm_train_options, data_changed); FIELD(dm_train_options, argc); FIELD(dm_train_options, argv);
+    FIELD(dm_train_options, callbacks);
+    LAST(dm_train_options, callbacks);
+    SIZE(dm_training_state);
+    FIELD(dm_training_state, size); FIELD(dm_training_state, step); FIELD(dm_training_state, steps);
+    FIELD(dm_training_state, batch); FIELD(dm_training_state, micro_batch); FIELD(dm_training_state, parameters);
+    FIELD(dm_training_state, saved); FIELD(dm_training_state, learning_rate); FIELD(dm_training_state, loss);
+    FIELD(dm_training_state, grad_norm); FIELD(dm_training_state, images_per_s); FIELD(dm_training_state, best_loss);
+    FIELD(dm_training_state, output);
+    LAST(dm_training_state, output);
+    SIZE(dm_check_options);
+    FIELD(dm_check_options, size); FIELD(dm_check_options, n_overrides); FIELD(dm_check_options, overrides);
+    FIELD(dm_check_options, explain); FIELD(dm_check_options, line); FIELD(dm_check_options, line_user);
+    FIELD(dm_check_options, callbacks);
+    LAST(dm_check_options, callbacks);
+    SIZE(dm_accuracy_options);
+    FIELD(dm_accuracy_options, size); FIELD(dm_accuracy_options, n_overrides); FIELD(dm_accuracy_options, overrides);
+    FIELD(dm_accuracy_options, raw); FIELD(dm_accuracy_options, callbacks);
+    LAST(dm_accuracy_options, callbacks);
+    SIZE(dm_accuracy);
+    FIELD(dm_accuracy, size); FIELD(dm_accuracy, step); FIELD(dm_accuracy, count); FIELD(dm_accuracy, correct);
+    FIELD(dm_accuracy, accuracy); FIELD(dm_accuracy, error); FIELD(dm_accuracy, loss);
+    LAST(dm_accuracy, loss);
+    SIZE(dm_features_info);
+    FIELD(dm_features_info, size); FIELD(dm_features_info, set); FIELD(dm_features_info, shape);
+    FIELD(dm_features_info, x);
+    LAST(dm_features_info, x);
+    SIZE(dm_quality_options);
+    FIELD(dm_quality_options, size); FIELD(dm_quality_options, n_overrides); FIELD(dm_quality_options, overrides);
+    FIELD(dm_quality_options, raw); FIELD(dm_quality_options, features); FIELD(dm_quality_options, layer);
+    FIELD(dm_quality_options, count); FIELD(dm_quality_options, images); FIELD(dm_quality_options, images_shape);
+    FIELD(dm_quality_options, data); FIELD(dm_quality_options, n_data); FIELD(dm_quality_options, neighbours);
+    FIELD(dm_quality_options, subsets); FIELD(dm_quality_options, subset_size);
+    FIELD(dm_quality_options, features_done); FIELD(dm_quality_options, features_user);
+    FIELD(dm_quality_options, kept); FIELD(dm_quality_options, callbacks);
+    LAST(dm_quality_options, callbacks);
+    SIZE(dm_quality_row);
+    FIELD(dm_quality_row, count); FIELD(dm_quality_row, frechet); FIELD(dm_quality_row, frechet_means);
+    FIELD(dm_quality_row, kid); FIELD(dm_quality_row, kid_error); FIELD(dm_quality_row, kid_deviation);
+    FIELD(dm_quality_row, kid_size); FIELD(dm_quality_row, precision); FIELD(dm_quality_row, recall);
+    SIZE(dm_quality);
+    FIELD(dm_quality, size); FIELD(dm_quality, neighbours); FIELD(dm_quality, step); FIELD(dm_quality, features_step);
+    FIELD(dm_quality, train); FIELD(dm_quality, features); FIELD(dm_quality, subsets); FIELD(dm_quality, samples);
+    FIELD(dm_quality, floor); FIELD(dm_quality, ceiling); FIELD(dm_quality, seconds); FIELD(dm_quality, layer);
+    FIELD(dm_quality, hash); FIELD(dm_quality, about);
+    LAST(dm_quality, about);
+    SIZE(dm_nll_options);
+    FIELD(dm_nll_options, size); FIELD(dm_nll_options, n_overrides); FIELD(dm_nll_options, overrides);
+    FIELD(dm_nll_options, raw); FIELD(dm_nll_options, each); FIELD(dm_nll_options, steps);
+    FIELD(dm_nll_options, count); FIELD(dm_nll_options, callbacks);
+    LAST(dm_nll_options, callbacks);
+    SIZE(dm_mean);
+    FIELD(dm_mean, mean); FIELD(dm_mean, error);
+    SIZE(dm_nll);
+    FIELD(dm_nll, size); FIELD(dm_nll, steps); FIELD(dm_nll, step); FIELD(dm_nll, count); FIELD(dm_nll, total);
+    FIELD(dm_nll, prior); FIELD(dm_nll, rate); FIELD(dm_nll, decoder); FIELD(dm_nll, t); FIELD(dm_nll, terms);
+    FIELD(dm_nll, each); FIELD(dm_nll, learned); FIELD(dm_nll, seconds); FIELD(dm_nll, sampler);
+    LAST(dm_nll, sampler);
+    SIZE(dm_loss_options);
+    FIELD(dm_loss_options, size); FIELD(dm_loss_options, n_overrides); FIELD(dm_loss_options, overrides);
+    FIELD(dm_loss_options, raw); FIELD(dm_loss_options, all); FIELD(dm_loss_options, count);
+    FIELD(dm_loss_options, callbacks);
+    LAST(dm_loss_options, callbacks);
+    SIZE(dm_loss_row);
+    FIELD(dm_loss_row, name); FIELD(dm_loss_row, rate); FIELD(dm_loss_row, loss); FIELD(dm_loss_row, band);
+    SIZE(dm_loss);
+    FIELD(dm_loss, size); FIELD(dm_loss, bands); FIELD(dm_loss, rows); FIELD(dm_loss, step); FIELD(dm_loss, count);
+    FIELD(dm_loss, from); FIELD(dm_loss, row);
+    LAST(dm_loss, row);
+    SIZE(dm_export_options);
+    FIELD(dm_export_options, size); FIELD(dm_export_options, n_overrides); FIELD(dm_export_options, overrides);
+    FIELD(dm_export_options, raw); FIELD(dm_export_options, overwrite); FIELD(dm_export_options, callbacks);
+    LAST(dm_export_options, callbacks);
+    SIZE(dm_convert_options);
+    FIELD(dm_convert_options, size); FIELD(dm_convert_options, n_overrides); FIELD(dm_convert_options, overrides);
+    FIELD(dm_convert_options, height); FIELD(dm_convert_options, width); FIELD(dm_convert_options, by_part);
+    FIELD(dm_convert_options, overwrite); FIELD(dm_convert_options, callbacks);
+    LAST(dm_convert_options, callbacks);
+    /* clang-format on */
+    printf("DM_LOG_DEBUG %d, DM_LOSS_BANDS %d, DM_LOSS_ROWS %d, DM_ECANCELLED %d\n", DM_LOG_DEBUG, DM_LOSS_BANDS,
+           DM_LOSS_ROWS, DM_ECANCELLED);
+    return 0;
+}
