@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static const char magic[] = "demist program 2\n";
@@ -18,14 +17,6 @@ static bool make_key(const dm_device *d, const char *options, const ocl_text *so
     return ocl_text_print(key, "%s%s\n%s\n%s\n%s\n%s\n%s\n%s\n", magic, DEMIST_VERSION, d->info.platform_name,
                           d->info.name, d->info.vendor, d->info.driver, d->info.version, options) &&
            ocl_text_add(key, source->s, source->n + 1);
-}
-
-/* Ours, and nobody else may write it: what is in it will run. */
-static bool trusted(const char *path)
-{
-    struct stat st;
-
-    return stat(path, &st) == 0 && st.st_uid == geteuid() && !(st.st_mode & (S_IWGRP | S_IWOTH));
 }
 
 static bool entry_path(const dm_device *d, const ocl_text *key, char path[OCL_PATH])
@@ -89,8 +80,7 @@ bool ocl_cache_load(const dm_device *d, const char *options, const ocl_text *sou
     bool found;
 
     found = active(d) && make_key(d, options, source, &key) && entry_path(d, &key, path) &&
-            trusted(path) && ocl_file_read(path, MAX_ENTRY, &entry, NULL) == DM_OK &&
-            check_entry(&entry, &key, &parts) &&
+            ocl_cache_read(path, MAX_ENTRY, &entry) && check_entry(&entry, &key, &parts) &&
             load_binary(d, options, &parts, out);
     ocl_text_fini(&entry);
     ocl_text_fini(&key);

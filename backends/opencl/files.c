@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cache_file.h"
+
 bool ocl_text_add(ocl_text *t, const void *p, size_t n)
 {
     if (n >= SIZE_MAX / 4 - t->n)
@@ -93,6 +95,15 @@ dm_status ocl_file_read(const char *path, size_t limit, ocl_text *out, dm_err *e
     if (s == DM_OK && !ocl_text_add(out, "", 0))
         s = dm_error(err, DM_ENOMEM, "out of memory while reading '%s'", path);
     return s;
+}
+
+bool ocl_cache_read(const char *path, size_t limit, ocl_text *out)
+{
+    *out = (ocl_text){0};
+    if (!dm_cache_read(path, limit, &out->s, &out->n))
+        return false;
+    out->cap = out->n + 1;
+    return true;
 }
 
 bool ocl_file_write(const char *path, const void *p, size_t n)

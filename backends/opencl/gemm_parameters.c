@@ -6,7 +6,6 @@
 #include <jansson.h>
 #include <string.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { ABOUT = 1024, MOST_BYTES = 1 << 16 };
@@ -36,13 +35,6 @@ static bool path_of(const dm_device *d, char about[ABOUT], char path[OCL_PATH])
     snprintf(name, sizeof name, "%016llx%016llx.json", (unsigned long long)ocl_hash(0, about, strlen(about)),
              (unsigned long long)ocl_hash(0x9e3779b97f4a7c15u, about, strlen(about)));
     return d->cache_dir[0] && ocl_path(dir, d->cache_dir, "clblast") && ocl_path(path, dir, name);
-}
-
-static bool trusted(const char *path)
-{
-    struct stat st;
-
-    return !stat(path, &st) && S_ISREG(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & (S_IWGRP | S_IWOTH));
 }
 
 /* Nothing, or all names with whole numbers from 0 to 65536. */
@@ -79,7 +71,7 @@ bool ocl_gemm_load(const dm_device *d)
     const char *device;
     bool used = false;
 
-    if (path_of(d, about, path) && trusted(path) && ocl_file_read(path, MOST_BYTES, &text, NULL) == DM_OK && text.n &&
+    if (path_of(d, about, path) && ocl_cache_read(path, MOST_BYTES, &text) && text.n &&
         (j = json_loadb(text.s, text.n, JSON_REJECT_DUPLICATES, NULL)) &&
         (device = json_string_value(json_object_get(j, "device"))) && !strcmp(device, about) &&
         read_set(j, "Xgemm", ocl_indirect_names, &s.indirect) &&
@@ -98,7 +90,7 @@ uint64_t ocl_gemm_stamp(const dm_device *d)
     ocl_text text = {0};
     uint64_t h = 0;
 
-    if (path_of(d, about, path) && trusted(path) && ocl_file_read(path, MOST_BYTES, &text, NULL) == DM_OK)
+    if (path_of(d, about, path) && ocl_cache_read(path, MOST_BYTES, &text))
         h = ocl_hash(1, text.s, text.n);
     ocl_text_fini(&text);
     return h;

@@ -138,6 +138,8 @@ bool ocl_path(char path[OCL_PATH], const char *dir, const char *rest);
 bool ocl_folder(const char *path);
 /* The whole file; DM_ENOENT untold (err untouched) where there is none. limit: most bytes that are read. */
 dm_status ocl_file_read(const char *path, size_t limit, ocl_text *out, dm_err *err);
+/* An entry of the cache, as dm_cache_read takes it. */
+bool ocl_cache_read(const char *path, size_t limit, ocl_text *out);
 /* By a temporary file and a rename; false when it did not work. */
 bool ocl_file_write(const char *path, const void *p, size_t n);
 uint64_t ocl_hash(uint64_t seed, const void *p, size_t n);

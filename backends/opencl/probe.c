@@ -121,7 +121,7 @@ static void look(dm_device *d, const dm_device_options *o, dm_err *why)
     const bool amx = d->info.capabilities & DM_CAP_AMX_BF16 && (o->bf16 || o->high);
     const bool there = amx && entry(d, described, path);
     ocl_text text = {0};
-    const bool known = there && !ocl_file_read(path, DESCRIBED, &text, NULL) && !strcmp(text.s, described);
+    const bool known = there && ocl_cache_read(path, DESCRIBED, &text) && !strcmp(text.s, described);
 
     ocl_text_fini(&text);
     if (d->info.capabilities & DM_CAP_MMA_BF16 && o->bf16 && !multiplies(d, why))

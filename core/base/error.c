@@ -3,6 +3,7 @@
 
 #include "base/plain_text.h"
 
+#include <errno.h>
 #include <string.h>
 
 dm_status dm_error(dm_err *err, dm_status code, const char *fmt, ...)
@@ -16,6 +17,18 @@ dm_status dm_error(dm_err *err, dm_status code, const char *fmt, ...)
     va_end(ap);
     dm_plain_text(err->msg);
     return err->code = code;
+}
+
+dm_status dm_file_error(dm_err *err, const char *verb, const char *path)
+{
+    const int e = errno;
+    const bool full = e == ENOSPC || e == EDQUOT || e == EFBIG;
+    char why[128];
+
+    if (strerror_r(e, why, sizeof why))
+        snprintf(why, sizeof why, "error %d", e);
+    return dm_error(err, full ? DM_ENOSPC : e == ENOENT || e == ENOTDIR ? DM_ENOENT : e == ENOMEM ? DM_ENOMEM : DM_EIO,
+                    "unable to %s '%s': %s", verb, path, why);
 }
 
 dm_status dm_error_prefix(dm_err *err, const char *fmt, ...)

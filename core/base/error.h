@@ -9,6 +9,9 @@
  * Lower case, error first, subject quoted, the value seen and what is allowed. err may be NULL. */
 dm_status dm_error(dm_err *err, dm_status code, const char *fmt, ...) DM_PRINTF(3, 4);
 
+/* "unable to VERB 'path': reason" with the status that fits errno. */
+dm_status dm_file_error(dm_err *err, const char *verb, const char *path);
+
 /* Puts context before the message that is there: "plugin 'ddim': ...". Returns err's code. */
 dm_status dm_error_prefix(dm_err *err, const char *fmt, ...) DM_PRINTF(2, 3);
 

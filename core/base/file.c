@@ -7,35 +7,13 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-dm_status dm_file_error(dm_err *err, const char *verb, const char *path)
-{
-    const int e = errno;
-    const bool full = e == ENOSPC || e == EDQUOT || e == EFBIG;
-    char why[128];
-
-    if (strerror_r(e, why, sizeof why))
-        snprintf(why, sizeof why, "error %d", e);
-    return dm_error(err, full ? DM_ENOSPC : e == ENOENT || e == ENOTDIR ? DM_ENOENT : e == ENOMEM ? DM_ENOMEM : DM_EIO,
-                    "unable to %s '%s': %s", verb, path, why);
-}
-
 dm_status dm_file_open(const char *path, int *fd, int64_t *size, dm_err *err)
 {
-    struct stat st;
-    const int f = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-
-    if (f < 0)
-        return dm_file_error(err, "open", path);
-    if (fstat(f, &st) || !S_ISREG(st.st_mode)) {
-        close(f);
-        return dm_error(err, DM_EINVAL, "unable to read '%s': not a regular file", path);
-    }
-    *fd = f;
-    *size = st.st_size;
-    return DM_OK;
+    return dm_folder_file(NULL, path, O_RDONLY, fd, size, err);
 }
 
 dm_status dm_file_read_at(int fd, const char *path, int64_t at, void *to, size_t n, dm_err *err)
@@ -58,15 +36,12 @@ dm_status dm_file_read_at(int fd, const char *path, int64_t at, void *to, size_t
     return DM_OK;
 }
 
-dm_status dm_file_slurp(const char *path, size_t limit, char **out, size_t *n, dm_err *err)
+/* All of an opened file, which is closed. */
+static dm_status slurp(int fd, int64_t size, const char *path, size_t limit, char **out, size_t *n, dm_err *err)
 {
-    int64_t size;
-    dm_status s;
+    dm_status s = DM_OK;
     char *b;
-    int fd;
 
-    if ((s = dm_file_open(path, &fd, &size, err)))
-        return s;
     if ((uint64_t)size > limit) {
         close(fd);
         return dm_error(err, DM_ECORRUPT, "'%s' has %lld bytes; at most %zu are read", path, (long long)size, limit);
@@ -83,6 +58,26 @@ dm_status dm_file_slurp(const char *path, size_t limit, char **out, size_t *n, d
     if (n)
         *n = (size_t)size;
     return DM_OK;
+}
+
+dm_status dm_file_slurp(const char *path, size_t limit, char **out, size_t *n, dm_err *err)
+{
+    int64_t size;
+    int fd;
+    const dm_status s = dm_file_open(path, &fd, &size, err);
+
+    return s ? s : slurp(fd, size, path, limit, out, n, err);
+}
+
+dm_status dm_file_slurp_in(const dm_folder *f, const char *name, size_t limit, char **out, size_t *n, dm_err *err)
+{
+    char path[PATH_MAX];
+    int64_t size;
+    int fd;
+    const dm_status s = dm_folder_file(f, name, O_RDONLY, &fd, &size, err);
+
+    snprintf(path, sizeof path, "%s/%s", f->path, name);
+    return s ? s : slurp(fd, size, path, limit, out, n, err);
 }
 
 dm_status dm_file_write(int fd, const char *path, const void *data, size_t n, dm_err *err)
@@ -102,31 +97,72 @@ dm_status dm_file_write(int fd, const char *path, const void *data, size_t n, dm
     return DM_OK;
 }
 
-dm_status dm_file_begin(dm_file_out *f, const char *path, dm_err *err)
+/* Neither a link nor a file of somebody else can lie under a name that nobody can guess. */
+static dm_status create(dm_file_out *f, const struct stat *st, dm_err *err)
+{
+    const size_t n = strlen(f->name) + 32;
+    dm_status s;
+
+    if (!(f->temp = malloc(n)))
+        return dm_error(err, DM_ENOMEM, "out of memory: the name of '%s'", f->path);
+    for (int tries = 0; f->fd < 0 && tries < 8; tries++) {
+        uint64_t number;
+
+        if (getrandom(&number, sizeof number, 0) != sizeof number)
+            return dm_error(err, DM_EIO, "unable to create '%s': no random numbers from the system", f->path);
+        snprintf(f->temp, n, "%s.%020llu.tmp", f->name, (unsigned long long)number);
+        f->fd = openat(f->dir, f->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+        if (f->fd < 0 && errno != EEXIST)
+            break;
+    }
+    if (f->fd >= 0 && (!st || !fchmod(f->fd, st->st_mode & 0777)))
+        return DM_OK;
+    s = dm_file_error(err, "create", f->path);
+    if (f->fd < 0) { /* nothing to remove */
+        free(f->temp);
+        f->temp = NULL;
+    }
+    return s;
+}
+
+/* The folder that f->path lies in is f->dir; the file itself is not there, or can be written over. */
+static dm_status begin(dm_file_out *f, const dm_folder *in, dm_err *err)
 {
     struct stat st;
-    const bool there = stat(path, &st) == 0;
-    size_t n;
+    bool there;
 
-    *f = (dm_file_out){-1, NULL, NULL};
+    f->name = strrchr(f->path, '/') ? strrchr(f->path, '/') + 1 : f->path;
+    there = !fstatat(f->dir, f->name, &st, AT_SYMLINK_NOFOLLOW) && (in || !S_ISLNK(st.st_mode)); /* one to nothing */
+    if (there && S_ISLNK(st.st_mode))
+        return dm_error(err, DM_EINVAL,
+                        "'%s' is a symbolic link, and none is followed in a run folder; put what it points to in its "
+                        "place, or remove it",
+                        f->path);
     if (there && !S_ISREG(st.st_mode))
-        return dm_error(err, DM_EINVAL, "unable to write '%s': it is there and is not a regular file", path);
-    f->path = there ? realpath(path, NULL) : strdup(path);
-    n = f->path ? strlen(f->path) + 32 : 0;
-    if (!f->path || !(f->temp = malloc(n))) {
-        dm_file_abort(f);
-        return dm_error(err, DM_ENOMEM, "out of memory: the name of '%s'", path);
-    }
-    snprintf(f->temp, n, "%s.%ld.tmp", f->path, (long)getpid());
-    f->fd = open(f->temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
-    if (f->fd < 0 || (there && fchmod(f->fd, st.st_mode & 0777))) {
-        const dm_status s = dm_file_error(err, "create", f->temp);
+        return dm_error(err, DM_EINVAL, "unable to write '%s': it is there and is not a regular file", f->path);
+    return create(f, there ? &st : NULL, err);
+}
 
-        dm_file_abort(f);
+dm_status dm_file_begin_in(dm_file_out *f, const dm_folder *in, const char *name, dm_err *err)
+{
+    const char *base;
+    struct stat st;
+    dm_status s;
+
+    *f = (dm_file_out){.fd = -1};
+    if (!(f->path = !in && !stat(name, &st) ? realpath(name, NULL) : dm_folder_path(in, name)))
+        return dm_error(err, DM_ENOMEM, "out of memory: the name of '%s'", name);
+    if ((s = dm_folder_parent(in, in ? name : f->path, "create", &f->dir, &base, err))) {
+        free(f->path);
+        f->path = NULL;
         return s;
     }
-    return DM_OK;
+    if ((s = begin(f, in, err)))
+        dm_file_abort(f);
+    return s;
 }
+
+dm_status dm_file_begin(dm_file_out *f, const char *path, dm_err *err) { return dm_file_begin_in(f, NULL, path, err); }
 
 dm_status dm_file_put(dm_file_out *f, const void *data, size_t n, dm_err *err)
 {
@@ -154,15 +190,12 @@ dm_status dm_file_put_at(dm_file_out *f, int64_t at, const void *data, size_t n,
     return s;
 }
 
-static dm_status sync_parent(const char *path, dm_err *err)
+/* Makes renames in a folder durable. */
+static dm_status sync_folder(int fd, const char *path, dm_err *err)
 {
-    const char *slash = strrchr(path, '/');
-    char *dir = slash == path ? strdup("/") : slash ? strndup(path, (size_t)(slash - path)) : strdup(".");
-    const dm_status s = dir ? dm_folder_sync(dir, err)
-                            : dm_error(err, DM_ENOMEM, "out of memory: folder of '%s'", path);
-
-    free(dir);
-    return s;
+    if (fsync(fd) && errno != EINVAL) /* EINVAL: a file system without it */
+        return dm_file_error(err, "sync the folder of", path);
+    return DM_OK;
 }
 
 dm_status dm_file_commit(dm_file_out *f, dm_err *err)
@@ -177,12 +210,12 @@ dm_status dm_file_commit(dm_file_out *f, dm_err *err)
         s = dm_file_error(err, "sync", f->path);
     if (close(fd) && !s)
         s = dm_file_error(err, "close", f->path);
-    if (!s && rename(f->temp, f->path))
+    if (!s && renameat(f->dir, f->temp, f->dir, f->name))
         s = dm_file_error(err, "rename a new file to", f->path);
     if (!s) {
         free(f->temp);
         f->temp = NULL;
-        s = sync_parent(f->path, err);
+        s = sync_folder(f->dir, f->path, err);
     }
     dm_file_abort(f);
     return s;
@@ -193,18 +226,25 @@ void dm_file_abort(dm_file_out *f)
     if (f->temp && f->fd >= 0)
         close(f->fd);
     if (f->temp)
-        unlink(f->temp);
+        unlinkat(f->dir, f->temp, 0);
+    if (f->path)
+        close(f->dir);
     free(f->temp);
     free(f->path);
-    *f = (dm_file_out){-1, NULL, NULL};
+    *f = (dm_file_out){.fd = -1};
 }
 
 dm_status dm_file_write_atomic(const char *path, const void *data, size_t n, dm_err *err)
 {
+    return dm_file_write_in(NULL, path, data, n, err);
+}
+
+dm_status dm_file_write_in(const dm_folder *in, const char *name, const void *data, size_t n, dm_err *err)
+{
     dm_file_out f;
     dm_status s;
 
-    if ((s = dm_file_begin(&f, path, err)) || (s = dm_file_put(&f, data, n, err)))
+    if ((s = dm_file_begin_in(&f, in, name, err)) || (s = dm_file_put(&f, data, n, err)))
         return s;
     return dm_file_commit(&f, err);
 }

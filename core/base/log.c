@@ -1,13 +1,14 @@
 /* Messages for people; see log.h. */
 #include "base/log.h"
 
-#include "base/file.h"
 #include "base/plain_text.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 struct dm_log {
     pthread_mutex_t mutex;
@@ -49,12 +50,18 @@ void dm_log_to(dm_log *l, dm_log_sink sink, void *user)
     pthread_mutex_unlock(&l->mutex);
 }
 
-dm_status dm_log_to_file(dm_log *l, const char *path, dm_err *err)
+dm_status dm_log_to_file(dm_log *l, const dm_folder *in, const char *name, dm_err *err)
 {
-    FILE *f = path ? fopen(path, "ae") : NULL, *old;
+    FILE *f = NULL, *old;
+    dm_status s;
+    int fd;
 
-    if (path && !f)
-        return dm_file_error(err, "open", path);
+    if (name && (s = dm_folder_file(in, name, O_WRONLY | O_APPEND | O_CREAT, &fd, NULL, err)))
+        return s;
+    if (name && !(f = fdopen(fd, "a"))) {
+        close(fd);
+        return dm_error(err, DM_ENOMEM, "out of memory: opening '%s'", name);
+    }
     pthread_mutex_lock(&l->mutex);
     old = l->file;
     l->file = f;

@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/file.h"
 
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -201,7 +202,9 @@ static dm_status load(dm_st *f, int64_t size, dm_err *err)
     return s;
 }
 
-dm_status dm_st_open(const char *path, dm_st **out, dm_err *err)
+dm_status dm_st_open(const char *path, dm_st **out, dm_err *err) { return dm_st_open_in(NULL, path, out, err); }
+
+dm_status dm_st_open_in(const dm_folder *in, const char *name, dm_st **out, dm_err *err)
 {
     dm_arena *a;
     int64_t size;
@@ -209,14 +212,14 @@ dm_status dm_st_open(const char *path, dm_st **out, dm_err *err)
     dm_st *f;
     int fd;
 
-    if ((s = dm_file_open(path, &fd, &size, err)))
+    if ((s = dm_folder_file(in, name, O_RDONLY, &fd, &size, err)))
         return s;
     a = dm_arena_new();
     f = a ? dm_alloc(a, sizeof *f) : NULL;
-    if (!f || !(f->path = dm_strdup(a, path))) {
+    if (!f || !(f->path = in ? dm_sprintf(a, "%s/%s", in->path, name) : dm_strdup(a, name))) {
         close(fd);
         dm_arena_free(a);
-        return dm_error(err, DM_ENOMEM, "out of memory: unable to open '%s'", path);
+        return dm_error(err, DM_ENOMEM, "out of memory: unable to open '%s'", name);
     }
     f->arena = a;
     f->fd = fd;

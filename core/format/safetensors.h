@@ -27,6 +27,8 @@ typedef struct dm_st_tensor {
 
 /* DM_ECORRUPT says what is wrong and with which tensor. Calls of one dm_st may overlap. */
 dm_status dm_st_open(const char *path, dm_st **out, dm_err *err);
+/* The same in a folder, as dm_folder_file opens it. */
+dm_status dm_st_open_in(const dm_folder *in, const char *name, dm_st **out, dm_err *err);
 void dm_st_close(dm_st *f);
 const char *dm_st_path(const dm_st *f);
 int64_t dm_st_count(const dm_st *f);
@@ -73,5 +75,7 @@ typedef dm_pair dm_st_pair; /* metadata */
  * where it fails what was at path is still there. */
 dm_status dm_st_write(const char *path, const dm_st_source *t, int64_t n, const dm_pair *meta, int64_t n_meta,
                       dm_err *err);
+dm_status dm_st_write_in(const dm_folder *in, const char *name, const dm_st_source *t, int64_t n, const dm_pair *meta,
+                         int64_t n_meta, dm_err *err);
 
 #endif

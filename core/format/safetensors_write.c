@@ -135,10 +135,16 @@ static dm_status put_tensor(writer *w, const dm_st_source *t, char *buf, dm_err 
 dm_status dm_st_write(const char *path, const dm_st_source *t, int64_t n, const dm_pair *meta, int64_t n_meta,
                       dm_err *err)
 {
+    return dm_st_write_in(NULL, path, t, n, meta, n_meta, err);
+}
+
+dm_status dm_st_write_in(const dm_folder *in, const char *name, const dm_st_source *t, int64_t n, const dm_pair *meta,
+                         int64_t n_meta, dm_err *err)
+{
     char *buf = malloc(CHUNK), sum[24];
-    writer w = {{-1, NULL, NULL}, crc32(0, NULL, 0), 0};
-    dm_status s =
-        buf ? dm_file_begin(&w.out, path, err) : dm_error(err, DM_ENOMEM, "out of memory: unable to write '%s'", path);
+    writer w = {{.fd = -1}, crc32(0, NULL, 0), 0};
+    dm_status s = buf ? dm_file_begin_in(&w.out, in, name, err)
+                      : dm_error(err, DM_ENOMEM, "out of memory: unable to write '%s'", name);
 
     if (!s)
         s = put_header(&w, t, n, meta, n_meta, err);

@@ -70,7 +70,8 @@ static dm_status describe(const dm_train_state *s, dm_arena *arena, dm_st_source
     return t && p ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for a checkpoint");
 }
 
-dm_status dm_checkpoint_save(const char *path, const dm_train_state *s, const dm_st_pair *meta, int n_meta, dm_err *err)
+dm_status dm_checkpoint_save(const dm_folder *in, const char *name, const dm_train_state *s, const dm_st_pair *meta,
+                             int n_meta, dm_err *err)
 {
     dm_arena *arena = dm_arena_new();
     dm_st_pair pairs[MAX_META];
@@ -93,7 +94,7 @@ dm_status dm_checkpoint_save(const char *path, const dm_train_state *s, const dm
     for (int i = 0; i < n_meta && k < MAX_META; i++)
         pairs[k++] = meta[i];
     if (!(rc = describe(s, arena, &t, &n, err)))
-        rc = dm_st_write(path, t, n, pairs, k, err);
+        rc = dm_st_write_in(in, name, t, n, pairs, k, err);
     dm_arena_free(arena);
     return rc;
 }

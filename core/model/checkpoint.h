@@ -22,8 +22,8 @@ typedef struct dm_train_state {
 } dm_train_state;
 
 /* Durable when it returns; what was at path stays where it fails. meta: more pairs. */
-dm_status dm_checkpoint_save(const char *path, const dm_train_state *s, const dm_st_pair *meta, int n_meta,
-                             dm_err *err);
+dm_status dm_checkpoint_save(const dm_folder *in, const char *name, const dm_train_state *s, const dm_st_pair *meta,
+                             int n_meta, dm_err *err);
 /* All of it, back onto the device; DM_ECORRUPT lists what is missing or has another shape. */
 dm_status dm_checkpoint_load(const dm_st *f, dm_train_state *s, dm_err *err);
 /* One set of weights: prefix "model.", "ema.0.", or "" for a bare file. Values that are not finite are

@@ -2,6 +2,7 @@
  * used only where that is the same to the last byte; anything else is measured again. */
 #include "plan/choices.h"
 
+#include "base/cache_file.h"
 #include "base/file.h"
 
 #include <jansson.h>
@@ -9,7 +10,6 @@
 #include <sha256.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { PATH = 4096, DESCRIBED = 1024, MOST_BYTES = 1 << 16 };
@@ -41,14 +41,6 @@ static bool path_of(const dm_device *d, const char *described, const char *key, 
     SHA256Update(&sha, (const uint8_t *)key, strlen(key) + 1);
     SHA256End(&sha, hash);
     return snprintf(path, PATH, "%s/%.32s.json", dir, hash) < PATH;
-}
-
-/* Ours, and nobody else may write it. */
-static bool trusted(const char *path)
-{
-    struct stat st;
-
-    return !stat(path, &st) && S_ISREG(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & (S_IWGRP | S_IWOTH));
 }
 
 static bool same(const json_t *j, const char *name, const char *value)
@@ -88,7 +80,7 @@ int dm_choices_load(const dm_device *d, const char *key, dm_measured out[DM_MAX_
     int n = 0;
 
     describe(d, described);
-    if (!path_of(d, described, key, dir, path) || !trusted(path) || dm_file_slurp(path, MOST_BYTES, &text, &size, NULL))
+    if (!path_of(d, described, key, dir, path) || !dm_cache_read(path, MOST_BYTES, &text, &size))
         return 0;
     j = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
     list = json_object_get(j, "measured");
@@ -127,11 +119,8 @@ void dm_choices_store(const dm_device *d, const char *key, const dm_measured *m,
         json_array_append_new(list, write_one(&m[i]));
     j = json_pack("{s:s, s:s, s:o}", "device", described, "op", key, "measured", list);
     text = j ? json_dumps(j, JSON_INDENT(1)) : NULL;
-    if (text && path_of(d, described, key, dir, path) && !dm_folder_make(dir, NULL)) {
-        if (!trusted(path))
-            unlink(path); /* its mode would be kept */
-        dm_file_write_atomic(path, text, strlen(text), NULL);
-    }
+    if (text && path_of(d, described, key, dir, path) && !dm_folder_make(dir, NULL))
+        dm_cache_write(path, text, strlen(text));
     free(text);
     json_decref(j);
 }

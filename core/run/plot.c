@@ -236,15 +236,20 @@ static dm_status run_gnuplot(FILE *script, dm_file_out *out, FILE *complaints, d
 
 dm_status dm_plot(const char *path, const dm_panel *panels, int n, dm_err *err)
 {
+    return dm_plot_in(NULL, path, panels, n, err);
+}
+
+dm_status dm_plot_in(const dm_folder *in, const char *name, const dm_panel *panels, int n, dm_err *err)
+{
     FILE *script = tmpfile(), *complaints = tmpfile();
-    dm_file_out out = {-1, NULL, NULL};
+    dm_file_out out = {.fd = -1};
     dm_status s = script && complaints ? DM_OK : dm_error(err, DM_EIO, "unable to create a temporary file for gnuplot");
 
     if (!s)
         put_script(script, panels, n);
     if (!s && (fflush(script) || ferror(script)))
         s = dm_error(err, DM_ENOSPC, "unable to write a temporary file for gnuplot");
-    if (!s && !(s = dm_file_begin(&out, path, err))) {
+    if (!s && !(s = dm_file_begin_in(&out, in, name, err))) {
         rewind(script);
         s = run_gnuplot(script, &out, complaints, err);
     }
@@ -283,7 +288,7 @@ static bool there(const double *y, int64_t n)
     return false;
 }
 
-static dm_status plot_columns(const char *path, double *const *c, int64_t n, dm_err *err)
+static dm_status plot_columns(const dm_folder *in, const char *name, double *const *c, int64_t n, dm_err *err)
 {
     const dm_series loss[] = {
         {"as logged", c[STEP], c[LOSS], n}, {"smoothed", c[STEP], c[FIELDS], n}, {"held out", c[STEP], c[VAL], n}};
@@ -298,26 +303,23 @@ static dm_status plot_columns(const char *path, double *const *c, int64_t n, dm_
         {"held-out loss by noise", "step", "", false, true, band, 4},
     };
 
-    return dm_plot(path, panels, there(c[BAND1], n) ? 5 : 4, err);
+    return dm_plot_in(in, name, panels, there(c[BAND1], n) ? 5 : 4, err);
 }
 
-dm_status dm_plot_run(const char *dir, const char *path, dm_err *err)
+dm_status dm_plot_run(const dm_folder *run, const dm_folder *in, const char *name, dm_err *err)
 {
     static const char *const names[FIELDS] = {"step", "loss", "lr", "grad_norm", "images_per_s",
                                                "val_loss", "val_band_1", "val_band_2", "val_band_3", "val_band_4"};
     double *rows = NULL, *all = NULL, *c[FIELDS + 1];
-    char *log = dm_run_path(dir, DM_RUN_LOG);
     int64_t n = 0;
-    dm_status s = log ? dm_run_log_read(log, names, FIELDS, &rows, &n, err)
-                      : dm_error(err, DM_ENOMEM, "out of memory: '%s'", dir);
+    dm_status s = dm_run_log_read(run, DM_RUN_LOG, names, FIELDS, &rows, &n, err);
 
-    free(log);
     if (s)
         return s;
     if (n == 0)
-        s = dm_error(err, DM_EINVAL, "'%s' has no steps in its " DM_RUN_LOG " yet", dir);
+        s = dm_error(err, DM_EINVAL, "'%s' has no steps in its " DM_RUN_LOG " yet", run->path);
     else if (!(all = malloc((size_t)n * (FIELDS + 1) * sizeof *all)))
-        s = dm_error(err, DM_ENOMEM, "out of memory: the log of '%s'", dir);
+        s = dm_error(err, DM_ENOMEM, "out of memory: the log of '%s'", run->path);
     if (!s) {
         for (int k = 0; k <= FIELDS; k++)
             c[k] = all + k * n;
@@ -325,7 +327,7 @@ dm_status dm_plot_run(const char *dir, const char *path, dm_err *err)
             for (int k = 0; k < FIELDS; k++)
                 c[k][i] = rows[i * FIELDS + k];
         smooth(c[LOSS], n, c[FIELDS]);
-        s = plot_columns(path, c, n, err);
+        s = plot_columns(in, name, c, n, err);
     }
     free(all);
     free(rows);

@@ -2,7 +2,7 @@
 #ifndef DEMIST_CORE_PLOT_H
 #define DEMIST_CORE_PLOT_H
 
-#include "base/error.h"
+#include "base/folder.h"
 
 typedef struct dm_series {
     const char *title;             /* "" = not in the key */
@@ -21,8 +21,10 @@ typedef struct dm_panel {
 
 /* The panels in a grid of two columns, or one if there is one. DM_EIO where gnuplot is not installed. */
 dm_status dm_plot(const char *path, const dm_panel *panels, int n, dm_err *err);
+/* The same as a file of a folder; in may be NULL: name is a path then. */
+dm_status dm_plot_in(const dm_folder *in, const char *name, const dm_panel *panels, int n, dm_err *err);
 /* Loss (as it is, smoothed, and on held-out data, also by band), lr, grad_norm and images_per_s of a run's log.jsonl.
  */
-dm_status dm_plot_run(const char *dir, const char *path, dm_err *err);
+dm_status dm_plot_run(const dm_folder *run, const dm_folder *in, const char *name, dm_err *err);
 
 #endif

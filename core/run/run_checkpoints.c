@@ -2,21 +2,24 @@
 #include "run/run_folder.h"
 
 #include "base/arena.h"
-#include "base/file.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+const char *dm_checkpoint_name(int64_t step, char name[DM_CHECKPOINT_NAME])
+{
+    snprintf(name, DM_CHECKPOINT_NAME, "checkpoints/step-%08lld.safetensors", (long long)step);
+    return name;
+}
 
 char *dm_checkpoint_path(const char *dir, int64_t step)
 {
-    char name[64];
+    char name[DM_CHECKPOINT_NAME];
 
-    snprintf(name, sizeof name, "checkpoints/step-%08lld.safetensors", (long long)step);
-    return dm_run_path(dir, name);
+    return dm_run_path(dir, dm_checkpoint_name(step, name));
 }
 
 /* The step in a name that dm_checkpoint_path makes, or -1. */
@@ -40,27 +43,25 @@ static int newest_first(const void *a, const void *b)
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
-dm_status dm_checkpoint_list(const char *dir, int64_t **steps, int *n, dm_err *err)
+static dm_status list_in(const dm_folder *f, int64_t **steps, int *n, dm_err *err)
 {
-    char *path = dm_run_path(dir, "checkpoints");
-    dm_status s = path ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory: checkpoints of '%s'", dir);
-    DIR *d = path ? opendir(path) : NULL;
+    DIR *d = NULL;
     int64_t *list = NULL, step;
     size_t count = 0, cap = 0;
+    dm_status s = dm_folder_list(f, "checkpoints", &d, err);
 
-    if (path && !d && errno != ENOENT && errno != ENOTDIR)
-        s = dm_file_error(err, "read folder", path);
+    if (s == DM_ENOENT)
+        s = DM_OK;
     for (struct dirent *e; d && !s && (e = readdir(d));) {
         if ((step = parse_name(e->d_name)) < 0)
             continue;
         if (!dm_grow((void **)&list, count, &cap, sizeof *list))
-            s = dm_error(err, DM_ENOMEM, "out of memory: checkpoints of '%s'", dir);
+            s = dm_error(err, DM_ENOMEM, "out of memory: checkpoints of '%s'", f->path);
         else
             list[count++] = step;
     }
     if (d)
         closedir(d);
-    free(path);
     if (s) {
         free(list);
         return s;
@@ -70,6 +71,21 @@ dm_status dm_checkpoint_list(const char *dir, int64_t **steps, int *n, dm_err *e
     *steps = list;
     *n = (int)count;
     return DM_OK;
+}
+
+dm_status dm_checkpoint_list(const char *dir, int64_t **steps, int *n, dm_err *err)
+{
+    dm_folder f = {-1, NULL};
+    dm_status s;
+
+    *steps = NULL;
+    *n = 0;
+    if ((s = dm_folder_open(&f, dir, err)) == DM_ENOENT)
+        return DM_OK;
+    if (!s)
+        s = list_in(&f, steps, n, err);
+    dm_folder_close(&f);
+    return s;
 }
 
 static dm_status check_finite(const dm_st *f, dm_err *err)
@@ -107,23 +123,19 @@ static dm_status check_whole(const dm_st *f, dm_err *err)
     return check_finite(f, err);
 }
 
-dm_status dm_checkpoint_latest(const char *dir, dm_st **out, int64_t *step, dm_err *skipped, dm_err *err)
+static dm_status latest_in(const dm_folder *in, dm_st **out, int64_t *step, dm_err *skipped, dm_err *err)
 {
     dm_err first = {DM_OK, ""}, e;
     int64_t *steps;
     dm_status s;
     int n, i;
 
-    if (skipped)
-        *skipped = first;
-    if ((s = dm_checkpoint_list(dir, &steps, &n, err)))
+    if ((s = list_in(in, &steps, &n, err)))
         return s;
     for (i = 0, s = DM_ENOENT; i < n; i++) {
-        char *path = dm_checkpoint_path(dir, steps[i]);
+        char name[DM_CHECKPOINT_NAME];
 
-        s = path ? dm_st_open(path, out, &e) : dm_error(&e, DM_ENOMEM, "out of memory: checkpoints of '%s'", dir);
-        free(path);
-        if (!s && (s = check_whole(*out, &e))) {
+        if (!(s = dm_st_open_in(in, dm_checkpoint_name(steps[i], name), out, &e)) && (s = check_whole(*out, &e))) {
             dm_st_close(*out);
             *out = NULL;
         }
@@ -138,26 +150,40 @@ dm_status dm_checkpoint_latest(const char *dir, dm_st **out, int64_t *step, dm_e
     if (s == DM_OK && skipped)
         *skipped = first;
     if (n == 0)
-        return dm_error(err, DM_ENOENT, "'%s' has no checkpoint", dir);
+        return dm_error(err, DM_ENOENT, "'%s' has no checkpoint", in->path);
     if (s == DM_ECORRUPT)
-        return dm_error(err, s, "no checkpoint in '%s' is whole; the newest: %s", dir, first.msg);
+        return dm_error(err, s, "no checkpoint in '%s' is whole; the newest: %s", in->path, first.msg);
     return s ? dm_error(err, s, "%s", e.msg) : DM_OK;
 }
 
-dm_status dm_checkpoint_prune(const char *dir, int64_t step, int64_t keep, dm_err *err)
+dm_status dm_checkpoint_latest(const char *dir, dm_st **out, int64_t *step, dm_err *skipped, dm_err *err)
+{
+    dm_folder f = {-1, NULL};
+    dm_status s;
+
+    if (skipped)
+        *skipped = (dm_err){DM_OK, ""};
+    if ((s = dm_folder_open(&f, dir, err)) == DM_ENOENT)
+        return dm_error(err, DM_ENOENT, "'%s' has no checkpoint", dir);
+    if (!s)
+        s = latest_in(&f, out, step, skipped, err);
+    dm_folder_close(&f);
+    return s;
+}
+
+dm_status dm_checkpoint_prune(const dm_folder *f, int64_t step, int64_t keep, dm_err *err)
 {
     int64_t *steps, kept = 0;
     dm_status s;
     int n;
 
-    if ((s = dm_checkpoint_list(dir, &steps, &n, err)))
+    if ((s = list_in(f, &steps, &n, err)))
         return s;
     for (int i = 0; i < n && !s; i++) {
-        char *path = steps[i] <= step && kept++ < keep ? NULL : dm_checkpoint_path(dir, steps[i]);
+        char name[DM_CHECKPOINT_NAME];
 
-        if (path && unlink(path) && errno != ENOENT)
-            s = dm_file_error(err, "remove", path);
-        free(path);
+        if (steps[i] > step || kept++ >= keep)
+            s = dm_folder_remove(f, dm_checkpoint_name(steps[i], name), err);
     }
     free(steps);
     return s;

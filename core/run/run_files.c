@@ -1,13 +1,10 @@
 /* The files of a run; see run_files.h. */
 #include "run/run_files.h"
 
-#include "base/file.h"
-
 #include <dirent.h>
-#include <errno.h>
-#include <stdlib.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 /* In each folder, the whole name, or with an end: what stands before and behind a step. */
 static const struct own { const char *dir, *name, *end;
@@ -46,7 +43,7 @@ static bool is_own(const char *dir, const char *name, size_t n)
     return false;
 }
 
-/* What dm_file_begin calls a file in the making: NAME.PID.tmp. */
+/* What dm_file_begin calls a file in the making: NAME.NUMBER.tmp. */
 static bool is_leftover(const char *dir, const char *name)
 {
     const size_t n = strlen(name), tmp = strlen(".tmp");
@@ -59,82 +56,64 @@ static bool is_leftover(const char *dir, const char *name)
     return end > 1 && end < n - tmp && name[end - 1] == '.' && is_own(dir, name, end - 1);
 }
 
-typedef dm_status visit(void *user, const char *folder, const char *name, dm_err *err);
+typedef dm_status visit(void *user, const dm_folder *f, const char *name, dm_err *err);
 
 /* Calls v with each of the run's own files, or with their leftovers; a folder that is not there has none. */
-static dm_status each(const char *dir, bool leftovers, visit *v, void *user, dm_err *err)
+static dm_status each(const dm_folder *f, bool leftovers, visit *v, void *user, dm_err *err)
 {
     dm_status rc = DM_OK;
 
     for (int i = 0; i < N_FOLDERS && !rc; i++) {
-        char *path = dm_run_path(dir, folders[i]);
-        DIR *d = path ? opendir(path) : NULL;
+        char name[32 + NAME_MAX];
+        DIR *d = NULL;
 
-        if (!path)
-            rc = dm_error(err, DM_ENOMEM, "out of memory: a name in '%s'", dir);
-        else if (!d && errno != ENOENT && errno != ENOTDIR)
-            rc = dm_file_error(err, "read folder", path);
+        if ((rc = dm_folder_list(f, folders[i], &d, err)) == DM_ENOENT)
+            rc = DM_OK;
         for (struct dirent *e; d && !rc && (e = readdir(d));)
-            if (leftovers ? is_leftover(folders[i], e->d_name) : is_own(folders[i], e->d_name, strlen(e->d_name)))
-                rc = v(user, path, e->d_name, err);
+            if (leftovers ? is_leftover(folders[i], e->d_name) : is_own(folders[i], e->d_name, strlen(e->d_name))) {
+                snprintf(name, sizeof name, "%s%s%s", i ? folders[i] : "", i ? "/" : "", e->d_name);
+                rc = v(user, f, name, err);
+            }
         if (d)
             closedir(d);
-        free(path);
     }
     return rc;
 }
 
 typedef struct first { char *name; size_t n; } first;
 
-static dm_status keep_first(void *user, const char *folder, const char *name, dm_err *err)
+static dm_status keep_first(void *user, const dm_folder *f, const char *name, dm_err *err)
 {
-    first *f = user;
+    first *kept = user;
 
-    (void)folder;
+    (void)f;
     (void)err;
-    if (!*f->name)
-        snprintf(f->name, f->n, "%s", name);
+    if (!*kept->name)
+        snprintf(kept->name, kept->n, "%s", name);
     return DM_OK;
 }
 
 /* By resolved.yaml what is left is still a run's, so that goes last: *user says whether it is there. */
-static dm_status remove_one(void *user, const char *folder, const char *name, dm_err *err)
+static dm_status remove_one(void *user, const dm_folder *f, const char *name, dm_err *err)
 {
-    char *p;
-    dm_status rc = DM_OK;
-
-    if (!strcmp(name, DM_RUN_CONFIG)) {
-        *(bool *)user = true;
-        return DM_OK;
-    }
-    if (!(p = dm_run_path(folder, name)))
-        return dm_error(err, DM_ENOMEM, "out of memory: a name in '%s'", folder);
-    if (unlink(p) && errno != ENOENT)
-        rc = dm_file_error(err, "remove", p);
-    free(p);
-    return rc;
+    if (strcmp(name, DM_RUN_CONFIG))
+        return dm_folder_remove(f, name, err);
+    *(bool *)user = true;
+    return DM_OK;
 }
 
-dm_status dm_run_files_first(const char *dir, char *name, size_t n, dm_err *err)
+dm_status dm_run_files_first(const dm_folder *f, char *name, size_t n, dm_err *err)
 {
-    first f = {name, n};
+    first kept = {name, n};
 
     *name = 0;
-    return each(dir, false, keep_first, &f, err);
+    return each(f, false, keep_first, &kept, err);
 }
 
-dm_status dm_run_files_remove(const char *dir, bool leftovers, dm_err *err)
+dm_status dm_run_files_remove(const dm_folder *f, bool leftovers, dm_err *err)
 {
     bool config = false;
-    char *path;
-    dm_status rc;
+    const dm_status rc = each(f, leftovers, remove_one, &config, err);
 
-    if ((rc = each(dir, leftovers, remove_one, &config, err)) || !config)
-        return rc;
-    if (!(path = dm_run_path(dir, DM_RUN_CONFIG)))
-        return dm_error(err, DM_ENOMEM, "out of memory: a name in '%s'", dir);
-    if (unlink(path) && errno != ENOENT)
-        rc = dm_file_error(err, "remove", path);
-    free(path);
-    return rc;
+    return rc || !config ? rc : dm_folder_remove(f, DM_RUN_CONFIG, err);
 }

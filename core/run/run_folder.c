@@ -17,62 +17,45 @@
 #include <unistd.h>
 #include <zlib.h>
 
-struct dm_run { char *dir; int lock; };
-
-static bool is_there(const char *dir, const char *name)
-{
-    char *p = dm_run_path(dir, name);
-    struct stat st;
-    const bool there = p && lstat(p, &st) == 0;
-
-    free(p);
-    return there;
-}
+struct dm_run { dm_folder folder; int lock; };
 
 static dm_status take_lock(dm_run *r, dm_err *err)
 {
-    char *path = dm_run_path(r->dir, "lock"), pid[24] = "";
-    dm_status s = DM_OK;
+    char pid[24] = "";
+    dm_status s = dm_folder_file(&r->folder, "lock", O_RDWR | O_CREAT, &r->lock, NULL, err);
     ssize_t n;
 
-    if (!path)
-        return dm_error(err, DM_ENOMEM, "out of memory: a name in '%s'", r->dir);
-    r->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
-    if (r->lock < 0)
-        s = dm_file_error(err, "open", path);
-    else if (flock(r->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
+    if (s)
+        return s;
+    if (flock(r->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
         n = pread(r->lock, pid, sizeof pid - 1, 0);
         pid[n > 0 ? strspn(pid, "0123456789") : 0] = 0;
         s = dm_error(err, DM_EINVAL,
-                     "run folder '%s' is in use by another process%s%s; wait for it, or choose another output", r->dir,
-                     *pid ? ", " : "", pid);
+                     "run folder '%s' is in use by another process%s%s; wait for it, or choose another output",
+                     r->folder.path, *pid ? ", " : "", pid);
         close(r->lock);
         r->lock = -1;
     } else if (snprintf(pid, sizeof pid, "%ld\n", (long)getpid()) > 0 && !ftruncate(r->lock, 0))
-        s = dm_file_write(r->lock, path, pid, strlen(pid), err);
-    free(path);
+        s = dm_file_write(r->lock, "lock", pid, strlen(pid), err);
     return s;
 }
 
-static dm_status make_folders(const char *dir, dm_err *err)
+static dm_status make_folders(const dm_folder *f, dm_err *err)
 {
     static const char *const names[] = {"checkpoints", "samples", "plots", "tb"};
     dm_status s = DM_OK;
 
-    for (int i = 0; i < 4 && !s; i++) {
-        char *p = dm_run_path(dir, names[i]);
-
-        s = p ? dm_folder_make(p, err) : dm_error(err, DM_ENOMEM, "out of memory: a name in '%s'", dir);
-        free(p);
-    }
-    return s ? s : dm_folder_sync(dir, err);
+    for (int i = 0; i < 4 && !s; i++)
+        s = dm_folder_add(f, names[i], err);
+    return s ? s : dm_folder_sync(f->path, err);
 }
 
 /* May this folder be used so? By resolved.yaml a run is known: without it, files of a run's names are somebody's own.
  */
-static dm_status check(const char *dir, dm_run_mode mode, dm_err *err)
+static dm_status check(const dm_folder *f, dm_run_mode mode, dm_err *err)
 {
-    const bool run = is_there(dir, DM_RUN_CONFIG);
+    const bool run = dm_folder_has(f, DM_RUN_CONFIG);
+    const char *dir = f->path;
     char found[256];
     dm_status s;
 
@@ -81,7 +64,7 @@ static dm_status check(const char *dir, dm_run_mode mode, dm_err *err)
     if (mode == DM_RUN_NEW && run)
         return dm_error(err, DM_EINVAL, "'%s' already has a run: go on with it by --resume, or choose another output",
                         dir);
-    if (run || (s = dm_run_files_first(dir, found, sizeof found, err)) || !*found)
+    if (run || (s = dm_run_files_first(f, found, sizeof found, err)) || !*found)
         return run ? DM_OK : s;
     return dm_error(err, DM_EINVAL,
                     "'%s' has no " DM_RUN_CONFIG ", so it is no run, but a '%s' that a run would write over; "
@@ -93,10 +76,11 @@ static dm_status prepare(dm_run *r, dm_run_mode mode, dm_err *err)
 {
     dm_status s;
 
-    if ((s = take_lock(r, err)) || (s = check(r->dir, mode, err)) || (s = dm_run_files_remove(r->dir, true, err)) ||
-        (mode == DM_RUN_OVERWRITE && (s = dm_run_files_remove(r->dir, false, err))))
+    if ((s = take_lock(r, err)) || (s = check(&r->folder, mode, err)) ||
+        (s = dm_run_files_remove(&r->folder, true, err)) ||
+        (mode == DM_RUN_OVERWRITE && (s = dm_run_files_remove(&r->folder, false, err))))
         return s;
-    return make_folders(r->dir, err);
+    return make_folders(&r->folder, err);
 }
 
 /* Where nothing is there, as errno says: what is above must be a folder that this one can be made in. */
@@ -128,7 +112,9 @@ static dm_status check_above(const char *dir, dm_err *err)
 
 dm_status dm_run_possible(const char *dir, dm_err *err)
 {
+    dm_folder f = {-1, NULL};
     struct stat st, root;
+    dm_status s;
 
     if (stat(dir, &st))
         return check_above(dir, err);
@@ -138,7 +124,10 @@ dm_status dm_run_possible(const char *dir, dm_err *err)
         return dm_error(err, DM_EINVAL, "'%s' is the root of all files; a run needs a folder of its own", dir);
     if (access(dir, R_OK | W_OK | X_OK))
         return dm_error(err, DM_EINVAL, "'%s' is not writable; choose another folder", dir);
-    return check(dir, DM_RUN_OVERWRITE, err);
+    if (!(s = dm_folder_open(&f, dir, err)))
+        s = check(&f, DM_RUN_OVERWRITE, err);
+    dm_folder_close(&f);
+    return s;
 }
 
 dm_status dm_run_open(const char *dir, dm_run_mode mode, dm_run **out, dm_err *err)
@@ -151,12 +140,10 @@ dm_status dm_run_open(const char *dir, dm_run_mode mode, dm_run **out, dm_err *e
         return dm_error(err, DM_ENOENT, "nothing to resume: there is no folder '%s'", dir);
     if ((s = dm_folder_make(dir, err)))
         return s;
-    if (!(r = calloc(1, sizeof *r)) || !(r->dir = strdup(dir))) {
-        free(r);
+    if (!(r = calloc(1, sizeof *r)))
         return dm_error(err, DM_ENOMEM, "out of memory: run folder '%s'", dir);
-    }
     r->lock = -1;
-    if ((s = prepare(r, mode, err)))
+    if ((s = dm_folder_open(&r->folder, dir, err)) || (s = prepare(r, mode, err)))
         dm_run_close(r);
     else
         *out = r;
@@ -169,20 +156,15 @@ void dm_run_close(dm_run *r)
         return;
     if (r->lock >= 0)
         close(r->lock);
-    free(r->dir);
+    dm_folder_close(&r->folder);
     free(r);
 }
 
-const char *dm_run_dir(const dm_run *r) { return r->dir; }
+const dm_folder *dm_run_folder(const dm_run *r) { return &r->folder; }
 
 dm_status dm_run_write(const dm_run *r, const char *name, const void *data, size_t n, dm_err *err)
 {
-    char *p = dm_run_path(r->dir, name);
-    const dm_status s = p ? dm_file_write_atomic(p, data, n, err)
-                          : dm_error(err, DM_ENOMEM, "out of memory: a name in '%s'", r->dir);
-
-    free(p);
-    return s;
+    return dm_file_write_in(&r->folder, name, data, n, err);
 }
 
 dm_status dm_run_write_env(const dm_run *r, int argc, const char *const *argv, const dm_pair *more, int n, dm_err *err)

@@ -28,7 +28,7 @@ dm_status dm_run_open(const char *dir, dm_run_mode mode, dm_run **out, dm_err *e
 /* Whether a run could be there, as far as can be seen without writing; DM_EINVAL says why not. */
 dm_status dm_run_possible(const char *dir, dm_err *err);
 void dm_run_close(dm_run *r);
-const char *dm_run_dir(const dm_run *r);
+const dm_folder *dm_run_folder(const dm_run *r);
 
 /* A small file below the folder, whole or not at all. */
 dm_status dm_run_write(const dm_run *r, const char *name, const void *data, size_t n, dm_err *err);
@@ -38,12 +38,15 @@ dm_status dm_run_write_env(const dm_run *r, int argc, const char *const *argv, c
 
 /* Checkpoints need no lock to be read; dir is the run folder. */
 char *dm_checkpoint_path(const char *dir, int64_t step);
+enum { DM_CHECKPOINT_NAME = 64 };
+/* Its name in the folder; returns it. */
+const char *dm_checkpoint_name(int64_t step, char name[DM_CHECKPOINT_NAME]);
 /* Steps, newest first, whole or not; on the heap. None is no error. */
 dm_status dm_checkpoint_list(const char *dir, int64_t **steps, int *n, dm_err *err);
 /* Opens the newest whole one. DM_ENOENT where there is none at all, DM_ECORRUPT where none is whole. skipped,
  * if not NULL, tells of the newest that is damaged: its msg is empty if none is. */
 dm_status dm_checkpoint_latest(const char *dir, dm_st **out, int64_t *step, dm_err *skipped, dm_err *err);
 /* After the checkpoint of `step` is durable: removes all but the newest `keep` up to it, and all above it. */
-dm_status dm_checkpoint_prune(const char *dir, int64_t step, int64_t keep, dm_err *err);
+dm_status dm_checkpoint_prune(const dm_folder *f, int64_t step, int64_t keep, dm_err *err);
 
 #endif

@@ -68,40 +68,52 @@ static dm_status copy_until(FILE *in, int64_t last, dm_file_out *out, dm_err *er
     return s;
 }
 
-static dm_status cut(const char *path, int64_t last, dm_err *err)
+static dm_status open_read(const dm_folder *in, const char *name, FILE **out, dm_err *err)
 {
-    FILE *in = fopen(path, "re");
-    dm_file_out out = {-1, NULL, NULL};
-    dm_status s;
+    int fd;
+    const dm_status s = dm_folder_file(in, name, O_RDONLY, &fd, NULL, err);
 
-    if (!in && errno != ENOENT)
-        return dm_file_error(err, "open", path);
-    s = dm_file_begin(&out, path, err);
-    if (!s && in)
-        s = copy_until(in, last, &out, err);
+    if (s)
+        return s;
+    if ((*out = fdopen(fd, "r")))
+        return DM_OK;
+    close(fd);
+    return dm_error(err, DM_ENOMEM, "out of memory: reading '%s'", name);
+}
+
+static dm_status cut(const dm_folder *in, const char *name, int64_t last, dm_err *err)
+{
+    FILE *from = NULL;
+    dm_file_out out = {.fd = -1};
+    dm_status s = open_read(in, name, &from, err);
+
+    if (s && s != DM_ENOENT)
+        return s;
+    s = dm_file_begin_in(&out, in, name, err);
+    if (!s && from)
+        s = copy_until(from, last, &out, err);
     if (!s)
         s = dm_file_commit(&out, err);
     dm_file_abort(&out);
-    if (in)
-        fclose(in);
+    if (from)
+        fclose(from);
     return s;
 }
 
-dm_status dm_run_log_open(const char *path, int64_t last, dm_run_log **out, dm_err *err)
+dm_status dm_run_log_open(const dm_folder *in, const char *name, int64_t last, dm_run_log **out, dm_err *err)
 {
-    dm_status s = cut(path, last, err);
+    dm_status s = cut(in, name, last, err);
     dm_run_log *l;
 
     if (s)
         return s;
     l = calloc(1, sizeof *l);
-    if (!l || !(l->path = strdup(path))) {
+    if (!l || !(l->path = dm_folder_path(in, name))) {
         free(l);
-        return dm_error(err, DM_ENOMEM, "out of memory: opening '%s'", path);
+        return dm_error(err, DM_ENOMEM, "out of memory: opening '%s'", name);
     }
-    l->fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
-    if (l->fd < 0) {
-        s = dm_file_error(err, "open", path);
+    l->fd = -1;
+    if ((s = dm_folder_file(in, name, O_WRONLY | O_APPEND, &l->fd, NULL, err))) {
         dm_run_log_close(l);
         return s;
     }
@@ -145,25 +157,23 @@ dm_status dm_run_log_put(dm_run_log *l, int64_t step, const dm_field *f, int n, 
     return s;
 }
 
-dm_status dm_run_log_read(const char *path, const char *const *names, int n, double **values, int64_t *rows,
-                          dm_err *err)
+dm_status dm_run_log_read(const dm_folder *in, const char *name, const char *const *names, int n, double **values,
+                          int64_t *rows, dm_err *err)
 {
-    FILE *f = fopen(path, "re");
+    FILE *f = NULL;
     char *line = malloc(MAX_LINE);
     double *v = NULL;
     int64_t step, r = 0;
     size_t cap = 0, len;
-    dm_status s = DM_OK;
+    dm_status s = open_read(in, name, &f, err);
 
-    if (!f)
-        s = dm_file_error(err, "open", path);
-    else if (!line)
-        s = dm_error(err, DM_ENOMEM, "out of memory: reading '%s'", path);
+    if (!s && !line)
+        s = dm_error(err, DM_ENOMEM, "out of memory: reading '%s'", name);
     while (!s && next_line(f, line, &len)) {
         json_t *o = parse_line(line, len, &step);
 
         if (o && !dm_grow((void **)&v, (size_t)r, &cap, (size_t)n * sizeof *v))
-            s = dm_error(err, DM_ENOMEM, "out of memory: %lld lines of '%s'", (long long)r, path);
+            s = dm_error(err, DM_ENOMEM, "out of memory: %lld lines of '%s'", (long long)r, name);
         for (int i = 0; o && !s && i < n; i++) {
             const json_t *x = json_object_get(o, names[i]);
 

@@ -5,6 +5,7 @@
 #define DM_RUN_CONFIG "resolved.yaml"
 #define DM_RUN_BEST "checkpoints/best.safetensors"
 #define DM_RUN_LOG "log.jsonl"
+#define DM_RUN_PLOT "plots/loss.png"
 #define DM_RUN_EVENTS "tb/events.out.tfevents.0.demist"
 
 /* dir/name; on the heap, NULL when memory is exhausted. */

@@ -245,17 +245,17 @@ static dm_status copy_until(int fd, int64_t size, int64_t last, dm_file_out *out
 }
 
 /* Leaves what is to be kept; *kept records of it. */
-static dm_status cut(const char *path, int64_t last, int64_t *kept, dm_err *err)
+static dm_status cut(const dm_folder *in, const char *name, int64_t last, int64_t *kept, dm_err *err)
 {
-    dm_file_out out = {-1, NULL, NULL};
+    dm_file_out out = {.fd = -1};
     int64_t size = 0;
     int fd = -1;
-    dm_status s = dm_file_open(path, &fd, &size, err);
+    dm_status s = dm_folder_file(in, name, O_RDONLY, &fd, &size, err);
 
     *kept = 0;
     if (s && s != DM_ENOENT)
         return s;
-    if (!(s = dm_file_begin(&out, path, err)) && fd >= 0 && last >= 0)
+    if (!(s = dm_file_begin_in(&out, in, name, err)) && fd >= 0 && last >= 0)
         s = copy_until(fd, size, last, &out, kept, err);
     if (!s)
         s = dm_file_commit(&out, err);
@@ -265,23 +265,22 @@ static dm_status cut(const char *path, int64_t last, int64_t *kept, dm_err *err)
     return s;
 }
 
-dm_status dm_tb_open(const char *path, int64_t last, dm_tb **out, dm_err *err)
+dm_status dm_tb_open(const dm_folder *in, const char *name, int64_t last, dm_tb **out, dm_err *err)
 {
     static const char version[] = "brain.Event:2";
     dm_tb *t = NULL;
     bytes event = {0};
     int64_t kept;
-    dm_status s = cut(path, last, &kept, err);
+    dm_status s = cut(in, name, last, &kept, err);
 
     if (s)
         return s;
-    if (!(t = calloc(1, sizeof *t)) || !(t->path = strdup(path))) {
+    if (!(t = calloc(1, sizeof *t)) || !(t->path = dm_folder_path(in, name))) {
         free(t);
-        return dm_error(err, DM_ENOMEM, "out of memory: opening '%s'", path);
+        return dm_error(err, DM_ENOMEM, "out of memory: opening '%s'", name);
     }
-    t->fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
-    if (t->fd < 0)
-        s = dm_file_error(err, "open", path);
+    t->fd = -1;
+    s = dm_folder_file(in, name, O_WRONLY | O_APPEND, &t->fd, NULL, err);
     if (!s && kept == 0) {
         put_head(&event, (double)time(NULL), 0);
         put_bytes(&event, 3, version, sizeof version - 1);

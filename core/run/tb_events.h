@@ -8,8 +8,9 @@
 typedef struct dm_tb dm_tb;
 
 /* Opens for appending, having dropped the events of steps above `last` and everything from the first
- * record that is torn or damaged; last = -1 begins anew. */
-dm_status dm_tb_open(const char *path, int64_t last, dm_tb **out, dm_err *err);
+ * record that is torn or damaged; last = -1 begins anew. in may be NULL:
+ * name is a path then. */
+dm_status dm_tb_open(const dm_folder *in, const char *name, int64_t last, dm_tb **out, dm_err *err);
 void dm_tb_close(dm_tb *t);
 /* wall: seconds since 1970. */
 dm_status dm_tb_scalars(dm_tb *t, int64_t step, double wall, const dm_field *f, int n, dm_err *err);

@@ -12,15 +12,15 @@
 dm_status dm_running_save(dm_training *r, const double *best, dm_err *err)
 {
     dm_train_state *state = dm_trainer_state(r->trainer);
-    char *text = dm_experiment_print(r->s.experiment, false),
-         *path = best ? dm_run_path(r->dir, DM_RUN_BEST) : dm_checkpoint_path(r->dir, state->step);
+    const dm_folder *folder = dm_run_folder(r->folder);
+    char *text = dm_experiment_print(r->s.experiment, false), name[DM_CHECKPOINT_NAME];
     char sum[32], since[32], held_out[DM_NUMBER_TEXT];
     enum { MORE = DM_DATA_PAIRS + DM_RUNNING_DATA_PAIRS };
     dm_st_pair meta[MORE + 4];
     dm_data_meta data;
     float loss_sum;
     int64_t steps, bad;
-    dm_status rc = text && path ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for a checkpoint");
+    dm_status rc = text ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for a checkpoint");
 
     /* What diverged is never saved. */
     if (!rc && !(rc = dm_trainer_check(r->trainer, &bad, err)) && !(rc = dm_trainer_drain(r->trainer, err)) &&
@@ -36,9 +36,10 @@ dm_status dm_running_save(dm_training *r, const double *best, dm_err *err)
         meta[MORE + 1] = (dm_st_pair){"loss_sum", sum};
         meta[MORE + 2] = (dm_st_pair){"loss_steps", since};
         meta[MORE + 3] = (dm_st_pair){DM_BEST_LOSS, best ? dm_number_write(*best, held_out) : ""};
-        rc = dm_checkpoint_save(path, state, meta, MORE + (best ? 4 : 3), err);
+        rc = dm_checkpoint_save(folder, best ? DM_RUN_BEST : dm_checkpoint_name(state->step, name), state, meta,
+                                MORE + (best ? 4 : 3), err);
         if (!rc && !best)
-            rc = dm_checkpoint_prune(r->dir, state->step, r->s.experiment->train.keep, err);
+            rc = dm_checkpoint_prune(folder, state->step, r->s.experiment->train.keep, err);
         if (!rc)
             r->saved = best ? r->saved : state->step;
         if (!rc)
@@ -46,7 +47,6 @@ dm_status dm_running_save(dm_training *r, const double *best, dm_err *err)
                            best ? " as the best" : "");
     }
     free(text);
-    free(path);
     return rc;
 }
 
@@ -55,23 +55,22 @@ dm_status dm_running_save(dm_training *r, const double *best, dm_err *err)
 static dm_status begin_again(const dm_training *r, dm_err *err)
 {
     static const char *const step = "step";
-    char *log = dm_run_path(r->dir, DM_RUN_LOG);
     const int64_t first = r->s.experiment->train.save_every;
     double *rows = NULL;
     int64_t n = 0;
     dm_err ignored = {0};
-    dm_status rc = log ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory");
+    dm_status rc = DM_OK;
 
-    if (log && !dm_run_log_read(log, &step, 1, &rows, &n, &ignored) && n && first > 0 && rows[n - 1] > (double)first)
+    if (!dm_run_log_read(dm_run_folder(r->folder), DM_RUN_LOG, &step, 1, &rows, &n, &ignored) && n && first > 0 &&
+        rows[n - 1] > (double)first)
         rc = dm_error(err, DM_EINVAL,
                       "the log of '%s' goes to step %.0f, but its checkpoints are gone: there is nothing to go on "
                       "from; "
                       "put one back, or begin anew with --overwrite",
                       r->dir, rows[n - 1]);
-    else if (log)
+    else
         dm_session_log(&r->s, DM_LOG_WARNING, "'%s' has no checkpoint yet: training begins again at step 0", r->dir);
     free(rows);
-    free(log);
     return rc;
 }
 

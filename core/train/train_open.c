@@ -45,41 +45,35 @@ static dm_status write_choices(const dm_training *r, dm_err *err)
 
 static dm_status read_choices(const dm_training *r, int64_t *micro, dm_err *err)
 {
-    char *path = dm_run_path(r->dir, "choices.json"), *text = NULL;
+    static const char name[] = "choices.json";
+    char *text = NULL;
     json_error_t why;
     json_t *j = NULL;
     dm_err bad = {0};
     dm_status rc;
 
-    if (!path)
-        return dm_error(err, DM_ENOMEM, "out of memory");
-    if (!(rc = dm_file_slurp(path, 1 << 20, &text, NULL, err))) {
+    if (!(rc = dm_file_slurp_in(dm_run_folder(r->folder), name, 1 << 20, &text, NULL, err))) {
         j = json_loads(text, JSON_REJECT_DUPLICATES, &why);
         *micro = j ? (int64_t)json_integer_value(json_object_get(j, "micro_batch")) : 0;
         if (*micro < 1 || *micro > r->s.experiment->train.batch)
-            rc = dm_error(err, DM_ECORRUPT, "'%s' does not say a micro_batch from 1 to the batch", path);
+            rc = dm_error(err, DM_ECORRUPT, "'%s/%s' does not say a micro_batch from 1 to the batch", r->dir, name);
         else
             dm_net_recompute(r->s.model, json_is_true(json_object_get(j, "recompute")));
         if (!rc && json_object_get(j, "implementations")) /* runs of older versions have neither */
             rc = dm_choices_keep(r->s.choices, json_object_get(j, "implementations"), &bad)
-                     ? dm_error(err, DM_ECORRUPT, "'%s': %s", path, bad.msg)
+                     ? dm_error(err, DM_ECORRUPT, "'%s/%s': %s", r->dir, name, bad.msg)
                      : DM_OK;
     }
     json_decref(j);
     free(text);
-    free(path);
     return rc;
 }
 
 /* From now on messages go to log.txt too. */
 static dm_status write_messages(dm_training *r, dm_err *err)
 {
-    char *path = dm_run_path(r->dir, "log.txt");
-    const dm_status rc =
-        path && r->s.log ? dm_log_to_file(r->s.log, path, err) : dm_error(err, DM_ENOMEM, "out of memory for log.txt");
-
-    free(path);
-    return rc;
+    return r->s.log ? dm_log_to_file(r->s.log, dm_run_folder(r->folder), "log.txt", err)
+                    : dm_error(err, DM_ENOMEM, "out of memory for log.txt");
 }
 
 /* A run that failed before its first step left nothing to lose: neither a checkpoint nor a line in its log. */
@@ -121,10 +115,10 @@ static dm_status open_folder(dm_training *r, dm_err *err)
 }
 
 /* What a resumed run began with, and whether it is still that. */
-static dm_status compare_config(const dm_training *r, const char *text, const char *path, char **old, dm_err *err)
+static dm_status compare_config(const dm_training *r, const char *text, char **old, dm_err *err)
 {
     char *today = NULL;
-    dm_status rc = dm_file_slurp(path, 1 << 20, old, NULL, err);
+    dm_status rc = dm_file_slurp_in(dm_run_folder(r->folder), DM_RUN_CONFIG, 1 << 20, old, NULL, err);
 
     if (!rc && !(today = dm_resume_today(*old, r->s.registry)))
         rc = dm_error(err, DM_ENOMEM, "out of memory for the resolved experiment");
@@ -138,10 +132,10 @@ static dm_status write_config(dm_training *r, dm_err *err)
 {
     const dm_device_info *d = dm_device_get_info(r->s.device);
     const dm_pair more[] = {{"device", d->name}, {"platform", d->platform_name}, {"driver", d->driver}};
-    char *text = dm_experiment_print(r->s.experiment, false), *old = NULL, *path = dm_run_path(r->dir, DM_RUN_CONFIG);
-    dm_status rc = text && path ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for the resolved experiment");
+    char *text = dm_experiment_print(r->s.experiment, false), *old = NULL;
+    dm_status rc = text ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for the resolved experiment");
 
-    if (!rc && r->resumed && !(rc = compare_config(r, text, path, &old, err)) && !(rc = dm_running_find(r, err)))
+    if (!rc && r->resumed && !(rc = compare_config(r, text, &old, err)) && !(rc = dm_running_find(r, err)))
         rc = dm_running_compare(r, err);
     /* What may change when a run goes on is written too: the file says how far it went. */
     if (!rc && (!old || strcmp(old, text)))
@@ -150,21 +144,16 @@ static dm_status write_config(dm_training *r, dm_err *err)
         rc = dm_run_write_env(r->folder, r->o.argc, r->o.argv, more, 3, err);
     free(text);
     free(old);
-    free(path);
     return rc;
 }
 
 static dm_status open_logs(dm_training *r, int64_t step, dm_err *err)
 {
-    char *log = dm_run_path(r->dir, DM_RUN_LOG), *events = dm_run_path(r->dir, DM_RUN_EVENTS);
+    const dm_folder *f = dm_run_folder(r->folder);
     const int64_t last = r->resumed ? step : -1;
-    dm_status rc = log && events ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory");
+    const dm_status rc = dm_run_log_open(f, DM_RUN_LOG, last, &r->numbers, err);
 
-    if (!rc && !(rc = dm_run_log_open(log, last, &r->numbers, err)))
-        rc = dm_tb_open(events, last, &r->events, err);
-    free(log);
-    free(events);
-    return rc;
+    return rc ? rc : dm_tb_open(f, DM_RUN_EVENTS, last, &r->events, err);
 }
 
 static void say_what(const dm_training *r)
@@ -186,11 +175,9 @@ static void say_what(const dm_training *r)
 static dm_status make_trainer(dm_training *r, dm_err *err)
 {
     int64_t micro = r->s.experiment->train.micro_batch;
-    char *choices = dm_run_path(r->dir, "choices.json");
-    const bool there = choices && r->resumed && !access(choices, F_OK);
+    const bool there = r->resumed && dm_folder_has(dm_run_folder(r->folder), "choices.json");
     dm_status rc;
 
-    free(choices);
     if (there && (rc = read_choices(r, &micro, err)))
         return rc;
     if ((rc = dm_trainer_new(&r->s, micro, &r->trainer, err)))

@@ -44,15 +44,14 @@ static dm_status samples(dm_training *r, dm_err *err)
 
 static void finish(dm_training *r)
 {
-    char *log, *plot = dm_run_path(r->dir, "plots/loss.png"), *plots = dm_run_path(r->dir, "plots");
+    const dm_folder *folder = dm_run_folder(r->folder);
+    char *log;
     dm_err why = {0};
 
-    if (plot && plots && !dm_folder_make(plots, &why) && !dm_plot_run(r->dir, plot, &why))
-        dm_session_log(&r->s, DM_LOG_INFO, "curves:     %s", plot);
+    if (!dm_folder_add(folder, "plots", &why) && !dm_plot_run(folder, folder, DM_RUN_PLOT, &why))
+        dm_session_log(&r->s, DM_LOG_INFO, "curves:     %s/" DM_RUN_PLOT, r->dir);
     else
         dm_session_log(&r->s, DM_LOG_WARNING, "no plot of the training: %s", why.msg);
-    free(plot);
-    free(plots);
     log = dm_checkpoint_path(r->dir, dm_trainer_state(r->trainer)->step);
     dm_session_log(&r->s, DM_LOG_INFO, "checkpoint: %s", log ? log : r->dir);
     dm_session_log(&r->s, DM_LOG_INFO,

@@ -133,7 +133,7 @@ dm_status dm_training_step(dm_training *r, dm_err *err)
 dm_status dm_running_open_validation(dm_training *r, dm_err *err)
 {
     const dm_train_state *state = dm_trainer_state(r->trainer);
-    const double best = r->resumed && !r->other_held_out ? dm_best_loss(r->dir) : INFINITY;
+    const double best = r->resumed && !r->other_held_out ? dm_best_loss(dm_run_folder(r->folder)) : INFINITY;
 
     r->best = isfinite(best) ? best : NAN;
     return dm_validation_new(&r->s, state->n_ema ? state->ema[0] : state->model, r->s.experiment->train.validate_count,

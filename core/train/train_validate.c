@@ -26,20 +26,18 @@ dm_status dm_train_validate(dm_validation *v, dm_run_log *log, dm_tb *events, in
     return (rc = dm_run_log_put(log, step, f, n, err)) ? rc : dm_tb_scalars(events, step, wall, f, n, err);
 }
 
-double dm_best_loss(const char *dir)
+double dm_best_loss(const dm_folder *run)
 {
-    char *path = dm_run_path(dir, DM_RUN_BEST);
     double loss = INFINITY, read;
     dm_err ignored = {0};
     const char *text;
     dm_st *f;
 
-    if (path && !dm_st_open(path, &f, &ignored)) {
+    if (!dm_st_open_in(run, DM_RUN_BEST, &f, &ignored)) {
         text = dm_st_meta(f, DM_BEST_LOSS);
         if (text && !dm_st_verify(f, &ignored) && dm_number_real(text, &read) == DM_NUMBER_OK)
             loss = read;
         dm_st_close(f);
     }
-    free(path);
     return loss;
 }

@@ -19,15 +19,16 @@ static void work(const char *dir)
     const dm_st_source t = {.name = "x", .type = DM_ST_F32, .shape = {1, {VALUES}}, .data = x};
     char *log = dm_run_path(dir, DM_RUN_LOG);
     int64_t step = 0;
+    dm_folder folder;
     dm_run_log *l;
     dm_run *r;
     dm_st *f;
 
-    if (dm_run_open(dir, DM_RUN_RESUME, &r, NULL))
+    if (dm_run_open(dir, DM_RUN_RESUME, &r, NULL) || dm_folder_open(&folder, dir, NULL))
         _exit(1);
     if (dm_checkpoint_latest(dir, &f, &step, NULL, NULL) == DM_OK)
         dm_st_close(f);
-    if (dm_run_log_open(log, step, &l, NULL))
+    if (dm_run_log_open(NULL, log, step, &l, NULL))
         _exit(2);
     for (step++;; step++) {
         char *path = dm_checkpoint_path(dir, step);
@@ -36,7 +37,7 @@ static void work(const char *dir)
             x[i] = (float)step;
         if (dm_run_log_put(l, step, &(dm_field){"loss", 0.5}, 1, NULL) ||
             dm_st_write(path, &t, 1, &(dm_st_pair){DM_ST_CHECKSUM, ""}, 1, NULL) ||
-            dm_checkpoint_prune(dir, step, 3, NULL))
+            dm_checkpoint_prune(&folder, step, 3, NULL))
             _exit(3);
         free(path);
     }
@@ -112,9 +113,9 @@ static void save__killed_at_any_moment(void **state)
     assert_status(dm_checkpoint_list(dir.dir, &steps, &n, &err), DM_OK, &err);
     assert_int_equal(scratch_entries(scratch_path(&dir, "checkpoints")), n); /* no leftovers */
     free(steps);
-    assert_status(dm_run_log_open(scratch_path(&dir, DM_RUN_LOG), newest, &l, &err), DM_OK, &err);
+    assert_status(dm_run_log_open(NULL, scratch_path(&dir, DM_RUN_LOG), newest, &l, &err), DM_OK, &err);
     dm_run_log_close(l);
-    assert_status(dm_run_log_read(scratch_path(&dir, DM_RUN_LOG), names, 1, &v, &rows, &err), DM_OK, &err);
+    assert_status(dm_run_log_read(NULL, scratch_path(&dir, DM_RUN_LOG), names, 1, &v, &rows, &err), DM_OK, &err);
     assert_int_equal(rows, newest);
     for (int64_t i = 0; i < rows; i++)
         assert_true(v[i] == (double)(i + 1));

@@ -84,7 +84,7 @@ static dm_status read_inspect(const char *path, dm_err *err)
 static dm_status read_events(const char *path, dm_err *err)
 {
     dm_tb *t;
-    dm_status s = dm_tb_open(path, 2000, &t, err);
+    dm_status s = dm_tb_open(NULL, path, 2000, &t, err);
 
     if (!s)
         dm_tb_close(t);
@@ -97,12 +97,12 @@ static dm_status read_log(const char *path, dm_err *err)
     dm_run_log *l;
     double *v;
     int64_t rows;
-    dm_status s = dm_run_log_read(path, names, 2, &v, &rows, err);
+    dm_status s = dm_run_log_read(NULL, path, names, 2, &v, &rows, err);
 
     if (s)
         return s;
     free(v);
-    if (!(s = dm_run_log_open(path, 2, &l, err)))
+    if (!(s = dm_run_log_open(NULL, path, 2, &l, err)))
         dm_run_log_close(l);
     return s;
 }

@@ -91,13 +91,15 @@ static void plot_run__from_its_log(void **state)
 {
     scratch dir = scratch_new();
     const char *path = scratch_path(&dir, "curves.png");
+    dm_folder run;
     dm_run_log *l;
     dm_err err;
 
     (void)state;
-    assert_fails(dm_plot_run(dir.dir, path, &err), DM_ENOENT, &err, "log.jsonl");
-    assert_status(dm_run_log_open(scratch_path(&dir, "log.jsonl"), -1, &l, &err), DM_OK, &err);
-    assert_fails(dm_plot_run(dir.dir, path, &err), DM_EINVAL, &err, "no steps");
+    assert_status(dm_folder_open(&run, dir.dir, &err), DM_OK, &err);
+    assert_fails(dm_plot_run(&run, NULL, path, &err), DM_ENOENT, &err, "log.jsonl");
+    assert_status(dm_run_log_open(NULL, scratch_path(&dir, "log.jsonl"), -1, &l, &err), DM_OK, &err);
+    assert_fails(dm_plot_run(&run, NULL, path, &err), DM_EINVAL, &err, "no steps");
     for (int i = 1; i <= 300; i++) {
         const double loss = i == 7 ? NAN : 1 / sqrt(i) * (1 + 0.2 * sin(i * 7));
         const dm_field f[] = {{"loss", loss}, {"lr", 1e-4 * fmin(1, i / 50.0)}, {"grad_norm", 1 + cos(i)},
@@ -107,9 +109,10 @@ static void plot_run__from_its_log(void **state)
     }
     dm_run_log_close(l);
     if (have_gnuplot()) {
-        assert_status(dm_plot_run(dir.dir, path, &err), DM_OK, &err);
+        assert_status(dm_plot_run(&run, NULL, path, &err), DM_OK, &err);
         assert_picture(path, 1120, 800);
     }
+    dm_folder_close(&run);
     scratch_remove(dir.dir);
 }
 

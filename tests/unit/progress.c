@@ -101,7 +101,7 @@ static void log__levels_lines_and_file(void **state)
     size_t n;
 
     (void)state;
-    assert_status(dm_log_to_file(l, path, &err), DM_OK, &err);
+    assert_status(dm_log_to_file(l, NULL, path, &err), DM_OK, &err);
     dm_log_put(l, DM_LOG_INFO, "one %d\ntwo", 1);
     dm_log_put(l, DM_LOG_DEBUG, "quiet");
     dm_log_put(NULL, DM_LOG_ERROR, "nowhere");
@@ -112,7 +112,7 @@ static void log__levels_lines_and_file(void **state)
     assert_non_null(strstr(text, "Z info: two\n"));
     assert_non_null(strstr(text, "Z debug: quiet\n"));
     free(text);
-    assert_fails(dm_log_to_file(NULL, dir.dir, &err), DM_EIO, &err, "unable to open");
+    assert_fails(dm_log_to_file(NULL, NULL, dir.dir, &err), DM_EIO, &err, "unable to open");
     scratch_remove(dir.dir);
 }
 

@@ -121,6 +121,7 @@ static void prune__keeps_the_newest(void **state)
 {
     static const int64_t all[] = {1, 2, 3, 10, 20, 30};
     scratch dir = scratch_new();
+    dm_folder f;
     int64_t *steps;
     dm_err err;
     dm_run *r;
@@ -130,7 +131,9 @@ static void prune__keeps_the_newest(void **state)
     assert_status(dm_run_open(dir.dir, DM_RUN_NEW, &r, &err), DM_OK, &err);
     for (int i = 0; i < 6; i++)
         put_checkpoint(dir.dir, all[i]);
-    assert_status(dm_checkpoint_prune(dir.dir, 20, 3, &err), DM_OK, &err);
+    assert_status(dm_folder_open(&f, dir.dir, &err), DM_OK, &err);
+    assert_status(dm_checkpoint_prune(&f, 20, 3, &err), DM_OK, &err);
+    dm_folder_close(&f);
     assert_status(dm_checkpoint_list(dir.dir, &steps, &n, &err), DM_OK, &err);
     assert_int_equal(n, 3);
     assert_true(steps[0] == 20 && steps[1] == 10 && steps[2] == 3);

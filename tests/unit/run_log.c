@@ -25,14 +25,14 @@ static void put__one_line_each(void **state)
     dm_err err;
 
     (void)state;
-    assert_status(dm_run_log_open(path, -1, &l, &err), DM_OK, &err);
+    assert_status(dm_run_log_open(NULL, path, -1, &l, &err), DM_OK, &err);
     assert_status(dm_run_log_put(l, 10, (const dm_field[]){{"loss", 0.5}, {"lr", 1e-4}, {"images", 640}}, 3, &err),
                   DM_OK, &err);
     assert_status(dm_run_log_put(l, 20, (const dm_field[]){{"loss", NAN}, {"lr", INFINITY}}, 2, &err), DM_OK, &err);
     dm_run_log_close(l);
     assert_text(path, "{\"step\": 10, \"loss\": 0.5, \"lr\": 0.0001, \"images\": 640}\n"
                       "{\"step\": 20, \"loss\": null, \"lr\": null}\n");
-    assert_status(dm_run_log_read(path, names, 4, &v, &rows, &err), DM_OK, &err);
+    assert_status(dm_run_log_read(NULL, path, names, 4, &v, &rows, &err), DM_OK, &err);
     assert_int_equal(rows, 2);
     assert_true(v[0] == 10 && v[1] == 0.5 && fabs(v[2] - 1e-4) < 1e-12 && isnan(v[3]));
     assert_true(v[4] == 20 && isnan(v[5]) && isnan(v[6]));
@@ -59,7 +59,7 @@ static void open__cuts_back(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const char *path = scratch_file(&dir, "log", cases[i].before, strlen(cases[i].before));
 
-        assert_status(dm_run_log_open(path, cases[i].last, &l, &err), DM_OK, &err);
+        assert_status(dm_run_log_open(NULL, path, cases[i].last, &l, &err), DM_OK, &err);
         dm_run_log_close(l);
         assert_text(path, cases[i].after);
         assert_int_equal(scratch_entries(dir.dir), 1);
@@ -79,7 +79,7 @@ static void open__endless_line_is_dropped(void **state)
     memset(text, 'x', 300000);
     memcpy(text + 200000, "\n{\"step\": 3}\n", 13);
     path = scratch_file(&dir, "log", text, 200013);
-    assert_status(dm_run_log_open(path, 5, &l, &err), DM_OK, &err);
+    assert_status(dm_run_log_open(NULL, path, 5, &l, &err), DM_OK, &err);
     dm_run_log_close(l);
     assert_text(path, "{\"step\": 3}\n");
     free(text);
@@ -100,7 +100,7 @@ static void put__any_locale(void **state)
         scratch_remove(dir.dir);
         skip();
     }
-    assert_status(dm_run_log_open(path, -1, &l, &err), DM_OK, &err);
+    assert_status(dm_run_log_open(NULL, path, -1, &l, &err), DM_OK, &err);
     assert_status(dm_run_log_put(l, 1, (const dm_field[]){{"loss", 1234.5}}, 1, &err), DM_OK, &err);
     dm_run_log_close(l);
     setlocale(LC_ALL, "C");

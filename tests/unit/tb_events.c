@@ -56,7 +56,7 @@ static void write__same_bytes_as_tensorboard(void **state)
     dm_tb *t;
 
     (void)state;
-    assert_status(dm_tb_open(path, -1, &t, &err), DM_OK, &err);
+    assert_status(dm_tb_open(NULL, path, -1, &t, &err), DM_OK, &err);
     put_steps(t, 1, 3);
     dm_tb_close(t);
     assert_same(path);
@@ -80,7 +80,7 @@ static void open__cuts_back_and_goes_on(void **state)
             size_t left;
             int whole = 0;
 
-            assert_status(dm_tb_open(path, last * 1000, &t, &err), DM_OK, &err);
+            assert_status(dm_tb_open(NULL, path, last * 1000, &t, &err), DM_OK, &err);
             free(scratch_read(path, &left));
             while (whole < last && left > FIRST + (size_t)(whole + 1) * 40) /* how many steps survived */
                 whole++;
@@ -108,7 +108,7 @@ static void open__survives_damage(void **state)
 
         b[i] ^= 0x40;
         path = scratch_file(&dir, "tfevents", b, n);
-        assert_status(dm_tb_open(path, 9000, &t, &err), DM_OK, &err);
+        assert_status(dm_tb_open(NULL, path, 9000, &t, &err), DM_OK, &err);
         dm_tb_close(t);
         free(scratch_read(path, &left));
         assert_in_range(left, FIRST, n - 1);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -73,19 +74,18 @@ static dm_status print_report(const eval_request *r, json_t *report, char **text
 /* RUN/eval/METRIC.json: the run's last report of this metric, for `demist report`. Given images are not the run's. */
 static dm_status keep_report(const eval_request *r, const char *text, dm_err *err)
 {
+    dm_folder run = {-1, NULL};
     char name[64];
-    char *config = dm_run_path(r->run, DM_RUN_CONFIG), *folder = dm_run_path(r->run, "eval"), *path;
-    const bool run = config && !access(config, F_OK) && !r->images;
+    struct stat st;
     dm_status rc;
 
+    if (r->images || stat(r->run, &st) || !S_ISDIR(st.st_mode))
+        return DM_OK;
     snprintf(name, sizeof name, "eval/%s.json", r->metric);
-    path = dm_run_path(r->run, name);
-    rc = config && folder && path ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for a name");
-    if (!rc && run && !(rc = dm_folder_make(folder, err)))
-        rc = dm_file_write_atomic(path, text, strlen(text), err);
-    free(config);
-    free(folder);
-    free(path);
+    if (!(rc = dm_folder_open(&run, r->run, err)) && dm_folder_has(&run, DM_RUN_CONFIG) &&
+        !(rc = dm_folder_add(&run, "eval", err)))
+        rc = dm_file_write_in(&run, name, text, strlen(text), err);
+    dm_folder_close(&run);
     return rc;
 }
 

@@ -107,7 +107,8 @@ static int run_plot(int argc, char **argv)
     static const struct option options[] = {
         {"out", required_argument, NULL, 'o'}, {"force", no_argument, NULL, 'f'}, CLI_COMMON};
     const char *out = NULL;
-    char *folder, *path, *log;
+    dm_folder run = {-1, NULL};
+    char *path;
     cli_common common = {0};
     dm_err err = {0};
     dm_status rc;
@@ -126,21 +127,16 @@ static int run_plot(int argc, char **argv)
         return cli_usage(&cmd_plot, "which run?");
     if (output_check(&(const output_file){out, ".png", false}, 1, force, &err))
         return cli_fail(&err);
-    log = dm_run_path(argv[optind], DM_RUN_LOG);
-    if (log && access(log, F_OK)) { /* before a folder is made in what is no run */
-        dm_error(&err, DM_ENOENT, "'%s' is no run folder: it has no " DM_RUN_LOG, argv[optind]);
-        free(log);
-        return cli_fail(&err);
-    }
-    free(log);
-    folder = dm_run_path(argv[optind], "plots");
-    path = out ? strdup(out) : dm_run_path(argv[optind], "plots/loss.png");
-    rc = folder && path ? DM_OK : DM_ENOMEM;
+    if (!(rc = dm_folder_open(&run, argv[optind], &err)) && !dm_folder_has(&run, DM_RUN_LOG))
+        rc = dm_error(&err, DM_ENOENT, "'%s' is no run folder: it has no " DM_RUN_LOG, argv[optind]);
+    path = out ? strdup(out) : dm_run_path(argv[optind], DM_RUN_PLOT);
+    if (!rc && !path)
+        rc = dm_error(&err, DM_ENOMEM, "out of memory for a name");
     if (!rc && !out)
-        rc = dm_folder_make(folder, &err);
-    if (!rc && !(rc = dm_plot_run(argv[optind], path, &err)))
+        rc = dm_folder_add(&run, "plots", &err);
+    if (!rc && !(rc = dm_plot_run(&run, out ? NULL : &run, out ? out : DM_RUN_PLOT, &err)))
         cli_print_path(path);
-    free(folder);
+    dm_folder_close(&run);
     free(path);
     return rc ? cli_fail(&err) : 0;
 }

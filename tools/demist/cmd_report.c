@@ -49,7 +49,7 @@ static void write_parts(report *r)
 }
 
 /* The page in memory, so that nothing of it is on the disk before all is. */
-static dm_status make(report *r, const char *path, dm_err *err)
+static dm_status make(report *r, const char *out, dm_err *err)
 {
     const char *tmp = getenv("TMPDIR");
     char folder[4096], *page = NULL;
@@ -70,25 +70,18 @@ static dm_status make(report *r, const char *path, dm_err *err)
     if (!rc && r->callbacks && r->callbacks->cancelled(r->callbacks->user))
         rc = dm_error(err, DM_ECANCELLED, "stopped");
     if (!rc)
-        rc = dm_file_write_atomic(path, page, n, err);
+        rc = dm_file_write_in(out ? NULL : &r->folder, out ? out : "report.html", page, n, err);
     free(page);
     return rc;
 }
 
-static dm_status check_run(const char *dir, dm_err *err)
+static dm_status open_run(report *r, dm_err *err)
 {
-    char *config = dm_run_path(dir, DM_RUN_CONFIG);
-    struct stat st;
-    dm_status rc = DM_OK;
+    const dm_status rc = dm_folder_open(&r->folder, r->run, err);
 
-    if (!config)
-        rc = dm_error(err, DM_ENOMEM, "out of memory for a name");
-    else if (stat(dir, &st))
-        rc = dm_file_error(err, "open", dir);
-    else if (stat(config, &st))
-        rc = dm_error(err, DM_EINVAL, "'%s' is no run folder: it has no " DM_RUN_CONFIG, dir);
-    free(config);
-    return rc;
+    if (rc || dm_folder_has(&r->folder, DM_RUN_CONFIG))
+        return rc;
+    return dm_error(err, DM_EINVAL, "'%s' is no run folder: it has no " DM_RUN_CONFIG, r->run);
 }
 
 static int write_report(report *r, const char *out, const cli_common *common)
@@ -101,7 +94,7 @@ static int write_report(report *r, const char *out, const cli_common *common)
     if (!rc) {
         r->callbacks = cli_callbacks(t);
         cli_catch_signals("stopping, no report is written");
-        rc = make(r, path, &err);
+        rc = make(r, out, &err);
     }
     cli_terminal_free(t);
     if (!rc)
@@ -117,7 +110,7 @@ static int run(int argc, char **argv)
     static const struct option options[] = {{"out", required_argument, NULL, 'o'},
                                             {"no-samples", no_argument, NULL, 'n'},
                                             {"force", no_argument, NULL, 'f'}, CLI_COMMON};
-    report r = {.draw = true};
+    report r = {.draw = true, .folder = {-1, NULL}};
     bool force = false, done;
     const char *out = NULL;
     cli_common common = {0};
@@ -139,7 +132,10 @@ static int run(int argc, char **argv)
     r.run = argv[optind];
     r.overrides = (const char *const *)argv + optind + 1;
     r.n_overrides = argc - optind - 1;
-    if (check_run(r.run, &err) || output_check(&(const output_file){out, ".html", false}, 1, force, &err))
-        return cli_fail(&err);
-    return write_report(&r, out, &common);
+    if (open_run(&r, &err) || output_check(&(const output_file){out, ".html", false}, 1, force, &err))
+        code = cli_fail(&err);
+    else
+        code = write_report(&r, out, &common);
+    dm_folder_close(&r.folder);
+    return code;
 }

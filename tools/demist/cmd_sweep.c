@@ -111,18 +111,17 @@ static void print_cells(const sweep *s)
 }
 
 /* One process at a time, and one sweep's keys and metric in a folder. */
-static dm_status take_folder(const sweep *s, int *lock, dm_err *err)
+static dm_status take_folder(sweep *s, int *lock, dm_err *err)
 {
-    char *path = dm_run_path(s->dir, "lock"), *cells = dm_run_path(s->dir, "cells");
-    dm_status rc = path && cells ? dm_folder_make(cells, err) : dm_error(err, DM_ENOMEM, "out of memory for a name");
+    dm_status rc;
 
-    if (!rc && (*lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666)) < 0)
-        rc = dm_file_error(err, "open", path);
-    else if (!rc && flock(*lock, LOCK_EX | LOCK_NB))
+    if ((rc = dm_folder_make(s->dir, err)) || (rc = dm_folder_open(&s->folder, s->dir, err)) ||
+        (rc = dm_folder_add(&s->folder, "cells", err)) ||
+        (rc = dm_folder_file(&s->folder, "lock", O_RDWR | O_CREAT, lock, NULL, err)))
+        return rc;
+    if (flock(*lock, LOCK_EX | LOCK_NB))
         rc = dm_error(err, DM_EINVAL, "the sweep in '%s' is in use by another process; wait, or give another --out",
                       s->dir);
-    free(path);
-    free(cells);
     return rc;
 }
 
@@ -139,16 +138,16 @@ static bool same_names(const json_t *list, const char *const *names, size_t n)
 /* Tables of other keys or another metric are not written over. */
 static dm_status check_tables(const sweep *s, dm_err *err)
 {
-    char *path = dm_run_path(s->dir, "sweep.json"), *text = NULL;
+    char *text = NULL;
     const char *names[SWEEP_AXES], *metric;
     json_t *old = NULL;
     dm_err none;
-    dm_status rc = path ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for a name");
+    dm_status rc = DM_OK;
 
     for (int i = 0; i < s->n_axes; i++)
         names[i] = s->axis[i].key;
-    if (!rc && !access(path, F_OK)) {
-        if (!dm_file_slurp(path, 1 << 24, &text, NULL, &none))
+    if (dm_folder_has(&s->folder, "sweep.json")) {
+        if (!dm_file_slurp_in(&s->folder, "sweep.json", 1 << 24, &text, NULL, &none))
             old = json_loads(text, 0, NULL);
         metric = json_string_value(json_object_get(old, "metric"));
         if (!metric || strcmp(metric, s->metric->name) ||
@@ -158,7 +157,6 @@ static dm_status check_tables(const sweep *s, dm_err *err)
     }
     json_decref(old);
     free(text);
-    free(path);
     return rc;
 }
 
@@ -254,6 +252,7 @@ static void release(sweep *s)
 {
     for (int k = 0; k < s->n; k++)
         json_decref(s->cell[k].report);
+    dm_folder_close(&s->folder);
     dm_arena_free(s->arena);
 }
 
@@ -333,7 +332,7 @@ static int read_options(sweep *s, int argc, char **argv, cli_common *common, boo
 
 static int run(int argc, char **argv)
 {
-    sweep s = {.arena = dm_arena_new()};
+    sweep s = {.folder = {-1, NULL}, .arena = dm_arena_new()};
     cli_common common = {0};
     bool dry = false, done = false;
     int code;

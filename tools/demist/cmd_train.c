@@ -1,9 +1,11 @@
 /* demist train and resume: training of an experiment. */
 #include "cli.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "run/run_folder.h"
 
@@ -101,6 +103,19 @@ static int run(int argc, char **argv)
     return code;
 }
 
+/* What resumes is read from the folder: refused here where it is no file of it. */
+static dm_status check_config(const char *run, dm_err *err)
+{
+    dm_folder f = {-1, NULL};
+    int fd;
+    dm_status rc = dm_folder_open(&f, run, err);
+
+    if (!rc && !(rc = dm_folder_file(&f, DM_RUN_CONFIG, O_RDONLY, &fd, NULL, err)))
+        close(fd);
+    dm_folder_close(&f);
+    return rc == DM_ENOENT ? DM_OK : rc; /* training says what is not there */
+}
+
 static int run_resume(int argc, char **argv)
 {
     dm_train_options o = {.size = sizeof o, .resume = true, .argc = argc, .argv = (const char *const *)argv};
@@ -108,6 +123,7 @@ static int run_resume(int argc, char **argv)
     cli_common common = {0};
     const char **overrides;
     char *file, *output;
+    dm_err err = {0};
     int opt, code;
     bool done;
 
@@ -119,6 +135,8 @@ static int run_resume(int argc, char **argv)
     }
     if (optind >= argc)
         return cli_usage(&cmd_resume, "which run?");
+    if (check_config(argv[optind], &err))
+        return cli_fail(&err);
     file = dm_run_path(argv[optind], DM_RUN_CONFIG);
     if ((output = malloc(strlen(argv[optind]) + sizeof "output=")))
         strcat(strcpy(output, "output="), argv[optind]);

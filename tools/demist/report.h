@@ -9,11 +9,13 @@
 #include <stdio.h>
 
 #include "cli.h"
+#include "base/folder.h"
 #include "format/image.h"
 
 typedef struct report {
     FILE *to;
     const char *run;               /* the folder */
+    dm_folder folder;              /* the same, open */
     const char *scratch;           /* a folder for plots on their way */
     const char *const *overrides;  /* for its samples */
     int32_t n_overrides;

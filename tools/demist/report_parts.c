@@ -23,15 +23,14 @@ static void warn(const report *r, const char *text)
 
 char *report_file(const report *r, const char *name, size_t limit, size_t *n)
 {
-    char *path = *name == '/' ? strdup(name) : dm_run_path(r->run, name), *text = NULL;
+    char *text = NULL;
     dm_err err = {0};
+    const dm_status rc = *name == '/' ? dm_file_slurp(name, limit, &text, n, &err)
+                                      : dm_file_slurp_in(&r->folder, name, limit, &text, n, &err);
 
-    if (path && !access(path, F_OK) && dm_file_slurp(path, limit, &text, n, &err)) {
+    if (rc && rc != DM_ENOENT)
         warn(r, err.msg);
-        text = NULL;
-    }
-    free(path);
-    return text;
+    return rc ? NULL : text;
 }
 
 json_t *report_json(const report *r, const char *name)
@@ -94,12 +93,12 @@ static void row(FILE *f, const char *name, const char *text)
 static void log_rows(const report *r)
 {
     static const char *const names[] = {"step", "loss", "images_per_s"};
-    char *path = dm_run_path(r->run, DM_RUN_LOG), text[80];
+    char text[80];
     double *v = NULL, *speed;
     int64_t n = 0;
     dm_err err = {0};
 
-    if (path && !access(path, F_OK) && !dm_run_log_read(path, names, 3, &v, &n, &err) && n &&
+    if (!dm_run_log_read(&r->folder, DM_RUN_LOG, names, 3, &v, &n, &err) && n &&
         (speed = malloc((size_t)n * sizeof *speed))) {
         for (int64_t i = 0; i < n; i++)
             speed[i] = v[i * 3 + 2];
@@ -110,7 +109,6 @@ static void log_rows(const report *r)
         free(speed);
     }
     free(v);
-    free(path);
 }
 
 void report_head(report *r)
@@ -155,7 +153,7 @@ void report_curves(report *r)
     size_t n = 0;
 
     html_section(r->to, "Training");
-    if (!png || dm_plot_run(r->run, png, &err))
+    if (!png || dm_plot_run(&r->folder, NULL, png, &err))
         html_say(r->to, "No curves: %s", png ? err.msg : "out of memory");
     else if (!(bytes = report_file(r, png, JSON_BYTES, &n)) ||
              !html_png(r->to, bytes, n, 0, "As logged, means over the steps between two lines."))

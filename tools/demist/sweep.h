@@ -45,6 +45,7 @@ typedef struct sweep {
     sweep_cell *cell;
     int n;
     const char *dir;               /* of results */
+    dm_folder folder;              /* the same, open */
     const char *output;            /* run folder of the experiment as it is, or the run */
     const char *run_text;          /* of a run: its experiment */
     const eval_metric *metric;

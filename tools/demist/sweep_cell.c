@@ -192,7 +192,7 @@ dm_status sweep_identify(const char *run, char *text, size_t n, int64_t *step, d
     return DM_OK;
 }
 
-/* What the result follows from, as the name of its file. */
+/* What the result follows from, as the name of its file in the folder. */
 static const char *result_path(sweep *s, const sweep_cell *c, const char *checkpoint)
 {
     char options[600];
@@ -205,7 +205,7 @@ static const char *result_path(sweep *s, const sweep_cell *c, const char *checkp
     SHA256Update(&ctx, (const uint8_t *)options, strlen(options));
     hash_text(&ctx, c->experiment, true);
     h = hex(s, &ctx);
-    return h ? dm_sprintf(s->arena, "%s/cells/%s.json", s->dir, h) : NULL;
+    return h ? dm_sprintf(s->arena, "cells/%s.json", h) : NULL;
 }
 
 /* false where there is none that is whole; one that is not is measured anew. */
@@ -214,7 +214,7 @@ static bool read_result(const sweep *s, sweep_cell *c, const char *path)
     dm_err why;
     char *text;
     json_t *all, *report;
-    const dm_status rc = dm_file_slurp(path, RESULT_BYTES, &text, NULL, &why);
+    const dm_status rc = dm_file_slurp_in(&s->folder, path, RESULT_BYTES, &text, NULL, &why);
 
     if (rc)
         return false;
@@ -246,7 +246,7 @@ static dm_status write_result(const sweep *s, const sweep_cell *c, const char *p
         json_object_set_new(json_object_get(all, "cell"), s->axis[i].key,
                             c->value[i] >= 0 ? json_string(s->axis[i].value[c->value[i]]) : json_null());
     text = all ? json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) : NULL;
-    rc = text ? dm_file_write_atomic(path, text, strlen(text), err)
+    rc = text ? dm_file_write_in(&s->folder, path, text, strlen(text), err)
               : dm_error(err, DM_ENOMEM, "out of memory for '%s', or a name in it is not UTF-8", path);
     free(text);
     json_decref(all);

@@ -214,12 +214,8 @@ static char *json_text(const sweep *s)
 
 static dm_status write_text(const sweep *s, const char *name, const char *text, dm_err *err)
 {
-    char *path = dm_run_path(s->dir, name);
-    const dm_status rc = path && text ? dm_file_write_atomic(path, text, strlen(text), err)
-                                      : dm_error(err, DM_ENOMEM, "out of memory for '%s'", name);
-
-    free(path);
-    return rc;
+    return text ? dm_file_write_in(&s->folder, name, text, strlen(text), err)
+                : dm_error(err, DM_ENOMEM, "out of memory for '%s'", name);
 }
 
 dm_status sweep_write_tables(const sweep *s, dm_err *err)
@@ -356,10 +352,9 @@ dm_status sweep_plot(const sweep *s, dm_err *err)
 {
     const int along = curve_axis(s);
     curves c = {.n = 0};
-    char *path, y[80], per[80];
+    char y[80], per[80];
     dm_panel panels[2];
     bool paced = false;
-    dm_status rc;
 
     for (int k = 0; k < s->n; k++) {
         paced |= isfinite(sweep_cell_pace(&s->cell[k]));
@@ -381,9 +376,5 @@ dm_status sweep_plot(const sweep *s, dm_err *err)
     panels[1] = (dm_panel){"", along < 0 ? "" : s->axis[along].key, y, true, true, c.along, c.n};
     panels[0].n_series += add_floor(s, &c.time[c.n], c.time, c.n);
     panels[1].n_series += along >= 0 && add_floor(s, &c.along[c.n], c.along, c.n);
-    if (!(path = dm_run_path(s->dir, "sweep.png")))
-        return dm_error(err, DM_ENOMEM, "out of memory for a name");
-    rc = dm_plot(path, panels, along < 0 ? 1 : 2, err);
-    free(path);
-    return rc;
+    return dm_plot_in(&s->folder, "sweep.png", panels, along < 0 ? 1 : 2, err);
 }

@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""A run folder that somebody else may have written to: no link in it is followed, and no FIFO waited for."""
+import os
+import shutil
+
+from cli import demist, moons, path, run_tests
+
+# What lies in a run folder.
+NAMES = ["lock", "resolved.yaml", "env.json", "choices.json", "log.jsonl", "log.txt", "report.html", "tb/events.out.tfevents.0.demist",
+         "checkpoints/step-00000010.safetensors", "checkpoints/best.safetensors", "samples/step-00000010.png", "plots/loss.png",
+         "eval/loss.json"]
+FOLDERS = ["checkpoints", "samples", "plots", "tb", "eval"]
+
+
+def trained():
+    run = path("run")
+    if not os.path.exists(run):
+        demist("train", *moons(run, "train.steps=10", "train.sample_every=5", "train.save_every=5"))
+        os.makedirs(os.path.join(run, "eval"))
+    return run
+
+
+def copy(name):
+    """A copy of the run, and where `name` lies in it, with nothing there."""
+    run = path("copy")
+    shutil.rmtree(run, ignore_errors=True)
+    shutil.copytree(trained(), run)
+    at = os.path.join(run, name)
+    if os.path.isdir(at):
+        shutil.rmtree(at)
+    elif os.path.exists(at):
+        os.remove(at)
+    return run, at
+
+
+# What writes to a run folder or reads it, and all that it writes.
+def commands(run):
+    yield ["resume", run, "train.steps=12", "--quiet"]
+    yield ["plot", run]
+    yield ["report", run, "--no-samples"]
+    yield ["train", *moons(run, "train.steps=2"), "--overwrite", "--quiet"]
+
+
+def links_are_not_followed():
+    for name in NAMES:
+        run, at = copy(name)
+        old = os.path.join(trained(), name)
+        mine = path("mine")
+        content = open(old, "rb").read() if os.path.exists(old) else b"mine\n"
+        with open(mine, "wb") as f:
+            f.write(content)
+        os.symlink(mine, at)
+        for command in commands(run):
+            demist(*command, code=None, timeout=120)
+            assert open(mine, "rb").read() == content, f"{command[0]} wrote through {name}"
+
+
+def folders_are_no_links():
+    for name in FOLDERS:
+        run, at = copy(name)
+        mine = path("mine.d")
+        shutil.rmtree(mine, ignore_errors=True)
+        old = os.path.join(trained(), name)
+        shutil.copytree(old, mine)
+        before = {f: open(os.path.join(mine, f), "rb").read() for f in os.listdir(mine)}
+        os.symlink(mine, at)
+        for command in commands(run):
+            demist(*command, code=None, timeout=120)
+            assert {f: open(os.path.join(mine, f), "rb").read() for f in os.listdir(mine)} == before, f"{command[0]} wrote through {name}"
+
+
+def hard_links_are_not_written_to():
+    for name in ["lock", "log.txt"]:
+        run, at = copy(name)
+        mine = path("mine.hard")
+        with open(mine, "wb") as f:
+            f.write(b"mine\n")
+        os.link(mine, at)
+        _, err = demist("resume", run, "train.steps=12", code=2)
+        assert "hard link" in err, err
+        assert open(mine, "rb").read() == b"mine\n"
+        os.remove(mine)
+
+
+def nothing_waits_for_a_fifo():
+    for name in NAMES:
+        run, at = copy(name)
+        os.mkfifo(at)
+        for command in commands(run):
+            demist(*command, code=None, timeout=60)
+
+
+def a_link_is_named():
+    run, at = copy("log.txt")
+    os.symlink(path("mine"), at)
+    _, err = demist("resume", run, "train.steps=12", code=2)
+    assert f"'{at}' is a symbolic link" in err, err
+    run, at = copy("log.jsonl")
+    os.mkfifo(at)
+    _, err = demist("plot", run, code=2)
+    assert f"'{at}': not a regular file" in err, err
+
+
+run_tests([links_are_not_followed, folders_are_no_links, hard_links_are_not_written_to, nothing_waits_for_a_fifo, a_link_is_named])
