@@ -1,6 +1,8 @@
 /* CLBlast's parameters on disk; see gemm_parameters.h. One file a device, compared whole with what it depends on. */
 #include "gemm_parameters.h"
 
+#include "base/json.h"
+
 #ifdef DEMIST_CLBLAST
 #include <clblast_c.h>
 #include <jansson.h>
@@ -72,7 +74,7 @@ bool ocl_gemm_load(const dm_device *d)
     bool used = false;
 
     if (path_of(d, about, path) && ocl_cache_read(path, MOST_BYTES, &text) && text.n &&
-        (j = json_loadb(text.s, text.n, JSON_REJECT_DUPLICATES, NULL)) &&
+        !dm_json_read(text.s, text.n, path, &j, NULL) &&
         (device = json_string_value(json_object_get(j, "device"))) && !strcmp(device, about) &&
         read_set(j, "Xgemm", ocl_indirect_names, &s.indirect) &&
         read_set(j, "XgemmDirect", ocl_direct_names, &s.direct) &&

@@ -3,9 +3,9 @@
 
 #include "base/arena.h"
 #include "base/file.h"
+#include "base/json.h"
 
 #include <fcntl.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,6 +15,9 @@
 #endif
 
 enum { MAX_HEADER = 100000000, MAX_TENSORS = 1 << 20, MAX_RANK = 8, CHUNK = 16384 };
+/* Of metadata, and bytes of one entry of the header. */
+enum { MAX_META = 1 << 16, MAX_ENTRY = 1 << 24 };
+#define META "__metadata__"
 
 struct dm_st {
     int fd;
@@ -116,61 +119,102 @@ static dm_status lay_out(dm_st *f, uint64_t data, uint64_t room, dm_err *err)
                         (unsigned long long)room, (unsigned long long)at);
     if (f->n)
         qsort(f->by_name, (size_t)f->n, sizeof *f->by_name, cmp_name);
+    for (int64_t i = 1; i < f->n; i++)
+        if (!strcmp(f->by_name[i - 1]->name, f->by_name[i]->name))
+            return dm_error(err, DM_ECORRUPT, "'%s' has tensor '%s' twice", f->path, f->by_name[i]->name);
     return DM_OK;
 }
 
-static dm_status parse_meta(dm_st *f, json_t *o, dm_err *err)
+/* Members of the header, counted before there is room for them. */
+typedef struct header { dm_st *f; uint64_t room; int64_t tensors, pairs; } header;
+
+static dm_status count_tensor(void *user, const char *name, json_t *v, dm_err *err)
 {
-    const char *key;
-    json_t *v;
+    header *h = user;
 
-    if (!json_is_object(o))
-        return dm_error(err, DM_ECORRUPT, "'%s': __metadata__ is not an object of strings", f->path);
-    if (!(f->meta = dm_alloc_n(f->arena, json_object_size(o), sizeof *f->meta)))
-        return dm_error(err, DM_ENOMEM, "out of memory: header of '%s'", f->path);
-    json_object_foreach(o, key, v) {
-        dm_pair *p = &f->meta[f->n_meta++];
+    (void)name;
+    (void)v;
+    return ++h->tensors <= MAX_TENSORS ? DM_OK : dm_error(err, DM_ECORRUPT, "'%s' has more than %d tensors", h->f->path,
+                                                          MAX_TENSORS);
+}
 
-        if (!json_is_string(v))
-            return dm_error(err, DM_ECORRUPT, "'%s': metadata '%.100s' is not a string", f->path, key);
-        p->key = dm_strdup(f->arena, key);
-        p->value = dm_strdup(f->arena, json_string_value(v));
-        if (!p->key || !p->value)
-            return dm_error(err, DM_ENOMEM, "out of memory: header of '%s'", f->path);
-    }
+static dm_status count_pair(void *user, const char *key, json_t *v, dm_err *err)
+{
+    header *h = user;
+
+    if (!json_is_string(v))
+        return dm_error(err, DM_ECORRUPT, "'%s': metadata '%.100s' is not a string", h->f->path, key);
+    return ++h->pairs <= MAX_META ? DM_OK : dm_error(err, DM_ECORRUPT, "'%s' has more than %d pairs of metadata",
+                                                     h->f->path, MAX_META);
+}
+
+static dm_status take_tensor(void *user, const char *name, json_t *v, dm_err *err)
+{
+    const header *h = user;
+
+    if (strcmp(name, META))
+        return parse_tensor(h->f, name, v, h->room, &h->f->tensor[h->f->n++], err);
+    return dm_error(err, DM_ECORRUPT, "'%s': " META " is not an object of strings", h->f->path);
+}
+
+static dm_status take_pair(void *user, const char *key, json_t *v, dm_err *err)
+{
+    dm_st *f = ((header *)user)->f;
+    dm_pair *p = &f->meta[f->n_meta++];
+
+    p->key = dm_strdup(f->arena, key);
+    p->value = dm_strdup(f->arena, json_string_value(v));
+    return p->key && p->value ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory: header of '%s'", f->path);
+}
+
+static int cmp_pair(const void *a, const void *b)
+{
+    return strcmp(((const dm_pair *)a)->key, ((const dm_pair *)b)->key);
+}
+
+static dm_status refuse_twice(const dm_st *f, const dm_pair *sorted, dm_err *err)
+{
+    for (int64_t i = 1; i < f->n_meta; i++)
+        if (!strcmp(sorted[i - 1].key, sorted[i].key))
+            return dm_error(err, DM_ECORRUPT, "'%s' has metadata '%.100s' twice", f->path, sorted[i].key);
     return DM_OK;
 }
 
-static dm_status parse_header(dm_st *f, json_t *root, uint64_t room, dm_err *err)
+static dm_status check_pairs(const dm_st *f, dm_err *err)
 {
-    const size_t n = json_object_size(root);
-    const char *key;
-    dm_status s;
-    json_t *v;
+    dm_pair *sorted = malloc(((size_t)f->n_meta + 1) * sizeof *sorted);
+    dm_status s = sorted ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory: header of '%s'", f->path);
 
-    if (n > MAX_TENSORS)
-        return dm_error(err, DM_ECORRUPT, "'%s' has %zu tensors; at most %d", f->path, n, MAX_TENSORS);
-    f->tensor = dm_alloc_n(f->arena, n, sizeof *f->tensor);
-    f->by_name = dm_alloc_n(f->arena, n, sizeof *f->by_name);
-    if (!f->tensor || !f->by_name)
-        return dm_error(err, DM_ENOMEM, "out of memory: header of '%s'", f->path);
-    json_object_foreach(root, key, v) {
-        if (strcmp(key, "__metadata__") == 0)
-            s = parse_meta(f, v, err);
-        else
-            s = parse_tensor(f, key, v, room, &f->tensor[f->n++], err);
-        if (s)
-            return s;
+    if (!s && f->n_meta) {
+        memcpy(sorted, f->meta, (size_t)f->n_meta * sizeof *sorted);
+        qsort(sorted, (size_t)f->n_meta, sizeof *sorted, cmp_pair);
+        s = refuse_twice(f, sorted, err);
     }
-    return DM_OK;
+    free(sorted);
+    return s;
+}
+
+static dm_status parse_header(dm_st *f, const char *text, size_t n, uint64_t room, dm_err *err)
+{
+    header h = {f, room, 0, 0};
+    dm_status s = dm_json_members(text, n, MAX_ENTRY, f->path, count_tensor, META, count_pair, &h, err);
+
+    if (s)
+        return s;
+    f->tensor = dm_alloc_n(f->arena, (size_t)h.tensors, sizeof *f->tensor);
+    f->by_name = dm_alloc_n(f->arena, (size_t)h.tensors, sizeof *f->by_name);
+    f->meta = dm_alloc_n(f->arena, (size_t)h.pairs, sizeof *f->meta);
+    if (!f->tensor || !f->by_name || !f->meta)
+        return dm_error(err, DM_ENOMEM, "out of memory: header of '%s'", f->path);
+    if ((s = dm_json_members(text, n, MAX_ENTRY, f->path, take_tensor, META, take_pair, &h, err)))
+        return s;
+    return check_pairs(f, err);
 }
 
 static dm_status load(dm_st *f, int64_t size, dm_err *err)
 {
     unsigned char b[8];
-    json_error_t je;
     uint64_t n = 0;
-    json_t *root;
     char *text;
     dm_status s;
 
@@ -190,16 +234,12 @@ static dm_status load(dm_st *f, int64_t size, dm_err *err)
         free(text);
         return s;
     }
-    root = n && text[0] == '{' ? json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES, &je) : NULL;
-    if (!root && n && text[0] == '{')
-        s = dm_error(err, DM_ECORRUPT, "'%s': header is not JSON: %s at byte %d", f->path, je.text, je.position);
-    else if (!root)
+    if (!n || text[0] != '{')
         s = dm_error(err, DM_ECORRUPT, "'%s' is no safetensors file: its header does not begin with '{'", f->path);
+    else
+        s = parse_header(f, text, (size_t)n, (uint64_t)size - 8 - n, err);
     free(text);
-    if (!s && !(s = parse_header(f, root, (uint64_t)size - 8 - n, err)))
-        s = lay_out(f, 8 + n, (uint64_t)size - 8 - n, err);
-    json_decref(root);
-    return s;
+    return s ? s : lay_out(f, 8 + n, (uint64_t)size - 8 - n, err);
 }
 
 dm_status dm_st_open(const char *path, dm_st **out, dm_err *err) { return dm_st_open_in(NULL, path, out, err); }

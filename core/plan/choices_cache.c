@@ -4,6 +4,7 @@
 
 #include "base/cache_file.h"
 #include "base/file.h"
+#include "base/json.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -82,7 +83,7 @@ int dm_choices_load(const dm_device *d, const char *key, dm_measured out[DM_MAX_
     describe(d, described);
     if (!path_of(d, described, key, dir, path) || !dm_cache_read(path, MOST_BYTES, &text, &size))
         return 0;
-    j = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
+    dm_json_read(text, size, path, &j, NULL);
     list = json_object_get(j, "measured");
     if (same(j, "device", described) && same(j, "op", key) && json_array_size(list) <= DM_MAX_CANDIDATES)
         for (size_t i = 0; i < json_array_size(list); i++)

@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/file.h"
+#include "base/json.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,18 +35,19 @@ static bool next_line(FILE *f, char *line, size_t *n)
     return false;
 }
 
-/* NULL unless the line is an object with a whole step. */
-static json_t *parse_line(const char *line, size_t n, int64_t *step)
+/* *out is NULL unless the line is an object with a whole step; a line is never left out for want of memory. */
+static dm_status parse_line(const char *line, size_t n, const char *path, json_t **out, int64_t *step, dm_err *err)
 {
-    json_t *o = json_loadb(line, n, 0, NULL);
-    const json_t *s = json_object_get(o, "step");
+    const dm_status rc = dm_json_read(line, n, path, out, NULL);
+    const json_t *s = json_object_get(*out, "step");
 
-    if (!json_is_integer(s)) {
-        json_decref(o);
-        return NULL;
+    if (json_is_integer(s)) {
+        *step = json_integer_value(s);
+    } else {
+        json_decref(*out);
+        *out = NULL;
     }
-    *step = json_integer_value(s);
-    return o;
+    return rc == DM_ENOMEM ? dm_error(err, rc, "out of memory: a line of '%s'", path) : DM_OK;
 }
 
 static dm_status copy_until(FILE *in, int64_t last, dm_file_out *out, dm_err *err)
@@ -56,9 +58,9 @@ static dm_status copy_until(FILE *in, int64_t last, dm_file_out *out, dm_err *er
     size_t n;
 
     while (!s && next_line(in, line, &n)) {
-        json_t *o = parse_line(line, n, &step);
+        json_t *o;
 
-        if (o && step <= last)
+        if (!(s = parse_line(line, n, out->path, &o, &step, err)) && o && step <= last)
             s = dm_file_put(out, line, n, err);
         json_decref(o);
     }
@@ -170,9 +172,10 @@ dm_status dm_run_log_read(const dm_folder *in, const char *name, const char *con
     if (!s && !line)
         s = dm_error(err, DM_ENOMEM, "out of memory: reading '%s'", name);
     while (!s && next_line(f, line, &len)) {
-        json_t *o = parse_line(line, len, &step);
+        json_t *o;
 
-        if (o && !dm_grow((void **)&v, (size_t)r, &cap, (size_t)n * sizeof *v))
+        if (!(s = parse_line(line, len, name, &o, &step, err)) && o &&
+            !dm_grow((void **)&v, (size_t)r, &cap, (size_t)n * sizeof *v))
             s = dm_error(err, DM_ENOMEM, "out of memory: %lld lines of '%s'", (long long)r, name);
         for (int i = 0; o && !s && i < n; i++) {
             const json_t *x = json_object_get(o, names[i]);

@@ -1,6 +1,7 @@
 /* dm_training_open and dm_training_close: a training run up to its first step, with its run folder. */
 #include "train/running.h"
 
+#include "base/json.h"
 #include "base/shell_word.h"
 #include "base/sized.h"
 #include "data/data.h"
@@ -47,14 +48,14 @@ static dm_status read_choices(const dm_training *r, int64_t *micro, dm_err *err)
 {
     static const char name[] = "choices.json";
     char *text = NULL;
-    json_error_t why;
     json_t *j = NULL;
     dm_err bad = {0};
+    size_t n;
     dm_status rc;
 
-    if (!(rc = dm_file_slurp_in(dm_run_folder(r->folder), name, 1 << 20, &text, NULL, err))) {
-        j = json_loads(text, JSON_REJECT_DUPLICATES, &why);
-        *micro = j ? (int64_t)json_integer_value(json_object_get(j, "micro_batch")) : 0;
+    if (!(rc = dm_file_slurp_in(dm_run_folder(r->folder), name, 1 << 20, &text, &n, err)) &&
+        !(rc = dm_json_read(text, n, name, &j, err))) {
+        *micro = (int64_t)json_integer_value(json_object_get(j, "micro_batch"));
         if (*micro < 1 || *micro > r->s.experiment->train.batch)
             rc = dm_error(err, DM_ECORRUPT, "'%s/%s' does not say a micro_batch from 1 to the batch", r->dir, name);
         else

@@ -2,6 +2,7 @@
 #include "interop/read/config.h"
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/suggest.h"
 
 #include <math.h>
@@ -12,7 +13,6 @@ enum { LIMIT = 1 << 20 };
 
 dm_status dm_config_open(dm_config *c, const char *path, dm_err *err)
 {
-    json_error_t why;
     char *text;
     size_t n;
     dm_status rc;
@@ -20,10 +20,10 @@ dm_status dm_config_open(dm_config *c, const char *path, dm_err *err)
     *c = (dm_config){0};
     if ((rc = dm_file_slurp(path, LIMIT, &text, &n, err)))
         return rc;
-    c->root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why);
+    rc = dm_json_read(text, n, path, &c->root, err);
     free(text);
-    if (!c->root)
-        return dm_error(err, DM_ECORRUPT, "'%s' is not JSON: %s in line %d", path, why.text, why.line);
+    if (rc)
+        return rc;
     c->arena = dm_arena_new();
     if (!json_is_object(c->root))
         rc = dm_error(err, DM_ECORRUPT, "'%s' is no JSON object", path);

@@ -1,6 +1,7 @@
 /* A model in diffusers' layout as a source of weights with an experiment in its metadata; see core/format/foreign.h. */
 #include "format/foreign.h"
 
+#include "base/json.h"
 #include "interop/read/diffusers.h"
 
 #include <errno.h>
@@ -132,7 +133,6 @@ static dm_status open_map(model *m, const char *path, const json_t *map, dm_err 
 static dm_status open_index(model *m, dm_err *err)
 {
     char path[PATH_ROOM + 300], *text;
-    json_error_t why;
     json_t *root;
     size_t n;
     dm_status rc;
@@ -140,11 +140,11 @@ static dm_status open_index(model *m, dm_err *err)
     snprintf(path, sizeof path, "%s/" DM_DIFFUSERS_WEIGHTS ".index.json", m->unet);
     if ((rc = dm_file_slurp(path, (size_t)64 << 20, &text, &n, err)))
         return rc;
-    root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why);
+    rc = dm_json_read(text, n, path, &root, err);
     free(text);
-    if (!root)
-        rc = dm_error(err, DM_ECORRUPT, "'%s' is not JSON: %s in line %d", path, why.text, why.line);
-    else if (!json_is_object(json_object_get(root, "weight_map")))
+    if (rc)
+        return rc;
+    if (!json_is_object(json_object_get(root, "weight_map")))
         rc = dm_error(err, DM_ECORRUPT, "'%s' has no weight_map", path);
     else
         rc = open_map(m, path, json_object_get(root, "weight_map"), err);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/plain_text.h"
 #include "output.h"
 #include "run/run_folder.h"
@@ -141,14 +142,15 @@ static dm_status check_tables(const sweep *s, dm_err *err)
     char *text = NULL;
     const char *names[SWEEP_AXES], *metric;
     json_t *old = NULL;
+    size_t n;
     dm_err none;
     dm_status rc = DM_OK;
 
     for (int i = 0; i < s->n_axes; i++)
         names[i] = s->axis[i].key;
     if (dm_folder_has(&s->folder, "sweep.json")) {
-        if (!dm_file_slurp_in(&s->folder, "sweep.json", 1 << 24, &text, NULL, &none))
-            old = json_loads(text, 0, NULL);
+        if (!dm_file_slurp_in(&s->folder, "sweep.json", 1 << 24, &text, &n, &none))
+            dm_json_read(text, n, "sweep.json", &old, NULL);
         metric = json_string_value(json_object_get(old, "metric"));
         if (!metric || strcmp(metric, s->metric->name) ||
             !same_names(json_object_get(old, "keys"), names, (size_t)s->n_axes))

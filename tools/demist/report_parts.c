@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "run/plot.h"
 #include "run/run_folder.h"
 #include "run/run_log.h"
@@ -35,13 +36,13 @@ char *report_file(const report *r, const char *name, size_t limit, size_t *n)
 
 json_t *report_json(const report *r, const char *name)
 {
-    json_error_t why;
     json_t *j = NULL;
+    dm_err why = {0};
     size_t n;
-    char *text = report_file(r, name, JSON_BYTES, &n), line[400];
+    char *text = report_file(r, name, JSON_BYTES, &n), line[1200];
 
-    if (text && (!(j = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why)) || !json_is_object(j))) {
-        snprintf(line, sizeof line, "'%s' is left out of the report: %s", name, j ? "it is no object" : why.text);
+    if (text && (dm_json_read(text, n, name, &j, &why) || !json_is_object(j))) {
+        snprintf(line, sizeof line, "'%s' is left out of the report: %s", name, j ? "it is no object" : why.msg);
         warn(r, line);
         json_decref(j);
         j = NULL;

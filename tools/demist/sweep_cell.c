@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "run/run_folder.h"
 #include "train/train_run.h"
 
@@ -214,11 +215,12 @@ static bool read_result(const sweep *s, sweep_cell *c, const char *path)
     dm_err why;
     char *text;
     json_t *all, *report;
-    const dm_status rc = dm_file_slurp_in(&s->folder, path, RESULT_BYTES, &text, NULL, &why);
+    size_t n;
+    const dm_status rc = dm_file_slurp_in(&s->folder, path, RESULT_BYTES, &text, &n, &why);
 
     if (rc)
         return false;
-    all = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    dm_json_read(text, n, path, &all, NULL);
     free(text);
     report = json_object_get(all, "report");
     if (json_is_object(report) && json_is_number(json_object_get(all, "seconds")) &&
