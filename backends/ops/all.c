@@ -9,6 +9,7 @@ extern const dm_impl dm_impls_conv2d_bf16[];
 extern const dm_impl dm_impls_attention_bf16[];
 extern const dm_impl dm_impls_matmul[];
 extern const dm_impl dm_impls_eltwise[];
+extern const dm_impl dm_impls_unary[];
 extern const dm_impl dm_impls_reduce[];
 extern const dm_impl dm_impls_norm_vec16[];
 extern const dm_impl dm_impls_norm[];
@@ -50,6 +51,7 @@ static const dm_impl *const families[] = {
     dm_impls_matmul,
     dm_impls_matmul_bf16x3_last,
     dm_impls_eltwise,
+    dm_impls_unary,
     dm_impls_reduce,
     dm_impls_norm_vec16,
     dm_impls_norm,

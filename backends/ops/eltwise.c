@@ -3,26 +3,11 @@
 
 /* ---- one value from one, of the same extents ------------------------------------------ */
 
-static dm_status flat(dm_emit *e, const char *name)
-{
-    const dm_device_info *d = dm_device_get_info(e->dev);
-    const int64_t n = dm_desc_count(&e->node->out[0]), chunk = dm_chunk(d, n);
-    const dm_status s = dm_fits(e, 0);
-
-    if (s != DM_OK)
-        return s;
-    if (e->node->n_in == 2)
-        return dm_emit_typed(e, "eltwise/flat.cl", name, dm_div_up(n, chunk),
-                             DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]), DM_KI(n), DM_KI(chunk)));
-    return dm_emit_typed(e, "eltwise/flat.cl", name, dm_div_up(n, chunk),
-                         DM_KARGS(DM_KB(e->in[0]), DM_KB(e->out[0]), DM_KI(n), DM_KI(chunk)));
-}
-
-static dm_status silu(dm_emit *e) { return flat(e, "silu"); }
-static dm_status silu_dx(dm_emit *e) { return flat(e, "silu_dx"); }
-static dm_status gelu(dm_emit *e) { return flat(e, "gelu"); }
-static dm_status gelu_dx(dm_emit *e) { return flat(e, "gelu_dx"); }
-static dm_status accum(dm_emit *e) { return flat(e, "accum"); }
+static dm_status silu(dm_emit *e) { return dm_emit_flat(e, "eltwise/flat.cl", "silu"); }
+static dm_status silu_dx(dm_emit *e) { return dm_emit_flat(e, "eltwise/flat.cl", "silu_dx"); }
+static dm_status gelu(dm_emit *e) { return dm_emit_flat(e, "eltwise/flat.cl", "gelu"); }
+static dm_status gelu_dx(dm_emit *e) { return dm_emit_flat(e, "eltwise/flat.cl", "gelu_dx"); }
+static dm_status accum(dm_emit *e) { return dm_emit_flat(e, "eltwise/flat.cl", "accum"); }
 
 static dm_status cast(dm_emit *e)
 {
@@ -109,11 +94,21 @@ static dm_status broadcasting(dm_emit *e, int op)
 static dm_status add(dm_emit *e) { return broadcasting(e, 0); }
 static dm_status mul(dm_emit *e) { return broadcasting(e, 1); }
 static dm_status broadcast(dm_emit *e) { return broadcasting(e, 2); }
+static dm_status sub(dm_emit *e) { return broadcasting(e, 3); }
+static dm_status quotient(dm_emit *e) { return broadcasting(e, 4); }
+static dm_status maximum(dm_emit *e) { return broadcasting(e, 5); }
+static dm_status minimum(dm_emit *e) { return broadcasting(e, 6); }
+static dm_status step(dm_emit *e) { return broadcasting(e, 7); }
 
 const dm_impl dm_impls_eltwise[] = {
     {DM_PORTABLE(ADD, add), .types = DM_ANY_TYPE},
     {DM_PORTABLE(MUL, mul), .types = DM_ANY_TYPE},
     {DM_PORTABLE(BROADCAST, broadcast), .types = DM_ANY_TYPE},
+    {DM_PORTABLE(SUB, sub), .types = DM_ANY_TYPE},
+    {DM_PORTABLE(DIV, quotient), .types = DM_ANY_TYPE},
+    {DM_PORTABLE(MAXIMUM, maximum), .types = DM_ANY_TYPE},
+    {DM_PORTABLE(MINIMUM, minimum), .types = DM_ANY_TYPE},
+    {DM_PORTABLE(STEP, step), .types = DM_ANY_TYPE},
     {DM_PORTABLE(SCALE, scale), .types = DM_ANY_TYPE},
     {DM_PORTABLE(SILU, silu), .types = DM_ANY_TYPE},
     {DM_PORTABLE(SILU_DX, silu_dx), .types = DM_ANY_TYPE},

@@ -64,3 +64,18 @@ dm_status dm_emit_typed(dm_emit *e, const char *file, const char *name, int64_t 
     return dm_emit_launch(e, e->cmds, file, name, dm_lanes_typed(dm_device_get_info(e->dev), e->node->in[0].type), &r,
                           args, n);
 }
+
+dm_status dm_emit_flat(dm_emit *e, const char *file, const char *name)
+{
+    const dm_device_info *d = dm_device_get_info(e->dev);
+    const int64_t n = dm_desc_count(&e->node->out[0]), chunk = dm_chunk(d, n);
+    const dm_status s = dm_fits(e, 0);
+
+    if (s != DM_OK)
+        return s;
+    if (e->node->n_in == 2)
+        return dm_emit_typed(e, file, name, dm_div_up(n, chunk),
+                             DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]), DM_KI(n), DM_KI(chunk)));
+    return dm_emit_typed(e, file, name, dm_div_up(n, chunk),
+                         DM_KARGS(DM_KB(e->in[0]), DM_KB(e->out[0]), DM_KI(n), DM_KI(chunk)));
+}

@@ -35,5 +35,7 @@ dm_status dm_fits(const dm_emit *e, int64_t scratch_elements);
 dm_status dm_emit_items(dm_emit *e, const char *file, const char *name, int64_t items, const dm_karg *args, int n);
 /* The same by a kernel whose activations may be 16 bits wide, as the first input of the op says. */
 dm_status dm_emit_typed(dm_emit *e, const char *file, const char *name, int64_t items, const dm_karg *args, int n);
+/* One value from one, or two, of the same extents: (in..., out, n, chunk), so many neighbouring elements an item. */
+dm_status dm_emit_flat(dm_emit *e, const char *file, const char *name);
 
 #endif

@@ -83,6 +83,26 @@ typedef enum dm_op_kind {
     DM_OP_DISCRETIZED_NLL_DX, /* dy, x, mean, log_var -> dmean|none, dlog_var|none */
     DM_OP_ACCUM,       /* x -> y: y += x */
     DM_OP_CAST,        /* x -> y: from f32 to bf16 or f16, rounded to nearest even, or back */
+    /* x -> y, and dy, x -> dx: each is followed by its gradient. Where a slope jumps: |x| has 0 at 0, relu 0 at 0,
+     * clamp 1 at its ends. */
+    DM_OP_EXP, DM_OP_EXP_DX,
+    DM_OP_LOG, DM_OP_LOG_DX,
+    DM_OP_SQRT, DM_OP_SQRT_DX,
+    DM_OP_RSQRT, DM_OP_RSQRT_DX,
+    DM_OP_SIGMOID, DM_OP_SIGMOID_DX,
+    DM_OP_TANH, DM_OP_TANH_DX,
+    DM_OP_SIN, DM_OP_SIN_DX,
+    DM_OP_COS, DM_OP_COS_DX,
+    DM_OP_SQUARE, DM_OP_SQUARE_DX,
+    DM_OP_ABS, DM_OP_ABS_DX,
+    DM_OP_RELU, DM_OP_RELU_DX,
+    DM_OP_CLAMP, DM_OP_CLAMP_DX, /* attr clamp */
+    /* a, b -> y; attr bcast as for add */
+    DM_OP_SUB,
+    DM_OP_DIV,
+    DM_OP_MAXIMUM,     /* NaN where either is */
+    DM_OP_MINIMUM,
+    DM_OP_STEP,        /* 1 where a > b, 1/2 where they are equal, else 0 */
     DM_OP_CUSTOM,      /* a plugin's dm_op; the plan runs it itself */
     DM_OP_CUSTOM_DX,
     DM_OP_COUNT
@@ -122,6 +142,7 @@ typedef struct dm_opnode {
         struct { int64_t outer, red, inner; double k; } reduce;
         dm_attr_bcast bcast;
         struct { double k, b; } scale;
+        struct { double lo, hi; } clamp;
         dm_attr_norm norm;
         struct { int64_t heads; } attn;
         struct { int64_t outer, wa, wb; } concat;

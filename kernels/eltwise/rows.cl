@@ -1,10 +1,10 @@
-/* y = a + b, a b or a, with broadcasting. y f32[d0,d1,d2,inner] (all 16 bits wide with -DBF16 or -DF16) is written; a
- * and b are read at element strides sa*, sb* (0 = repeated). d0 is implied by `rows` = d0 d1 d2. Items are numbered
- * column block first: item i takes `cols` columns (a multiple of W) of `each` rows. Oracle tests/ops/eltwise.c; exact
- * but for one rounding. */
+/* y = a + b, a b, a and others, with broadcasting. y f32[d0,d1,d2,inner] (all 16 bits wide with -DBF16 or -DF16) is
+ * written; a and b are read at element strides sa*, sb* (0 = repeated). d0 is implied by `rows` = d0 d1 d2. Items are
+ * numbered column block first: item i takes `cols` columns (a multiple of W) of `each` rows. Oracle
+ * tests/ops/eltwise.c; exact but for one rounding. */
 #include "vec.clh"
 
-enum { ADD, MUL, BROADCAST };
+enum { ADD, MUL, BROADCAST, SUB, DIV, MAXIMUM, MINIMUM, STEP };
 
 static inline VF fetch(global const T *p, size_t i, int stride, size_t n)
 {
@@ -17,6 +17,18 @@ static inline VF fetch(global const T *p, size_t i, int stride, size_t n)
     for (size_t j = 0; j < W; j++)
         t[j] = j < n ? p[(i + j) * stride] : 0;
     return WIDEN(VLOAD(t));
+}
+
+/* NaN of either stays NaN. */
+static inline VF rarer(int op, VF a, VF b)
+{
+    switch (op) {
+    case SUB: return a - b;
+    case DIV: return a / b;
+    case MAXIMUM: return a > b ? a : a != a ? a : b;
+    case MINIMUM: return a < b ? a : a != a ? a : b;
+    default: return a > b ? (VF)(1.0f) : a == b ? (VF)(0.5f) : (VF)(0.0f);
+    }
 }
 
 kernel void rows(int op, global const T *a, global const T *b, global T *y, int4 extents, int4 of_a, int4 of_b,
@@ -41,6 +53,8 @@ kernel void rows(int op, global const T *a, global const T *b, global T *y, int4
                 v += fetch(pb, c, sb3, right - c);
             else if (op == MUL)
                 v *= fetch(pb, c, sb3, right - c);
+            else if (op != BROADCAST)
+                v = rarer(op, v, fetch(pb, c, sb3, right - c));
             STORE(v, y + r * inner + c, right - c);
         }
     }

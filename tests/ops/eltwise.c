@@ -1,5 +1,5 @@
 /* Element-wise ops, with and without broadcasting, against double precision. */
-#include "harness.h"
+#include "graph_case.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -120,7 +120,14 @@ static void bcast_reference(const dm_opnode *n, const double *const *in, double 
                     const double x = in[0][i * b->sa[0] + j * b->sa[1] + k * b->sa[2] + l * b->sa[3]];
                     const double y = n->n_in < 2 ? 0 : in[1][i * b->sb[0] + j * b->sb[1] + k * b->sb[2] + l * b->sb[3]];
 
-                    out[0][at++] = n->kind == DM_OP_ADD ? x + y : n->kind == DM_OP_MUL ? x * y : x;
+                    out[0][at++] = n->kind == DM_OP_ADD       ? x + y
+                                   : n->kind == DM_OP_MUL     ? x * y
+                                   : n->kind == DM_OP_SUB     ? x - y
+                                   : n->kind == DM_OP_DIV     ? x / y
+                                   : n->kind == DM_OP_MAXIMUM ? fmax(x, y)
+                                   : n->kind == DM_OP_MINIMUM ? fmin(x, y)
+                                   : n->kind == DM_OP_STEP    ? (x > y ? 1 : x == y ? 0.5 : 0)
+                                                              : x;
                 }
 }
 
@@ -138,17 +145,21 @@ static int64_t strides_of(const int64_t *dim, int mask, int64_t *s)
 
 static void bcast__every_mask(void **state)
 {
+    static double divisors[45000];
     static const int64_t dims[][4] = {{2, 3, 2, 5}, {3, 7, 7, 16}, {2, 5, 3, 33}, {1, 1, 3, 1}, {2, 31, 1, 65},
                                       {2, 1, 1, 20000}, {300, 1, 50, 3}};
-    static const dm_op_kind kinds[] = {DM_OP_ADD, DM_OP_MUL, DM_OP_BROADCAST};
+    static const dm_op_kind kinds[] = {DM_OP_ADD,     DM_OP_MUL,     DM_OP_BROADCAST, DM_OP_SUB, DM_OP_DIV,
+                                       DM_OP_MAXIMUM, DM_OP_MINIMUM, DM_OP_STEP};
 
+    for (int i = 0; i < 45000; i++)
+        divisors[i] = (i % 2 ? -1 : 1) * (0.5 + i * 61 % 256 / 128.0);
     for (size_t i = 0; i < (ops_small() ? 1 : sizeof dims / sizeof dims[0]); i++)
         for (int mask = 0; mask < (i < 3 ? 256 : 64); mask++)
-            for (int k = 0; k < 3; k++) {
+            for (int k = 0; k < 8; k++) {
                 const int a = i < 3 ? mask & 15 : 15, b = i < 3 ? mask >> 4 : mask & 15;
                 ops_case c = {.name = dm_op_name(kinds[k]), .reference = bcast_reference, .tolerance = 1e-7};
 
-                if ((mask >> 4) % 5 && i) /* a part of the pairs will do */
+                if (((mask >> 4) % 5 && i) || (k > 2 && mask % 3)) /* a part of the pairs will do */
                     continue;
                 c.node = (dm_opnode){.kind = kinds[k], .n_in = kinds[k] == DM_OP_BROADCAST ? 1 : 2, .n_out = 1,
                                      .out = {OPS_DESC(dims[i][0], dims[i][1], dims[i][2], dims[i][3])}};
@@ -156,6 +167,8 @@ static void bcast__every_mask(void **state)
                     c.node.a.bcast.dim[j] = dims[i][j];
                 c.node.in[0] = OPS_DESC(strides_of(dims[i], k == 2 ? b : a, c.node.a.bcast.sa));
                 c.node.in[1] = OPS_DESC(strides_of(dims[i], b, c.node.a.bcast.sb));
+                c.given[1] = kinds[k] == DM_OP_DIV ? divisors : NULL;
+                c.rounded = true;
                 ops_check(*state, &c);
             }
 }
@@ -169,6 +182,51 @@ static void bcast__strided(void **state)
                          .out = {OPS_DESC(3, 33)}};
     c.node.a.bcast = (dm_attr_bcast){{1, 1, 3, 33}, {0, 0, 33, 1}, {0, 0, 1, 3}};
     ops_check(*state, &c);
+}
+
+/* Equal numbers, and NaN. */
+static void bcast__equal(void **state)
+{
+    static const double a[] = {1, 2, 3, -1, 0}, b[] = {1, 3, 2, -1, -2};
+    static const dm_op_kind kinds[] = {DM_OP_MAXIMUM, DM_OP_MINIMUM, DM_OP_STEP};
+
+    for (int k = 0; k < 3; k++) {
+        const dm_desc d = OPS_DESC(5);
+        ops_case c = {.name = dm_op_name(kinds[k]), .reference = bcast_reference, .given = {a, b}};
+
+        c.node = (dm_opnode){.kind = kinds[k], .n_in = 2, .n_out = 1, .in = {d, d}, .out = {d}};
+        c.node.a.bcast = (dm_attr_bcast){{1, 1, 1, 5}, {0, 0, 0, 1}, {0, 0, 0, 1}};
+        ops_check(*state, &c);
+    }
+}
+
+static dm_val binary(const dm_graph *g, const graph_case *c, const dm_val *x)
+{
+    dm_val (*const f[])(const dm_graph *, dm_val, dm_val) = {g->sub, g->div, g->maximum, g->minimum};
+
+    return f[c->k[0]](g, x[0], x[1]);
+}
+
+/* [3,4,5] and, by the first axis and the second, [3,4]. */
+static void binary_reference(const graph_case *c, const double *const *x, double *y)
+{
+    for (int i = 0; i < 60; i++) {
+        const double a = x[0][i], b = x[1][i / 5];
+
+        y[i] = c->k[0] == 0 ? a - b : c->k[0] == 1 ? a / b : c->k[0] == 2 ? fmax(a, b) : fmin(a, b);
+    }
+}
+
+static void binary__in_a_graph(void **state)
+{
+    static const char *const names[] = {"sub", "div", "maximum", "minimum"};
+
+    for (int k = 0; k < 4; k++) {
+        const graph_case c = {.name = names[k], .build = binary, .reference = binary_reference,
+                              .x = {{3, {3, 4, 5}}, {2, {3, 4}}}, .y = {3, {3, 4, 5}}, .lo = 0.3, .hi = 2, .k = {k}};
+
+        graph_check(*state, &c);
+    }
 }
 
 /* ---- casts -------------------------------------------------------------------------------- */
@@ -205,8 +263,10 @@ static void cast__narrow_and_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(flat__odd_sizes),   cmocka_unit_test(flat__extremes), cmocka_unit_test(flat__as_pytorch),
-        cmocka_unit_test(bcast__every_mask), cmocka_unit_test(bcast__strided), cmocka_unit_test(cast__narrow_and_back),
+        cmocka_unit_test(flat__odd_sizes),    cmocka_unit_test(flat__extremes),
+        cmocka_unit_test(flat__as_pytorch),   cmocka_unit_test(bcast__every_mask),
+        cmocka_unit_test(bcast__strided),     cmocka_unit_test(bcast__equal),
+        cmocka_unit_test(binary__in_a_graph), cmocka_unit_test(cast__narrow_and_back),
     };
 
     return cmocka_run_group_tests(tests, ops_setup, ops_teardown);
