@@ -11,6 +11,8 @@ extern const dm_impl dm_impls_matmul[];
 extern const dm_impl dm_impls_eltwise[];
 extern const dm_impl dm_impls_unary[];
 extern const dm_impl dm_impls_reduce[];
+extern const dm_impl dm_impls_reduce_rows[];
+extern const dm_impl dm_impls_rms_norm[];
 extern const dm_impl dm_impls_norm_vec16[];
 extern const dm_impl dm_impls_norm[];
 extern const dm_impl dm_impls_attention_vec16[];
@@ -53,8 +55,10 @@ static const dm_impl *const families[] = {
     dm_impls_eltwise,
     dm_impls_unary,
     dm_impls_reduce,
+    dm_impls_reduce_rows,
     dm_impls_norm_vec16,
     dm_impls_norm,
+    dm_impls_rms_norm,
     dm_impls_attention_bf16,
     dm_impls_attention_bf16x3,
     dm_impls_attention_vec16,

@@ -103,6 +103,15 @@ typedef enum dm_op_kind {
     DM_OP_MAXIMUM,     /* NaN where either is */
     DM_OP_MINIMUM,
     DM_OP_STEP,        /* 1 where a > b, 1/2 where they are equal, else 0 */
+    /* attr reduce, k unused: the largest of each; NaN where one is. DX: dy, x, y -> dx, shared by all that are the
+     * largest */
+    DM_OP_REDUCE_MAX,
+    DM_OP_REDUCE_MAX_DX,
+    DM_OP_SOFTMAX,     /* x -> y; attr reduce, k unused: along the middle */
+    DM_OP_SOFTMAX_DX,  /* dy, y -> dx */
+    /* x[rows,C], gamma[C]|none -> y = x r gamma, r[rows] = 1 / sqrt(mean of x^2 + eps); attr norm as for layer_norm */
+    DM_OP_RMS_NORM,
+    DM_OP_RMS_NORM_DX, /* dy, x, gamma|none, r -> dx|none, dgamma|none accum */
     DM_OP_CUSTOM,      /* a plugin's dm_op; the plan runs it itself */
     DM_OP_CUSTOM_DX,
     DM_OP_COUNT

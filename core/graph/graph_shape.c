@@ -240,11 +240,11 @@ dm_val dm_graph_broadcast(dm_graph_core *g, dm_val x, const dm_shape *s)
     return dm_same_shape(&g->values[x].shape, s) ? x : dm_graph_elementwise(g, DM_OP_BROADCAST, x, DM_NONE, s);
 }
 
-dm_val dm_graph_reduce(dm_graph_core *g, dm_val x, int64_t outer, int64_t red, int64_t inner, double k,
-                       const dm_shape *s, bool image)
+static dm_val reduce(dm_graph_core *g, dm_op_kind kind, dm_val x, int64_t outer, int64_t red, int64_t inner, double k,
+                     const dm_shape *s, bool image)
 {
     dm_val y;
-    dm_gnode *n = dm_graph_op1(g, DM_OP_REDUCE, &x, 1, s, image, &y);
+    dm_gnode *n = dm_graph_op1(g, kind, &x, 1, s, image, &y);
 
     if (n) {
         n->op.a.reduce.outer = outer;
@@ -255,9 +255,22 @@ dm_val dm_graph_reduce(dm_graph_core *g, dm_val x, int64_t outer, int64_t red, i
     return y;
 }
 
+dm_val dm_graph_reduce(dm_graph_core *g, dm_val x, int64_t outer, int64_t red, int64_t inner, double k,
+                       const dm_shape *s, bool image)
+{
+    return reduce(g, DM_OP_REDUCE, x, outer, red, inner, k, s, image);
+}
+
 dm_val dm_graph_reduce_like(dm_graph_core *g, dm_val x, dm_val like)
 {
-    const dm_value from = g->values[x], to = g->values[like];
+    const dm_shape s = g->values[like].shape;
+
+    return dm_graph_reduce_to(g, DM_OP_REDUCE, x, &s, g->values[like].image);
+}
+
+dm_val dm_graph_reduce_to(dm_graph_core *g, dm_op_kind kind, dm_val x, const dm_shape *shape, bool image)
+{
+    const dm_value from = g->values[x], to = {.shape = *shape, .image = image};
     dm_desc d = dm_graph_desc(g, x);
     int logical[8], last = -1;
     bool ordered = true;
@@ -266,7 +279,7 @@ dm_val dm_graph_reduce_like(dm_graph_core *g, dm_val x, dm_val like)
         return x;
     for (int j = 0; j < d.rank; j++)
         logical[j] = dm_logical_axis(from.image, j);
-    /* Sum runs of axes that `like` repeats over, the last first. */
+    /* Reduce runs of axes that the result repeats over, the last first. */
     for (int j = d.rank - 1; j >= 0; j--) {
         int first = j;
 
@@ -283,12 +296,12 @@ dm_val dm_graph_reduce_like(dm_graph_core *g, dm_val x, dm_val like)
             for (int k = first; k <= j; k++)
                 d.dim[k] = 1;
             memcpy(s.dim, d.dim, sizeof s.dim);
-            if ((x = dm_graph_reduce(g, x, outer, red, inner, 1, &s, false)) < 0)
+            if ((x = reduce(g, kind, x, outer, red, inner, 1, &s, false)) < 0)
                 return DM_FAILED;
         }
         j = first;
     }
-    /* What is left lies in the order that it was stored in; `like` may want another one. */
+    /* What is left lies in the order that it was stored in; the result may want another one. */
     for (int j = 0; j < d.rank; j++)
         if (d.dim[j] > 1) {
             const int at = dm_stored_axis(to.image, logical[j]);
@@ -300,7 +313,7 @@ dm_val dm_graph_reduce_like(dm_graph_core *g, dm_val x, dm_val like)
         int32_t axes[8];
         dm_shape s = {.rank = d.rank};
 
-        for (int j = 0; j < d.rank; j++) /* logical order, of which a rank 4 `like` is no broadcast */
+        for (int j = 0; j < d.rank; j++) /* logical order, which a result of rank 4 never wants */
             axes[j] = dm_stored_axis(from.image, j);
         for (int j = 0; j < d.rank; j++)
             s.dim[j] = d.dim[axes[j]];

@@ -18,6 +18,8 @@ dm_val dm_graph_stored_permute(dm_graph_core *g, dm_val x, const dm_shape *s, bo
                                int32_t rank);
 /* a and b (or DM_NONE), each repeated to shape s. */
 dm_val dm_graph_elementwise(dm_graph_core *g, dm_op_kind kind, dm_val a, dm_val b, const dm_shape *s);
+/* x reduced to this shape and storage, whose broadcast it is: by DM_OP_REDUCE (sums) or DM_OP_REDUCE_MAX. */
+dm_val dm_graph_reduce_to(dm_graph_core *g, dm_op_kind kind, dm_val x, const dm_shape *s, bool image);
 /* k times the sum over the middle of [outer,red,inner]. */
 dm_val dm_graph_reduce(dm_graph_core *g, dm_val x, int64_t outer, int64_t red, int64_t inner, double k,
                        const dm_shape *s, bool image);

@@ -1,9 +1,10 @@
 /* matmul against sums in double precision, in all transpositions. */
-#include "harness.h"
+#include "graph_case.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <cmocka.h>
 
@@ -65,9 +66,56 @@ static void matmul__forms(void **state)
         all_forms(*state, large[i]);
 }
 
+/* k: transposed, extents m, n, k are 3, 4, 5. */
+static dm_val build(const dm_graph *g, const graph_case *c, const dm_val *x)
+{
+    return g->matmul(g, x[0], x[1], c->k[0] & 1, c->k[0] & 2);
+}
+
+static void of_graph(const graph_case *c, const double *const *x, double *y)
+{
+    const bool ta = c->k[0] & 1, tb = c->k[0] & 2;
+
+    for (int b = 0; b < c->k[1]; b++)
+        for (int i = 0; i < 3; i++)
+            for (int j = 0; j < 4; j++) {
+                double sum = 0;
+
+                for (int q = 0; q < 5; q++)
+                    sum += x[0][b * 15 + (ta ? q * 3 + i : i * 5 + q)] *
+                           x[1][(c->k[2] ? b * 20 : 0) + (tb ? j * 5 + q : q * 4 + j)];
+                y[(b * 3 + i) * 4 + j] = sum;
+            }
+}
+
+/* [m,k] or [2,m,k] or [2,3,m,k], times the same or one for all. */
+static void matmul__in_a_graph(void **state)
+{
+    for (int form = 0; form < 5; form++)
+        for (int t = 0; t < 4; t++) {
+            const int32_t rank = form == 0 ? 2 : form < 3 ? 3 : 4;
+            const bool own = form == 1 || form == 3;
+            graph_case c = {.name = "matmul", .build = build, .reference = of_graph, .k = {t, 1, own}};
+            dm_shape lead = {.rank = rank, .dim = {1, 1, 1, 1, 1, 1, 1, 1}};
+
+            for (int32_t i = 0; i + 2 < rank; i++)
+                c.k[1] *= (int)(lead.dim[i] = 2 + i);
+            c.x[0] = c.y = c.x[1] = lead;
+            if (!own)
+                c.x[1] = (dm_shape){.rank = 2, .dim = {1, 1, 1, 1, 1, 1, 1, 1}};
+            c.x[0].dim[rank - 2] = t & 1 ? 5 : 3;
+            c.x[0].dim[rank - 1] = t & 1 ? 3 : 5;
+            c.x[1].dim[c.x[1].rank - 2] = t & 2 ? 4 : 5;
+            c.x[1].dim[c.x[1].rank - 1] = t & 2 ? 5 : 4;
+            c.y.dim[rank - 2] = 3;
+            c.y.dim[rank - 1] = 4;
+            graph_check(*state, &c);
+        }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(matmul__forms)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(matmul__forms), cmocka_unit_test(matmul__in_a_graph)};
 
     return cmocka_run_group_tests(tests, ops_setup, ops_teardown);
 }

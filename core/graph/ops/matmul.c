@@ -1,6 +1,7 @@
 /* Products of matrices. */
 #include "graph/ops/families.h"
 #include "graph/tape.h"
+#include "graph/graph_shape.h"
 #include "graph/layer.h"
 
 static dm_val linear(const dm_graph *g, const char *name, dm_val x, int64_t nout, uint32_t flags)
@@ -36,35 +37,118 @@ static dm_val linear(const dm_graph *g, const char *name, dm_val x, int64_t nout
     return dm_graph_to_image(c, y);
 }
 
-/* Linear layers: y[m,n] = x[m,k] w[n,k]' + b. */
-static void matmul_gradient(dm_tape *t, const dm_gnode *n, dm_val dy)
+/* The matrix of a value: its last two axes, those before them together; rank 3, or 2. */
+static dm_val flattened(dm_graph_core *g, dm_val x, const dm_shape *s, int64_t batch)
 {
-    const dm_val x = n->in[0], w = n->in[1], dw = dm_tape_output_for(t, w);
-    const int64_t m = n->op.a.mm.m, nn = n->op.a.mm.n, k = n->op.a.mm.k;
+    const dm_shape three = {3, {batch, s->dim[s->rank - 2], s->dim[s->rank - 1]}};
+
+    return dm_graph_alias(g, dm_graph_to_rows(g, x), &three, false);
+}
+
+/* The last two of its axes swapped. */
+static dm_val transposed(const dm_graph *api, dm_val x, int rank)
+{
+    int32_t axes[8];
+
+    for (int i = 0; i < rank; i++)
+        axes[i] = i < rank - 2 ? i : 2 * rank - 3 - i;
+    return api->permute(api, x, axes);
+}
+
+static dm_val matmul(const dm_graph *api, dm_val a, dm_val b, bool ta, bool tb)
+{
+    dm_graph_core *g = dm_graph_of(api);
+    const dm_shape sa = api->shape(api, a), sb = api->shape(api, b);
+    const int ra = sa.rank, rb = sb.rank;
+    bool fits = ra >= 2 && (rb == 2 || rb == ra);
+    int64_t lead = 1, m, n, k;
+    dm_shape s = sa;
+    dm_val in[3] = {DM_NONE, DM_NONE, DM_NONE}, y;
+    dm_gnode *node;
+
+    if (!dm_graph_has(g, "matmul", DM_DT_F32, (dm_val[]){a, b}, 2))
+        return DM_FAILED;
+    for (int i = 0; i + 2 < ra && fits; i++) {
+        fits = rb == 2 || sa.dim[i] == sb.dim[i];
+        lead *= sa.dim[i];
+    }
+    if (!fits || sa.dim[ra - 1 - ta] != sb.dim[rb - 2 + tb])
+        return dm_graph_fail(g, DM_EINVAL,
+                             "matmul: the matrices do not fit: rank %d, %lld x %lld%s, times rank %d, %lld x %lld%s",
+                             ra, (long long)(ra < 2 ? 0 : sa.dim[ra - 2]), (long long)(ra < 1 ? 0 : sa.dim[ra - 1]),
+                             ta ? " transposed" : "", rb, (long long)(rb < 2 ? 0 : sb.dim[rb - 2]),
+                             (long long)(rb < 1 ? 0 : sb.dim[rb - 1]), tb ? " transposed" : "");
+    m = sa.dim[ra - 2 + ta];
+    k = sa.dim[ra - 1 - ta];
+    n = sb.dim[rb - 1 - tb];
+    s.dim[ra - 2] = m;
+    s.dim[ra - 1] = n;
+    if (rb == 2 && ra > 2 && ta) /* one matrix for all: rows of a must lie one after the other */
+        return matmul(api, transposed(api, a, ra), b, false, tb);
+    if (rb == 2) {
+        m *= lead;
+        lead = 1;
+    }
+    in[0] = flattened(g, a, &sa, rb == 2 ? dm_product(sa.dim, 0, ra - 2) : lead);
+    in[1] = flattened(g, b, &sb, lead);
+    if ((node = dm_graph_op1(g, DM_OP_MATMUL, in, 3, &s, false, &y))) {
+        node->op.a.mm.ta = ta;
+        node->op.a.mm.tb = tb;
+        node->op.a.mm.a_batch = node->op.a.mm.b_batch = lead > 1;
+        node->op.a.mm.batch = lead;
+        node->op.a.mm.m = m;
+        node->op.a.mm.n = n;
+        node->op.a.mm.k = k;
+    }
+    return dm_graph_to_image(g, y);
+}
+
+/* out = op(a) op(b), m x n by sums over k, in batches as n's. */
+static dm_gnode *product(dm_tape *t, const dm_gnode *n, dm_val a, bool ta, dm_val b, bool tb, const int64_t mnk[3],
+                         dm_val out)
+{
+    dm_gnode *made = dm_graph_node(t->g, DM_OP_MATMUL, (dm_val[]){a, b, DM_NONE}, 3, &out, 1);
+
+    if (made) {
+        made->op.a = n->op.a;
+        made->op.a.mm.ta = ta;
+        made->op.a.mm.tb = tb;
+        made->op.a.mm.m = mnk[0];
+        made->op.a.mm.n = mnk[1];
+        made->op.a.mm.k = mnk[2];
+    }
+    return made;
+}
+
+/* c = op(a) op(b): da = dc op(b)' or its transpose op(b) dc', db = op(a)' dc or dc' op(a). */
+static void matmul_gradient(dm_tape *t, const dm_gnode *n, dm_val dc)
+{
+    const dm_val a = n->in[0], b = n->in[1];
+    const bool ta = n->op.a.mm.ta, tb = n->op.a.mm.tb;
+    const int64_t M = n->op.a.mm.m, N = n->op.a.mm.n, K = n->op.a.mm.k;
     dm_gnode *made;
 
-    if (dm_tape_wants(t, x)) {
-        const dm_val dx = dm_tape_like(t, x);
+    if (dm_tape_wants(t, a)) {
+        const dm_val da = dm_tape_like(t, a);
 
-        if (dx >= 0 && (made = dm_graph_node(t->g, DM_OP_MATMUL, (dm_val[]){dy, w, DM_NONE}, 3, &dx, 1))) {
-            made->op.a.mm.batch = 1;
-            made->op.a.mm.m = m;
-            made->op.a.mm.n = k;
-            made->op.a.mm.k = nn;
-        }
-        dm_tape_give(t, x, dx);
+        if (da >= 0 && ta)
+            product(t, n, b, tb, dc, true, (const int64_t[]){K, M, N}, da);
+        else if (da >= 0)
+            product(t, n, dc, false, b, !tb, (const int64_t[]){M, K, N}, da);
+        dm_tape_give(t, a, da);
     }
-    if (dw >= 0 && (made = dm_graph_node(t->g, DM_OP_MATMUL, (dm_val[]){dy, x, DM_NONE}, 3, &dw, 1))) {
-        made->op.a.mm.ta = true;
-        made->op.a.mm.batch = 1;
-        made->op.a.mm.m = nn;
-        made->op.a.mm.n = k;
-        made->op.a.mm.k = m;
-        made->op.accum = dm_tape_is_weight(t, w);
+    if (dm_tape_wants(t, b)) {
+        const dm_val db = dm_tape_output_for(t, b);
+
+        made = db < 0 ? NULL
+             : tb     ? product(t, n, dc, true, a, ta, (const int64_t[]){N, K, M}, db)
+                      : product(t, n, a, !ta, dc, false, (const int64_t[]){K, N, M}, db);
+        if (made)
+            made->op.accum = dm_tape_is_weight(t, b);
+        dm_tape_give_output(t, b, db);
     }
-    dm_tape_give_output(t, w, dw);
     if (n->in[2] >= 0)
-        dm_tape_bias(t, dy, n->in[2]);
+        dm_tape_bias(t, dc, n->in[2]);
 }
 
 static double flops(const dm_opnode *n)
@@ -104,6 +188,7 @@ static const dm_op_def rows[] = {
 static void fill(dm_graph *api)
 {
     api->linear = linear;
+    api->matmul = matmul;
 }
 
 const dm_op_family dm_family_matmul = {rows, fill};

@@ -1,4 +1,4 @@
-/* Group and layer norms. */
+/* Norms of groups, of layers, and by the root of the mean square. */
 #include "graph/ops/families.h"
 #include "graph/tape.h"
 #include "graph/layer.h"
@@ -62,6 +62,46 @@ static dm_val layer_norm(const dm_graph *g, const char *name, dm_val x, double e
         return DM_FAILED;
     n->op.a.norm = (dm_attr_norm){.N = rows, .C = C, .L = 1, .groups = 1, .eps = eps, .channels_last = true};
     return dm_graph_to_image(c, out[0]);
+}
+
+static dm_val rms_norm(const dm_graph *g, const char *name, dm_val x, double eps)
+{
+    dm_graph_core *c = dm_graph_of(g);
+    const dm_shape s = g->shape(g, x);
+    const int64_t C = s.rank > 0 ? s.dim[s.rank - 1] : 1;
+    dm_val in[2] = {DM_NONE, DM_NONE}, out[2];
+    int64_t rows = 1;
+    dm_gnode *n;
+
+    if (!dm_layer_takes(c, "RMS norm", name, false, DM_DT_F32, x))
+        return DM_FAILED;
+    if (s.rank < 1 || !(eps >= 0))
+        return dm_graph_fail(c, DM_EINVAL, "RMS norm of rank %d, eps %g cannot be", (int)s.rank, eps);
+    for (int32_t i = 0; i + 1 < s.rank; i++)
+        rows *= s.dim[i];
+    in[0] = dm_graph_to_rows(c, x);
+    if (name)
+        in[1] = dm_graph_weight_value(c, dm_graph_key(g, name, ".weight"), &(dm_shape){1, {C}}, DM_INIT_CONSTANT, 1);
+    out[0] = dm_graph_value(c, &s, DM_DT_F32, false);
+    out[1] = dm_graph_value(c, &(dm_shape){1, {rows}}, DM_DT_F32, false);
+    if (!(n = dm_graph_node(c, DM_OP_RMS_NORM, in, 2, out, 2)))
+        return DM_FAILED;
+    n->op.a.norm = (dm_attr_norm){.N = rows, .C = C, .L = 1, .groups = 1, .eps = eps, .channels_last = true};
+    return dm_graph_to_image(c, out[0]);
+}
+
+static void rms_norm_gradient(dm_tape *t, const dm_gnode *n, dm_val dy)
+{
+    const dm_val x = n->in[0], out[2] = {dm_tape_like_wanted(t, x), dm_tape_output_for(t, n->in[1])};
+    dm_gnode *made = dm_graph_node(t->g, DM_OP_RMS_NORM_DX, (dm_val[]){dy, x, n->in[1], n->out[1]}, 4, out, 2);
+
+    if (!made)
+        return;
+    made->op.a = n->op.a;
+    made->op.accum = out[1] >= 0 && dm_tape_is_weight(t, n->in[1]);
+    if (out[0] >= 0)
+        dm_tape_give(t, x, out[0]);
+    dm_tape_give_output(t, n->in[1], out[1]);
 }
 
 static void group_norm_gradient(dm_tape *t, const dm_gnode *n, dm_val dy)
@@ -159,6 +199,22 @@ static const dm_op_def rows[] = {
      .each = 20,
      .of = 1,
      .flags = DM_OP_BACKWARD},
+    {.kind = DM_OP_RMS_NORM,
+     .name = "rms_norm",
+     .in = {{"x", DM_ARG_16BIT}, {"gamma", DM_ARG_OPTIONAL}},
+     .out = {{"y", DM_ARG_16BIT}, {"stats", 0}},
+     .attrs = norm_attrs,
+     .each = 6,
+     .flags = DM_OP_CHEAP | DM_OP_HEAVY,
+     .gradient = rms_norm_gradient},
+    {.kind = DM_OP_RMS_NORM_DX,
+     .name = "rms_norm_dx",
+     .in = {{"dy", DM_ARG_16BIT}, {"x", DM_ARG_16BIT}, {"gamma", DM_ARG_OPTIONAL}, {"stats", 0}},
+     .out = {{"dx", DM_ARG_OPTIONAL | DM_ARG_16BIT}, {"dgamma", DM_ARG_OPTIONAL | DM_ARG_ACCUM}},
+     .attrs = norm_attrs,
+     .each = 12,
+     .of = 1,
+     .flags = DM_OP_BACKWARD},
     {0},
 };
 
@@ -166,6 +222,7 @@ static void fill(dm_graph *api)
 {
     api->group_norm = group_norm;
     api->layer_norm = layer_norm;
+    api->rms_norm = rms_norm;
 }
 
 const dm_op_family dm_family_norm = {rows, fill};

@@ -1,4 +1,4 @@
-/* Sums along axes. */
+/* Along axes: sums, the largest, softmax. */
 #include "graph/ops/families.h"
 #include "graph/tape.h"
 #include "graph/graph_shape.h"
@@ -13,6 +13,96 @@ static dm_val mean(const dm_graph *api, dm_val x)
     if (s.rank < 1)
         return dm_graph_fail(dm_graph_of(api), DM_EINVAL, "mean needs a value of rank 1 or above");
     return dm_graph_reduce(dm_graph_of(api), x, s.dim[0], rest, 1, 1 / (double)rest, &(dm_shape){1, {s.dim[0]}}, false);
+}
+
+/* What is left of x by reducing these axes, and how many elements each of its is of; false: the reason is recorded. */
+static bool reduced_shape(const dm_graph *api, const char *name, dm_val x, const int32_t *axes, int32_t n, dm_shape *s,
+                          int64_t *count)
+{
+    dm_graph_core *g = dm_graph_of(api);
+    uint32_t seen = 0;
+
+    *s = api->shape(api, x);
+    *count = 1;
+    if (!dm_graph_has(g, name, DM_DT_F32, &x, 1))
+        return false;
+    for (int32_t i = 0; i < n && axes; i++) {
+        if (axes[i] < 0 || axes[i] >= s->rank || seen >> axes[i] & 1) {
+            dm_graph_fail(g, DM_EINVAL, "%s: axis %d cannot be, or is there twice; the value has %d axes", name,
+                          (int)axes[i], (int)s->rank);
+            return false;
+        }
+        seen |= 1u << axes[i];
+        *count *= s->dim[axes[i]];
+        s->dim[axes[i]] = 1;
+    }
+    if (n < 1 || !axes)
+        dm_graph_fail(g, DM_EINVAL, "%s was given no axes", name);
+    return !g->err.code;
+}
+
+static dm_val sum_over(const dm_graph *api, dm_val x, const int32_t *axes, int32_t n)
+{
+    dm_shape s;
+    int64_t count;
+
+    return reduced_shape(api, "sum_over", x, axes, n, &s, &count)
+               ? dm_graph_reduce_to(dm_graph_of(api), DM_OP_REDUCE, x, &s, s.rank == 4)
+               : DM_FAILED;
+}
+
+static dm_val mean_over(const dm_graph *api, dm_val x, const int32_t *axes, int32_t n)
+{
+    dm_shape s;
+    int64_t count;
+
+    if (!reduced_shape(api, "mean_over", x, axes, n, &s, &count))
+        return DM_FAILED;
+    return api->scale(api, dm_graph_reduce_to(dm_graph_of(api), DM_OP_REDUCE, x, &s, s.rank == 4), 1 / (double)count,
+                      0);
+}
+
+static dm_val max_over(const dm_graph *api, dm_val x, const int32_t *axes, int32_t n)
+{
+    dm_shape s;
+    int64_t count;
+
+    return reduced_shape(api, "max_over", x, axes, n, &s, &count)
+               ? dm_graph_reduce_to(dm_graph_of(api), DM_OP_REDUCE_MAX, x, &s, s.rank == 4)
+               : DM_FAILED;
+}
+
+static dm_val softmax(const dm_graph *api, dm_val x, int32_t axis)
+{
+    dm_graph_core *g = dm_graph_of(api);
+    const dm_shape s = api->shape(api, x);
+    const bool image = s.rank == 4;
+    dm_gnode *n;
+    dm_val y;
+
+    if (!dm_graph_has(g, "softmax", DM_DT_F32, &x, 1))
+        return DM_FAILED;
+    if (axis < 0 || axis >= s.rank)
+        return dm_graph_fail(g, DM_EINVAL, "softmax along axis %d of a value of %d axes cannot be", (int)axis,
+                             (int)s.rank);
+    if ((n = dm_graph_op1(g, DM_OP_SOFTMAX, &x, 1, &s, image, &y))) {
+        const int at = dm_stored_axis(image, axis);
+
+        n->op.a.reduce.outer = dm_product(n->op.in[0].dim, 0, at);
+        n->op.a.reduce.red = s.dim[axis];
+        n->op.a.reduce.inner = dm_product(n->op.in[0].dim, at + 1, s.rank);
+    }
+    return y;
+}
+
+static void max_gradient(dm_tape *t, const dm_gnode *n, dm_val dy)
+{
+    dm_tape_give_op(t, DM_OP_REDUCE_MAX_DX, n, (dm_val[]){dy, n->in[0], n->out[0]}, 3, n->in[0]);
+}
+
+static void softmax_gradient(dm_tape *t, const dm_gnode *n, dm_val dy)
+{
+    dm_tape_give_op(t, DM_OP_SOFTMAX_DX, n, (dm_val[]){dy, n->out[0]}, 2, n->in[0]);
 }
 
 static void reduce_gradient(dm_tape *t, const dm_gnode *n, dm_val dy)
@@ -54,12 +144,45 @@ static const dm_op_def rows[] = {
      .each = 1,
      .of = 1,
      .gradient = reduce_gradient},
+    {.kind = DM_OP_REDUCE_MAX,
+     .name = "reduce_max",
+     .in = {{"x", DM_ARG_16BIT}},
+     .out = {{"y", DM_ARG_16BIT}},
+     .attrs = dm_attrs_reduce,
+     .each = 1,
+     .of = 1,
+     .gradient = max_gradient},
+    {.kind = DM_OP_REDUCE_MAX_DX,
+     .name = "reduce_max_dx",
+     .in = {{"dy", DM_ARG_16BIT}, {"x", DM_ARG_16BIT}, {"y", DM_ARG_16BIT}},
+     .out = {{"dx", DM_ARG_16BIT}},
+     .attrs = dm_attrs_reduce,
+     .each = 3,
+     .flags = DM_OP_BACKWARD},
+    {.kind = DM_OP_SOFTMAX,
+     .name = "softmax",
+     .in = {{"x", DM_ARG_16BIT}},
+     .out = {{"y", DM_ARG_16BIT}},
+     .attrs = dm_attrs_reduce,
+     .each = 10,
+     .gradient = softmax_gradient},
+    {.kind = DM_OP_SOFTMAX_DX,
+     .name = "softmax_dx",
+     .in = {{"dy", DM_ARG_16BIT}, {"y", DM_ARG_16BIT}},
+     .out = {{"dx", DM_ARG_16BIT}},
+     .attrs = dm_attrs_reduce,
+     .each = 4,
+     .flags = DM_OP_BACKWARD},
     {0},
 };
 
 static void fill(dm_graph *api)
 {
     api->mean = mean;
+    api->sum_over = sum_over;
+    api->mean_over = mean_over;
+    api->max_over = max_over;
+    api->softmax = softmax;
 }
 
 const dm_op_family dm_family_reduce = {rows, fill};
