@@ -91,6 +91,15 @@ char *dm_sprintf(dm_arena *a, const char *fmt, ...)
     return s;
 }
 
+void *dm_array(int64_t a, int64_t b, size_t elem)
+{
+    int64_t n;
+
+    return a < 0 || b < 0 || __builtin_mul_overflow(a, b, &n) || (uint64_t)n > SIZE_MAX
+               ? NULL
+               : calloc(n ? (size_t)n : 1, elem);
+}
+
 bool dm_grow(void **p, size_t n, size_t *cap, size_t elem)
 {
     const size_t more = *cap ? *cap * 2 : 16;

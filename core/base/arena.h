@@ -24,6 +24,10 @@ char *dm_strdup(dm_arena *a, const char *s);
 char *dm_strndup(dm_arena *a, const char *s, size_t n);
 char *dm_sprintf(dm_arena *a, const char *fmt, ...) DM_PRINTF(2, 3);
 
+/* a * b elements on the heap, zeroed; NULL when memory is exhausted, where a count is negative, and where the size does
+ * not fit: counts from outside may be any. */
+void *dm_array(int64_t a, int64_t b, size_t elem);
+
 /* A list on the heap that grows by doubling, for arrays whose length is not known beforehand:
  * make room for one more element of *p, n of cap used. false when memory is exhausted, then
  * nothing changed. */

@@ -179,9 +179,7 @@ static dm_status plan(dm_data *d, const dm_set_data *set, dm_err *err)
         a->low = -1;
         a->high = 1;
     }
-    d->size = 1;
-    for (int32_t k = 0; k < a->shape.rank; k++)
-        d->size *= a->shape.dim[k];
+    d->size = dm_shape_count(&a->shape);
     return d->size <= max_values ? DM_OK : dm_error(err, DM_EINVAL, "data.size makes examples of %lld values",
                                                     (long long)d->size);
 }

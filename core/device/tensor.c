@@ -6,7 +6,8 @@ int64_t dm_shape_count(const dm_shape *s)
     int64_t n = 1;
 
     for (int32_t i = 0; i < s->rank; i++)
-        n *= s->dim[i];
+        if (__builtin_mul_overflow(n, s->dim[i], &n))
+            return INT64_MAX; /* no array has as many */
     return n;
 }
 

@@ -21,8 +21,8 @@ static void scratch_fini(scratch *r)
 
 static dm_status scratch_init(scratch *r, int64_t n, int64_t example, int64_t classes, dm_err *err)
 {
-    r->x = calloc((size_t)(n * example), sizeof *r->x);
-    r->logits = calloc((size_t)(n * classes), sizeof *r->logits);
+    r->x = dm_array(n, example, sizeof *r->x);
+    r->logits = dm_array(n, classes, sizeof *r->logits);
     r->labels = calloc((size_t)n, sizeof *r->labels);
     r->zeros = calloc((size_t)n, sizeof *r->zeros);
     return r->x && r->logits && r->labels && r->zeros ? DM_OK

@@ -204,7 +204,7 @@ dm_status dm_extractor_new(dm_session *s, dm_wset *weights, const char *layer, i
     x->scale = 1;
     dm_net_level_none(&x->level);
     x->example = dm_shape_count(&s->data.shape);
-    if (!(x->host = calloc((size_t)(n * x->example), sizeof *x->host)))
+    if (!(x->host = dm_array(n, x->example, sizeof *x->host)))
         rc = dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)n);
     else if (!(rc = dm_net_graph(s->model, false, &x->graph, &api, err)) && !(rc = describe(x, s, api, layer, err))) {
         dm_val keep[4 + DM_LEVELS] = {x->out, x->x, x->noise, x->labels};

@@ -163,18 +163,18 @@ static dm_status host_memory(job *j, dm_err *err)
     dm_nll *out = j->out;
     const size_t n = (size_t)j->n, columns = (size_t)out->steps + 1, count = (size_t)out->count;
 
-    j->x0 = calloc(n * (size_t)j->example, sizeof *j->x0);
-    j->x = calloc(n * (size_t)j->example, sizeof *j->x);
-    j->F = calloc(n * (size_t)j->outputs, sizeof *j->F);
+    j->x0 = dm_array((int64_t)n, j->example, sizeof *j->x0);
+    j->x = dm_array((int64_t)n, j->example, sizeof *j->x);
+    j->F = dm_array((int64_t)n, j->outputs, sizeof *j->F);
     j->labels = calloc(n, sizeof *j->labels);
     j->c_in = calloc(n, sizeof *j->c_in);
     j->c_noise = calloc(n, sizeof *j->c_noise);
-    j->terms = calloc(n * columns, sizeof *j->terms);
+    j->terms = dm_array((int64_t)n, (int64_t)columns, sizeof *j->terms);
     j->sums = calloc(2 * columns, sizeof *j->sums);
     out->t = calloc(columns, sizeof *out->t);
     out->terms = calloc(columns, sizeof *out->terms);
     if (j->o->each && count < SIZE_MAX / columns / sizeof *out->each)
-        out->each = calloc(count * columns, sizeof *out->each);
+        out->each = dm_array((int64_t)count, (int64_t)columns, sizeof *out->each);
     return j->x0 && j->x && j->F && j->labels && j->c_in && j->c_noise && j->terms && j->sums && out->t && out->terms &&
                    (out->each || !j->o->each)
                ? DM_OK

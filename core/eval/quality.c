@@ -143,8 +143,8 @@ static dm_status features(job *j, const image_set *set, dm_features *out, dm_err
 {
     const int64_t count = set->count;
     const int64_t d = dm_extractor_features(j->extractor);
-    float *batch = malloc((size_t)(BATCH * j->example) * sizeof *batch);
-    float *to = count < INT64_MAX / d / 8 ? malloc((size_t)(count * d) * sizeof *to) : NULL;
+    float *batch = dm_array(BATCH, j->example, sizeof *batch);
+    float *to = dm_array(count, d, sizeof *to);
     dm_status rc = batch && to ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for %lld features of %lld images",
                                                   (long long)d, (long long)count);
 
@@ -302,7 +302,7 @@ static dm_status sample(job *j, dm_err *err)
     int32_t steps = 0;
     dm_status rc;
 
-    if (j->count > INT64_MAX / j->example / 8 || !(j->x = malloc((size_t)(j->count * j->example) * sizeof *j->x)))
+    if (!(j->x = dm_array(j->count, j->example, sizeof *j->x)))
         return dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)j->count);
     if (!(rc = dm_session_open(&j->model, false, err)) &&
         !(rc = dm_session_warn_of_sampling(&j->model, j->model.model, err)) &&

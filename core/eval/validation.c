@@ -41,7 +41,7 @@ static dm_status host_memory(dm_validation *v, dm_err *err)
 {
     const size_t n = (size_t)v->n;
 
-    v->x0 = calloc(n * (size_t)v->example, sizeof *v->x0);
+    v->x0 = dm_array((int64_t)n, v->example, sizeof *v->x0);
     v->loss = calloc(n, sizeof *v->loss);
     v->labels = calloc(n, sizeof *v->labels);
     v->at = calloc(n, sizeof *v->at);

@@ -40,6 +40,7 @@ static int groups_of(const dm_train_state *s, group *g)
 #define LOSSES "draw.losses"
 #define COUNTS "draw.counts"
 enum { MAX_GROUPS = DM_MAX_EMA + 3, MAX_META = 24 };
+static const int64_t max_step = (int64_t)1 << 53; /* as train.steps allows */
 
 static dm_status describe(const dm_train_state *s, dm_arena *arena, dm_st_source **out, int64_t *n, dm_err *err)
 {
@@ -256,7 +257,7 @@ dm_status dm_checkpoint_load(const dm_st *f, dm_train_state *s, dm_err *err)
 
     errno = 0;
     s->step = text ? strtoll(text, &end, 10) : -1;
-    if (!text || errno || *end || end == text || s->step < 0)
+    if (!text || errno || *end || end == text || s->step < 0 || s->step > max_step)
         return dm_error(err, DM_ECORRUPT, "'%s' is no checkpoint of a training run: it has no step", dm_st_path(f));
     for (int i = 0; i < n; i++)
         if ((rc = load(f, g[i].prefix, s->layout, false, g[i].flat, err)))

@@ -171,7 +171,16 @@ dm_status dm_checkpoint_latest(const char *dir, dm_st **out, int64_t *step, dm_e
     return s;
 }
 
-dm_status dm_checkpoint_prune(const dm_folder *f, int64_t step, int64_t keep, dm_err *err)
+static bool has(const int64_t *steps, int n, int64_t step)
+{
+    for (int i = 0; i < n; i++)
+        if (steps[i] == step)
+            return true;
+    return false;
+}
+
+dm_status dm_checkpoint_prune(const dm_folder *f, int64_t step, int64_t keep, const int64_t *spared, int n_spared,
+                              dm_err *err)
 {
     int64_t *steps, kept = 0;
     dm_status s;
@@ -182,7 +191,7 @@ dm_status dm_checkpoint_prune(const dm_folder *f, int64_t step, int64_t keep, dm
     for (int i = 0; i < n && !s; i++) {
         char name[DM_CHECKPOINT_NAME];
 
-        if (steps[i] > step || kept++ >= keep)
+        if (steps[i] <= step && !has(spared, n_spared, steps[i]) && kept++ >= keep)
             s = dm_folder_remove(f, dm_checkpoint_name(steps[i], name), err);
     }
     free(steps);

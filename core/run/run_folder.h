@@ -46,7 +46,9 @@ dm_status dm_checkpoint_list(const char *dir, int64_t **steps, int *n, dm_err *e
 /* Opens the newest whole one. DM_ENOENT where there is none at all, DM_ECORRUPT where none is whole. skipped,
  * if not NULL, tells of the newest that is damaged: its msg is empty if none is. */
 dm_status dm_checkpoint_latest(const char *dir, dm_st **out, int64_t *step, dm_err *skipped, dm_err *err);
-/* After the checkpoint of `step` is durable: removes all but the newest `keep` up to it, and all above it. */
-dm_status dm_checkpoint_prune(const dm_folder *f, int64_t step, int64_t keep, dm_err *err);
+/* After the checkpoint of `step` is durable: removes all but the newest `keep` up to it, and none above it. Those of
+ * the spared steps stay too: what is newer than the checkpoint that the run went on from may be whole after all. */
+dm_status dm_checkpoint_prune(const dm_folder *f, int64_t step, int64_t keep, const int64_t *spared, int n,
+                              dm_err *err);
 
 #endif

@@ -132,7 +132,7 @@ static dm_status sample(dm_model *m, const dm_sample_options *o, dm_images *out,
         return rc;
     out->shape = dm_net_batch_shape(&s->data.shape, d.count, s->data.shape.dim[0]);
     out->pixels = s->data.levels > 0;
-    if (!(out->x = malloc((size_t)dm_shape_count(&out->shape) * sizeof *out->x)))
+    if (!(out->x = dm_array(dm_shape_count(&out->shape), 1, sizeof *out->x)))
         return dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)d.count);
     if ((rc = dm_image_sampler_draw(m->sampler, &d, out->x, &out->steps, &out->evaluations, err)))
         return rc;

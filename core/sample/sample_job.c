@@ -126,7 +126,7 @@ dm_status dm_image_sampler_new(dm_session *s, dm_forwards *f, int64_t count, dm_
         d->c_in = calloc((size_t)d->n, sizeof *d->c_in);
         d->c_noise = calloc((size_t)d->n, sizeof *d->c_noise);
         d->labels = calloc((size_t)d->n, sizeof *d->labels);
-        d->x = calloc((size_t)(d->n * d->example), sizeof *d->x);
+        d->x = dm_array(d->n, d->example, sizeof *d->x);
         if (!d->c_in || !d->c_noise || !d->labels || !d->x)
             rc = dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)d->n);
     }
@@ -176,7 +176,7 @@ static dm_status batch(dm_image_sampler *d, float *x, dm_err *err)
                                                           (d->s->data.classes ? d->s->data.classes : 1)))
                                  : 0;
     if (o->noise) {
-        if (!(noise = calloc((size_t)(d->n * d->example), sizeof *noise)))
+        if (!(noise = dm_array(d->n, d->example, sizeof *noise)))
             return dm_error(err, DM_ENOMEM, "out of memory for noise");
         memcpy(noise, o->noise + d->first * d->example, bytes);
         run.noise = noise;

@@ -1,6 +1,8 @@
 /* The data's facts in a checkpoint; see data_meta.h. */
 #include "session/data_meta.h"
 
+#include "device/tensor.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -54,6 +56,9 @@ dm_status dm_data_meta_read(const dm_st *f, dm_data_info *data, dm_err *err)
                             dm_st_meta(f, "data.shape"));
         data->shape.dim[data->shape.rank++] = v;
     }
+    if (dm_shape_count(&data->shape) > INT32_MAX)
+        return dm_error(err, DM_ECORRUPT, "'%s': an example of data.shape '%s' has more than %d values", dm_st_path(f),
+                        dm_st_meta(f, "data.shape"), INT32_MAX);
     if (data->shape.rank != 1 && data->shape.rank != 3)
         return dm_error(err, DM_ECORRUPT, "'%s': data.shape '%s' is neither C,H,W nor D", dm_st_path(f),
                         dm_st_meta(f, "data.shape"));

@@ -27,9 +27,14 @@ struct dm_training {
     bool other_held_out;           /* than those of the best loss so far */
     dm_st *from;                   /* the checkpoint that it goes on from; NULL where there is none */
     int64_t from_step;
+    int64_t *newer;                /* steps of checkpoints above it that were there, newest first: never removed */
+    int n_newer;
     int64_t saved;                 /* the last step that needs no checkpoint: it has one, or training began there */
     double loss, grad_norm, rate;  /* the last that were logged; NaN before */
     double since;                  /* when it was */
+    int64_t since_step;            /* and at which step */
+    int64_t ahead, most_ahead;     /* steps that the device was given and may not have done, and how many may be */
+    double ahead_since;
 };
 
 /* A checkpoint of the step that it is at; never of what diverged. best: the held-out loss of a checkpoint that is kept

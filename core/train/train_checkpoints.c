@@ -39,7 +39,7 @@ dm_status dm_running_save(dm_training *r, const double *best, dm_err *err)
         rc = dm_checkpoint_save(folder, best ? DM_RUN_BEST : dm_checkpoint_name(state->step, name), state, meta,
                                 MORE + (best ? 4 : 3), err);
         if (!rc && !best)
-            rc = dm_checkpoint_prune(folder, state->step, r->s.experiment->train.keep, err);
+            rc = dm_checkpoint_prune(folder, state->step, r->s.experiment->train.keep, r->newer, r->n_newer, err);
         if (!rc)
             r->saved = best ? r->saved : state->step;
         if (!rc)
@@ -77,14 +77,18 @@ static dm_status begin_again(const dm_training *r, dm_err *err)
 dm_status dm_running_find(dm_training *r, dm_err *err)
 {
     dm_err damaged = {0};
-    const dm_status rc = dm_checkpoint_latest(r->dir, &r->from, &r->from_step, &damaged, err);
+    dm_status rc = dm_checkpoint_latest(r->dir, &r->from, &r->from_step, &damaged, err);
 
     if (rc == DM_ENOENT)
         return begin_again(r, err);
     if (!rc && damaged.msg[0])
         dm_session_log(&r->s, DM_LOG_WARNING, "the newest checkpoint is damaged, an older one is used: %s",
                        damaged.msg);
-    return rc;
+    if (rc || (rc = dm_checkpoint_list(r->dir, &r->newer, &r->n_newer, err)))
+        return rc;
+    while (r->n_newer && r->newer[r->n_newer - 1] <= r->from_step)
+        r->n_newer--;
+    return DM_OK;
 }
 
 dm_status dm_running_load(dm_training *r, dm_err *err)
@@ -92,6 +96,7 @@ dm_status dm_running_load(dm_training *r, dm_err *err)
     const int64_t steps = r->s.experiment->train.steps;
     const char *sum, *since;
     uint32_t bits;
+    int64_t loss_steps;
     float loss_sum;
     dm_status rc;
 
@@ -106,7 +111,10 @@ dm_status dm_running_load(dm_training *r, dm_err *err)
                         dm_st_path(r->from));
     bits = (uint32_t)strtoul(sum, NULL, 16);
     memcpy(&loss_sum, &bits, sizeof loss_sum);
-    if ((rc = dm_trainer_set_sums(r->trainer, loss_sum, strtoll(since, NULL, 10), err)))
+    if (dm_number_int(since, &loss_steps) || loss_steps < 0 || loss_steps > r->from_step)
+        return dm_error(err, DM_ECORRUPT, "'%s': loss_steps is '%.40s'; it must be from 0 to the step, %lld",
+                        dm_st_path(r->from), since, (long long)r->from_step);
+    if ((rc = dm_trainer_set_sums(r->trainer, loss_sum, loss_steps, err)))
         return rc;
     dm_session_log(&r->s, DM_LOG_INFO, "resuming at step %lld", (long long)r->from_step);
     if (r->from_step >= steps)

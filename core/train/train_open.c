@@ -18,12 +18,9 @@
 static dm_status make_folder(dm_training *r, dm_err *err)
 {
     const int64_t batch = r->s.experiment->train.batch;
-    int64_t example = 1;
 
-    for (int32_t i = 0; i < r->s.data.shape.rank; i++)
-        example *= r->s.data.shape.dim[i];
-    if (example > INT64_MAX / batch / 8 || !(r->x0 = malloc((size_t)(example * batch) * sizeof *r->x0)) ||
-        !(r->labels = malloc((size_t)batch * sizeof *r->labels)))
+    if (!(r->x0 = dm_array(dm_shape_count(&r->s.data.shape), batch, sizeof *r->x0)) ||
+        !(r->labels = dm_array(batch, 1, sizeof *r->labels)))
         return dm_error(err, DM_ENOMEM, "out of memory for a batch of %lld examples", (long long)batch);
     dm_session_log(&r->s, DM_LOG_INFO, "data: %lld examples", (long long)r->s.data.count);
     return DM_OK;
@@ -250,6 +247,7 @@ void dm_training_close(dm_training *r)
     dm_st_close(r->from);
     dm_fingerprint_fini(&r->data);
     dm_fingerprint_fini(&r->held_out);
+    free(r->newer);
     free(r->word);
     free(r->x0);
     free(r->labels);

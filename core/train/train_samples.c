@@ -11,7 +11,7 @@ dm_status dm_train_samples(dm_session *s, const dm_run *folder, dm_tb *events, c
 {
     const dm_sample_job d = {.count = s->experiment->train.sample_count};
     const dm_shape shape = dm_net_batch_shape(&s->data.shape, d.count, s->data.shape.dim[0]);
-    float *x = malloc((size_t)dm_shape_count(&shape) * sizeof *x);
+    float *x = dm_array(dm_shape_count(&shape), 1, sizeof *x);
     dm_picture p = {0};
     uint8_t *png = NULL;
     char name[64], about[256];

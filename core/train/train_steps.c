@@ -61,8 +61,9 @@ static dm_status log_numbers(dm_training *r, dm_err *err)
 
     if ((rc = dm_trainer_check(r->trainer, &bad, err)) || (rc = dm_trainer_numbers(r->trainer, &n, err)))
         return rc == DM_EDIVERGED ? diverged(r, bad, err) : rc;
-    rate = (double)(n.steps * t->batch) / (now() - r->since);
+    rate = (double)((step - r->since_step) * t->batch) / (now() - r->since); /* n.steps may be of an earlier life */
     r->since = now();
+    r->since_step = step;
     r->loss = n.loss;
     r->grad_norm = n.grad_norm;
     r->rate = rate;
@@ -106,13 +107,37 @@ static dm_status take_step(dm_training *r, dm_err *err)
 /* Before the first step: the clock of images_per_s begins, and batches are read ahead. */
 static dm_status begin(dm_training *r, dm_err *err)
 {
-    const int64_t batch = r->s.experiment->train.batch;
+    const int64_t batch = r->s.experiment->train.batch, steps = r->s.experiment->train.steps;
     dm_status rc;
 
+    if (steps > INT64_MAX / batch)
+        return dm_error(err, DM_EINVAL, "train.steps = %lld of train.batch = %lld are more examples than 2^63",
+                        (long long)steps, (long long)batch);
     if ((rc = dm_data_prefetch(r->s.examples, (uint64_t)(dm_trainer_state(r->trainer)->step * batch), batch, err)))
         return rc;
-    r->since = now();
+    r->since = r->ahead_since = now();
+    r->since_step = dm_trainer_state(r->trainer)->step;
+    r->most_ahead = 1;
     r->s.keeps_on = true;
+    return DM_OK;
+}
+
+/* Waits for the device every half a second of steps: what is told of speed and of time left is of steps that are done,
+ * and a stop does not wait for hours of work in the queue. */
+static dm_status keep_up(dm_training *r, dm_err *err)
+{
+    static const double most = 0.5; /* seconds */
+    double step;
+    dm_status rc;
+
+    if (++r->ahead < r->most_ahead)
+        return DM_OK;
+    if ((rc = dm_device_finish(r->s.device, err)))
+        return rc;
+    step = (now() - r->ahead_since) / (double)r->ahead;
+    r->most_ahead = step * 256 < most ? 256 : step < most ? (int64_t)(most / step) : 1;
+    r->ahead = 0;
+    r->ahead_since = now();
     return DM_OK;
 }
 
@@ -125,7 +150,8 @@ dm_status dm_training_step(dm_training *r, dm_err *err)
     if (state->step >= t->steps)
         return dm_error(err, DM_EINVAL, "train.steps = %lld are done already; give a larger train.steps to go on",
                         (long long)t->steps);
-    if ((!r->s.keeps_on && (rc = begin(r, err))) || (rc = take_step(r, err)))
+    if ((!r->s.keeps_on && (rc = begin(r, err))) || (rc = take_step(r, err)) ||
+        (rc = keep_up(r, err)))
         return rc;
     return dm_running_due(t->log_every, state->step, t->steps) ? log_numbers(r, err) : DM_OK;
 }

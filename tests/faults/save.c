@@ -37,7 +37,7 @@ static void work(const char *dir)
             x[i] = (float)step;
         if (dm_run_log_put(l, step, &(dm_field){"loss", 0.5}, 1, NULL) ||
             dm_st_write(path, &t, 1, &(dm_st_pair){DM_ST_CHECKSUM, ""}, 1, NULL) ||
-            dm_checkpoint_prune(&folder, step, 3, NULL))
+            dm_checkpoint_prune(&folder, step, 3, NULL, 0, NULL))
             _exit(3);
         free(path);
     }

@@ -2,7 +2,9 @@
  * size allows, in a process that may not have more (what `ulimit -v` does). */
 #include "scratch.h"
 
+#include "base/arena.h"
 #include "base/json.h"
+#include "device/tensor.h"
 #include "format/safetensors.h"
 #include "run/run_log.h"
 #include "run/tb_events.h"
@@ -136,9 +138,24 @@ static void readers__keep_within_their_budget(void **state)
     scratch_remove(dir.dir);
 }
 
+static void counts__do_not_wrap(void **state)
+{
+    const int64_t large = (int64_t)1 << 40;
+    const dm_shape wide = {.rank = 3, .dim = {large, large, 2}};
+
+    (void)state;
+    assert_null(dm_array(large, large, 4));
+    assert_null(dm_array((int64_t)1 << 61, 1, 8));
+    assert_null(dm_array(-1, 1, 4));
+    assert_null(dm_array(INT64_MAX, 2, 1));
+    assert_true(dm_shape_count(&wide) == INT64_MAX);
+    assert_null(dm_array(dm_shape_count(&wide), 1, sizeof(float)));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(readers__keep_within_their_budget)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(readers__keep_within_their_budget),
+                                       cmocka_unit_test(counts__do_not_wrap)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

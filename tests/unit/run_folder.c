@@ -119,7 +119,7 @@ static void latest__skips_what_is_damaged(void **state)
 
 static void prune__keeps_the_newest(void **state)
 {
-    static const int64_t all[] = {1, 2, 3, 10, 20, 30};
+    static const int64_t all[] = {1, 2, 3, 10, 20, 30}, spared = 2;
     scratch dir = scratch_new();
     dm_folder f;
     int64_t *steps;
@@ -132,11 +132,11 @@ static void prune__keeps_the_newest(void **state)
     for (int i = 0; i < 6; i++)
         put_checkpoint(dir.dir, all[i]);
     assert_status(dm_folder_open(&f, dir.dir, &err), DM_OK, &err);
-    assert_status(dm_checkpoint_prune(&f, 20, 3, &err), DM_OK, &err);
+    assert_status(dm_checkpoint_prune(&f, 20, 2, &spared, 1, &err), DM_OK, &err);
     dm_folder_close(&f);
     assert_status(dm_checkpoint_list(dir.dir, &steps, &n, &err), DM_OK, &err);
-    assert_int_equal(n, 3);
-    assert_true(steps[0] == 20 && steps[1] == 10 && steps[2] == 3);
+    assert_int_equal(n, 4);
+    assert_true(steps[0] == 30 && steps[1] == 20 && steps[2] == 10 && steps[3] == 2);
     free(steps);
     dm_run_close(r);
     scratch_remove(dir.dir);

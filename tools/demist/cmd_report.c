@@ -102,7 +102,9 @@ static int write_report(report *r, const char *out, const cli_common *common)
     free(path);
     if (rc == DM_ECANCELLED)
         return 128 + cli_signal();
-    return rc ? cli_fail(&err) : 0;
+    if (!rc && r->failed.code)
+        dm_error_prefix(&r->failed, "the report is without samples: ");
+    return rc ? cli_fail(&err) : r->failed.code ? cli_fail(&r->failed) : 0;
 }
 
 static int run(int argc, char **argv)

@@ -191,7 +191,7 @@ int main(int argc, char **argv)
     if (name && (!strcmp(name, "--version") || !strcmp(name, "version"))) {
         printf("demist %s (plugin interface %d.%d)\ncompiled by %s; Apache-2.0; no warranty\n", dm_version(),
                (int)(DM_ABI >> 16), (int)(DM_ABI & 0xffff), COMPILER);
-        return 0;
+        return finish(0);
     }
     if (name && !strcmp(name, "help") && argc > 2) { /* demist help COMMAND */
         argv[1] = argv[2];
@@ -201,13 +201,13 @@ int main(int argc, char **argv)
     }
     if (!name || !strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
         help(name ? stdout : stderr);
-        return name ? 0 : 2;
+        return finish(name ? 0 : 2);
     }
     for (int i = 0; i < cli_n_commands; i++)
         if (!strcmp(cli_commands[i]->name, name)) {
             if (argc > 2 && !strcmp(argv[2], "--version")) {
                 printf("demist %s\n", dm_version());
-                return 0;
+                return finish(0);
             }
             cli_watch_plugins();
             return finish(cli_commands[i]->run(argc - 1, argv + 1));

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/arena.h"
 #include "base/file.h"
 #include "format/image.h"
 #include "format/safetensors.h"
@@ -201,7 +202,7 @@ void output_trace_put(void *user, const dm_trace_info *now)
         t->steps = now->n;
         t->n = now->count;
         t->example = now->example;
-        t->x = calloc((size_t)(now->n + 1) * (size_t)t->n * (size_t)t->example, sizeof *t->x);
+        t->x = dm_array((now->n + 1) * t->n, t->example, sizeof *t->x);
         t->failed = !t->x;
     }
     if (!t->failed)

@@ -21,6 +21,7 @@ typedef struct report {
     int32_t n_overrides;
     int64_t step;                  /* of the checkpoint, 0 where there is none */
     bool draw;
+    dm_err failed;                 /* of a part that could not be made; the others are there */
     const dm_callbacks *callbacks;
 } report;
 

@@ -108,6 +108,8 @@ void report_samples(report *r)
     }
     if (rc)
         html_say(r->to, "None: %s", err.msg);
+    if (rc && rc != DM_ENOENT) /* a run without a checkpoint has none yet */
+        r->failed = err;
     dm_images_free(&im);
     free(s.x);
 }

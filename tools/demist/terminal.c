@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "run/progress.h"
@@ -22,14 +23,20 @@ static volatile sig_atomic_t begun; /* kernels are built, and steps are made */
 static const char *promise; /* what the first signal leads to then */
 
 /* The first signal asks to stop and says so, which may be long before a step ends; a second ends the program, as the
- * first does where a plugin does not return. */
+ * first does where a plugin does not return. What comes within a second of the first is the same one: timeout, Slurm,
+ * systemd and docker send it to the process and to its group. */
 static void *wait_for_signals(void *set)
 {
+    struct timespec first = {0}, then;
     int sig;
 
     while (!sigwait(set, &sig)) {
+        clock_gettime(CLOCK_MONOTONIC, &then);
+        if (signalled && (double)(then.tv_sec - first.tv_sec) + 1e-9 * (double)(then.tv_nsec - first.tv_nsec) < 1)
+            continue;
         if (signalled || cli_plugin_stuck())
             cli_end_by(sig);
+        first = then;
         signalled = sig;
         fprintf(stderr, "\ndemist: %s; once more to stop at once\n",
                 begun ? promise : "stopping once the kernel that is being built is ready");

@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""Signals that come twice, outputs that are full, numbers of files that wrap, checkpoints that are passed over."""
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+from cli import DEMIST, demist, log_lines, moons, path, read_safetensors, run_tests, write_safetensors
+
+
+def trained():
+    run = path("run")
+    if not os.path.exists(run):
+        demist("train", *moons(run, "train.steps=40", "train.save_every=20"), "-q")
+    return run
+
+
+# As `timeout` does it: to the child, and to its group.
+def a_signal_counted_twice():
+    p = subprocess.Popen([DEMIST, "train", *moons(path("twice"), "train.steps=1000000", "train.save_every=0")], stderr=subprocess.PIPE,
+                         text=True)
+    deadline = time.time() + 60
+    while not os.path.exists(path("twice/log.jsonl")) or not os.path.getsize(path("twice/log.jsonl")):
+        assert p.poll() is None and time.time() < deadline
+        time.sleep(0.05)
+    for _ in range(3):
+        p.send_signal(signal.SIGTERM)
+        time.sleep(0.002)
+    _, err = p.communicate(timeout=60)
+    assert p.returncode == 75 and "a checkpoint is saved" in err, (p.returncode, err)
+    assert len(os.listdir(path("twice/checkpoints"))) == 1
+
+
+def a_full_standard_output():
+    for args in (["--help"], ["--version"], ["help"], ["train", "--help"], ["train", "--version"], ["plugins"], ["docs"], ["devices"],
+                 ["inspect", os.path.join(trained(), "checkpoints/step-00000040.safetensors")], ["init", path("new.yaml")],
+                 ["plot", trained()], ["report", trained(), "--no-samples"], ["schedule", moons("x")[0]], ["cache"]):
+        with open("/dev/full", "w") as full:
+            p = subprocess.run([DEMIST, *args], stdout=full, stderr=subprocess.PIPE, text=True)
+        assert p.returncode == 1 and "standard output" in p.stderr, (args, p.returncode, p.stderr)
+
+
+def a_report_that_lacks_a_part():
+    _, err = demist("report", trained(), "sampler.step=10", code=2)
+    assert "sampler.step" in err, err
+    assert os.path.exists(os.path.join(trained(), "report.html"))
+
+
+# Written by something else than demist: without the checksum.
+def with_meta(name, **more):
+    run = path(name)
+    shutil.copytree(trained(), run)
+    file = os.path.join(run, "checkpoints/step-00000040.safetensors")
+    tensors, meta = read_safetensors(file)
+    del meta["crc32"]
+    write_safetensors(file, tensors, {**meta, **more})
+    return run
+
+
+def numbers_that_wrap():
+    for i, more in enumerate(({"step": str(10**18)}, {"step": str(2**63 - 1)}, {"loss_steps": str(2**62)}, {"loss_steps": "-1"})):
+        _, err = demist("resume", with_meta(f"wrap{i}", **more), "train.steps=50", code=5)
+        assert "step" in err, err
+    for i, shape in enumerate(("16777216,16777216,16777216", "16777216,16777216")):
+        demist("sample", with_meta(f"shape{i}", **{"data.shape": shape}), "--out", path("x.png"), code=5)
+
+
+# What was passed over may be whole after all: it stays until its step comes again.
+def newer_checkpoints_stay():
+    run = path("newer")
+    shutil.copytree(trained(), run)
+    newest = os.path.join(run, "checkpoints/step-00000040.safetensors")
+    data = bytearray(open(newest, "rb").read())
+    data[-1] ^= 1
+    open(newest, "wb").write(data)
+    _, err = demist("resume", run, "train.steps=35", "train.keep=1", "train.save_every=5")
+    assert "damaged" in err, err
+    assert sorted(os.listdir(os.path.join(run, "checkpoints"))) == ["step-00000035.safetensors", "step-00000040.safetensors"]
+    assert open(newest, "rb").read() == data
+
+
+# The first line of a life counts what was done in it, not the steps of the life before.
+def speed_after_resuming():
+    run = path("speed")
+    rates = lambda: [line["images_per_s"] for line in log_lines(run) if line["step"] == 2000]
+    demist("train", *moons(run, "train.log_every=2000", "train.save_every=1900", "train.steps=2000"), "-q")
+    whole = rates()[-1]
+    os.remove(os.path.join(run, "checkpoints/step-00002000.safetensors"))
+    demist("resume", run, "-q")
+    assert rates()[-1] < 4 * whole, (rates(), whole)
+
+
+run_tests([a_signal_counted_twice, a_full_standard_output, a_report_that_lacks_a_part, numbers_that_wrap, newer_checkpoints_stay,
+           speed_after_resuming])
