@@ -48,6 +48,12 @@ forced() {
 # Minutes for each parser.
 fuzzed() { DEMIST_FUZZ_SECONDS=${DEMIST_FUZZ_SECONDS:-120} tests fuzz build fuzz --timeout-multiplier 60; }
 
+# Every allocation of each command fails once, 20 minutes at most.
+allocations_fail() {
+  DEMIST=$root/build/demist DEMIST_SOURCE=$root DEMIST_DEVICE=$(awk '/Portable/{print $1; exit}' <<<"$platforms") \
+    step allocations python3 tests/faults/sweep_allocations.py build/tests/faults/allocfault.so
+}
+
 # Many more kills while training and saving.
 killed() { DEMIST_KILLS=200 tests kills build kills --timeout-multiplier 20; }
 
@@ -69,3 +75,4 @@ under_oclgrind
 forced
 fuzzed
 killed
+allocations_fail

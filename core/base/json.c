@@ -1,6 +1,8 @@
 /* JSON of others; see json.h. */
 #include "base/json.h"
 
+#include "base/json_text.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,21 +26,16 @@ static size_t cost_of(const char *text, size_t n)
     return cost;
 }
 
-/* A parse that failed for want of memory fails elsewhere or not at all the next time, or leaves too little for what the
- * text needs. */
+/* A parse that failed for want of memory says that the text is wrong, or goes on without a member. */
 static dm_status load(const char *text, size_t n, json_t **out, json_error_t *why)
 {
-    json_error_t again;
-    void *room;
-
-    if ((*out = json_loadb(text, n, JSON_REJECT_DUPLICATES, why)) ||
-        (*out = json_loadb(text, n, JSON_REJECT_DUPLICATES, &again)))
-        return DM_OK;
-    if (!*why->text || why->position != again.position || strcmp(why->text, again.text) ||
-        json_error_code(why) == json_error_out_of_memory || !(room = malloc(n + (1 << 16))))
-        return DM_ENOMEM;
-    free(room);
-    return DM_ECORRUPT;
+    dm_json_begin();
+    *out = json_loadb(text, n, JSON_REJECT_DUPLICATES, why);
+    if (!dm_json_lost())
+        return *out ? DM_OK : DM_ECORRUPT;
+    json_decref(*out);
+    *out = NULL;
+    return DM_ENOMEM;
 }
 
 static bool is_costly(const char *text, size_t n, size_t *cost)

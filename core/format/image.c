@@ -68,13 +68,14 @@ static int rising(const void *a, const void *b)
 }
 
 /* 1.1 times the 99 % quantile of the larger coordinate's magnitude; 1 where there is none. */
-static double find_limit(const float *x, int64_t n, const float *like, int64_t m)
+static dm_status find_limit(const float *x, int64_t n, const float *like, int64_t m, double *limit, dm_err *err)
 {
-    float *v = malloc((size_t)(n + m) * sizeof *v);
-    double limit;
+    float *v = malloc((size_t)(n + m) * sizeof *v + 1);
     int64_t k = 0;
 
-    for (int64_t i = 0; v && i < n + m; i++) {
+    if (!v)
+        return dm_error(err, DM_ENOMEM, "out of memory for a picture of %lld points", (long long)(n + m));
+    for (int64_t i = 0; i < n + m; i++) {
         const float *p = i < n ? x + 2 * i : like + 2 * (i - n), r = fmaxf(fabsf(p[0]), fabsf(p[1]));
 
         if (isfinite(r))
@@ -82,9 +83,10 @@ static double find_limit(const float *x, int64_t n, const float *like, int64_t m
     }
     if (k)
         qsort(v, (size_t)k, sizeof *v, rising);
-    limit = k ? 1.1 * (double)v[(k - 1) * 99 / 100] : 0;
+    *limit = k ? 1.1 * (double)v[(k - 1) * 99 / 100] : 0;
+    *limit = *limit > 0 ? *limit : 1;
     free(v);
-    return limit > 0 ? limit : 1;
+    return DM_OK;
 }
 
 static void dot(const dm_picture *p, double x, double y, int radius, const uint8_t colour[3])
@@ -113,10 +115,8 @@ dm_status dm_picture_scatter(const float *x, int64_t n, const float *like, int64
     static const uint8_t grey[3] = {200, 200, 200}, blue[3] = {31, 95, 180};
     dm_status s;
 
-    if ((s = make(side, side, 3, 255, out, err)))
+    if ((limit <= 0 && (s = find_limit(x, n, like, m, &limit, err))) || (s = make(side, side, 3, 255, out, err)))
         return s;
-    if (limit <= 0)
-        limit = find_limit(x, n, like, m);
     dots(out, like, m, limit, grey);
     dots(out, x, n, limit, blue);
     return DM_OK;

@@ -87,7 +87,7 @@ dm_status dm_png_encode(const dm_picture *p, const dm_pair *text, int n, uint8_t
     free(t);
     if (!ok) {
         free(j.bytes);
-        return dm_error(err, DM_ENOMEM, "unable to encode a PNG of %d x %d pixels: %s", (int)p->width, (int)p->height,
+        return dm_error(err, DM_ENOMEM, "out of memory for a PNG of %d x %d pixels: %s", (int)p->width, (int)p->height,
                         j.msg);
     }
     *out = j.bytes;

@@ -3,7 +3,7 @@
 
 #include "base/file.h"
 
-#include <jansson.h>
+#include "base/json_text.h"
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -60,8 +60,7 @@ static dm_status describe(json_t *root, const dm_st_source *t, uint64_t *at, dm_
     v = json_pack("{s:s, s:o, s:[I, I]}", "dtype", dm_st_type_name(t->type), "shape", shape, "data_offsets",
                   (json_int_t)*at, (json_int_t)(*at + bytes));
     if (json_object_set_new(root, t->name, v))
-        return dm_error(err, DM_EINVAL, "unable to write tensor '%s': its name is not UTF-8, or memory is exhausted",
-                        t->name);
+        return dm_error(err, DM_EINVAL, "unable to write tensor '%s': its name is not UTF-8", t->name);
     *at += bytes;
     return DM_OK;
 }
@@ -85,7 +84,7 @@ static dm_status describe_meta(json_t *root, const dm_pair *meta, int64_t n, dm_
 static dm_status put_header(writer *w, const dm_st_source *t, int64_t n, const dm_pair *meta, int64_t n_meta,
                             dm_err *err)
 {
-    json_t *root = json_object();
+    json_t *root = dm_json_new();
     dm_status s = n_meta ? describe_meta(root, meta, n_meta, err) : DM_OK;
     unsigned char head[8];
     char *text = NULL, *sum;
@@ -94,11 +93,13 @@ static dm_status put_header(writer *w, const dm_st_source *t, int64_t n, const d
 
     for (int64_t i = 0; i < n && !s; i++)
         s = describe(root, &t[i], &at, err);
-    if (!s && !(text = json_dumps(root, JSON_COMPACT)))
+    if (!(text = dm_json_text(root, JSON_COMPACT))) /* whatever else was said */
         s = dm_error(err, DM_ENOMEM, "out of memory: safetensors header");
     json_decref(root);
-    if (s)
+    if (s) {
+        free(text);
         return s;
+    }
     len = strlen(text);
     pad = (8 - len % 8) % 8;
     for (int i = 0; i < 8; i++)

@@ -4,7 +4,7 @@
 #include "base/arena.h"
 #include "graph/op_def.h"
 
-#include <jansson.h>
+#include "base/json_text.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -327,7 +327,7 @@ dm_status dm_choices_pick(dm_choices *c, const dm_device_info *dev, const dm_opn
 
 json_t *dm_choices_json(const dm_choices *c)
 {
-    json_t *j = json_object();
+    json_t *j = dm_json_new();
 
     for (size_t i = 0; i < c->n_used && j; i++)
         if (json_object_set_new(j, c->used[i].key, json_string(c->used[i].name))) {

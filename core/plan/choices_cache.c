@@ -1,6 +1,7 @@
 /* What was measured, on disk: one small JSON file an op, written whole. An entry holds all that it depends on and is
  * used only where that is the same to the last byte; anything else is measured again. */
 #include "plan/choices.h"
+#include "base/json_text.h"
 
 #include "base/cache_file.h"
 #include "base/file.h"
@@ -113,13 +114,15 @@ static json_t *write_one(const dm_measured *m)
 void dm_choices_store(const dm_device *d, const char *key, const dm_measured *m, int n)
 {
     char described[DESCRIBED], dir[PATH], path[PATH], *text;
-    json_t *list = json_array(), *j;
+    json_t *list, *j;
 
+    dm_json_begin();
+    list = json_array();
     describe(d, described);
     for (int i = 0; i < n; i++)
         json_array_append_new(list, write_one(&m[i]));
     j = json_pack("{s:s, s:s, s:o}", "device", described, "op", key, "measured", list);
-    text = j ? json_dumps(j, JSON_INDENT(1)) : NULL;
+    text = dm_json_text(j, JSON_INDENT(1));
     if (text && path_of(d, described, key, dir, path) && !dm_folder_make(dir, NULL))
         dm_cache_write(path, text, strlen(text));
     free(text);

@@ -279,7 +279,13 @@ static bool take_found(void *user, const char *file, const char *stem)
     dm_err err;
     loaded *l = NULL;
 
-    if (!load(r, s->root, file, &l, &err)) {
+    dm_status rc = load(r, s->root, file, &l, &err);
+
+    if (rc == DM_ENOMEM) {
+        s->no_memory = true;
+        return false;
+    }
+    if (!rc) {
         f.kind = l->kind;
         f.plugin = l->plugin;
     } else {

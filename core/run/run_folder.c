@@ -6,7 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
+#include "base/json_text.h"
 #include <png.h>
 #include <stdlib.h>
 #include <string.h>
@@ -169,7 +169,7 @@ dm_status dm_run_write(const dm_run *r, const char *name, const void *data, size
 
 dm_status dm_run_write_env(const dm_run *r, int argc, const char *const *argv, const dm_pair *more, int n, dm_err *err)
 {
-    json_t *o = json_object(), *args = json_array();
+    json_t *o = dm_json_new(), *args = json_array();
     const time_t now = time(NULL);
     struct utsname u;
     struct tm tm;
@@ -193,7 +193,7 @@ dm_status dm_run_write_env(const dm_run *r, int argc, const char *const *argv, c
     json_object_set_new(o, "argv", args);
     for (int i = 0; i < n; i++)
         json_object_set_new(o, more[i].key, json_string(more[i].value));
-    text = json_dumps(o, JSON_INDENT(2));
+    text = dm_json_text(o, JSON_INDENT(2));
     json_decref(o);
     if (!text)
         return dm_error(err, DM_ENOMEM, "out of memory: env.json");

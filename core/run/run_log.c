@@ -1,5 +1,6 @@
 /* log.jsonl; see run_log.h. */
 #include "run/run_log.h"
+#include "base/json_text.h"
 
 #include "base/arena.h"
 #include "base/file.h"
@@ -135,7 +136,7 @@ void dm_run_log_close(dm_run_log *l)
 
 dm_status dm_run_log_put(dm_run_log *l, int64_t step, const dm_field *f, int n, dm_err *err)
 {
-    json_t *o = json_object();
+    json_t *o = dm_json_new();
     char *text;
     size_t len;
     dm_status s;
@@ -148,7 +149,7 @@ dm_status dm_run_log_put(dm_run_log *l, int64_t step, const dm_field *f, int n, 
         json_object_set_new(o, f[i].name,
                             !isfinite(v) ? json_null() : whole ? json_integer((json_int_t)v) : json_real(v));
     }
-    text = json_dumps(o, JSON_REAL_PRECISION(9));
+    text = dm_json_text(o, JSON_REAL_PRECISION(9));
     json_decref(o);
     if (!text)
         return dm_error(err, DM_ENOMEM, "out of memory: a line of '%s'", l->path);

@@ -38,6 +38,10 @@ static dm_status after_load(dm_session *s, dm_status rc, dm_need need, dm_faults
 {
     dm_status hard = DM_OK;
 
+    if (rc == DM_ENOMEM || faults->lost) { /* what is missing is no fault of the text */
+        dm_faults_fini(faults);
+        return rc == DM_ENOMEM ? rc : dm_error(err, DM_ENOMEM, "out of memory: faults of the experiment");
+    }
     log_lines(s, DM_LOG_INFO, faults->notes);
     if (s->experiment)
         s->experiment->plugin_log = (dm_plugin_log){plugin_line, s->log};

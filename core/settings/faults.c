@@ -118,6 +118,7 @@ void dm_fault(dm_faults *f, dm_status code, dm_mark at, const char *fmt, ...)
     if (vsnprintf(message, sizeof message, fmt, ap) < 0)
         message[0] = 0;
     va_end(ap);
+    f->lost |= !place;
     snprintf(line, sizeof line, "%.900s: error: %s", place ? place : "experiment", message);
     make_printable(line);
     dm_arena_free(a);

@@ -119,9 +119,11 @@ dm_status dm_check(const char *experiment, const dm_check_options *options, dm_e
         dm_choices_budget(s.choices, 0);
         if (text)
             say_lines(&r, text);
+        else
+            rc = dm_error(err, DM_ENOMEM, "out of memory for the experiment's text");
         free(text);
         say(&r, "# data: %lld examples", (long long)s.data.count);
-        if (!(rc = forward_costs(&s, &r, err)))
+        if (!rc && !(rc = forward_costs(&s, &r, err)))
             rc = costs(&s, &o, &r, err);
     }
     dm_session_fini(&s);

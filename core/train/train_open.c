@@ -1,5 +1,6 @@
 /* dm_training_open and dm_training_close: a training run up to its first step, with its run folder. */
 #include "train/running.h"
+#include "base/json_text.h"
 
 #include "base/json.h"
 #include "base/shell_word.h"
@@ -32,7 +33,7 @@ static dm_status write_choices(const dm_training *r, dm_err *err)
 {
     json_t *j = json_pack("{s:I, s:b, s:o}", "micro_batch", (json_int_t)dm_trainer_micro_batch(r->trainer), "recompute",
                           (int)dm_net_recomputes(r->s.model), "implementations", dm_choices_json(r->s.choices));
-    char *text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
+    char *text = dm_json_text(j, JSON_INDENT(2));
     const dm_status rc = text ? dm_run_write(r->folder, "choices.json", text, strlen(text), err)
                               : dm_error(err, DM_ENOMEM, "out of memory for choices.json");
 

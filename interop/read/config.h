@@ -6,8 +6,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
-
-#include <jansson.h>
+#include "base/json.h"
 
 typedef struct dm_config {
     const char *path;

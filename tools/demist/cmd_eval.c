@@ -1,5 +1,6 @@
 /* demist eval: how good a trained model is. */
 #include "eval.h"
+#include "base/json_text.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -66,7 +67,8 @@ static dm_status print_report(const eval_request *r, json_t *report, char **text
     for (int i = 0; i < r->n_overrides && all; i++)
         if (json_array_append_new(json_object_get(all, "overrides"), json_string(r->overrides[i])))
             break;
-    *text = all && !json_object_update(all, report) ? json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) : NULL;
+    *text =
+        all && !json_object_update(all, report) ? dm_json_text(all, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) : NULL;
     json_decref(all);
     return *text ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for the report, or a name in it is not UTF-8");
 }

@@ -4,7 +4,7 @@
 #include "base/file.h"
 #include "run/plot.h"
 
-#include <jansson.h>
+#include "base/json_text.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +38,7 @@ static const column *columns(const dm_noise *n, int *count)
 
 dm_status dm_schedule_json(const dm_noise *n, const dm_grid *g, const char *path, dm_err *err)
 {
-    json_t *all = json_object();
+    json_t *all = dm_json_new();
     char *text;
     int count;
     const column *c = columns(n, &count);
@@ -58,7 +58,7 @@ dm_status dm_schedule_json(const dm_noise *n, const dm_grid *g, const char *path
             json_array_append_new(list, g->timesteps ? json_integer(g->timesteps[i]) : number(g->points[i].t));
         json_object_set_new(all, "timesteps", list);
     }
-    text = json_dumps(all, JSON_REAL_PRECISION(17) | JSON_COMPACT);
+    text = dm_json_text(all, JSON_REAL_PRECISION(17) | JSON_COMPACT);
     rc = text ? dm_file_write_atomic(path, text, strlen(text), err)
               : dm_error(err, DM_ENOMEM, "out of memory for the schedule's JSON");
     free(text);

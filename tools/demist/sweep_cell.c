@@ -1,5 +1,6 @@
 /* One cell of a sweep: trained where it must be, measured once, its result kept in a file of its own; see sweep.h. */
 #include "sweep.h"
+#include "base/json_text.h"
 
 #include <math.h>
 #include <sha256.h>
@@ -247,7 +248,7 @@ static dm_status write_result(const sweep *s, const sweep_cell *c, const char *p
     for (int i = 0; i < s->n_axes && all; i++)
         json_object_set_new(json_object_get(all, "cell"), s->axis[i].key,
                             c->value[i] >= 0 ? json_string(s->axis[i].value[c->value[i]]) : json_null());
-    text = all ? json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) : NULL;
+    text = dm_json_text(all, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
     rc = text ? dm_file_write_in(&s->folder, path, text, strlen(text), err)
               : dm_error(err, DM_ENOMEM, "out of memory for '%s', or a name in it is not UTF-8", path);
     free(text);

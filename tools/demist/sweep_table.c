@@ -1,5 +1,6 @@
 /* What came of a sweep, as CSV, Markdown, JSON and curves; see sweep.h. */
 #include "sweep.h"
+#include "base/json_text.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -207,7 +208,7 @@ static char *json_text(const sweep *s)
         json_array_append_new(json_object_get(all, "figures"), json_string(e->name));
     for (int k = 0; k < s->n && all; k++)
         json_array_append_new(json_object_get(all, "rows"), row_of(s, &s->cell[k]));
-    text = all ? json_dumps(all, JSON_INDENT(1) | JSON_REAL_PRECISION(17)) : NULL;
+    text = dm_json_text(all, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
     json_decref(all);
     return text;
 }

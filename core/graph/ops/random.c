@@ -27,11 +27,14 @@ static dm_val dropout(const dm_graph *api, dm_val x, double p)
 dm_val dm_graph_randn(dm_graph_core *g, dm_val like, uint32_t purpose, uint32_t node, uint32_t draw)
 {
     const dm_val state = dm_graph_state(g);
-    const dm_shape s = g->values[like].shape;
+    dm_shape s;
     dm_val y;
-    dm_gnode *n = dm_graph_op1(g, DM_OP_RANDN, &state, 1, &s, s.rank == 4, &y);
+    dm_gnode *n;
 
-    if (n) {
+    if (state < 0 || like < 0)
+        return DM_FAILED;
+    s = g->values[like].shape;
+    if ((n = dm_graph_op1(g, DM_OP_RANDN, &state, 1, &s, s.rank == 4, &y))) {
         n->op.a.random.purpose = purpose;
         n->op.a.random.node = node;
         n->op.a.random.draw = draw;
