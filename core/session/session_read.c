@@ -77,12 +77,12 @@ dm_status dm_session_read(dm_session *s, const char *experiment, const char *con
                           const dm_callbacks *cb, dm_err *err)
 {
     const bool data = need >= DM_NEED_DATA;
-    const char *slash = strrchr(experiment, '/');
+    const char *slash = experiment ? strrchr(experiment, '/') : NULL, *name = slash ? slash + 1 : experiment;
     const dm_experiment_options o = {.overrides = overrides,
                                      .n_overrides = n,
                                      .need_data = data,
                                      .lenient_data = !data,
-                                     .kept = !strcmp(slash ? slash + 1 : experiment, DM_RUN_CONFIG),
+                                     .kept = name && !strcmp(name, DM_RUN_CONFIG),
                                      .keep = true};
     dm_faults faults = {0};
     dm_status rc;

@@ -70,8 +70,8 @@ int main(void)
     LAST(dm_training_state, output);
     SIZE(dm_check_options);
     FIELD(dm_check_options, size); FIELD(dm_check_options, n_overrides); FIELD(dm_check_options, overrides);
-    FIELD(dm_check_options, explain); FIELD(dm_check_options, line); FIELD(dm_check_options, line_user);
-    FIELD(dm_check_options, callbacks);
+    FIELD(dm_check_options, explain); FIELD(dm_check_options, data); FIELD(dm_check_options, line);
+    FIELD(dm_check_options, line_user); FIELD(dm_check_options, callbacks);
     LAST(dm_check_options, callbacks);
     SIZE(dm_accuracy_options);
     FIELD(dm_accuracy_options, size); FIELD(dm_accuracy_options, n_overrides); FIELD(dm_accuracy_options, overrides);

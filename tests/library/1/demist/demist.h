@@ -206,6 +206,7 @@ typedef struct dm_check_options {
     int32_t n_overrides;
     const char *const *overrides;
     bool explain;                  /* also a line for each op: implementation, extents, work */
+    bool data; /* first read every example once: DM_ECORRUPT where one cannot be read, each is told */
     /* When clean: the resolved experiment, parameters, work and memory, line by line. May be NULL. */
     void (*line)(void *line_user, const char *text);
     void *line_user;

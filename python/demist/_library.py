@@ -1,0 +1,163 @@
+"""libdemist by ctypes: the structs and calls of <demist/demist.h> that the package uses."""
+from __future__ import annotations
+
+import ctypes
+import os
+from ctypes import (CFUNCTYPE, POINTER, Structure, c_bool, c_char, c_char_p, c_double, c_float, c_int, c_int32, c_int64,
+                    c_uint32, c_void_p)
+from typing import Any
+
+SONAME = "libdemist.so.1"
+
+
+class Sized(Structure):
+    """A struct of the header that begins with its size."""
+
+    def __init__(self, **fields: Any) -> None:
+        super().__init__(size=ctypes.sizeof(self), **fields)
+
+
+class Shape(Structure):
+    _fields_ = [("rank", c_int32), ("dim", c_int64 * 8)]
+
+    @staticmethod
+    def of(extents: tuple[int, ...]) -> Shape:
+        return Shape(len(extents), (c_int64 * 8)(*extents, *[1] * (8 - len(extents))))
+
+    @property
+    def extents(self) -> tuple[int, ...]:
+        return tuple(self.dim[: self.rank])
+
+
+class Err(Structure):
+    _fields_ = [("code", c_int), ("msg", c_char * 1024)]
+
+
+class ProgressInfo(Sized):
+    _fields_ = [("size", c_uint32), ("what", c_char_p), ("step", c_int64), ("steps", c_int64), ("per_step", c_double),
+                ("loss", c_double)]
+
+
+LOG = CFUNCTYPE(None, c_void_p, c_int, c_char_p)
+PROGRESS = CFUNCTYPE(None, c_void_p, POINTER(ProgressInfo))
+CANCELLED = CFUNCTYPE(c_bool, c_void_p)
+LINE = CFUNCTYPE(None, c_void_p, c_char_p)
+
+
+class Callbacks(Sized):
+    _fields_ = [("size", c_uint32), ("user", c_void_p), ("log", LOG), ("progress", PROGRESS), ("cancelled", CANCELLED)]
+
+
+class ModelOptions(Sized):
+    _fields_ = [("size", c_uint32), ("n_overrides", c_int32), ("overrides", POINTER(c_char_p)), ("device", c_char_p),
+                ("precision", c_char_p), ("raw", c_bool), ("profile", c_bool), ("callbacks", POINTER(Callbacks))]
+
+
+class ModelProperties(Sized):
+    _fields_ = [("size", c_uint32), ("classes", c_int32), ("shape", Shape), ("label_width", c_int64),
+                ("step", c_int64), ("parameters", c_int64), ("diffuses", c_bool), ("pixels", c_bool),
+                ("low", c_double), ("high", c_double), ("name", c_char_p), ("network", c_char_p),
+                ("objective", c_char_p), ("schedule", c_char_p), ("sampler", c_char_p), ("device", c_char_p),
+                ("precision", c_char_p), ("experiment", c_char_p)]
+
+
+class TraceInfo(Sized):
+    _fields_ = [("size", c_uint32), ("i", c_int32), ("n", c_int32), ("first", c_int64), ("n_images", c_int64),
+                ("count", c_int64), ("example", c_int64), ("x", POINTER(c_float))]
+
+
+TRACE = CFUNCTYPE(None, c_void_p, POINTER(TraceInfo))
+
+
+class SampleOptions(Sized):
+    _fields_ = [("size", c_uint32), ("n_overrides", c_int32), ("overrides", POINTER(c_char_p)),
+                ("seed", POINTER(c_int64)), ("count", c_int64), ("first_index", c_int64), ("labels", POINTER(c_int32)),
+                ("noise", POINTER(c_float)), ("noise_shape", Shape), ("z", POINTER(c_float)), ("draws", c_int64),
+                ("trace", TRACE), ("trace_user", c_void_p), ("callbacks", POINTER(Callbacks))]
+
+
+class Images(Sized):
+    _fields_ = [("size", c_uint32), ("steps", c_int32), ("shape", Shape), ("x", POINTER(c_float)), ("pixels", c_bool),
+                ("evaluations", c_int64), ("seconds", c_double), ("about", c_char * 512)]
+
+
+class PredictOptions(Sized):
+    _fields_ = [("size", c_uint32), ("shape", Shape), ("x", POINTER(c_float)), ("t", POINTER(c_double)),
+                ("labels", POINTER(c_int32)), ("vectors", POINTER(c_float)), ("vector_width", c_int64),
+                ("callbacks", POINTER(Callbacks))]
+
+
+class TrainOptions(Sized):
+    _fields_ = [("size", c_uint32), ("n_overrides", c_int32), ("overrides", POINTER(c_char_p)), ("resume", c_bool),
+                ("overwrite", c_bool), ("profile", c_bool), ("data_changed", c_bool), ("argc", c_int32),
+                ("argv", POINTER(c_char_p)), ("callbacks", POINTER(Callbacks))]
+
+
+class State(Sized):
+    _fields_ = [("size", c_uint32), ("step", c_int64), ("steps", c_int64), ("batch", c_int64),
+                ("micro_batch", c_int64), ("parameters", c_int64), ("saved", c_int64), ("learning_rate", c_double),
+                ("loss", c_double), ("grad_norm", c_double), ("images_per_s", c_double), ("best_loss", c_double),
+                ("output", c_char_p)]
+
+
+class CheckOptions(Sized):
+    _fields_ = [("size", c_uint32), ("n_overrides", c_int32), ("overrides", POINTER(c_char_p)), ("explain", c_bool), ("data", c_bool),
+                ("line", LINE), ("line_user", c_void_p), ("callbacks", POINTER(Callbacks))]
+
+
+# What each struct is called in the header: the tests compare where the fields lie.
+STRUCTS: dict[str, type[Structure]] = {
+    "dm_shape": Shape, "dm_progress_info": ProgressInfo, "dm_callbacks": Callbacks, "dm_model_options": ModelOptions,
+    "dm_model_properties": ModelProperties, "dm_trace_info": TraceInfo, "dm_sample_options": SampleOptions,
+    "dm_images": Images, "dm_predict_options": PredictOptions, "dm_train_options": TrainOptions,
+    "dm_training_state": State, "dm_check_options": CheckOptions,
+}
+
+_CALLS: dict[str, tuple[Any, ...]] = {
+    "dm_model_open": (c_char_p, POINTER(ModelOptions), POINTER(c_void_p), POINTER(Err)),
+    "dm_model_info": (c_void_p, POINTER(ModelProperties), POINTER(Err)),
+    "dm_model_sample": (c_void_p, POINTER(SampleOptions), POINTER(Images), POINTER(Err)),
+    "dm_model_predict": (c_void_p, POINTER(PredictOptions), POINTER(Images), POINTER(Err)),
+    "dm_training_open": (c_char_p, POINTER(TrainOptions), POINTER(c_void_p), POINTER(Err)),
+    "dm_training_step": (c_void_p, POINTER(Err)),
+    "dm_training_validate": (c_void_p, POINTER(c_double), POINTER(Err)),
+    "dm_training_save": (c_void_p, POINTER(Err)),
+    "dm_training_run": (c_void_p, POINTER(Err)),
+    "dm_training_info": (c_void_p, POINTER(State), POINTER(Err)),
+    "dm_check": (c_char_p, POINTER(CheckOptions), POINTER(Err)),
+}
+_VOID_CALLS: dict[str, tuple[Any, ...]] = {
+    "dm_model_close": (c_void_p,), "dm_training_close": (c_void_p,), "dm_images_free": (POINTER(Images),),
+}
+
+_loaded: ctypes.CDLL | None = None
+
+
+def library() -> ctypes.CDLL:
+    """The library that DEMIST_LIBRARY names, or the installed one; loaded when it is first needed."""
+    global _loaded
+    if _loaded is None:
+        name = os.environ.get("DEMIST_LIBRARY") or SONAME
+        try:
+            lib = ctypes.CDLL(name)
+        except OSError as why:
+            raise ImportError(f"unable to load libdemist: {why}; install demist, or set DEMIST_LIBRARY to the path of "
+                              f"{SONAME}") from why
+        lib.dm_version.restype = c_char_p
+        lib.dm_version.argtypes = ()
+        for call, arguments in _CALLS.items():
+            function = getattr(lib, call, None)
+            if function is None:
+                raise ImportError(f"'{name}' is demist {lib.dm_version().decode()} and has no {call}: this package "
+                                  f"needs {SONAME}")
+            function.restype, function.argtypes = c_int, arguments
+        for call, arguments in _VOID_CALLS.items():
+            function = getattr(lib, call)
+            function.restype, function.argtypes = None, arguments
+        _loaded = lib
+    return _loaded
+
+
+def version() -> str:
+    """Of the library."""
+    return str(library().dm_version().decode())

@@ -1,0 +1,212 @@
+"""A trained model on a device."""
+from __future__ import annotations
+
+import os
+import threading
+from ctypes import POINTER, byref, c_char_p, c_double, c_float, c_int32, c_int64, c_void_p, cast, pointer
+from dataclasses import dataclass
+from typing import Any, Callable, Optional, Union
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _library as c
+from ._errors import InvalidArgument
+from ._listen import Listener, OnProgress, Overrides, overrides_of
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model is. shape: of one example, (C, H, W) or (D,). experiment: resolved, as YAML."""
+
+    name: str
+    shape: tuple[int, ...]
+    classes: int
+    label_width: int
+    step: int
+    parameters: int
+    diffuses: bool
+    pixels: bool
+    low: float
+    high: float
+    network: str
+    objective: str
+    schedule: str | None
+    sampler: str | None
+    device: str
+    precision: str
+    experiment: str
+
+
+@dataclass(frozen=True)
+class Trace:
+    """x after step i of n, i = 0 being the noise: of images first.. of count."""
+
+    i: int
+    n: int
+    first: int
+    count: int
+    x: Array
+
+
+def _pointer(array: Any, kind: Any) -> Any:
+    return cast(array.ctypes.data, POINTER(kind))
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode(errors="replace")
+
+
+class Model:
+    """Opened by demist.open(). The first call of a shape sets it up, later ones begin at once."""
+
+    def __init__(self, run: str | os.PathLike[str], *, device: str | None = None, precision: str | None = None,
+                 raw: bool = False, overrides: Overrides = None, progress: OnProgress = None) -> None:
+        self._handle = c_void_p()
+        self._lock = threading.Lock()
+        self._lib = c.library()
+        self._listener = Listener(progress)
+        texts, n = overrides_of(overrides)
+        options = c.ModelOptions(
+            n_overrides=n, overrides=cast(texts, POINTER(c_char_p)), device=device.encode() if device else None,
+            precision=precision.encode() if precision else None, raw=raw, callbacks=pointer(self._listener.struct))
+        self._listener.call(self._lib.dm_model_open, os.fsencode(run), byref(options), byref(self._handle))
+        self._info = self._read_info()
+
+    def _read_info(self) -> ModelInfo:
+        p = c.ModelProperties()
+        Listener().call(self._lib.dm_model_info, self._handle, byref(p))
+        return ModelInfo(
+            name=_text(p.name) or "", shape=p.shape.extents, classes=p.classes, label_width=p.label_width, step=p.step,
+            parameters=p.parameters, diffuses=p.diffuses, pixels=p.pixels, low=p.low, high=p.high,
+            network=_text(p.network) or "", objective=_text(p.objective) or "", schedule=_text(p.schedule),
+            sampler=_text(p.sampler), device=_text(p.device) or "", precision=_text(p.precision) or "",
+            experiment=_text(p.experiment) or "")
+
+    @property
+    def info(self) -> ModelInfo:
+        return self._info
+
+    def _open(self) -> c_void_p:
+        if not self._handle:
+            raise InvalidArgument("the model is closed")
+        return self._handle
+
+    def _images(self, listener: Listener, call: Any, options: Any) -> Array:
+        images = c.Images()
+        try:
+            listener.call(call, self._open(), byref(options), byref(images))
+            return np.ctypeslib.as_array(images.x, images.shape.extents).copy()
+        finally:
+            self._lib.dm_images_free(byref(images))
+
+    def sample(self, count: int | None = None, *, steps: int | None = None, seed: int | None = None,
+               sampler: str | None = None, labels: npt.ArrayLike | None = None, first_index: int = 0,
+               noise: npt.ArrayLike | None = None, z: npt.ArrayLike | None = None, overrides: Overrides = None,
+               trace: Optional[Callable[[Trace], Any]] = None, progress: OnProgress = None) -> Array:
+        """Images, float32 [count, C, H, W] (pixels in [-1, 1]) or points [count, D].
+
+        steps, sampler and seed are of this call alone, and so are overrides, of the sampler: {"sampler.eta": 1}.
+        labels: a class, or one for each image; None = all in turn where the model has classes. noise: x to begin with;
+        z: for the sampler's draws. trace is called after each step."""
+        listener = self._listener if progress is None else Listener(progress)
+        own = {k: v for k, v in {"sampler.use": sampler, "sampler.steps": steps}.items() if v is not None}
+        texts, n = overrides_of(own, overrides)
+        x = None if noise is None else np.ascontiguousarray(noise, np.float32)
+        draws = None if z is None else np.ascontiguousarray(z, np.float32)
+        wanted = count if count is not None else len(x) if x is not None and x.ndim else 1
+        if wanted < 1:
+            raise InvalidArgument(f"{wanted} images; at least 1")
+        options = c.SampleOptions(n_overrides=n, overrides=cast(texts, POINTER(c_char_p)), count=wanted,
+                                  first_index=first_index, callbacks=pointer(listener.struct))
+        if seed is not None:
+            options.seed = pointer(c_int64(seed))
+        if labels is not None:
+            y = np.asarray(labels, np.int32)
+            if y.shape not in ((), (wanted,)):
+                raise InvalidArgument(f"labels have shape {y.shape}; one class, or [{wanted}]")
+            y = np.ascontiguousarray(np.broadcast_to(y, (wanted,)))
+            options.labels = _pointer(y, c_int32)
+        if x is not None:
+            options.noise, options.noise_shape = _pointer(x, c_float), c.Shape.of(_rank(x))
+        if draws is not None:
+            if x is None or draws.shape[1:] != x.shape:
+                raise InvalidArgument(f"z has shape {draws.shape}; it needs noise, and its shape behind the draws")
+            options.z, options.draws = _pointer(draws, c_float), draws.shape[0]
+        if trace is not None:
+            options.trace = c.TRACE(lambda _user, t: _traced(listener, trace, self.info.shape, t))
+        with self._lock:
+            return self._images(listener, self._lib.dm_model_sample, options)
+
+    def predict(self, x: npt.ArrayLike, t: npt.ArrayLike, labels: npt.ArrayLike | None = None) -> Array:
+        """The network alone, [N, out_channels, ...]: x is [N, C, H, W] or [N, D], t what it is told of the noise (0-based
+        steps for the published objectives), one number or [N], labels a class, [N] classes, or [N, label_width]."""
+        inputs = np.ascontiguousarray(x, np.float32)
+        n = inputs.shape[0] if inputs.ndim else 0
+        times = np.ascontiguousarray(np.broadcast_to(np.asarray(t, np.float64), (n,)))
+        options = c.PredictOptions(shape=c.Shape.of(_rank(inputs)), x=_pointer(inputs, c_float),
+                                   t=_pointer(times, c_double), callbacks=pointer(self._listener.struct))
+        if labels is not None and np.ndim(labels) == 2:
+            vectors = np.ascontiguousarray(labels, np.float32)
+            if vectors.shape[0] != n:
+                raise InvalidArgument(f"labels have shape {vectors.shape}; they must be [{n}, width]")
+            options.vectors, options.vector_width = _pointer(vectors, c_float), vectors.shape[1]
+        elif labels is not None:
+            y = np.ascontiguousarray(np.broadcast_to(np.asarray(labels, np.int32), (n,)))
+            options.labels = _pointer(y, c_int32)
+        with self._lock:
+            return self._images(self._listener, self._lib.dm_model_predict, options)
+
+    def close(self) -> None:
+        """Frees the device; the model cannot be used any more. May be called twice."""
+        handle, self._handle = self._handle, c_void_p()
+        if handle:
+            self._lib.dm_model_close(handle)
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_handle", None):
+            self.close()
+
+    def __repr__(self) -> str:
+        i = self._info
+        return (f"<demist.Model '{i.name}': {i.network}, {i.objective}, examples {list(i.shape)}, step {i.step}, "
+                f"{i.parameters} parameters, on {i.device}{'' if self._handle else ', closed'}>")
+
+
+def _rank(array: npt.NDArray[Any]) -> tuple[int, ...]:
+    if not 1 <= array.ndim <= 8:
+        raise InvalidArgument(f"an array of {array.ndim} dimensions; 1 to 8 are possible")
+    return array.shape
+
+
+def _traced(listener: Listener, trace: Callable[[Trace], Any], shape: tuple[int, ...], info: Any) -> None:
+    try:
+        t = info.contents
+        if not listener.failure:
+            trace(Trace(t.i, t.n, t.first, t.count, np.ctypeslib.as_array(t.x, (t.n_images, *shape)).copy()))
+    except BaseException as e:  # noqa: B902
+        listener.failure = listener.failure or e
+
+
+def open(run: Union[str, os.PathLike[str]], *, device: str | None = None, precision: str | None = None,
+         raw: bool = False, overrides: Overrides = None, progress: OnProgress = None) -> Model:
+    """Opens a run folder, a checkpoint or a folder in diffusers' layout on a device.
+
+    device: "auto", "0:0", part of a name; precision: "fp32", "bf16", "fp16"; None = as the experiment says. raw: the raw
+    weights, not their first average. overrides: {"sampler.steps": 20} or ["sampler.steps=20"]. progress is called by
+    sample()."""
+    return Model(run, device=device, precision=precision, raw=raw, overrides=overrides, progress=progress)
+
+
+def pixels(images: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+    """Images [N, C, H, W] in [-1, 1] as uint8 [N, H, W, C], as plots and PNG take them."""
+    x = np.clip(np.asarray(images, np.float32), -1, 1)
+    return np.moveaxis(np.rint((x + 1) * 127.5).astype(np.uint8), 1, -1)

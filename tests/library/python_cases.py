@@ -1,0 +1,265 @@
+"""What the installed package does; run by test_python.py inside the venv: python_cases.py FOLDER."""
+import ctypes
+import inspect
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+
+import numpy as np
+
+import demist
+from demist import _library
+
+WORK = sys.argv[1]
+DEVICE = os.environ.get("DEMIST_DEVICE", "auto")
+MOONS = os.path.join(os.environ["DEMIST_SOURCE"], "configs/moons.yaml")
+TINY = {"device": DEVICE, "network.width": 8, "network.depth": 1, "train.batch": 8, "train.steps": 6, "train.warmup": 0,
+        "train.log_every": 1, "tune": "off", "sampler.steps": 4}
+
+
+def run(name):
+    return os.path.join(WORK, name)
+
+
+def raises(kind, says, f, *args, **more):
+    try:
+        f(*args, **more)
+    except kind as e:
+        assert type(e) is kind and says in str(e), (type(e), str(e))
+        return e
+    raise AssertionError(f"no {kind.__name__}")
+
+
+def structs_lie_as_the_header_has_them():
+    out = subprocess.check_output([os.environ["DEMIST_LAYOUT"]], text=True)
+    theirs = {m[1]: (int(m[3]), int(m[2])) for m in re.finditer(r"(\S+\.\S+): (\d+) bytes at (\d+)", out)}
+    for name, struct in _library.STRUCTS.items():
+        fields = {k: v for k, v in theirs.items() if k.startswith(name + ".")}
+        assert name == "dm_shape" or len(fields) == len(struct._fields_), name
+        for field, _ in struct._fields_:
+            if name != "dm_shape":
+                d = getattr(struct, field)
+                assert (d.offset, d.size) == fields[f"{name}.{field}"], (name, field)
+                size = re.search(rf"^{name}: (\d+) bytes", out, re.M)
+                assert ctypes.sizeof(struct) == int(size[1]), name
+
+
+def trains_with_progress():
+    seen = []
+    folder = demist.train(MOONS, {**TINY, "output": run("a")}, progress=seen.append)
+    assert os.path.samefile(folder, run("a"))
+    assert [p.step for p in seen] == list(range(7)) and {p.steps for p in seen} == {6}
+    assert seen[-1].what == "train" and seen[-1].loss > 0 and np.isnan(seen[0].loss)
+
+
+def samples_an_array():
+    model = demist.open(run("a"))
+    x = model.sample(16, steps=3, seed=1)
+    assert x.dtype == np.float32 and x.shape == (16, 2) and np.isfinite(x).all()
+    assert np.array_equal(x, model.sample(16, steps=3, seed=1))
+    assert not np.array_equal(x, model.sample(16, steps=3, seed=2))
+    assert not np.array_equal(x, model.sample(16, seed=1))
+    assert np.array_equal(model.sample(4, steps=3, seed=1, first_index=3), x[3:7])
+    assert model.sample().shape == (1, 2)
+    noise = np.random.default_rng(0).normal(size=(5, 2))  # float64, on purpose
+    assert np.array_equal(model.sample(noise=noise), model.sample(5, noise=noise[:, ::-1][:, ::-1]))
+    traced = []
+    y = model.sample(3, steps=5, trace=traced.append)
+    assert [t.i for t in traced] == list(range(6)) and np.array_equal(traced[-1].x, y)
+    z = np.zeros((3, 5, 2))
+    assert not np.array_equal(model.sample(noise=noise, z=z, sampler="ddpm", steps=3),
+                              model.sample(noise=noise, sampler="ddpm", steps=3))
+
+
+def predicts():
+    with demist.open(run("a"), raw=True) as model:
+        x = np.ones((3, 2))
+        eps = model.predict(x, [0, 10, 500])
+        assert eps.shape == (3, 2) and np.array_equal(eps[1:2], model.predict(x[:1], 10))
+    raises(demist.InvalidArgument, "closed", model.predict, x, 0)
+    model.close()
+
+
+def says_what_it_is():
+    model = demist.open(run("a"), overrides=["sampler.steps=7"], precision="bf16")
+    i = model.info
+    assert (i.shape, i.step, i.network, i.precision, i.diffuses) == ((2,), 6, "mlp", "bf16", True)
+    assert "steps: 7" in i.experiment and "mlp" in repr(model)
+    assert "# parameters: " in demist.check(MOONS, {**TINY, "output": run("checked")})
+    assert re.fullmatch(r"\d+\.\d+\.\d+", demist.version())
+
+
+def a_loop_of_ones_own():
+    with demist.Training(MOONS, {**TINY, "output": run("b")}) as t:
+        assert t.state.saved == -1 and np.isnan(t.state.loss)
+        for _ in range(4):
+            t.step()
+        assert t.state.loss > 0 and t.validate() == t.state.best_loss
+        t.save()
+    with demist.Training(MOONS, {**TINY, "output": run("b")}, resume=True) as t:
+        assert t.state.step == 4
+        t.run()
+        raises(demist.InvalidArgument, "are done already", t.step)
+    assert np.array_equal(demist.open(run("a")).sample(4), demist.open(run("b")).sample(4))
+
+
+def classes(model_steps=2):
+    """Labels of one call are not those of the next."""
+    rng = np.random.default_rng(0)
+    for name, a in {"x": rng.integers(0, 256, (64, 8, 8)), "y": np.arange(64) % 4}.items():
+        with open(run(name), "wb") as f:
+            f.write(bytes([0, 0, 8, a.ndim]) + np.array(a.shape, ">u4").tobytes() + a.astype(np.uint8).tobytes())
+    config = run("classes.yaml")
+    with open(config, "w") as f:
+        f.write(f"""
+name: classes
+data: {{use: idx, train_images: {run("x")}, train_labels: {run("y")}}}
+schedule: {{use: linear}}
+network: {{use: unet, channels: [8], layers: 1, groups: 4, attend: [0], class_embed: table}}
+objective: {{use: simple, predict: eps}}
+sampler: {{use: ddim, steps: {model_steps}}}
+train: {{steps: 20, batch: 8, lr: 0.01, warmup: 0}}
+""")
+    model = demist.open(demist.train(config, {"device": DEVICE, "tune": "off", "output": run("classes")}))
+    assert model.info.classes == 10 and model.info.shape == (1, 8, 8) and model.info.pixels
+    x = rng.normal(size=(2, 1, 8, 8))
+    first = model.predict(x, 10)
+    assert np.array_equal(first, model.predict(x, 10, labels=0))
+    assert not np.array_equal(first, model.predict(x, 10, labels=[3, 2]))
+    assert np.array_equal(first, model.predict(x, 10))
+    model.sample(2, labels=3)
+    assert np.array_equal(first, model.predict(x, 10))
+    assert model.predict(rng.normal(size=(1, 1, 16, 16)), 10).shape == (1, 1, 16, 16)
+    raises(demist.InvalidArgument, "label 1 is 11; this model has classes 0 to 9", model.sample, 2, labels=[0, 11])
+    raises(demist.InvalidArgument, "labels have shape (3,)", model.sample, 2, labels=[0, 1, 2])
+    images = model.sample(3, labels=[0, 1, 2])
+    p = demist.pixels(images)
+    assert p.dtype == np.uint8 and p.shape == (3, 8, 8, 1)
+
+
+def errors_are_exceptions():
+    raises(demist.NotFound, "unable to open '/nonexistent'", demist.open, "/nonexistent")
+    e = raises(demist.InvalidArgument, "1 error in the experiment", demist.train, MOONS, {**TINY, "network.width": -1})
+    assert "network.width" in str(e).split("\n", 1)[1], e
+    raises(demist.DeviceError, "no such", demist.open, run("a"), device="no such device")
+    model = demist.open(run("a"))
+    raises(demist.InvalidArgument, "give this where the model is opened", model.sample, overrides={"network.width": 3})
+    raises(demist.InvalidArgument, "-3 images", model.sample, -3)
+    raises(demist.InvalidArgument, "more elements than memory", model.sample, 2**62)
+    raises(demist.InvalidArgument, "rank", model.predict, np.ones((2, 3, 4, 4)), 0)
+    raises(demist.InvalidArgument, "9 dimensions", model.predict, np.ones((1,) * 9), 0)
+    raises(TypeError, "not the text", demist.open, run("a"), overrides="sampler.steps=3")
+    e = raises(demist.InvalidArgument, "seed", model.sample, seed=-1)
+    assert isinstance(e, demist.Error) and isinstance(e, ValueError) and e.status == -1
+    assert issubclass(demist.Diverged, demist.Error)
+
+
+def callbacks_may_raise():
+    def fails(p):
+        if p.step == 2:
+            raise ZeroDivisionError("mine")
+
+    raises(ZeroDivisionError, "mine", demist.train, MOONS, {**TINY, "output": run("c")}, progress=fails)
+    assert demist.open(run("c")).info.step == 2  # it stopped there, with a checkpoint
+    model = demist.open(run("a"))
+    raises(ZeroDivisionError, "mine", model.sample, 2, progress=fails)
+    raises(ZeroDivisionError, "division", model.sample, 2, trace=lambda t: 1 // 0)
+    assert model.sample(2).shape == (2, 2)
+
+
+def messages_are_logged():
+    lines = []
+    handler = logging.Handler()
+    handler.emit = lambda r: lines.append((r.levelno, r.getMessage()))
+    logging.getLogger("demist").addHandler(handler)
+    try:
+        demist.open(run("a")).sample(2, labels=[0, 0])
+    finally:
+        logging.getLogger("demist").removeHandler(handler)
+    assert (logging.WARNING, "this model has no classes; the labels are left out") in lines, lines
+
+
+def interrupted(f, *args, **more):
+    """SIGINT comes while the third step is at work."""
+    def strike(p):
+        if p.step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    try:
+        f(*args, progress=strike, **more)
+    except KeyboardInterrupt as e:
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        return str(e)
+    raise AssertionError("it was not interrupted")
+
+
+def ctrl_c():
+    long = {**TINY, "train.steps": 100000000, "train.log_every": 1000000, "train.save_every": 0, "output": run("d")}
+    says = interrupted(demist.train, MOONS, long)
+    assert "stopped at step 3 of 100000000, a checkpoint is saved" in says, says
+    assert demist.open(run("d")).info.step == 3
+    model = demist.open(run("a"))
+    says = interrupted(model.sample, 1000000)
+    assert "stopped at step 3 of 4" in says, says
+    assert model.sample(2).shape == (2, 2)
+
+
+def ctrl_c_from_outside():
+    """A program that is at work when its terminal sends SIGINT."""
+    program = ("import sys, demist\n"
+               "print(demist.train(sys.argv[1], sys.argv[2:], progress=lambda p: p.step == 2 and print('going', flush=True)))")
+    texts = [f"{k}={str(v)}" for k, v in {**TINY, "train.steps": 100000000, "train.save_every": 0,
+                                          "train.log_every": 1000000, "output": run("e")}.items()]
+    p = subprocess.Popen([sys.executable, "-c", program, MOONS, *texts], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                         text=True)
+    assert p.stdout.readline() == "going\n"
+    p.send_signal(signal.SIGINT)
+    out, err = p.communicate(timeout=120)
+    assert p.returncode == -signal.SIGINT and not out, (p.returncode, out, err)
+    assert "KeyboardInterrupt: stopped at step" in err and demist.open(run("e")).info.step > 1, err
+
+
+def threads():
+    """Calls on one model wait for each other; two models work at once."""
+    models = [demist.open(run("a")), demist.open(run("a"))]
+    expected = models[0].sample(8, seed=3)
+    got = []
+
+    def work(m):
+        got.extend(m.sample(8, seed=3) for _ in range(5))
+
+    all_of = [threading.Thread(target=work, args=(m,)) for m in models + models]
+    for t in all_of:
+        t.start()
+    for t in all_of:
+        t.join()
+    assert len(got) == 20 and all(np.array_equal(expected, x) for x in got)
+
+
+def is_typed():
+    for name in demist.__all__:
+        what = getattr(demist, name)
+        for f in [what] if inspect.isfunction(what) else [m for k, m in vars(what).items() if inspect.isfunction(m)
+                                                          and (k == "__init__" or k[0] != "_")]:
+            s = inspect.signature(f)
+            assert s.return_annotation is not inspect.Signature.empty, f
+            assert all(p.annotation is not p.empty or p.name == "self" for p in s.parameters.values()), f
+
+
+failed = 0
+for case in (structs_lie_as_the_header_has_them, trains_with_progress, samples_an_array, predicts, says_what_it_is,
+             a_loop_of_ones_own, classes, errors_are_exceptions, callbacks_may_raise, messages_are_logged, ctrl_c,
+             ctrl_c_from_outside, threads, is_typed):
+    try:
+        case()
+        print(f"  ok {case.__name__}", flush=True)
+    except BaseException:
+        traceback.print_exc()
+        print(f"  FAILED {case.__name__}", flush=True)
+        failed += 1
+sys.exit(failed != 0)
