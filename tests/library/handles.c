@@ -293,6 +293,42 @@ static void model__says_what_it_is(void **state)
     assert_fails(dm_model_open("/nonexistent", NULL, &m, &err), DM_ENOENT, &err, "/nonexistent");
 }
 
+/* Counts that no memory holds are refused before anything is read or allocated. */
+static void eval__counts(void **state)
+{
+    static const float x[1] = {0};
+    const struct { dm_quality_options o; const char *says; } qualities[] = {
+        {{.count = -1}, "-1 images are asked for"},
+        {{.subsets = INT64_MAX, .subset_size = INT64_MAX}, "at most 1000000 of either"},
+        {{.neighbours = INT32_MAX}, "2147483647 neighbours; at most 1000"},
+        {{.images = x, .images_shape = {2, {INT64_MAX, 2}}}, "more elements than memory can hold"},
+        {{.images = x, .images_shape = {0}}, "rank 0"},
+    };
+    const dm_loss_options loss = {.size = sizeof loss, .count = -1};
+    const dm_convert_options sides[] = {{.size = sizeof sides[0], .height = INT64_MAX, .width = INT64_MAX},
+                                        {.size = sizeof sides[0], .height = 8},
+                                        {.size = sizeof sides[0], .height = -8, .width = 8}};
+    const dm_train_options argc = {.size = sizeof argc, .argc = INT32_MAX};
+    dm_quality q = {.size = sizeof q};
+    dm_loss l = {.size = sizeof l};
+    dm_training *t;
+    dm_err err = {0};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof qualities / sizeof qualities[0]; i++) {
+        dm_quality_options o = qualities[i].o;
+
+        o.size = sizeof o;
+        o.features = run;
+        assert_fails(dm_eval_quality(run, &o, &q, &err), DM_EINVAL, &err, qualities[i].says);
+    }
+    assert_fails(dm_eval_loss(run, &loss, &l, &err), DM_EINVAL, &err, "-1 examples are asked for");
+    for (int i = 0; i < 3; i++)
+        assert_fails(dm_convert("none", "to", &sides[i], &err), DM_EINVAL, &err, "a side is from 1 to 16384");
+    assert_fails(dm_training_open(file, &argc, &t, &err), DM_EINVAL, &err, "2147483647 arguments and no argv");
+    assert_null(t);
+}
+
 /* ---- a training ------------------------------------------------------------------------------------ */
 
 static dm_training *train(const char *output, bool resume, const char *more)
@@ -414,6 +450,7 @@ int main(void)
         cmocka_unit_test(model__refuses_and_goes_on),
         cmocka_unit_test(model__callbacks_of_one_call),
         cmocka_unit_test(model__says_what_it_is),
+        cmocka_unit_test(eval__counts),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
