@@ -111,7 +111,7 @@ dm_status ocl_kernel_describe(dm_kernel *k, dm_err *err)
     if (code != CL_SUCCESS)
         return ocl_error(k->d, code, "clGetKernelInfo", k->name, err);
     if (n > OCL_MAX_ARGS)
-        return dm_error(err, DM_EINVAL, "kernel '%s' of '%s' has %u arguments; at most %d are possible", k->name,
+        return dm_error(err, DM_EINVAL, "kernel '%s' of '%s' has %u arguments; at most %d are allowed", k->name,
                         k->program->id, n, OCL_MAX_ARGS);
     k->n_args = (int)n;
     for (cl_uint i = 0; i < n; i++)

@@ -80,7 +80,7 @@ dm_status dm_optimizer_new(dm_device *d, const dm_optimizer_arrays *a, dm_optimi
     dm_status s;
 
     if (!a->count || a->count > INT32_MAX - 65536 || a->n_ema < 0 || a->n_ema > 4)
-        return dm_error(err, DM_EINVAL, "optimizer of %zu parameters and %d averages; 1 to %d and 0 to 4 are possible",
+        return dm_error(err, DM_EINVAL, "optimizer of %zu parameters and %d averages; 1 to %d and 0 to 4 are allowed",
                         a->count, a->n_ema, INT32_MAX - 65536);
     if (!(o = calloc(1, sizeof *o)))
         return dm_error(err, DM_ENOMEM, "out of memory for the optimizer");

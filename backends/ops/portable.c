@@ -44,7 +44,7 @@ dm_status dm_fits(const dm_emit *e, int64_t scratch_elements)
         most = dm_desc_count(&e->node->out[i]) > most ? dm_desc_count(&e->node->out[i]) : most;
     if (most > INT32_MAX - 65536)
         return dm_error(e->err, DM_EINVAL,
-                        "%s of %lld elements is too large; at most %d are possible, take a smaller micro-batch",
+                        "%s of %lld elements is too large; at most %d are allowed, take a smaller micro-batch",
                         e->label, (long long)most, INT32_MAX - 65536);
     return DM_OK;
 }

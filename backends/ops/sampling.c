@@ -19,7 +19,7 @@ static dm_status run(dm_device *d, const char *from, const char *name, const cha
 static dm_status check_count(const char *what, int64_t count, dm_err *err)
 {
     if (count < 1 || count > INT32_MAX - 65536)
-        return dm_error(err, DM_EINVAL, "%s of %lld elements; 1 to %d are possible", what, (long long)count,
+        return dm_error(err, DM_EINVAL, "%s of %lld elements; 1 to %d are allowed", what, (long long)count,
                         INT32_MAX - 65536);
     return DM_OK;
 }
@@ -35,7 +35,7 @@ dm_status dm_launch_sum(dm_device *d, dm_buf *out, const double *k, dm_buf *cons
     if (s != DM_OK)
         return s;
     if (n < 1 || n > 8)
-        return dm_error(err, DM_EINVAL, "sum of %d terms; 1 to 8 are possible", n);
+        return dm_error(err, DM_EINVAL, "sum of %d terms; 1 to 8 are allowed", n);
     args[0] = (dm_karg)DM_KB(out);
     for (int i = 0; i < 8; i++) {
         args[1 + i] = (dm_karg)DM_KB(i < n ? x[i] : NULL);
@@ -94,7 +94,7 @@ dm_status dm_launch_threshold(dm_device *d, dm_buf *x0, int64_t n, int64_t inner
     if (s != DM_OK)
         return s;
     if (!(ratio >= 0 && ratio <= 1) || !(max >= 1))
-        return dm_error(err, DM_EINVAL, "thresholding at quantile %g up to %g; 0 to 1 and at least 1 are possible",
+        return dm_error(err, DM_EINVAL, "thresholding at quantile %g up to %g; 0 to 1 and at least 1 are allowed",
                         ratio, max);
     return run(d, file, "threshold", group == 1 ? "-DW=4 -DGROUP=1" : "-DW=4 -DGROUP=128", &r,
                DM_KARGS(DM_KB(x0), DM_KI(inner), DM_KI(rank), DM_KF(at - rank), DM_KF(max)), err);

@@ -130,10 +130,10 @@ static dm_status check_shapes(dm_data *d, const dm_set_data *set, dm_shape *firs
             continue;
         const char *x = name_of(d, 0, a, sizeof a), *y = name_of(d, i, b, sizeof b);
         if (sizes)
-            return dm_error(err, DM_EINVAL, "'%s' has %lld channels and '%s' %lld; say data.channels: 1 or 3", x,
+            return dm_error(err, DM_EINVAL, "'%s' has %lld channels and '%s' %lld; set data.channels to 1 or 3", x,
                             (long long)first->dim[0], y, (long long)s.dim[0]);
         return dm_error(err, DM_EINVAL,
-                        "'%s' is %lld x %lld and '%s' %lld x %lld pixels; say data.size, to which they are resized", x,
+                        "'%s' is %lld x %lld and '%s' %lld x %lld pixels; set data.size to resize them", x,
                         (long long)first->dim[2], (long long)first->dim[1], y, (long long)s.dim[2],
                         (long long)s.dim[1]);
     }
@@ -152,7 +152,7 @@ static dm_status plan(dm_data *d, const dm_set_data *set, dm_err *err)
         return dm_error(err, DM_EINVAL, "data.size, crop, flip and channels are for images; '%s' has points",
                         d->instance.plugin->name);
     if (set->size.n > 2)
-        return dm_error(err, DM_EINVAL, "data.size has %d numbers; [side] or [height, width] are allowed",
+        return dm_error(err, DM_EINVAL, "data.size has %d numbers; give [side] or [height, width]",
                         (int)set->size.n);
     if (set->crop && !set->size.n)
         return dm_error(err, DM_EINVAL, "data.crop needs data.size, to whose aspect it cuts");

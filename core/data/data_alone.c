@@ -138,7 +138,7 @@ static dm_status draw(const float *x, const dm_shape *s, int64_t n, const char *
     dm_status rc;
 
     if (s->rank == 1 && s->dim[0] != 2)
-        return dm_error(err, DM_EINVAL, "points in %lld dimensions are no picture", (long long)s->dim[0]);
+        return dm_error(err, DM_EINVAL, "points in %lld dimensions cannot be drawn as a picture", (long long)s->dim[0]);
     rc = s->rank == 3 ? dm_picture_grid(x, n, s->dim[0], s->dim[1], s->dim[2], 0, 2, &p, err)
                       : dm_picture_scatter(x, n, NULL, 0, 480, 0, &p, err);
     if (!rc)

@@ -16,7 +16,7 @@ dm_status dm_check_array(const char *what, const dm_shape *s, size_t each, dm_er
     int64_t room = PTRDIFF_MAX / (int64_t)each;
 
     if (s->rank < 1 || s->rank > 8)
-        return dm_error(err, DM_EINVAL, "%s has rank %d; 1 to 8 are possible", what, (int)s->rank);
+        return dm_error(err, DM_EINVAL, "%s has rank %d; 1 to 8 are allowed", what, (int)s->rank);
     for (int32_t i = 0; i < s->rank; i++) {
         if (s->dim[i] < 1)
             return dm_error(err, DM_EINVAL, "extent %d of %s is %lld; at least 1", (int)i, what, (long long)s->dim[i]);

@@ -94,7 +94,7 @@ static dm_status accuracy(dm_session *s, const dm_accuracy_options *o, dm_accura
         !(rc = dm_forward_new(s->model, weights, BATCH, NULL, &f, err))) {
         shape = dm_forward_shape(f);
         if (dm_net_diffuses(s->model) || shape.rank != want.rank || shape.dim[1] != want.dim[1])
-            rc = dm_error(err, DM_EINVAL, "this run is no classifier: its network gives %s, not %s",
+            rc = dm_error(err, DM_EINVAL, "this run is not a classifier: its network gives %s, not %s",
                           dm_shape_show(&shape).text, dm_shape_show(&want).text);
         else if (!(rc = scratch_init(&r, BATCH, dm_shape_count(&s->data.shape), s->data.classes, err)))
             rc = measure(s, dm_eval_data_of(data), f, &r, out, err);

@@ -337,7 +337,8 @@ static dm_status open_images(job *j, dm_err *err)
     dm_status rc;
 
     if (d->levels < 2 || !(d->high > d->low))
-        return dm_error(err, DM_EINVAL, "bits a dimension are for pixels of known levels, not %d levels in [%g, %g]",
+        return dm_error(err, DM_EINVAL,
+                        "bits/dim are defined for pixels with a known number of levels, not %d levels in [%g, %g]",
                         (int)d->levels, d->low, d->high);
     if ((rc = dm_eval_data_open(j->s, "test", &j->data, err)) || (rc = dm_eval_data_labels(j->s, j->data, err)))
         return rc;
@@ -382,7 +383,7 @@ dm_status dm_eval_nll(const char *run, const dm_nll_options *options, dm_nll *ou
     n.step = dm_session_step(&s);
     j.example = dm_shape_count(&s.data.shape);
     if (!s.noise || !s.experiment->section[DM_SEC_OBJECTIVE].plugin->objective->affine) {
-        rc = dm_error(err, DM_EINVAL, "'%s' is no diffusion model; it has no bound", run);
+        rc = dm_error(err, DM_EINVAL, "'%s' is not a diffusion model; it has no bound", run);
     } else {
         rc = measure(&j, err);
     }

@@ -256,7 +256,7 @@ static dm_status check_images(job *j, const char *run, dm_err *err)
     }
     if (!j->o->images && !j->o->data) {
         if (!j->model.noise || !j->model.experiment->section[DM_SEC_OBJECTIVE].plugin->objective->affine)
-            return dm_error(err, DM_EINVAL, "'%s' is no diffusion model; there is nothing to sample", run);
+            return dm_error(err, DM_EINVAL, "'%s' is not a diffusion model; there is nothing to sample", run);
         j->count = j->o->count ? j->o->count : DEFAULT_COUNT;
     }
     return DM_OK;

@@ -216,7 +216,7 @@ static dm_status inspect_idx(array *a, const unsigned char *head, FILE *to, dm_e
     dm_status s;
 
     if (code < 0 || code > 6 || code == 2 || head[3] < 1 || head[3] > MAX_RANK)
-        return dm_error(err, DM_ECORRUPT, "'%s' is of no kind that is known: safetensors, npy, idx", a->path);
+        return dm_error(err, DM_ECORRUPT, "'%s' is not in a known format: safetensors, npy, idx", a->path);
     a->type = types[code];
     a->swap = true;
     a->shape.rank = head[3];
@@ -249,7 +249,7 @@ static dm_status parse_npy(array *a, const char *head, dm_err *err)
                                                   type[4] != '\''))
         k++;
     if (k == sizeof types / sizeof types[0] || *p != '(')
-        return dm_error(err, DM_ECORRUPT, "'%s': no numbers that are known: %.100s", a->path, head);
+        return dm_error(err, DM_ECORRUPT, "'%s': not a known number type: %.100s", a->path, head);
     a->type = types[k].type;
     a->swap = type[1] == '>';
     for (p++; *p != ')'; p += strspn(p, ", ")) {
@@ -278,7 +278,7 @@ static dm_status inspect_npy(array *a, FILE *to, dm_err *err)
         return s;
     n = b[4] | (size_t)b[5] << 8 | (size_t)b[6] << 16 | (size_t)b[7] << 24;
     if (memcmp(b, "PY", 2) || b[2] < 1 || b[2] > 3 || n > MAX_HEAD)
-        return dm_error(err, DM_ECORRUPT, "'%s' is no npy file: version %d.%d, header of %zu bytes", a->path, b[2],
+        return dm_error(err, DM_ECORRUPT, "'%s' is not an npy file: version %d.%d, header of %zu bytes", a->path, b[2],
                         b[3], n);
     if (!(head = calloc(n + 1, 1)))
         return dm_error(err, DM_ENOMEM, "out of memory: header of '%s'", a->path);
@@ -314,7 +314,7 @@ dm_status dm_inspect(const char *path, FILE *to, dm_err *err)
     else if (b[0] == 0 && b[1] == 0)
         s = inspect_idx(&a, b, to, err);
     else
-        s = dm_error(err, DM_ECORRUPT, "'%s' is of no kind that is known: safetensors, npy, idx", path);
+        s = dm_error(err, DM_ECORRUPT, "'%s' is not in a known format: safetensors, npy, idx", path);
     gzclose(a.gz);
     return s;
 }

@@ -226,8 +226,8 @@ static dm_status load(dm_st *f, int64_t size, dm_err *err)
         n = n << 8 | b[i];
     if (n > MAX_HEADER || n > (uint64_t)size - 8)
         return dm_error(err, DM_ECORRUPT,
-                        "'%s' is no safetensors file: a header of %llu bytes in a file of %lld (at most %d)", f->path,
-                        (unsigned long long)n, (long long)size, MAX_HEADER);
+                        "'%s' is not a safetensors file: a header of %llu bytes in a file of %lld (at most %d)",
+                        f->path, (unsigned long long)n, (long long)size, MAX_HEADER);
     if (!(text = malloc((size_t)n + 1)))
         return dm_error(err, DM_ENOMEM, "out of memory: header of '%s'", f->path);
     if ((s = dm_file_read_at(f->fd, f->path, 8, text, (size_t)n, err))) {
@@ -235,7 +235,7 @@ static dm_status load(dm_st *f, int64_t size, dm_err *err)
         return s;
     }
     if (!n || text[0] != '{')
-        s = dm_error(err, DM_ECORRUPT, "'%s' is no safetensors file: its header does not begin with '{'", f->path);
+        s = dm_error(err, DM_ECORRUPT, "'%s' is not a safetensors file: its header does not begin with '{'", f->path);
     else
         s = parse_header(f, text, (size_t)n, (uint64_t)size - 8 - n, err);
     free(text);

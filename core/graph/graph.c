@@ -36,7 +36,7 @@ bool dm_graph_returned(dm_graph_core *g, const dm_instance *i, const char *callb
                       "plugin '%s': %s returned no value and gave no reason; `return dm_fail(...)` gives one", name,
                       callback);
     else
-        dm_graph_fail(g, DM_EINVAL, "plugin '%s': %s returned %d, which is no value of this graph", name, callback,
+        dm_graph_fail(g, DM_EINVAL, "plugin '%s': %s returned %d, which is not a value of this graph", name, callback,
                       (int)y);
     return false;
 }
@@ -49,7 +49,7 @@ bool dm_graph_has(dm_graph_core *g, const char *op, dm_dtype type, const dm_val 
         else if (in[i] < 0)
             dm_graph_fail(g, DM_EINVAL, "%s: input %d is a value that failed", op, i);
         else if ((size_t)in[i] >= g->n_values)
-            dm_graph_fail(g, DM_EINVAL, "%s: input %d is %d, which is no value of this graph", op, i, (int)in[i]);
+            dm_graph_fail(g, DM_EINVAL, "%s: input %d is %d, which is not a value of this graph", op, i, (int)in[i]);
         else if ((type == DM_DT_I32) != (g->values[in[i]].type == DM_DT_I32))
             dm_graph_fail(g, DM_EINVAL,
                           type == DM_DT_I32 ? "%s: input %d holds f32; labels i32[N] belong there"

@@ -92,7 +92,7 @@ dm_status dm_metric_radii(const dm_metric_host *h, const dm_features *f, int32_t
 
     if (k < 1 || k > DM_NEIGHBOURS_MAX || k >= f->n)
         return dm_error(err, DM_EINVAL,
-                        "neighbour %d of %lld images; 1 to %d are possible, fewer than there are images", (int)k,
+                        "neighbour %d of %lld images; 1 to %d are allowed, fewer than there are images", (int)k,
                         (long long)f->n, DM_NEIGHBOURS_MAX);
     rc = begin(&s, err);
     if (!rc && !(s.nearest = malloc((size_t)(f->n * k) * sizeof *s.nearest)))

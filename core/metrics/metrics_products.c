@@ -9,7 +9,7 @@ enum { ROWS = 256, COLUMNS = 512 };
 static dm_status check(const dm_features *f, int64_t least, dm_err *err)
 {
     if (f->d < 1 || f->d > DM_FEATURES_MAX)
-        return dm_error(err, DM_EINVAL, "%lld features %s; 1 to %d are possible", (long long)f->d, f->what,
+        return dm_error(err, DM_EINVAL, "%lld features %s; 1 to %d are allowed", (long long)f->d, f->what,
                         DM_FEATURES_MAX);
     if (f->n < least || f->n > INT64_MAX / DM_FEATURES_MAX / 8)
         return dm_error(err, DM_EINVAL, "features %s are of %lld images; at least %lld are needed", f->what,

@@ -258,7 +258,7 @@ dm_status dm_checkpoint_load(const dm_st *f, dm_train_state *s, dm_err *err)
     errno = 0;
     s->step = text ? strtoll(text, &end, 10) : -1;
     if (!text || errno || *end || end == text || s->step < 0 || s->step > max_step)
-        return dm_error(err, DM_ECORRUPT, "'%s' is no checkpoint of a training run: it has no step", dm_st_path(f));
+        return dm_error(err, DM_ECORRUPT, "'%s' is not a checkpoint of a training run: it has no step", dm_st_path(f));
     for (int i = 0; i < n; i++)
         if ((rc = load(f, g[i].prefix, s->layout, false, g[i].flat, err)))
             return rc;

@@ -145,7 +145,7 @@ static dm_val run_network(void *user, const dm_graph *api, int32_t weights, dm_v
     dm_graph_core *g = dm_graph_of(api);
 
     if (weights != 0)
-        return dm_graph_fail(g, DM_EINVAL, "there is no weight set %d", (int)weights);
+        return dm_graph_fail(g, DM_EINVAL, "there is not a weight set %d", (int)weights);
     return dm_net_build(((const net_graph *)user)->net, g, api, x, noise, labels);
 }
 
@@ -225,7 +225,7 @@ static dm_status open_objective(dm_net *m, dm_err *err)
         return dm_error(err, DM_EINVAL, "objective '%s' needs a schedule; the experiment has none",
                         m->objective.plugin->name);
     if (o->n_scalars < 0 || o->n_scalars > 64)
-        return dm_error(err, DM_EABI, "objective '%s' has %d scalars; 0 to 64 are possible", m->objective.plugin->name,
+        return dm_error(err, DM_EABI, "objective '%s' has %d scalars; 0 to 64 are allowed", m->objective.plugin->name,
                         (int)o->n_scalars);
     if (o->n_scalars > 0 && !o->scalars)
         return dm_error(err, DM_EABI, "objective '%s' has %d scalars and no function 'scalars' that writes them",

@@ -256,7 +256,7 @@ dm_status dm_sampling_new(const dm_sampling_setup *setup, dm_sampling **out, dm_
         return dm_error(err, DM_EINVAL,
                         "the experiment has no sampler; give one with sampler.use (demist plugins lists them)");
     if (!setup->objective->plugin->objective->affine)
-        return dm_error(err, DM_EINVAL, "objective '%s' is no diffusion; there is nothing to sample",
+        return dm_error(err, DM_EINVAL, "objective '%s' is not a diffusion objective; there is nothing to sample",
                         setup->objective->plugin->name);
     if (!(s = calloc(1, sizeof *s)))
         return dm_error(err, DM_ENOMEM, "out of memory for sampling");
@@ -428,7 +428,7 @@ dm_status dm_sampling_run(dm_sampling *s, const dm_sampling_run_options *o, floa
         return rc;
     if (s->evaluations == before)
         return dm_error(err, DM_EINVAL,
-                        "sampler '%s' took %d steps without a prediction of the model; what it gives is no sample",
+                        "sampler '%s' took %d steps without a prediction of the model; its result is not a sample",
                         s->sampler.plugin->name, (int)s->grid.n);
     if ((bad = not_finite(s, x)) < 0)
         return DM_OK;

@@ -343,7 +343,7 @@ dm_status dm_choices_keep(dm_choices *c, const json_t *j, dm_err *err)
     json_t *value;
 
     if (!json_is_object(j))
-        return dm_error(err, DM_EINVAL, "implementations are no object");
+        return dm_error(err, DM_EINVAL, "implementations is not an object");
     json_object_foreach((json_t *)(uintptr_t)j, key, value) {
         pair *p;
 

@@ -286,7 +286,7 @@ static dm_status packed(dm_emit *e, int in, const char *key, size_t bytes, dm_bu
         at++;
     v = &p->graph->values[dm_graph_root(p->graph, p->graph->nodes[at].in[in])];
     if (v->source != DM_VAL_WEIGHT)
-        return dm_error(e->err, DM_EINVAL, "%s asks for packed weights of what is no weight", e->label);
+        return dm_error(e->err, DM_EINVAL, "%s asks for packed weights of a value that is not a weight", e->label);
     if (p->options.grads) {
         *refresh = e->cmds;
         return form_scratch(p, at, bytes, out, e->err);

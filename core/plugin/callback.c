@@ -113,7 +113,7 @@ dm_status dm_call_leave(dm_status rc, dm_err *err)
         return dm_error(err, rc, "plugin '%s': %s failed (%s) and gave no reason; `return dm_fail(...)` gives one",
                         c.instance->plugin->name, names[c.which], dm_status_name(rc));
     return dm_error(err, DM_EINVAL,
-                    "plugin '%s': %s returned %d, which is no dm_status; return DM_OK, or `return dm_fail(...)`",
+                    "plugin '%s': %s returned %d, which is not a dm_status; return DM_OK, or `return dm_fail(...)`",
                     c.instance->plugin->name, names[c.which], (int)rc);
 }
 

@@ -14,7 +14,7 @@ static dm_status sum(dm_ctx *c, dm_tensor *out, const dm_term *terms, int32_t n)
     if (!out || !out->buf)
         return dm_fail(c, DM_EINVAL, "sum into no tensor; ask for tensors in begin(), each time");
     if (n < 1 || n > 8 || !terms)
-        return dm_fail(c, DM_EINVAL, "sum of %d terms; 1 to 8 are possible", terms ? (int)n : 0);
+        return dm_fail(c, DM_EINVAL, "sum of %d terms; 1 to 8 are allowed", terms ? (int)n : 0);
     for (int32_t i = 0; i < n; i++) {
         k[i] = terms[i].k;
         x[i] = terms[i].x ? terms[i].x->buf : NULL;
@@ -63,7 +63,7 @@ static dm_status launch(dm_ctx *c, dm_kernel *k, const dm_range *r, const dm_arg
         case DM_F32: a[i].v.f = (float)args[i].v; break;
         case DM_I32: a[i].v.i = (int32_t)args[i].v; break;
         case DM_LOCAL: a[i].v.bytes = (size_t)args[i].v; break;
-        default: return dm_fail(c, DM_EINVAL, "argument %d of a launch is of no kind that there is", (int)i);
+        default: return dm_fail(c, DM_EINVAL, "argument %d of a launch has an unknown kind", (int)i);
         }
     }
     if (s->counting)

@@ -118,7 +118,7 @@ static dm_status check_whole(const dm_st *f, dm_err *err)
     if (s || dm_st_meta(f, DM_ST_CHECKSUM))
         return s;
     if (!dm_st_meta(f, "experiment") || !dm_st_meta(f, "step"))
-        return dm_error(err, DM_ECORRUPT, "'%s' has lost its metadata: it is no checkpoint of a training run",
+        return dm_error(err, DM_ECORRUPT, "'%s' has lost its metadata: it is not a checkpoint of a training run",
                         dm_st_path(f));
     return check_finite(f, err);
 }

@@ -103,7 +103,7 @@ static dm_status check_above(const char *dir, dm_err *err)
             strcpy(above, slash ? "/" : ".");
     }
     if (!s && !S_ISDIR(st.st_mode))
-        s = dm_error(err, DM_EINVAL, "'%s' cannot be made: '%s' is no folder", dir, above);
+        s = dm_error(err, DM_EINVAL, "'%s' cannot be made: '%s' is not a folder", dir, above);
     else if (!s && access(above, W_OK | X_OK))
         s = dm_error(err, DM_EINVAL, "'%s' cannot be made: '%s' is not writable", dir, above);
     free(above);
@@ -119,7 +119,7 @@ dm_status dm_run_possible(const char *dir, dm_err *err)
     if (stat(dir, &st))
         return check_above(dir, err);
     if (!S_ISDIR(st.st_mode))
-        return dm_error(err, DM_EINVAL, "'%s' is no folder; a run needs one of its own", dir);
+        return dm_error(err, DM_EINVAL, "'%s' is not a folder; a run needs one of its own", dir);
     if (!stat("/", &root) && st.st_dev == root.st_dev && st.st_ino == root.st_ino)
         return dm_error(err, DM_EINVAL, "'%s' is the root of all files; a run needs a folder of its own", dir);
     if (access(dir, R_OK | W_OK | X_OK))
@@ -137,7 +137,7 @@ dm_status dm_run_open(const char *dir, dm_run_mode mode, dm_run **out, dm_err *e
     dm_status s;
 
     if (mode == DM_RUN_RESUME && stat(dir, &st))
-        return dm_error(err, DM_ENOENT, "nothing to resume: there is no folder '%s'", dir);
+        return dm_error(err, DM_ENOENT, "nothing to resume: there is not a folder '%s'", dir);
     if ((s = dm_folder_make(dir, err)))
         return s;
     if (!(r = calloc(1, sizeof *r)))

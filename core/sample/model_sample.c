@@ -70,7 +70,7 @@ static dm_status check_request(const dm_model *m, const dm_sample_options *o, in
     dm_status rc;
 
     if (!dm_net_diffuses(s->model))
-        return dm_error(err, DM_EINVAL, "'%s' is no diffusion model; there is nothing to sample", m->run);
+        return dm_error(err, DM_EINVAL, "'%s' is not a diffusion model; there is nothing to sample", m->run);
     if (dm_st_meta(s->checkpoint, "not_sampled"))
         return dm_error(err, DM_EINVAL, "'%s' cannot be sampled: %s", m->run, dm_st_meta(s->checkpoint, "not_sampled"));
     if (o->noise && (rc = dm_check_array("the given noise", &o->noise_shape, sizeof *o->noise, err)))

@@ -46,13 +46,14 @@ dm_status dm_data_meta_read(const dm_st *f, dm_data_info *data, dm_err *err)
     if (!s || !low || !high || !read_int(f, "data.classes", 1 << 20, &data->classes) ||
         !read_int(f, "data.levels", 1 << 20, &data->levels) || dm_number_real(low, &data->low) ||
         dm_number_real(high, &data->high))
-        return dm_error(err, DM_ECORRUPT, "'%s' is no checkpoint of a training run: it does not say what its data were",
+        return dm_error(err, DM_ECORRUPT,
+                        "'%s' is not a checkpoint of a training run: it does not say what its data were",
                         dm_st_path(f));
     for (char *end; *s; s = end + (*end == ',')) {
         const long long v = strtoll(s, &end, 10);
 
         if (end == s || v < 1 || v > 1 << 24 || data->shape.rank == 4 || (*end && *end != ','))
-            return dm_error(err, DM_ECORRUPT, "'%s': data.shape '%s' is no shape", dm_st_path(f),
+            return dm_error(err, DM_ECORRUPT, "'%s': data.shape '%s' is not a shape", dm_st_path(f),
                             dm_st_meta(f, "data.shape"));
         data->shape.dim[data->shape.rank++] = v;
     }

@@ -183,7 +183,7 @@ dm_status dm_session_read_run(dm_session *s, const char *run, const char *const 
     if ((rc = read_label_width(s, err)))
         goto failed;
     if (!(text = dm_st_meta(s->checkpoint, "experiment"))) {
-        rc = dm_error(err, DM_ECORRUPT, "'%s' is no checkpoint of a training run: it has no experiment",
+        rc = dm_error(err, DM_ECORRUPT, "'%s' is not a checkpoint of a training run: it has no experiment",
                       dm_st_path(s->checkpoint));
         goto failed;
     }

@@ -107,7 +107,7 @@ dm_status dm_running_load(dm_training *r, dm_err *err)
     sum = dm_st_meta(r->from, "loss_sum");
     since = dm_st_meta(r->from, "loss_steps");
     if (!sum || !since)
-        return dm_error(err, DM_ECORRUPT, "'%s' is no checkpoint of a training run: it has no loss_sum",
+        return dm_error(err, DM_ECORRUPT, "'%s' is not a checkpoint of a training run: it has no loss_sum",
                         dm_st_path(r->from));
     bits = (uint32_t)strtoul(sum, NULL, 16);
     memcpy(&loss_sum, &bits, sizeof loss_sum);

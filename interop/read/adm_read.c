@@ -38,7 +38,7 @@ static int64_t extent(reader *r, const char *name, int32_t rank, int32_t dim, in
                  name);
     else if (t->shape.rank != rank || t->shape.dim[dim] < 1 || t->shape.dim[dim] > most)
         dm_error(r->err, DM_ECORRUPT,
-                 "'%s': tensor '%s' has rank %d and %lld in place %d; rank %d and 1 to %lld are possible",
+                 "'%s': tensor '%s' has rank %d and %lld in place %d; rank %d and 1 to %lld are allowed",
                  dm_st_path(r->f), name, (int)t->shape.rank, (long long)(dim < t->shape.rank ? t->shape.dim[dim] : 0),
                  (int)dim, (int)rank, (long long)most);
     else

@@ -230,7 +230,7 @@ def refuses():
     err = demist("check", path("model.yaml"), "network={use: classifier}", code=2)[1]
     assert "network 'classifier' returns rank 2" in err, err
     err = demist("sample", path("kinds"), "--out", path("x.png"), code=2)[1]
-    assert "no diffusion model" in err, err
+    assert "not a diffusion model" in err, err
     images = test_pixels()
     images[7][9] = float("nan")
     err = demist("eval", *q, "--images", save_images("nan.safetensors", images), code=2)[1]

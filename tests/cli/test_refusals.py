@@ -81,7 +81,7 @@ def what_a_run_begins_with_is_checked():
     """Its folder, the weights that it starts from, the data that are held out: by check and train alike, at their keys, and with the rest."""
     put("file", b"")
     put("own/log.jsonl", b"{}")
-    for where, says in (("/", "root of all files"), (path("file"), "no folder"), (path("file/x/y"), f"'{path('file')}' is no folder"),
+    for where, says in (("/", "root of all files"), (path("file"), "no folder"), (path("file/x/y"), f"'{path('file')}' is not a folder"),
                         (path("own"), "log.jsonl"), (path("x" * 300), "too long"), (path("own/.."), None), (path("a/b/c"), None)):
         if says:
             for command in "check", "train":
@@ -236,7 +236,7 @@ def what_is_too_much_or_nothing_is_refused():
         refused(command, "surplus", says="'surplus' is too many")
     for args in (["sample", path("run"), "--tensors"], ["predict", path("run"), "--in", path("x"), "--out"], ["schedule", config("moons.yaml"), "--json"],
                  ["init"], ["report", path("run"), "--no-samples", "--out"]):
-        err = refused(*args, "", says="'' is no file's name")
+        err = refused(*args, "", says="'' is not a file's name")
         assert "sample 1" not in err, err
 
 

@@ -129,7 +129,7 @@ def hostile_files():
 
 
 def refuses():
-    for args, code, says in ((("report",), 2, "which run"), (("report", path("nowhere")), 2, "nowhere"), (("report", path()), 2, "no run folder"),
+    for args, code, says in ((("report",), 2, "which run"), (("report", path("nowhere")), 2, "nowhere"), (("report", path()), 2, "not a run folder"),
                              (("report", path("run"), "--out", path("out.html")), 2, "--force"), (("report", path("run"), "--out", path("x.pdf")), 2, ".html"),
                              (("report", path("run"), "--out", path("run/log.txt/x.html")), 2, "a file of that name")):
         err = demist(*args, code=code)[1]

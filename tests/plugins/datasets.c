@@ -58,8 +58,8 @@ static void idx__hostile(void **state)
         {0, 0, 15, DM_ECORRUPT, "too short"},
         {0, 0, 27, DM_ECORRUPT, "its header says 28"},
         {0, 0, 29, DM_ECORRUPT, ""},
-        {2, 9, 28, DM_ECORRUPT, "no IDX file of unsigned bytes"},
-        {3, 4, 28, DM_ECORRUPT, "no IDX file of unsigned bytes"},
+        {2, 9, 28, DM_ECORRUPT, "an IDX file of unsigned bytes"},
+        {3, 4, 28, DM_ECORRUPT, "an IDX file of unsigned bytes"},
         {4, 255, 28, DM_ECORRUPT, ""},
         {8, 255, 28, DM_ECORRUPT, "dimension 1 is 4278190082"},
         {11, 0, 28, DM_ECORRUPT, "dimension 1 is 0"},
@@ -197,9 +197,9 @@ static void npy__hostile(void **state)
     }
     dataset_open_fails(
         "npy", SET(dataset_setting(&dir, "file", scratch_file(&dir, "f", "\x93NUMPY\2\0\xff\xff\xff\x7f{}", 14))),
-        PLAIN, DM_ECORRUPT, "no npy file");
+        PLAIN, DM_ECORRUPT, "an npy file");
     dataset_open_fails("npy", SET(dataset_setting(&dir, "file", scratch_file(&dir, "f", "\x93NUMPX\1\0\2\0{}", 12))),
-                       PLAIN, DM_ECORRUPT, "no npy file");
+                       PLAIN, DM_ECORRUPT, "an npy file");
     dataset_open_fails("npy", SET(dataset_setting(&dir, "file", scratch_file(&dir, "f", "\x93NUM", 4))), PLAIN,
                        DM_ECORRUPT, "too short");
     scratch_remove(dir.dir);

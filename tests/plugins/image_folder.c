@@ -39,7 +39,7 @@ static void folder__every_kind_as_pillow(void **state)
     dm_st_close(want);
     dataset_free(f);
     dataset_open_fails("image_folder", SET(dataset_setting(&dir, "folder", scratch_data(path, sizeof path, "images"))),
-                       PLAIN, DM_EINVAL, "say data.channels");
+                       PLAIN, DM_EINVAL, "set data.channels");
     scratch_remove(dir.dir);
 }
 
@@ -218,9 +218,9 @@ static void folder__errors(void **state)
     free(b);
     const char *folder = dataset_setting(&dir, "folder", dir.dir);
 
-    dataset_open_fails("image_folder", SET(folder), PLAIN, DM_ECORRUPT, "4.png' is no image");
+    dataset_open_fails("image_folder", SET(folder), PLAIN, DM_ECORRUPT, "4.png' is not an image");
     dataset_open_fails("image_folder", SET(folder), PLAIN, DM_ECORRUPT,
-               "5.png' is no image that can be read: it seems to be a pointer of git-lfs");
+               "5.png' is not an image that can be read: it seems to be a pointer of git-lfs");
     dataset_open_fails("image_folder", SET(folder), PLAIN, DM_ECORRUPT, "2 of 6 images cannot be read");
     assert_non_null(strstr(dataset_log, "not being PNG, JPEG or WebP: 2 .tiff, 1 .bmp, 1 with no end"));
 

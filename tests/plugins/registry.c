@@ -84,7 +84,7 @@ static void zoo__other_versions(void **state)
     }
 }
 
-/* Files that are no shared objects, made from a good one. */
+/* Files that are not shared objects, made from a good one. */
 static void zoo__not_shared_objects(void **state)
 {
     static const struct { const char *name; size_t keep; int at, value; const char *says; } cases[] = {

@@ -312,7 +312,7 @@ static void open__refuses(void **state)
     const struct { const cfg *base; cfg change; dm_set_data set; dm_status code; const char *says; } cases[] = {
         {&images, {.info = {.count = -1}}, {.flip = false}, DM_EINVAL, "has 0 examples in its train split"},
         {&images, {.varies = 2}, {.flip = false}, DM_EINVAL,
-         "'first.png' is 6 x 4 and 'third.png' 5 x 4 pixels; say data.size"},
+         "'first.png' is 6 x 4 and 'third.png' 5 x 4 pixels; set data.size"},
         {&images, {.varies = 90}, {.flip = false}, DM_EINVAL, "'example 90' 5 x 4"},
         {&images, {.varies = 0}, {.size = {3, many}}, DM_EINVAL, "data.size has 3 numbers"},
         {&images, {.varies = 0}, {.crop = DM_CROP_CENTER}, DM_EINVAL, "data.crop needs data.size"},

@@ -72,14 +72,19 @@ static void inspect__escapes_names(void **state)
 
 static void inspect__refuses(void **state)
 {
-    static const struct { const char *b; size_t n; const char *says; } cases[] = {
-        {"", 0, "of no kind"}, {"hello", 5, "of no kind"}, {"\0\0\x0a\1\0\0\0\1x", 9, "of no kind"},
-        {"\0\0\x08\0", 4, "of no kind"},
-        {"\0\0\x08\1\0\0\0\2x", 9, "too early"}, {"\0\0\x08\1\0\0\0\0xy", 10, "more bytes"},
+    static const struct { const char *b; size_t n; const char *says;
+    } cases[] = {
+        {"", 0, "not in a known format"},
+        {"hello", 5, "not in a known format"},
+        {"\0\0\x0a\1\0\0\0\1x", 9, "not in a known format"},
+        {"\0\0\x08\0", 4, "not in a known format"},
+        {"\0\0\x08\1\0\0\0\2x", 9, "too early"},
+        {"\0\0\x08\1\0\0\0\0xy", 10, "more bytes"},
         {"\0\0\x08\2\0\0", 6, "too early"},
-        {"\x93NUMPY\1\0\4\0{}  ", 14, "no numbers"}, {"\x93NUMPY\7\0\4\0{}  ", 14, "no npy file"},
-        {"\x93NUMPY\2\0\0\0\0\x7f", 12, "no npy file"},
-        {"\x93NUMPY\1\0\x21\0{'descr': '|O1', 'shape': (1, 2)}", 43, "no numbers"},
+        {"\x93NUMPY\1\0\4\0{}  ", 14, "not a known number type"},
+        {"\x93NUMPY\7\0\4\0{}  ", 14, "an npy file"},
+        {"\x93NUMPY\2\0\0\0\0\x7f", 12, "an npy file"},
+        {"\x93NUMPY\1\0\x21\0{'descr': '|O1', 'shape': (1, 2)}", 43, "not a known number type"},
         {"\x93NUMPY\1\0\x21\0{'descr': '|u1', 'shape': (1, x)}", 43, "another kind"},
         {"\x93NUMPY\1\0\x21\0{'descr': '|u1', 'shape': (1, 2 }", 43, "another kind"},
         {"\x1f\x8b\x08", 3, ""},

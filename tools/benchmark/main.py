@@ -60,7 +60,7 @@ def options():
     peers = o.peers if o.peers is not None else "" if o.against else ",".join(steps.PEERS)
     o.device, o.peers = o.device.split(","), [w for w in peers.split(",") if w]
     if o.against and not os.access(os.path.join(o.against, "tools/benchmark/bench_steps"), os.X_OK):
-        p.error(f"'{o.against}' is no build folder of demist: it has no tools/benchmark/bench_steps")
+        p.error(f"'{o.against}' is not a build folder of demist: it has no tools/benchmark/bench_steps")
     o.data = os.path.join(o.build, "bench-data")
     names = [n for n, _ in works() if not o.against or "-forward-" in n or "-train-" in n]
     o.chosen = [n for n in names if n in o.works] + [n for n in names if n not in o.works and any(w in n for w in o.works if w not in names)]

@@ -128,7 +128,7 @@ static int run_plot(int argc, char **argv)
     if (output_check(&(const output_file){out, ".png", false}, 1, force, &err))
         return cli_fail(&err);
     if (!(rc = dm_folder_open(&run, argv[optind], &err)) && !dm_folder_has(&run, DM_RUN_LOG))
-        rc = dm_error(&err, DM_ENOENT, "'%s' is no run folder: it has no " DM_RUN_LOG, argv[optind]);
+        rc = dm_error(&err, DM_ENOENT, "'%s' is not a run folder: it has no " DM_RUN_LOG, argv[optind]);
     path = out ? strdup(out) : dm_run_path(argv[optind], DM_RUN_PLOT);
     if (!rc && !path)
         rc = dm_error(&err, DM_ENOMEM, "out of memory for a name");

@@ -81,7 +81,7 @@ static dm_status open_run(report *r, dm_err *err)
 
     if (rc || dm_folder_has(&r->folder, DM_RUN_CONFIG))
         return rc;
-    return dm_error(err, DM_EINVAL, "'%s' is no run folder: it has no " DM_RUN_CONFIG, r->run);
+    return dm_error(err, DM_EINVAL, "'%s' is not a run folder: it has no " DM_RUN_CONFIG, r->run);
 }
 
 static int write_report(report *r, const char *out, const cli_common *common)

@@ -78,10 +78,10 @@ static dm_status check_kind(const request *r, const dm_model *m, dm_err *err)
         return dm_error(err, DM_EINVAL, "'%s': one file an image needs images, and these are points; give one name",
                         r->out);
     if (r->out && what.shape.rank != 3 && what.shape.dim[0] != 2)
-        return dm_error(err, DM_EINVAL, "'%s': points in %lld dimensions are no picture; give --tensors", r->out,
-                        (long long)what.shape.dim[0]);
+        return dm_error(err, DM_EINVAL, "'%s': points in %lld dimensions cannot be drawn as a picture; give --tensors",
+                        r->out, (long long)what.shape.dim[0]);
     if (r->trace && output_ends_in(r->trace, ".png") && what.shape.rank != 3)
-        return dm_error(err, DM_EINVAL, "'%s': the strip of points is no picture; give --trace F.safetensors",
+        return dm_error(err, DM_EINVAL, "'%s': the strip of points is not a picture; give --trace F.safetensors",
                         r->trace);
     return DM_OK;
 }

@@ -84,7 +84,7 @@ dm_status output_check(const output_file *f, int n, bool force, dm_err *err)
             continue;
         if (!*f[i].path)
             return dm_error(err, DM_EINVAL,
-                            "'' is no file's name; leave the option out where nothing is to be written");
+                            "'' is not a file's name; leave the option out where nothing is to be written");
         if (f[i].end && !output_ends_in(f[i].path, f[i].end))
             return dm_error(err, DM_EINVAL, "'%s': this is written as %s; give a name that ends so", f[i].path,
                             f[i].end);
@@ -110,7 +110,7 @@ static dm_status picture_of(const dm_images *im, const float *x, int64_t n, int6
         return dm_picture_grid(x, n, d[1], d[2], d[3], columns, n > 1 ? 2 : 0, p, err);
     if (im->shape.rank == 2 && d[1] == 2)
         return dm_picture_scatter(x, n, NULL, 0, 512, 0, p, err);
-    return dm_error(err, DM_EINVAL, "f32[N,%lld] is no picture; use --tensors", (long long)d[1]);
+    return dm_error(err, DM_EINVAL, "f32[N,%lld] is not a picture; use --tensors", (long long)d[1]);
 }
 
 static dm_status write_picture(const char *path, const dm_picture *p, const dm_images *im, dm_err *err)
@@ -246,6 +246,6 @@ dm_status output_trace_write(const char *path, const output_trace *t, const dm_i
     if (output_ends_in(path, ".safetensors"))
         return output_tensor(path, "x", &s, t->x, im->about, err);
     if (im->shape.rank != 4)
-        return dm_error(err, DM_EINVAL, "the strip of points is no picture; give --trace F.safetensors");
+        return dm_error(err, DM_EINVAL, "the strip of points is not a picture; give --trace F.safetensors");
     return write_strip(path, t, im, err);
 }

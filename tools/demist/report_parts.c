@@ -42,7 +42,7 @@ json_t *report_json(const report *r, const char *name)
     char *text = report_file(r, name, JSON_BYTES, &n), line[1200];
 
     if (text && (dm_json_read(text, n, name, &j, &why) || !json_is_object(j))) {
-        snprintf(line, sizeof line, "'%s' is left out of the report: %s", name, j ? "it is no object" : why.msg);
+        snprintf(line, sizeof line, "'%s' is left out of the report: %s", name, j ? "it is not an object" : why.msg);
         warn(r, line);
         json_decref(j);
         j = NULL;

@@ -136,7 +136,7 @@ static dm_status is_trained(const char *dir, const sweep_cell *c, const char *st
         return rc == DM_ENOENT ? DM_OK : rc;
     old = dm_st_meta(f, "experiment");
     rc = old ? dm_resume_compare(old, c->experiment, dir, err)
-             : dm_error(err, DM_ECORRUPT, "'%s' is no checkpoint of a training run", dm_st_path(f));
+             : dm_error(err, DM_ECORRUPT, "'%s' is not a checkpoint of a training run", dm_st_path(f));
     *yes = !rc && step >= strtoll(steps, NULL, 10);
     dm_st_close(f);
     return rc;

@@ -89,7 +89,7 @@ dm_status sweep_add_axis(sweep *s, const char *text, dm_err *err)
     dm_status rc;
 
     if (!equals || equals == text)
-        return dm_error(err, DM_EINVAL, "--over '%s': it is no key=value,value,...", text);
+        return dm_error(err, DM_EINVAL, "--over '%s': it is not of the form key=value,value,...", text);
     if (s->n_axes == SWEEP_AXES)
         return dm_error(err, DM_EINVAL, "--over %s: at most %d keys can be swept at once", text, SWEEP_AXES);
     if (!(a.key = dm_strndup(s->arena, text, (size_t)(equals - text))))

@@ -20,7 +20,7 @@ static bool usable(dm_graph_core *g, const dm_op *op, const dm_val *in, const dm
         dm_graph_fail(g, DM_EINVAL, "op '%s' has size %u where the interface has %zu", op->name, (unsigned)op->size,
                       sizeof *op);
     else if (op->n_in < 1 || op->n_in > DM_MAX_IN || op->n_out < 1 || op->n_out > DM_MAX_OUT)
-        dm_graph_fail(g, DM_EINVAL, "op '%s' has %d inputs and %d outputs; 1 to %d of each are possible", op->name,
+        dm_graph_fail(g, DM_EINVAL, "op '%s' has %d inputs and %d outputs; 1 to %d of each are allowed", op->name,
                       (int)op->n_in, (int)op->n_out, (int)DM_MAX_IN);
     else if (!op->shape || !op->forward)
         dm_graph_fail(g, DM_EINVAL, "op '%s' has no function '%s', which is required", op->name,

@@ -157,7 +157,7 @@ dm_status image_open(dm_ctx *c, const char *path, const image_rules *rules, bool
         free(j->pixels);
         j->pixels = NULL;
     }
-    return ok ? DM_OK : dm_fail(c, DM_ECORRUPT, "'%s' is no image that can be read: %s", path, j->msg);
+    return ok ? DM_OK : dm_fail(c, DM_ECORRUPT, "'%s' is not an image that can be read: %s", path, j->msg);
 }
 
 /* The end that each format has. */
