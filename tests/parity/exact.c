@@ -14,7 +14,7 @@
 #include "base/normal_quantile.h"
 
 static const double mean[2] = {-0.5, 0.7}, deviation[2] = {0.3, 0.2}, share[2] = {0.4, 0.6};
-static const char network[] = "{use: exact_gaussians, means: [-0.5, 0.7], deviations: [0.3, 0.2], weights: [2, 3]}";
+static const char mixture[] = "{use: exact_gaussians, means: [-0.5, 0.7], deviations: [0.3, 0.2], weights: [2, 3]}";
 
 int exact_open_world(void **state)
 {
@@ -94,7 +94,13 @@ void exact_predict(exact_bench *b, const dm_point *p, dm_affine *a, const float 
         fail_msg("%s", err.msg);
 }
 
-void exact_open(const exact_world *w, exact_bench *b, const char *sampler, int steps, int64_t n)
+void exact_open(const exact_world *w, exact_bench *b, const char *sampler, int steps)
+{
+    exact_open_on(w, b, mixture, sampler, steps, EXACT_N);
+}
+
+void exact_open_on(const exact_world *w, exact_bench *b, const char *network, const char *sampler, int steps,
+                   int64_t n)
 {
     const dm_data_info data = {.size = sizeof data, .shape = {1, {1, 1, 1, 1, 1, 1, 1, 1}}};
     char text[1024];
@@ -106,7 +112,7 @@ void exact_open(const exact_world *w, exact_bench *b, const char *sampler, int s
              network, sampler, steps,
              strstr(sampler, "dpmpp") || strstr(sampler, "unipc") || strstr(sampler, "deis")
                  ? ", lower_order_final: false" : "");
-    exact_build(w, b, text, &data, n < 0 ? EXACT_N : n);
+    exact_build(w, b, text, &data, n);
     {
         const dm_sampling_setup setup = {.experiment = b->e, .noise = b->noise, .device = w->device,
             .objective = dm_net_objective(b->net), .data = dm_net_data(b->net), .out_channels = 1, .n = b->n,

@@ -27,8 +27,10 @@ void exact_predict(exact_bench *b, const dm_point *p, dm_affine *a, const float 
 
 int exact_open_world(void **state);
 int exact_close_world(void **state);
-/* sampler: what its section has but steps. n: points at once; -1: EXACT_N. */
-void exact_open(const exact_world *w, exact_bench *b, const char *sampler, int steps, int64_t n);
+/* sampler: what its section has but steps. Of the mixture, EXACT_N points at once; of another network, n. */
+void exact_open(const exact_world *w, exact_bench *b, const char *sampler, int steps);
+void exact_open_on(const exact_world *w, exact_bench *b, const char *network, const char *sampler, int steps,
+                   int64_t n);
 void exact_close(exact_bench *b);
 /* Starts that are spread over the distribution at the noisiest point. */
 void exact_from_quantiles(const exact_bench *b, float *x);

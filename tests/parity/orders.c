@@ -25,7 +25,7 @@ static double error_of(const exact_world *w, const char *sampler, int steps)
     double worst = 0;
     exact_bench b;
 
-    exact_open(w, &b, sampler, steps, -1);
+    exact_open(w, &b, sampler, steps);
     exact_from_quantiles(&b, b.start);
     exact_run(&b, b.start, x);
     for (int i = 0; i < EXACT_N && ends[EXACT_N - 1] == 0; i++)
