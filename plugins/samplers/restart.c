@@ -1,5 +1,6 @@
-/* restart: Heun's method that goes back to more noise and down again within intervals (Xu et al. 2023, algorithm 2): what
- * earlier steps got wrong is contracted by the noise, with fewer evaluations than noise in each step would take. */
+/* restart: Heun's method that goes back to more noise and down again within intervals (Xu et al. 2023, algorithm 2):
+ * what earlier steps got wrong is contracted by the noise, with fewer evaluations than noise in each step would take.
+ */
 #include <math.h>
 #include <demist/plugin.h>
 
@@ -37,8 +38,9 @@ static dm_status check(dm_ctx *c, const dm_step *s)
     const int32_t n = p->s_min.n;
 
     if (p->s_max.n != n || p->inner_steps.n != n || p->restarts.n != n)
-        return dm_fail(c, DM_EINVAL, "s_min: has %d values; s_max has %d, inner_steps %d and restarts %d: one an interval",
-                       (int)n, (int)p->s_max.n, (int)p->inner_steps.n, (int)p->restarts.n);
+        return dm_fail(c, DM_EINVAL,
+                       "s_min: has %d values; s_max has %d, inner_steps %d and restarts %d: one an interval", (int)n,
+                       (int)p->s_max.n, (int)p->inner_steps.n, (int)p->restarts.n);
     if (s->grid[0].log_snr > s->grid[s->n].log_snr)
         return dm_fail(c, DM_EINVAL, "fresh noise cannot be inverted; use heun");
     for (int32_t k = 0; k < n; k++) {

@@ -1,5 +1,6 @@
 """The noise process and the grids against NumPy and diffusers (tools/make_noise_goldens.py)."""
 import json
+import math
 import os
 import sys
 
@@ -39,4 +40,59 @@ def given_timesteps():
     demist("schedule", config("moons.yaml"), "sampler.steps=1000", "sampler.offset=1", code=2)
 
 
-run_tests([tables, timesteps, given_timesteps])
+def close(a, b, room=1e-11):
+    return abs(a - b) <= room * max(1, abs(b))
+
+
+def curves():
+    """Continuous schedules at whole t, by the papers' formulas."""
+    T = 100
+    cases = {
+        ("flow",): lambda u: (1 - u, u),
+        ("flow", "schedule.shift=3"): lambda u: ((1 - u) / (1 + 2 * u), 3 * u / (1 + 2 * u)),
+        ("ve",): lambda u: (1, 0.01 * 5000 ** u),
+        ("ve", "schedule.sigma_min=0.02", "schedule.sigma_max=100"): lambda u: (1, 0.02 * 5000 ** u),
+        ("edm",): lambda u: (1, (0.002 ** (1 / 7) + u * (80 ** (1 / 7) - 0.002 ** (1 / 7))) ** 7),
+    }
+    for (name, *own), at in cases.items():
+        s = schedule(f"schedule.use={name}", f"schedule.timesteps={T}", "sampler.steps=4", *own)
+        for t in range(1, T + 1):
+            alpha, sigma = at(t / T)
+            assert close(s["alpha"][t - 1], alpha) and close(s["sigma"][t - 1], sigma), (name, own, t, s["alpha"][t - 1], s["sigma"][t - 1])
+            if alpha > 0:
+                assert close(s["log_snr"][t - 1], 2 * math.log(alpha / sigma)), (name, own, t)
+    for mu, b, cut in ((0, 0.5, 9), (1, 0.7, 6)):
+        s = schedule("schedule.use=laplace", f"schedule.timesteps={T}", "sampler.steps=4", f"schedule.mu={mu}", f"schedule.b={b}", f"schedule.cut={cut}")
+        for t in range(1, T + 1):
+            l, u = s["log_snr"][t - 1], t / T
+            q = 0.5 * math.exp(-cut / b)
+            below = 0.5 * math.exp((l - mu) / b) if l < mu else 1 - 0.5 * math.exp((mu - l) / b)  # Laplace's distribution function
+            assert close(1 - below, q + (1 - 2 * q) * u), (mu, b, t, l)
+            assert close(s["alpha"][t - 1] ** 2 + s["sigma"][t - 1] ** 2, 1)
+    demist("schedule", config("moons.yaml"), "schedule.use=ve", "schedule.sigma_min=60", code=2)
+    demist("schedule", config("moons.yaml"), "schedule.use=edm", "schedule.sigma_min=90", code=2)
+
+
+def formulas():
+    cosine = schedule("schedule.use=cosine", "sampler.steps=1")
+    for own in ([], ["schedule.of=log_snr", "schedule.formula=ln(cos((u + 0.008) / 1.008 * pi / 2)^2 / cos(0.008 / 1.008 * pi / 2)^2) - "
+                     "ln(1 - cos((u + 0.008) / 1.008 * pi / 2)^2 / cos(0.008 / 1.008 * pi / 2)^2)"]):
+        s = schedule("schedule.use=formula", "sampler.steps=1", *own)
+        for a, b in zip(s["beta"], cosine["beta"]):
+            assert close(a, b, 1e-9), (own, a, b)
+    s, linear = (schedule(f"schedule.use={u}", "sampler.steps=1", *own) for u, own in
+                 (("formula", ["schedule.of=beta", "schedule.formula=1e-4 + (u * T - 1) / (T - 1) * 0.0199"]), ("linear", [])))
+    for a, b in zip(s["beta"], linear["beta"]):
+        assert close(a, b, 1e-12), (a, b)
+    for formula, own, says in (("cos(u", [], "column 7: Missing parenthesis"), ("u + foo", [], "column 5: Unexpected token"),
+                               ("", [], "Expression is empty"), ("1 - 2 * u", [], "alpha_bar is -0.002 at u = 0.501"),
+                               ("u", [], "alpha_bar is 0 at u = 0"), ("1 + u", [], "alpha_bar is 1.001 at u = 0.001"),
+                               ("1", [], "alpha_bar does not fall: 1 at u = 0.001"), ("sqrt(0.5 - u)", [], "at u = 0.501"),
+                               ("2 * u", ["schedule.of=beta"], "beta is 1.002 at u = 0.501"),
+                               ("u - 0.5", ["schedule.of=beta"], "beta is -0.499 at u = 0.001"),
+                               ("ln(-u)", ["schedule.of=log_snr"], "not a number at u = 0.001")):
+        _, err = demist("check", config("moons.yaml"), "schedule.use=formula", f"schedule.formula={formula}", *own, code=2)
+        assert "schedule.formula: " in err and says in err, (formula, err)
+
+
+run_tests([tables, timesteps, given_timesteps, curves, formulas])

@@ -1,0 +1,109 @@
+/* formula: a schedule without a compiler: alpha_bar, log_snr or beta as an expression of u = t / T, read by muParser.
+ * The betas are those between neighbours, as cosine makes them. */
+#include <math.h>
+#include <string.h>
+#include <muParserDLL.h>
+#include <demist/plugin.h>
+
+enum { ALPHA_BAR, LOG_SNR, BETA };
+typedef struct { int32_t of; const char *formula; double max_beta; } cfg;
+
+static const dm_param params[] = {
+    DM_ENUM(cfg, of, "alpha_bar", "alpha_bar|log_snr|beta", "what the formula gives; alpha_bar is divided by its value "
+            "at u = 0"),
+    DM_STRING(cfg, formula, "cos((u + 0.008) / 1.008 * pi / 2)^2",
+              "of u, in [0, 1], and T, with muParser's functions (sin, exp, ln, sqrt, min, ...), ^, pi and c ? a : b"),
+    DM_REAL(cfg, max_beta, "0.999", 0.5, 1, "", "largest beta allowed near t = T"),
+    DM_END,
+};
+
+/* muParser's state and the value it read u into. */
+typedef struct { muParserHandle_t parser; double u, T; } reader;
+
+static dm_status mistake(dm_ctx *c, const reader *r, double u)
+{
+    const char *why = mupGetErrorMsg(r->parser);
+    const int at = mupGetErrorPos(r->parser), n = (int)strcspn(why, "."); /* it ends with a full stop, or with none */
+
+    return at >= 0 ? dm_fail(c, DM_EINVAL, "formula: column %d: %.*s", at + 1, n, why)
+                   : dm_fail(c, DM_EINVAL, "formula: at u = %g: %.*s", u, n, why);
+}
+
+static dm_status value(dm_ctx *c, reader *r, double u, double *v)
+{
+    r->u = u;
+    *v = mupEval(r->parser);
+    if (mupError(r->parser))
+        return mistake(c, r, u);
+    return isfinite(*v) || ((const cfg *)c->cfg)->of == LOG_SNR
+               ? DM_OK : dm_fail(c, DM_EINVAL, "formula: is %g at u = %g", *v, u);
+}
+
+/* alpha_bar of u, for the formulas that say it or the log-SNR. */
+static dm_status alpha_bar(dm_ctx *c, reader *r, double u, double first, double *v)
+{
+    const cfg *p = c->cfg;
+    dm_status rc;
+
+    if ((rc = value(c, r, u, v)))
+        return rc;
+    if (p->of == LOG_SNR) {
+        if (isnan(*v))
+            return dm_fail(c, DM_EINVAL, "formula: the log-SNR is not a number at u = %g", u);
+        *v = 1 / (1 + exp(-*v));
+    }
+    *v /= first;
+    if (!(*v >= 0 && *v <= 1))
+        return dm_fail(c, DM_EINVAL, "formula: alpha_bar is %g at u = %g; it must lie in [0, 1]", *v, u);
+    return DM_OK;
+}
+
+static dm_status betas(dm_ctx *c, reader *r, int32_t T, double *beta)
+{
+    const cfg *p = c->cfg;
+    double first = 1, before = 1, now;
+    dm_status rc = DM_OK;
+
+    if (p->of == ALPHA_BAR && ((rc = value(c, r, 0, &first)) || !(first > 0)))
+        return rc ? rc : dm_fail(c, DM_EINVAL, "formula: alpha_bar is %g at u = 0; it must be above 0", first);
+    /* The data themselves are without noise, whatever a log-SNR says of u = 0. */
+    for (int32_t i = 0; i < T && !rc; i++) {
+        const double u = (i + 1.0) / T;
+
+        if (p->of == BETA) {
+            if (!(rc = value(c, r, u, &beta[i])) && !(beta[i] > 0 && beta[i] <= 1))
+                rc = dm_fail(c, DM_EINVAL, "formula: beta is %g at u = %g; it must lie in (0, 1]", beta[i], u);
+            continue;
+        }
+        if ((rc = alpha_bar(c, r, u, first, &now)))
+            break;
+        if (!(now < before))
+            return dm_fail(c, DM_EINVAL, "formula: alpha_bar does not fall: %g at u = %g after %g", now, u, before);
+        beta[i] = fmin(1 - now / before, p->max_beta);
+        before = now;
+    }
+    return rc;
+}
+
+static dm_status fill(dm_ctx *c, int32_t T, double *beta)
+{
+    reader r = {.parser = mupCreate(muBASETYPE_FLOAT), .T = T};
+    dm_status rc;
+
+    if (!r.parser)
+        return dm_fail(c, DM_ENOMEM, "out of memory for the formula");
+    mupDefineConst(r.parser, "pi", 3.14159265358979323846);
+    mupDefineVar(r.parser, "u", &r.u);
+    mupDefineVar(r.parser, "T", &r.T);
+    mupSetExpr(r.parser, ((const cfg *)c->cfg)->formula);
+    rc = mupError(r.parser) ? mistake(c, &r, 0) : betas(c, &r, T, beta);
+    mupRelease(r.parser);
+    return rc;
+}
+
+const dm_plugin dm_plugin_entry = {
+    .abi = DM_ABI, .size = sizeof(dm_plugin), .name = "formula", .version = "1", .license = "Apache-2.0",
+    .doc = "alpha_bar, log-SNR or beta as an expression of t / T",
+    .params = params, .cfg_size = sizeof(cfg),
+    .schedule = &(const dm_schedule){.size = sizeof(dm_schedule), .fill = fill},
+};
