@@ -68,7 +68,7 @@ static dm_status name_others(job *j, dm_status rc, dm_err *err)
 
 static dm_status describe_steps(job *j, double limit, dm_err *err)
 {
-    const dm_grid *g = dm_sampling_grid(j->chain);
+    const dm_walk *g = dm_sampling_walk(j->chain);
     dm_instance *obj = dm_net_objective(j->s->model);
 
     if (g->points[g->n].sigma > 0)
@@ -115,6 +115,8 @@ static dm_status open_chain(job *j, dm_err *err)
         return dm_error(err, DM_EINVAL, "a continuous schedule has no steps of its own: say how many");
     e->sampler.steps = j->o->steps;
     e->sampler.at.n = 0;
+    if (!j->o->steps) /* all, which no grid need have room for */
+        e->section[DM_SEC_GRID].plugin = NULL;
     e->sampler.offset = j->o->steps ? e->sampler.offset : 0; /* it leaves no room for all */
     if ((rc = dm_sampling_clip(&e->sampler, &s->data, &limit, &dynamic, err)))
         return rc;
@@ -207,7 +209,7 @@ static void job_fini(job *j)
  */
 static dm_status run_network(job *j, int64_t first, int32_t i, dm_err *err)
 {
-    const dm_grid *g = dm_sampling_grid(j->chain);
+    const dm_walk *g = dm_sampling_walk(j->chain);
     const dm_point *p = &g->points[i];
     dm_session *s = j->s;
     dm_buf *in = dm_forward_input(j->forward), *out = dm_forward_output(j->forward), *two[] = {j->clean, j->noise};
@@ -251,7 +253,7 @@ static dm_status one_step(job *j, int64_t first, int64_t there, int32_t i, dm_er
             return dm_error(err, DM_EDIVERGED,
                             "the bound's term of image %lld of the test split at t = %g is not finite: the "
                             "network's output is not, or its variance is out of range",
-                            (long long)(first + m), dm_sampling_grid(j->chain)->points[i].t);
+                            (long long)(first + m), dm_sampling_walk(j->chain)->points[i].t);
         j->terms[m * columns + k] = term;
     }
     return DM_OK;
@@ -264,7 +266,7 @@ static void count_batch(job *j, int64_t first, int64_t there)
     for (int64_t m = 0; m < there; m++) {
         double *row = j->terms + m * columns, rate = 0;
 
-        row[steps] = dm_bound_prior(&dm_sampling_grid(j->chain)->points[0], j->x0 + m * j->example, j->example);
+        row[steps] = dm_bound_prior(&dm_sampling_walk(j->chain)->points[0], j->x0 + m * j->example, j->example);
         for (int32_t k = 0; k < columns; k++)
             add(j->sums + 2 * k, row[k]);
         for (int32_t k = 1; k < steps; k++)
@@ -315,7 +317,7 @@ static dm_mean mean_of(const double sums[2], int64_t n)
 
 static void finish(job *j)
 {
-    const dm_grid *g = dm_sampling_grid(j->chain);
+    const dm_walk *g = dm_sampling_walk(j->chain);
     dm_nll *out = j->out;
 
     for (int32_t k = 0; k < out->steps; k++) {

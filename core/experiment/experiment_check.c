@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/number.h"
+#include "plugin/instance.h"
 
 #define FAULT(r, id, key, ...) ((r)->e->section[id].faults++, \
                                 dm_fault((r)->faults, DM_EINVAL, dm_said_mark((r), (id), (key)), __VA_ARGS__))
@@ -124,6 +125,44 @@ static void check_continuous(dm_reading *r, const dm_plugin *schedule)
               schedule->name);
 }
 
+/* A grid that has its own count of steps says it; keys of the sampler that it stands for have nothing to say. */
+static void check_grid(dm_reading *r)
+{
+    static const char *const former[] = {"spacing", "offset", "at", "last"};
+    const dm_section *s = &r->e->section[DM_SEC_GRID];
+    const dm_set_sampler *set = &r->e->sampler;
+    const bool differs[] = {set->spacing != DM_SPACING_LEADING, set->offset != 0, set->at.n != 0,
+                            set->last != DM_LAST_DATA};
+    const int64_t before = set->steps;
+    dm_services services;
+    dm_instance i;
+    int32_t n = 0;
+    dm_err err = {0};
+    dm_status rc;
+
+    if (!s->plugin)
+        return;
+    for (int k = 0; k < 4; k++)
+        if (differs[k])
+            FAULT(r, DM_SEC_SAMPLER, former[k],
+                  "sampler.%s: the section grid says where steps lie; give one of the two", former[k]);
+    if (!s->plugin->grid->steps || s->faults)
+        return;
+    dm_services_init(&services, NULL);
+    if (!(rc = dm_instance_init(&i, s->plugin, s->cfg, &services, &err)))
+        rc = DM_CALL(&i, DM_CB_GRID_STEPS, &err, s->plugin->grid->steps(&i.ctx, &n));
+    if (!rc && (n < 1 || n > 1000000))
+        rc = dm_error(&err, DM_EINVAL, "has %d steps; 1 to 1000000 are possible", (int)n);
+    dm_instance_fini(&i);
+    if (rc)
+        dm_experiment_fault(r->e, DM_SEC_GRID, &err, r->faults);
+    else if (dm_said_find(&r->s[DM_SEC_SAMPLER], "steps") && before != n)
+        FAULT(r, DM_SEC_SAMPLER, "steps", "sampler.steps: %lld, but grid '%s' has %d", (long long)before,
+              s->plugin->name, (int)n);
+    else
+        r->e->sampler.steps = n;
+}
+
 static void check_schedule(dm_reading *r)
 {
     const dm_plugin *p = r->e->section[DM_SEC_SCHEDULE].plugin;
@@ -132,7 +171,7 @@ static void check_schedule(dm_reading *r)
         return;
     if (!p->schedule->fill)
         check_continuous(r, p);
-    else if (r->e->section[DM_SEC_SAMPLER].present)
+    else if (r->e->section[DM_SEC_SAMPLER].present && !r->e->section[DM_SEC_GRID].plugin)
         check_discrete(r, r->e->schedule.timesteps);
 }
 
@@ -157,6 +196,7 @@ void dm_reading_check(dm_reading *r)
     check_name(r);
     check_data(r);
     check_clip(r);
+    check_grid(r);
     check_schedule(r);
     check_train(r);
 }

@@ -18,7 +18,7 @@ struct dm_sampling {
     dm_sampling_setup setup;
     dm_services services;
     dm_instance sampler;
-    dm_grid grid;
+    dm_walk grid;
     dm_step step;
     dm_tensor x, scratch[MAX_SCRATCH];
     dm_buf *kept[MAX_SCRATCH]; /* the scratch of the last walk, for the next that asks for as much */
@@ -34,7 +34,7 @@ struct dm_sampling {
     float *host;                   /* one draw of given noise */
 };
 
-const dm_grid *dm_sampling_grid(const dm_sampling *s) { return &s->grid; }
+const dm_walk *dm_sampling_walk(const dm_sampling *s) { return &s->grid; }
 int64_t dm_sampling_evaluations(const dm_sampling *s) { return s->evaluations; }
 
 dm_status dm_sampling_clip(const dm_set_sampler *set, const dm_data_info *data, double *limit, bool *dynamic,
@@ -270,7 +270,8 @@ dm_status dm_sampling_new(const dm_sampling_setup *setup, dm_sampling **out, dm_
     s->services.work.randn = randn;
     s->services.work.predict = predict;
     if ((rc = dm_sampling_clip(&setup->experiment->sampler, setup->data, &s->limit, &s->dynamic, err)) ||
-        (rc = dm_noise_grid(setup->noise, &setup->experiment->sampler, &s->grid, err)) ||
+        (rc = dm_noise_walk(setup->noise, &setup->experiment->sampler,
+                            &setup->experiment->section[DM_SEC_GRID], &s->grid, err)) ||
         (rc = dm_instance_init(&s->sampler, section->plugin, section->cfg, &s->services, err)))
         goto failed;
     s->step = (dm_step){.size = sizeof s->step, .n = s->grid.n, .grid = s->grid.points,
@@ -328,7 +329,7 @@ void dm_sampling_free(dm_sampling *s)
         dm_buf_free(s->kept[i]);
     dm_buf_free(s->x.buf);
     dm_buf_free(s->spare);
-    dm_grid_fini(&s->grid);
+    dm_walk_fini(&s->grid);
     free(s->host);
     free(s);
 }

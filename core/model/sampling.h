@@ -29,7 +29,7 @@ typedef struct dm_sampling dm_sampling;
 /* Makes the grid, asks the sampler's check(), allocates. */
 dm_status dm_sampling_new(const dm_sampling_setup *s, dm_sampling **out, dm_err *err);
 void dm_sampling_free(dm_sampling *s);
-const dm_grid *dm_sampling_grid(const dm_sampling *s);
+const dm_walk *dm_sampling_walk(const dm_sampling *s);
 int64_t dm_sampling_evaluations(const dm_sampling *s);
 /* How many times an error of the network's output grows in the first prediction of x0; 0 where x0 is clipped. */
 double dm_sampling_amplification(dm_sampling *s);

@@ -23,10 +23,11 @@ void dm_noise_at(const dm_noise *n, double t, dm_point *p);
 void dm_noise_at_log_snr(const dm_noise *n, double log_snr, dm_point *p);
 dm_status dm_noise_posterior(const dm_noise *n, const dm_point *at, const dm_point *to, dm_posterior *q, dm_err *err);
 
-/* The grid of a sampling run: n + 1 points, noisiest first, the last the data (alpha 1, sigma 0 for a
- * discrete schedule). timesteps: n of them, 0-based, NULL where the schedule is continuous. Freed with free(). */
-typedef struct dm_grid { int32_t n; dm_point *points; int32_t *timesteps; } dm_grid;
-dm_status dm_noise_grid(const dm_noise *n, const dm_set_sampler *s, dm_grid *grid, dm_err *err);
-void dm_grid_fini(dm_grid *g);
+/* The points of a sampling run: n + 1, noisiest first, the last mostly the data. timesteps: n of them, 0-based, NULL
+ * where they are not all whole ones of a discrete schedule. grid: its section, without a plugin (or NULL) by the
+ * sampler's own keys. */
+typedef struct dm_walk { int32_t n; dm_point *points; int32_t *timesteps; } dm_walk;
+dm_status dm_noise_walk(const dm_noise *n, const dm_set_sampler *s, const dm_section *grid, dm_walk *walk, dm_err *err);
+void dm_walk_fini(dm_walk *g);
 
 #endif

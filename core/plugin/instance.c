@@ -15,6 +15,7 @@ static const char *kind_of(const dm_plugin *p)
                         : p->sampler   ? DM_KIND_SAMPLER
                         : p->network   ? DM_KIND_NETWORK
                         : p->objective ? DM_KIND_OBJECTIVE
+                        : p->grid      ? DM_KIND_GRID
                                        : DM_KIND_DATASET);
 }
 

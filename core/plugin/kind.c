@@ -7,6 +7,7 @@ static const struct { const char *name, *folder; dm_section_id section; } kinds[
     [DM_KIND_NETWORK] = {"network", "networks", DM_SEC_NETWORK},
     [DM_KIND_OBJECTIVE] = {"objective", "objectives", DM_SEC_OBJECTIVE},
     [DM_KIND_DATASET] = {"dataset", "datasets", DM_SEC_DATA},
+    [DM_KIND_GRID] = {"grid", "grids", DM_SEC_GRID},
 };
 
 const char *dm_kind_name(dm_kind k) { return k >= 0 && k < DM_KIND_COUNT ? kinds[k].name : "plugin"; }

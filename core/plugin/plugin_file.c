@@ -152,6 +152,13 @@ static dm_status check_sampler(const dm_sampler *s, dm_err *err)
     return rc ? rc : s->step ? DM_OK : missing("sampler", "step", err);
 }
 
+static dm_status check_grid(const dm_grid *g, dm_err *err)
+{
+    const dm_status rc = check_size("dm_grid", g->size, sizeof *g, err);
+
+    return rc ? rc : g->fill ? DM_OK : missing("grid", "fill", err);
+}
+
 static dm_status check_network(const dm_network *n, dm_err *err)
 {
     const dm_status rc = check_size("dm_network", n->size, sizeof *n, err);
@@ -187,7 +194,7 @@ static dm_status check_objective(const dm_objective *o, dm_err *err)
 
 static dm_status check_kind(const dm_plugin *p, dm_kind *kind, dm_err *err)
 {
-    const void *const tables[DM_KIND_COUNT] = {p->schedule, p->sampler, p->network, p->objective, p->dataset};
+    const void *const tables[DM_KIND_COUNT] = {p->schedule, p->sampler, p->network, p->objective, p->dataset, p->grid};
     char found[128] = "";
     int n = 0;
 
@@ -205,6 +212,7 @@ static dm_status check_kind(const dm_plugin *p, dm_kind *kind, dm_err *err)
     case DM_KIND_SAMPLER: return check_sampler(p->sampler, err);
     case DM_KIND_NETWORK: return check_network(p->network, err);
     case DM_KIND_OBJECTIVE: return check_objective(p->objective, err);
+    case DM_KIND_GRID: return check_grid(p->grid, err);
     default: return check_dataset(p->dataset, err);
     }
 }

@@ -12,9 +12,9 @@ enum {
     IN_BEGIN = DM_IN(DM_CB_BEGIN),
     IN_STEP = DM_IN(DM_CB_STEP),
     IN_OPS = DM_IN(DM_CB_FORWARD) | DM_IN(DM_CB_BACKWARD),
-    WITH_SCHEDULE = DM_IN(DM_CB_CHECK) | IN_BEGIN | IN_STEP | DM_IN(DM_CB_STEP_LOG_VAR) | DM_IN(DM_CB_BUILD) |
-                    DM_IN(DM_CB_OPEN) | DM_IN(DM_CB_AFFINE) | DM_IN(DM_CB_LOG_VAR) | DM_IN(DM_CB_SCALARS) |
-                    DM_IN(DM_CB_LOSS) | DM_IN(DM_CB_DRAW),
+    WITH_SCHEDULE = DM_IN(DM_CB_GRID_FILL) | DM_IN(DM_CB_CHECK) | IN_BEGIN | IN_STEP | DM_IN(DM_CB_STEP_LOG_VAR) |
+                    DM_IN(DM_CB_BUILD) | DM_IN(DM_CB_OPEN) | DM_IN(DM_CB_AFFINE) | DM_IN(DM_CB_LOG_VAR) |
+                    DM_IN(DM_CB_SCALARS) | DM_IN(DM_CB_LOSS) | DM_IN(DM_CB_DRAW),
 };
 static const char where_schedule[] = "the callbacks of samplers, networks and objectives",
                   where_device[] = "begin(), step() and an op's forward() and backward()";

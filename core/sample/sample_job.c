@@ -74,7 +74,7 @@ static dm_status after_step(void *user, int32_t i, int32_t n, dm_buf *x, dm_err 
 
 static double runs(const dm_image_sampler *d, int64_t count)
 {
-    return (double)dm_sampling_grid(d->sampling)->n * ceil((double)count / (double)d->n);
+    return (double)dm_sampling_walk(d->sampling)->n * ceil((double)count / (double)d->n);
 }
 
 static int64_t batch_of(const dm_experiment *e, int64_t count)
@@ -200,7 +200,7 @@ dm_status dm_image_sampler_draw(dm_image_sampler *d, const dm_sample_job *job, f
         rc = batch(d, x + d->first * d->example, err);
     d->job = NULL;
     if (!rc && steps)
-        *steps = dm_sampling_grid(d->sampling)->n;
+        *steps = dm_sampling_walk(d->sampling)->n;
     if (!rc && evaluations)
         *evaluations = dm_sampling_evaluations(d->sampling) - before;
     return rc;

@@ -101,7 +101,7 @@ static const double largest_amplification = 1000;
 static void warn_of_amplification(const dm_session *s, dm_sampling *sampling)
 {
     const double k = dm_sampling_amplification(sampling);
-    const dm_point *first = &dm_sampling_grid(sampling)->points[0];
+    const dm_point *first = &dm_sampling_walk(sampling)->points[0];
 
     if (k > largest_amplification)
         dm_session_log(s, DM_LOG_WARNING,
@@ -111,6 +111,34 @@ static void warn_of_amplification(const dm_session *s, dm_sampling *sampling)
                        "data, "
                        "or train with objective.predict: v, or with a schedule that leaves more signal",
                        first->t, first->alpha > 0 ? first->sigma / first->alpha : (double)INFINITY);
+}
+
+/* Where the walk leaves out noise that the model was trained with, or the noisiest level is not all noise, x begins
+ * with another mean and spread than the data have there (Lin et al. 2024). Not where the user wrote the points. */
+static void warn_of_start(const dm_session *s, dm_sampling *sampling)
+{
+    const dm_experiment *e = s->experiment;
+    const dm_plugin *grid = e->section[DM_SEC_GRID].plugin;
+    const dm_point *first = &dm_sampling_walk(sampling)->points[0];
+    double share, most_share;
+    dm_point most;
+
+    if (grid ? grid->grid->lists : e->sampler.at.n > 0)
+        return;
+    dm_noise_at(s->noise, dm_noise_T(s->noise), &most);
+    share = first->sigma / hypot(first->alpha, first->sigma);
+    most_share = most.sigma / hypot(most.alpha, most.sigma);
+    if (share < 0.999 * most_share)
+        dm_session_log(s, DM_LOG_WARNING,
+                       "sampling begins at t = %g of %d, where noise has a share of %.4g, not %.4g as at the noisiest "
+                       "level: the rest is missing from what it starts with; give another grid or sampler.spacing",
+                       first->t, (int)dm_noise_T(s->noise), share, most_share);
+    if (most_share < 0.99)
+        dm_session_log(s, DM_LOG_WARNING,
+                       "the schedule's noisiest level has a share of noise of %.4g, so what sampling starts with, all "
+                       "noise, is not what was trained there; give a schedule that ends in more noise, or more "
+                       "timesteps",
+                       most_share);
 }
 
 /* warn: also of what is allowed. */
@@ -127,8 +155,10 @@ static dm_status check_sampler(const dm_session *s, dm_net *m, bool warn, dm_err
 
     if ((rc = dm_sampling_new(&setup, &sampling, err)))
         return rc;
-    if (warn)
+    if (warn) {
         warn_of_amplification(s, sampling);
+        warn_of_start(s, sampling);
+    }
     dm_sampling_free(sampling);
     return DM_OK;
 }
@@ -162,6 +192,17 @@ static void warn_of_warmup(const dm_session *s)
                        (long long)t->warmup, (long long)t->steps, t->lr * (double)t->steps / (double)t->warmup, t->lr);
 }
 
+/* The grid by itself, so that its faults are shown at its keys. */
+static dm_status check_walk(const dm_session *s, dm_err *err)
+{
+    const dm_experiment *e = s->experiment;
+    dm_walk walk = {0};
+    const dm_status rc = dm_noise_walk(s->noise, &e->sampler, &e->section[DM_SEC_GRID], &walk, err);
+
+    dm_walk_fini(&walk);
+    return rc;
+}
+
 /* Objective and network, built as for a training step of one example, and the sampler. */
 static dm_status examine_model(dm_session *s, dm_need need, dm_faults *f, dm_err *err)
 {
@@ -180,6 +221,11 @@ static dm_status examine_model(dm_session *s, dm_need need, dm_faults *f, dm_err
     if (unreached.n && need >= DM_NEED_DATA)
         dm_session_log(s, DM_LOG_WARNING, "no gradient reaches weight '%s'%s: training leaves it as it begins",
                        unreached.first, unreached.n > 1 ? " and others" : "");
+    if (diffuses && section[DM_SEC_GRID].plugin && sound(s, DM_SEC_SAMPLER) && sound(s, DM_SEC_GRID) &&
+        check_walk(s, &why)) {
+        dm_net_free(m);
+        return found(s, DM_SEC_GRID, &why, f, err);
+    }
     rc = diffuses && sound(s, DM_SEC_SAMPLER) && check_sampler(s, m, need >= DM_NEED_DATA, &why)
              ? found(s, DM_SEC_SAMPLER, &why, f, err)
              : DM_OK;

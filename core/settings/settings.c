@@ -121,5 +121,6 @@ const dm_settings_table dm_settings[DM_SEC_COUNT] = {
     [DM_SEC_OBJECTIVE] = {"objective", objective_rows, sizeof(dm_set_objective), true,
                           "what the network predicts and its loss"},
     [DM_SEC_SAMPLER] = {"sampler", sampler_rows, sizeof(dm_set_sampler), true, "how images are drawn"},
+    [DM_SEC_GRID] = {"grid", no_rows, 0, true, "where the sampler's steps lie"},
     [DM_SEC_TRAIN] = {"train", train_rows, sizeof(dm_set_train), false, "the optimization"},
 };

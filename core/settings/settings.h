@@ -68,7 +68,8 @@ enum { DM_MAX_EMA = 4 };
 
 /* The sections in the order that a resolved file has them. */
 typedef enum dm_section_id {
-    DM_SEC_RUN, DM_SEC_DATA, DM_SEC_SCHEDULE, DM_SEC_NETWORK, DM_SEC_OBJECTIVE, DM_SEC_SAMPLER, DM_SEC_TRAIN,
+    DM_SEC_RUN, DM_SEC_DATA, DM_SEC_SCHEDULE, DM_SEC_NETWORK, DM_SEC_OBJECTIVE, DM_SEC_SAMPLER, DM_SEC_GRID,
+    DM_SEC_TRAIN,
     DM_SEC_COUNT
 } dm_section_id;
 

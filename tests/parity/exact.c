@@ -57,18 +57,6 @@ static dm_status forward(void *user, dm_buf *x, const dm_point *p, const dm_affi
     return rc;
 }
 
-/* Even in the log-SNR, to the first level of the schedule. */
-static void even(const exact_bench *b)
-{
-    dm_grid *g = (dm_grid *)(uintptr_t)dm_sampling_grid(b->s);
-    dm_point first, last;
-
-    dm_noise_at(b->noise, 1e9, &first);
-    dm_noise_at(b->noise, 1, &last);
-    for (int32_t i = 0; i <= g->n; i++)
-        dm_noise_at_log_snr(b->noise, first.log_snr + (last.log_snr - first.log_snr) * i / g->n, &g->points[i]);
-}
-
 void exact_build(const exact_world *w, exact_bench *b, const char *text, const dm_data_info *data, int64_t n)
 {
     const dm_experiment_options o = {.lenient_data = true};
@@ -108,7 +96,7 @@ void exact_open_on(const exact_world *w, exact_bench *b, const char *network, co
 
     snprintf(text, sizeof text,
              "data: {use: toy2d}\nschedule: {use: linear}\nnetwork: %s\nobjective: {use: simple, predict: v}\n"
-             "sampler: {%s, steps: %d, clip: off%s}\n",
+             "sampler: {%s, steps: %d, clip: off%s}\ngrid: {use: log_snr, last: least}\n",
              network, sampler, steps,
              strstr(sampler, "dpmpp") || strstr(sampler, "unipc") || strstr(sampler, "deis")
                  ? ", lower_order_final: false" : "");
@@ -121,7 +109,6 @@ void exact_open_on(const exact_world *w, exact_bench *b, const char *network, co
         if (dm_sampling_new(&setup, &b->s, &err))
             fail_msg("%s: %s", sampler, err.msg);
     }
-    even(b);
 }
 
 void exact_close(exact_bench *b)
@@ -136,7 +123,7 @@ void exact_close(exact_bench *b)
 
 void exact_from_quantiles(const exact_bench *b, float *x)
 {
-    const dm_point *p = dm_sampling_grid(b->s)->points;
+    const dm_point *p = dm_sampling_walk(b->s)->points;
 
     for (int64_t i = 0; i < b->n; i++)
         x[i] = (float)(p->sigma * dm_normal_quantile(((double)i + 0.5) / (double)b->n) + p->alpha * 0.2);
@@ -169,7 +156,7 @@ static double denoised(double y, double s)
 double exact_end(const exact_bench *b, double x)
 {
     enum { STEPS = 4000 };
-    const dm_grid *g = dm_sampling_grid(b->s);
+    const dm_walk *g = dm_sampling_walk(b->s);
     const dm_point *from = g->points, *to = g->points + g->n;
     const double h = (to->log_snr - from->log_snr) / 2 / STEPS;
     double y = x / from->alpha;

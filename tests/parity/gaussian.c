@@ -96,7 +96,7 @@ static dm_status network(void *user, dm_buf *x, const dm_point *now, const dm_af
 static dm_status moments(void *user, int32_t i, int32_t n, dm_buf *x, dm_err *err)
 {
     bench *b = user;
-    const dm_point *p = &dm_sampling_grid(b->s)->points[i];
+    const dm_point *p = &dm_sampling_walk(b->s)->points[i];
     const double sd2 = b->sd * b->sd, true_mean = p->alpha * b->mu;
     /* The step to the data adds no noise: what comes out is E[x0 | x], whose variance is less by what x leaves open. */
     const dm_point *q = i == n ? p - 1 : p;
@@ -215,7 +215,7 @@ static void gaussian__moments_hold_at_every_step(void **state)
         if (exact != cases[i].exact)
             fail_msg("%s, data %g +- %g: variance off by %.4f, mean by %.4f", sampler, cases[i].mu, cases[i].sd,
                 b.worst_var, b.worst_mean);
-        assert_int_equal(dm_sampling_evaluations(b.s), dm_sampling_grid(b.s)->n);
+        assert_int_equal(dm_sampling_evaluations(b.s), dm_sampling_walk(b.s)->n);
         close_bench(&b);
     }
     free(x);
@@ -238,7 +238,7 @@ static void gaussian__ddim_is_first_order(void **state)
         open_bench(*state, &b, sampler, false, 1, 0.3, 0.5);
         run(*state, &b, &(dm_sampling_run_options){.noise = from}, x);
         {
-            const dm_point *p = dm_sampling_grid(b.s)->points;
+            const dm_point *p = dm_sampling_walk(b.s)->points;
             const double scale = 0.5 / sqrt(p->alpha * p->alpha * 0.25 + p->sigma * p->sigma);
 
             for (int i = 0; i < INNER; i++)

@@ -22,7 +22,7 @@ static const char network[] = "{use: exact_gaussians, means: [0.5], deviations: 
 typedef struct lin { double c[DRAWS + 2]; } lin;
 
 typedef struct walker {
-    const dm_grid *g;
+    const dm_walk *g;
     const dm_noise *noise;
     int drawn;
     lin x, m[3], z;
@@ -185,9 +185,9 @@ static const sampler cases[] = {
 static void recursion(const sampler *c, const exact_bench *b, int inner, bool from_data, double *mean, double *var)
 {
     static walker w;
-    const dm_point *first = dm_sampling_grid(b->s)->points;
+    const dm_point *first = dm_sampling_walk(b->s)->points;
 
-    w = (walker){.g = dm_sampling_grid(b->s), .noise = b->noise};
+    w = (walker){.g = dm_sampling_walk(b->s), .noise = b->noise};
     w.x.c[0] = from_data ? first->alpha * mu : 0;
     w.x.c[1] = from_data ? hypot(first->alpha * sd, first->sigma) : 1;
     for (int i = 0; i < w.g->n; i++) {
@@ -245,7 +245,7 @@ static void moments__close_in_on_the_data(void **state)
             exact_open_on(*state, &b, network, cases[i].text, steps, 1);
             recursion(&cases[i], &b, 4 << k, true, &mean, &var);
             {
-                const dm_point *p = dm_sampling_grid(b.s)->points + steps;
+                const dm_point *p = dm_sampling_walk(b.s)->points + steps;
 
                 off[k] = fabs(var - p->alpha * p->alpha * sd * sd - p->sigma * p->sigma) +
                          fabs(mean - p->alpha * mu);

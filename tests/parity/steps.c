@@ -100,7 +100,7 @@ static void check(dm_device *d, dm_registry *reg, const dm_st *f, char *line)
         if (dm_sampling_new(&setup, &s, &err) || dm_sampling_run(s, &run, result, &err))
             fail_msg("%s: %s", name, err.msg);
         {
-            const dm_point *p = dm_sampling_grid(s)->points;
+            const dm_point *p = dm_sampling_walk(s)->points;
 
             room = 1e-5 + 1e-6 * p[1].alpha / p[0].alpha;
         }

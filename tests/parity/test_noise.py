@@ -95,4 +95,65 @@ def formulas():
         assert "schedule.formula: " in err and says in err, (formula, err)
 
 
-run_tests([tables, timesteps, given_timesteps, curves, formulas])
+def linear_ratio(t):
+    """sigma / alpha of linear's 1000 steps at a 0-based timestep, the angle linear between whole ones."""
+    def angle(i):
+        a = math.prod(1 - (1e-4 + k * 0.0199 / 999) for k in range(i + 1))
+        return math.acos(math.sqrt(a))
+    i = math.floor(t)
+    return math.tan(angle(i) + (t - i) * (angle(i + 1) - angle(i) if t > i else 0))
+
+
+def grids():
+    at = lambda *own: schedule(*own)["timesteps"]
+    for spacing in ("leading", "trailing", "linspace"):  # what the sampler's key says, and in place of it the grid
+        for n in (1, 7, 50, 1000):
+            assert at(f"sampler.steps={n}", f"sampler.spacing={spacing}") == at(f"sampler.steps={n}", "grid.use=uniform", f"grid.spacing={spacing}")
+    assert at("sampler.steps=7", "sampler.spacing=leading", "sampler.offset=1") == at("sampler.steps=7", "grid.use=uniform", "grid.spacing=leading", "grid.offset=1")
+    for own in (["schedule.use=flow"], ["schedule.use=edm"]):
+        assert at("sampler.steps=7", *own) == at("sampler.steps=7", "grid.use=uniform", *own)
+    for n in (2, 5, 20):
+        levels = [linear_ratio(t) for t in at(f"sampler.steps={n}", "grid.use=karras")]
+        high, low = linear_ratio(999) ** (1 / 7), linear_ratio(0) ** (1 / 7)
+        assert all(close(v, (high + i / (n - 1) * (low - high)) ** 7, 1e-6) for i, v in enumerate(levels)), levels
+        levels = [math.log(linear_ratio(t)) for t in at(f"sampler.steps={n}", "grid.use=log_snr")]
+        assert all(close(v, levels[0] + i / (n - 1) * (levels[-1] - levels[0]), 1e-6) for i, v in enumerate(levels)), levels
+        levels = [math.log(linear_ratio(t)) for t in at(f"sampler.steps={n}", "grid.use=log_snr", "grid.last=least")]
+        end = math.log(linear_ratio(0))
+        assert all(close(v, levels[0] + i / n * (end - levels[0]), 1e-6) for i, v in enumerate(levels)), levels
+    table = [14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152]
+    assert all(close(linear_ratio(t), v, 1e-9) for t, v in zip(at("sampler.steps=10", "grid.use=ays"), table, strict=True))
+    # scipy.stats.beta.ppf(1 - linspace(0, 1, 5), 0.6, 0.6)
+    want = [1, 0.82431962, 0.5, 0.17568038, 0]
+    assert all(close(t, 999 * v, 1e-8) for t, v in zip(at("sampler.steps=5", "grid.use=beta"), want, strict=True)), at("sampler.steps=5", "grid.use=beta")
+    for n in (1, 2, 50, 999, 1000):
+        t = at(f"sampler.steps={n}", "grid.use=quadratic")
+        assert t[0] == 999 and all(a > b for a, b in zip(t, t[1:])) and t[-1] >= 0, t
+    assert at("sampler.steps=3", "grid.use=list", "grid.timesteps=[900, 500.5, 3]") == [900, 500.5, 3]
+    assert all(close(linear_ratio(t), v, 1e-9) for t, v in zip(at("sampler.steps=3", "grid.use=list", "grid.sigmas=[20,3,0.5]"), (20, 3, 0.5), strict=True))
+    for own, says in ((["grid.use=list", "sampler.steps=0"], "grid.timesteps: give at least 1"),
+                      (["grid.use=list", "grid.timesteps=[900,3]", "sampler.steps=5"], "sampler.steps: 5, but grid 'list' has 2"),
+                      (["grid.use=list", "grid.timesteps=[3,900]", "sampler.steps=2"], "the noise must fall"),
+                      (["grid.use=list", "grid.timesteps=[1000,3]", "sampler.steps=2"], "does not reach"),
+                      (["grid.use=list", "grid.sigmas=[1000,3]", "sampler.steps=2"], "does not reach"),
+                      (["grid.use=list", "grid.sigmas=[3]", "grid.timesteps=[3]", "sampler.steps=1"], "grid.sigmas: timesteps are there too"),
+                      (["grid.use=karras", "sampler.spacing=trailing"], "sampler.spacing: the section grid says"),
+                      (["grid.use=karras", "sampler.at=[3]"], "sampler.at: the section grid says"),
+                      (["grid.use=uniform", "grid.offset=500", "grid.spacing=leading"], "grid.offset: 500 moves the first timestep"),
+                      (["grid.use=uniform", "schedule.use=edm", "grid.spacing=linspace"], "grid.spacing: "),
+                      (["grid.use=karras", "schedule.use=flow", "objective.predict=v"], "grid.s_max: 0 stands for"),
+                      (["grid.use=karras", "grid.s_max=0.001"], "grid.s_max: 0.001 is not above")):
+        _, err = demist("check", config("moons.yaml"), *own, code=2)
+        assert says in err, (own, err)
+    for own, says in ((["sampler.steps=501"], "begins at t = 501 of 1000"), (["grid.use=ays"], "begins at t = 727"),
+                      (["schedule.timesteps=100"], "noisiest level has a share of noise of 0.7")):
+        assert says in demist("check", config("moons.yaml"), *own)[1], own
+    for own in ([], ["sampler.steps=501", "grid.use=uniform"], ["sampler.steps=1", "sampler.at=[500]"],
+                ["grid.use=list", "grid.timesteps=[500,3]", "sampler.steps=2"]):
+        err = demist("check", config("moons.yaml"), *own)[1]
+        assert "begins at" not in err, (own, err)
+    out, _ = demist("check", config("moons.yaml"), "grid.use=karras", "grid.rho=5")
+    assert "grid:\n  use: karras\n  rho: 5" in out, out
+
+
+run_tests([tables, timesteps, given_timesteps, curves, formulas, grids])

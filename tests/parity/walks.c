@@ -43,7 +43,7 @@ static dm_status after_step(void *user, int32_t i, int32_t n, dm_buf *x, dm_err 
     return i ? dm_buf_read(x, 0, COUNT * sizeof(float), ((fixed *)user)->after + (i - 1) * COUNT, err) : DM_OK;
 }
 
-static void compare(const fixed *f, const dm_grid *g, const double *y, int64_t steps, const char *line)
+static void compare(const fixed *f, const dm_walk *g, const double *y, int64_t steps, const char *line)
 {
     double largest = 1;
 
@@ -102,7 +102,7 @@ static void check(dm_device *d, dm_registry *reg, const dm_st *st, fixed *f, cha
         if (dm_sampling_new(&setup, &s, &err) || dm_sampling_run(s, &run, result, &err))
             fail_msg("%s: %s", shown, err.msg);
     }
-    compare(f, dm_sampling_grid(s), y, dm_shape_count(&t->shape) / COUNT, shown);
+    compare(f, dm_sampling_walk(s), y, dm_shape_count(&t->shape) / COUNT, shown);
     dm_sampling_free(s);
     dm_instance_fini(&objective);
     dm_noise_free(noise);

@@ -128,7 +128,7 @@ static void noise__one_step(void **state)
     given g = {.beta = (double[]){0.36}};
     dm_set_sampler s = {.steps = 0};
     dm_noise *n;
-    dm_grid grid;
+    dm_walk grid;
     dm_err err = {0};
 
     (void)state;
@@ -138,11 +138,11 @@ static void noise__one_step(void **state)
     assert_true(near(dm_noise_alpha_bar(n, 1), 0.64, 1e-15));
     assert_true(dm_noise_posterior_variance(n, 1) == 0);
     for (s.spacing = DM_SPACING_LEADING; s.spacing <= DM_SPACING_LINSPACE; s.spacing++) {
-        assert_int_equal(dm_noise_grid(n, &s, &grid, &err), DM_OK);
+        assert_int_equal(dm_noise_walk(n, &s, NULL, &grid, &err), DM_OK);
         assert_int_equal(grid.n, 1);
         assert_int_equal(grid.timesteps[0], 0);
         assert_true(near(grid.points[0].sigma, 0.6, 1e-15) && grid.points[1].sigma == 0 && grid.points[1].alpha == 1);
-        dm_grid_fini(&grid);
+        dm_walk_fini(&grid);
     }
     dm_noise_free(n);
 }
@@ -290,16 +290,16 @@ static void noise__refuses_bad_grids(void **state)
     (void)state;
     assert_int_equal(make(&curve, &g, 10, false, &c, &err), DM_OK);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        dm_grid grid;
+        dm_walk grid;
         dm_err why = {0};
-        const dm_status rc = dm_noise_grid(cases[i].curve ? c : n, &cases[i].s, &grid, &why);
+        const dm_status rc = dm_noise_walk(cases[i].curve ? c : n, &cases[i].s, NULL, &grid, &why);
 
         if (!cases[i].message != !rc || (rc && !strstr(why.msg, cases[i].message)))
             fail_msg("case %zu: status %d, \"%s\"", i, (int)rc, why.msg);
         for (int32_t k = 0; !rc && k < grid.n; k++)
             assert_true(grid.points[k].log_snr < grid.points[k + 1].log_snr ||
                         (cases[i].s.last == DM_LAST_FIRST && k == grid.n - 1));
-        dm_grid_fini(&grid);
+        dm_walk_fini(&grid);
     }
     dm_noise_free(n);
     dm_noise_free(c);

@@ -60,6 +60,8 @@ static dm_status print(FILE *to, const char *const *use, dm_err *err)
         const dm_settings_table *t = &dm_settings[s];
         const dm_plugin *p = NULL;
 
+        if (t->plugin && !use[s]) /* it may be absent */
+            continue;
         if (*t->name)
             fprintf(to, "\n%s:  # %s\n", t->name, t->doc);
         if (use[s] && (rc = dm_registry_get(r, kinds[s], use[s], &p, err)))

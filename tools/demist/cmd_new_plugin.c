@@ -19,7 +19,7 @@ const cli_command cmd_new_plugin = {
     "new-plugin", "new-plugin KIND NAME [--dir D]", "write the skeleton of a plugin",
     "  demist new-plugin schedule my_curve\n\n"
     "Makes a folder with NAME.c, a build file, a test and a README; it compiles and runs as it is.\n"
-    "Kinds: schedule, sampler, network, objective, dataset.\n"
+    "Kinds: schedule, grid, sampler, network, objective, dataset.\n"
     "  --dir D   where (./NAME)\n",
     run};
 
@@ -129,7 +129,8 @@ static int unknown_kind(const char *kind)
         dm_nearest_try(&near, dm_kind_name(k));
     if (near.best)
         return cli_usage(&cmd_new_plugin, "there is no kind '%s'; did you mean '%s'?", kind, near.best);
-    return cli_usage(&cmd_new_plugin, "there is no kind '%s'; kinds are schedule, sampler, network, objective, dataset",
+    return cli_usage(&cmd_new_plugin, "there is no kind '%s'; kinds are "
+                     "schedule, grid, sampler, network, objective, dataset",
                      kind);
 }
 

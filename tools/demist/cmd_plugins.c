@@ -13,7 +13,7 @@ static int run_plugins(int argc, char **argv);
 const cli_command cmd_plugins = {
     "plugins", "plugins [KIND | KIND/NAME | FILE.so]", "list the plugins, or show one with its parameters",
     "  demist plugins\n  demist plugins sampler\n  demist plugins schedule/cosine\n  demist plugins ./my_curve.so\n\n"
-    "Kinds: schedule, sampler, network, objective, dataset. A file is checked and shown without being run.\n",
+    "Kinds: schedule, grid, sampler, network, objective, dataset. A file is checked and shown without being run.\n",
     run_plugins};
 static bool kind_of(const char *name, size_t n, dm_kind *kind)
 {
@@ -42,7 +42,8 @@ static dm_status show(dm_registry *r, const char *what, dm_err *err)
         return dm_describe_list(stdout, r, kind, err);
     else if (!slash || !kind_of(what, (size_t)(slash - what), &kind))
         rc = dm_error(err, DM_EINVAL,
-                      "'%s' is neither KIND/NAME nor a file; kinds are schedule, sampler, network, objective, dataset",
+                      "'%s' is neither KIND/NAME nor a file; kinds are "
+                      "schedule, grid, sampler, network, objective, dataset",
                       what);
     else
         rc = dm_registry_get(r, kind, slash + 1, &p, err);

@@ -25,7 +25,7 @@ const cli_command cmd_schedule = {"schedule", "schedule EXP.yaml [key=value ...]
 static dm_status report(const char *experiment, const char *const *overrides, int n, const char *json, const char *plot,
                         cli_terminal *t, dm_err *err)
 {
-    dm_grid g = {0};
+    dm_walk g = {0};
     dm_session s;
     dm_status rc;
 
@@ -33,7 +33,7 @@ static dm_status report(const char *experiment, const char *const *overrides, in
         return rc;
     if (!s.noise)
         rc = dm_error(err, DM_EINVAL, "'%s' has no schedule", experiment);
-    else if (!(rc = dm_noise_grid(s.noise, &s.experiment->sampler, &g, err))) {
+    else if (!(rc = dm_noise_walk(s.noise, &s.experiment->sampler, &s.experiment->section[DM_SEC_GRID], &g, err))) {
         if (!json && !plot)
             dm_schedule_table(s.noise, &g, stdout);
         if (json)
@@ -41,7 +41,7 @@ static dm_status report(const char *experiment, const char *const *overrides, in
         if (!rc && plot)
             rc = dm_schedule_plot(s.noise, &g, plot, err);
     }
-    dm_grid_fini(&g);
+    dm_walk_fini(&g);
     dm_session_fini(&s);
     return rc;
 }

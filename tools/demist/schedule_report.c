@@ -11,6 +11,9 @@
 
 static json_t *number(double x) { return isfinite(x) ? json_real(x) : json_null(); }
 
+/* A timestep is counted from 0 where the schedule has steps. */
+static double step_at(const dm_noise *n, const dm_point *p) { return p->t - (dm_noise_discrete(n) ? 1 : 0); }
+
 static double log_snr(const dm_noise *n, double t)
 {
     dm_point p;
@@ -36,7 +39,7 @@ static const column *columns(const dm_noise *n, int *count)
     return dm_noise_discrete(n) ? discrete : continuous;
 }
 
-dm_status dm_schedule_json(const dm_noise *n, const dm_grid *g, const char *path, dm_err *err)
+dm_status dm_schedule_json(const dm_noise *n, const dm_walk *g, const char *path, dm_err *err)
 {
     json_t *all = dm_json_new();
     char *text;
@@ -55,7 +58,8 @@ dm_status dm_schedule_json(const dm_noise *n, const dm_grid *g, const char *path
         json_t *list = json_array();
 
         for (int32_t i = 0; i < g->n; i++)
-            json_array_append_new(list, g->timesteps ? json_integer(g->timesteps[i]) : number(g->points[i].t));
+            json_array_append_new(list, g->timesteps ? json_integer(g->timesteps[i])
+                                                     : number(step_at(n, &g->points[i])));
         json_object_set_new(all, "timesteps", list);
     }
     text = dm_json_text(all, JSON_REAL_PRECISION(17) | JSON_COMPACT);
@@ -66,7 +70,7 @@ dm_status dm_schedule_json(const dm_noise *n, const dm_grid *g, const char *path
     return rc;
 }
 
-void dm_schedule_table(const dm_noise *n, const dm_grid *g, FILE *out)
+void dm_schedule_table(const dm_noise *n, const dm_walk *g, FILE *out)
 {
     int count;
     const column *c = columns(n, &count);
@@ -83,11 +87,11 @@ void dm_schedule_table(const dm_noise *n, const dm_grid *g, FILE *out)
     }
     fprintf(out, "timesteps:");
     for (int32_t i = 0; i < g->n; i++)
-        fprintf(out, g->timesteps ? " %.0f" : " %.6g", g->timesteps ? g->timesteps[i] : g->points[i].t);
+        fprintf(out, g->timesteps ? " %.0f" : " %.6g", g->timesteps ? g->timesteps[i] : step_at(n, &g->points[i]));
     fprintf(out, "\n");
 }
 
-dm_status dm_schedule_plot(const dm_noise *n, const dm_grid *g, const char *path, dm_err *err)
+dm_status dm_schedule_plot(const dm_noise *n, const dm_walk *g, const char *path, dm_err *err)
 {
     const int32_t T = dm_noise_T(n);
     int count;

@@ -1,0 +1,64 @@
+/* uniform: steps that are even in t, of a discrete schedule on its levels as others space them. */
+#include <math.h>
+#include <demist/plugin.h>
+
+enum { TRAILING, LEADING, LINSPACE };
+enum { DATA, FIRST };
+typedef struct { int32_t spacing, last; int64_t offset; } cfg;
+
+static const dm_param params[] = {
+    DM_ENUM(cfg, spacing, "trailing", "trailing|leading|linspace",
+            "on the levels of a discrete schedule: down from the noisiest, up from the first, or both"),
+    DM_INT(cfg, offset, "0", 0, 1000000, "steps", "added to each timestep with leading spacing"),
+    DM_ENUM(cfg, last, "data", "data|first", "where the last step goes: the data, or the least noise that is trained"),
+    DM_END,
+};
+
+/* Half way goes to the even one, as NumPy rounds. */
+static double round_even(double x)
+{
+    const double low = floor(x), rest = x - low;
+
+    return rest > 0.5 || (rest == 0.5 && fmod(low, 2) != 0) ? low + 1 : low;
+}
+
+static double timestep(const cfg *p, int32_t T, int32_t n, int32_t i)
+{
+    /* NumPy's arange(T, 0, -T / n) goes by the difference of its first two values, and that decides ties. */
+    const double second = T - (double)T / n, down = i * (second - T);
+
+    switch (p->spacing) {
+    case TRAILING: return round_even(T + down) - 1;
+    case LINSPACE: return n == 1 ? 0 : round_even((n - 1 - i) * ((double)(T - 1) / (n - 1)));
+    default: return (double)((n - 1 - i) * (int64_t)(T / n) + p->offset);
+    }
+}
+
+static dm_status fill(dm_ctx *c, const dm_span *s, int32_t n, bool *log_snr, double *at)
+{
+    const cfg *p = c->cfg;
+
+    (void)log_snr;
+    if (!s->T && (p->spacing != TRAILING || p->offset))
+        return dm_fail(c, DM_EINVAL, "%s is for the levels of a discrete schedule",
+                       p->offset ? "offset" : "spacing: other than trailing");
+    if (s->T && n > s->T)
+        return dm_fail(c, DM_EINVAL, "has %d levels for %d steps", (int)s->T, (int)n);
+    if (s->T && p->spacing == LEADING && timestep(p, s->T, n, 0) >= s->T)
+        return dm_fail(c, DM_EINVAL, "offset: %d moves the first timestep to %d, beyond %d", (int)p->offset,
+                       (int)timestep(p, s->T, n, 0), (int)s->T - 1);
+    for (int32_t i = 0; i < n; i++) {
+        /* Where the least noise is above the data, it is the last point but one. */
+        const int32_t parts = s->least.sigma > 0 && p->last == DATA ? n - 1 : n;
+
+        at[i] = s->T ? timestep(p, s->T, n, i) + 1 : parts > 0 ? s->most.t * (1 - (double)i / parts) : s->most.t;
+    }
+    at[n] = p->last == DATA ? -1 : s->least.t;
+    return DM_OK;
+}
+
+const dm_plugin dm_plugin_entry = {
+    .abi = DM_ABI, .size = sizeof(dm_plugin), .name = "uniform", .version = "1", .license = "Apache-2.0",
+    .doc = "even in t", .params = params, .cfg_size = sizeof(cfg),
+    .grid = &(const dm_grid){.size = sizeof(dm_grid), .fill = fill},
+};
