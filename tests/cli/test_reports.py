@@ -35,8 +35,8 @@ class Page(html.parser.HTMLParser):
 ALLOWED = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "table", "tr", "th", "td", "figure", "img", "figcaption", "pre", "code"}
 
 
-def page(*args):
-    demist("report", path("run"), *args, "--out", path("out.html"), "--force")
+def page(*args, code=0):
+    demist("report", path("run"), *args, "--out", path("out.html"), "--force", code=code)
     text = open(path("out.html"), "rb").read().decode("utf-8")
     p = Page(text)
     assert {t for t, _ in p.tags} <= ALLOWED, {t for t, _ in p.tags} - ALLOWED
@@ -134,8 +134,8 @@ def refuses():
                              (("report", path("run"), "--out", path("run/log.txt/x.html")), 2, "a file of that name")):
         err = demist(*args, code=code)[1]
         assert says in err, (args, err)
-    # What cannot be drawn is said in the page, which has the rest.
-    p = page("sampler.steps=5000")
+    # What cannot be drawn is said in the page, which has the rest, and in the exit code.
+    p = page("sampler.steps=5000", code=2)
     assert "None: " in p.text and "use: toy2d" in p.text
 
 
