@@ -19,6 +19,9 @@ extern const dm_impl dm_impls_attention_vec16[];
 extern const dm_impl dm_impls_attention[];
 extern const dm_impl dm_impls_shape[];
 extern const dm_impl dm_impls_embed[];
+extern const dm_impl dm_impls_conv2d_grouped[];
+extern const dm_impl dm_impls_rope[];
+extern const dm_impl dm_impls_resize[];
 extern const dm_impl dm_impls_random[];
 extern const dm_impl dm_impls_loss[];
 extern const dm_impl dm_impls_clblast[];
@@ -63,6 +66,9 @@ static const dm_impl *const families[] = {
     dm_impls_attention_bf16x3,
     dm_impls_attention_vec16,
     dm_impls_attention,
+    dm_impls_conv2d_grouped,
+    dm_impls_rope,
+    dm_impls_resize,
     dm_impls_shape,
     dm_impls_embed,
     dm_impls_random,

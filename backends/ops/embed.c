@@ -36,9 +36,28 @@ static dm_status embedding_dw(dm_emit *e)
                                                DM_KI(w->dim[1]), DM_KI(e->node->accum)));
 }
 
+static dm_status gather_by(dm_emit *e, const char *name, int64_t rows)
+{
+    const dm_opnode *n = e->node;
+    const dm_status s = dm_fits(e, 0);
+
+    return s != DM_OK
+               ? s
+               : dm_emit_typed(
+                     e, "embed/gather.cl", name,
+                     n->a.gather.outer * rows * dm_div_up(n->a.gather.inner, dm_lanes(dm_device_get_info(e->dev))),
+                     DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->out[0]), DM_KI(n->a.gather.outer),
+                              DM_KI(n->a.gather.rows), DM_KI(n->a.gather.count), DM_KI(n->a.gather.inner)));
+}
+
+static dm_status gather(dm_emit *e) { return gather_by(e, "gather", e->node->a.gather.count); }
+static dm_status gather_dx(dm_emit *e) { return gather_by(e, "gather_dx", e->node->a.gather.rows); }
+
 const dm_impl dm_impls_embed[] = {
     {DM_PORTABLE(TIME_EMBED, time_embed)},
     {DM_PORTABLE(EMBEDDING, embedding)},
     {DM_PORTABLE(EMBEDDING_DW, embedding_dw)},
+    {DM_PORTABLE(GATHER, gather), .types = DM_ANY_TYPE},
+    {DM_PORTABLE(GATHER_DX, gather_dx), .types = DM_ANY_TYPE},
     {0},
 };

@@ -22,7 +22,7 @@ typedef enum dm_op_kind {
     /* x[N,H,W,C], w[O,C,k,k], b[O]|none, temb[N,O]|none, res[N,OH,OW,O]|none -> y[N,OH,OW,O]
      * y = conv(x, w) + b + temb (over pixels) + res; attr conv. Zero padding lo = pad[0], hi = pad[1]. */
     DM_OP_CONV2D,
-    DM_OP_CONV2D_DX,   /* dy[N,OH,OW,O], w[O,C,k,k] -> dx[N,H,W,C] */
+    DM_OP_CONV2D_DX,   /* dy[N,OH,OW,O], w[O,C,k,k] -> dx[N,H,W,C]; a transposed convolution, too */
     DM_OP_CONV2D_DW,   /* x[N,H,W,C], dy[N,OH,OW,O] -> dw[O,C,k,k] accum */
     /* a, b, bias[n]|none -> c[batch,m,n] accum. attr mm: c = op(a) op(b) + bias; a is [batch,m,k], or
      * [batch,k,m] if ta; b is [batch,k,n], or [batch,n,k] if tb; a_batch/b_batch false: the
@@ -112,6 +112,19 @@ typedef enum dm_op_kind {
     /* x[rows,C], gamma[C]|none -> y = x r gamma, r[rows] = 1 / sqrt(mean of x^2 + eps); attr norm as for layer_norm */
     DM_OP_RMS_NORM,
     DM_OP_RMS_NORM_DX, /* dy, x, gamma|none, r -> dx|none, dgamma|none accum */
+    /* x[N,H,W,C], w[O,C/groups,k,k], b[O]|none -> y[N,OH,OW,O]; attr grouped: output o reads the channels of its group,
+     * of which there are as many as of outputs; conv as for conv2d */
+    DM_OP_GROUPED_CONV2D,
+    DM_OP_GROUPED_CONV2D_DX, /* dy, w -> dx */
+    DM_OP_GROUPED_CONV2D_DW, /* x, dy -> dw accum */
+    /* x[outer,rows,inner], i i32[count] -> y[outer,count,inner]; attr gather; an index outside gives zeros */
+    DM_OP_GATHER,
+    DM_OP_GATHER_DX,   /* dy, i -> dx */
+    /* x[N,L,D], angle[L,D/heads/2] -> y: elements j and j + D/heads/2 of each head turned by the angle, or back where
+     * attr rope says inverse. The other way round it is its own gradient. */
+    DM_OP_ROPE,
+    DM_OP_RESIZE,      /* x[N,H,W,C] -> y[N,OH,OW,C], bilinear, centres of pixels on centres, edges repeated */
+    DM_OP_RESIZE_DX,   /* dy -> dx */
     DM_OP_CUSTOM,      /* a plugin's dm_op; the plan runs it itself */
     DM_OP_CUSTOM_DX,
     DM_OP_COUNT
@@ -153,6 +166,9 @@ typedef struct dm_opnode {
         struct { double k, b; } scale;
         struct { double lo, hi; } clamp;
         dm_attr_norm norm;
+        struct { dm_conv conv; int32_t groups; } grouped;
+        struct { int64_t outer, rows, count, inner; } gather;
+        struct { int64_t heads; bool inverse; } rope;
         struct { int64_t heads; } attn;
         struct { int64_t outer, wa, wb; } concat;
         struct { int64_t outer, width, first, count; } slice;

@@ -52,8 +52,9 @@ bool dm_graph_has(dm_graph_core *g, const char *op, dm_dtype type, const dm_val 
             dm_graph_fail(g, DM_EINVAL, "%s: input %d is %d, which is not a value of this graph", op, i, (int)in[i]);
         else if ((type == DM_DT_I32) != (g->values[in[i]].type == DM_DT_I32))
             dm_graph_fail(g, DM_EINVAL,
-                          type == DM_DT_I32 ? "%s: input %d holds f32; labels i32[N] belong there"
-                                            : "%s: input %d holds labels, i32; embedding and cross_entropy take these",
+                          type == DM_DT_I32 ? "%s: input %d holds f32; labels or indices, i32[N], belong there"
+                                            : "%s: input %d holds labels or indices, i32; embedding, gather and "
+                                              "cross_entropy take these",
                           op, i);
     return !g->err.code;
 }

@@ -27,7 +27,7 @@ typedef struct dm_value {
     int32_t node;                  /* NODE: who makes it; -1 otherwise */
     int32_t weight;                /* WEIGHT, GRAD: index of the weight */
     const char *name;              /* INPUT */
-    const float *data;             /* CONST, as stored */
+    const void *data;              /* CONST, as stored: f32 or i32 */
 } dm_value;
 
 typedef struct dm_gnode {

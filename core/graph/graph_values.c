@@ -33,6 +33,23 @@ static dm_val constant(const dm_graph *api, const float *v, const dm_shape *s)
     return dm_graph_to_image(g, x);
 }
 
+static dm_val indices(const dm_graph *api, const int32_t *v, int64_t n)
+{
+    dm_graph_core *g = dm_graph_of(api);
+    const int32_t *copy;
+    dm_val x;
+
+    if (!v || n < 1 || n > INT64_C(1) << 30)
+        return dm_graph_fail(g, DM_EINVAL, "%lld indices cannot be", (long long)n);
+    if (!(copy = dm_memdup(g->arena, v, (size_t)n * sizeof *v)))
+        return dm_graph_fail(g, DM_ENOMEM, "out of memory for %lld indices", (long long)n);
+    if ((x = dm_graph_value(g, &(dm_shape){1, {n}}, DM_DT_I32, false)) < 0)
+        return DM_FAILED;
+    g->values[x].source = DM_VAL_CONST;
+    g->values[x].data = copy;
+    return x;
+}
+
 static dm_val stop_gradient(const dm_graph *api, dm_val x)
 {
     dm_graph_core *g = dm_graph_of(api);
@@ -70,6 +87,7 @@ void dm_graph_fill_values(dm_graph *api)
 {
     api->weight = weight;
     api->constant = constant;
+    api->indices = indices;
     api->stop_gradient = stop_gradient;
     api->network = network;
 }

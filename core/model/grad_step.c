@@ -90,7 +90,8 @@ static void describe(dm_grad_step *s, const dm_graph *api, dm_val loss_sum)
 static bool needs_full_precision(const dm_opnode *n, bool forward)
 {
     return dm_op_16bit_type(n) == DM_DT_F32 &&
-           (n->kind == DM_OP_CONV2D || (forward && n->kind == DM_OP_MATMUL && n->a.mm.batch * n->a.mm.m <= FEW_ROWS));
+           (n->kind == DM_OP_CONV2D || (forward && n->kind == DM_OP_CONV2D_DX) || /* a transposed convolution */
+            (forward && n->kind == DM_OP_MATMUL && n->a.mm.batch * n->a.mm.m <= FEW_ROWS));
 }
 
 /* Gradients of linear layers are linear layers too, and follow the forward pass's nodes. */

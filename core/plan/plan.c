@@ -285,9 +285,7 @@ static dm_status packed(dm_emit *e, int in, const char *key, size_t bytes, dm_bu
     while (&p->graph->nodes[at].op != e->node)
         at++;
     v = &p->graph->values[dm_graph_root(p->graph, p->graph->nodes[at].in[in])];
-    if (v->source != DM_VAL_WEIGHT)
-        return dm_error(e->err, DM_EINVAL, "%s asks for packed weights of a value that is not a weight", e->label);
-    if (p->options.grads) {
+    if (p->options.grads || v->source != DM_VAL_WEIGHT) { /* new at each step, or at each run */
         *refresh = e->cmds;
         return form_scratch(p, at, bytes, out, e->err);
     }

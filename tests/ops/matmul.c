@@ -66,25 +66,28 @@ static void matmul__forms(void **state)
         all_forms(*state, large[i]);
 }
 
-/* k: transposed, extents m, n, k are 3, 4, 5. */
+/* k: transposed, batch, whether each has its own b, and how many times extents m, n, k are 3, 4, 5. */
 static dm_val build(const dm_graph *g, const graph_case *c, const dm_val *x)
 {
-    return g->matmul(g, x[0], x[1], c->k[0] & 1, c->k[0] & 2);
+    const dm_val b = c->k[3] > 1 ? g->scale(g, x[1], 1, 0) : x[1]; /* no weight */
+
+    return g->matmul(g, x[0], b, c->k[0] & 1, c->k[0] & 2);
 }
 
 static void of_graph(const graph_case *c, const double *const *x, double *y)
 {
     const bool ta = c->k[0] & 1, tb = c->k[0] & 2;
+    const int m = 3 * c->k[3], n = 4 * c->k[3], k = 5 * c->k[3];
 
     for (int b = 0; b < c->k[1]; b++)
-        for (int i = 0; i < 3; i++)
-            for (int j = 0; j < 4; j++) {
+        for (int i = 0; i < m; i++)
+            for (int j = 0; j < n; j++) {
                 double sum = 0;
 
-                for (int q = 0; q < 5; q++)
-                    sum += x[0][b * 15 + (ta ? q * 3 + i : i * 5 + q)] *
-                           x[1][(c->k[2] ? b * 20 : 0) + (tb ? j * 5 + q : q * 4 + j)];
-                y[(b * 3 + i) * 4 + j] = sum;
+                for (int q = 0; q < k; q++)
+                    sum += x[0][b * m * k + (ta ? q * m + i : i * k + q)] *
+                           x[1][(c->k[2] ? b * n * k : 0) + (tb ? j * k + q : q * n + j)];
+                y[(b * m + i) * n + j] = sum;
             }
 }
 
@@ -95,7 +98,7 @@ static void matmul__in_a_graph(void **state)
         for (int t = 0; t < 4; t++) {
             const int32_t rank = form == 0 ? 2 : form < 3 ? 3 : 4;
             const bool own = form == 1 || form == 3;
-            graph_case c = {.name = "matmul", .build = build, .reference = of_graph, .k = {t, 1, own}};
+            graph_case c = {.name = "matmul", .build = build, .reference = of_graph, .k = {t, 1, own, 1}};
             dm_shape lead = {.rank = rank, .dim = {1, 1, 1, 1, 1, 1, 1, 1}};
 
             for (int32_t i = 0; i + 2 < rank; i++)
@@ -113,9 +116,22 @@ static void matmul__in_a_graph(void **state)
         }
 }
 
+/* Where implementations for layers pack the weight, of what is none. */
+static void matmul__of_many(void **state)
+{
+    for (int t = 0; t < 4; t++) {
+        const dm_shape a[] = {{2, {24, 40}}, {2, {40, 24}}}, b[] = {{2, {40, 32}}, {2, {32, 40}}};
+        const graph_case c = {.name = "matmul", .build = build, .reference = of_graph, .x = {a[t & 1], b[t >> 1]},
+                              .y = {2, {24, 32}}, .k = {t, 1, true, 8}};
+
+        graph_check(*state, &c);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(matmul__forms), cmocka_unit_test(matmul__in_a_graph)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(matmul__forms), cmocka_unit_test(matmul__in_a_graph),
+                                       cmocka_unit_test(matmul__of_many)};
 
     return cmocka_run_group_tests(tests, ops_setup, ops_teardown);
 }

@@ -4,29 +4,41 @@
 #include "graph/graph_shape.h"
 #include "graph/layer.h"
 
-static dm_val conv(const dm_graph *g, const char *name, dm_val x, int64_t cout, dm_conv k, uint32_t flags)
+/* What a convolution of x's extents gives; false: the reason is recorded. */
+static bool extents(dm_graph_core *c, const char *name, const dm_shape *s, int64_t cout, dm_conv k, dm_shape *out)
 {
-    dm_graph_core *c = dm_graph_of(g);
-    const dm_shape s = g->shape(g, x);
-    const int64_t fan_in = s.dim[1] * k.k * k.k, pads = (int64_t)k.pad[0] + k.pad[1];
-    dm_val in[5] = {x, DM_NONE, DM_NONE, DM_NONE, DM_NONE}, y;
-    dm_shape out = s;
-    dm_gnode *n;
+    const int64_t pads = (int64_t)k.pad[0] + k.pad[1];
 
-    if (!dm_layer_takes(c, "convolution", name, true, DM_DT_F32, x))
-        return DM_FAILED;
-    if (s.rank != 4)
-        return dm_graph_fail(c, DM_EINVAL, "convolution '%s' needs f32[N,C,H,W], not rank %d", name, (int)s.rank);
+    *out = *s;
+    if (s->rank != 4)
+        return dm_graph_fail(c, DM_EINVAL, "convolution '%s' needs f32[N,C,H,W], not rank %d", name, (int)s->rank),
+               false;
     if (k.k < 1 || k.k > 31 || k.stride < 1 || k.stride > 31 || k.pad[0] < 0 || k.pad[1] < 0 || k.pad[0] >= k.k ||
         k.pad[1] >= k.k || cout < 1 || cout > 1 << 20)
         return dm_graph_fail(c, DM_EINVAL,
                              "convolution '%s': size %d, stride %d, padding {%d, %d}, %lld outputs cannot be", name,
-                             (int)k.k, (int)k.stride, (int)k.pad[0], (int)k.pad[1], (long long)cout);
+                             (int)k.k, (int)k.stride, (int)k.pad[0], (int)k.pad[1], (long long)cout), false;
     for (int i = 2; i < 4; i++)
-        if ((out.dim[i] = s.dim[i] + pads - k.k < 0 ? 0 : (s.dim[i] + pads - k.k) / k.stride + 1) < 1)
+        if ((out->dim[i] = s->dim[i] + pads - k.k < 0 ? 0 : (s->dim[i] + pads - k.k) / k.stride + 1) < 1)
             return dm_graph_fail(c, DM_EINVAL, "convolution '%s' of size %d leaves nothing of %lld x %lld pixels", name,
-                                 (int)k.k, (long long)s.dim[2], (long long)s.dim[3]);
-    out.dim[1] = cout;
+                                 (int)k.k, (long long)s->dim[2], (long long)s->dim[3]), false;
+    out->dim[1] = cout;
+    return true;
+}
+
+static dm_val conv(const dm_graph *g, const char *name, dm_val x, int64_t cout, dm_conv k, uint32_t flags)
+{
+    dm_graph_core *c = dm_graph_of(g);
+    const dm_shape s = g->shape(g, x);
+    const int64_t fan_in = s.dim[1] * k.k * k.k;
+    dm_val in[5] = {x, DM_NONE, DM_NONE, DM_NONE, DM_NONE}, y;
+    dm_shape out;
+    dm_gnode *n;
+
+    if (!dm_layer_takes(c, "convolution", name, true, DM_DT_F32, x))
+        return DM_FAILED;
+    if (!extents(c, name, &s, cout, k, &out))
+        return DM_FAILED;
     in[1] = dm_layer_part(g, name, ".weight", &(dm_shape){4, {cout, s.dim[1], k.k, k.k}}, flags, fan_in);
     if (!(flags & DM_NO_BIAS))
         in[2] = dm_layer_part(g, name, ".bias", &(dm_shape){1, {cout}}, flags, fan_in);
@@ -35,19 +47,101 @@ static dm_val conv(const dm_graph *g, const char *name, dm_val x, int64_t cout, 
     return y;
 }
 
-static void conv_gradient(dm_tape *t, const dm_gnode *n, dm_val dy)
+static dm_val conv_grouped(const dm_graph *g, const char *name, dm_val x, int64_t cout, dm_conv k, int64_t groups,
+                           uint32_t flags)
 {
-    dm_graph_core *g = t->g;
-    const dm_val x = n->in[0], w = n->in[1], dw = dm_tape_output_for(t, w);
-    const dm_shape s = g->values[n->out[0]].shape;
+    dm_graph_core *c = dm_graph_of(g);
+    const dm_shape s = g->shape(g, x);
+    const int64_t cin = groups > 0 ? s.dim[1] / groups : 0, fan_in = cin * k.k * k.k;
+    dm_val in[3] = {x, DM_NONE, DM_NONE}, y;
+    dm_shape out;
+    dm_gnode *n;
+
+    if (groups == 1)
+        return conv(g, name, x, cout, k, flags);
+    if (!dm_layer_takes(c, "convolution", name, true, DM_DT_F32, x) || !extents(c, name, &s, cout, k, &out))
+        return DM_FAILED;
+    if (groups < 1 || s.dim[1] % groups || cout % groups)
+        return dm_graph_fail(c, DM_EINVAL, "convolution '%s': %lld groups do not divide %lld channels and %lld outputs",
+                             name, (long long)groups, (long long)s.dim[1], (long long)cout);
+    in[1] = dm_layer_part(g, name, ".weight", &(dm_shape){4, {cout, cin, k.k, k.k}}, flags, fan_in);
+    if (!(flags & DM_NO_BIAS))
+        in[2] = dm_layer_part(g, name, ".bias", &(dm_shape){1, {cout}}, flags, fan_in);
+    if ((n = dm_graph_op1(c, DM_OP_GROUPED_CONV2D, in, 3, &out, true, &y))) {
+        n->op.a.grouped.conv = k;
+        n->op.a.grouped.groups = (int32_t)groups;
+    }
+    return y;
+}
+
+/* The gradient of a convolution from y to x: that of x is a convolution. */
+static dm_val conv_transposed(const dm_graph *g, const char *name, dm_val x, int64_t cout, dm_conv k, uint32_t flags)
+{
+    dm_graph_core *c = dm_graph_of(g);
+    const dm_shape s = g->shape(g, x);
+    const int64_t fan_in = cout * k.k * k.k;
+    dm_val in[2] = {x, DM_NONE}, y;
+    dm_shape out = s, back;
+    dm_gnode *n;
+
+    if (!dm_layer_takes(c, "transposed convolution", name, true, DM_DT_F32, x))
+        return DM_FAILED;
+    for (int i = 2; i < 4 && s.rank == 4; i++)
+        out.dim[i] = (s.dim[i] - 1) * k.stride + k.k - k.pad[0] - k.pad[1];
+    out.dim[1] = cout;
+    if (s.rank == 4 && (out.dim[2] < 1 || out.dim[3] < 1))
+        return dm_graph_fail(c, DM_EINVAL,
+                             "transposed convolution '%s' of size %d leaves nothing of %lld x %lld pixels", name,
+                             (int)k.k, (long long)s.dim[2], (long long)s.dim[3]);
+    if (!extents(c, name, &out, s.dim[1], k, &back))
+        return DM_FAILED;
+    in[1] = dm_layer_part(g, name, ".weight", &(dm_shape){4, {s.dim[1], cout, k.k, k.k}}, flags, fan_in);
+    if ((n = dm_graph_op1(c, DM_OP_CONV2D_DX, in, 2, &out, true, &y)))
+        n->op.a.conv = k;
+    if (flags & DM_NO_BIAS || y < 0)
+        return y;
+    return g->add(g, y,
+                  g->reshape(g, dm_layer_part(g, name, ".bias", &(dm_shape){1, {cout}}, flags, fan_in),
+                             &(dm_shape){2, {1, cout}}));
+}
+
+/* A weight's gradient by kind, from x and dy. */
+static void weight_gradient(dm_tape *t, dm_op_kind kind, const dm_gnode *n, dm_val x, dm_val dy, dm_val w)
+{
+    const dm_val dw = dm_tape_output_for(t, w);
     dm_gnode *made;
 
-    dm_tape_give_op(t, DM_OP_CONV2D_DX, n, (dm_val[]){dy, w}, 2, x);
-    if (dw >= 0 && (made = dm_graph_node(g, DM_OP_CONV2D_DW, (dm_val[]){x, dy}, 2, &dw, 1))) {
+    if (dw >= 0 && (made = dm_graph_node(t->g, kind, (dm_val[]){x, dy}, 2, &dw, 1))) {
         made->op.a = n->op.a;
         made->op.accum = dm_tape_is_weight(t, w);
     }
     dm_tape_give_output(t, w, dw);
+}
+
+static void transposed_gradient(dm_tape *t, const dm_gnode *n, dm_val dy)
+{
+    const dm_val x = n->in[0], w = n->in[1];
+
+    dm_tape_give_op(t, DM_OP_CONV2D, n, (dm_val[]){dy, w, DM_NONE, DM_NONE, DM_NONE}, 5, x);
+    weight_gradient(t, DM_OP_CONV2D_DW, n, dy, x, w);
+}
+
+static void grouped_gradient(dm_tape *t, const dm_gnode *n, dm_val dy)
+{
+    dm_tape_give_op(t, DM_OP_GROUPED_CONV2D_DX, n, (dm_val[]){dy, n->in[1]}, 2, n->in[0]);
+    weight_gradient(t, DM_OP_GROUPED_CONV2D_DW, n, n->in[0], dy, n->in[1]);
+    if (n->in[2] >= 0)
+        dm_tape_bias(t, dy, n->in[2]);
+}
+
+static void conv_gradient(dm_tape *t, const dm_gnode *n, dm_val dy)
+{
+    dm_graph_core *g = t->g;
+    const dm_val x = n->in[0], w = n->in[1];
+    const dm_shape s = g->values[n->out[0]].shape;
+
+    dm_tape_give_op(t, DM_OP_CONV2D_DX, n, (dm_val[]){dy, w}, 2, x);
+    weight_gradient(t, DM_OP_CONV2D_DW, n, x, dy, w);
     if (n->in[2] >= 0)
         dm_tape_bias(t, dy, n->in[2]);
     if (dm_tape_wants(t, n->in[3]))
@@ -78,6 +172,27 @@ static double dw_flops(const dm_opnode *n)
 const dm_op_attr dm_attrs_conv[] = {DM_ATTR(DM_ATTR_INT, "k", conv.k), DM_ATTR(DM_ATTR_INT, "stride", conv.stride),
                                     DM_ATTRS(DM_ATTR_INT, "pad", conv.pad, 2), {0}};
 
+static double grouped_flops(const dm_opnode *n)
+{
+    return taps2(n) * (double)n->in[1].dim[1] * (double)dm_desc_count(&n->out[0]);
+}
+
+static double grouped_dx_flops(const dm_opnode *n)
+{
+    return taps2(n) * (double)n->in[1].dim[1] * (double)dm_desc_count(&n->in[0]);
+}
+
+static double grouped_dw_flops(const dm_opnode *n)
+{
+    return taps2(n) * (double)n->out[0].dim[1] * (double)dm_desc_count(&n->in[1]);
+}
+
+static const dm_op_attr grouped_attrs[] = {DM_ATTR(DM_ATTR_INT, "k", grouped.conv.k),
+                                           DM_ATTR(DM_ATTR_INT, "stride", grouped.conv.stride),
+                                           DM_ATTRS(DM_ATTR_INT, "pad", grouped.conv.pad, 2),
+                                           DM_ATTR(DM_ATTR_INT, "groups", grouped.groups),
+                                           {0}};
+
 static const dm_op_def rows[] = {
     {.kind = DM_OP_CONV2D,
      .name = "conv2d",
@@ -97,7 +212,8 @@ static const dm_op_def rows[] = {
      .out = {{"dx", DM_ARG_16BIT}},
      .attrs = dm_attrs_conv,
      .flops = dx_flops,
-     .flags = DM_OP_MIXED | DM_OP_BACKWARD},
+     .flags = DM_OP_HEAVY | DM_OP_MIXED,
+     .gradient = transposed_gradient},
     {.kind = DM_OP_CONV2D_DW,
      .name = "conv2d_dw",
      .in = {{"x", DM_ARG_16BIT}, {"dy", DM_ARG_16BIT}},
@@ -105,12 +221,36 @@ static const dm_op_def rows[] = {
      .attrs = dm_attrs_conv,
      .flops = dw_flops,
      .flags = DM_OP_BACKWARD},
+    {.kind = DM_OP_GROUPED_CONV2D,
+     .name = "grouped_conv2d",
+     .in = {{"x", DM_ARG_16BIT}, {"w", 0}, {"b", DM_ARG_OPTIONAL}},
+     .out = {{"y", DM_ARG_16BIT}},
+     .attrs = grouped_attrs,
+     .flops = grouped_flops,
+     .flags = DM_OP_HEAVY,
+     .gradient = grouped_gradient},
+    {.kind = DM_OP_GROUPED_CONV2D_DX,
+     .name = "grouped_conv2d_dx",
+     .in = {{"dy", DM_ARG_16BIT}, {"w", 0}},
+     .out = {{"dx", DM_ARG_16BIT}},
+     .attrs = grouped_attrs,
+     .flops = grouped_dx_flops,
+     .flags = DM_OP_BACKWARD},
+    {.kind = DM_OP_GROUPED_CONV2D_DW,
+     .name = "grouped_conv2d_dw",
+     .in = {{"x", DM_ARG_16BIT}, {"dy", DM_ARG_16BIT}},
+     .out = {{"dw", DM_ARG_ACCUM}},
+     .attrs = grouped_attrs,
+     .flops = grouped_dw_flops,
+     .flags = DM_OP_BACKWARD},
     {0},
 };
 
 static void fill(dm_graph *api)
 {
     api->conv = conv;
+    api->conv_grouped = conv_grouped;
+    api->conv_transposed = conv_transposed;
 }
 
 const dm_op_family dm_family_conv = {rows, fill};

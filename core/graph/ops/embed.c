@@ -1,6 +1,7 @@
-/* Vectors for numbers and classes. */
+/* Vectors for numbers and classes, and elements by number. */
 #include "graph/ops/families.h"
 #include "graph/tape.h"
+#include "graph/graph_shape.h"
 #include "graph/layer.h"
 
 #include <math.h>
@@ -44,6 +45,38 @@ static dm_val embedding(const dm_graph *g, const char *name, dm_val i, int64_t r
     return y;
 }
 
+static dm_val gather(const dm_graph *api, dm_val x, int32_t axis, dm_val i)
+{
+    dm_graph_core *g = dm_graph_of(api);
+    const dm_shape from = api->shape(api, x), n_i = api->shape(api, i);
+    const bool image = from.rank == 4;
+    dm_shape s = from;
+    dm_gnode *n;
+    dm_val y;
+
+    if (!dm_graph_has(g, "gather", DM_DT_F32, &x, 1) || !dm_graph_has(g, "gather: indices", DM_DT_I32, &i, 1))
+        return DM_FAILED;
+    if (axis < 0 || axis >= from.rank || n_i.rank != 1)
+        return dm_graph_fail(g, DM_EINVAL,
+                             "gather along axis %d of a value of %d axes, by indices of rank %d, cannot be", (int)axis,
+                             (int)from.rank, (int)n_i.rank);
+    s.dim[axis] = n_i.dim[0];
+    if ((n = dm_graph_op1(g, DM_OP_GATHER, (dm_val[]){x, i}, 2, &s, image, &y))) {
+        const int at = dm_stored_axis(image, axis);
+
+        n->op.a.gather.outer = dm_product(n->op.in[0].dim, 0, at);
+        n->op.a.gather.rows = from.dim[axis];
+        n->op.a.gather.count = n_i.dim[0];
+        n->op.a.gather.inner = dm_product(n->op.in[0].dim, at + 1, from.rank);
+    }
+    return y;
+}
+
+static void gather_gradient(dm_tape *t, const dm_gnode *n, dm_val dy)
+{
+    dm_tape_give_op(t, DM_OP_GATHER_DX, n, (dm_val[]){dy, n->in[1]}, 2, n->in[0]);
+}
+
 static void embedding_gradient(dm_tape *t, const dm_gnode *n, dm_val dy)
 {
     const dm_val w = n->in[1], dw = dm_tape_output_for(t, w);
@@ -55,6 +88,12 @@ static void embedding_gradient(dm_tape *t, const dm_gnode *n, dm_val dy)
 }
 
 static const dm_op_attr embed_attrs[] = {DM_ATTR(DM_ATTR_BOOL, "flip", embed.flip), {0}};
+
+static const dm_op_attr gather_attrs[] = {DM_ATTR(DM_ATTR_LONG, "outer", gather.outer),
+                                          DM_ATTR(DM_ATTR_LONG, "rows", gather.rows),
+                                          DM_ATTR(DM_ATTR_LONG, "count", gather.count),
+                                          DM_ATTR(DM_ATTR_LONG, "inner", gather.inner),
+                                          {0}};
 
 static const dm_op_def rows[] = {
     {.kind = DM_OP_TIME_EMBED,
@@ -74,6 +113,19 @@ static const dm_op_def rows[] = {
      .in = {{"i", 0}, {"dy", 0}},
      .out = {{"dw", DM_ARG_ACCUM}},
      .flags = DM_OP_BACKWARD},
+    {.kind = DM_OP_GATHER,
+     .name = "gather",
+     .in = {{"x", DM_ARG_16BIT}, {"i", 0}},
+     .out = {{"y", DM_ARG_16BIT}},
+     .attrs = gather_attrs,
+     .flags = DM_OP_CHEAP,
+     .gradient = gather_gradient},
+    {.kind = DM_OP_GATHER_DX,
+     .name = "gather_dx",
+     .in = {{"dy", DM_ARG_16BIT}, {"i", 0}},
+     .out = {{"dx", DM_ARG_16BIT}},
+     .attrs = gather_attrs,
+     .flags = DM_OP_BACKWARD},
     {0},
 };
 
@@ -81,6 +133,7 @@ static void fill(dm_graph *api)
 {
     api->time_embed = time_embed;
     api->embedding = embedding;
+    api->gather = gather;
 }
 
 const dm_op_family dm_family_embed = {rows, fill};

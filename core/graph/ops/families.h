@@ -12,6 +12,6 @@ typedef struct dm_op_family {
 extern const dm_op_family dm_family_conv, dm_family_matmul, dm_family_reduce, dm_family_broadcast, dm_family_activation,
     dm_family_unary,
     dm_family_norm, dm_family_attention, dm_family_shape, dm_family_resize, dm_family_embed, dm_family_random,
-    dm_family_loss, dm_family_copy, dm_family_custom;
+    dm_family_loss, dm_family_copy, dm_family_custom, dm_family_rope;
 
 #endif

@@ -32,6 +32,28 @@ static dm_val avg_pool(const dm_graph *g, dm_val x, int32_t k)
     return resized(g, DM_OP_AVG_POOL, "avg_pool", x, k, false);
 }
 
+static dm_val resize(const dm_graph *api, dm_val x, int64_t h, int64_t w)
+{
+    dm_graph_core *g = dm_graph_of(api);
+    dm_shape s = api->shape(api, x);
+    dm_val y;
+
+    if (!dm_graph_has(g, "resize", DM_DT_F32, &x, 1))
+        return DM_FAILED;
+    if (s.rank != 4 || h < 1 || w < 1 || h > 1 << 20 || w > 1 << 20)
+        return dm_graph_fail(g, DM_EINVAL, "resize of rank %d to %lld x %lld cannot be; it takes images", (int)s.rank,
+                             (long long)h, (long long)w);
+    s.dim[2] = h;
+    s.dim[3] = w;
+    dm_graph_op1(g, DM_OP_RESIZE, &x, 1, &s, true, &y);
+    return y;
+}
+
+static void resize_gradient(dm_tape *t, const dm_gnode *n, dm_val dy)
+{
+    dm_tape_give_op(t, DM_OP_RESIZE_DX, n, &dy, 1, n->in[0]);
+}
+
 static void upsample_gradient(dm_tape *t, const dm_gnode *n, dm_val dy)
 {
     dm_tape_give_op(t, DM_OP_UPSAMPLE_DX, n, &dy, 1, n->in[0]);
@@ -73,6 +95,20 @@ static const dm_op_def rows[] = {
      .attrs = factor_attrs,
      .each = 1,
      .flags = DM_OP_BACKWARD},
+    {.kind = DM_OP_RESIZE,
+     .name = "resize",
+     .in = {{"x", DM_ARG_16BIT}},
+     .out = {{"y", DM_ARG_16BIT}},
+     .each = 8,
+     .flags = DM_OP_CHEAP,
+     .gradient = resize_gradient},
+    {.kind = DM_OP_RESIZE_DX,
+     .name = "resize_dx",
+     .in = {{"dy", DM_ARG_16BIT}},
+     .out = {{"dx", DM_ARG_16BIT}},
+     .each = 8,
+     .of = 1,
+     .flags = DM_OP_BACKWARD},
     {0},
 };
 
@@ -80,6 +116,7 @@ static void fill(dm_graph *api)
 {
     api->upsample = upsample;
     api->avg_pool = avg_pool;
+    api->resize = resize;
 }
 
 const dm_op_family dm_family_resize = {rows, fill};

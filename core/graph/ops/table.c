@@ -3,7 +3,7 @@
 
 static const dm_op_family *const families[] = {
     &dm_family_conv,  &dm_family_matmul, &dm_family_reduce,    &dm_family_broadcast, &dm_family_activation,
-    &dm_family_unary, &dm_family_norm,   &dm_family_attention, &dm_family_shape,     &dm_family_resize,
+    &dm_family_unary, &dm_family_norm,   &dm_family_attention, &dm_family_rope, &dm_family_shape,     &dm_family_resize,
     &dm_family_embed, &dm_family_random, &dm_family_loss,      &dm_family_copy,      &dm_family_custom,
 };
 enum { N_FAMILIES = sizeof families / sizeof families[0] };
