@@ -1,7 +1,6 @@
 /* Which OpenCL devices there are, what each can do, and which of them a name means. */
 #include "opencl.h"
 
-#include <ctype.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +43,7 @@ static void trim(char *s)
 {
     size_t n = strlen(s), first = strspn(s, " \t");
 
-    while (n > first && isspace((unsigned char)s[n - 1]))
+    while (n > first && strchr(" \t\r\n", s[n - 1]))
         n--;
     memmove(s, s + first, n - first);
     s[n - first] = 0;
@@ -185,6 +184,13 @@ dm_status dm_device_list(dm_device_info **list, int *n, dm_err *err)
     return DM_OK;
 }
 
+static bool set(const char *variable)
+{
+    const char *value = getenv(variable);
+
+    return value && *value;
+}
+
 const char *ocl_empty_platforms(void)
 {
     cl_platform_id ps[MAX_PLATFORMS];
@@ -198,6 +204,11 @@ const char *ocl_empty_platforms(void)
             strstr(name, "Portable Computing Language"))
             return "PoCL is there, but offers none, as it does without a cache folder that it can write: set "
                    "POCL_CACHE_DIR to one";
+    if (!np && set("OCL_ICD_VENDORS"))
+        return "OCL_ICD_VENDORS is set, and there are no drivers where it points: unset it, or let it name a folder of "
+               ".icd files";
+    if (!np && (set("OPENCL_VENDOR_PATH") || set("OCL_ICD_FILENAMES")))
+        return "OPENCL_VENDOR_PATH or OCL_ICD_FILENAMES is set, and there are no drivers where it points: unset it";
     return np ? "a platform is there, but offers no device: may this user open it (groups render, video), and is its "
                 "driver whole"
               : "";
@@ -217,12 +228,15 @@ dm_status ocl_device_ids(const dm_device_info *info, cl_platform_id *p, cl_devic
 
 /* ---- choosing -------------------------------------------------------------- */
 
+/* Not tolower: a Turkish locale has another small letter for I. */
+static char lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c; }
+
 static bool contains(const char *s, const char *part)
 {
     for (; *s; s++) {
         size_t i = 0;
 
-        while (part[i] && tolower((unsigned char)s[i]) == tolower((unsigned char)part[i]))
+        while (part[i] && lower(s[i]) == lower(part[i]))
             i++;
         if (!part[i])
             return true;

@@ -64,11 +64,12 @@ static void check_opencl(dm_findings *r)
     const dm_status s = dm_device_list(&all, &n, &why);
 
     dm_finding_ok(r, "loader: OpenCL's ICD loader is there");
+    const char *empty = ocl_empty_platforms();
+
     if (code != CL_SUCCESS || !platforms)
-        dm_finding_fail(r, DM_EDEVICE,
-                        "platforms: none, clGetPlatformIDs: %s (%d) (apt-get install pocl-opencl-icd, or your "
-                        "GPU's OpenCL driver)",
-                        ocl_code_name(code), (int)code);
+        dm_finding_fail(r, DM_EDEVICE, "platforms: none, clGetPlatformIDs: %s (%d) (%s)", ocl_code_name(code),
+                        (int)code,
+                        *empty ? empty : "apt-get install pocl-opencl-icd, or your GPU's OpenCL driver");
     else
         dm_finding_ok(r, "platforms: %u", platforms);
     if (s != DM_OK)

@@ -3,6 +3,7 @@
  * every op has its next implementation. */
 #include "opencl.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { SIDE = 32, DESCRIBED = 1024 };
@@ -66,33 +67,43 @@ static bool works(dm_device *d, const char *options, dm_err *why)
 /* The product that ops run, with a rest in every extent. */
 enum { ROWS = 70, COLUMNS = 75, DEPTH = 40 };
 
-static bool multiplies(dm_device *d, dm_err *why)
+typedef struct trial { uint16_t a[ROWS * DEPTH], b[COLUMNS * DEPTH]; float out[ROWS * COLUMNS]; } trial;
+
+static bool multiply(dm_device *d, trial *t, dm_err *why)
 {
     const dm_range range = {.dim = 3, .global = {2 * 128, 2, 1}, .local = {128, 1, 1}};
-    uint16_t a[ROWS * DEPTH], b[COLUMNS * DEPTH];
-    float out[ROWS * COLUMNS];
     dm_buf *buf[3] = {NULL};
     dm_kernel *k;
     bool ok;
 
     for (int m = 0; m < DEPTH; m++) {
         for (int i = 0; i < ROWS; i++)
-            a[i * DEPTH + m] = bf16_of(left(i, m));
+            t->a[i * DEPTH + m] = bf16_of(left(i, m));
         for (int j = 0; j < COLUMNS; j++)
-            b[j * DEPTH + m] = bf16_of(right(m, j));
+            t->b[j * DEPTH + m] = bf16_of(right(m, j));
     }
     ok = !dm_kernel_get(d, "matmul/mma.cl", "product", "-DOP=1 -DMI=2 -DVEC_A=1 -DVEC_B=1 -DPTX", &k, why) &&
-         !dm_buf_new(d, sizeof a, "a trial", &buf[0], why) && !dm_buf_new(d, sizeof b, "a trial", &buf[1], why) &&
-         !dm_buf_new(d, sizeof out, "a trial", &buf[2], why) && !dm_buf_write(buf[0], 0, sizeof a, a, why) &&
-         !dm_buf_write(buf[1], 0, sizeof b, b, why) &&
+         !dm_buf_new(d, sizeof t->a, "a trial", &buf[0], why) && !dm_buf_new(d, sizeof t->b, "a trial", &buf[1], why) &&
+         !dm_buf_new(d, sizeof t->out, "a trial", &buf[2], why) && !dm_buf_write(buf[0], 0, sizeof t->a, t->a, why) &&
+         !dm_buf_write(buf[1], 0, sizeof t->b, t->b, why) &&
          !dm_launch(d, k, &range,
                     DM_KARGS(DM_KB(buf[0]), DM_KB(buf[1]), DM_KB(NULL), DM_KB(NULL), DM_KB(NULL), DM_KB(buf[2]),
                              DM_KI(ROWS), DM_KI(COLUMNS), DM_KI(DEPTH), DM_KI(0), DM_KI(1), DM_KI(1), DM_KI(DEPTH),
                              DM_KI(1), DM_KI(1), DM_KI(COLUMNS), DM_KI(1), DM_KI(1), DM_KI(0)),
                     why) &&
-         !dm_buf_read(buf[2], 0, sizeof out, out, why) && is_product(out, ROWS, COLUMNS, DEPTH, 1);
+         !dm_buf_read(buf[2], 0, sizeof t->out, t->out, why) && is_product(t->out, ROWS, COLUMNS, DEPTH, 1);
     for (int i = 0; i < 3; i++)
         dm_buf_free(buf[i]);
+    return ok;
+}
+
+/* On the heap: it is more than the stack of some threads. */
+static bool multiplies(dm_device *d, dm_err *why)
+{
+    trial *t = malloc(sizeof *t);
+    const bool ok = t && multiply(d, t, why);
+
+    free(t);
     return ok;
 }
 

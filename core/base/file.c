@@ -283,3 +283,15 @@ dm_status dm_folder_sync(const char *path, dm_err *err)
     close(fd);
     return s;
 }
+
+const char *dm_file_hint(const void *begin, size_t n)
+{
+    static const char lfs[] = "version https://git-lfs";
+    const unsigned char *b = begin;
+
+    if (n >= sizeof lfs - 1 && !memcmp(b, lfs, sizeof lfs - 1))
+        return "; it is a pointer of git-lfs, 'git lfs pull' fetches the file itself";
+    if (n >= 9 && (!memcmp(b, "<!DOCTYPE", 9) || !memcmp(b, "<!doctype", 9)))
+        return "; it is a web page: a download of something else";
+    return "";
+}

@@ -46,4 +46,7 @@ dm_status dm_folder_make(const char *path, dm_err *err);
 /* Makes renames and removals inside a folder durable. */
 dm_status dm_folder_sync(const char *path, dm_err *err);
 
+/* Words to end a message with, of a file that begins so and is not what it should be: "" or what it is. */
+const char *dm_file_hint(const void *begin, size_t n);
+
 #endif

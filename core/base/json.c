@@ -1,6 +1,7 @@
 /* JSON of others; see json.h. */
 #include "base/json.h"
 
+#include "base/file.h"
 #include "base/json_text.h"
 
 #include <stdlib.h>
@@ -51,12 +52,17 @@ dm_status dm_json_read(const char *text, size_t n, const char *path, json_t **ou
     size_t cost;
 
     *out = NULL;
+    if (n >= 3 && !memcmp(text, "\xef\xbb\xbf", 3)) { /* the mark that some editors put before UTF-8 */
+        text += 3;
+        n -= 3;
+    }
     if (is_costly(text, n, &cost))
         return dm_error(err, DM_ECORRUPT, "'%s': %zu bytes of JSON that would take %zu MB of memory are not read", path,
                         n, cost >> 20);
     if ((rc = load(text, n, out, &why)) == DM_ENOMEM)
         return dm_error(err, rc, "out of memory: reading '%s'", path);
-    return rc ? dm_error(err, rc, "'%s' is not JSON: %s in line %d, byte %d", path, why.text, why.line, why.position)
+    return rc ? dm_error(err, rc, "'%s' is not JSON: %s in line %d, byte %d%s", path, why.text, why.line, why.position,
+                         dm_file_hint(text, n))
               : DM_OK;
 }
 

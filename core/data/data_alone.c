@@ -119,7 +119,10 @@ static void tell(const dm_data_info *i, const char *split, const dm_data *d,
     if (i->shape.rank == 3)
         snprintf(text, sizeof text, "%s split: %lld images of %lld x %lld pixels in %lld channel%s", split,
                  (long long)i->count, (long long)i->shape.dim[2], (long long)i->shape.dim[1],
-                 (long long)i->shape.dim[0], i->shape.dim[0] > 1 ? "s" : "");
+                 (long long)i->shape.dim[0],
+                 i->shape.dim[0] == 1   ? ""
+                 : i->shape.dim[0] == 3 ? "s"
+                                        : "s, drawn in grey, side by side");
     else
         snprintf(text, sizeof text, "%s split: %lld points in %lld dimensions", split, (long long)i->count,
                  (long long)i->shape.dim[0]);

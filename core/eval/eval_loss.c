@@ -21,13 +21,16 @@ static int32_t list_sets(const dm_session *s, const dm_loss_options *o, dm_loss 
         snprintf(prefix[n++], sizeof *prefix, "%s", bare ? "" : "model.");
     }
     for (int32_t i = 0; i < DM_MAX_EMA && !bare && (o->all || (!n && !i)); i++) {
-        char *end;
+        char rate[DM_NUMBER_TEXT] = "";
+        const size_t length = rates ? strcspn(rates, ",") : 0;
 
         snprintf(prefix[n], sizeof *prefix, "ema.%d.", (int)i);
         if (!dm_checkpoint_has(s->checkpoint, prefix[n]))
             break;
-        out->row[n].rate = rates ? strtod(rates, &end) : 0;
-        rates = rates && *end == ',' ? end + 1 : NULL;
+        snprintf(rate, sizeof rate, "%.*s", (int)(length < sizeof rate ? length : 0), rates ? rates : "");
+        if (dm_number_real(rate, &out->row[n].rate))
+            out->row[n].rate = 0;
+        rates = rates && rates[length] ? rates + length + 1 : NULL;
         snprintf(out->row[n].name, sizeof out->row[n].name, "ema.%d", (int)i);
         n++;
     }

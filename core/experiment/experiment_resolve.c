@@ -201,6 +201,12 @@ static void find_plugin(dm_reading *r, dm_section_id id, dm_section *s)
 
     if (!use && r->s[id].spoiled)
         return;
+    if (!use && id == DM_SEC_DATA && r->o->lenient_data) {
+        dm_fault(r->faults, DM_EINVAL, r->s[id].at,
+                 "%s: is missing: this model comes without data, so that other keys of data have nothing to change",
+                 key);
+        return;
+    }
     if (!use) {
         dm_fault(r->faults, DM_EINVAL, r->s[id].at, "%s: is missing; it names the %s", key,
                  dm_kind_name(dm_section_kind(id)));

@@ -311,6 +311,8 @@ dm_status dm_yaml_parse(const dm_origin *s, size_t skip, size_t *nodes, dm_arena
     *b = (builder){.source = s, .arena = a, .faults = f, .nodes = nodes};
     for (size_t i = 0; i < skip; i++)
         b->first_column += ((unsigned char)s->text[i] & 0xc0) != 0x80;
+    if (!skip && s->n >= 3 && !memcmp(s->text, "\xef\xbb\xbf", 3))
+        skip = 3; /* the mark that some editors put before UTF-8; it takes no column */
     build(b, s->text + skip, s->n - skip);
     if (b->no_memory || f->lost)
         rc = dm_error(err, DM_ENOMEM, "out of memory");

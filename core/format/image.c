@@ -37,25 +37,27 @@ dm_status dm_picture_grid(const float *x, int64_t n, int64_t c, int64_t h, int64
                           dm_picture *out, dm_err *err)
 {
     const int32_t channels = c == 3 ? 3 : 1;
+    const int64_t strips = c / channels, wide = strips * w; /* of an image */
     dm_status s;
 
-    if (n < 1 || c < 1 || h < 1 || w < 1 || n > MAX_BYTES || h > MAX_SIDE || w > MAX_SIDE)
+    if (n < 1 || c < 1 || h < 1 || w < 1 || n > MAX_BYTES || h > MAX_SIDE || w > MAX_SIDE || c > MAX_SIDE)
         return dm_error(err, DM_EINVAL, "no picture of %lld images of %lld x %lld pixels", (long long)n, (long long)w,
                         (long long)h);
     if (columns < 1)
         columns = (int64_t)ceil(sqrt((double)n));
     columns = columns < n ? columns : n;
-    s = make(columns * (w + gap) - gap, ((n + columns - 1) / columns) * (h + gap) - gap, channels, 0, out, err);
+    s = make(columns * (wide + gap) - gap, ((n + columns - 1) / columns) * (h + gap) - gap, channels, 0, out, err);
     if (s)
         return s;
     for (int64_t i = 0; i < n; i++)
-        for (int64_t k = 0; k < channels; k++)
+        for (int64_t k = 0; k < c; k++)
             for (int64_t y = 0; y < h; y++) {
                 const float *row = x + ((i * c + k) * h + y) * w;
-                const int64_t at = ((i / columns) * (h + gap) + y) * out->width + (i % columns) * (w + gap);
+                const int64_t left = (i % columns) * (wide + gap) + (strips > 1 ? k * w : 0),
+                              at = ((i / columns) * (h + gap) + y) * out->width + left;
 
                 for (int64_t j = 0; j < w; j++)
-                    out->pixels[(at + j) * channels + k] = dm_pixel(row[j]);
+                    out->pixels[(at + j) * channels + (channels > 1 ? k : 0)] = dm_pixel(row[j]);
             }
     return DM_OK;
 }

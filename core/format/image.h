@@ -13,7 +13,8 @@ void dm_picture_fini(dm_picture *p);
 uint8_t dm_pixel(float x);
 
 /* n images x[n,c,h,w] of range -1..1 side by side, `columns` in a row (0: about as many as rows),
- * `gap` black pixels between. One channel stays grey, of any number but 1 and 3 the first is shown. */
+ * `gap` black pixels between. One channel stays grey, three are colours; of any other number each is shown in grey,
+ * side by side. */
 dm_status dm_picture_grid(const float *x, int64_t n, int64_t c, int64_t h, int64_t w, int64_t columns, int32_t gap,
                           dm_picture *out, dm_err *err);
 /* Points x[n,2] over points like[m,2], if any, in a square of `side` pixels whose axes go from -limit to

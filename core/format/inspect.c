@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-enum { PIECE = 2048, MAX_HEAD = 65536, MAX_RANK = 8 };
+enum { PIECE = 1024, MAX_HEAD = 65536, MAX_RANK = 8 };
 
 typedef struct stats { int64_t n, nan, inf; double min, max, sum; bool known; } stats;
 

@@ -224,10 +224,16 @@ static dm_status load(dm_st *f, int64_t size, dm_err *err)
         return s;
     for (int i = 7; i >= 0; i--)
         n = n << 8 | b[i];
-    if (n > MAX_HEADER || n > (uint64_t)size - 8)
-        return dm_error(err, DM_ECORRUPT,
-                        "'%s' is not a safetensors file: a header of %llu bytes in a file of %lld (at most %d)",
-                        f->path, (unsigned long long)n, (long long)size, MAX_HEADER);
+    if (n > MAX_HEADER || n > (uint64_t)size - 8) {
+        char begin[32] = "";
+        const size_t some = size < (int64_t)sizeof begin ? (size_t)size : sizeof begin;
+        const char *hint = dm_file_read_at(f->fd, f->path, 0, begin, some, NULL) ? "" : dm_file_hint(begin, some);
+
+        return *hint ? dm_error(err, DM_ECORRUPT, "'%s' is not a safetensors file%s", f->path, hint)
+                     : dm_error(err, DM_ECORRUPT,
+                                "'%s' is not a safetensors file: a header of %llu bytes in a file of %lld (at most %d)",
+                                f->path, (unsigned long long)n, (long long)size, MAX_HEADER);
+    }
     if (!(text = malloc((size_t)n + 1)))
         return dm_error(err, DM_ENOMEM, "out of memory: header of '%s'", f->path);
     if ((s = dm_file_read_at(f->fd, f->path, 8, text, (size_t)n, err))) {
@@ -385,9 +391,10 @@ dm_status dm_st_read(const dm_st *f, const dm_st_tensor *t, uint64_t from, void 
 static dm_status convert(const dm_st *f, const dm_st_tensor *t, int64_t first, int64_t n, float *f32, double *f64,
                          dm_err *err)
 {
-    const int64_t size = (int64_t)dm_st_type_size(t->type), most = CHUNK / 8;
-    unsigned char bytes[CHUNK];
-    double v[CHUNK / 8];
+    enum { MOST = 1024 }; /* elements at once: threads may have little stack */
+    const int64_t size = (int64_t)dm_st_type_size(t->type);
+    unsigned char bytes[MOST * 8];
+    double v[MOST];
     dm_status s;
 
     if (first < 0 || n < 0 || first > t->count || n > t->count - first)
@@ -396,7 +403,7 @@ static dm_status convert(const dm_st *f, const dm_st_tensor *t, int64_t first, i
     for (int64_t i = 0, k; i < n; i += k) {
         double *to = f64 ? f64 + i : v;
 
-        k = n - i < most ? n - i : most;
+        k = n - i < MOST ? n - i : MOST;
         if ((s = dm_st_read(f, t, (uint64_t)((first + i) * size), bytes, (size_t)(k * size), err)))
             return s;
         if (!dm_st_to_f64(t->type, bytes, k, to))

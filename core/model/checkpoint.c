@@ -1,6 +1,7 @@
 /* Checkpoints of a training run; see checkpoint.h. */
 #include "model/checkpoint.h"
 
+#include "base/number.h"
 #include "base/suggest.h"
 
 #include <errno.h>
@@ -76,7 +77,7 @@ dm_status dm_checkpoint_save(const dm_folder *in, const char *name, const dm_tra
 {
     dm_arena *arena = dm_arena_new();
     dm_st_pair pairs[MAX_META];
-    char step[32], rates[128] = "";
+    char step[32], rate[DM_NUMBER_TEXT], rates[DM_MAX_EMA * (DM_NUMBER_TEXT + 1)] = "";
     dm_st_source *t = NULL;
     int64_t n = 0;
     int k = 0;
@@ -86,7 +87,8 @@ dm_status dm_checkpoint_save(const dm_folder *in, const char *name, const dm_tra
         return dm_error(err, DM_ENOMEM, "out of memory for a checkpoint");
     snprintf(step, sizeof step, "%lld", (long long)s->step);
     for (int i = 0; i < s->n_ema; i++)
-        snprintf(rates + strlen(rates), sizeof rates - strlen(rates), "%s%.17g", i ? "," : "", s->ema_rate[i]);
+        snprintf(rates + strlen(rates), sizeof rates - strlen(rates), "%s%s", i ? "," : "",
+                 dm_number_write(s->ema_rate[i], rate));
     pairs[k++] = (dm_st_pair){"format", "demist checkpoint 1"};
     pairs[k++] = (dm_st_pair){"version", DEMIST_VERSION};
     pairs[k++] = (dm_st_pair){DM_ST_CHECKSUM, ""};

@@ -68,6 +68,34 @@ static dm_status check_segments(int fd, const ElfW(Ehdr) *head, uint64_t bytes, 
     return DM_OK;
 }
 
+typedef struct shown { char text[32]; } shown;
+
+static shown show_machine(unsigned machine)
+{
+    static const struct { unsigned machine; const char *name; } known[] = {
+        {EM_X86_64, "x86-64"}, {EM_386, "x86"}, {EM_AARCH64, "AArch64"}, {EM_ARM, "ARM"}, {EM_RISCV, "RISC-V"},
+        {EM_PPC64, "POWER"}, {EM_S390, "s390"}, {EM_LOONGARCH, "LoongArch"}};
+    shown s;
+
+    snprintf(s.text, sizeof s.text, "machine %u", machine);
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (known[i].machine == machine)
+            snprintf(s.text, sizeof s.text, "%s", known[i].name);
+    return s;
+}
+
+/* The machine that this process runs on; EM_NONE where it cannot be told. */
+static unsigned own_machine(void)
+{
+    const int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    ElfW(Ehdr) head;
+    const bool known = fd >= 0 && read_at(fd, &head, sizeof head, 0);
+
+    if (fd >= 0)
+        close(fd);
+    return known ? head.e_machine : EM_NONE;
+}
+
 static dm_status check_elf(int fd, uint64_t bytes, dm_err *err)
 {
     static const uint16_t one = 1;
@@ -85,6 +113,9 @@ static dm_status check_elf(int fd, uint64_t bytes, dm_err *err)
         return REFUSE(err, "is a shared object for another machine (%s, %s-endian); build it for this one",
                       head.e_ident[EI_CLASS] == ELFCLASS64 ? "64 bits" : "32 bits",
                       head.e_ident[EI_DATA] == ELFDATA2MSB ? "big" : "little");
+    if (own_machine() != EM_NONE && head.e_machine != own_machine())
+        return REFUSE(err, "is a shared object for %s, and this is %s; build it for this machine",
+                      show_machine(head.e_machine).text, show_machine(own_machine()).text);
     if (head.e_type != ET_DYN)
         return REFUSE(err, "is an ELF file, but not a shared object; build a plugin with cc -shared -fPIC");
     return check_segments(fd, &head, bytes, err);

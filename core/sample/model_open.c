@@ -104,7 +104,8 @@ dm_status dm_model_info(const dm_model *m, dm_model_properties *out, dm_err *err
     p.step = dm_session_step(s);
     p.parameters = dm_net_layout(s->model)->parameters;
     p.diffuses = dm_net_diffuses(s->model);
-    p.pixels = s->data.levels > 0;
+    p.latents = dm_st_meta(s->checkpoint, "latents");
+    p.pixels = s->data.levels > 0 && !p.latents;
     p.low = s->data.low;
     p.high = s->data.high;
     p.name = e->run.name;

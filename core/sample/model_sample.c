@@ -131,7 +131,7 @@ static dm_status sample(dm_model *m, const dm_sample_options *o, dm_images *out,
     if ((rc = check_request(m, o, &d.count, err)) || (rc = set_up(m, d.count, err)))
         return rc;
     out->shape = dm_net_batch_shape(&s->data.shape, d.count, s->data.shape.dim[0]);
-    out->pixels = s->data.levels > 0;
+    out->pixels = s->data.levels > 0 && !dm_st_meta(s->checkpoint, "latents");
     if (!(out->x = dm_array(dm_shape_count(&out->shape), 1, sizeof *out->x)))
         return dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)d.count);
     if ((rc = dm_image_sampler_draw(m->sampler, &d, out->x, &out->steps, &out->evaluations, err)))

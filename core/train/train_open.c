@@ -44,7 +44,9 @@ static dm_status write_choices(const dm_training *r, dm_err *err)
 
 static dm_status read_choices(const dm_training *r, int64_t *micro, dm_err *err)
 {
-    static const char name[] = "choices.json";
+    static const char name[] = "choices.json",
+                      remedy[] = "; put it back, or remove it: choices are made anew, and the run goes on, though no "
+                                 "longer with the same bits";
     char *text = NULL;
     json_t *j = NULL;
     dm_err bad = {0};
@@ -52,15 +54,18 @@ static dm_status read_choices(const dm_training *r, int64_t *micro, dm_err *err)
     dm_status rc;
 
     if (!(rc = dm_file_slurp_in(dm_run_folder(r->folder), name, 1 << 20, &text, &n, err)) &&
-        !(rc = dm_json_read(text, n, name, &j, err))) {
+        (rc = dm_json_read(text, n, name, &j, &bad)))
+        dm_error(err, rc, "'%s/%s': %s%s", r->dir, name, bad.msg, rc == DM_ECORRUPT ? remedy : "");
+    if (!rc) {
         *micro = (int64_t)json_integer_value(json_object_get(j, "micro_batch"));
         if (*micro < 1 || *micro > r->s.experiment->train.batch)
-            rc = dm_error(err, DM_ECORRUPT, "'%s/%s' does not say a micro_batch from 1 to the batch", r->dir, name);
+            rc = dm_error(err, DM_ECORRUPT, "'%s/%s' does not say a micro_batch from 1 to the batch%s", r->dir, name,
+                          remedy);
         else
             dm_net_recompute(r->s.model, json_is_true(json_object_get(j, "recompute")));
         if (!rc && json_object_get(j, "implementations")) /* runs of older versions have neither */
             rc = dm_choices_keep(r->s.choices, json_object_get(j, "implementations"), &bad)
-                     ? dm_error(err, DM_ECORRUPT, "'%s/%s': %s", r->dir, name, bad.msg)
+                     ? dm_error(err, DM_ECORRUPT, "'%s/%s': %s%s", r->dir, name, bad.msg, remedy)
                      : DM_OK;
     }
     json_decref(j);

@@ -58,6 +58,20 @@ static dm_status find(model *m, dm_err *err)
     return DM_OK;
 }
 
+/* The folder of the network that makes pixels of what this one draws; "" where that are pixels. */
+static const char *decoder_of(const model *m)
+{
+    static const char *const folders[] = {"vae", "vqvae", "movq", "../vae", "../vqvae", "../movq"};
+    char config[64];
+
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
+        snprintf(config, sizeof config, "%s/config.json", folders[i]);
+        if (is_in(m->dir, config) && (*folders[i] != '.' || is_in(m->dir, "../model_index.json")))
+            return folders[i];
+    }
+    return "";
+}
+
 static dm_status write_experiment(model *m, dm_err *err)
 {
     char config[PATH_ROOM + 16];
@@ -233,7 +247,7 @@ static dm_status gather(model *m, dm_st **out, dm_err *err)
 {
     const dm_unet_facts *f = &m->facts;
     char shape[80], classes[24], wide[24];
-    dm_pair meta[11] = {{"format", "diffusers"}, {"experiment", m->text}, {"step", "0"}, {"data.shape", shape},
+    dm_pair meta[12] = {{"format", "diffusers"}, {"experiment", m->text}, {"step", "0"}, {"data.shape", shape},
                         {"data.classes", classes}, {"data.levels", "256"}, {"data.low", "-1"}, {"data.high", "1"}};
     int64_t n_meta = 8;
     dm_st_part *parts = NULL;
@@ -247,12 +261,16 @@ static dm_status gather(model *m, dm_st **out, dm_err *err)
     snprintf(classes, sizeof classes, "%lld", (long long)f->classes);
     if (f->label_width)
         meta[n_meta++] = (dm_pair){"label_width", wide};
+    if (*decoder_of(m))
+        meta[n_meta++] = (dm_pair){"latents", decoder_of(m)};
     /* The network runs without a scheduler or a size; there is then nothing to sample by. */
     if (!*m->scheduler || !f->sized || f->label_width)
         meta[n_meta++] = (dm_pair){"not_sampled", f->label_width ? "its labels are vectors, which predict alone is "
                                                                    "given"
                                                   : f->sized     ? "it has no scheduler_config.json"
-                                                                 : "its config.json has no sample_size"};
+                                                             : "its config.json does not say the size of its images; "
+                                                               "write "
+                                                               "\"sample_size\": SIDE there"};
     rc = dm_st_gather(m->unet, m->file, m->n_files, parts, n, meta, n_meta, out, err);
     m->n_files = 0;
     return rc;

@@ -23,7 +23,7 @@ static void pick__says_what_to_install(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof selects / sizeof selects[0]; i++) {
-        must_fail(dm_device_pick(selects[i], &info, &err), DM_EDEVICE, &err, "pocl-opencl-icd");
+        must_fail(dm_device_pick(selects[i], &info, &err), DM_EDEVICE, &err, "OCL_ICD_VENDORS is set");
         must_fail(dm_device_open(selects[i], NULL, &d, &err), DM_EDEVICE, &err, selects[i]);
     }
 }
@@ -38,7 +38,7 @@ static void doctor__says_what_to_install(void **state)
     (void)state;
     assert_non_null(f);
     dm_doctor(&found);
-    must_fail(found.first, DM_EDEVICE, &err, "apt-get install pocl-opencl-icd");
+    must_fail(found.first, DM_EDEVICE, &err, "OCL_ICD_VENDORS is set");
     rewind(f);
     assert_true(fread(text, 1, sizeof text - 1, f) > 0);
     assert_non_null(strstr(text, "FAIL  platforms: none, clGetPlatformIDs: CL_PLATFORM_NOT_FOUND_KHR (-1001)"));

@@ -41,7 +41,9 @@ static void grid__places(void **state)
     assert_int_equal(p.pixels[(4 * 13 + 12) * 3], 0); /* no sixth image */
     dm_picture_fini(&p);
     assert_status(dm_picture_grid(x, 5, 2, 3, 3, 0, 0, &p, &err), DM_OK, &err);
-    assert_true(p.width == 9 && p.height == 6 && p.channels == 1);
+    /* two channels of each side by side: image 1, channel 1, y 0, x 2 is value 18 + 9 + 2 */
+    assert_true(p.width == 18 && p.height == 6 && p.channels == 1);
+    assert_int_equal(p.pixels[6 + 3 + 2], 29);
     dm_picture_fini(&p);
     assert_fails(dm_picture_grid(x, 1000000, 3, 30000, 30000, 0, 0, &p, &err), DM_EINVAL, &err, "too large");
     assert_fails(dm_picture_grid(x, 0, 3, 3, 3, 0, 0, &p, &err), DM_EINVAL, &err, "no picture");

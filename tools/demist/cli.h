@@ -59,6 +59,9 @@ dm_status cli_best(const char *run, char **path, dm_err *err);
 /* A whole number in [min, max]; a usage error is printed and false returned otherwise. */
 bool cli_int(const cli_command *c, const char *what, const char *text, int64_t min, int64_t max, int64_t *out);
 
+/* run(argc, argv), on a thread with enough stack where `ulimit -s` leaves the first one less. */
+int cli_with_stack(int (*run)(int argc, char **argv), int argc, char **argv);
+
 /* Before any driver is loaded: one that insists on a folder of its own gets one where the user has none. */
 void cli_driver_folders(void);
 

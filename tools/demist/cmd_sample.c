@@ -67,13 +67,21 @@ static dm_status read_noise(request *r, dm_sample_options *o, dm_err *err)
 }
 
 /* What will be drawn is known: can it be written as was asked? */
-static dm_status check_kind(const request *r, const dm_model *m, dm_err *err)
+static dm_status check_kind(const request *r, const dm_model *m, bool quiet, dm_err *err)
 {
     dm_model_properties what = {.size = sizeof what};
     dm_status rc;
 
     if ((rc = dm_model_info(m, &what, err)))
         return rc;
+    if (what.latents && (r->out || (r->trace && output_ends_in(r->trace, ".png"))))
+        return dm_error(err, DM_EINVAL,
+                        "this model draws latents, of which the network in '%s' makes pixels, and demist does not run "
+                        "that; give --tensors F.safetensors, and decode them with diffusers",
+                        what.latents);
+    if (r->out && what.shape.rank == 3 && what.shape.dim[0] != 1 && what.shape.dim[0] != 3 && !quiet)
+        fprintf(stderr, "the %lld channels of each image are drawn in grey, side by side\n",
+                (long long)what.shape.dim[0]);
     if (r->out && output_is_pattern(r->out) && what.shape.rank != 3)
         return dm_error(err, DM_EINVAL, "'%s': one file an image needs images, and these are points; give one name",
                         r->out);
@@ -126,7 +134,7 @@ static dm_status sample(const char *run_path, request *r, const dm_model_options
     }
     if ((rc = dm_model_open(run_path, how, &m, err)))
         return rc;
-    if (!(rc = check_kind(r, m, err)) && !(rc = dm_model_sample(m, o, &im, err))) {
+    if (!(rc = check_kind(r, m, common->quiet, err)) && !(rc = dm_model_sample(m, o, &im, err))) {
         rc = write_all(r, &im, o, &trace, err);
         if (!rc && !common->quiet)
             fprintf(stderr, "%lld images in %.2f s (%s)\n", (long long)im.shape.dim[0], im.seconds, im.about);

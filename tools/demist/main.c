@@ -181,7 +181,7 @@ static int finish(int code)
     return code ? code : 1;
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     char dash_help[] = "--help";
     const char *name = argc > 1 ? argv[1] : NULL;
@@ -217,3 +217,5 @@ int main(int argc, char **argv)
     fputs("'; demist --help lists them\n", stderr);
     return 2;
 }
+
+int main(int argc, char **argv) { return cli_with_stack(run, argc, argv); }
