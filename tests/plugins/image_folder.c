@@ -283,6 +283,34 @@ static void folder__classes_and_sizes(void **state)
     scratch_remove(dir.dir);
 }
 
+/* Bytes that belong to nothing, between the segments of a JPEG and behind the end of either. */
+static void folder__harmless(void **state)
+{
+    static const char *const names[] = {"photos/turn1.jpg", "photos/turn1.jpg", "images/rgb.png"};
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        scratch dir = scratch_new();
+        char path[1024];
+        size_t n;
+        unsigned char *b = scratch_read(scratch_data(path, sizeof path, names[i]), &n), more[2048];
+
+        assert_true(n + 4 < sizeof more);
+        const size_t at = i ? n : 4 + ((size_t)b[4] << 8 | b[5]); /* behind the first segment, or the end */
+        memcpy(more, b, at);
+        memcpy(more + at, "xyz", 3);
+        memcpy(more + at + 3, b + at, n - at);
+        scratch_file(&dir, "a.png", more, n + 3);
+        dataset *f = dataset_open_ok("image_folder", SET(dataset_setting(&dir, "folder", dir.dir)), PLAIN);
+        float x[105];
+
+        assert_status(dm_data_at(f->data, 0, 1, x, NULL, &f->err), DM_OK, &f->err);
+        dataset_free(f);
+        free(b);
+        scratch_remove(dir.dir);
+    }
+}
+
 static void folder__hostile(void **state)
 {
     /* extents in bytes 16..23, the header's checksum after them made by zlib below */
@@ -372,6 +400,7 @@ int main(void)
         cmocka_unit_test(folder__split),
         cmocka_unit_test(folder__errors),
         cmocka_unit_test(folder__classes_and_sizes),
+        cmocka_unit_test(folder__harmless),
         cmocka_unit_test(folder__hostile),
         cmocka_unit_test(folder__damaged),
     };

@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include <jpeglib.h>
+#include <jerror.h>
 
 enum { MAX_SCANS = 200 };
 
@@ -16,9 +17,16 @@ static void failed(j_common_ptr d)
     longjmp(j->jump, 1);
 }
 
+/* What cameras and programs leave behind where no pixel lies. */
+static bool is_harmless(int code)
+{
+    return code == JWRN_EXTRANEOUS_DATA || code == JWRN_TOO_MUCH_DATA || code == JWRN_ADOBE_XFORM ||
+           code == JWRN_JFIF_MAJOR || code == JWRN_BOGUS_PROGRESSION;
+}
+
 static void warned(j_common_ptr d, int level)
 {
-    if (level < 0) /* data is damaged or ends early */
+    if (level < 0 && !is_harmless(d->err->msg_code)) /* data is damaged or ends early */
         failed(d);
 }
 
