@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static const dm_param params[] = {
     DM_PATH(cfg, folder, NULL, "folder of the train split, read with all folders below"),
@@ -68,12 +69,24 @@ static void tell(dm_ctx *c, const dm_err *why, trouble *t)
         c->host->log(c, "left out: %s", why->msg);
 }
 
+/* A large folder takes long: that it goes on is said now and then. */
+static void tell_progress(dm_ctx *c, int64_t i, int64_t n, time_t *last)
+{
+    const time_t now = i % 256 ? *last : time(NULL);
+
+    if (now - *last < 5)
+        return;
+    *last = now;
+    c->host->log(c, "looking at images: %lld of %lld", (long long)i, (long long)n);
+}
+
 /* The header of each file; those that cannot be read go. */
 static dm_status check_files(dm_ctx *c, size_t below, trouble *t, dm_data_info *info)
 {
     state *st = c->self;
     image_list *l = &st->list;
     int64_t kept = 0;
+    time_t last = time(NULL);
 
     for (int64_t i = 0; i < l->n; i++) {
         image m = l->image[i];
@@ -81,6 +94,7 @@ static dm_status check_files(dm_ctx *c, size_t below, trouble *t, dm_data_info *
         dm_ctx own = *c;
         image_file j;
 
+        tell_progress(c, i, l->n, &last);
         own.err = &why;
         if (image_check(&own, m.path, &st->rules, &j)) {
             tell(c, &why, t);
