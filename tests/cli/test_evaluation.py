@@ -213,7 +213,7 @@ def refuses():
             (("eval", path("kinds"), "--metric", "beauty"), 2, "no metric 'beauty'"),
             (("eval", path("model"), "--metric", "quality"), 2, "--features"),
             (("eval", path("kinds"), "--metric", "accuracy", "--count", "5"), 2, "--count"),
-            (("eval", path("model"), "--metric", "accuracy"), 2, "no classifier"),
+            (("eval", path("model"), "--metric", "accuracy"), 2, "not a classifier"),
             (("eval", path("kinds"), "--metric", "quality", "--features", path("kinds")), 2, "nothing to sample"),
             (("eval", path("model"), "--metric", "quality", "--features", path("nowhere")), 2, "nowhere"),
             (("eval", *q, "--layer", "levels.1.con"), 2, "is 'levels.1.conv' meant"),

@@ -81,7 +81,7 @@ def what_a_run_begins_with_is_checked():
     """Its folder, the weights that it starts from, the data that are held out: by check and train alike, at their keys, and with the rest."""
     put("file", b"")
     put("own/log.jsonl", b"{}")
-    for where, says in (("/", "root of all files"), (path("file"), "no folder"), (path("file/x/y"), f"'{path('file')}' is not a folder"),
+    for where, says in (("/", "root of all files"), (path("file"), "not a folder"), (path("file/x/y"), f"'{path('file')}' is not a folder"),
                         (path("own"), "log.jsonl"), (path("x" * 300), "too long"), (path("own/.."), None), (path("a/b/c"), None)):
         if says:
             for command in "check", "train":
