@@ -117,7 +117,7 @@ def devices():
     _, err = demist("train", *moons("none")[:2], "device=9:9", code=4)
     assert "9:9" in err
     _, err = demist("train", config("moons.yaml"), f"output={path('none')}", code=4, env={"OCL_ICD_VENDORS": "/nonexistent/"})
-    assert "pocl" in err, err
+    assert "OCL_ICD_VENDORS" in err and ".icd" in err, err
 
 
 def too_large_a_batch():
