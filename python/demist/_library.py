@@ -58,7 +58,7 @@ class ModelProperties(Sized):
                 ("step", c_int64), ("parameters", c_int64), ("diffuses", c_bool), ("pixels", c_bool),
                 ("low", c_double), ("high", c_double), ("name", c_char_p), ("network", c_char_p),
                 ("objective", c_char_p), ("schedule", c_char_p), ("sampler", c_char_p), ("device", c_char_p),
-                ("precision", c_char_p), ("experiment", c_char_p)]
+                ("precision", c_char_p), ("experiment", c_char_p), ("latents", c_char_p)]
 
 
 class TraceInfo(Sized):

@@ -33,7 +33,8 @@ int main(void)
     FIELD(dm_model_properties, high); FIELD(dm_model_properties, name); FIELD(dm_model_properties, network);
     FIELD(dm_model_properties, objective); FIELD(dm_model_properties, schedule); FIELD(dm_model_properties, sampler);
     FIELD(dm_model_properties, device); FIELD(dm_model_properties, precision); FIELD(dm_model_properties, experiment);
-    LAST(dm_model_properties, experiment);
+    FIELD(dm_model_properties, latents);
+    LAST(dm_model_properties, latents);
     SIZE(dm_trace_info);
     FIELD(dm_trace_info, size); FIELD(dm_trace_info, i); FIELD(dm_trace_info, n); FIELD(dm_trace_info, first);
     FIELD(dm_trace_info, n_images); FIELD(dm_trace_info, count); FIELD(dm_trace_info, example);

@@ -91,6 +91,7 @@ typedef struct dm_model_properties {
     const char *name, *network, *objective, *schedule, *sampler;
     const char *device, *precision;
     const char *experiment;        /* resolved, as YAML */
+    const char *latents;           /* the folder of the VAE that makes pixels of what this draws; NULL without one */
 } dm_model_properties;
 
 DM_EXPORT dm_status dm_model_info(const dm_model *m, dm_model_properties *out, dm_err *err);
