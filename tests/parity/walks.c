@@ -76,8 +76,8 @@ static void check(dm_device *d, dm_registry *reg, const dm_st *st, fixed *f, cha
     dm_instance objective;
     const dm_st_tensor *t;
     dm_sampling *s;
-    dm_experiment *e;
-    dm_noise *noise;
+    dm_experiment *e = NULL;
+    dm_noise *noise = NULL;
     dm_err err = {0};
 
     snprintf(shown, sizeof shown, "%.*s", (int)strcspn(line, "\n"), line);

@@ -80,7 +80,7 @@ static void write_large(const char *path, bool tensors, const char *head, const 
 /* The status of the reader in a process that may have `room` bytes more than it has. */
 static dm_status within(size_t room, reader *r, const char *path)
 {
-    int status;
+    int status = 0;
     const pid_t child = fork();
 
     if (child == 0) {
