@@ -35,7 +35,7 @@ bool dm_plan_find_nonfinite(dm_plan *p, char *what, size_t size, dm_err *err);
 
 typedef struct dm_plan_stats {
     int32_t nodes, commands;
-    int32_t recomputed;              /* nodes that make again what was not kept */
+    int32_t recomputed;            /* nodes that make again what was not kept */
     double flops, bytes;           /* of one run */
     size_t arena_bytes, values_bytes; /* activations and scratch as planned; and what they would take without sharing */
     int32_t arenas;

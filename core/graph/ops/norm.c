@@ -39,21 +39,34 @@ static dm_val group_norm(const dm_graph *g, const char *name, dm_val x, int64_t 
     return out[0];
 }
 
+/* How many rows there are to norm over the last axis of x, of shape s; -1 where it cannot be done, which is said. */
+static int64_t rows_to_norm(dm_graph_core *c, const char *what, const char *name, dm_val x, const dm_shape *s,
+                            double eps)
+{
+    int64_t rows = 1;
+
+    if (!dm_layer_takes(c, what, name, false, DM_DT_F32, x))
+        return -1;
+    if (s->rank < 1 || !(eps >= 0)) {
+        dm_graph_fail(c, DM_EINVAL, "%s of rank %d, eps %g cannot be", what, (int)s->rank, eps);
+        return -1;
+    }
+    for (int32_t i = 0; i + 1 < s->rank; i++)
+        rows *= s->dim[i];
+    return rows;
+}
+
 static dm_val layer_norm(const dm_graph *g, const char *name, dm_val x, double eps)
 {
     dm_graph_core *c = dm_graph_of(g);
     const dm_shape s = g->shape(g, x);
     const int64_t C = s.rank > 0 ? s.dim[s.rank - 1] : 1;
     dm_val in[3] = {DM_NONE, DM_NONE, DM_NONE}, out[2];
-    int64_t rows = 1;
+    int64_t rows;
     dm_gnode *n;
 
-    if (!dm_layer_takes(c, "layer norm", name, false, DM_DT_F32, x))
+    if ((rows = rows_to_norm(c, "layer norm", name, x, &s, eps)) < 0)
         return DM_FAILED;
-    if (s.rank < 1 || !(eps >= 0))
-        return dm_graph_fail(c, DM_EINVAL, "layer norm of rank %d, eps %g cannot be", (int)s.rank, eps);
-    for (int32_t i = 0; i + 1 < s.rank; i++)
-        rows *= s.dim[i];
     in[0] = dm_graph_to_rows(c, x);
     affine(g, name, C, &in[1], &in[2]);
     out[0] = dm_graph_value(c, &s, DM_DT_F32, false);
@@ -70,15 +83,11 @@ static dm_val rms_norm(const dm_graph *g, const char *name, dm_val x, double eps
     const dm_shape s = g->shape(g, x);
     const int64_t C = s.rank > 0 ? s.dim[s.rank - 1] : 1;
     dm_val in[2] = {DM_NONE, DM_NONE}, out[2];
-    int64_t rows = 1;
+    int64_t rows;
     dm_gnode *n;
 
-    if (!dm_layer_takes(c, "RMS norm", name, false, DM_DT_F32, x))
+    if ((rows = rows_to_norm(c, "RMS norm", name, x, &s, eps)) < 0)
         return DM_FAILED;
-    if (s.rank < 1 || !(eps >= 0))
-        return dm_graph_fail(c, DM_EINVAL, "RMS norm of rank %d, eps %g cannot be", (int)s.rank, eps);
-    for (int32_t i = 0; i + 1 < s.rank; i++)
-        rows *= s.dim[i];
     in[0] = dm_graph_to_rows(c, x);
     if (name)
         in[1] = dm_graph_weight_value(c, dm_graph_key(g, name, ".weight"), &(dm_shape){1, {C}}, DM_INIT_CONSTANT, 1);
