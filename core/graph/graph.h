@@ -146,6 +146,8 @@ dm_status dm_graph_differentiate(dm_graph_core *g, dm_val y, dm_val seed, const 
 bool dm_graph_write_gradients(dm_graph_core *g);
 /* Marks the weights that a gradient of y reaches, and those that only stop_gradient keeps from it. */
 void dm_graph_mark_trained(dm_graph_core *g, dm_val y);
+/* Does any node read v? */
+bool dm_graph_reads(const dm_graph_core *g, dm_val v);
 /* Marks nodes dead that no result and no accumulation needs. */
 void dm_graph_prune(dm_graph_core *g, const dm_val *results, int n);
 /* Numbers the dropouts by their place, counted from the result. */

@@ -80,6 +80,15 @@ void dm_graph_fuse(dm_graph_core *g, const dm_val *results, int n)
     free(uses); /* without it the graph is right, only slower */
 }
 
+bool dm_graph_reads(const dm_graph_core *g, dm_val v)
+{
+    for (size_t i = 0; i < g->n_nodes && v >= 0; i++)
+        for (int k = 0; k < g->nodes[i].op.n_in; k++)
+            if (g->nodes[i].in[k] == v)
+                return true;
+    return false;
+}
+
 void dm_graph_prune(dm_graph_core *g, const dm_val *results, int n)
 {
     bool *needed = calloc(g->n_values ? g->n_values : 1, sizeof *needed);

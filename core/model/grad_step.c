@@ -21,7 +21,7 @@ struct dm_grad_step {
     int32_t rows;
     dm_graph_core *graph;
     dm_plan *plan;
-    dm_val x0, labels, state, row[MAX_ROWS], loss;
+    dm_val x0, labels, told, state, row[MAX_ROWS], loss;
     bool writes;                   /* gradients, instead of adding to them */
     dm_buf *coef, *window[MAX_ROWS];
     float *host;
@@ -161,6 +161,11 @@ static dm_status begin(dm_grad_step *s, dm_net *m, int64_t n, bool training, con
         s->row[i] = dm_graph_input(s->graph, "coefficients", &(dm_shape){1, {n}}, DM_DT_F32, false);
     s->labels =
         dm_net_data(m)->classes ? dm_graph_input(s->graph, "labels", &(dm_shape){1, {n}}, DM_DT_I32, false) : DM_NONE;
+    s->told = DM_NONE;
+    if (training && dm_net_drops_labels(m)) {
+        s->told = dm_graph_input(s->graph, "labels", &(dm_shape){1, {n}}, DM_DT_I32, false);
+        dm_net_set_told(s->graph, s->labels, s->told);
+    }
     *loss_sum = !training ? DM_NONE : dm_graph_input(s->graph, "loss_sum", &(dm_shape){1, {1}}, DM_DT_F32, false);
     return DM_OK;
 }
@@ -227,7 +232,7 @@ dm_status dm_grad_step_new(dm_net *m, dm_wset *weights, dm_buf *grads, dm_buf *l
                                    .name = grads ? "grad" : "loss",
                                    .choices = dm_net_choices(m),
                                    .runs = dm_net_expected(m)};
-        dm_val keep[4];
+        dm_val keep[5];
 
         describe(s, api, sum);
         if ((rc = finish(s, grads, alone, err)))
@@ -237,7 +242,8 @@ dm_status dm_grad_step_new(dm_net *m, dm_wset *weights, dm_buf *grads, dm_buf *l
             binds[i] = (dm_bind){s->row[i], s->window[i]};
         binds[s->rows] = (dm_bind){sum, loss_sum};
         keep[0] = s->loss, keep[1] = s->x0, keep[2] = s->labels, keep[3] = s->state;
-        if ((rc = dm_plan_new(s->device, s->graph, weights, keep, 4, &o, &s->plan, err)))
+        keep[4] = s->told;
+        if ((rc = dm_plan_new(s->device, s->graph, weights, keep, 5, &o, &s->plan, err)))
             goto failed;
     }
     *out = s;
@@ -316,6 +322,9 @@ dm_status dm_grad_step_run(dm_grad_step *s, const dm_grad_batch *b, dm_err *err)
         return rc;
     if (s->labels >= 0 && b->labels &&
         (rc = dm_buf_write(dm_plan_buffer(s->plan, s->labels), 0, (size_t)s->n * sizeof *b->labels, b->labels, err)))
+        return rc;
+    if (s->told >= 0 && b->told &&
+        (rc = dm_buf_write(dm_plan_buffer(s->plan, s->told), 0, (size_t)s->n * sizeof *b->told, b->told, err)))
         return rc;
     if (s->state >= 0 && (rc = dm_buf_write(dm_plan_buffer(s->plan, s->state), 0, sizeof state, state, err)))
         return rc;

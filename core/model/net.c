@@ -9,7 +9,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct dm_net {
     dm_choices *choices;
@@ -22,13 +21,14 @@ struct dm_net {
     int64_t label_width;
     int32_t out_channels;
     double noise_most;             /* the largest c_noise */
+    bool reads_labels;
     dm_services services;
     dm_instance network, objective;
     dm_layout *layout;
 };
 
-/* What g->network belongs to. */
-typedef struct net_graph { dm_net *net; dm_net_level level; } net_graph;
+/* What g->network belongs to; where the network is asked about `labels`, it is told `told`. */
+typedef struct net_graph { dm_net *net; dm_net_level level; dm_val labels, told; } net_graph;
 
 const dm_layout *dm_net_layout(const dm_net *m) { return m->layout; }
 dm_instance *dm_net_objective(dm_net *m) { return &m->objective; }
@@ -37,6 +37,12 @@ bool dm_net_learns_variance(const dm_net *m)
 {
     return dm_objective_learns(m->objective.plugin->objective, &m->data, m->out_channels);
 }
+bool dm_net_reads_labels(const dm_net *m) { return m->reads_labels; }
+bool dm_net_drops_labels(const dm_net *m)
+{
+    return m->reads_labels && m->data.classes && m->experiment->train.drop_condition > 0;
+}
+dm_device *dm_net_device(const dm_net *m) { return m->device; }
 const dm_data_info *dm_net_data(const dm_net *m) { return &m->data; }
 int32_t dm_net_out_channels(const dm_net *m) { return m->out_channels; }
 
@@ -110,7 +116,8 @@ dm_val dm_net_build(dm_net *m, dm_graph_core *g, const dm_graph *api, dm_val x, 
                           .log_snr = level[DM_LEVEL_LOG_SNR],
                           .c_in = level[DM_LEVEL_C_IN],
                           .of_x0 = level[DM_LEVEL_OF_X0],
-                          .of_eps = level[DM_LEVEL_OF_EPS]};
+                          .of_eps = level[DM_LEVEL_OF_EPS],
+                          .null_class = m->data.classes && m->experiment->train.drop_condition > 0};
     const dm_shape from = api->shape(api, x);
     dm_instance *const owner = g->owner;
     dm_val y;
@@ -143,10 +150,11 @@ dm_val dm_net_build(dm_net *m, dm_graph_core *g, const dm_graph *api, dm_val x, 
 static dm_val run_network(void *user, const dm_graph *api, int32_t weights, dm_val x, dm_val noise, dm_val labels)
 {
     dm_graph_core *g = dm_graph_of(api);
+    const net_graph *n = user;
 
     if (weights != 0)
         return dm_graph_fail(g, DM_EINVAL, "there is not a weight set %d", (int)weights);
-    return dm_net_build(((const net_graph *)user)->net, g, api, x, noise, labels);
+    return dm_net_build(n->net, g, api, x, noise, labels >= 0 && labels == n->labels ? n->told : labels);
 }
 
 dm_status dm_net_graph(dm_net *m, bool training, dm_graph_core **g, const dm_graph **api, dm_err *err)
@@ -163,6 +171,7 @@ dm_status dm_net_graph(dm_net *m, bool training, dm_graph_core **g, const dm_gra
     }
     user->net = m;
     dm_net_level_none(&user->level);
+    user->labels = user->told = DM_NONE;
     (*g)->training = training;
     (*g)->network = run_network;
     (*g)->network_user = user;
@@ -171,7 +180,15 @@ dm_status dm_net_graph(dm_net *m, bool training, dm_graph_core **g, const dm_gra
 
 void dm_net_set_level(dm_graph_core *g, const dm_net_level *l) { ((net_graph *)g->network_user)->level = *l; }
 
-static dm_val label_input(const dm_net *m, dm_graph_core *g, int64_t n)
+void dm_net_set_told(dm_graph_core *g, dm_val labels, dm_val told)
+{
+    net_graph *n = g->network_user;
+
+    n->labels = labels;
+    n->told = told;
+}
+
+dm_val dm_net_label_input(const dm_net *m, dm_graph_core *g, int64_t n)
 {
     if (m->label_width)
         return dm_graph_input(g, "labels", &(dm_shape){2, {n, m->label_width}}, DM_DT_F32, false);
@@ -191,7 +208,7 @@ dm_status dm_net_find_weights(dm_net *m, int64_t n, dm_err *err)
     {
         const dm_val x = dm_graph_to_image(g, dm_graph_input(g, "x", &s, DM_DT_F32, false));
         const dm_val noise = diffusion ? dm_graph_input(g, "noise", &(dm_shape){1, {n}}, DM_DT_F32, false) : DM_NONE;
-        const dm_val labels = label_input(m, g, n);
+        const dm_val labels = dm_net_label_input(m, g, n);
         dm_net_level level;
 
         if (diffusion) {
@@ -202,6 +219,7 @@ dm_status dm_net_find_weights(dm_net *m, int64_t n, dm_err *err)
 
         if (y >= 0)
             dm_graph_mark_trained(g, y);
+        m->reads_labels = labels >= 0 && dm_graph_reads(g, labels);
         if (g->err.code)
             rc = dm_error(err, g->err.code, "%s", g->err.msg);
         else if (!g->n_weights)
@@ -340,156 +358,9 @@ int32_t dm_net_draw_parts(const dm_net *m)
     return T < DM_IMPORTANCE_MAX_PARTS ? T : DM_IMPORTANCE_MAX_PARTS;
 }
 
-/* ---- the network alone --------------------------------------------------------------- */
-
-struct dm_forward {
-    int64_t n;
-    dm_graph_core *graph;
-    dm_plan *plan;
-    dm_val x, c_in, c_noise, labels, out;
-    dm_net_level level;
-    dm_shape shape;
-    float *host; /* c_in, c_noise and the noise level as last written */
-    bool written[2 + DM_LEVELS], reads_level, has_level;
-};
-
-static void describe_forward(dm_forward *f, dm_net *m, const dm_graph *api, const dm_shape *example)
-{
-    const dm_shape s = dm_net_batch_shape(example, f->n, example->dim[0]), row = {1, {f->n}};
-    const bool diffusion = dm_net_diffuses(m);
-    dm_graph_core *g = f->graph;
-    dm_val x;
-
-    f->x = dm_graph_input(g, "x", &s, DM_DT_F32, false);
-    f->c_in = f->c_noise = DM_NONE;
-    x = dm_graph_to_image(g, f->x);
-    if (diffusion) {
-        f->c_in = dm_graph_input(g, "c_in", &row, DM_DT_F32, false);
-        f->c_noise = dm_graph_input(g, "c_noise", &row, DM_DT_F32, false);
-        x = api->mul(api, x, f->c_in);
-        dm_net_level_inputs(&f->level, g, f->n);
-        dm_net_set_level(g, &f->level);
-    }
-    f->labels = label_input(m, g, f->n);
-    f->out = dm_graph_to_rows(g, dm_net_build(m, g, api, x, f->c_noise, f->labels));
-    if (f->out >= 0) {
-        f->shape = api->shape(api, f->out);
-        dm_graph_fuse(g, &f->out, 1);
-        dm_graph_prune(g, &f->out, 1);
-        f->reads_level = dm_net_level_read(&f->level, g);
-        dm_net_precision(m, g, &f->out, 1);
-        dm_net_insert_casts(m, g);
-    }
-}
-
-dm_status dm_forward_new(dm_net *m, dm_wset *weights, int64_t n, const dm_shape *example, dm_forward **out, dm_err *err)
-{
-    dm_forward *f = calloc(1, sizeof *f);
-    const dm_plan_options o = {.name = "forward", .choices = m->choices, .runs = m->runs};
-    const dm_graph *api;
-    dm_status rc;
-
-    if (!f || !(f->host = calloc((2 + DM_LEVELS) * (size_t)n, sizeof *f->host))) {
-        free(f);
-        return dm_error(err, DM_ENOMEM, "out of memory for a batch of %lld", (long long)n);
-    }
-    f->n = n;
-    dm_net_level_none(&f->level);
-    if (!(rc = dm_net_graph(m, false, &f->graph, &api, err))) {
-        dm_val keep[5 + DM_LEVELS];
-
-        describe_forward(f, m, api, example ? example : &m->data.shape);
-        keep[0] = f->out, keep[1] = f->x, keep[2] = f->c_in, keep[3] = f->c_noise, keep[4] = f->labels;
-        for (int i = 0; i < DM_LEVELS; i++)
-            keep[5 + i] = f->reads_level ? f->level.row[i] : DM_NONE;
-        rc = f->graph->err.code ? dm_error(err, f->graph->err.code, "%s", f->graph->err.msg)
-                                : dm_plan_new(m->device, f->graph, weights, keep, 5 + DM_LEVELS, &o, &f->plan, err);
-    }
-    if (rc) {
-        dm_forward_free(f);
-        return rc;
-    }
-    *out = f;
-    return DM_OK;
-}
-
-void dm_forward_free(dm_forward *f)
-{
-    if (!f)
-        return;
-    dm_plan_free(f->plan);
-    dm_graph_free(f->graph);
-    free(f->host);
-    free(f);
-}
-
-dm_buf *dm_forward_input(const dm_forward *f) { return dm_plan_buffer(f->plan, f->x); }
-dm_shape dm_forward_shape(const dm_forward *f) { return f->shape; }
-dm_buf *dm_forward_output(const dm_forward *f) { return dm_plan_buffer(f->plan, f->out); }
-const dm_plan *dm_forward_plan(const dm_forward *f) { return f->plan; }
-
 void dm_net_use(dm_net *m, dm_choices *choices) { m->choices = choices; }
 dm_choices *dm_net_choices(const dm_net *m) { return m->choices; }
 void dm_net_expect(dm_net *m, double runs) { m->runs = runs; }
 double dm_net_expected(const dm_net *m) { return m->runs; }
 void dm_net_recompute(dm_net *m, bool on) { m->recompute = on; }
 bool dm_net_recomputes(const dm_net *m) { return m->recompute; }
-
-/* Unless it is there already: many objectives' c_in never changes. */
-static dm_status write_row(dm_forward *f, int which, dm_val v, const double *from, dm_err *err)
-{
-    float *to = f->host + which * f->n;
-    bool same = f->written[which];
-    dm_status rc;
-
-    if (v < 0)
-        return DM_OK;
-    for (int64_t i = 0; i < f->n; i++) {
-        same = same && to[i] == (float)from[i];
-        to[i] = (float)from[i];
-    }
-    rc = same ? DM_OK : dm_buf_write(dm_plan_buffer(f->plan, v), 0, (size_t)f->n * sizeof *to, to, err);
-    f->written[which] = !rc;
-    return rc;
-}
-
-dm_status dm_forward_level(dm_forward *f, const dm_point *p, const dm_affine *a, dm_err *err)
-{
-    double v[DM_LEVELS], *row;
-    dm_status rc = DM_OK;
-
-    if (!f->reads_level)
-        return DM_OK;
-    if (!(row = malloc((size_t)f->n * sizeof *row)))
-        return dm_error(err, DM_ENOMEM, "out of memory for a batch of %lld", (long long)f->n);
-    dm_net_level_values(p, a, v);
-    for (int k = 0; k < DM_LEVELS && !rc; k++) {
-        for (int64_t i = 0; i < f->n; i++)
-            row[i] = v[k];
-        rc = write_row(f, 2 + k, f->level.row[k], row, err);
-    }
-    f->has_level = !rc;
-    free(row);
-    return rc;
-}
-
-dm_status dm_forward_vectors(dm_forward *f, const float *vectors, dm_err *err)
-{
-    dm_buf *to = f->labels >= 0 ? dm_plan_buffer(f->plan, f->labels) : NULL;
-
-    return to ? dm_buf_write(to, 0, dm_buf_bytes(to), vectors, err) : DM_OK;
-}
-
-dm_status dm_forward_run(dm_forward *f, const double *c_in, const double *c_noise, const int32_t *labels, dm_err *err)
-{
-    dm_status rc;
-
-    if (f->reads_level && !f->has_level)
-        return dm_error(err, DM_EINVAL, "the network reads alpha and sigma of a noise level, which are not known here");
-    if ((rc = write_row(f, 0, f->c_in, c_in, err)) || (rc = write_row(f, 1, f->c_noise, c_noise, err)))
-        return rc;
-    if (f->labels >= 0 && labels &&
-        (rc = dm_buf_write(dm_plan_buffer(f->plan, f->labels), 0, (size_t)f->n * sizeof *labels, labels, err)))
-        return rc;
-    return dm_plan_run(f->plan, err);
-}

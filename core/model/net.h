@@ -34,6 +34,9 @@ bool dm_net_recomputes(const dm_net *m);
 const dm_layout *dm_net_layout(const dm_net *m);
 /* Does it turn noise into data? A classifier does not. */
 bool dm_net_diffuses(const dm_net *m);
+/* Does the network read the classes of its examples? In training, is it kept from some of them? */
+bool dm_net_reads_labels(const dm_net *m);
+bool dm_net_drops_labels(const dm_net *m);
 /* Does the network tell the variance of a step? */
 bool dm_net_learns_variance(const dm_net *m);
 dm_instance *dm_net_objective(dm_net *m);
@@ -75,6 +78,7 @@ dm_status dm_grad_step_examine(dm_net *m, dm_unreached *unreached, dm_err *err);
 typedef struct dm_grad_batch {
     const float *x0;       /* f32[n,C,H,W], host */
     const int32_t *labels; /* i32[n]; NULL where the data has none */
+    const int32_t *told;   /* the same as the network is told them, in training with dm_net_drops_labels; else NULL */
     const dm_point *at;    /* n points; NULL without diffusion */
     const double *weight;  /* n: importance / batch; 0 for padding */
     uint64_t seed;
@@ -94,6 +98,8 @@ dm_status dm_net_draw(dm_net *m, int32_t n, const double *u, dm_point *at, doubl
 
 /* What networks in this graph are told of noise levels; nothing unless it is set. */
 void dm_net_set_level(dm_graph_core *g, const dm_net_level *l);
+/* Where an objective runs the network on `labels`, the network is told these. */
+void dm_net_set_told(dm_graph_core *g, dm_val labels, dm_val told);
 /* Shared by both: the network plugin on these values. */
 dm_val dm_net_build(dm_net *m, dm_graph_core *g, const dm_graph *api, dm_val x, dm_val noise, dm_val labels);
 /* Precision as the experiment has it: before the gradient of a fused graph, and after. */

@@ -26,10 +26,8 @@ void dm_net_level_values(const dm_point *p, const dm_affine *a, double v[DM_LEVE
 
 bool dm_net_level_read(const dm_net_level *l, const dm_graph_core *g)
 {
-    for (size_t i = 0; i < g->n_nodes; i++)
-        for (int k = 0; k < g->nodes[i].op.n_in; k++)
-            for (int r = 0; r < DM_LEVELS; r++)
-                if (l->row[r] >= 0 && g->nodes[i].in[k] == l->row[r])
-                    return true;
+    for (int r = 0; r < DM_LEVELS; r++)
+        if (dm_graph_reads(g, l->row[r]))
+            return true;
     return false;
 }

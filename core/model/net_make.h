@@ -9,5 +9,8 @@ dm_status dm_net_make(const dm_experiment *e, const dm_noise *noise, dm_device *
                       int64_t label_width, dm_net **out, dm_section_id *at, dm_err *err);
 /* Builds the network for n examples: the first time to learn its weights, then to see that they are the same. */
 dm_status dm_net_find_weights(dm_net *m, int64_t n, dm_err *err);
+/* The labels of n examples in a graph; DM_NONE where there are none. */
+dm_val dm_net_label_input(const dm_net *m, dm_graph_core *g, int64_t n);
+dm_device *dm_net_device(const dm_net *m);
 
 #endif

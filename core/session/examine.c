@@ -203,6 +203,17 @@ static dm_status check_walk(const dm_session *s, dm_err *err)
     return rc;
 }
 
+/* What the network is not told in training it must be told at other times. */
+static dm_status examine_dropping(const dm_session *s, const dm_net *m, dm_err *err)
+{
+    if (!(s->experiment->train.drop_condition > 0) || dm_net_drops_labels(m))
+        return DM_OK;
+    if (!s->data.classes)
+        return dm_error(err, DM_EINVAL, "drop_condition: the data has no classes that could be kept from the network");
+    return dm_error(err, DM_EINVAL, "drop_condition: network '%s' reads no classes, so none can be kept from it",
+                    s->experiment->section[DM_SEC_NETWORK].plugin->name);
+}
+
 /* Objective and network, built as for a training step of one example, and the sampler. */
 static dm_status examine_model(dm_session *s, dm_need need, dm_faults *f, dm_err *err)
 {
@@ -221,6 +232,10 @@ static dm_status examine_model(dm_session *s, dm_need need, dm_faults *f, dm_err
     if (unreached.n && need >= DM_NEED_DATA)
         dm_session_log(s, DM_LOG_WARNING, "no gradient reaches weight '%s'%s: training leaves it as it begins",
                        unreached.first, unreached.n > 1 ? " and others" : "");
+    if (need >= DM_NEED_DATA && examine_dropping(s, m, &why)) {
+        dm_net_free(m);
+        return found(s, DM_SEC_TRAIN, &why, f, err);
+    }
     if (diffuses && section[DM_SEC_GRID].plugin && sound(s, DM_SEC_SAMPLER) && sound(s, DM_SEC_GRID) &&
         check_walk(s, &why)) {
         dm_net_free(m);

@@ -106,6 +106,9 @@ static const dm_param train_rows[] = {
            "0 = none"),
     DM_INT(S, validate_count, "1000", 0, 9007199254740992.0, "examples",
            "the first so many of the test split for that; 0 = all"),
+    DM_REAL(S, drop_condition, "0", 0, 0.999999, "",
+            "share of the examples whose class the network is not told, so that it can be sampled without one, and "
+            "guided (Ho & Salimans 2022: 0.1 to 0.2)"),
     DM_PATH(S, from, "",
             "weights to start from: a run folder, a checkpoint, or a folder in diffusers' layout; empty = fresh"),
     DM_END,

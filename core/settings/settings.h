@@ -61,6 +61,7 @@ typedef struct dm_set_train {
     bool ema_warmup;               /* rate min(ema, (1 + s) / (10 + s)) */
     int64_t log_every, save_every, keep, sample_every, sample_count;
     int64_t validate_every, validate_count; /* 0 = never; images of the test split, 0 = all */
+    double drop_condition;         /* share of examples whose class is the null class */
     const char *from;              /* weights to start from: a run, checkpoint or folder; "" = fresh */
 } dm_set_train;
 enum { DM_DECAY_CONSTANT, DM_DECAY_LINEAR, DM_DECAY_COSINE };

@@ -24,7 +24,7 @@ struct dm_trainer {
     float *seen;
     bool unseen;                   /* losses are there that state.importance has not seen */
     float *x0;                     /* a micro-batch, padded */
-    int32_t *labels;
+    int32_t *labels, *told;
     int64_t example;               /* elements of one example */
     int64_t since;                 /* steps since the numbers were last read */
 };
@@ -62,7 +62,8 @@ static dm_status host_memory(dm_trainer *t, dm_err *err)
     t->weight = calloc(n, sizeof *t->weight);
     t->x0 = calloc(n * (size_t)t->example, sizeof *t->x0);
     t->labels = calloc(n, sizeof *t->labels);
-    if (!t->at || !t->u || !t->importance || !t->weight || !t->x0 || !t->labels)
+    t->told = calloc(n, sizeof *t->told);
+    if (!t->at || !t->u || !t->importance || !t->weight || !t->x0 || !t->labels || !t->told)
         return dm_error(err, DM_ENOMEM, "out of memory for a batch of %lld", (long long)t->micro);
     return DM_OK;
 }
@@ -190,6 +191,7 @@ void dm_trainer_free(dm_trainer *t)
     free(t->weight);
     free(t->x0);
     free(t->labels);
+    free(t->told);
     free(t);
 }
 
@@ -266,6 +268,13 @@ static dm_status micro_batch(dm_trainer *t, int64_t first, int64_t n, const floa
             memcpy(t->labels, b.labels, (size_t)n * sizeof *t->labels);
             b.labels = t->labels;
         }
+    }
+    if (b.labels && dm_net_drops_labels(t->session->model)) {
+        for (int64_t i = 0; i < t->micro; i++)
+            t->told[i] = dm_train_drops(b.seed, e->train.drop_condition, t->state.step, first + i)
+                             ? t->session->data.classes
+                             : b.labels[i];
+        b.told = t->told;
     }
     if ((rc = dm_grad_step_run(t->grad, &b, err)) || !t->state.importance)
         return rc;

@@ -34,3 +34,8 @@ double dm_train_uniform(uint64_t seed, int32_t draw, int64_t s, int64_t i, int64
 
     return draw == DM_DRAW_STRATIFIED ? ((double)i + u) / (double)batch : u;
 }
+
+bool dm_train_drops(uint64_t seed, double share, int64_t s, int64_t i)
+{
+    return dm_draw_uniform(seed, DM_PURPOSE_LABEL, (uint32_t)s, (uint32_t)i) < share;
+}

@@ -2,7 +2,7 @@
  * objective asks for: the truth that samplers, grids and likelihoods are measured against. */
 #include <demist/plugin.h>
 
-typedef struct { dm_reals means, deviations, weights; } cfg;
+typedef struct { dm_reals means, deviations, weights; bool classes; } cfg;
 
 enum { MOST = 64 };
 
@@ -11,37 +11,41 @@ static const dm_param params[] = {
              "of the components, one after the other: a value each, or one a channel, or one an element"),
     DM_REALS(cfg, deviations, "[0.5]", 0, 1e4, "", "standard deviation of each component"),
     DM_REALS(cfg, weights, "[]", 1e-9, 1e9, "", "share of each component, of any sum; [] = all the same"),
+    DM_BOOL(cfg, classes, "false", "each component is a class of the data, and all of them are no class"),
     DM_END,
 };
 
-/* x f32[N,D] (times c_in) in, means f32[K,D], table f32[K,2] of deviations and weights, alpha, sigma, c_in, of_x0,
- * of_eps f32[N] -> F f32[N,D]; one work-item an example. With q_k = (x - alpha mean_k) / (alpha^2 s_k^2 + sigma^2) and
- * the posterior w_k of a component: eps = sigma sum w_k q_k, x0 = sum w_k (mean_k + alpha s_k^2 q_k). */
+/* x f32[N,D] (times c_in) in, table f32[K,D+2] of means, deviations and weights, alpha, sigma, c_in, of_x0, of_eps
+ * f32[N], with classes labels i32[N], of which K is none -> F f32[N,D]; one work-item an example. With
+ * q_k = (x - alpha mean_k) / (alpha^2 s_k^2 + sigma^2) and the posterior w_k of a component: eps = sigma sum w_k q_k,
+ * x0 = sum w_k (mean_k + alpha s_k^2 q_k). */
 static const char source[] =
-    "kernel void exact_gaussians(global const float *x, global const float *means, global const float *table,\n"
-    "                            global const float *alpha, global const float *sigma, global const float *c_in,\n"
-    "                            global const float *of_x0, global const float *of_eps, global float *F,\n"
-    "                            int D, int K)\n"
+    "kernel void exact_gaussians(global const float *x, global const float *table, global const float *alpha,\n"
+    "                            global const float *sigma, global const float *c_in,\n"
+    "                            global const float *of_x0, global const float *of_eps, global const int *labels,\n"
+    "                            global float *F, int D, int K, int classes)\n"
     "{\n"
     "  const size_t n = get_global_id(0);\n"
     "  const float a = alpha[n], g = sigma[n], scale = 1 / c_in[n];\n"
+    "  const int one = classes ? labels[n] : K, first = one < K ? one : 0, end = one < K ? one + 1 : K;\n"
     "  float w[MOST], best = -INFINITY, sum = 0;\n"
-    "  for (int k = 0; k < K; k++) {\n"
-    "    const float s = table[2 * k], v = a * a * s * s + g * g;\n"
+    "  for (int k = first; k < end; k++) {\n"
+    "    global const float *mean = table + k * (D + 2);\n"
+    "    const float s = mean[D], v = a * a * s * s + g * g;\n"
     "    float r = 0;\n"
     "    for (int d = 0; d < D; d++) {\n"
-    "      const float e = x[n * D + d] * scale - a * means[k * D + d];\n"
+    "      const float e = x[n * D + d] * scale - a * mean[d];\n"
     "      r += e * e / v;\n"
     "    }\n"
-    "    w[k] = log(table[2 * k + 1]) - (r + D * log(v)) / 2;\n"
+    "    w[k] = log(mean[D + 1]) - (r + D * log(v)) / 2;\n"
     "    best = fmax(best, w[k]);\n"
     "  }\n"
-    "  for (int k = 0; k < K; k++)\n"
+    "  for (int k = first; k < end; k++)\n"
     "    sum += w[k] = exp(w[k] - best);\n"
     "  for (int d = 0; d < D; d++) {\n"
     "    float x0 = 0, eps = 0;\n"
-    "    for (int k = 0; k < K; k++) {\n"
-    "      const float s = table[2 * k], m = means[k * D + d];\n"
+    "    for (int k = first; k < end; k++) {\n"
+    "      const float s = table[k * (D + 2) + D], m = table[k * (D + 2) + d];\n"
     "      const float q = (x[n * D + d] * scale - a * m) / (a * a * s * s + g * g);\n"
     "      x0 += w[k] / sum * (m + a * s * s * q);\n"
     "      eps += w[k] / sum * g * q;\n"
@@ -59,7 +63,8 @@ static dm_status shape(dm_ctx *c, const dm_shape *in, dm_shape *out)
 
 static dm_status forward(dm_ctx *c, dm_tensor *const *in, dm_tensor *const *out)
 {
-    const dm_shape x = c->host->shape(in[0]), table = c->host->shape(in[2]);
+    const cfg *p = c->cfg;
+    const dm_shape x = c->host->shape(in[0]), table = c->host->shape(in[1]);
     dm_kernel *k = c->host->kernel(c, source, "exact_gaussians", "-DMOST=64");
     double D = 1;
 
@@ -69,11 +74,14 @@ static dm_status forward(dm_ctx *c, dm_tensor *const *in, dm_tensor *const *out)
         D *= (double)x.dim[i];
     return c->host->launch(c, k, &(dm_range){1, {(size_t)x.dim[0]}, {0}},
                            DM_ARGS({DM_BUF, in[0], 0}, {DM_BUF, in[1], 0}, {DM_BUF, in[2], 0}, {DM_BUF, in[3], 0},
-                                   {DM_BUF, in[4], 0}, {DM_BUF, in[5], 0}, {DM_BUF, in[6], 0}, {DM_BUF, in[7], 0},
-                                   {DM_BUF, out[0], 0}, {DM_I32, NULL, D}, {DM_I32, NULL, (double)table.dim[0]}));
+                                   {DM_BUF, in[4], 0}, {DM_BUF, in[5], 0}, {DM_BUF, in[6], 0},
+                                   {DM_BUF, in[p->classes ? 7 : 0], 0}, {DM_BUF, out[0], 0}, {DM_I32, NULL, D},
+                                   {DM_I32, NULL, (double)table.dim[0]}, {DM_I32, NULL, p->classes}));
 }
 
-static const dm_op op = {.size = sizeof(dm_op), .name = "exact_gaussians", .n_in = 8, .n_out = 1,
+static const dm_op op = {.size = sizeof(dm_op), .name = "exact_gaussians", .n_in = 7, .n_out = 1,
+    .shape = shape, .forward = forward};
+static const dm_op op_of_classes = {.size = sizeof(dm_op), .name = "exact_gaussians", .n_in = 8, .n_out = 1,
     .shape = shape, .forward = forward};
 
 static dm_val constants(dm_ctx *c, const dm_graph *g, const float *v, int64_t rows, int64_t columns)
@@ -101,6 +109,10 @@ static dm_val build(dm_ctx *c, const dm_graph *g, const dm_net_in *in)
                        (int)x.dim[1], (int)in->out_channels);
     if (K < 1 || K > MOST)
         return dm_fail(c, DM_EINVAL, "deviations: has %d values; 1 to %d components are possible", (int)K, MOST);
+    if (p->classes && in->labels == DM_NONE)
+        return dm_fail(c, DM_EINVAL, "classes: the data has none");
+    if (p->classes && in->classes != K)
+        return dm_fail(c, DM_EINVAL, "classes: the data has %d for %d components", (int)in->classes, (int)K);
     if (p->weights.n && p->weights.n != K)
         return dm_fail(c, DM_EINVAL, "weights: has %d values for %d deviations", (int)p->weights.n, (int)K);
     if (p->means.n != K && p->means.n != K * x.dim[1] && p->means.n != K * D)
@@ -127,8 +139,9 @@ static dm_val build(dm_ctx *c, const dm_graph *g, const dm_net_in *in)
         }
         means = g->reshape(g, parts, &(dm_shape){2, {K, D}});
     }
-    if (g->custom(g, &op, (dm_val[]){in->x, means, constants(c, g, table, K, 2), in->alpha, in->sigma, in->c_in,
-                                     in->of_x0, in->of_eps}, &y))
+    means = g->concat(g, means, constants(c, g, table, K, 2), 1);
+    if (g->custom(g, p->classes ? &op_of_classes : &op,
+                  (dm_val[]){in->x, means, in->alpha, in->sigma, in->c_in, in->of_x0, in->of_eps, in->labels}, &y))
         return DM_NONE;
     /* Training needs a weight, and may not change the prediction by it. */
     unused = g->reshape(g, g->weight(g, "unused", &(dm_shape){1, {1}}, 0), &(dm_shape){x.rank, {1, 1, 1, 1}});

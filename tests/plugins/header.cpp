@@ -62,6 +62,7 @@ AT(dm_net_in, x, 4);
 AT(dm_net_in, out_channels, 20);
 AT(dm_net_in, alpha, 32);
 AT(dm_net_in, of_eps, 52);
+AT(dm_net_in, null_class, 56);
 AT(dm_dataset, open, 8);
 AT(dm_dataset, read, 16);
 AT(dm_data_info, count, 8);
