@@ -1,6 +1,6 @@
-/* For LD_PRELOAD before demist: allocations that fail on request. Only those count that demist, its plugins, jansson,
- * libyaml, libpng or libjpeg make. Each is known by its call stack, as offsets in these modules, so that the same one
- * is found again in another process and another order of threads.
+/* For LD_PRELOAD before demist: allocations that fail on request. Only those count that demist, its plugins or one of
+ * the libraries named below make, by malloc or by C++'s new. Each is known by its call stack, as offsets in these
+ * modules, so that the same one is found again in another process and another order of threads.
  *   ALLOCFAULT_LIST=FILE   appends each distinct stack's hash, once, in the order of their first use
  *   ALLOCFAULT_FAIL=HASH   fails the first allocation of this stack; ALLOCFAULT_TRACE=FILE gets its frames */
 #define _GNU_SOURCE
@@ -44,7 +44,8 @@ static uint64_t hash_name(const char *s)
 
 static int add_module(struct dl_phdr_info *m, size_t size, void *first)
 {
-    static const char *const ours[] = {"/plugins/", "libjansson", "libyaml", "libpng", "libjpeg"};
+    static const char *const ours[] = {"/plugins/", "libjansson", "libyaml", "libpng", "libjpeg", "libwebp",
+                                       "libmuparser", "libexif"};
     const char *slash = strrchr(m->dlpi_name, '/');
     int take = *(int *)first;
 
@@ -184,6 +185,32 @@ char *strdup(const char *s)
 
     return p ? memcpy(p, s, n) : NULL;
 }
+
+/* C++'s new and delete, as the ABI names them; what they return must be freed by what it was made with. */
+static void *new_or_throw(const void *caller, size_t n)
+{
+    void *p = fails(caller) ? NULL : __libc_malloc(n ? n : 1);
+    void (*throw_bad_alloc)(void);
+
+    if (!p) {
+        *(void **)&throw_bad_alloc = dlsym(RTLD_DEFAULT, "_ZSt17__throw_bad_allocv");
+        if (throw_bad_alloc)
+            throw_bad_alloc();
+        abort();
+    }
+    return p;
+}
+
+void *_Znwm(size_t n) { return new_or_throw(CALLER, n); }
+void *_Znam(size_t n) { return new_or_throw(CALLER, n); }
+void *_ZnwmRKSt9nothrow_t(size_t n, const void *t) { return (void)t, fails(CALLER) ? NULL : __libc_malloc(n ? n : 1); }
+void *_ZnamRKSt9nothrow_t(size_t n, const void *t) { return (void)t, fails(CALLER) ? NULL : __libc_malloc(n ? n : 1); }
+void _ZdlPv(void *p) { __libc_free(p); }
+void _ZdaPv(void *p) { __libc_free(p); }
+void _ZdlPvm(void *p, size_t n) { (void)n, __libc_free(p); }
+void _ZdaPvm(void *p, size_t n) { (void)n, __libc_free(p); }
+void _ZdlPvRKSt9nothrow_t(void *p, const void *t) { (void)t, __libc_free(p); }
+void _ZdaPvRKSt9nothrow_t(void *p, const void *t) { (void)t, __libc_free(p); }
 
 /* Plugins come later. */
 void *dlopen(const char *file, int flags)

@@ -8,6 +8,7 @@ import os
 import random
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -41,6 +42,13 @@ COMMANDS = {
     "eval": (["eval", "kept", "--metric", "loss", "--count", "8"], []),
     "inspect": (["inspect", KEPT], []),
     "schedule": (["schedule", "e.yaml"], []),
+    "formula": (["schedule", "e.yaml", "schedule.use=formula"], []),
+    "images": (["check", "e.yaml", "--data", "data.use=image_folder", "data.folder=photos", "data.size=8", "data.channels=3",
+                "network={use: unet, channels: [8], layers: 1, groups: 4, attend: [0]}"], []),
+    "preview": (["inspect", "photos", "data.size=8", "data.channels=3", "--preview", "out.png"], ["out.png"]),
+    "diffusers": (["sample", "model", "sampler.steps=1", "--out", "out.png"], ["out.png"]),
+    "predict": (["predict", "kept", "--in", "in.safetensors", "--out", "out.safetensors"], ["out.safetensors"]),
+    "sweep": (["sweep", "kept", "--over", "sampler.steps=1,2", "--metric", "loss", "--out", "sw"], []),
     "plugins": (["plugins"], []),
     "plugin": (["plugins", "sampler/ddpm"], []),
     "plot": (["plot", "kept", "--out", "out.png"], []),
@@ -62,7 +70,7 @@ def run(args, env=None):
 
 
 def prepare(name):
-    for f in ("run", "out.png", "out.html", "out.safetensors", "new.yaml"):
+    for f in ("run", "out.png", "out.html", "out.safetensors", "new.yaml", "sw"):
         path = os.path.join(WORK, f)
         shutil.rmtree(path, ignore_errors=True) if os.path.isdir(path) else os.path.exists(path) and os.remove(path)
     if name == "resume":
@@ -133,9 +141,22 @@ def sweep(name, until):
     return sum(len(w) for w in wrong.values())
 
 
+def inputs(path):
+    """What predict is given: two points at two times."""
+    header = b'{"x":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},"t":{"dtype":"I32","shape":[2],"data_offsets":[16,24]}}'
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(header)) + header + struct.pack("<4f2i", 0.5, -0.5, 0.25, 1, 3, 7))
+
+
 def main():
     with open(os.path.join(WORK, "e.yaml"), "w") as f:
         f.write(EXPERIMENT)
+    photos = os.path.join(SOURCE, "tests/unit/data/photos")
+    os.mkdir(os.path.join(WORK, "photos"))
+    for f in ("alpha.webp", "cmyk.jpg", "turn6.jpg", "turn6.png", "turn8.webp"):
+        shutil.copy(os.path.join(photos, f), os.path.join(WORK, "photos"))
+    shutil.copytree(os.path.join(SOURCE, "tests/parity/data/diffusers/plain"), os.path.join(WORK, "model"))
+    inputs(os.path.join(WORK, "in.safetensors"))
     code, _, err = run(["train", "e.yaml", "output=kept"])
     assert code == 0, err
     names = sys.argv[2:] or list(COMMANDS)

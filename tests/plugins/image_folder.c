@@ -311,6 +311,35 @@ static void folder__harmless(void **state)
     }
 }
 
+/* A PNG may say after its pixels how it is to be turned. */
+static void folder__exif_after_the_pixels(void **state)
+{
+    scratch dir = scratch_new();
+    char path[1024];
+    float x[2][105];
+    size_t n;
+    unsigned char *b = scratch_read(scratch_data(path, sizeof path, "photos/turn6.png"), &n), moved[1024];
+    const size_t exif = 33, size = 12 + ((size_t)b[exif + 2] << 8 | b[exif + 3]), end = n - 12;
+
+    (void)state;
+    assert_true(n < sizeof moved && !memcmp(b + exif + 4, "eXIf", 4));
+    memcpy(moved, b, exif);
+    memcpy(moved + exif, b + exif + size, end - exif - size);
+    memcpy(moved + end - size, b + exif, size);
+    memcpy(moved + end, b + end, 12);
+    for (int i = 0; i < 2; i++) {
+        scratch_file(&dir, "a.png", i ? moved : b, n);
+        dataset *f = dataset_open_ok("image_folder", SET(dataset_setting(&dir, "folder", dir.dir)), PLAIN);
+
+        assert_int_equal(dm_data_get_info(f->data)->shape.dim[1], 7);
+        assert_status(dm_data_at(f->data, 0, 1, x[i], NULL, &f->err), DM_OK, &f->err);
+        dataset_free(f);
+    }
+    assert_memory_equal(x[0], x[1], sizeof x[0]);
+    free(b);
+    scratch_remove(dir.dir);
+}
+
 static void folder__hostile(void **state)
 {
     /* extents in bytes 16..23, the header's checksum after them made by zlib below */
@@ -318,7 +347,8 @@ static void folder__hostile(void **state)
     } cases[] = {
         {16385, 1, 8, 0, "it is 16385 x 1 pixels; at most 16384 a side"},
         {1, 4000000000u, 8, 0, "1 x 4000000000"},
-        {16384, 16384, 8, 2, "256 MiB"},
+        {16384, 16384, 8, 2, "bytes cannot hold the 16384 x 16384 pixels that its header says"},
+        {16384, 16384, 1, 0, "cannot hold"},
         {0, 5, 8, 0, "IHDR"},
         {7, 5, 9, 0, "IHDR"},
     };
@@ -401,6 +431,7 @@ int main(void)
         cmocka_unit_test(folder__errors),
         cmocka_unit_test(folder__classes_and_sizes),
         cmocka_unit_test(folder__harmless),
+        cmocka_unit_test(folder__exif_after_the_pixels),
         cmocka_unit_test(folder__hostile),
         cmocka_unit_test(folder__damaged),
     };

@@ -2,15 +2,33 @@
 #define _XOPEN_SOURCE 700
 #include "image_file.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
 #include <libexif/exif-data.h>
 
+enum { MAX_EXIF = 1 << 20, SMALL = 16 << 20 /* pixels */ };
+
 bool image_fail(image_file *j, const char *msg)
 {
     snprintf(j->msg, sizeof j->msg, "%s", msg);
+    return false;
+}
+
+bool image_no_memory(image_file *j)
+{
+    j->no_memory = true;
+    return image_fail(j, "out of memory");
+}
+
+bool image_holds(image_file *j, double w, double h, double least_bytes)
+{
+    if (w * h <= SMALL || least_bytes <= (double)j->bytes)
+        return true;
+    snprintf(j->msg, sizeof j->msg, "its %lld bytes cannot hold the %.0f x %.0f pixels that its header says",
+             (long long)j->bytes, w, h);
     return false;
 }
 
@@ -31,7 +49,26 @@ bool image_begin(image_file *j, double w, double h, int32_t c, int32_t planes, b
     j->row = malloc((size_t)j->h * sizeof *j->row);
     for (int32_t y = 0; j->pixels && j->row && y < j->h; y++)
         j->row[y] = j->pixels + (size_t)y * (size_t)j->w * (size_t)planes;
-    return (j->pixels && j->row) || image_fail(j, "out of memory");
+    return (j->pixels && j->row) || image_no_memory(j);
+}
+
+/* libexif drops what it has no memory for, without a word. */
+static _Thread_local bool exif_lost;
+
+static void *exif_alloc(ExifLong n)
+{
+    void *p = calloc(n ? n : 1, 1);
+
+    exif_lost |= !p;
+    return p;
+}
+
+static void *exif_realloc(void *old, ExifLong n)
+{
+    void *p = realloc(old, n ? n : 1);
+
+    exif_lost |= !p;
+    return p;
 }
 
 void image_take_exif(image_file *j, const unsigned char *data, size_t n)
@@ -39,14 +76,22 @@ void image_take_exif(image_file *j, const unsigned char *data, size_t n)
     static const unsigned char head[] = {'E', 'x', 'i', 'f', 0, 0};
     const bool headed = n >= sizeof head && !memcmp(data, head, sizeof head);
     unsigned char *all;
+    ExifMem *memory;
     ExifData *exif;
     ExifEntry *entry;
 
-    if (!j->rules->orient || n < 8 || n > 1 << 20 || !(all = malloc(n + sizeof head)))
+    if (!j->rules->orient || n < 8 || n > MAX_EXIF)
         return;
+    exif_lost = false;
+    memory = exif_mem_new(exif_alloc, exif_realloc, free);
+    if (!memory || !(all = malloc(n + sizeof head))) {
+        exif_mem_unref(memory);
+        image_no_memory(j);
+        return;
+    }
     memcpy(all, head, sizeof head);
     memcpy(all + (headed ? 0 : sizeof head), data, n);
-    if ((exif = exif_data_new())) {
+    if ((exif = exif_data_new_mem(memory))) {
         exif_data_unset_option(exif, EXIF_DATA_OPTION_FOLLOW_SPECIFICATION); /* nothing is put right or added */
         exif_data_load_data(exif, all, (unsigned)(n + (headed ? 0 : sizeof head)));
     }
@@ -58,7 +103,10 @@ void image_take_exif(image_file *j, const unsigned char *data, size_t n)
     }
     if (exif)
         exif_data_unref(exif);
+    exif_mem_unref(memory);
     free(all);
+    if (exif_lost)
+        image_no_memory(j);
 }
 
 /* Grey or colour with alpha to what is seen over the background, in place. */
@@ -105,7 +153,7 @@ static bool turn(image_file *j)
         return true;
     if (j->pixels) {
         if (!(out = to = malloc((size_t)w * (size_t)h * (size_t)j->c)))
-            return image_fail(j, "out of memory");
+            return image_no_memory(j);
         for (int32_t y = 0; y < h; y++)
             for (int32_t x = 0; x < w; x++, to += j->c)
                 memcpy(to, j->pixels + turned(j, x, y) * (size_t)j->c, (size_t)j->c);
@@ -146,8 +194,10 @@ dm_status image_open(dm_ctx *c, const char *path, const image_rules *rules, bool
     j->rules = rules;
     j->turn = 1;
     if (stat(path, &st) || !S_ISREG(st.st_mode) || !(j->f = fopen(path, "rb")))
-        return dm_fail(c, DM_EIO, "unable to open '%s'", path);
-    ok = read_kind(j, pixels);
+        return errno == ENOMEM ? dm_fail(c, DM_ENOMEM, "out of memory: opening '%s'", path)
+                               : dm_fail(c, DM_EIO, "unable to open '%s'", path);
+    j->bytes = st.st_size;
+    ok = read_kind(j, pixels) && !j->no_memory;
     fclose(j->f);
     free(j->row);
     if (ok && j->pixels && j->planes > j->c)
@@ -157,6 +207,8 @@ dm_status image_open(dm_ctx *c, const char *path, const image_rules *rules, bool
         free(j->pixels);
         j->pixels = NULL;
     }
+    if (j->no_memory)
+        return dm_fail(c, DM_ENOMEM, "out of memory: reading '%s'", path);
     return ok ? DM_OK : dm_fail(c, DM_ECORRUPT, "'%s' is not an image that can be read: %s", path, j->msg);
 }
 

@@ -13,7 +13,10 @@ static void failed(j_common_ptr d)
     char msg[JMSG_LENGTH_MAX];
 
     d->err->format_message(d, msg);
-    image_fail(j, msg);
+    if (d->err->msg_code == JERR_OUT_OF_MEMORY)
+        image_no_memory(j);
+    else
+        image_fail(j, msg);
     longjmp(j->jump, 1);
 }
 
@@ -37,6 +40,12 @@ static void progress(j_common_ptr d)
         image_fail(d->client_data, "too many scans");
         longjmp(((image_file *)d->client_data)->jump, 1);
     }
+}
+
+/* At least a bit of each 8 x 8 block of one component; arithmetic coding may take less. */
+static double least_bytes(const struct jpeg_decompress_struct *d)
+{
+    return (double)d->image_width * d->image_height / (8 * 8 * 8) / (d->arith_code ? 64 : 1);
 }
 
 static void take_markers(image_file *j, const struct jpeg_decompress_struct *d)
@@ -79,6 +88,8 @@ static bool take(image_file *j, struct jpeg_decompress_struct *d, bool pixels)
     const bool cmyk = d->jpeg_color_space == JCS_CMYK || d->jpeg_color_space == JCS_YCCK;
     if (d->num_components != 1 && d->num_components != 3 && !cmyk)
         return image_fail(j, "it is neither grey nor of three colours nor CMYK");
+    if (!image_holds(j, d->image_width, d->image_height, least_bytes(d)))
+        return false;
     if (!image_begin(j, d->image_width, d->image_height, d->num_components == 1 ? 1 : 3, d->num_components, pixels))
         return false;
     take_markers(j, d);

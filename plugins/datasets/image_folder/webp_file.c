@@ -2,10 +2,10 @@
 #include "image_file.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <webp/decode.h>
-#include <webp/demux.h>
 
-enum { HEAD = 64, MAX_FILE = 256 << 20 };
+enum { HEAD = 64, MAX_FILE = 256 << 20, MAX_RATIO = 16384 /* pixels a byte: a plain surface takes none */ };
 
 /* The file, or as much of its beginning as is wanted; on the heap. */
 static unsigned char *read_bytes(image_file *j, size_t most, size_t *n)
@@ -19,7 +19,7 @@ static unsigned char *read_bytes(image_file *j, size_t most, size_t *n)
     }
     *n = (size_t)size < most ? (size_t)size : most;
     if (!(b = malloc(*n + 1))) {
-        image_fail(j, "out of memory");
+        image_no_memory(j);
         return NULL;
     }
     if (fread(b, 1, *n, j->f) != *n) {
@@ -30,28 +30,36 @@ static unsigned char *read_bytes(image_file *j, size_t most, size_t *n)
     return b;
 }
 
+/* The chunk of EXIF data in the file's list of chunks, if all of it is there. */
 static void take_exif(image_file *j, const unsigned char *b, size_t n)
 {
-    const WebPData data = {b, n};
-    WebPDemuxer *d = WebPDemux(&data);
-    WebPChunkIterator chunk;
-
-    if (d && WebPDemuxGetChunk(d, "EXIF", 1, &chunk)) {
-        image_take_exif(j, chunk.chunk.bytes, chunk.chunk.size);
-        WebPDemuxReleaseChunkIterator(&chunk);
+    for (size_t at = 12, size; n - at >= 8; at += 8 + size + size % 2) {
+        size = b[at + 4] | (size_t)b[at + 5] << 8 | (size_t)b[at + 6] << 16 | (size_t)b[at + 7] << 24;
+        if (size > n - at - 8 || size + size % 2 > n - at - 8)
+            return;
+        if (!memcmp(b + at, "EXIF", 4)) {
+            image_take_exif(j, b + at + 8, size);
+            return;
+        }
     }
-    WebPDemuxDelete(d);
 }
 
 static bool decode(image_file *j, const unsigned char *b, size_t n)
 {
-    const int stride = j->w * j->planes;
-    const size_t size = (size_t)stride * (size_t)j->h;
+    WebPDecoderConfig how;
+    VP8StatusCode s;
 
-    if (j->planes == 4 ? WebPDecodeRGBAInto(b, n, j->pixels, size, stride)
-                       : WebPDecodeRGBInto(b, n, j->pixels, size, stride))
-        return true;
-    return image_fail(j, "it is damaged or ends early");
+    if (!WebPInitDecoderConfig(&how))
+        return image_fail(j, "libwebp is of another version than demist was built with");
+    how.output.colorspace = j->planes == 4 ? MODE_RGBA : MODE_RGB;
+    how.output.is_external_memory = 1;
+    how.output.u.RGBA = (WebPRGBABuffer){.rgba = j->pixels, .stride = j->w * j->planes,
+                                         .size = (size_t)j->w * (size_t)j->planes * (size_t)j->h};
+    s = WebPDecode(b, n, &how);
+    WebPFreeDecBuffer(&how.output);
+    if (s == VP8_STATUS_OUT_OF_MEMORY)
+        return image_no_memory(j);
+    return s == VP8_STATUS_OK || image_fail(j, "it is damaged or ends early");
 }
 
 /* Whether it has EXIF data, as its extended header says, which then end the file. */
@@ -65,7 +73,8 @@ static bool take(image_file *j, const unsigned char *b, size_t n, bool pixels)
         return image_fail(j, "its header is damaged");
     if (f.has_animation)
         return image_fail(j, "it is an animation");
-    if (!image_begin(j, f.width, f.height, 3, f.has_alpha && j->rules->blend ? 4 : 3, pixels))
+    if (!image_holds(j, f.width, f.height, (double)f.width * f.height / MAX_RATIO) ||
+        !image_begin(j, f.width, f.height, 3, f.has_alpha && j->rules->blend ? 4 : 3, pixels))
         return false;
     if (j->rules->orient && has_exif(b, n))
         take_exif(j, b, n);
