@@ -4,7 +4,11 @@
 
 #include "device/device.h"
 
-struct dm_tensor { dm_shape shape; dm_buf *buf; };
+struct dm_tensor {
+    dm_shape shape;
+    dm_buf *buf;
+    bool unwritten; /* a sampler's scratch that has no values yet */
+};
 
 int64_t dm_shape_count(const dm_shape *s); /* elements; rank 0 has 1 */
 /* DM_EINVAL unless an array of this shape, of `each` bytes an element, has a rank from 1 to 8, extents above 0, and no

@@ -91,12 +91,8 @@ static dm_tensor *tensor_like(dm_ctx *c, const dm_tensor *like)
             return NULL;
     }
     t->shape = like->shape;
+    t->unwritten = true;
     s->n_scratch++;
-    /* What a sampler reads before it wrote it shall not look like an image. */
-    if (!s->services.counting &&
-        dm_launch_sum(s->setup.device, t->buf, (double[]){NAN}, (dm_buf *[]){like->buf}, 1,
-                      dm_shape_count(&like->shape), err))
-        return NULL;
     return t;
 }
 
@@ -112,6 +108,7 @@ static dm_status randn(dm_ctx *c, dm_tensor *t, int32_t draw)
     if (draw < 0 || draw > 15 || dm_shape_count(&t->shape) != (int64_t)count)
         return dm_error(err, DM_EINVAL, "draw %d of shape-%lld noise; draws are 0..15 and of x's shape", (int)draw,
                         (long long)dm_shape_count(&t->shape));
+    t->unwritten = false;
     if (s->services.counting) {
         s->drawn++;
         return DM_OK;
@@ -163,6 +160,8 @@ static dm_status check_wanted(const dm_tensor *x, const dm_point *p, const dm_pr
     for (int i = 0; i < 4; i++) {
         if (t[i] ? !t[i]->buf : i == 0)
             return dm_error(err, DM_EINVAL, "predict with no tensor; ask for tensors in begin(), each time");
+        if (i == 0 && x->unwritten)
+            return dm_error(err, DM_EINVAL, "predict from a tensor of tensor_like that nothing has written yet");
         for (int k = 0; k < i; k++)
             if (t[i] && t[i] == t[k])
                 return dm_error(err, DM_EINVAL,
@@ -202,7 +201,12 @@ static dm_status predict(dm_ctx *c, const dm_tensor *x, const dm_point *p, const
         a.k0 = k[0];
         a.k1 = k[1];
         a.log_var = want->log_var->buf;
+        want->log_var->unwritten = false;
     }
+    if (want->x0)
+        want->x0->unwritten = false;
+    if (want->eps)
+        want->eps->unwritten = false;
     if (s->services.counting)
         return DM_OK;
     if ((rc = s->setup.forward(s->setup.user, x->buf, p, &f, &a.F, err)))

@@ -25,7 +25,11 @@ static dm_status sum(dm_ctx *c, dm_tensor *out, const dm_term *terms, int32_t n)
                            (int)i);
         if (k[i] != 0 && dm_shape_count(&terms[i].x->shape) != dm_shape_count(&out->shape))
             return dm_fail(c, DM_EINVAL, "term %d of a sum is not of the result's shape", (int)i);
+        if (k[i] != 0 && terms[i].x->unwritten)
+            return dm_fail(c, DM_EINVAL, "term %d of a sum is a tensor of tensor_like that nothing has written yet",
+                           (int)i);
     }
+    out->unwritten = false;
     if (s->counting)
         return DM_OK;
     return dm_launch_sum(s->device, out->buf, k, x, n, dm_shape_count(&out->shape), c->err);
@@ -43,10 +47,27 @@ static dm_kernel *kernel(dm_ctx *c, const char *source, const char *name, const 
     return k;
 }
 
+/* What a kernel reads before anything wrote it shall not look like an image; which it writes is not known. */
+static dm_status fill_unwritten(dm_device *d, const dm_arg *args, int32_t n, dm_err *err)
+{
+    dm_status rc = DM_OK;
+
+    for (int32_t i = 0; i < n && !rc; i++) {
+        dm_tensor *t = args[i].kind == DM_BUF ? args[i].t : NULL;
+
+        if (t && t->unwritten) {
+            rc = dm_launch_sum(d, t->buf, (double[]){NAN}, &t->buf, 1, dm_shape_count(&t->shape), err);
+            t->unwritten = false;
+        }
+    }
+    return rc;
+}
+
 static dm_status launch(dm_ctx *c, dm_kernel *k, const dm_range *r, const dm_arg *args, int32_t n)
 {
     const dm_services *s = dm_services_of(c);
     dm_karg a[64];
+    dm_status rc;
 
     if (!k || !r)
         return dm_fail(c, DM_EINVAL, "launch was given NULL for its %s", k ? "range" : "kernel");
@@ -70,7 +91,8 @@ static dm_status launch(dm_ctx *c, dm_kernel *k, const dm_range *r, const dm_arg
         return DM_OK;
     if (s->recording)
         return dm_cmds_launch(s->recording->cmds, k, r, a, n, s->recording->label, s->recording->work, c->err);
-    return dm_launch(s->device, k, r, a, n, c->err);
+    rc = fill_unwritten(s->device, args, n, c->err);
+    return rc ? rc : dm_launch(s->device, k, r, a, n, c->err);
 }
 
 void dm_device_serve(dm_services *s)

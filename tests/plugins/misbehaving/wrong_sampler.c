@@ -2,9 +2,10 @@
 #define BEHAVIOURS(X)                                                                                               \
     X(check_silent)                                                                                                 \
     X(check_predicts) X(begin_silent) X(begin_randn) X(step_silent) X(step_no_status) X(no_prediction)              \
-        X(reads_scratch) X(nan_factor) X(no_terms) X(nine_terms) X(null_term) X(null_out) X(onto_x) X(one_for_both) \
-            X(null_point) X(null_want) X(no_noise) X(no_variance) X(draw_16) X(null_randn) X(tensor_in_step)        \
-                X(null_like) X(null_kernel) X(null_buffer) X(huge) X(logs)
+        X(reads_scratch) X(predicts_scratch) X(kernel_reads_scratch) X(nan_factor) X(no_terms) X(nine_terms)        \
+            X(null_term) X(null_out) X(onto_x) X(one_for_both) X(null_point) X(null_want) X(no_noise)               \
+                X(no_variance) X(draw_16) X(null_randn) X(tensor_in_step) X(null_like) X(null_kernel)         \
+                    X(null_buffer) X(huge) X(logs)
 #include "wrong.h"
 
 typedef struct { dm_tensor *x0, *eps; } state;
@@ -54,6 +55,11 @@ static dm_status misstep(dm_ctx *c, const dm_step *s, const dm_point *at)
     case null_randn: return h->randn(c, NULL, 0);
     case tensor_in_step: return h->tensor_like(c, s->x) ? DM_OK : c->err->code;
     case null_kernel: return h->kernel(c, "__kernel void k() {}", NULL, NULL) ? DM_OK : c->err->code;
+    case predicts_scratch: return h->predict(c, st->eps, at, &(dm_pred){st->x0, NULL, NULL, NULL});
+    case kernel_reads_scratch:
+        k = h->kernel(c, "__kernel void k(__global float *x, __global const float *y) { x[0] = y[0]; }", "k", NULL);
+        return k ? h->launch(c, k, &(dm_range){1, {1}, {0}}, DM_ARGS({DM_BUF, s->x, 0}, {DM_BUF, st->eps, 0}))
+                 : c->err->code;
     case null_buffer:
         k = h->kernel(c, "__kernel void k(__global float *x) { x[0] = 0; }", "k", NULL);
         return k ? h->launch(c, k, &(dm_range){1, {1}, {0}}, DM_ARGS({DM_BUF, NULL, 0})) : c->err->code;
