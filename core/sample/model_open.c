@@ -1,5 +1,6 @@
 /* dm_model_open, dm_model_info, dm_model_close: a trained model on a device. */
 #include "sample/model_handle.h"
+#include "session/data_meta.h"
 #include "session/session_read.h"
 #include "session/session_source.h"
 
@@ -101,6 +102,10 @@ dm_status dm_model_info(const dm_model *m, dm_model_properties *out, dm_err *err
     p.shape = s->data.shape;
     p.classes = s->data.classes;
     p.label_width = s->label_width;
+    p.class_names = dm_st_meta(s->checkpoint, DM_CLASS_NAMES);
+    p.class_names = p.class_names && *p.class_names ? p.class_names : NULL;
+    p.takes_class = s->data.classes && dm_net_reads_labels(s->model);
+    p.takes_none = dm_net_drops_labels(s->model);
     p.step = dm_session_step(s);
     p.parameters = dm_net_layout(s->model)->parameters;
     p.diffuses = dm_net_diffuses(s->model);

@@ -2,6 +2,7 @@
 #include "sample/model_handle.h"
 
 #include "base/plain_text.h"
+#include "sample/classes.h"
 #include "session/examine.h"
 #include "session/session_source.h"
 
@@ -62,9 +63,53 @@ static dm_status check_noise(const dm_session *s, const dm_sample_options *o, in
     return check_finite("z", o->z, dm_shape_count(&draws), err);
 }
 
-/* All that can be known before anything is allocated. */
-static dm_status check_request(const dm_model *m, const dm_sample_options *o, int64_t *count, dm_err *err)
+/* What one call draws. */
+typedef struct request { int64_t count; int32_t *labels; } request;
+
+/* Of each class as many, one class after the other. */
+static dm_status ask_for_classes(const dm_session *s, const dm_sample_options *o, request *r, dm_err *err)
 {
+    const int64_t given = o->noise ? o->noise_shape.dim[0] : 0;
+    int32_t *classes = NULL;
+    int64_t n, each;
+    dm_status rc;
+
+    if (o->labels || o->n_classes < 0 || !o->classes)
+        return dm_error(err, DM_EINVAL, "%s",
+                        o->labels      ? "both labels and classes are given; one of them says what to draw"
+                        : o->n_classes < 0 ? "the number of classes is below 0"
+                                           : "classes are said and none are given");
+    if ((rc = dm_classes_find(s, o->classes, o->n_classes, &classes, &n, err)))
+        return rc;
+    each = o->count ? o->count : given ? given / n : 1;
+    if (each < 1 || each > INT64_MAX / n || (given && each * n > given) || (given && !o->count && each * n != given))
+        rc = dm_error(err, DM_EINVAL, "%lld images of each of %lld classes%s", (long long)each, (long long)n,
+                      given ? "; the given noise is for another number" : "; at least 1");
+    else if (!(r->labels = dm_array(each * n, 1, sizeof *r->labels)))
+        rc = dm_error(err, DM_ENOMEM, "out of memory for the classes of %lld images", (long long)(each * n));
+    r->count = each * n;
+    for (int64_t i = 0; !rc && i < r->count; i++)
+        r->labels[i] = classes[i / each];
+    free(classes);
+    return rc;
+}
+
+static dm_status count_images(const dm_model *m, const dm_sample_options *o, request *r, dm_err *err)
+{
+    const dm_session *s = &m->s;
+
+    if (o->n_classes)
+        return ask_for_classes(s, o, r, err);
+    r->count = o->count ? o->count : o->noise ? o->noise_shape.dim[0] : 1;
+    if (!o->labels && s->data.classes && dm_net_reads_labels(s->model))
+        dm_session_log(s, DM_LOG_INFO, "no class is asked for: image i is of class i mod %d", (int)s->data.classes);
+    return r->count > 0 ? DM_OK : dm_error(err, DM_EINVAL, "%lld images; at least 1", (long long)r->count);
+}
+
+/* All that can be known before anything is allocated for the images. */
+static dm_status check_request(const dm_model *m, const dm_sample_options *o, request *r, dm_err *err)
+{
+    int64_t *count = &r->count;
     const dm_session *s = &m->s;
     dm_shape all;
     dm_status rc;
@@ -75,9 +120,8 @@ static dm_status check_request(const dm_model *m, const dm_sample_options *o, in
         return dm_error(err, DM_EINVAL, "'%s' cannot be sampled: %s", m->run, dm_st_meta(s->checkpoint, "not_sampled"));
     if (o->noise && (rc = dm_check_array("the given noise", &o->noise_shape, sizeof *o->noise, err)))
         return rc;
-    *count = o->count ? o->count : o->noise ? o->noise_shape.dim[0] : 1;
-    if (*count < 1)
-        return dm_error(err, DM_EINVAL, "%lld images; at least 1", (long long)*count);
+    if ((rc = count_images(m, o, r, err)))
+        return rc;
     all = dm_net_batch_shape(&s->data.shape, *count, s->data.shape.dim[0]);
     if ((rc = dm_check_array("what is asked for", &all, sizeof(float), err)))
         return rc;
@@ -90,13 +134,16 @@ static dm_status check_request(const dm_model *m, const dm_sample_options *o, in
     return check_noise(s, o, *count, err);
 }
 
-static void describe(const dm_session *s, dm_images *out)
+static void describe(const dm_session *s, const dm_sample_options *o, dm_images *out)
 {
     const dm_experiment *e = s->experiment;
+    size_t n;
 
     snprintf(out->about, sizeof out->about, "demist %s name=%s sampler=%s steps=%d seed=%lld checkpoint=%s",
              dm_version(), e->run.name, e->section[DM_SEC_SAMPLER].plugin->name, (int)out->steps,
              (long long)e->run.seed, dm_st_meta(s->checkpoint, "step"));
+    for (int64_t i = 0; i < o->n_classes && (n = strlen(out->about)) < sizeof out->about - 1; i++)
+        snprintf(out->about + n, sizeof out->about - n, "%s%s", i ? "," : " class=", o->classes[i]);
     dm_plain_text(out->about);
 }
 
@@ -120,25 +167,30 @@ static dm_status sample(dm_model *m, const dm_sample_options *o, dm_images *out,
                        .noise = o->noise,
                        .z = o->z,
                        .draws = o->draws,
-                       .labels = o->labels,
                        .trace = o->trace,
                        .trace_user = o->trace_user,
                        .progress = true};
     const dm_session *s = &m->s;
     const double began = now();
-    dm_status rc;
+    request r = {0};
+    dm_status rc = check_request(m, o, &r, err);
 
-    if ((rc = check_request(m, o, &d.count, err)) || (rc = set_up(m, d.count, err)))
-        return rc;
+    d.count = r.count;
+    d.labels = r.labels ? r.labels : o->labels;
+    if (rc || (rc = set_up(m, d.count, err)))
+        goto done;
     out->shape = dm_net_batch_shape(&s->data.shape, d.count, s->data.shape.dim[0]);
     out->pixels = s->data.levels > 0 && !dm_st_meta(s->checkpoint, "latents");
     if (!(out->x = dm_array(dm_shape_count(&out->shape), 1, sizeof *out->x)))
-        return dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)d.count);
-    if ((rc = dm_image_sampler_draw(m->sampler, &d, out->x, &out->steps, &out->evaluations, err)))
-        return rc;
+        rc = dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)d.count);
+    if (rc || (rc = dm_image_sampler_draw(m->sampler, &d, out->x, &out->steps, &out->evaluations, err)))
+        goto done;
     out->seconds = now() - began;
-    describe(s, out);
-    return m->profile ? dm_session_log_profile(s, err) : DM_OK;
+    describe(s, o, out);
+    rc = m->profile ? dm_session_log_profile(s, err) : DM_OK;
+done:
+    free(r.labels);
+    return rc;
 }
 
 dm_status dm_model_sample(dm_model *m, const dm_sample_options *options, dm_images *out, dm_err *err)

@@ -58,7 +58,8 @@ class ModelProperties(Sized):
                 ("step", c_int64), ("parameters", c_int64), ("diffuses", c_bool), ("pixels", c_bool),
                 ("low", c_double), ("high", c_double), ("name", c_char_p), ("network", c_char_p),
                 ("objective", c_char_p), ("schedule", c_char_p), ("sampler", c_char_p), ("device", c_char_p),
-                ("precision", c_char_p), ("experiment", c_char_p), ("latents", c_char_p)]
+                ("precision", c_char_p), ("experiment", c_char_p), ("latents", c_char_p),
+                ("class_names", c_char_p), ("takes_class", c_int32), ("takes_none", c_int32)]
 
 
 class TraceInfo(Sized):
@@ -73,7 +74,8 @@ class SampleOptions(Sized):
     _fields_ = [("size", c_uint32), ("n_overrides", c_int32), ("overrides", POINTER(c_char_p)),
                 ("seed", POINTER(c_int64)), ("count", c_int64), ("first_index", c_int64), ("labels", POINTER(c_int32)),
                 ("noise", POINTER(c_float)), ("noise_shape", Shape), ("z", POINTER(c_float)), ("draws", c_int64),
-                ("trace", TRACE), ("trace_user", c_void_p), ("callbacks", POINTER(Callbacks))]
+                ("trace", TRACE), ("trace_user", c_void_p), ("callbacks", POINTER(Callbacks)),
+                ("classes", POINTER(c_char_p)), ("n_classes", c_int64)]
 
 
 class Images(Sized):

@@ -5,7 +5,7 @@ import os
 import threading
 from ctypes import POINTER, byref, c_char_p, c_double, c_float, c_int32, c_int64, c_void_p, cast, pointer
 from dataclasses import dataclass
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Optional, Sequence, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,8 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a model is. shape: of one example, (C, H, W) or (D,). experiment: resolved, as YAML."""
+    """What a model is. shape: of one example, (C, H, W) or (D,). experiment: resolved, as YAML. class_names: () where
+    they are not known. takes_class, takes_none: whether it can be asked for a class, and for none."""
 
     name: str
     shape: tuple[int, ...]
@@ -38,6 +39,9 @@ class ModelInfo:
     device: str
     precision: str
     experiment: str
+    class_names: tuple[str, ...]
+    takes_class: bool
+    takes_none: bool
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,9 @@ class Model:
             parameters=p.parameters, diffuses=p.diffuses, pixels=p.pixels, low=p.low, high=p.high,
             network=_text(p.network) or "", objective=_text(p.objective) or "", schedule=_text(p.schedule),
             sampler=_text(p.sampler), device=_text(p.device) or "", precision=_text(p.precision) or "",
-            experiment=_text(p.experiment) or "")
+            experiment=_text(p.experiment) or "",
+            class_names=tuple((_text(p.class_names) or "").split("/")) if p.class_names else (),
+            takes_class=bool(p.takes_class), takes_none=bool(p.takes_none))
 
     @property
     def info(self) -> ModelInfo:
@@ -103,24 +109,32 @@ class Model:
             self._lib.dm_images_free(byref(images))
 
     def sample(self, count: int | None = None, *, steps: int | None = None, seed: int | None = None,
-               sampler: str | None = None, labels: npt.ArrayLike | None = None, first_index: int = 0,
+               sampler: str | None = None, labels: npt.ArrayLike | None = None,
+               classes: Sequence[int | str] | None = None, first_index: int = 0,
                noise: npt.ArrayLike | None = None, z: npt.ArrayLike | None = None, overrides: Overrides = None,
                trace: Optional[Callable[[Trace], Any]] = None, progress: OnProgress = None) -> Array:
         """Images, float32 [count, C, H, W] (pixels in [-1, 1]) or points [count, D].
 
         steps, sampler and seed are of this call alone, and so are overrides, of the sampler: {"sampler.eta": 1}.
-        labels: a class, or one for each image; None = all in turn where the model has classes. noise: x to begin with;
-        z: for the sampler's draws. trace is called after each step."""
+        labels: a class, or one for each image; None = all in turn where the model has classes. classes: in their place,
+        by number or name, count images of each, [len(classes) * count, ...]; ["all"] are all, ["none"] is the null class.
+        noise: x to begin with; z: for the sampler's draws. trace is called after each step."""
         listener = self._listener if progress is None else Listener(progress)
         own = {k: v for k, v in {"sampler.use": sampler, "sampler.steps": steps}.items() if v is not None}
         texts, n = overrides_of(own, overrides)
         x = None if noise is None else np.ascontiguousarray(noise, np.float32)
         draws = None if z is None else np.ascontiguousarray(z, np.float32)
         wanted = count if count is not None else len(x) if x is not None and x.ndim else 1
+        if classes is not None and (isinstance(classes, str) or not len(classes)):
+            raise InvalidArgument(f"classes is {classes!r}; it must be a list of one class or more")
+        asked = [str(k).encode() for k in classes or ()]
         if wanted < 1:
             raise InvalidArgument(f"{wanted} images; at least 1")
-        options = c.SampleOptions(n_overrides=n, overrides=cast(texts, POINTER(c_char_p)), count=wanted,
-                                  first_index=first_index, callbacks=pointer(listener.struct))
+        options = c.SampleOptions(n_overrides=n, overrides=cast(texts, POINTER(c_char_p)),
+                                  count=wanted if not asked or count is not None else 0, first_index=first_index,
+                                  callbacks=pointer(listener.struct), n_classes=len(asked))
+        if asked:
+            options.classes = (c_char_p * len(asked))(*asked)
         if seed is not None:
             options.seed = pointer(c_int64(seed))
         if labels is not None:

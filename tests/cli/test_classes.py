@@ -1,7 +1,9 @@
 """Models of classes: what training keeps from the network, which classes are drawn."""
+import os
 import struct
+import zlib
 
-from cli import DEVICE, demist, log_lines, path, read_safetensors, run_tests, same_tensors
+from cli import DEVICE, demist, log_lines, moons, path, read_safetensors, run_tests, same_tensors
 
 LAST = "checkpoints/step-00000012.safetensors"
 
@@ -22,6 +24,14 @@ objective: {{use: simple}}
 sampler: {{use: ddim, steps: 4}}
 train: {{steps: 12, batch: 8, log_every: 1, lr: 0.01, drop_condition: 0.5}}
 """)
+
+
+def write_png(file, width, height, grey):
+    chunk = lambda kind, body: struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    rows = (b"\0" + bytes([grey]) * width) * height
+    with open(file, "wb") as f:
+        f.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)) +
+                chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
 
 
 def train(name, *more, **how):
@@ -61,4 +71,63 @@ def dropping_needs_a_place_for_it():
     assert "train.drop_condition: 1 is" in err, err
 
 
-run_tests([classes_are_kept_from_the_network, dropping_needs_a_place_for_it])
+def drawn(name, *more, file="x.safetensors"):
+    err = demist("sample", path(name), *more, "--tensors", path(file), "--force", "--deterministic")[1]
+    x = read_safetensors(path(file))[0]["x"]
+    size = len(x[2]) // x[1][0]
+    return [x[2][i * size:(i + 1) * size] for i in range(x[1][0])], err
+
+
+def classes_are_chosen():
+    """By number, each as it is in a batch of all; those that nobody chose are said."""
+    turn, err = drawn("half", "--count", "12")
+    assert "no class is asked for: image i is of class i mod 10" in err, err
+    three, err = drawn("half", "--count", "4", "--class", "3")
+    assert "no class" not in err and "class=3" in err and len(three) == 4, err
+    assert three[3] == turn[3] and three[0] != turn[0]
+    both = drawn("half", "--class", "3,1", "--count", "2")[0]
+    assert len(both) == 4 and both[:2] == three[:2] and both[3] == drawn("half", "--class", "1", "--first", "2", "--count", "2")[0][1]
+    none = drawn("half", "--class", "none", "--count", "2")[0]
+    assert none[0] not in (three[0], turn[0])
+    out, err = demist("sample", path("half"), "--class", "all", "--count", "2", "--out", path("all.png"))
+    assert "rows, from the top: 0, 1, 2, 3" in err and "(2 of each)" in err, err
+    with open(path("all.png"), "rb") as f:
+        assert struct.unpack(">II", f.read()[16:24]) == (2 * 8 + 2, 10 * 8 + 9 * 2)
+
+
+def classes_by_name():
+    for k, name in enumerate(("boot", "shirt", "7")):
+        os.makedirs(path("photos", name))
+        for i in range(4):
+            write_png(path("photos", name, f"{i}.png"), 8, 8, 80 * k + i)
+    photos = ["data.use=image_folder", f"data.folder={path('photos')}", "data.labels=true", "train.batch=4"]
+    train("named", *photos, "data.channels=1")
+    names = ["7", "boot", "shirt"]  # in the order of folders
+    out, err = demist("sample", path("named"), "--class", "all", "--out", path("named.png"))
+    assert "rows, from the top: 0 7, 1 boot, 2 shirt (1 of each)" in err, err
+    for k, name in enumerate(names):
+        assert drawn("named", "--class", name, "--count", "2")[0] == drawn("named", "--class", str(k), "--count", "2")[0] or name == "7"
+    assert drawn("named", "--class", "7")[0] == drawn("named", "--class", "0")[0]
+    refuse("named", "boots", says="there is no class 'boots'; did you mean 'boot'?")
+    refuse("named", "hat", says="there is no class 'hat'; this model has classes 0 to 2, '7' to 'shirt'")
+
+
+def refuse(name, classes, *more, says):
+    err = demist("sample", path(name), *more, "--class", classes, "--tensors", path("no.safetensors"), code=2)[1]
+    assert says in err and not os.path.exists(path("no.safetensors")), err
+
+
+def classes_that_are_not_there():
+    refuse("half", "10", says="there is no class '10'; this model has classes 0 to 9")
+    refuse("half", "-1", says="there is no class '-1'")
+    refuse("half", "3,", says="there is no class ''")
+    refuse("half", "all,3", says="there is no class 'all'")
+    refuse("none", "none", says="class 'none': this model was trained without train.drop_condition")
+    train("blind", "network.class_embed=none", "train.drop_condition=0")
+    refuse("blind", "3", says="the network of this model reads no classes")
+    demist("train", *moons("points", "train.steps=2"))
+    refuse("points", "1", says="this model was trained on data without classes")
+    assert "no class" not in drawn("points", "--count", "2")[1]
+
+
+run_tests([classes_are_kept_from_the_network, dropping_needs_a_place_for_it, classes_are_chosen, classes_by_name, classes_that_are_not_there])

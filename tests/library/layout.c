@@ -33,8 +33,9 @@ int main(void)
     FIELD(dm_model_properties, high); FIELD(dm_model_properties, name); FIELD(dm_model_properties, network);
     FIELD(dm_model_properties, objective); FIELD(dm_model_properties, schedule); FIELD(dm_model_properties, sampler);
     FIELD(dm_model_properties, device); FIELD(dm_model_properties, precision); FIELD(dm_model_properties, experiment);
-    FIELD(dm_model_properties, latents);
-    LAST(dm_model_properties, latents);
+    FIELD(dm_model_properties, latents); FIELD(dm_model_properties, class_names);
+    FIELD(dm_model_properties, takes_class); FIELD(dm_model_properties, takes_none);
+    LAST(dm_model_properties, takes_none);
     SIZE(dm_trace_info);
     FIELD(dm_trace_info, size); FIELD(dm_trace_info, i); FIELD(dm_trace_info, n); FIELD(dm_trace_info, first);
     FIELD(dm_trace_info, n_images); FIELD(dm_trace_info, count); FIELD(dm_trace_info, example);
@@ -46,7 +47,8 @@ int main(void)
     FIELD(dm_sample_options, labels); FIELD(dm_sample_options, noise); FIELD(dm_sample_options, noise_shape);
     FIELD(dm_sample_options, z); FIELD(dm_sample_options, draws); FIELD(dm_sample_options, trace);
     FIELD(dm_sample_options, trace_user); FIELD(dm_sample_options, callbacks);
-    LAST(dm_sample_options, callbacks);
+    FIELD(dm_sample_options, classes); FIELD(dm_sample_options, n_classes);
+    LAST(dm_sample_options, n_classes);
     SIZE(dm_images);
     FIELD(dm_images, size); FIELD(dm_images, steps); FIELD(dm_images, shape); FIELD(dm_images, x);
     FIELD(dm_images, pixels); FIELD(dm_images, evaluations); FIELD(dm_images, seconds); FIELD(dm_images, about);

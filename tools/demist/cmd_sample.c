@@ -14,9 +14,13 @@ static int run(int argc, char **argv);
 const cli_command cmd_sample = {
     "sample", "sample RUN [key=value ...] --count N --out F.png", "draw images from a run folder or a checkpoint",
     "  demist sample runs/fashion-mnist --count 64 --out clothes.png\n"
-    "  demist sample runs/fashion-mnist sampler.use=ddpm sampler.steps=1000 seed=7 --count 4 --out 'dir/%05d.png'\n\n"
+    "  demist sample runs/fashion-mnist sampler.use=ddpm sampler.steps=1000 seed=7 --count 4 --out 'dir/%05d.png'\n"
+    "  demist sample runs/fashion-mnist-classes --class all --count 8 guidance.use=cfg guidance.scale=3 --out "
+    "all.png\n\n"
     "key=value: another sampler, number of steps, seed or device than in training. The data need not be there.\n"
-    "  --count N                how many (1)\n"
+    "  --count N                how many (1), with --class of each class\n"
+    "  --class K,...            of these classes, numbers or names, or all; rows of the grid are classes;\n"
+    "                           none: of no class, where it was trained with train.drop_condition\n"
     "  --first I                index of the first: image I of a seed is always the same (0)\n"
     "  --out F.png              a grid, or one file an image where the name has a number such as %05d\n"
     "  --tensors F.safetensors  the result as x f32[N,C,H,W]\n"
@@ -30,7 +34,58 @@ const cli_command cmd_sample = {
     "  --profile                time, FLOP/s and GB/s of each kernel\n",
     run};
 
-typedef struct request { const char *out, *tensors, *noise, *trace; bool force; float *x, *z; } request;
+typedef struct request {
+    const char *out, *tensors, *noise, *trace;
+    bool force;
+    float *x, *z;
+    char *classes;     /* as given, the commas gone */
+    const char **each; /* the classes in it */
+    int64_t n_classes; /* rows of the grid, where they are more than one; all of the model's too */
+} request;
+
+/* The classes between the commas. */
+static dm_status split_classes(request *r, const char *given, dm_sample_options *o, dm_err *err)
+{
+    size_t n = 1;
+
+    for (const char *p = given; *p; p++)
+        n += *p == ',';
+    free(r->classes);
+    free(r->each);
+    r->classes = strdup(given);
+    r->each = calloc(n, sizeof *r->each);
+    if (!r->classes || !r->each)
+        return dm_error(err, DM_ENOMEM, "out of memory for classes");
+    r->each[0] = r->classes;
+    for (size_t i = 1; i < n; i++) {
+        char *comma = strchr(r->each[i - 1], ',');
+
+        *comma = 0;
+        r->each[i] = comma + 1;
+    }
+    o->classes = r->each;
+    o->n_classes = (int64_t)n;
+    return DM_OK;
+}
+
+/* Which row of the picture is of which class. */
+static void print_rows(const request *r, const dm_model_properties *what, const dm_images *im)
+{
+    const bool all = r->n_classes > 1 && !strcmp(r->each[0], "all");
+    const char *names = what->class_names;
+
+    fprintf(stderr, "rows, from the top:");
+    for (int64_t i = 0; i < r->n_classes; i++) {
+        const int n = names ? (int)strcspn(names, "/") : 0;
+
+        if (all)
+            fprintf(stderr, "%s %lld%s%.*s", i ? "," : "", (long long)i, n ? " " : "", n, names ? names : "");
+        else
+            fprintf(stderr, "%s %s", i ? "," : "", r->each[i]);
+        names = names && names[n] ? names + n + 1 : NULL;
+    }
+    fprintf(stderr, " (%lld of each)\n", (long long)(im->shape.dim[0] / r->n_classes));
+}
 
 /* Noise from a file: x, and z if there. */
 static dm_status read_noise(request *r, dm_sample_options *o, dm_err *err)
@@ -67,13 +122,16 @@ static dm_status read_noise(request *r, dm_sample_options *o, dm_err *err)
 }
 
 /* What will be drawn is known: can it be written as was asked? */
-static dm_status check_kind(const request *r, const dm_model *m, bool quiet, dm_err *err)
+static dm_status check_kind(request *r, const dm_model *m, bool quiet, dm_model_properties *is, dm_err *err)
 {
     dm_model_properties what = {.size = sizeof what};
     dm_status rc;
 
     if ((rc = dm_model_info(m, &what, err)))
         return rc;
+    *is = what;
+    if (r->n_classes == 1 && !strcmp(r->each[0], "all"))
+        r->n_classes = what.classes;
     if (what.latents && (r->out || (r->trace && output_ends_in(r->trace, ".png"))))
         return dm_error(err, DM_EINVAL,
                         "this model draws latents, of which the network in '%s' makes pixels, and demist does not run "
@@ -100,7 +158,7 @@ static dm_status write_all(const request *r, const dm_images *im, const dm_sampl
     dm_status rc = DM_OK;
 
     if (r->out)
-        rc = output_pictures(r->out, im, o->first_index, err);
+        rc = output_pictures(r->out, im, o->first_index, r->n_classes > 1 ? im->shape.dim[0] / r->n_classes : 0, err);
     if (!rc && r->tensors)
         rc = output_tensor(r->tensors, "x", &im->shape, im->x, im->about, err);
     if (!rc && r->trace)
@@ -115,6 +173,7 @@ static dm_status sample(const char *run_path, request *r, const dm_model_options
         {r->out, ".png", false}, {r->tensors, NULL, false}, {r->trace, NULL, false}, {r->noise, NULL, true}};
     dm_images im = {.size = sizeof im};
     output_trace trace = {0};
+    dm_model_properties what;
     dm_model *m;
     dm_status rc;
 
@@ -134,10 +193,15 @@ static dm_status sample(const char *run_path, request *r, const dm_model_options
     }
     if ((rc = dm_model_open(run_path, how, &m, err)))
         return rc;
-    if (!(rc = check_kind(r, m, common->quiet, err)) && !(rc = dm_model_sample(m, o, &im, err))) {
+    if (!(rc = check_kind(r, m, common->quiet, &what, err)) &&
+        !(rc = output_check_numbered(r->out, o->first_index,
+                                     r->n_classes > 1 ? r->n_classes * (o->count ? o->count : 1) : 0, r->force, err)) &&
+        !(rc = dm_model_sample(m, o, &im, err))) {
         rc = write_all(r, &im, o, &trace, err);
         if (!rc && !common->quiet)
             fprintf(stderr, "%lld images in %.2f s (%s)\n", (long long)im.shape.dim[0], im.seconds, im.about);
+        if (!rc && !common->quiet && r->out && !output_is_pattern(r->out) && r->n_classes > 1)
+            print_rows(r, &what, &im);
         if (!rc && r->out)
             cli_print_path(r->out);
     }
@@ -149,13 +213,19 @@ static dm_status sample(const char *run_path, request *r, const dm_model_options
 
 static int run(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"count", required_argument, NULL, 'n'}, {"first", required_argument, NULL, 'i'},
-        {"out", required_argument, NULL, 'o'},   {"tensors", required_argument, NULL, 't'},
-        {"noise", required_argument, NULL, 'x'}, {"trace", required_argument, NULL, 'r'},
-        {"raw", no_argument, NULL, 'w'},         {"best", no_argument, NULL, 'b'},
-        {"force", no_argument, NULL, 'f'},       {"deterministic", no_argument, NULL, 'd'},
-        {"profile", no_argument, NULL, 'p'},     CLI_COMMON};
+    static const struct option options[] = {{"count", required_argument, NULL, 'n'},
+                                            {"class", required_argument, NULL, 'c'},
+                                            {"first", required_argument, NULL, 'i'},
+                                            {"out", required_argument, NULL, 'o'},
+                                            {"tensors", required_argument, NULL, 't'},
+                                            {"noise", required_argument, NULL, 'x'},
+                                            {"trace", required_argument, NULL, 'r'},
+                                            {"raw", no_argument, NULL, 'w'},
+                                            {"best", no_argument, NULL, 'b'},
+                                            {"force", no_argument, NULL, 'f'},
+                                            {"deterministic", no_argument, NULL, 'd'},
+                                            {"profile", no_argument, NULL, 'p'},
+                                            CLI_COMMON};
     const char **overrides, *deterministic = NULL;
     dm_model_options how = {.size = sizeof how};
     dm_sample_options o = {.size = sizeof o};
@@ -171,6 +241,7 @@ static int run(int argc, char **argv)
     while ((opt = getopt_long(argc, argv, ":hqvf", options, NULL)) != -1)
         switch (opt) {
         case 'n': if (!cli_int(&cmd_sample, "--count", optarg, 1, 1 << 24, &o.count)) return 2; break;
+        case 'c': if (split_classes(&r, optarg, &o, &err)) return cli_fail(&err); break;
         case 'i': if (!cli_int(&cmd_sample, "--first", optarg, 0, INT32_MAX, &o.first_index)) return 2; break;
         case 'o': r.out = optarg; break;
         case 't': r.tensors = optarg; break;
@@ -191,6 +262,7 @@ static int run(int argc, char **argv)
         free(path);
         return cli_fail(&err);
     }
+    r.n_classes = o.n_classes;
     overrides = cli_overrides(deterministic, argc, argv, &how.n_overrides);
     if (!overrides || !(t = cli_terminal_new(&common)))
         return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});
@@ -201,6 +273,8 @@ static int run(int argc, char **argv)
     cli_terminal_free(t);
     free(r.x);
     free(r.z);
+    free(r.classes);
+    free(r.each);
     free(overrides);
     free(path);
     if (rc == DM_ECANCELLED)

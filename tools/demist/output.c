@@ -156,7 +156,7 @@ dm_status output_check_numbered(const char *path, int64_t first, int64_t count, 
     return rc;
 }
 
-dm_status output_pictures(const char *path, const dm_images *im, int64_t first, dm_err *err)
+dm_status output_pictures(const char *path, const dm_images *im, int64_t first, int64_t columns, dm_err *err)
 {
     const int64_t n = im->shape.dim[0];
     const char *const percent = strchr(path, '%');
@@ -165,7 +165,7 @@ dm_status output_pictures(const char *path, const dm_images *im, int64_t first, 
     dm_status rc = DM_OK;
 
     if (!percent) {
-        if (!(rc = picture_of(im, im->x, n, 0, &p, err)))
+        if (!(rc = picture_of(im, im->x, n, columns, &p, err)))
             rc = write_picture(path, &p, im, err);
         dm_picture_fini(&p);
         return rc;

@@ -92,6 +92,9 @@ typedef struct dm_model_properties {
     const char *device, *precision;
     const char *experiment;        /* resolved, as YAML */
     const char *latents;           /* the folder of the VAE that makes pixels of what this draws; NULL without one */
+    const char *class_names;       /* parted by '/'; NULL where they are not known */
+    int32_t takes_class;           /* 1: its network reads a class, and can be asked for one */
+    int32_t takes_none; /* 1: it was trained without a class, too (train.drop_condition), and can be guided */
 } dm_model_properties;
 
 DM_EXPORT dm_status dm_model_info(const dm_model *m, dm_model_properties *out, dm_err *err);
@@ -120,6 +123,10 @@ typedef struct dm_sample_options {
     void (*trace)(void *trace_user, const dm_trace_info *t); /* after each step; may be NULL */
     void *trace_user;
     const dm_callbacks *callbacks; /* of this call; NULL = those that the model was opened with */
+    /* In place of labels: n_classes classes, each a name of the data's or a number, "none", or "all" alone. count
+     * images of each are drawn, one class after the other. */
+    const char *const *classes;
+    int64_t n_classes;
 } dm_sample_options;
 
 typedef struct dm_images {
