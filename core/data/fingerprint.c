@@ -43,18 +43,18 @@ static bool hash_names(const dm_data *d, char hash[SHA256_DIGEST_STRING_LENGTH])
 }
 
 /* An example that cannot be read counts as such: training says so when it comes to it. */
-static void hash_example(dm_data *d, int64_t index, SHA256_CTX *sha)
+static dm_status hash_example(dm_data *d, int64_t index, SHA256_CTX *sha, dm_err *err)
 {
-    dm_err ignored = {0};
+    dm_err why = {0};
     const float *x;
     dm_shape shape;
     int32_t label = 0;
     int64_t n = 1;
 
     hash_int(sha, index);
-    if (dm_data_raw(d, index, &shape, &x, &label, &ignored)) {
+    if (dm_data_raw(d, index, &shape, &x, &label, &why)) {
         hash_int(sha, -1);
-        return;
+        return why.code == DM_ENOMEM ? dm_error(err, why.code, "%s", why.msg) : DM_OK;
     }
     for (int32_t k = 0; k < shape.rank; k++) {
         hash_int(sha, shape.dim[k]);
@@ -62,18 +62,21 @@ static void hash_example(dm_data *d, int64_t index, SHA256_CTX *sha)
     }
     hash_int(sha, label);
     SHA256Update(sha, (const uint8_t *)x, (size_t)n * sizeof *x);
+    return DM_OK;
 }
 
-static void hash_content(dm_data *d, bool files, char hash[SHA256_DIGEST_STRING_LENGTH])
+static dm_status hash_content(dm_data *d, bool files, char hash[SHA256_DIGEST_STRING_LENGTH], dm_err *err)
 {
     const int64_t count = dm_data_get_info(d)->count, some = files ? SOME_FILES : SOME, size = dm_data_raw_size(d);
     const bool all = count <= some || size <= CHEAP / count;
+    dm_status rc = DM_OK;
     SHA256_CTX sha;
 
     SHA256Init(&sha);
-    for (int64_t i = 0; i < (all ? count : some); i++)
-        hash_example(d, all ? i : (int64_t)((double)i * (double)(count - 1) / (double)(some - 1)), &sha);
+    for (int64_t i = 0; i < (all ? count : some) && !rc; i++)
+        rc = hash_example(d, all ? i : (int64_t)((double)i * (double)(count - 1) / (double)(some - 1)), &sha, err);
     SHA256End(&sha, hash);
+    return rc;
 }
 
 /* Metadata must be UTF-8, and '/' parts the names. */
@@ -108,8 +111,11 @@ dm_status dm_fingerprint_make(dm_data *d, dm_fingerprint *out, dm_err *err)
     char names[SHA256_DIGEST_STRING_LENGTH], content[SHA256_DIGEST_STRING_LENGTH];
     const bool named = hash_names(d, names);
 
+    dm_status rc;
+
     *out = (dm_fingerprint){0};
-    hash_content(d, named, content);
+    if ((rc = hash_content(d, named, content, err)))
+        return rc;
     snprintf(out->text, sizeof out->text, "%lld %s %s", (long long)dm_data_get_info(d)->count, names, content);
     return join_classes(d, &out->classes, err);
 }

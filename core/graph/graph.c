@@ -102,13 +102,21 @@ const char *dm_graph_key(const dm_graph *g, const char *name, const char *suffix
     return NULL;
 }
 
+/* No tensor has as many elements, and no product of some of its extents with an element's size can wrap. */
+static const int64_t max_count = (int64_t)1 << 50;
+
 static dm_val add_value(dm_graph_core *g, const dm_value *v)
 {
     if (g->err.code)
         return DM_FAILED;
+    if (v->shape.rank < 0 || v->shape.rank > 8)
+        return dm_graph_fail(g, DM_EINVAL, "a tensor of rank %d; 0 to 8 are allowed", (int)v->shape.rank);
     for (int32_t i = 0; i < v->shape.rank; i++)
         if (v->shape.dim[i] < 1)
             return dm_graph_fail(g, DM_EINVAL, "extent %d is %lld", (int)i, (long long)v->shape.dim[i]);
+    if (dm_shape_count(&v->shape) > max_count)
+        return dm_graph_fail(g, DM_EINVAL, "a tensor of more than 2^50 elements, extent 0 being %lld",
+                             (long long)v->shape.dim[0]);
     if (!dm_grow((void **)&g->values, g->n_values, &g->cap_values, sizeof *g->values))
         return no_memory(g);
     g->values[g->n_values] = *v;

@@ -98,10 +98,11 @@ dm_val dm_graph_reshape(dm_graph_core *g, dm_val x, const dm_shape *s)
 
     if (x < 0)
         return DM_FAILED;
-    if (s->rank < 0 || s->rank > 8 || dm_product(s->dim, 0, s->rank) != dm_product(from.dim, 0, from.rank))
-        return dm_graph_fail(g, DM_EINVAL, "reshape from %lld elements to %lld",
-                             (long long)dm_product(from.dim, 0, from.rank),
-                             (long long)dm_product(s->dim, 0, s->rank < 0 || s->rank > 8 ? 0 : s->rank));
+    if (s->rank < 0 || s->rank > 8)
+        return dm_graph_fail(g, DM_EINVAL, "reshape to rank %d; 0 to 8 are allowed", (int)s->rank);
+    if (dm_shape_count(s) != dm_shape_count(&from))
+        return dm_graph_fail(g, DM_EINVAL, "reshape from %lld elements to %lld", (long long)dm_shape_count(&from),
+                             (long long)dm_shape_count(s));
     if (dm_same_shape(&from, s))
         return x;
     /* [N,L,C] swapped to [N,C,L] and seen as [N,C,H,W] is the image that [N,L,C] already is. */

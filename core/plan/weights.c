@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MOST (SIZE_MAX / 64)       /* values of all weights */
+
 typedef struct packed { int32_t weight; char key[64]; dm_buf *buf; } packed;
 
 struct dm_wset {
@@ -24,7 +26,7 @@ dm_status dm_layout_new(const dm_graph_core *g, size_t align, dm_layout **out, d
     const size_t step = align / sizeof(float) ? align / sizeof(float) : 1;
     dm_layout *l = arena ? dm_alloc(arena, sizeof *l) : NULL;
     dm_weight *w = l ? dm_alloc_n(arena, g->n_weights, sizeof *w) : NULL;
-    size_t *offset = w ? dm_alloc_n(arena, g->n_weights, sizeof *offset) : NULL;
+    size_t all = 0, *offset = w ? dm_alloc_n(arena, g->n_weights, sizeof *offset) : NULL;
 
     if (!offset)
         goto no_memory;
@@ -36,10 +38,13 @@ dm_status dm_layout_new(const dm_graph_core *g, size_t align, dm_layout **out, d
         if (!(w[i].key = dm_strdup(arena, w[i].key)))
             goto no_memory;
         for (int32_t k = 0; k < w[i].shape.rank; k++) {
-            if (count > SIZE_MAX / 64 / (size_t)w[i].shape.dim[k])
+            if (count > MOST / (size_t)w[i].shape.dim[k])
                 goto no_memory;
             count *= (size_t)w[i].shape.dim[k];
         }
+        if (count > MOST - all)
+            goto no_memory;
+        all += count + step;
         l->parameters += (int64_t)count;
         offset[i] = (count + step - 1) / step * step;
     }

@@ -33,22 +33,25 @@ struct dm_trainer {
 static dm_status fit(dm_trainer *t, int64_t micro, dm_err *err)
 {
     const bool fixed = micro > 0;
+    int64_t last = 0;              /* the smallest that did not fit */
+    dm_err why = {0};
     dm_status rc;
 
     for (t->micro = fixed && micro < t->batch ? micro : t->batch;; t->micro = (t->micro + 1) / 2) {
-        dm_err why = {0};
-
         dm_net_expect(t->session->model, (double)t->set->steps * ceil((double)t->batch / (double)t->micro));
         rc = dm_grad_step_new(t->session->model, t->state.model, t->grads, t->loss_sum, t->micro, t->micro == t->batch,
                               &t->grad, &why);
         dm_net_expect(t->session->model, 0);
-        if (!rc)
+        if (!rc) {
+            if (last)
+                dm_session_log(t->session, DM_LOG_INFO, "micro-batches of %lld, as %lld do not fit: %s",
+                               (long long)t->micro, (long long)last, why.msg);
             return DM_OK;
+        }
         if (rc != DM_ENOMEM || fixed || t->micro == 1)
             return dm_error(err, rc, "%s%s", why.msg,
                             rc == DM_ENOMEM && fixed ? " (train.micro_batch is fixed; a smaller one may fit)" : "");
-        dm_session_log(t->session, DM_LOG_DEBUG, "a micro-batch of %lld does not fit: %s", (long long)t->micro,
-                       why.msg);
+        last = t->micro;
     }
 }
 

@@ -111,11 +111,43 @@ static void reshape__of_what_was_folded(void **state)
     dm_graph_free(g);
 }
 
+/* Extents whose product wraps, in what is given and in what comes of it. */
+static void counts__do_not_wrap(void **state)
+{
+    static const int64_t wide = (int64_t)1 << 20, four = ((int64_t)1 << 62) + 1; /* times 4: 4 */
+
+    (void)state;
+    for (int i = 0; i < 8; i++) {
+        const dm_graph *api;
+        dm_graph_core *g = new_graph(&api);
+        dm_val x = dm_graph_input(g, "x", &(dm_shape){1, {4}}, DM_DT_F32, false), y = DM_FAILED,
+               image = dm_graph_input(g, "i", &(dm_shape){4, {1, 1, wide, wide}}, DM_DT_F32, false);
+
+        switch (i) {
+        case 0: y = api->reshape(api, x, &(dm_shape){2, {four, 4}}); break;
+        case 1: y = dm_graph_input(g, "z", &(dm_shape){3, {wide, wide, wide}}, DM_DT_F32, false); break;
+        case 2: y = api->upsample(api, image, 64); break;
+        case 3: y = api->conv_transposed(api, "c", image, 1, (dm_conv){.k = 3, .stride = 1 << 30}, 0); break;
+        case 4: y = api->conv(api, "c", image, 1, (dm_conv){.k = INT32_MAX, .stride = 1}, 0); break;
+        case 5: y = api->slice(api, x, 0, 1, INT64_MAX); break;
+        case 6: y = api->linear(api, "l", x, INT64_MAX, 0); break;
+        case 7:
+            y = api->rope(api, dm_graph_input(g, "r", &(dm_shape){3, {1, 2, 4}}, DM_DT_F32, false), DM_NONE,
+                          (int64_t)1 << 62);
+            break;
+        }
+        if (y >= 0 || g->err.code != DM_EINVAL)
+            fail_msg("case %d: value %d, status %d", i, (int)y, (int)g->err.code);
+        dm_graph_free(g);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(permute__moves_what_must_move), cmocka_unit_test(permute__one_channel),
-        cmocka_unit_test(reshape__of_what_was_swapped), cmocka_unit_test(reshape__of_what_was_folded)};
+        cmocka_unit_test(reshape__of_what_was_swapped), cmocka_unit_test(reshape__of_what_was_folded),
+        cmocka_unit_test(counts__do_not_wrap)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,7 +30,6 @@ static dm_val conv(const dm_graph *g, const char *name, dm_val x, int64_t cout, 
 {
     dm_graph_core *c = dm_graph_of(g);
     const dm_shape s = g->shape(g, x);
-    const int64_t fan_in = s.dim[1] * k.k * k.k;
     dm_val in[5] = {x, DM_NONE, DM_NONE, DM_NONE, DM_NONE}, y;
     dm_shape out;
     dm_gnode *n;
@@ -39,6 +38,7 @@ static dm_val conv(const dm_graph *g, const char *name, dm_val x, int64_t cout, 
         return DM_FAILED;
     if (!extents(c, name, &s, cout, k, &out))
         return DM_FAILED;
+    const int64_t fan_in = s.dim[1] * k.k * k.k;
     in[1] = dm_layer_part(g, name, ".weight", &(dm_shape){4, {cout, s.dim[1], k.k, k.k}}, flags, fan_in);
     if (!(flags & DM_NO_BIAS))
         in[2] = dm_layer_part(g, name, ".bias", &(dm_shape){1, {cout}}, flags, fan_in);
@@ -52,7 +52,6 @@ static dm_val conv_grouped(const dm_graph *g, const char *name, dm_val x, int64_
 {
     dm_graph_core *c = dm_graph_of(g);
     const dm_shape s = g->shape(g, x);
-    const int64_t cin = groups > 0 ? s.dim[1] / groups : 0, fan_in = cin * k.k * k.k;
     dm_val in[3] = {x, DM_NONE, DM_NONE}, y;
     dm_shape out;
     dm_gnode *n;
@@ -64,6 +63,7 @@ static dm_val conv_grouped(const dm_graph *g, const char *name, dm_val x, int64_
     if (groups < 1 || s.dim[1] % groups || cout % groups)
         return dm_graph_fail(c, DM_EINVAL, "convolution '%s': %lld groups do not divide %lld channels and %lld outputs",
                              name, (long long)groups, (long long)s.dim[1], (long long)cout);
+    const int64_t cin = s.dim[1] / groups, fan_in = cin * k.k * k.k;
     in[1] = dm_layer_part(g, name, ".weight", &(dm_shape){4, {cout, cin, k.k, k.k}}, flags, fan_in);
     if (!(flags & DM_NO_BIAS))
         in[2] = dm_layer_part(g, name, ".bias", &(dm_shape){1, {cout}}, flags, fan_in);
@@ -79,12 +79,13 @@ static dm_val conv_transposed(const dm_graph *g, const char *name, dm_val x, int
 {
     dm_graph_core *c = dm_graph_of(g);
     const dm_shape s = g->shape(g, x);
-    const int64_t fan_in = cout * k.k * k.k;
     dm_val in[2] = {x, DM_NONE}, y;
     dm_shape out = s, back;
     dm_gnode *n;
 
     if (!dm_layer_takes(c, "transposed convolution", name, true, DM_DT_F32, x))
+        return DM_FAILED;
+    if (!extents(c, name, &(dm_shape){4, {1, 1, 31, 31}}, cout, k, &back)) /* of its kernel alone */
         return DM_FAILED;
     for (int i = 2; i < 4 && s.rank == 4; i++)
         out.dim[i] = (s.dim[i] - 1) * k.stride + k.k - k.pad[0] - k.pad[1];
@@ -95,6 +96,7 @@ static dm_val conv_transposed(const dm_graph *g, const char *name, dm_val x, int
                              (int)k.k, (long long)s.dim[2], (long long)s.dim[3]);
     if (!extents(c, name, &out, s.dim[1], k, &back))
         return DM_FAILED;
+    const int64_t fan_in = cout * k.k * k.k;
     in[1] = dm_layer_part(g, name, ".weight", &(dm_shape){4, {s.dim[1], cout, k.k, k.k}}, flags, fan_in);
     if ((n = dm_graph_op1(c, DM_OP_CONV2D_DX, in, 2, &out, true, &y)))
         n->op.a.conv = k;

@@ -27,7 +27,7 @@ static dm_val rope(const dm_graph *api, dm_val x, dm_val angles, int64_t heads)
 
     if (!dm_graph_has(g, "rope", DM_DT_F32, &x, 1))
         return DM_FAILED;
-    if (s.rank != 3 || heads < 1 || s.dim[2] % (2 * heads))
+    if (s.rank != 3 || heads < 1 || heads > s.dim[2] || s.dim[2] % (2 * heads))
         return dm_graph_fail(g, DM_EINVAL, "rope needs x [N,L,D] and heads of an even number of elements, not rank %d, "
                              "D = %lld and %lld heads", (int)s.rank, (long long)s.dim[2], (long long)heads);
     if (angles == DM_NONE)
