@@ -95,25 +95,25 @@ def hostile_files():
                        "overrides": [evil, 5, None, {}] * 30, "step": -1e18}), "\xff\xfe" + whole]
     for text in bad:
         open(q, "w", encoding="latin-1", errors="replace").write(text)
-        p = page("--no-samples")
+        p = page("--no-samples", code=None)
         assert "Experiment" in p.text and "use: toy2d" in p.text
     assert "<script>alert(1)</script>" not in open(path("out.html")).read()
     open(q, "w").write(whole)
     open(path("run/env.json"), "w").write(json.dumps({"device": evil, "driver": ["x"], "libraries": evil, "started": "\ud800x".encode("utf-8", "replace").decode()}))
-    p = page("--no-samples")
+    p = page("--no-samples", code=None)
     assert "<script>alert(1)</script>" in p.text, "text is shown as it reads"
     open(path("run/env.json"), "w").write(env)
     for text in (deep, json.dumps({"terms": [evil, 5, {"t": evil, "mean": []}, {"t": -1, "mean": 1e308}, {"t": 2, "mean": -1}] * 50, "L_T": evil,
                                    "bits_per_dim": {"mean": evil}, "variance": evil, "count": [], "overrides": evil}), '{"terms": {}, "L_T": {}}'):
         open(path("run/eval/nll.json"), "w").write(text)
-        assert "Experiment" in page("--no-samples").text
+        assert "Experiment" in page("--no-samples", code=None).text
     likelihood()
     s = path("run/sweep/sweep.json")
     kept = open(s).read()
     for text in (deep, "{}", json.dumps({"keys": [evil] * 100, "figures": [evil, 3] * 60, "rows": [{"values": [evil, 1], "figures": [evil], "state": "done"},
                  5, None, {"state": evil, "reason": evil, "values": {}}] * 2000, "checkpoint": evil})):
         open(s, "w").write(text)
-        p = page("--no-samples")
+        p = page("--no-samples", code=None)
         assert "Experiment" in p.text
     open(s, "w").write(kept)
     # A picture that is none is left out; one that says more than it is, is only bytes to the page.
@@ -121,11 +121,11 @@ def hostile_files():
     for data in (b"", b"<svg onload=alert(1)>", b"\x89PNG\r\n\x1a\n" + b"\0" * 8,
                  b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + struct.pack(">II", 2**31, 1) + bytes(5) + struct.pack(">I", zlib.crc32(b""))):
         open(png, "wb").write(data)
-        p = page("--no-samples")
+        p = page("--no-samples", code=None)
         assert "What is gained" not in p.text
     os.remove(png)
     open(path("run/log.jsonl"), "a").write('{"step": 1e999}\n{"step": 50, "loss": "<b>"}\nnonsense')
-    page("--no-samples")
+    page("--no-samples", code=None)
 
 
 def refuses():
@@ -134,6 +134,14 @@ def refuses():
                              (("report", path("run"), "--out", path("run/log.txt/x.html")), 2, "a file of that name")):
         err = demist(*args, code=code)[1]
         assert says in err, (args, err)
+    # A part that is damaged is left out, said, and in the exit code.
+    keep = open(path("run/eval/loss.json")).read()
+    for text, says in (("{", "is not JSON"), ("[]", "is not an object")):
+        open(path("run/eval/loss.json"), "w").write(text)
+        _, err = demist("report", path("run"), "--no-samples", code=5)
+        assert "the report is without eval/loss.json" in err and says in err, err
+        assert os.path.exists(path("run/report.html"))
+    open(path("run/eval/loss.json"), "w").write(keep)
     # What cannot be drawn is said in the page, which has the rest, and in the exit code.
     p = page("sampler.steps=5000", code=2)
     assert "None: " in p.text and "use: toy2d" in p.text

@@ -53,7 +53,7 @@ COMMANDS = {
     "plugin": (["plugins", "sampler/ddpm"], []),
     "plot": (["plot", "kept", "--out", "out.png"], []),
     "report": (["report", "kept", "--no-samples", "--out", "out.html"], []),
-    "init": (["init", "points", "new.yaml"], ["new.yaml"]),
+    "init": (["init", "new.yaml"], ["new.yaml"]),
     "docs": (["docs"], []),
     "devices": (["devices"], []),
     "export": (["convert", KEPT, "out.safetensors"], []),

@@ -83,7 +83,7 @@ static int run_devices(int argc, char **argv)
     for (int i = 0; i < n; i++)
         printf("%d:%d %s, %s\n", all[i].platform, all[i].device, all[i].platform_name, all[i].name);
     free(all);
-    return n ? 0 : 4;
+    return n ? 0 : cli_fail(&(dm_err){DM_EDEVICE, "no OpenCL device found; `demist doctor` says what to install"});
 }
 
 static int run_doctor(int argc, char **argv)

@@ -102,9 +102,7 @@ static int write_report(report *r, const char *out, const cli_common *common)
     free(path);
     if (rc == DM_ECANCELLED)
         return 128 + cli_signal();
-    if (!rc && r->failed.code)
-        dm_error_prefix(&r->failed, "the report is without samples: ");
-    return rc ? cli_fail(&err) : r->failed.code ? cli_fail(&r->failed) : 0;
+    return rc ? cli_fail(&err) : r->failed ? dm_status_exit(r->failed) : 0;
 }
 
 static int run(int argc, char **argv)

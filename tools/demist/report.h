@@ -21,7 +21,7 @@ typedef struct report {
     int32_t n_overrides;
     int64_t step;                  /* of the checkpoint, 0 where there is none */
     bool draw;
-    dm_err failed;                 /* of a part that could not be made; the others are there */
+    dm_status failed;              /* of the first part that could not be made; the others are there */
     const dm_callbacks *callbacks;
 } report;
 
@@ -42,12 +42,14 @@ bool html_png(FILE *f, const void *bytes, size_t n, int scale, const char *capti
 dm_status html_picture(FILE *f, const dm_picture *p, int scale, const char *caption, dm_err *err);
 
 /* ---- report_parts.c ---- */
-/* A JSON object in the run folder; NULL where there is none, with a warning where it cannot be read. */
-json_t *report_json(const report *r, const char *name);
+/* Says that a part could not be made, which becomes the exit code. */
+void report_lacks(report *r, const char *part, const dm_err *why);
+/* A JSON object in the run folder; NULL where there is none, or where it cannot be read, which is said. */
+json_t *report_json(report *r, const char *name);
 /* Text of a member, "" where it is none. */
 const char *report_string(const json_t *o, const char *key);
 /* A file of the run folder or, with an absolute name, any; at most so many bytes; NULL where there is none. */
-char *report_file(const report *r, const char *name, size_t limit, size_t *n);
+char *report_file(report *r, const char *name, size_t limit, size_t *n);
 void report_head(report *r);
 void report_curves(report *r);
 void report_experiment(report *r);

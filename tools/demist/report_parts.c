@@ -16,13 +16,18 @@
 
 enum { JSON_BYTES = 1 << 24, TEXT_BYTES = 1 << 20 };
 
-static void warn(const report *r, const char *text)
+void report_lacks(report *r, const char *part, const dm_err *why)
 {
+    char line[sizeof why->msg + 200];
+
+    snprintf(line, sizeof line, "error: the report is without %s: %s", part, why->msg);
     if (r->callbacks)
-        r->callbacks->log(r->callbacks->user, DM_LOG_WARNING, text);
+        r->callbacks->log(r->callbacks->user, DM_LOG_ERROR, line);
+    if (!r->failed)
+        r->failed = why->code;
 }
 
-char *report_file(const report *r, const char *name, size_t limit, size_t *n)
+char *report_file(report *r, const char *name, size_t limit, size_t *n)
 {
     char *text = NULL;
     dm_err err = {0};
@@ -30,20 +35,21 @@ char *report_file(const report *r, const char *name, size_t limit, size_t *n)
                                       : dm_file_slurp_in(&r->folder, name, limit, &text, n, &err);
 
     if (rc && rc != DM_ENOENT)
-        warn(r, err.msg);
+        report_lacks(r, name, &err);
     return rc ? NULL : text;
 }
 
-json_t *report_json(const report *r, const char *name)
+json_t *report_json(report *r, const char *name)
 {
     json_t *j = NULL;
     dm_err why = {0};
     size_t n;
-    char *text = report_file(r, name, JSON_BYTES, &n), line[1200];
+    char *text = report_file(r, name, JSON_BYTES, &n);
 
-    if (text && (dm_json_read(text, n, name, &j, &why) || !json_is_object(j))) {
-        snprintf(line, sizeof line, "'%s' is left out of the report: %s", name, j ? "it is not an object" : why.msg);
-        warn(r, line);
+    if (text && !dm_json_read(text, n, name, &j, &why) && !json_is_object(j))
+        dm_error(&why, DM_ECORRUPT, "'%s' is not an object", name);
+    if (why.code) {
+        report_lacks(r, name, &why);
         json_decref(j);
         j = NULL;
     }
@@ -159,6 +165,8 @@ void report_curves(report *r)
     else if (!(bytes = report_file(r, png, JSON_BYTES, &n)) ||
              !html_png(r->to, bytes, n, 0, "As logged, means over the steps between two lines."))
         html_say(r->to, "No curves: gnuplot's picture could not be read.");
+    if (!png || err.code == DM_ENOMEM) /* gnuplot need not be there */
+        report_lacks(r, "curves", &(dm_err){DM_ENOMEM, "out of memory"});
     free(bytes);
     if (png)
         unlink(png);

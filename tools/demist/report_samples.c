@@ -109,7 +109,7 @@ void report_samples(report *r)
     if (rc)
         html_say(r->to, "None: %s", err.msg);
     if (rc && rc != DM_ENOENT) /* a run without a checkpoint has none yet */
-        r->failed = err;
+        report_lacks(r, "samples", &err);
     dm_images_free(&im);
     free(s.x);
 }
