@@ -103,8 +103,78 @@ class State(Sized):
 
 
 class CheckOptions(Sized):
-    _fields_ = [("size", c_uint32), ("n_overrides", c_int32), ("overrides", POINTER(c_char_p)), ("explain", c_bool), ("data", c_bool),
-                ("line", LINE), ("line_user", c_void_p), ("callbacks", POINTER(Callbacks))]
+    _fields_ = [("size", c_uint32), ("n_overrides", c_int32), ("overrides", POINTER(c_char_p)), ("explain", c_bool),
+                ("data", c_bool), ("line", LINE), ("line_user", c_void_p), ("callbacks", POINTER(Callbacks))]
+
+
+class AccuracyOptions(Sized):
+    _fields_ = [("size", c_uint32), ("n_overrides", c_int32), ("overrides", POINTER(c_char_p)), ("raw", c_bool),
+                ("callbacks", POINTER(Callbacks))]
+
+
+class Accuracy(Sized):
+    _fields_ = [("size", c_uint32), ("step", c_int64), ("count", c_int64), ("correct", c_int64),
+                ("accuracy", c_double), ("error", c_double), ("loss", c_double)]
+
+
+class QualityOptions(Sized):
+    _fields_ = [("size", c_uint32), ("n_overrides", c_int32), ("overrides", POINTER(c_char_p)), ("raw", c_bool),
+                ("features", c_char_p), ("layer", c_char_p), ("count", c_int64), ("images", POINTER(c_float)),
+                ("images_shape", Shape), ("data", POINTER(c_char_p)), ("n_data", c_int32), ("neighbours", c_int32),
+                ("subsets", c_int64), ("subset_size", c_int64), ("features_done", c_void_p),
+                ("features_user", c_void_p), ("kept", c_void_p), ("callbacks", POINTER(Callbacks))]
+
+
+class QualityRow(Structure):
+    _fields_ = [("count", c_int64), ("frechet", c_double), ("frechet_means", c_double), ("kid", c_double),
+                ("kid_error", c_double), ("kid_deviation", c_double), ("kid_size", c_int64), ("precision", c_double),
+                ("recall", c_double)]
+
+
+class Quality(Sized):
+    _fields_ = [("size", c_uint32), ("neighbours", c_int32), ("step", c_int64), ("features_step", c_int64),
+                ("train", c_int64), ("features", c_int64), ("subsets", c_int64), ("samples", QualityRow),
+                ("floor", QualityRow), ("ceiling", QualityRow), ("seconds", c_double), ("layer", c_char * 160),
+                ("hash", c_char * 72), ("about", c_char * 512)]
+
+
+class NLLOptions(Sized):
+    _fields_ = [("size", c_uint32), ("n_overrides", c_int32), ("overrides", POINTER(c_char_p)), ("raw", c_bool),
+                ("each", c_bool), ("steps", c_int32), ("count", c_int64), ("callbacks", POINTER(Callbacks))]
+
+
+class Mean(Structure):
+    _fields_ = [("mean", c_double), ("error", c_double)]
+
+
+class NLL(Sized):
+    _fields_ = [("size", c_uint32), ("steps", c_int32), ("step", c_int64), ("count", c_int64), ("total", Mean),
+                ("prior", Mean), ("rate", Mean), ("decoder", Mean), ("t", POINTER(c_double)), ("terms", POINTER(Mean)),
+                ("each", POINTER(c_double)), ("learned", c_bool), ("seconds", c_double), ("sampler", c_char * 64)]
+
+
+class LossOptions(Sized):
+    _fields_ = [("size", c_uint32), ("n_overrides", c_int32), ("overrides", POINTER(c_char_p)), ("raw", c_bool),
+                ("all", c_bool), ("count", c_int64), ("callbacks", POINTER(Callbacks))]
+
+
+class LossRow(Structure):
+    _fields_ = [("name", c_char * 16), ("rate", c_double), ("loss", Mean), ("band", Mean * 4)]
+
+
+class Loss(Sized):
+    _fields_ = [("size", c_uint32), ("bands", c_int32), ("rows", c_int32), ("step", c_int64), ("count", c_int64),
+                ("from", c_double * 5), ("row", LossRow * 5)]
+
+
+class ExportOptions(Sized):
+    _fields_ = [("size", c_uint32), ("n_overrides", c_int32), ("overrides", POINTER(c_char_p)), ("raw", c_bool),
+                ("overwrite", c_bool), ("callbacks", POINTER(Callbacks))]
+
+
+class ConvertOptions(Sized):
+    _fields_ = [("size", c_uint32), ("n_overrides", c_int32), ("overrides", POINTER(c_char_p)), ("height", c_int64),
+                ("width", c_int64), ("by_part", c_bool), ("overwrite", c_bool), ("callbacks", POINTER(Callbacks))]
 
 
 # What each struct is called in the header: the tests compare where the fields lie.
@@ -112,7 +182,10 @@ STRUCTS: dict[str, type[Structure]] = {
     "dm_shape": Shape, "dm_progress_info": ProgressInfo, "dm_callbacks": Callbacks, "dm_model_options": ModelOptions,
     "dm_model_properties": ModelProperties, "dm_trace_info": TraceInfo, "dm_sample_options": SampleOptions,
     "dm_images": Images, "dm_predict_options": PredictOptions, "dm_train_options": TrainOptions,
-    "dm_training_state": State, "dm_check_options": CheckOptions,
+    "dm_training_state": State, "dm_check_options": CheckOptions, "dm_accuracy_options": AccuracyOptions,
+    "dm_accuracy": Accuracy, "dm_quality_options": QualityOptions, "dm_quality_row": QualityRow, "dm_quality": Quality,
+    "dm_nll_options": NLLOptions, "dm_mean": Mean, "dm_nll": NLL, "dm_loss_options": LossOptions,
+    "dm_loss_row": LossRow, "dm_loss": Loss, "dm_export_options": ExportOptions, "dm_convert_options": ConvertOptions,
 }
 
 _CALLS: dict[str, tuple[Any, ...]] = {
@@ -127,9 +200,16 @@ _CALLS: dict[str, tuple[Any, ...]] = {
     "dm_training_run": (c_void_p, POINTER(Err)),
     "dm_training_info": (c_void_p, POINTER(State), POINTER(Err)),
     "dm_check": (c_char_p, POINTER(CheckOptions), POINTER(Err)),
+    "dm_eval_accuracy": (c_char_p, POINTER(AccuracyOptions), POINTER(Accuracy), POINTER(Err)),
+    "dm_eval_quality": (c_char_p, POINTER(QualityOptions), POINTER(Quality), POINTER(Err)),
+    "dm_eval_nll": (c_char_p, POINTER(NLLOptions), POINTER(NLL), POINTER(Err)),
+    "dm_eval_loss": (c_char_p, POINTER(LossOptions), POINTER(Loss), POINTER(Err)),
+    "dm_export": (c_char_p, c_char_p, c_char_p, POINTER(ExportOptions), POINTER(Err)),
+    "dm_convert": (c_char_p, c_char_p, POINTER(ConvertOptions), POINTER(Err)),
 }
 _VOID_CALLS: dict[str, tuple[Any, ...]] = {
     "dm_model_close": (c_void_p,), "dm_training_close": (c_void_p,), "dm_images_free": (POINTER(Images),),
+    "dm_nll_free": (POINTER(NLL),),
 }
 
 _loaded: ctypes.CDLL | None = None

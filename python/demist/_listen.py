@@ -109,8 +109,8 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def overrides_of(*several: Overrides) -> tuple[Any, int]:
-    """"key.path=value" of each, as an array of C, and how many."""
+def texts_of(*several: Overrides) -> list[str]:
+    """"key.path=value" of each."""
     texts: list[str] = []
     for overrides in several:
         if isinstance(overrides, str):
@@ -119,6 +119,12 @@ def overrides_of(*several: Overrides) -> tuple[Any, int]:
             texts += [f"{k}={_text(v)}" for k, v in overrides.items()]
         elif overrides is not None:
             texts += list(overrides)
+    return texts
+
+
+def overrides_of(*several: Overrides) -> tuple[Any, int]:
+    """The same as an array of C, and how many."""
+    texts = texts_of(*several)
     if not texts:
         return POINTER(c_char_p)(), 0
     return (c_char_p * len(texts))(*[t.encode() for t in texts]), len(texts)

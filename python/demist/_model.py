@@ -5,14 +5,15 @@ import os
 import threading
 from ctypes import POINTER, byref, c_char_p, c_double, c_float, c_int32, c_int64, c_void_p, cast, pointer
 from dataclasses import dataclass
-from typing import Any, Callable, Optional, Sequence, Union
+from typing import Any, Callable, Literal, Optional, Sequence, Union, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from . import _evaluation
 from . import _library as c
 from ._errors import InvalidArgument
-from ._listen import Listener, OnProgress, Overrides, overrides_of
+from ._listen import Listener, OnProgress, Overrides, overrides_of, texts_of
 
 Array = npt.NDArray[np.float32]
 
@@ -72,6 +73,9 @@ class Model:
         self._lock = threading.Lock()
         self._lib = c.library()
         self._listener = Listener(progress)
+        self._run, self._raw = run, raw
+        self._overrides = [
+            *texts_of(overrides, {k: v for k, v in {"device": device, "precision": precision}.items() if v})]
         texts, n = overrides_of(overrides)
         options = c.ModelOptions(
             n_overrides=n, overrides=cast(texts, POINTER(c_char_p)), device=device.encode() if device else None,
@@ -172,6 +176,42 @@ class Model:
             options.labels = _pointer(y, c_int32)
         with self._lock:
             return self._images(self._listener, self._lib.dm_model_predict, options)
+
+    @overload
+    def evaluate(self, metric: Literal["accuracy"], *, overrides: Overrides = None,
+                 progress: OnProgress = None) -> _evaluation.Accuracy: ...
+
+    @overload
+    def evaluate(self, metric: Literal["loss"], *, count: int = 0, all: bool = False, overrides: Overrides = None,
+                 progress: OnProgress = None) -> _evaluation.Loss: ...
+
+    @overload
+    def evaluate(self, metric: Literal["nll"], *, count: int = 0, steps: int = 0, each: bool = False,
+                 overrides: Overrides = None, progress: OnProgress = None) -> _evaluation.NLL: ...
+
+    @overload
+    def evaluate(self, metric: Literal["quality"], *, features: str | os.PathLike[str], layer: str | None = None,
+                 count: int = 0, images: npt.ArrayLike | None = None, data: Overrides = None, neighbours: int = 0,
+                 subsets: int = 0, subset_size: int = 0, overrides: Overrides = None,
+                 progress: OnProgress = None) -> _evaluation.Quality: ...
+
+    def evaluate(self, metric: _evaluation.Metric, *, overrides: Overrides = None, progress: OnProgress = None,
+                 **options: Any) -> _evaluation.Evaluation:
+        """Measures the model: the experiment's data are read, and the newest checkpoint of the run is opened for it.
+
+        "accuracy" of a classifier on the test split. "loss" on held-out data: of the first `count` examples (0 = all), of
+        each set of weights if `all`. "nll", the variational bound in bits per dimension: `steps` of the chain (0 = all),
+        the terms of each image if `each`. "quality", how near `count` samples (0 = 10000) are to the training images in
+        the features of another run's network: `features` is that run; `images` are taken instead of samples, or `data`,
+        {"data.use": "npy", "data.file": "x.npy"}. overrides are of this call: another sampler, steps, seed, data."""
+        measure = getattr(_evaluation, metric) if metric in ("accuracy", "loss", "nll", "quality") else None
+        if measure is None:
+            raise ValueError(f"metric is 'accuracy', 'loss', 'nll' or 'quality', not {metric!r}")
+        self._open()
+        listener = Listener(progress or self._listener.progress)
+        result: _evaluation.Evaluation = measure(listener, self._run, texts_of(self._overrides, overrides), self._raw,
+                                                 **options)
+        return result
 
     def close(self) -> None:
         """Frees the device; the model cannot be used any more. May be called twice."""

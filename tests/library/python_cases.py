@@ -1,6 +1,7 @@
 """What the installed package does; run by test_python.py inside the venv: python_cases.py FOLDER."""
 import ctypes
 import inspect
+import json
 import logging
 import os
 import re
@@ -150,6 +151,99 @@ train: {{steps: 20, batch: 8, lr: 0.01, warmup: 0}}
     assert p.dtype == np.uint8 and p.shape == (3, 8, 8, 1)
 
 
+def evaluates():
+    """Figures by the same calls that the program makes, as it prints them."""
+    model = demist.open(run("classes"))
+    loss = model.evaluate("loss", overrides={"data.test_images": run("x"), "data.test_labels": run("y")}, all=True)
+    assert loss.step == 20 and loss.count == 64 and {r.name for r in loss.rows} > {"raw"} and len(loss.edges) == 5
+    assert all(len(r.bands) == 4 and r.loss.error > 0 and min(b.mean for b in r.bands) < r.loss.mean for r in loss.rows)
+    test = {"data.test_images": run("x"), "data.test_labels": run("y")}
+    assert model.evaluate("loss", overrides=test).rows[0] == next(r for r in loss.rows if r.name != "raw")
+    raw = demist.open(run("classes"), raw=True, device=DEVICE, precision="fp32", overrides=test)
+    assert raw.evaluate("loss").rows[0] == next(r for r in loss.rows if r.name == "raw")
+    seen = []
+    n = raw.evaluate("nll", count=3, steps=5, each=True, overrides={"sampler.use": "ddpm"}, progress=seen.append)
+    assert n.count == 3 and n.sampler == "ddpm" and n.terms.shape == n.t.shape == (5,) and n.each.shape == (3, 6)
+    assert np.isclose(n.total.mean, n.prior.mean + n.rate.mean + n.decoder.mean) and (np.diff(n.t) > 0).all()
+    assert np.allclose(n.each.mean(0)[:5], n.terms) and np.isclose(n.each.sum(1).mean(), n.total.mean)
+    assert raw.evaluate("nll", count=1, steps=5, overrides={"sampler.use": "ddpm"}).each is None
+    raises(demist.InvalidArgument, "'heun' has no Gaussian transition", raw.evaluate, "nll", count=1,
+           overrides={"sampler.use": "heun"})
+    raises(ValueError, "not 'fid'", raw.evaluate, "fid")
+    raises(TypeError, "stepz", raw.evaluate, "nll", stepz=3)
+    raises(demist.InvalidArgument, "not a classifier", raw.evaluate, "accuracy")
+    raw.close()
+    raises(demist.InvalidArgument, "closed", raw.evaluate, "loss")
+
+
+def evaluates_a_classifier_and_quality():
+    config = run("classifier.yaml")
+    with open(config, "w") as f:
+        f.write(f"""
+name: classifier
+data: {{use: idx, train_images: {run("x")}, train_labels: {run("y")}, test_images: {run("x")}, test_labels: {run("y")}}}
+network: {{use: classifier, channels: [8, 8]}}
+objective: {{use: classify}}
+train: {{steps: 5, batch: 8, warmup: 0}}
+""")
+    folder = demist.train(config, {"device": DEVICE, "tune": "off", "output": run("classifier")})
+    a = demist.open(folder).evaluate("accuracy")
+    assert a.count == 64 and a.accuracy == a.correct / 64 and a.step == 5 and a.loss > 0
+    q = demist.open(run("classes")).evaluate("quality", features=folder, count=20, subsets=2, subset_size=10)
+    assert q.train == 64 and q.samples.count == 20 and q.samples.frechet > 0 and q.floor is None and q.subsets == 2
+    assert q.features_step == 5 and len(q.hash) == 64 and "sampler=ddim" in q.about
+    images = np.random.default_rng(0).normal(size=(20, 1, 8, 8))
+    given = demist.open(run("classes")).evaluate("quality", features=folder, images=images, subsets=2, subset_size=10)
+    assert given.samples.count == 20 and given.samples.frechet != q.samples.frechet and given.about == ""
+    raises(TypeError, "features", demist.open(folder).evaluate, "quality")
+
+
+def a_guided_unet():
+    """A safetensors file with the names and shapes of a small UNet of guided-diffusion, and values near 0."""
+    def header(f):
+        return json.loads(f.read(int.from_bytes(f.read(8), "little")))
+
+    with open(os.path.join(os.environ["DEMIST_SOURCE"], "tests/parity/data/guided/guided.safetensors"), "rb") as f:
+        shapes = json.loads(header(f)["__metadata__"]["shapes"])
+    at, tensors = 0, {}
+    for name, shape in shapes.items():
+        end = at + 4 * int(np.prod(shape))
+        tensors[name] = {"dtype": "F32", "shape": shape, "data_offsets": [at, end]}
+        at = end
+    text = json.dumps(tensors).encode()
+    with open(run("theirs.safetensors"), "wb") as f:
+        f.write(len(text).to_bytes(8, "little") + text)
+        f.write((0.02 * np.random.default_rng(2).normal(size=at // 4)).astype("<f4").tobytes())
+    return run("theirs.safetensors")
+
+
+def exports_and_converts():
+    demist.export(run("classes"), run("exported"), overrides=["sampler.use=ddpm"])
+    assert os.path.exists(os.path.join(run("exported"), "unet", "config.json"))
+    x = np.random.default_rng(1).normal(size=(2, 1, 8, 8))
+    with demist.open(run("exported"), device=DEVICE) as there, demist.open(run("classes")) as here:
+        assert np.allclose(there.predict(x, 10, labels=1), here.predict(x, 10, labels=1), atol=1e-5)
+    raises(demist.InvalidArgument, run("exported"), demist.export, run("classes"), run("exported"))
+    demist.export(run("classes"), run("exported"), overwrite=True, raw=True, overrides={"sampler.use": "ddim"})
+    raises(demist.InvalidArgument, "pickle", demist.export, run("classes"), run("other"), to="pickle")
+    theirs = a_guided_unet()
+    options = {"size": 8, "qkv": "new", "overrides": {"network.heads": 0, "network.head_dim": 16}}
+    demist.convert(theirs, run("converted.safetensors"), **options)
+    assert demist.open(run("converted.safetensors"), device=DEVICE).sample(2, steps=2).shape == (2, 1, 8, 8)
+    demist.convert(theirs, run("converted.safetensors"), **{**options, "size": (8, 12)}, overwrite=True)
+    assert demist.open(run("converted.safetensors"), device=DEVICE).info.shape == (1, 8, 12)
+    raises(demist.InvalidArgument, "converted.safetensors", demist.convert, theirs, run("converted.safetensors"))
+    raises(demist.NotFound, "nothing", demist.convert, run("nothing.safetensors"), run("more.safetensors"))
+    raises(ValueError, "not 'old'", demist.convert, theirs, run("more.safetensors"), qkv="old")
+
+
+def trains_on_an_array():
+    """As the README says: by a file."""
+    np.save(run("mine.npy"), np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32))
+    folder = demist.train(MOONS, {**TINY, "data.use": "npy", "data.file": run("mine.npy"), "output": run("npy")})
+    assert demist.open(folder).sample(3).shape == (3, 2)
+
+
 def errors_are_exceptions():
     raises(demist.NotFound, "unable to open '/nonexistent'", demist.open, "/nonexistent")
     e = raises(demist.InvalidArgument, "1 error in the experiment", demist.train, MOONS, {**TINY, "network.width": -1})
@@ -261,7 +355,8 @@ def is_typed():
 
 failed = 0
 for case in (structs_lie_as_the_header_has_them, trains_with_progress, samples_an_array, predicts, says_what_it_is,
-             a_loop_of_ones_own, classes, errors_are_exceptions, callbacks_may_raise, messages_are_logged, ctrl_c,
+             a_loop_of_ones_own, classes, evaluates, evaluates_a_classifier_and_quality, exports_and_converts,
+             trains_on_an_array, errors_are_exceptions, callbacks_may_raise, messages_are_logged, ctrl_c,
              ctrl_c_from_outside, threads, is_typed):
     try:
         case()
