@@ -72,7 +72,7 @@ static dm_status describe_steps(job *j, double limit, dm_err *err)
     dm_instance *obj = dm_net_objective(j->s->model);
 
     if (g->points[g->n].sigma > 0)
-        return dm_error(err, DM_EINVAL, "the bound's last step goes to the data; sampler.last must be data");
+        return dm_error(err, DM_EINVAL, "the bound's last step goes to the data; grid.last must be data");
     if (!(j->steps = calloc((size_t)g->n, sizeof *j->steps)))
         return dm_error(err, DM_ENOMEM, "out of memory for %d steps", (int)g->n);
     j->out->steps = g->n;
@@ -105,19 +105,17 @@ static dm_status open_chain(job *j, dm_err *err)
                                      .data = &s->data,
                                      .out_channels = dm_net_out_channels(s->model),
                                      .n = 1};
+    const dm_plugin *grid = e->section[DM_SEC_GRID].plugin;
     double limit;
     bool dynamic;
     dm_status rc;
 
     if (j->o->steps > 1000000)
         return dm_error(err, DM_EINVAL, "%d steps of the chain; at most 1000000", (int)j->o->steps);
-    if (j->o->steps < 0 || (!j->o->steps && !dm_noise_discrete(s->noise)))
+    if (j->o->steps < 0 || (!j->o->steps && !dm_noise_discrete(s->noise) && !(grid && grid->grid->steps)))
         return dm_error(err, DM_EINVAL, "a continuous schedule has no steps of its own: say how many");
-    e->sampler.steps = j->o->steps;
-    e->sampler.at.n = 0;
-    if (!j->o->steps) /* all, which no grid need have room for */
-        e->section[DM_SEC_GRID].plugin = NULL;
-    e->sampler.offset = j->o->steps ? e->sampler.offset : 0; /* it leaves no room for all */
+    if (j->o->steps || !grid || !grid->grid->steps) /* else the grid has its own count */
+        e->sampler.steps = j->o->steps;
     if ((rc = dm_sampling_clip(&e->sampler, &s->data, &limit, &dynamic, err)))
         return rc;
     if (dynamic)

@@ -96,6 +96,8 @@ static void read_sections(dm_reading *r)
     for (int id = DM_SEC_RUN; id < DM_SEC_COUNT && !r->failed; id++) {
         const int before = r->faults->count;
 
+        if (id == DM_SEC_SAMPLER)
+            dm_reading_former_keys(r);
         dm_reading_collect(r, (dm_section_id)id);
         dm_reading_resolve(r, (dm_section_id)id);
         if (id == DM_SEC_RUN)

@@ -59,6 +59,9 @@ dm_status dm_experiment_parse(const char *text, size_t n, const char *name, cons
                               dm_err *err);
 void dm_experiment_free(dm_experiment *e);
 
+/* Whether the section sampler had this key before there were grids; it is read as one of theirs. */
+bool dm_experiment_former_key(const char *key);
+
 /* Each value of a section's plugin that differs, as YAML; nothing where the plugins do. */
 void dm_experiment_differences(const dm_experiment *a, const dm_experiment *b, dm_section_id id,
                                void (*line)(void *user, const char *key, const char *a, const char *b), void *user);

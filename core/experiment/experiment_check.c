@@ -76,77 +76,40 @@ static void check_clip(dm_reading *r)
           dm_show(clip).text);
 }
 
-static void check_at_list(dm_reading *r, int64_t T)
-{
-    const dm_ints *at = &r->e->sampler.at;
-
-    for (int32_t i = 0; i < at->n; i++) {
-        if (at->v[i] >= T) {
-            FAULT(r, DM_SEC_SAMPLER, "at", "sampler.at: timestep %lld is not below the schedule's %lld",
-                  (long long)at->v[i], (long long)T);
-            return;
-        }
-        if (i > 0 && at->v[i] >= at->v[i - 1]) {
-            FAULT(r, DM_SEC_SAMPLER, "at", "sampler.at: %lld follows %lld; the noisiest comes first",
-                  (long long)at->v[i], (long long)at->v[i - 1]);
-            return;
-        }
-    }
-}
-
-/* The sampler's grid on a discrete schedule of T steps. */
-static void check_discrete(dm_reading *r, int64_t T)
-{
-    const dm_set_sampler *s = &r->e->sampler;
-    const int64_t steps = s->steps ? s->steps : T;
-
-    if (s->at.n) {
-        check_at_list(r, T);
-        return;
-    }
-    if (steps > T)
-        FAULT(r, DM_SEC_SAMPLER, "steps", "sampler.steps: %lld is more than the schedule's %lld timesteps",
-              (long long)steps, (long long)T);
-    else if (s->spacing == DM_SPACING_LEADING && (steps - 1) * (T / steps) + s->offset >= T)
-        FAULT(r, DM_SEC_SAMPLER, "offset", "sampler.offset: %lld moves the first timestep to %lld, beyond %lld",
-              (long long)s->offset, (long long)((steps - 1) * (T / steps) + s->offset), (long long)(T - 1));
-}
-
 static void check_continuous(dm_reading *r, const dm_plugin *schedule)
 {
     if (r->e->schedule.zero_terminal_snr)
         FAULT(r, DM_SEC_SCHEDULE, "zero_terminal_snr",
               "schedule.zero_terminal_snr: %s is continuous; only discrete schedules are rescaled", schedule->name);
-    if (r->e->sampler.at.n)
-        FAULT(r, DM_SEC_SAMPLER, "at", "sampler.at: schedule %s is continuous and has no whole timesteps; use steps",
-              schedule->name);
     if (r->e->section[DM_SEC_SAMPLER].present && !r->e->sampler.steps)
         FAULT(r, DM_SEC_SAMPLER, "steps", "sampler.steps: 0 stands for all timesteps, but schedule %s is continuous",
               schedule->name);
 }
 
-/* A grid that has its own count of steps says it; keys of the sampler that it stands for have nothing to say. */
+/* Whether steps were said beside the points that tell them, or after them. */
+static bool said_steps(const dm_reading *r)
+{
+    const dm_said *steps = dm_said_find(&r->s[DM_SEC_SAMPLER], "steps");
+    const dm_said_section *grid = &r->s[DM_SEC_GRID];
+
+    for (size_t i = 0; steps && i < grid->n; i++)
+        if (grid->said[i].group > steps->group)
+            return false;
+    return steps && !r->steps_follow;
+}
+
+/* A grid that has its own count of steps says it. */
 static void check_grid(dm_reading *r)
 {
-    static const char *const former[] = {"spacing", "offset", "at", "last"};
     const dm_section *s = &r->e->section[DM_SEC_GRID];
-    const dm_set_sampler *set = &r->e->sampler;
-    const bool differs[] = {set->spacing != DM_SPACING_LEADING, set->offset != 0, set->at.n != 0,
-                            set->last != DM_LAST_DATA};
-    const int64_t before = set->steps;
+    const int64_t before = r->e->sampler.steps;
     dm_services services;
     dm_instance i;
     int32_t n = 0;
     dm_err err = {0};
     dm_status rc;
 
-    if (!s->plugin)
-        return;
-    for (int k = 0; k < 4; k++)
-        if (differs[k])
-            FAULT(r, DM_SEC_SAMPLER, former[k],
-                  "sampler.%s: the section grid says where steps lie; give one of the two", former[k]);
-    if (!s->plugin->grid->steps || s->faults)
+    if (!s->plugin || !s->plugin->grid->steps || s->faults)
         return;
     dm_services_init(&services, NULL);
     if (!(rc = dm_instance_init(&i, s->plugin, s->cfg, &services, &err)))
@@ -156,7 +119,7 @@ static void check_grid(dm_reading *r)
     dm_instance_fini(&i);
     if (rc)
         dm_experiment_fault(r->e, DM_SEC_GRID, &err, r->faults);
-    else if (dm_said_find(&r->s[DM_SEC_SAMPLER], "steps") && before != n)
+    else if (said_steps(r) && before != n)
         FAULT(r, DM_SEC_SAMPLER, "steps", "sampler.steps: %lld, but grid '%s' has %d", (long long)before,
               s->plugin->name, (int)n);
     else
@@ -167,12 +130,8 @@ static void check_schedule(dm_reading *r)
 {
     const dm_plugin *p = r->e->section[DM_SEC_SCHEDULE].plugin;
 
-    if (!p)
-        return;
-    if (!p->schedule->fill)
+    if (p && !p->schedule->fill)
         check_continuous(r, p);
-    else if (r->e->section[DM_SEC_SAMPLER].present && !r->e->section[DM_SEC_GRID].plugin)
-        check_discrete(r, r->e->schedule.timesteps);
 }
 
 static void check_train(dm_reading *r)

@@ -52,10 +52,21 @@ static const char *own_words(const dm_section *s, const char *message)
     return strncmp(message, prefix, (size_t)n) ? message : message + n;
 }
 
+/* The section whose key a message begins with, where it is another's: a grid may find fault with sampler.steps. */
+static dm_section_id section_of(dm_section_id id, const char *message)
+{
+    for (int other = DM_SEC_RUN + 1; other < DM_SEC_COUNT; other++)
+        for (const dm_param *row = dm_settings[other].rows; row->type != DM_T_END; row++)
+            if (is_about(message, dm_settings[other].name, row->name) && strncmp(message, row->name, strlen(row->name)))
+                return (dm_section_id)other;
+    return id;
+}
+
 void dm_experiment_fault(const dm_experiment *e, dm_section_id id, const dm_err *why, dm_faults *f)
 {
-    const dm_section *s = &e->section[id];
-    const char *section = dm_settings[id].name, *message = own_words(s, why->msg), *key = NULL;
+    const char *message = own_words(&e->section[id], why->msg), *key = NULL;
+    const dm_section *s = &e->section[id = section_of(id, message)];
+    const char *section = dm_settings[id].name;
     const size_t n = strlen(section);
     const bool named = n && !strncmp(message, section, n) && message[n] == '.'; /* it says its section itself */
     const dm_status code = why->code == DM_ENOENT ? DM_EINVAL : why->code; /* a name in the experiment */

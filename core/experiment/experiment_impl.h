@@ -25,6 +25,7 @@ typedef struct dm_reading {
     const char *cwd;               /* absolute; "" = not known */
     dm_layers layers;
     dm_said_section s[DM_SEC_COUNT];
+    bool steps_follow;             /* the points of the grid tell how many, whatever sampler.steps says */
     dm_status failed;              /* of memory; then the rest need not make sense */
 } dm_reading;
 
@@ -36,6 +37,8 @@ dm_mark dm_said_mark(const dm_reading *r, dm_section_id id, const char *key);
 /* The host's struct of a section, NULL where it has none. */
 void *dm_section_settings(dm_experiment *e, dm_section_id id);
 
+/* sampler.spacing, offset, at and last become a section grid; after schedule was read, before sampler is. */
+void dm_reading_former_keys(dm_reading *r);
 /* Which keys of which section hold, from all layers. The top level first: it may say where plugins are. */
 void dm_reading_collect(dm_reading *r, dm_section_id id);
 /* Their values, with defaults for the rest. */

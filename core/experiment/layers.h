@@ -7,7 +7,8 @@
 
 enum { DM_LAYERS_FILES = 64, DM_LAYERS_DEPTH = 16 };
 
-/* root is a map. All overrides are of one group, each file is its own. */
+/* root is a map. All overrides are of one group, each file is its own. Below all of them lies what nobody said. */
+enum { DM_LAYERS_BELOW = -2 };
 typedef struct dm_layer { const dm_yaml *root; int group; bool command_line; } dm_layer;
 
 typedef struct dm_layers {

@@ -274,7 +274,7 @@ dm_status dm_sampling_new(const dm_sampling_setup *setup, dm_sampling **out, dm_
     s->services.work.randn = randn;
     s->services.work.predict = predict;
     if ((rc = dm_sampling_clip(&setup->experiment->sampler, setup->data, &s->limit, &s->dynamic, err)) ||
-        (rc = dm_noise_walk(setup->noise, &setup->experiment->sampler,
+        (rc = dm_noise_walk(setup->noise, setup->experiment->sampler.steps,
                             &setup->experiment->section[DM_SEC_GRID], &s->grid, err)) ||
         (rc = dm_instance_init(&s->sampler, section->plugin, section->cfg, &s->services, err)))
         goto failed;

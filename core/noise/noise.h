@@ -24,10 +24,9 @@ void dm_noise_at_log_snr(const dm_noise *n, double log_snr, dm_point *p);
 dm_status dm_noise_posterior(const dm_noise *n, const dm_point *at, const dm_point *to, dm_posterior *q, dm_err *err);
 
 /* The points of a sampling run: n + 1, noisiest first, the last mostly the data. timesteps: n of them, 0-based, NULL
- * where they are not all whole ones of a discrete schedule. grid: its section, without a plugin (or NULL) by the
- * sampler's own keys. */
+ * where they are not all whole ones of a discrete schedule. steps 0: T of them. grid: its section. */
 typedef struct dm_walk { int32_t n; dm_point *points; int32_t *timesteps; } dm_walk;
-dm_status dm_noise_walk(const dm_noise *n, const dm_set_sampler *s, const dm_section *grid, dm_walk *walk, dm_err *err);
+dm_status dm_noise_walk(const dm_noise *n, int64_t steps, const dm_section *grid, dm_walk *walk, dm_err *err);
 void dm_walk_fini(dm_walk *g);
 
 #endif

@@ -123,7 +123,7 @@ static void warn_of_start(const dm_session *s, dm_sampling *sampling)
     double share, most_share;
     dm_point most;
 
-    if (grid ? grid->grid->lists : e->sampler.at.n > 0)
+    if (grid->grid->lists)
         return;
     dm_noise_at(s->noise, dm_noise_T(s->noise), &most);
     share = first->sigma / hypot(first->alpha, first->sigma);
@@ -131,7 +131,7 @@ static void warn_of_start(const dm_session *s, dm_sampling *sampling)
     if (share < 0.999 * most_share)
         dm_session_log(s, DM_LOG_WARNING,
                        "sampling begins at t = %g of %d, where noise has a share of %.4g, not %.4g as at the noisiest "
-                       "level: the rest is missing from what it starts with; give another grid or sampler.spacing",
+                       "level: the rest is missing from what it starts with; give another grid",
                        first->t, (int)dm_noise_T(s->noise), share, most_share);
     if (most_share < 0.99)
         dm_session_log(s, DM_LOG_WARNING,
@@ -197,7 +197,7 @@ static dm_status check_walk(const dm_session *s, dm_err *err)
 {
     const dm_experiment *e = s->experiment;
     dm_walk walk = {0};
-    const dm_status rc = dm_noise_walk(s->noise, &e->sampler, &e->section[DM_SEC_GRID], &walk, err);
+    const dm_status rc = dm_noise_walk(s->noise, e->sampler.steps, &e->section[DM_SEC_GRID], &walk, err);
 
     dm_walk_fini(&walk);
     return rc;

@@ -199,19 +199,26 @@ failed:
     return rc;
 }
 
+static bool is_of(const char *override, const char *section)
+{
+    const size_t n = strlen(section);
+
+    return !strncmp(override, section, n) && (override[n] == '.' || override[n] == '=');
+}
+
 dm_status dm_session_sampled_by(dm_session *s, const char *const *overrides, int n, dm_experiment **out, dm_err *err)
 {
     const char *text = dm_st_meta(s->checkpoint, "experiment");
     const int all = s->n_overrides + n;
-    dm_experiment_options o = {.n_overrides = all, .lenient_data = true};
+    dm_experiment_options o = {.n_overrides = all, .lenient_data = true, .kept = true};
     const char **both;
     dm_faults faults = {0};
     dm_status rc;
 
     for (int i = 0; i < n; i++)
-        if (strncmp(overrides[i], "sampler", 7) || (overrides[i][7] != '.' && overrides[i][7] != '='))
+        if (!is_of(overrides[i], "sampler") && !is_of(overrides[i], "grid"))
             return dm_error(err, DM_EINVAL,
-                            "%s: a call may change the sampler alone; give this where the model is opened",
+                            "%s: a call may change the sampler and its grid alone; give this where the model is opened",
                             overrides[i]);
     if (!(both = calloc((size_t)all + 1, sizeof *both)))
         return dm_error(err, DM_ENOMEM, "out of memory for %d overrides", all);

@@ -57,12 +57,6 @@ static const dm_param objective_rows[] = {
 #define S dm_set_sampler
 static const dm_param sampler_rows[] = {
     DM_INT(S, steps, "50", 0, 1000000, "steps", "denoising steps, at most T of a discrete schedule; 0 = T"),
-    DM_ENUM(S, spacing, "leading", "leading|trailing|linspace", "how the steps lie in 0..T-1"),
-    DM_INT(S, offset, "0", 0, 1000000, "steps", "added to each timestep with leading spacing"),
-    DM_INTS(S, at, "[]", 0, 1000000, "steps",
-            "the timesteps themselves, 0-based, noisiest first; [] = by steps and spacing"),
-    DM_ENUM(S, last, "data", "data|first",
-            "where the last step goes: the data, or the first step's noise level (of a discrete schedule)"),
     DM_STRING(S, clip, "auto",
               "limit of |x0| in each prediction: auto (the data's range where it is fixed), off, a number, or dynamic "
               "(Saharia et al. 2022)"),

@@ -38,17 +38,11 @@ enum { DM_DRAW_UNIFORM, DM_DRAW_STRATIFIED, DM_DRAW_IMPORTANCE };
 
 typedef struct dm_set_sampler {
     int64_t steps;                 /* 0 = all T of the schedule */
-    int32_t spacing;               /* DM_SPACING_* */
-    int64_t offset;                /* added to leading timesteps */
-    dm_ints at;                    /* the timesteps themselves, 0-based, noisiest first; [] = by steps and spacing */
     const char *clip;              /* auto | off | number | dynamic */
     double dynamic_ratio, dynamic_max;
-    int32_t last;                  /* DM_LAST_* */
     bool clip_eps;                 /* eps follows the clipped x0 */
     int64_t batch;                 /* images at once; 0 = what fits, at most 64 */
 } dm_set_sampler;
-enum { DM_SPACING_LEADING, DM_SPACING_TRAILING, DM_SPACING_LINSPACE };
-enum { DM_LAST_DATA, DM_LAST_FIRST };
 
 typedef struct dm_set_train {
     int64_t steps, batch, micro_batch; /* micro_batch 0 = what fits */

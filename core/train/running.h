@@ -19,6 +19,7 @@ struct dm_training {
     double best;                   /* the least held-out loss so far; NaN before */
     const char *dir;
     char *word;                    /* dir for a shell */
+    dm_experiment *before;         /* as the run began, where something of it holds */
     float *x0;
     int32_t *labels;
     dm_fingerprint data, held_out; /* of the training and test splits; held_out only where the loss on it is measured */

@@ -119,12 +119,12 @@ static dm_status open_folder(dm_training *r, dm_err *err)
 }
 
 /* What a resumed run began with, and whether it is still that. */
-static dm_status compare_config(const dm_training *r, const char *text, char **old, dm_err *err)
+static dm_status compare_config(const dm_training *r, const char *text, const char *old, dm_err *err)
 {
     char *today = NULL;
-    dm_status rc = dm_file_slurp_in(dm_run_folder(r->folder), DM_RUN_CONFIG, 1 << 20, old, NULL, err);
+    dm_status rc = DM_OK;
 
-    if (!rc && !(today = dm_resume_today(*old, r->s.registry)))
+    if (!(today = dm_resume_today(old, r->s.registry)))
         rc = dm_error(err, DM_ENOMEM, "out of memory for the resolved experiment");
     if (!rc)
         rc = dm_resume_compare(today, text, r->dir, err);
@@ -136,10 +136,14 @@ static dm_status write_config(dm_training *r, dm_err *err)
 {
     const dm_device_info *d = dm_device_get_info(r->s.device);
     const dm_pair more[] = {{"device", d->name}, {"platform", d->platform_name}, {"driver", d->driver}};
-    char *text = dm_experiment_print(r->s.experiment, false), *old = NULL;
-    dm_status rc = text ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for the resolved experiment");
+    char *text = NULL, *old = NULL;
+    dm_status rc = DM_OK;
 
-    if (!rc && r->resumed && !(rc = compare_config(r, text, &old, err)) && !(rc = dm_running_find(r, err)))
+    if (r->resumed && !(rc = dm_file_slurp_in(dm_run_folder(r->folder), DM_RUN_CONFIG, 1 << 20, &old, NULL, err)))
+        rc = dm_resume_keep_grid(r->s.experiment, old, r->s.registry, &r->before, err);
+    if (!rc && !(text = dm_experiment_print(r->s.experiment, false)))
+        rc = dm_error(err, DM_ENOMEM, "out of memory for the resolved experiment");
+    if (!rc && r->resumed && !(rc = compare_config(r, text, old, err)) && !(rc = dm_running_find(r, err)))
         rc = dm_running_compare(r, err);
     /* What may change when a run goes on is written too: the file says how far it went. */
     if (!rc && (!old || strcmp(old, text)))
@@ -255,6 +259,7 @@ void dm_training_close(dm_training *r)
     dm_fingerprint_fini(&r->held_out);
     free(r->newer);
     free(r->word);
+    dm_experiment_free(r->before);
     free(r->x0);
     free(r->labels);
     dm_session_fini(&r->s);

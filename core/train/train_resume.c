@@ -11,6 +11,8 @@ static const char *const free_keys[] = {"name",
                                         "tune",
                                         "allow_nan",
                                         "sampler.",
+                                        "grid",
+                                        "grid.",
                                         "train.steps",
                                         "train.log_every",
                                         "train.save_every",
@@ -64,6 +66,24 @@ static bool next_fixed(const char **at, char *section, size_t size, line *l)
         if (!is_free(l->key))
             return true;
     return false;
+}
+
+dm_status dm_resume_keep_grid(dm_experiment *e, const char *old, dm_registry *plugins, dm_experiment **before,
+                              dm_err *err)
+{
+    const dm_experiment_options o = {.lenient_data = true, .kept = true};
+    const dm_section *grid;
+    dm_err ignored = {0};
+
+    *before = NULL;
+    if (!e->section[DM_SEC_GRID].plugin || e->section[DM_SEC_GRID].at.line)
+        return DM_OK;
+    if (dm_experiment_parse(old, strlen(old), DM_RUN_CONFIG, ".", &o, plugins, before, NULL, &ignored))
+        return ignored.code == DM_ENOMEM ? dm_error(err, DM_ENOMEM, "%s", ignored.msg) : DM_OK;
+    grid = &(*before)->section[DM_SEC_GRID];
+    if (grid->plugin && !grid->plugin->grid->lists) /* a list came with its own count of steps */
+        e->section[DM_SEC_GRID] = *grid;
+    return DM_OK;
 }
 
 char *dm_resume_today(const char *text, dm_registry *plugins)

@@ -10,6 +10,10 @@
 /* What a run has kept as its experiment, in today's keys: text as it is where it cannot be read; on the heap, NULL when
  * memory is exhausted. */
 char *dm_resume_today(const char *text, dm_registry *plugins);
+/* Where the experiment says nothing of its grid, the run's holds, whose default may be that of an earlier demist. It
+ * lies in *before, which outlives e. */
+dm_status dm_resume_keep_grid(dm_experiment *e, const char *old, dm_registry *plugins, dm_experiment **before,
+                              dm_err *err);
 /* DM_EINVAL with the first key that may not change when a run goes on: old and now are resolved experiments.
  * Those that decide only how long it goes on, what it logs and how it samples may. */
 dm_status dm_resume_compare(const char *old, const char *now, const char *dir, dm_err *err);

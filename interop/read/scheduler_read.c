@@ -87,15 +87,17 @@ static void put_sampler(dm_config *c, int kind, int64_t T, FILE *to)
     /* DDPM's pipeline takes all steps, DDIM's 50; an offset, which leading alone has, leaves no room for all. */
     const bool all = kind == DDPM && (!offset || spacing);
 
-    fprintf(to, "sampler:\n  use: %s\n  steps: %lld\n  spacing: %s\n  offset: %lld\n", kind == DDIM ? "ddim" : "ddpm",
-            (long long)(all ? 0 : T < 50 ? T : 50), spacings[spacing], (long long)offset);
+    fprintf(to, "grid:\n  use: uniform\n  spacing: %s\n  offset: %lld\n", spacings[spacing], (long long)offset);
+    if (kind == DDIM)
+        fprintf(to, "  last: %s\n", dm_config_bool(c, "set_alpha_to_one", true) ? "data" : "first");
+    fprintf(to, "sampler:\n  use: %s\n  steps: %lld\n", kind == DDIM ? "ddim" : "ddpm",
+            (long long)(all ? 0 : T < 50 ? T : 50));
     if (kind == DDPM)
         fprintf(to, "  variance: %s\n", variances[dm_config_choice(c, "variance_type", "fixed_small",
                                                                    "fixed_small|fixed_small_log|fixed_large|"
                                                                  "fixed_large_log|learned|learned_range")]);
     else
-        fprintf(to, "  variance: posterior\n  last: %s\n",
-                dm_config_bool(c, "set_alpha_to_one", true) ? "data" : "first");
+        fprintf(to, "  variance: posterior\n");
     put_clip(c, kind, to);
 }
 

@@ -54,7 +54,7 @@ static char *print_experiment(const dm_adm *a)
     print_network(a, to);
     fprintf(to, "schedule: {use: linear, timesteps: 1000, per_1000: true}\n");
     fprintf(to, "objective: {use: %s}\n", learned ? "hybrid" : "simple, predict: eps");
-    fprintf(to, "sampler: {use: ddpm, variance: %s, steps: 0, spacing: linspace, clip: 1}\n",
+    fprintf(to, "sampler: {use: ddpm, variance: %s, steps: 0, clip: 1}\ngrid: {use: uniform, spacing: linspace}\n",
             learned ? "learned" : "fixed_large");
     if (fclose(to)) {
         free(text);

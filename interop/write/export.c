@@ -83,7 +83,7 @@ static void say_rest(const dm_session *s)
                    dm_uses(sampler, "ddim") && dm_value_real(sampler, "eta") > 0 ? ", eta" : "",
                    dm_uses(sampler, "ddim") && set->clip_eps && strcmp(set->clip, "off")
                        ? ", use_clipped_model_output=True" : "");
-    if (dm_uses(sampler, "ddim") && set->spacing == DM_SPACING_LINSPACE)
+    if (dm_uses(sampler, "ddim") && dm_value_is(&s->experiment->section[DM_SEC_GRID], "spacing", "linspace"))
         dm_session_log(s, DM_LOG_WARNING, "diffusers' DDIMScheduler steps wrongly with linspace spacing");
 }
 

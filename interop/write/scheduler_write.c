@@ -77,7 +77,7 @@ static bool learned(const dm_section *obj, const dm_section *sampler)
 static dm_status check(const dm_experiment *e, dm_err *err)
 {
     const dm_section *schedule = &e->section[DM_SEC_SCHEDULE], *obj = &e->section[DM_SEC_OBJECTIVE],
-        *sampler = &e->section[DM_SEC_SAMPLER];
+        *sampler = &e->section[DM_SEC_SAMPLER], *grid = &e->section[DM_SEC_GRID];
 
     if (!schedule->plugin || !schedule->plugin->schedule->fill)
         return dm_error(err, DM_EINVAL,
@@ -92,6 +92,13 @@ static dm_status check(const dm_experiment *e, dm_err *err)
     if (!dm_uses(sampler, "ddpm") && !dm_uses(sampler, "ddim"))
         return dm_error(err, DM_EINVAL, "sampler '%s' cannot be exported; give sampler.use=ddpm or sampler.use=ddim",
                         sampler->plugin ? sampler->plugin->name : "none");
+    if (!dm_uses(grid, "uniform"))
+        return dm_error(err, DM_EINVAL,
+                        "diffusers' DDPMScheduler and DDIMScheduler cannot express grid '%s'; give grid.use=uniform",
+                        grid->plugin ? grid->plugin->name : "none");
+    if (dm_uses(sampler, "ddpm") && !dm_value_is(grid, "last", "data"))
+        return dm_error(err, DM_EINVAL,
+                        "diffusers' DDPMScheduler ends at the data; give grid.last=data, or sampler.use=ddim");
     if (dm_uses(sampler, "ddim") && learned(obj, sampler) && dm_value_real(sampler, "eta") > 0)
         return dm_error(err, DM_EINVAL,
                         "diffusers' DDIMScheduler uses no learned variance; give sampler.variance=posterior");
@@ -115,7 +122,7 @@ static dm_status put_clip(const dm_experiment *e, const dm_data_info *data, FILE
 dm_status dm_scheduler_write(const dm_experiment *e, const dm_data_info *data, FILE *to, const char **class_name,
                              dm_err *err)
 {
-    static const char *const spacings[] = {"leading", "trailing", "linspace"};
+    const dm_section *grid = &e->section[DM_SEC_GRID];
     const dm_section *schedule = &e->section[DM_SEC_SCHEDULE], *obj = &e->section[DM_SEC_OBJECTIVE],
         *sampler = &e->section[DM_SEC_SAMPLER];
     const bool ddim = dm_uses(sampler, "ddim");
@@ -139,8 +146,8 @@ dm_status dm_scheduler_write(const dm_experiment *e, const dm_data_info *data, F
     put_bool(to, "rescale_betas_zero_snr", e->schedule.zero_terminal_snr && (name || dm_uses(schedule, "betas")));
     put_real(to, "sample_max_value", e->sampler.dynamic_max);
     if (ddim)
-        put_bool(to, "set_alpha_to_one", e->sampler.last == DM_LAST_DATA);
-    fprintf(to, "  \"steps_offset\": %lld,\n", (long long)e->sampler.offset);
+        put_bool(to, "set_alpha_to_one", dm_value_is(grid, "last", "data"));
+    fprintf(to, "  \"steps_offset\": %lld,\n", (long long)dm_value_int(grid, "offset"));
     put_bool(to, "thresholding", !strcmp(e->sampler.clip, "dynamic"));
     if (!name && (rc = put_betas(e, to, err)))
         return rc;
@@ -148,6 +155,8 @@ dm_status dm_scheduler_write(const dm_experiment *e, const dm_data_info *data, F
         put_text(to, "variance_type", dm_value_is(sampler, "variance", "fixed_large") ? "fixed_large"
                                       : !learned(obj, sampler) ? "fixed_small"
                                       : dm_value_is(obj, "variance", "log") ? "learned" : "learned_range");
-    fprintf(to, "  \"timestep_spacing\": \"%s\"\n}\n", spacings[e->sampler.spacing]);
+    fprintf(to, "  \"timestep_spacing\": \"%s\"\n}\n", dm_value_is(grid, "spacing", "trailing") ? "trailing"
+                                                         : dm_value_is(grid, "spacing", "linspace") ? "linspace"
+                                                                                                    : "leading");
     return DM_OK;
 }

@@ -9,7 +9,8 @@ typedef struct { int32_t spacing, last; int64_t offset; } cfg;
 static const dm_param params[] = {
     DM_ENUM(cfg, spacing, "trailing", "trailing|leading|linspace",
             "on the levels of a discrete schedule: down from the noisiest, up from the first, or both"),
-    DM_INT(cfg, offset, "0", 0, 1000000, "steps", "added to each timestep with leading spacing"),
+    DM_INT(cfg, offset, "0", 0, 1000000, "steps",
+           "added to each timestep with leading spacing, unless all are visited"),
     DM_ENUM(cfg, last, "data", "data|first", "where the last step goes: the data, or the least noise that is trained"),
     DM_END,
 };
@@ -30,7 +31,7 @@ static double timestep(const cfg *p, int32_t T, int32_t n, int32_t i)
     switch (p->spacing) {
     case TRAILING: return round_even(T + down) - 1;
     case LINSPACE: return n == 1 ? 0 : round_even((n - 1 - i) * ((double)(T - 1) / (n - 1)));
-    default: return (double)((n - 1 - i) * (int64_t)(T / n) + p->offset);
+    default: return (double)((n - 1 - i) * (int64_t)(T / n) + (n < T ? p->offset : 0));
     }
 }
 
@@ -43,7 +44,8 @@ static dm_status fill(dm_ctx *c, const dm_span *s, int32_t n, bool *log_snr, dou
         return dm_fail(c, DM_EINVAL, "%s is for the levels of a discrete schedule",
                        p->offset ? "offset" : "spacing: other than trailing");
     if (s->T && n > s->T)
-        return dm_fail(c, DM_EINVAL, "has %d levels for %d steps", (int)s->T, (int)n);
+        return dm_fail(c, DM_EINVAL, "sampler.steps: %d is more than the schedule's %d timesteps", (int)n,
+                       (int)s->T);
     if (s->T && p->spacing == LEADING && timestep(p, s->T, n, 0) >= s->T)
         return dm_fail(c, DM_EINVAL, "offset: %d moves the first timestep to %d, beyond %d", (int)p->offset,
                        (int)timestep(p, s->T, n, 0), (int)s->T - 1);

@@ -171,8 +171,18 @@ def learned_variances():
 
 
 def respaced_chains():
-    check("range", "range", "eps", "--steps", 4, grid=(1, 4, 7, 10))
+    check("range", "range", "eps", "--steps", 4, grid=(3, 6, 9, 12))
+    check("range", "range", "eps", "--steps", 4, "sampler.spacing=leading", grid=(1, 4, 7, 10))
     check("eps", "fixed_small", "eps", "--steps", 3, "sampler.spacing=linspace", "--count", 3, grid=(1, 7, 12), count=3)
+
+
+def all_steps_keep_the_grid():
+    """Where no number is given there are T steps, or the grid's own count, and they lie where the grid says."""
+    check("eps", "fixed_small", "eps", "--count", 3, "sampler.spacing=leading", "sampler.offset=1", count=3)
+    check("eps", "fixed_small", "eps", "--count", 3, "sampler.at=[11, 6, 0]", grid=(1, 7, 12), count=3)
+    nll("eps", "--count", 2, "grid.use=log_snr", "--save", path("terms.safetensors"), "--force")
+    t = doubles(read_safetensors(path("terms.safetensors"))[0]["t"])
+    assert len(t) == T and t[0] == 1 and t[-1] == T and any(x != int(x) for x in t), t
 
 
 def batches_change_nothing():
@@ -257,7 +267,8 @@ def what_is_wrong_is_said():
             (("sampler.clip=dynamic",), 2, "sampler.clip=auto or off"),
             (("sampler.last=first",), 2, "must be data"),
             (("--count", "11"), 2, "the test split has 10"),
-            (("--steps", "13"), 2, "timesteps: 12"),
+            (("--steps", "13"), 2, "13 is more than the schedule's 12 timesteps"),
+            (("--steps", "5", "sampler.at=[9, 3]"), 2, "has 2 steps, not 5"),
             (("data.test_images=",), 2, "test split"),
             (("--features", path("eps")), 2, "for --metric quality")):
         err = nll("eps", *args, code=code)[2]
@@ -281,4 +292,4 @@ def write_safetensors_with(file, tensors, meta):
         f.write(struct.pack("<Q", len(h)) + h + b"".join(t[2] for t in tensors.values()))
 
 
-run_tests([fixed_variances, learned_variances, respaced_chains, batches_change_nothing, plots_and_reports, held_out_loss, best_checkpoint, what_is_wrong_is_said])
+run_tests([fixed_variances, learned_variances, respaced_chains, all_steps_keep_the_grid, batches_change_nothing, plots_and_reports, held_out_loss, best_checkpoint, what_is_wrong_is_said])

@@ -130,7 +130,7 @@ def schedules():
     demist("schedule", config("moons.yaml"), "schedule.timesteps=7", "sampler.steps=3", "--json", path("s.json"))
     s = json.load(open(path("s.json")))
     assert len(s["beta"]) == len(s["alpha_bar"]) == len(s["log_snr"]) == len(s["posterior_variance"]) == 7
-    assert s["posterior_variance"][0] == 0 and s["timesteps"] == [4, 2, 0], s["timesteps"]
+    assert s["posterior_variance"][0] == 0 and s["timesteps"] == [6, 4, 1], s["timesteps"]
     ab = 1
     for b, a in zip(s["beta"], s["alpha_bar"]):
         ab *= 1 - b

@@ -37,7 +37,8 @@ def given_timesteps():
     assert schedule("sampler.at=[900,500,3]")["timesteps"] == [900, 500, 3]
     demist("schedule", config("moons.yaml"), "sampler.at=[500,900]", code=2)
     demist("schedule", config("moons.yaml"), "sampler.at=[1000]", code=2)
-    demist("schedule", config("moons.yaml"), "sampler.steps=1000", "sampler.offset=1", code=2)
+    demist("schedule", config("moons.yaml"), "sampler.steps=999", "sampler.offset=2", code=2)
+    assert "argument 1: error: sampler.steps: 1001 is more than the schedule's 1000" in demist("check", config("moons.yaml"), "sampler.steps=1001", code=2)[1]
 
 
 def close(a, b, room=1e-11):
@@ -142,12 +143,25 @@ def grids():
                       (["grid.use=uniform", "grid.offset=500", "grid.spacing=leading"], "grid.offset: 500 moves the first timestep"),
                       (["grid.use=uniform", "schedule.use=edm", "grid.spacing=linspace"], "grid.spacing: "),
                       (["grid.use=karras", "schedule.use=flow", "objective.predict=v"], "grid.s_max: 0 stands for"),
-                      (["grid.use=karras", "grid.s_max=0.001"], "grid.s_max: 0.001 is not above")):
+                      (["grid.use=karras", "grid.s_max=0.001"], "grid.s_max: 0.001 is not above"),
+                      (["grid.use=exponential", "schedule.use=flow", "objective.predict=v"], "grid.s_max: 0 stands for"),
+                      (["grid.use=exponential", "grid.s_max=0.001"], "grid.s_max: 0.001 is not above"),
+                      (["grid.use=lu", "grid.lambda_min=9"], "grid.lambda_min: 9 is not below")):
         _, err = demist("check", config("moons.yaml"), *own, code=2)
         assert says in err, (own, err)
-    for own, says in ((["sampler.steps=501"], "begins at t = 501 of 1000"), (["grid.use=ays"], "begins at t = 727"),
+    for own, says in ((["sampler.steps=501", "sampler.spacing=leading"], "begins at t = 501 of 1000"), (["grid.use=ays"], "begins at t = 727"),
                       (["schedule.timesteps=100"], "noisiest level has a share of noise of 0.7")):
         assert says in demist("check", config("moons.yaml"), *own)[1], own
+    for n in (1, 2, 7, 501, 999, 1000):  # neither a grid nor a key of before: from the noisiest level, whatever n
+        t = at(f"sampler.steps={n}")
+        assert t[0] == 999 and t == at(f"sampler.steps={n}", "grid.use=uniform", "grid.spacing=trailing") and len(t) == n, t
+    # k-diffusion's get_sigmas_polyexponential, and lambda even between two
+    for rho, n in ((1, 2), (1, 10), (3, 10)):
+        levels = [math.log(linear_ratio(t)) for t in at(f"sampler.steps={n}", "grid.use=exponential", f"grid.rho={rho}", "grid.s_max=20", "grid.s_min=0.1")]
+        want = [(1 - i / (n - 1)) ** rho * (math.log(20) - math.log(0.1)) + math.log(0.1) for i in range(n)]
+        assert all(close(a, b, 1e-6) for a, b in zip(levels, want, strict=True)), (levels, want)
+    levels = [-math.log(linear_ratio(t)) for t in at("sampler.steps=5", "grid.use=lu", "grid.lambda_min=-3", "grid.lambda_max=2")]
+    assert all(close(v, -3 + 5 * i / 4, 1e-6) for i, v in enumerate(levels)), levels
     for own in ([], ["sampler.steps=501", "grid.use=uniform"], ["sampler.steps=1", "sampler.at=[500]"],
                 ["grid.use=list", "grid.timesteps=[500,3]", "sampler.steps=2"]):
         err = demist("check", config("moons.yaml"), *own)[1]

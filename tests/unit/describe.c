@@ -108,7 +108,7 @@ static void reference__complete(void **state)
             assert_non_null(strstr(text, cell));
         }
     }
-    assert_non_null(strstr(text, "| `spacing` | enum | `leading` | `leading\\|trailing\\|linspace` | "));
+    assert_non_null(strstr(text, "| `spacing` | enum | `trailing` | `trailing\\|leading\\|linspace` | "));
     free(text);
     free(names);
     dm_registry_free(r);

@@ -16,6 +16,29 @@
 #include "noise/noise_services.h"
 #include "base/normal_quantile.h"
 
+/* A grid that gives what the test says, and timesteps one by one from the noisiest where it says nothing. */
+typedef struct wanted { bool log_snr; int n; double at[12]; } wanted;
+
+static dm_status fill_grid(dm_ctx *c, const dm_span *s, int32_t n, bool *log_snr, double *to)
+{
+    const wanted *w = c->cfg;
+
+    if (w->n && w->n != n + 1)
+        return dm_fail(c, DM_EINVAL, "%d points are no %d steps", w->n, (int)n);
+    *log_snr = w->log_snr;
+    for (int32_t i = 0; i <= n; i++)
+        to[i] = w->n ? w->at[i] : i < n ? s->most.t * (n - i) / n : -1;
+    return DM_OK;
+}
+
+static const dm_grid grid_kind = {.size = sizeof(dm_grid), .fill = fill_grid};
+static const dm_plugin grid_plugin = {.abi = DM_ABI, .size = sizeof(dm_plugin), .name = "wanted", .grid = &grid_kind};
+
+static dm_status walk(const dm_noise *n, int64_t steps, wanted w, dm_walk *g, dm_err *err)
+{
+    return dm_noise_walk(n, steps, &(dm_section){.present = true, .plugin = &grid_plugin, .cfg = &w}, g, err);
+}
+
 /* ---- schedules to try: cfg says what to give ------------------------------------------------------- */
 
 typedef struct given { const double *beta; double alpha0, sigma0, alpha1, sigma1; bool silent; } given;
@@ -126,7 +149,6 @@ static void noise__refuses_bad_schedules(void **state)
 static void noise__one_step(void **state)
 {
     given g = {.beta = (double[]){0.36}};
-    dm_set_sampler s = {.steps = 0};
     dm_noise *n;
     dm_walk grid;
     dm_err err = {0};
@@ -137,13 +159,11 @@ static void noise__one_step(void **state)
     assert_int_equal(make(&discrete, &g, 1, false, &n, &err), DM_OK);
     assert_true(near(dm_noise_alpha_bar(n, 1), 0.64, 1e-15));
     assert_true(dm_noise_posterior_variance(n, 1) == 0);
-    for (s.spacing = DM_SPACING_LEADING; s.spacing <= DM_SPACING_LINSPACE; s.spacing++) {
-        assert_int_equal(dm_noise_walk(n, &s, NULL, &grid, &err), DM_OK);
-        assert_int_equal(grid.n, 1);
-        assert_int_equal(grid.timesteps[0], 0);
-        assert_true(near(grid.points[0].sigma, 0.6, 1e-15) && grid.points[1].sigma == 0 && grid.points[1].alpha == 1);
-        dm_walk_fini(&grid);
-    }
+    assert_int_equal(walk(n, 0, (wanted){0}, &grid, &err), DM_OK);
+    assert_int_equal(grid.n, 1);
+    assert_int_equal(grid.timesteps[0], 0);
+    assert_true(near(grid.points[0].sigma, 0.6, 1e-15) && grid.points[1].sigma == 0 && grid.points[1].alpha == 1);
+    dm_walk_fini(&grid);
     dm_noise_free(n);
 }
 
@@ -268,20 +288,20 @@ static void noise__zero_terminal_snr(void **state)
 
 static void noise__refuses_bad_grids(void **state)
 {
-    const struct { dm_set_sampler s; bool curve; const char *message; } cases[] = {
-        {{.steps = 10}, false, NULL},
-        {{.steps = 10, .last = DM_LAST_FIRST}, false, NULL},
-        {{.steps = 11}, false, "sampler.steps is 11; the schedule has timesteps: 10"},
-        {{.steps = 10, .offset = 1}, false, "offset moves them"},
-        {{.at = {2, (int64_t[]){9, 0}}}, false, NULL},
-        {{.at = {2, (int64_t[]){0, 9}}}, false, "timestep 9 cannot follow 0"},
-        {{.at = {2, (int64_t[]){5, 5}}}, false, "timestep 5 cannot follow 5"},
-        {{.at = {1, (int64_t[]){10}}}, false, "timestep 10 cannot follow 10"},
-        {{.at = {1, (int64_t[]){-1}}}, false, "timestep -1 cannot follow 10"},
-        {{.steps = 11}, true, NULL},
-        {{.steps = 1}, true, NULL},
-        {{.steps = 5, .last = DM_LAST_FIRST}, true, "'curve' is continuous"},
-        {{.at = {1, (int64_t[]){3}}}, true, "'curve' is continuous"},
+    const struct { int64_t steps; wanted w; bool curve; const char *message; } cases[] = {
+        {10, {0}, false, NULL},
+        {11, {0}, true, NULL},
+        {1, {0}, true, NULL},
+        {2, {false, 3, {10, 1, -1}}, false, NULL},
+        {2, {false, 3, {10, 4.5, 1}}, false, NULL},
+        {2, {false, 3, {10, 1, 1}}, false, NULL},
+        {1, {false, 2, {1, 1}}, false, "must fall"},
+        {2, {false, 3, {1, 10, -1}}, false, "point 1 of 2 has t 10 after 1"},
+        {2, {false, 3, {6, 6, -1}}, false, "point 1 of 2 has t 6 after 6"},
+        {1, {false, 2, {11, -1}}, false, "point 0 has t 11, which schedule 'steps' does not reach"},
+        {1, {false, 2, {NAN, -1}}, false, "does not reach"},
+        {1, {true, 2, {-1e9, INFINITY}}, true, "point 0 has log-SNR -1e+09"},
+        {3, {false, 2, {5, -1}}, false, "2 points are no 3 steps"},
     };
     given g = {NULL, 1, 0.002, 1, 80, false};
     dm_noise *n = linear_noise(10), *c;
@@ -292,13 +312,13 @@ static void noise__refuses_bad_grids(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         dm_walk grid;
         dm_err why = {0};
-        const dm_status rc = dm_noise_walk(cases[i].curve ? c : n, &cases[i].s, NULL, &grid, &why);
+        const dm_status rc = walk(cases[i].curve ? c : n, cases[i].steps, cases[i].w, &grid, &why);
 
         if (!cases[i].message != !rc || (rc && !strstr(why.msg, cases[i].message)))
             fail_msg("case %zu: status %d, \"%s\"", i, (int)rc, why.msg);
         for (int32_t k = 0; !rc && k < grid.n; k++)
             assert_true(grid.points[k].log_snr < grid.points[k + 1].log_snr ||
-                        (cases[i].s.last == DM_LAST_FIRST && k == grid.n - 1));
+                        (grid.points[k].log_snr == grid.points[k + 1].log_snr && k == grid.n - 1));
         dm_walk_fini(&grid);
     }
     dm_noise_free(n);

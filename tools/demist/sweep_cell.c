@@ -57,13 +57,16 @@ static bool is(const line *l, const char *key)
     return !*l->section && (size_t)l->key_length == strlen(key) && !strncmp(l->key, key, strlen(key));
 }
 
+/* What is said of sampling alone. */
+static bool of_sampling(const line *l) { return !strcmp(l->section, "sampler") || !strcmp(l->section, "grid"); }
+
 /* What decides the weights, and with `sampling` also what decides samples and their speed; not where the run lies. */
 static void hash_text(SHA2_CTX *ctx, const char *text, bool sampling)
 {
     line l = {.section = ""};
 
     while (next_line(&text, &l)) {
-        const bool sampler = !strcmp(l.section, "sampler") || is(&l, "device") || is(&l, "allow_nan");
+        const bool sampler = of_sampling(&l) || is(&l, "device") || is(&l, "allow_nan");
 
         if (is(&l, "name") || is(&l, "output") || is(&l, "plugin_path") || (sampler && !sampling))
             continue;
@@ -72,7 +75,8 @@ static void hash_text(SHA2_CTX *ctx, const char *text, bool sampling)
     }
 }
 
-/* "sampler.KEY=VALUE" of all keys, and the device: so that a run's weights are sampled as the cell says. */
+/* "sampler.KEY=VALUE" of all keys, those of the grid, and the device: so
+ * that a run's weights are sampled as the cell says. */
 static dm_status sampling_overrides(sweep *s, const sweep_cell *c, const char ***out, int *n, dm_err *err)
 {
     const char *text = c->experiment;
@@ -86,9 +90,9 @@ static dm_status sampling_overrides(sweep *s, const sweep_cell *c, const char **
     for (*n = 0; next_line(&text, &l);) {
         const bool device = is(&l, "device");
 
-        if (!device && (l.head || strcmp(l.section, "sampler")))
+        if (!device && (l.head || !of_sampling(&l)))
             continue;
-        if (!((*out)[(*n)++] = dm_sprintf(s->arena, "%s%.*s=%.*s", device ? "" : "sampler.", l.key_length, l.key,
+        if (!((*out)[(*n)++] = dm_sprintf(s->arena, "%s%s%.*s=%.*s", l.section, device ? "" : ".", l.key_length, l.key,
                                           l.value_length, l.value)))
             return no_memory(err);
     }

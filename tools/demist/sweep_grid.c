@@ -78,7 +78,8 @@ static dm_status place(sweep *s, sweep_axis *a, dm_err *err)
                       a->section == DM_SEC_SCHEDULE))
         return dm_error(err, DM_EINVAL, "--over %s: '%s' is trained, and this key changes what is trained; give the "
                         "experiment's file, and each value is trained in a folder of its own", a->key, s->base);
-    a->trains = !s->is_run && a->section != DM_SEC_SAMPLER && strcmp(a->key, "device") && strcmp(a->key, "allow_nan");
+    a->trains = !s->is_run && a->section != DM_SEC_SAMPLER && a->section != DM_SEC_GRID &&
+                strcmp(a->key, "device") && strcmp(a->key, "allow_nan");
     return DM_OK;
 }
 
@@ -157,7 +158,8 @@ static bool means_something(const sweep *s, dm_session *base, const sweep_cell *
     int i;
 
     if (!*a->name || !strcmp(a->name, "use") || !dm_settings[a->section].plugin ||
-        has_row(dm_settings[a->section].rows, a->name))
+        has_row(dm_settings[a->section].rows, a->name) ||
+        (a->section == DM_SEC_SAMPLER && dm_experiment_former_key(a->name)))
         return true;
     if ((use = axis_of_use(s, a->section, &i)) &&
         dm_registry_get(base->registry, kind_of(a->section), use->value[c->value[i]], &p, &ignored))

@@ -111,7 +111,7 @@ typedef struct dm_trace_info {
 typedef struct dm_sample_options {
     uint32_t size;
     int32_t n_overrides;
-    const char *const *overrides;  /* for this call, of the sampler alone: "sampler.steps=20", "sampler.use=ddpm" */
+    const char *const *overrides;  /* for this call, of sampler and grid: "sampler.steps=20", "grid.use=karras" */
     const int64_t *seed;           /* for this call; NULL = the experiment's */
     int64_t count;                 /* images; 0 = 1, or as many as noise has */
     int64_t first_index;           /* of the first image: image i of a seed is the same whatever is drawn with it */
