@@ -2,7 +2,7 @@
 
 # Each compiler that Debian has, each level of optimisation; and what a packager builds.
 compiled() {
-  step warnings python3 tools/warnings.py build
+  step warnings python3 tools/compiler_warnings.py build
   step release release_build
 }
 release_build() {

@@ -41,7 +41,7 @@ bool dm_graph_returned(dm_graph_core *g, const dm_instance *i, const char *callb
     return false;
 }
 
-bool dm_graph_has(dm_graph_core *g, const char *op, dm_dtype type, const dm_val *in, int n)
+bool dm_graph_holds(dm_graph_core *g, const char *op, const dm_val *in, int n)
 {
     for (int i = 0; i < n && !g->err.code; i++)
         if (in[i] == DM_NONE)
@@ -50,11 +50,19 @@ bool dm_graph_has(dm_graph_core *g, const char *op, dm_dtype type, const dm_val 
             dm_graph_fail(g, DM_EINVAL, "%s: input %d is a value that failed", op, i);
         else if ((size_t)in[i] >= g->n_values)
             dm_graph_fail(g, DM_EINVAL, "%s: input %d is %d, which is not a value of this graph", op, i, (int)in[i]);
-        else if ((type == DM_DT_I32) != (g->values[in[i]].type == DM_DT_I32))
+    return !g->err.code;
+}
+
+bool dm_graph_has(dm_graph_core *g, const char *op, dm_dtype type, const dm_val *in, int n)
+{
+    if (!dm_graph_holds(g, op, in, n))
+        return false;
+    for (int i = 0; i < n && !g->err.code; i++)
+        if ((type == DM_DT_I32) != (g->values[in[i]].type == DM_DT_I32))
             dm_graph_fail(g, DM_EINVAL,
                           type == DM_DT_I32 ? "%s: input %d holds f32; labels or indices, i32[N], belong there"
-                                            : "%s: input %d holds labels or indices, i32; embedding, gather and "
-                                              "cross_entropy take these",
+                                            : "%s: input %d holds labels or indices, i32; embedding, gather, "
+                                              "cross_entropy and ops of plugins take these",
                           op, i);
     return !g->err.code;
 }

@@ -97,8 +97,10 @@ dm_val dm_graph_fail(dm_graph_core *g, dm_status code, const char *fmt, ...) DM_
 /* Whether a plugin's callback returned a value of this graph, without a failure on the way; else the reason is
  * recorded. */
 bool dm_graph_returned(dm_graph_core *g, const dm_instance *i, const char *callback, dm_val y);
-/* Whether an op's inputs are values of this graph and of this type: a plugin may pass DM_NONE, or anything. Else the
- * reason is recorded. */
+/* Whether an op's inputs are values of this graph: a plugin may pass DM_NONE, or anything. Else the reason is
+ * recorded. */
+bool dm_graph_holds(dm_graph_core *g, const char *op, const dm_val *in, int n);
+/* The same, and of this type. */
 bool dm_graph_has(dm_graph_core *g, const char *op, dm_dtype type, const dm_val *in, int n);
 /* A named input. image: rank 4, given as N,H,W,C; false: as the shape says. */
 dm_val dm_graph_input(dm_graph_core *g, const char *name, const dm_shape *s, dm_dtype type, bool image);

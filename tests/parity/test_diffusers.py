@@ -87,6 +87,28 @@ def predict_adds_labels_that_are_vectors():
     assert "vectors" in err, err
 
 
+def predict_takes_labels_as_a_second_time():
+    """A class's embedding that is what was taken from a bias, whatever the class, leaves the outputs as they are."""
+    folder = copy("plain", "timestep")
+    edit(folder, class_embed_type="timestep")
+    tensors, given = (read_safetensors(f"{folder}/{f}.safetensors")[0] for f in ("diffusion_pytorch_model", "expected"))
+    y = array.array("f", [0.25 * (i % 5) - 0.5 for i in range(16)])
+    for layer in "linear_1", "linear_2":
+        like = "time_embedding." + layer
+        for part in "weight", "bias":
+            dtype, shape, data = tensors[f"{like}.{part}"]
+            tensors[f"class_embedding.{layer}.{part}"] = dtype, shape, bytes(len(data))
+    tensors["class_embedding.linear_2.bias"] = "F32", [16], y.tobytes()
+    bias = floats(tensors["time_embedding.linear_2.bias"])
+    tensors["time_embedding.linear_2.bias"] = "F32", [16], array.array("f", [a - b for a, b in zip(bias, y)]).tobytes()
+    write_safetensors(f"{folder}/{WEIGHTS}", tensors)
+    n = given["x"][1][0]
+    write_safetensors(path("in.st"), {"x": given["x"], "t": given["t"], "y": ("I64", [n], array.array("q", range(n)).tobytes())})
+    demist("predict", folder, f"device={DEVICE}", "--in", path("in.st"), "--out", path("timestep.st"), "--force")
+    got, want = floats(read_safetensors(path("timestep.st"))[0]["out"]), floats(given["out"])
+    assert max(abs(a - b) for a, b in zip(got, want)) <= 1e-4 * max(map(abs, want))
+
+
 def walk(model, name, *more):
     """x of each of 10 steps of demist, and of diffusers."""
     folder = os.path.join(MODELS, model)
@@ -409,6 +431,7 @@ def predict_refuses_an_index_that_leaves_the_folder():
 
 if __name__ == "__main__":
     run_tests([predict_equals_unet2dmodel, half_precision_where_the_device_has_it, predict_reads_old_names_shards_and_bfloat16, predict_adds_labels_that_are_vectors,
+               predict_takes_labels_as_a_second_time,
                predict_refuses_unknown_config,
                predict_lists_tensors_that_do_not_fit, nan_is_refused_unless_asked_for, predict_refuses_broken_files,
                predict_refuses_an_index_that_leaves_the_folder, sample_walks_like_ddpmscheduler, sample_walks_like_ddimscheduler, sample_walks_as_diffusers_does_where_asked_to,

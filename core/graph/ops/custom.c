@@ -43,7 +43,7 @@ static dm_status custom(const dm_graph *api, const dm_op *op, const dm_val *in, 
     if (g->err.code || !usable(g, op, in, out))
         return g->err.code;
     snprintf(name, sizeof name, "op '%.100s'", op->name);
-    if (!dm_graph_has(g, name, DM_DT_F32, in, op->n_in))
+    if (!dm_graph_holds(g, name, in, op->n_in))
         return g->err.code;
     for (int i = 0; i < op->n_in; i++) {
         si[i] = api->shape(api, in[i]);

@@ -1,7 +1,7 @@
 """Compiles every source of a build folder with each compiler that is installed, at each level of optimisation, and
 prints the warnings: none is the only good result.
 
-    tools/warnings.py BUILD [--compiler NAME] [--level=-O2]    both may be repeated"""
+    tools/compiler_warnings.py BUILD [--compiler NAME] [--level=-O2]    both may be repeated"""
 import argparse
 import concurrent.futures
 import json
