@@ -101,14 +101,17 @@ void exact_open_on(const exact_world *w, exact_bench *b, const char *network, co
              strstr(sampler, "dpmpp") || strstr(sampler, "unipc") || strstr(sampler, "deis")
                  ? ", lower_order_final: false" : "");
     exact_build(w, b, text, &data, n);
-    {
-        const dm_sampling_setup setup = {.experiment = b->e, .noise = b->noise, .device = w->device,
-            .objective = dm_net_objective(b->net), .data = dm_net_data(b->net), .out_channels = 1, .n = b->n,
-            .forward = forward, .user = b};
+    if (exact_sampling(w, b, &err))
+        fail_msg("%s: %s", sampler, err.msg);
+}
 
-        if (dm_sampling_new(&setup, &b->s, &err))
-            fail_msg("%s: %s", sampler, err.msg);
-    }
+dm_status exact_sampling(const exact_world *w, exact_bench *b, dm_err *err)
+{
+    const dm_sampling_setup setup = {.experiment = b->e, .noise = b->noise, .device = w->device,
+        .objective = dm_net_objective(b->net), .data = dm_net_data(b->net), .out_channels = 1, .n = b->n,
+        .forward = forward, .user = b};
+
+    return dm_sampling_new(&setup, &b->s, err);
 }
 
 void exact_close(exact_bench *b)

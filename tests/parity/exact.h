@@ -31,6 +31,8 @@ int exact_close_world(void **state);
 void exact_open(const exact_world *w, exact_bench *b, const char *sampler, int steps);
 void exact_open_on(const exact_world *w, exact_bench *b, const char *network, const char *sampler, int steps,
                    int64_t n);
+/* The sampler of what exact_build made. */
+dm_status exact_sampling(const exact_world *w, exact_bench *b, dm_err *err);
 void exact_close(exact_bench *b);
 /* Starts that are spread over the distribution at the noisiest point. */
 void exact_from_quantiles(const exact_bench *b, float *x);

@@ -45,13 +45,13 @@ static void expect(double mean[K][D], const double *deviation, const double *sha
 static void exact_gaussians__equals_its_formula(void **state)
 {
     static const char *const objectives[] = {"{use: simple}", "{use: simple, predict: x0}", "{use: simple, predict: v}",
-                                             "{use: edm, sigma_data: 0.7}"};
+                                             "{use: edm, sigma_data: 0.7}", "{use: flow}"};
     static const struct { const char *means; int each; } spreads[] = {
         {"[-0.5, 0.6]", D}, {"[-0.5, 0, 0.5, 0.6, 0.2, -0.3]", INNER}};
     static const double deviation[K] = {0.3, 0.5}, share[K] = {1, 3};
     const dm_data_info data = {.size = sizeof data, .shape = {3, {C, 2, 2, 1, 1, 1, 1, 1}}};
 
-    for (int o = 0; o < 4; o++) {
+    for (int o = 0; o < 5; o++) {
         for (int m = 0; m < 2; m++) {
             static const double two[] = {-0.5, 0.6}, six[] = {-0.5, 0, 0.5, 0.6, 0.2, -0.3};
             double mean[K][D];
