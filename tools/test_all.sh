@@ -10,16 +10,15 @@ release_build() {
   meson setup build-release -Dbuildtype=release -Db_lto=true -Dwerror=true && ninja -C build-release
 }
 
-# Every test again under AddressSanitizer and UBSan; only what the OpenCL runtimes leak is suppressed, by module.
-# Warnings are no errors there: gcc's sanitizers bring false ones.
+# The tests again under AddressSanitizer and UBSan, on the first platform: both watch what the host does, which is the same on
+# each. Only what the OpenCL runtimes leak is suppressed, by module. Warnings are no errors there: gcc's sanitizers bring
+# false ones.
 sanitized() {
   build_in build-sanitize -Db_sanitize=address,undefined -Db_lundef=false || { failed=$((failed + 1)); return; }
   export ASAN_OPTIONS=detect_leaks=1:handle_segv=1:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
   export LSAN_OPTIONS=suppressions=$root/tests/lsan.supp:print_suppressions=0
-  tests sanitize-host build-sanitize host --timeout-multiplier 6
-  while read -r id _; do
-    DEMIST_DEVICE=$id tests "sanitize-device-${id/:/-}" build-sanitize device --timeout-multiplier 8
-  done <<<"$platforms"
+  tests sanitize-host build-sanitize host --no-suite memory_limits --timeout-multiplier 6
+  DEMIST_DEVICE=$first tests sanitize-device build-sanitize device --no-suite long --timeout-multiplier 8
   unset ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS
 }
 
@@ -37,22 +36,24 @@ under_oclgrind() {
   done
 }
 
-# The device suite with each implementation forced where it serves; not those tests that train for long.
+# Ops and gradients with each implementation forced where it serves.
 forced() {
   local impl
   for impl in $(build/demist devices --implementations); do
-    DEMIST_IMPL=$impl DEMIST_DEVICE=$(awk '/Portable/{print $1; exit}' <<<"$platforms") tests "forced-$impl" build device --no-suite long --timeout-multiplier 20
+    DEMIST_IMPL=$impl DEMIST_DEVICE=$first tests "forced-$impl" build kernels --timeout-multiplier 20
   done
 }
 
-# Minutes for each parser.
-fuzzed() { DEMIST_FUZZ_SECONDS=${DEMIST_FUZZ_SECONDS:-120} tests fuzz build fuzz --timeout-multiplier 60; }
+# A minute for each parser.
+fuzzed() { DEMIST_FUZZ_SECONDS=${DEMIST_FUZZ_SECONDS:-60} tests fuzz build fuzz --timeout-multiplier 60; }
 
-# Every allocation of each command fails once, 20 minutes at most.
-allocations_fail() {
-  DEMIST=$root/build/demist DEMIST_SOURCE=$root DEMIST_DEVICE=$(awk '/Portable/{print $1; exit}' <<<"$platforms") \
-    step allocations python3 tests/faults/sweep_allocations.py build/tests/faults/allocfault.so
+# Every allocation of each command fails once, 20 minutes at most. It needs one core, so it runs beside the steps that follow.
+begin_allocations() {
+  DEMIST=$root/build/demist DEMIST_SOURCE=$root DEMIST_DEVICE=$first \
+    python3 tests/faults/sweep_allocations.py build/tests/faults/allocfault.so >"$logs/sweep_allocations.log" 2>&1 &
+  sweep=$!
 }
+end_allocations() { wait "$sweep"; local rc=$?; cat "$logs/sweep_allocations.log"; return $rc; }
 
 # Many more kills while training and saving.
 killed() { DEMIST_KILLS=200 tests kills build kills --timeout-multiplier 20; }
@@ -68,11 +69,13 @@ compared() {
   done <<<"$platforms"
 }
 
-compiled
+first=$(awk '{print $1; exit}' <<<"$platforms")
+begin_allocations
 compared
-sanitized
 under_oclgrind
+killed
+compiled
+step allocations end_allocations
+sanitized
 forced
 fuzzed
-killed
-allocations_fail
