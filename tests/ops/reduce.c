@@ -60,8 +60,10 @@ static void rows_reference(const dm_opnode *n, const double *const *in, double *
         for (int64_t r = 0; r < red; r++)
             top = fmax(top, in[n->kind == DM_OP_REDUCE_MAX_DX][at + r * inner]);
         for (int64_t r = 0; r < red; r++) {
-            sum += n->kind == DM_OP_SOFTMAX_DX ? in[0][at + r * inner] * in[1][at + r * inner]
-                                               : exp(in[0][at + r * inner] - top);
+            if (n->kind == DM_OP_SOFTMAX)
+                sum += exp(in[0][at + r * inner] - top);
+            if (n->kind == DM_OP_SOFTMAX_DX)
+                sum += in[0][at + r * inner] * in[1][at + r * inner];
             equal += n->kind == DM_OP_REDUCE_MAX_DX && in[1][at + r * inner] == in[2][o];
         }
         if (n->kind == DM_OP_REDUCE_MAX)
