@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tools/demist/selftest_values.c: what `demist selftest` expects.
+"""Writes tools/demist/selftest/values.c: what `demist selftest` expects.
 
 Each op's results come from PyTorch in double precision, its gradients from autograd; the losses of 20 training steps from
 PyTorch in double precision too, with demist's random numbers (Philox 4x32-10) and the same starting weights. Needs torch,
@@ -15,7 +15,7 @@ import torch.nn.functional as tf
 from diffusers import UNet2DModel
 
 torch.set_default_dtype(torch.float64)
-OUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "demist/selftest_values.c")
+OUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "demist/selftest/values.c")
 rng = np.random.default_rng(1)
 cases = []
 
@@ -278,7 +278,7 @@ def wrapped(line):
 
 def write():
     with io.StringIO() as f:
-        f.write("/* Made by tools/make_selftest_values.py: expected results of each op, and losses of training. */\n#include \"selftest.h\"\n\n")
+        f.write("/* Made by tools/make_selftest_values.py: expected results of each op, and losses of training. */\n#include \"selftest/selftest.h\"\n\n")
         rows = []
         for i, (name, kind, ins, outs, attr, ints) in enumerate(cases):
             row = {"in": [], "out": [], "iv": [], "ov": []}

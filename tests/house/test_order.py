@@ -34,7 +34,8 @@ def folder_of(path, order):
 
 def target(root, reader, name):
     """The file of the tree that an include names; None for one of a library."""
-    for start in (reader.parent, root, root / "core", root / "core/api", root / "kernels", root / "backends"):
+    for start in (reader.parent, root, root / "core", root / "core/api", root / "kernels", root / "backends",
+                  root / "tools/demist"):
         there = start / name
         if there.is_file():
             return os.path.relpath(there.resolve(), root.resolve())

@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "session/session.h"
-#include "start_values.h"
+#include "selftest/start_values.h"
 #include "train/training.h"
 
 enum { BATCH = 16, D = 2 };

@@ -1,5 +1,5 @@
 /* demist: the command line program. Finds the command and turns its errors into exit codes. */
-#include "cli.h"
+#include "options/cli.h"
 
 #include <errno.h>
 #include <locale.h>

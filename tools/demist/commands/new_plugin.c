@@ -1,0 +1,165 @@
+/* demist new-plugin: a skeleton that compiles, with its own build file and test. */
+#include "options/cli.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "embedded.h"
+#include "base/file.h"
+#include "plugin/registry.h"
+#include "base/suggest.h"
+
+static int run(int argc, char **argv);
+
+const cli_command cmd_new_plugin = {
+    "new-plugin", "new-plugin KIND NAME [--dir D]", "write the skeleton of a plugin",
+    "  demist new-plugin schedule my_curve\n\n"
+    "Makes a folder with NAME.c, a build file, a test and a README; it compiles and runs as it is.\n"
+    "Kinds: schedule, grid, sampler, network, objective, dataset.\n"
+    "  --dir D   where (./NAME)\n",
+    run};
+
+typedef struct word { const char *from, *to; } word;
+
+/* text with each word replaced; on the heap, NULL when memory is exhausted. */
+static char *fill_in(const char *text, const word *words, int n)
+{
+    size_t room = strlen(text) + 1, at = 0;
+    char *out;
+
+    for (int i = 0; i < n; i++)
+        for (const char *p = text; (p = strstr(p, words[i].from)); p++)
+            room += strlen(words[i].to);
+    if (!(out = malloc(room)))
+        return NULL;
+    while (*text) {
+        int hit = -1;
+
+        for (int i = 0; i < n && hit < 0; i++)
+            if (!strncmp(text, words[i].from, strlen(words[i].from)))
+                hit = i;
+        if (hit < 0) {
+            out[at++] = *text++;
+        } else {
+            memcpy(out + at, words[hit].to, strlen(words[hit].to));
+            at += strlen(words[hit].to);
+            text += strlen(words[hit].from);
+        }
+    }
+    out[at] = 0;
+    return out;
+}
+
+static dm_status write_one(const char *path, bool script, const char *text, const word *words, int n, dm_err *err)
+{
+    char *filled = fill_in(text, words, n);
+    const dm_status rc =
+        filled ? dm_file_write_atomic(path, filled, strlen(filled), err) : dm_error(err, DM_ENOMEM, "out of memory");
+
+    free(filled);
+    if (!rc && script && chmod(path, 0755))
+        return dm_file_error(err, "make executable", path);
+    return rc;
+}
+
+/* What it is called in a plugin's folder; NULL where it is another kind's. */
+static const char *target(const dm_embedded *e, dm_kind kind, const char *source)
+{
+    const size_t n = strlen(e->file), stem = strlen(dm_kind_name(kind));
+
+    if (n <= 2 || strcmp(e->file + n - 2, ".c"))
+        return strcmp(e->file, "meson.build.txt") ? e->file : "meson.build";
+    return n == stem + 2 && !strncmp(e->file, dm_kind_name(kind), stem) ? source : NULL;
+}
+
+static dm_status write_all(dm_kind kind, const char *name, const char *dir, dm_err *err)
+{
+    const char *section = kind == DM_KIND_DATASET ? "data" : dm_kind_name(kind);
+    const word words[] = {{"PLUGIN_NAME", name}, {"PLUGIN_KIND", dm_kind_name(kind)}, {"PLUGIN_SECTION", section}};
+    char source[80], path[4096];
+    dm_status rc = DM_OK;
+
+    if (strlen(dir) + sizeof source + 32 > sizeof path)
+        return dm_error(err, DM_EINVAL, "'%.60s...' is too long for a folder's name", dir);
+
+    if (mkdir(dir, 0777))
+        return errno == EEXIST ? dm_error(err, DM_EINVAL, "'%s' is already there; choose another name or --dir", dir)
+                               : dm_file_error(err, "make", dir);
+    snprintf(source, sizeof source, "%s.c", name);
+    for (int undo = 0; undo <= (rc != DM_OK); undo++) /* what failed leaves nothing behind */
+        for (const dm_embedded *e = dm_embedded_templates; e->file && (undo || !rc); e++) {
+            const char *file = target(e, kind, source);
+
+            snprintf(path, sizeof path, "%s/%s", dir, file ? file : "");
+            if (file && undo)
+                unlink(path);
+            else if (file)
+                rc = write_one(path, !strcmp(file, "test.sh"), e->source, words, 3, err);
+        }
+    if (rc)
+        rmdir(dir);
+    return rc;
+}
+
+/* Why not, NULL where it is a good name. */
+static const char *bad_name(const char *name)
+{
+    /* What the build files call their own targets, of those that are names here. */
+    static const char *const kept[] = {"all", "benchmark", "clean", "coverage", "dist", "distcheck", "install", "phony",
+                                       "reconfigure", "test", "uninstall"};
+
+    if (!*name || strlen(name) >= 64 || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(name))
+        return "is no name for a plugin; use a-z, 0-9 and _, fewer than 64";
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        if (!strcmp(kept[i], name))
+            return "is a name that meson keeps for itself; choose another";
+    return NULL;
+}
+
+static int unknown_kind(const char *kind)
+{
+    dm_nearest near;
+
+    dm_nearest_init(&near, kind);
+    for (int k = 0; k < DM_KIND_COUNT; k++)
+        dm_nearest_try(&near, dm_kind_name(k));
+    if (near.best)
+        return cli_usage(&cmd_new_plugin, "there is no kind '%s'; did you mean '%s'?", kind, near.best);
+    return cli_usage(&cmd_new_plugin, "there is no kind '%s'; kinds are "
+                     "schedule, grid, sampler, network, objective, dataset",
+                     kind);
+}
+
+static int run(int argc, char **argv)
+{
+    static const struct option options[] = {{"dir", required_argument, NULL, 'd'}, CLI_COMMON};
+    const char *dir = NULL, *name, *why;
+    cli_common common = {0};
+    dm_err err = {0};
+    bool done;
+    int opt, code, kind;
+
+    while ((opt = getopt_long(argc, argv, ":hqv", options, NULL)) != -1) {
+        if (opt == 'd')
+            dir = optarg;
+        else if (cli_common_option(&cmd_new_plugin, opt, argv, &common, &done, &code) && done)
+            return code;
+    }
+    if (argc - optind != 2)
+        return cli_usage(&cmd_new_plugin, "a kind and a name are needed");
+    for (kind = 0; kind < DM_KIND_COUNT && strcmp(dm_kind_name(kind), argv[optind]); kind++)
+        ;
+    name = argv[optind + 1];
+    if (kind == DM_KIND_COUNT)
+        return unknown_kind(argv[optind]);
+    if ((why = bad_name(name)))
+        return cli_usage(&cmd_new_plugin, "'%s' %s", name, why);
+    if (write_all(kind, name, dir ? dir : name, &err))
+        return cli_fail(&err);
+    cli_print_path(dir ? dir : name);
+    return 0;
+}

@@ -1,0 +1,72 @@
+/* demist plugins: documentation from the parameter tables. */
+#include "options/cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "plugin/describe.h"
+#include "base/error.h"
+#include "base/suggest.h"
+
+static int run_plugins(int argc, char **argv);
+
+const cli_command cmd_plugins = {
+    "plugins", "plugins [KIND | KIND/NAME | FILE.so]", "list the plugins, or show one with its parameters",
+    "  demist plugins\n  demist plugins sampler\n  demist plugins schedule/cosine\n  demist plugins ./my_curve.so\n\n"
+    "Kinds: schedule, grid, sampler, network, objective, dataset. A file is checked and shown without being run.\n",
+    run_plugins};
+static bool kind_of(const char *name, size_t n, dm_kind *kind)
+{
+    for (int k = 0; k < DM_KIND_COUNT; k++) {
+        const char *have = dm_kind_name(k);
+
+        if (strlen(have) == n && !strncmp(have, name, n)) {
+            *kind = k;
+            return true;
+        }
+    }
+    return false;
+}
+
+static dm_status show(dm_registry *r, const char *what, dm_err *err)
+{
+    const char *slash = strchr(what, '/');
+    const size_t n = strlen(what);
+    const dm_plugin *p;
+    dm_kind kind;
+    dm_status rc;
+
+    if (n > 3 && !strcmp(what + n - 3, ".so"))
+        rc = dm_registry_open(r, what, &p, &kind, err);
+    else if (kind_of(what, n, &kind))
+        return dm_describe_list(stdout, r, kind, err);
+    else if (!slash || !kind_of(what, (size_t)(slash - what), &kind))
+        rc = dm_error(err, DM_EINVAL,
+                      "'%s' is neither KIND/NAME nor a file; kinds are "
+                      "schedule, grid, sampler, network, objective, dataset",
+                      what);
+    else
+        rc = dm_registry_get(r, kind, slash + 1, &p, err);
+    if (rc)
+        return rc;
+    return dm_describe_plugin(stdout, kind, p, dm_registry_file(r, p), err);
+}
+
+static int run_plugins(int argc, char **argv)
+{
+    cli_common common = {0};
+    dm_registry *r;
+    dm_err err = {0};
+    dm_status rc;
+    int code;
+
+    if (cli_only_common(&cmd_plugins, argc, argv, &common, &code))
+        return code;
+    if (argc - optind > 1)
+        return cli_usage(&cmd_plugins, "one plugin at a time");
+    if (dm_registry_new(NULL, &r, &err))
+        return cli_fail(&err);
+    rc = optind < argc ? show(r, argv[optind], &err) : dm_describe_list(stdout, r, DM_KIND_COUNT, &err);
+    dm_registry_free(r);
+    return rc ? cli_fail(&err) : 0;
+}

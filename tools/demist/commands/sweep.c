@@ -1,0 +1,349 @@
+/* demist sweep: the command line; see sweep.h. */
+#include "sweep/sweep.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/plain_text.h"
+#include "files/output.h"
+#include "run/run_folder.h"
+#include "session/session_read.h"
+
+static int run(int argc, char **argv);
+
+const cli_command cmd_sweep = {
+    "sweep", "sweep EXP.yaml|RUN [key=value ...] --over KEY=A,B,... [--over ...] --metric NAME",
+    "measure a grid of settings",
+    "  demist sweep configs/fashion-mnist.yaml --over sampler.steps=5,10,20,50 --over sampler.use=ddpm,ddim\n"
+    "      --over sampler.eta=0,1 --metric quality --features runs/features-fashion-mnist --count 2000\n"
+    "  demist sweep configs/moons.yaml --over train.lr=1e-3,3e-3 --over seed=1,2,3 --metric loss\n\n"
+    "EXP.yaml is trained where its output folder is not trained yet, once for all cells that differ in how they\n"
+    "sample, and once for each that differs in how it is trained, in folders below the sweep's. RUN, a run folder or\n"
+    "a checkpoint, is measured as it is. A key that a cell's plugin does not take is left out of the cell, and cells\n"
+    "that are then alike are one; cells that the experiment's checks refuse are rows that say why.\n"
+    "  --over KEY=A,B,...   a key and its values; commas inside brackets, braces and quotes divide nothing\n"
+    "  --metric NAME        as demist eval has them, with its --features, --layer, --count and --raw\n"
+    "  --out DIR            where results go (sweep/ in the run's folder): sweep.csv, .md, .json and .png, and each\n"
+    "                       cell's report; by these the same command goes on where a sweep was interrupted\n"
+    "  --dry-run            print the cells, do nothing\n"
+    "  --quiet              errors and warnings alone\n"
+    "  --verbose            also what training and sampling say\n\n"
+    "Ctrl-C stops with what is measured kept (exit code 75).\n",
+    run};
+
+/* Training and sampling keep silent, but for what is wrong; the sweep itself speaks of cells. */
+static void filtered(void *user, dm_log_level level, const char *line)
+{
+    const dm_callbacks *cb = user;
+
+    if (level <= DM_LOG_WARNING)
+        cb->log(cb->user, level, line);
+}
+
+static void filtered_progress(void *user, const dm_progress_info *p)
+{
+    const dm_callbacks *cb = user;
+
+    cb->progress(cb->user, p);
+}
+
+static bool filtered_cancelled(void *user)
+{
+    const dm_callbacks *cb = user;
+
+    return cb->cancelled(cb->user);
+}
+
+DM_PRINTF(2, 3) static void say(const dm_callbacks *cb, const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    cb->log(cb->user, DM_LOG_INFO, text);
+}
+
+/* A folder or a file of weights is a run, all else an experiment's file. */
+static bool is_run(const char *base)
+{
+    struct stat st;
+
+    return output_ends_in(base, ".safetensors") || (!stat(base, &st) && S_ISDIR(st.st_mode));
+}
+
+static dm_status read_run(sweep *s, dm_err *err)
+{
+    const char *text;
+    dm_session session;
+    dm_status rc;
+
+    if ((rc = dm_session_read_run(&session, s->base, NULL, 0, s->request.callbacks, err)))
+        return rc;
+    text = dm_st_meta(session.checkpoint, "experiment");
+    s->run_text = text ? dm_strdup(s->arena, text) : NULL;
+    s->output = s->base;
+    dm_session_fini(&session);
+    if (!s->run_text)
+        return dm_error(err, DM_ENOMEM, "out of memory for the sweep");
+    if (!s->dir && output_ends_in(s->base, ".safetensors"))
+        return dm_error(err, DM_EINVAL, "'%s' is a file: give --out DIR for the results", s->base);
+    return DM_OK;
+}
+
+static void print_cells(const sweep *s)
+{
+    for (int k = 0; k < s->n; k++) {
+        const sweep_cell *c = &s->cell[k];
+
+        dm_plain_put(stdout, sweep_cell_name(s, c));
+        fputs(c->state == SWEEP_REFUSED ? "  refused: " : "", stdout);
+        dm_plain_put(stdout, c->why);
+        putchar('\n');
+    }
+}
+
+/* One process at a time, and one sweep's keys and metric in a folder. */
+static dm_status take_folder(sweep *s, int *lock, dm_err *err)
+{
+    dm_status rc;
+
+    if ((rc = dm_folder_make(s->dir, err)) || (rc = dm_folder_open(&s->folder, s->dir, err)) ||
+        (rc = dm_folder_add(&s->folder, "cells", err)) ||
+        (rc = dm_folder_file(&s->folder, "lock", O_RDWR | O_CREAT, lock, NULL, err)))
+        return rc;
+    if (flock(*lock, LOCK_EX | LOCK_NB))
+        rc = dm_error(err, DM_EINVAL, "the sweep in '%s' is in use by another process; wait, or give another --out",
+                      s->dir);
+    return rc;
+}
+
+static bool same_names(const json_t *list, const char *const *names, size_t n)
+{
+    if (json_array_size(list) != n)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (!json_is_string(json_array_get(list, i)) || strcmp(json_string_value(json_array_get(list, i)), names[i]))
+            return false;
+    return true;
+}
+
+/* Tables of other keys or another metric are not written over. */
+static dm_status check_tables(const sweep *s, dm_err *err)
+{
+    char *text = NULL;
+    const char *names[SWEEP_AXES], *metric;
+    json_t *old = NULL;
+    size_t n;
+    dm_err none;
+    dm_status rc = DM_OK;
+
+    for (int i = 0; i < s->n_axes; i++)
+        names[i] = s->axis[i].key;
+    if (dm_folder_has(&s->folder, "sweep.json")) {
+        if (!dm_file_slurp_in(&s->folder, "sweep.json", 1 << 24, &text, &n, &none))
+            dm_json_read(text, n, "sweep.json", &old, NULL);
+        metric = json_string_value(json_object_get(old, "metric"));
+        if (!metric || strcmp(metric, s->metric->name) ||
+            !same_names(json_object_get(old, "keys"), names, (size_t)s->n_axes))
+            rc = dm_error(err, DM_EINVAL, "'%s' holds a sweep over other keys or by another metric; give another --out",
+                          s->dir);
+    }
+    json_decref(old);
+    free(text);
+    return rc;
+}
+
+static void tell(const sweep *s, const dm_callbacks *cb, int k)
+{
+    const sweep_cell *c = &s->cell[k];
+    const char *name = sweep_cell_name(s, c);
+
+    if (c->state == SWEEP_DONE)
+        say(cb, "%d of %d: %s: %s %.4g, %.1f s%s", k + 1, s->n, *name ? name : "as it is", s->metric->columns[0].name,
+            sweep_number(c->report, s->metric->columns[0].path), c->seconds, c->kept ? " (measured before)" : "");
+    else
+        cb->log(cb->user, DM_LOG_WARNING, dm_sprintf(s->arena, "%d of %d: %s: %s", k + 1, s->n, name, c->why));
+}
+
+/* The exit code of what was measured: that of the first failure, if any cell failed, or if all were refused. */
+static int outcome(const sweep *s)
+{
+    int refused = 0;
+
+    for (int k = 0; k < s->n; k++) {
+        if (s->cell[k].state == SWEEP_FAILED)
+            return 1;
+        refused += s->cell[k].state == SWEEP_REFUSED;
+    }
+    return refused == s->n ? 2 : 0;
+}
+
+static dm_status run_cells(sweep *s, const dm_callbacks *cb, dm_err *err)
+{
+    dm_err plot = {0}, tables = {0};
+    dm_status rc = DM_OK;
+
+    for (int k = 0; k < s->n && !rc; k++)
+        if (!(rc = sweep_run_cell(s, &s->cell[k], err)))
+            tell(s, cb, k);
+    if (outcome(s) == 2) /* nothing is measured: no table, that the command may be put right */
+        return rc;
+    if (sweep_write_tables(s, &tables))
+        return rc ? rc : dm_error(err, tables.code, "%s", tables.msg);
+    if (sweep_plot(s, &plot))
+        cb->log(cb->user, DM_LOG_WARNING, dm_sprintf(s->arena, "no plot: %s", plot.msg));
+    if (!rc)
+        say(cb, "written: %s/sweep.csv, .md and .json%s", s->dir, plot.msg[0] ? "" : ", and .png");
+    return rc;
+}
+
+static dm_status begin(sweep *s, bool dry, int *lock, dm_err *err)
+{
+    int64_t step;
+    dm_status rc;
+
+    if ((s->is_run && (rc = read_run(s, err))) || (rc = sweep_make_cells(s, err)) || dry)
+        return rc;
+    if (!s->dir && !(s->dir = dm_sprintf(s->arena, "%s/sweep", s->output)))
+        return dm_error(err, DM_ENOMEM, "out of memory for a name");
+    if (s->request.features && (rc = sweep_identify(s->request.features, s->features, sizeof s->features, &step, err)))
+        return dm_error_prefix(err, "--features: ");
+    if ((rc = take_folder(s, lock, err)))
+        return rc;
+    return check_tables(s, err);
+}
+
+static int work(sweep *s, const dm_callbacks *cb, bool dry)
+{
+    dm_err err = {0};
+    int lock = -1, done = 0, code;
+    dm_status rc = begin(s, dry, &lock, &err);
+
+    if (!rc && dry)
+        print_cells(s);
+    else if (!rc)
+        rc = run_cells(s, cb, &err);
+    for (int k = 0; k < s->n; k++)
+        done += s->cell[k].state != SWEEP_PLANNED;
+    if (rc == DM_ECANCELLED) {
+        fprintf(stderr, "demist: stopped; %d of %d cells are done, and the same command goes on\n", done, s->n);
+        code = 75;
+    } else if (rc) {
+        code = cli_fail(&err);
+    } else if (dry) {
+        code = 0;
+    } else {
+        sweep_print_table(s, stdout);
+        code = outcome(s);
+    }
+    if (lock >= 0)
+        close(lock);
+    return code;
+}
+
+static void release(sweep *s)
+{
+    for (int k = 0; k < s->n; k++)
+        json_decref(s->cell[k].report);
+    dm_folder_close(&s->folder);
+    dm_arena_free(s->arena);
+}
+
+static int with_terminal(sweep *s, const cli_common *common, bool dry)
+{
+    cli_terminal *t = cli_terminal_new(common);
+    dm_quality_kept *kept = NULL;
+    const dm_callbacks *own;
+    dm_callbacks filter;
+    int code;
+
+    if (!t)
+        return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});
+    own = cli_callbacks(t);
+    filter = (dm_callbacks){.size = sizeof filter,
+                            .user = (void *)(uintptr_t)own,
+                            .log = filtered,
+                            .progress = filtered_progress,
+                            .cancelled = filtered_cancelled};
+    s->request.callbacks = common->verbose ? own : &filter;
+    s->request.silent = true;
+    s->request.kept = &kept;
+    if (!dry)
+        cli_catch_signals("stopping, what is measured is kept");
+    code = work(s, own, dry);
+    dm_quality_kept_free(kept);
+    cli_terminal_free(t);
+    return code;
+}
+
+/* 0, or the exit code; *done where nothing is left to do. */
+static int read_options(sweep *s, int argc, char **argv, cli_common *common, bool *dry, bool *done)
+{
+    static const struct option options[] = {{"over", required_argument, NULL, 'O'},
+                                            {"metric", required_argument, NULL, 'm'},
+                                            {"out", required_argument, NULL, 'o'},
+                                            {"features", required_argument, NULL, 'F'},
+                                            {"layer", required_argument, NULL, 'l'},
+                                            {"count", required_argument, NULL, 'n'},
+                                            {"raw", no_argument, NULL, 'w'},
+                                            {"dry-run", no_argument, NULL, 'd'},
+                                            CLI_COMMON};
+    dm_err err = {0};
+    const char *axes[SWEEP_AXES + 1];
+    int opt, code = 0, n = 0;
+
+    while ((opt = getopt_long(argc, argv, ":hqvo:", options, NULL)) != -1)
+        switch (opt) {
+        case 'O': axes[n < SWEEP_AXES ? n++ : SWEEP_AXES] = optarg; break;
+        case 'm': s->request.metric = optarg; break;
+        case 'o': s->dir = optarg; break;
+        case 'F': s->request.features = optarg; break;
+        case 'l': s->request.layer = optarg; break;
+        case 'n': if (!cli_int(&cmd_sweep, "--count", optarg, 4, 1 << 24, &s->request.count)) return 2; break;
+        case 'w': s->request.raw = true; break;
+        case 'd': *dry = true; break;
+        default:
+            if (cli_common_option(&cmd_sweep, opt, argv, common, done, &code) && *done)
+                return code;
+        }
+    if (optind >= argc)
+        return cli_usage(&cmd_sweep, "which experiment or run?");
+    if (!n)
+        return cli_usage(&cmd_sweep, "over what? give --over KEY=A,B,...");
+    s->base = argv[optind];
+    s->fixed = (const char *const *)argv + optind + 1;
+    s->n_fixed = argc - optind - 1;
+    s->metric = eval_find(s->request.metric);
+    if ((!*dry || s->request.metric) && (code = eval_usage(&cmd_sweep, &s->request, s->metric)))
+        return code;
+    s->is_run = is_run(s->base);
+    for (int i = 0; i < n; i++)
+        if (sweep_add_axis(s, axes[i], &err))
+            return cli_fail(&err);
+    return 0;
+}
+
+static int run(int argc, char **argv)
+{
+    sweep s = {.folder = {-1, NULL}, .arena = dm_arena_new()};
+    cli_common common = {0};
+    bool dry = false, done = false;
+    int code;
+
+    if (!s.arena)
+        return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});
+    code = read_options(&s, argc, argv, &common, &dry, &done);
+    if (!code && !done)
+        code = with_terminal(&s, &common, dry);
+    release(&s);
+    return code;
+}

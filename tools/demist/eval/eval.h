@@ -1,0 +1,47 @@
+/* demist eval: what its metrics share. Each is a file here with one row for the table in commands/eval.c. */
+#ifndef DEMIST_EVAL_H
+#define DEMIST_EVAL_H
+
+#include <jansson.h>
+
+#include "options/cli.h"
+
+typedef struct eval_request {
+    const char *run, *metric, *json;
+    const char *features, *layer, *images; /* quality */
+    const char *save, *plot;       /* quality and nll; nll */
+    int64_t steps;                 /* nll: of the chain; 0 = all */
+    const char *weights;           /* loss: "all", or NULL */
+    int64_t count;                 /* images; 0 = the metric's own */
+    bool raw, force;
+    bool silent;                   /* print no table */
+    dm_quality_kept **kept;        /* quality: dm_quality_options.kept */
+    const char *const *overrides;
+    int32_t n_overrides;
+    const dm_callbacks *callbacks;
+} eval_request;
+
+/* A figure of a report for a table: its name there, and its place in the report, as "samples.frechet". */
+typedef struct eval_column { const char *name, *path; } eval_column;
+
+typedef struct eval_metric {
+    const char *name;
+    const eval_column *columns;    /* for a sweep's table, what is plotted first; ends with a NULL name */
+    bool quality;                  /* takes --features, which it needs, --layer, --images, --count, --save */
+    bool nll;                      /* takes --count, --steps, --save, --plot */
+    bool count;                    /* takes --count and --weights all */
+    /* Prints a table to stdout; *report, a new object, is what --json writes. */
+    dm_status (*run)(const eval_request *r, json_t **report, dm_err *err);
+} eval_metric;
+
+extern const eval_metric eval_accuracy, eval_loss, eval_nll, eval_quality;
+
+/* NULL where there is none of this name. */
+const eval_metric *eval_find(const char *name);
+/* 0, or 2 after a usage error of command c was printed. */
+int eval_usage(const cli_command *c, const eval_request *r, const eval_metric *m);
+
+/* null where x is not finite. */
+json_t *eval_number(double x);
+
+#endif

@@ -1,0 +1,111 @@
+/* demist eval --metric nll. */
+#include "eval/eval.h"
+
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "run/plot.h"
+#include "format/safetensors.h"
+
+static void print_mean(const char *name, const dm_mean *m, const char *what)
+{
+    printf("%-14s %10.5f +- %.5f  %s\n", name, m->mean, m->error, what);
+}
+
+static void print(const dm_nll *n)
+{
+    char what[200];
+
+    snprintf(what, sizeof what, "bits a dimension, %lld test images, %d steps of '%s', %s variance",
+             (long long)n->count, (int)n->steps, n->sampler, n->learned ? "learned" : "fixed");
+    print_mean("bound", &n->total, what);
+    print_mean("  L_T", &n->prior, "what is left of the image at the noisiest step");
+    print_mean("  L_1..L_T-1", &n->rate, "the steps between");
+    print_mean("  L_0", &n->decoder, "the decoder");
+}
+
+static json_t *mean(const dm_mean *m)
+{
+    return json_pack("{s:o, s:o}", "mean", eval_number(m->mean), "error", eval_number(m->error));
+}
+
+static json_t *json(const dm_nll *n)
+{
+    json_t *all =
+        json_pack("{s:I, s:I, s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:[]}", "step", (json_int_t)n->step, "count",
+                  (json_int_t)n->count, "steps", (int)n->steps, "sampler", n->sampler, "variance",
+                  n->learned ? "learned" : "fixed", "bits_per_dim", mean(&n->total), "L_T", mean(&n->prior),
+                  "L_between", mean(&n->rate), "L_0", mean(&n->decoder), "seconds", eval_number(n->seconds), "terms");
+
+    for (int32_t k = 0; k < n->steps && all; k++)
+        if (json_array_append_new(json_object_get(all, "terms"),
+                                  json_pack("{s:o, s:o, s:o}", "t", eval_number(n->t[k]), "mean",
+                                            eval_number(n->terms[k].mean), "error", eval_number(n->terms[k].error)))) {
+            json_decref(all);
+            return NULL;
+        }
+    return all;
+}
+
+/* The terms over t, and what they add up to from the data on. */
+static dm_status plot(const char *path, const dm_nll *n, dm_err *err)
+{
+    double *terms = calloc((size_t)n->steps, sizeof *terms), *sums = calloc((size_t)n->steps, sizeof *sums);
+    const dm_series term = {"", n->t, terms, n->steps}, sum = {"", n->t, sums, n->steps};
+    const dm_panel panels[] = {{"terms of the bound", "t", "bits a dimension", true, true, &term, 1},
+                               {"their sum up to t", "t", "bits a dimension", true, false, &sum, 1}};
+    dm_status rc = terms && sums ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for a plot");
+
+    for (int32_t k = 0; k < n->steps && !rc; k++) {
+        terms[k] = n->terms[k].mean;
+        sums[k] = (k ? sums[k - 1] : 0) + terms[k];
+    }
+    if (!rc)
+        rc = dm_plot(path, panels, 2, err);
+    free(terms);
+    free(sums);
+    return rc;
+}
+
+static dm_status save(const char *path, const dm_nll *n, dm_err *err)
+{
+    const dm_st_source t[] = {
+        {.name = "terms", .type = DM_ST_F64, .shape = {2, {n->count, n->steps + 1}}, .data = n->each},
+        {.name = "t", .type = DM_ST_F64, .shape = {1, {n->steps}}, .data = n->t}};
+
+    return dm_st_write(path, t, 2, (dm_st_pair[]){{"columns", "L_0, L_{t-1} of each t, L_T; bits a dimension"}}, 1,
+                       err);
+}
+
+static dm_status run(const eval_request *r, json_t **report, dm_err *err)
+{
+    const dm_nll_options o = {.size = sizeof o,
+                              .overrides = r->overrides,
+                              .n_overrides = r->n_overrides,
+                              .raw = r->raw,
+                              .count = r->count,
+                              .steps = (int32_t)r->steps,
+                              .each = r->save != NULL,
+                              .callbacks = r->callbacks};
+    dm_nll n = {.size = sizeof n};
+    dm_status rc = dm_eval_nll(r->run, &o, &n, err);
+
+    if (rc)
+        return rc;
+    if (!r->silent)
+        print(&n);
+    if ((!r->save || !(rc = save(r->save, &n, err))) && (!r->plot || !(rc = plot(r->plot, &n, err))) &&
+        !(*report = json(&n)))
+        rc = dm_error(err, DM_ENOMEM, "out of memory for the report");
+    dm_nll_free(&n);
+    return rc;
+}
+
+static const eval_column columns[] = {{"bits_per_dim", "bits_per_dim.mean"},
+                                      {"error", "bits_per_dim.error"},
+                                      {"L_T", "L_T.mean"},
+                                      {"L_between", "L_between.mean"},
+                                      {"L_0", "L_0.mean"},
+                                      {NULL, NULL}};
+
+const eval_metric eval_nll = {.name = "nll", .columns = columns, .run = run, .nll = true};

@@ -1,0 +1,154 @@
+/* demist eval --metric quality. */
+#include "eval/eval.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/error.h"
+#include "files/output.h"
+#include "format/safetensors.h"
+
+/* Images to measure in place of samples: a tensor x of a safetensors file, or a data set's files. */
+typedef struct given { float *x; char use[32], path[4200]; const char *overrides[4]; } given;
+
+static dm_status read_tensor(const char *path, given *g, dm_quality_options *o, dm_err *err)
+{
+    const dm_st_tensor *x;
+    dm_st *f;
+    dm_status rc;
+
+    if ((rc = dm_st_open(path, &f, err)))
+        return rc;
+    x = dm_st_find(f, "x");
+    if (!x || x->count < 1 || (x->shape.rank != 4 && x->shape.rank != 2))
+        rc = dm_error(err, DM_EINVAL, "'%s' has no images x f32[N,C,H,W]", path);
+    else if (!(g->x = malloc((size_t)x->count * sizeof *g->x)))
+        rc = dm_error(err, DM_ENOMEM, "out of memory for the images in '%s'", path);
+    else
+        rc = dm_st_read_f32(f, x, 0, x->count, g->x, err);
+    if (!rc) {
+        o->images = g->x;
+        o->images_shape = x->shape;
+    }
+    dm_st_close(f);
+    return rc;
+}
+
+static dm_status find_images(const char *path, given *g, dm_quality_options *o, dm_err *err)
+{
+    const bool npy = output_ends_in(path, ".npy");
+    struct stat st;
+
+    if (stat(path, &st))
+        return dm_error(err, DM_ENOENT, "unable to open the images '%s'", path);
+    if (!S_ISDIR(st.st_mode) && !npy)
+        return read_tensor(path, g, o, err);
+    snprintf(g->use, sizeof g->use, "data.use=%s", npy ? "npy" : "image_folder");
+    if ((size_t)snprintf(g->path, sizeof g->path, "data.%s=%s", npy ? "file" : "folder", path) >= sizeof g->path)
+        return dm_error(err, DM_EINVAL, "the name '%.60s...' is too long", path);
+    g->overrides[0] = g->use;
+    g->overrides[1] = g->path;
+    g->overrides[2] = "data.limit=0";
+    o->data = g->overrides;
+    o->n_data = 3;
+    return DM_OK;
+}
+
+/* The features as they come, for --save. */
+typedef struct kept { dm_st_source set[4]; float *x[4]; int n; } kept;
+
+static dm_status keep(void *user, const dm_features_info *f, dm_err *err)
+{
+    const size_t bytes = (size_t)(f->shape.dim[0] * f->shape.dim[1]) * sizeof *f->x;
+    kept *k = user;
+
+    if (k->n == 4 || !(k->x[k->n] = malloc(bytes)))
+        return dm_error(err, DM_ENOMEM, "out of memory for the features to save");
+    memcpy(k->x[k->n], f->x, bytes);
+    k->set[k->n] = (dm_st_source){.name = f->set, .type = DM_ST_F32, .shape = f->shape, .data = k->x[k->n]};
+    k->n++;
+    return DM_OK;
+}
+
+static void print_row(const char *name, const dm_quality_row *r)
+{
+    if (r->count)
+        printf("%-12s %8lld %12.4f %12.3e %10.1e %11.4f %8.4f\n", name, (long long)r->count, r->frechet, r->kid,
+               r->kid_error, r->precision, r->recall);
+}
+
+static void print(const dm_quality *q, bool images)
+{
+    printf("%-12s %8s %12s %12s %10s %11s %8s\n", "", "count", "Frechet", "KID", "+-", "precision", "recall");
+    print_row("floor", &q->floor);
+    print_row(images ? "images" : "samples", &q->samples);
+    print_row("ceiling", &q->ceiling);
+    printf("against %lld training images; floor: test images, ceiling: noise\n"
+           "%lld features: what layer '%s' reads, weights sha256 %.16s...\n",
+           (long long)q->train, (long long)q->features, q->layer, q->hash);
+}
+
+static json_t *row(const dm_quality_row *r)
+{
+    return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o}", "count", (json_int_t)r->count,
+                     "frechet", eval_number(r->frechet), "frechet_means", eval_number(r->frechet_means),
+                     "kid", eval_number(r->kid), "kid_error", eval_number(r->kid_error),
+                     "kid_deviation", eval_number(r->kid_deviation), "kid_size", (json_int_t)r->kid_size,
+                     "precision", eval_number(r->precision), "recall", eval_number(r->recall));
+}
+
+static json_t *json(const eval_request *r, const dm_quality *q)
+{
+    json_t *all = json_pack("{s:I, s:I, s:I, s:I, s:s, s:o}", "step", (json_int_t)q->step,
+                            "train_count", (json_int_t)q->train, "kid_subsets", (json_int_t)q->subsets,
+                            "neighbours", (json_int_t)q->neighbours, "sampling", q->about,
+                            "sampling_seconds", eval_number(q->seconds));
+    json_t *net = json_pack("{s:s, s:I, s:s, s:I, s:s}", "run", r->features, "step", (json_int_t)q->features_step,
+                            "layer", q->layer, "count", (json_int_t)q->features, "sha256", q->hash);
+
+    if (all && net && !json_object_set_new(all, "features", net) &&
+        !json_object_set_new(all, r->images ? "images" : "samples", row(&q->samples)) &&
+        !json_object_set_new(all, "floor", q->floor.count ? row(&q->floor) : json_null()) &&
+        !json_object_set_new(all, "ceiling", row(&q->ceiling)))
+        return all;
+    json_decref(all);
+    return NULL;
+}
+
+static dm_status run(const eval_request *r, json_t **report, dm_err *err)
+{
+    dm_quality_options o = {.size = sizeof o, .overrides = r->overrides, .n_overrides = r->n_overrides, .raw = r->raw,
+                            .features = r->features, .layer = r->layer, .count = r->count, .callbacks = r->callbacks,
+                            .kept = r->kept};
+    dm_quality q = {.size = sizeof q};
+    given g = {0};
+    kept k = {.n = 0};
+    dm_status rc = DM_OK;
+
+    if (r->save) {
+        o.features_done = keep;
+        o.features_user = &k;
+    }
+    if (r->images)
+        rc = find_images(r->images, &g, &o, err);
+    if (!rc && !(rc = dm_eval_quality(r->run, &o, &q, err)) &&
+        (!r->save ||
+         !(rc = dm_st_write(r->save, k.set, k.n, (dm_pair[]){{"weights.sha256", q.hash}, {"layer", q.layer}}, 2,
+                            err)))) {
+        if (!r->silent)
+            print(&q, r->images != NULL);
+        if (!(*report = json(r, &q)))
+            rc = dm_error(err, DM_ENOMEM, "out of memory for the report, or a name in it is not UTF-8");
+    }
+    for (int i = 0; i < k.n; i++)
+        free(k.x[i]);
+    free(g.x);
+    return rc;
+}
+
+static const eval_column columns[] = {
+    {"frechet", "samples.frechet"}, {"kid", "samples.kid"}, {"kid_error", "samples.kid_error"},
+    {"precision", "samples.precision"}, {"recall", "samples.recall"}, {NULL, NULL}};
+
+const eval_metric eval_quality = {.name = "quality", .columns = columns, .run = run, .quality = true};

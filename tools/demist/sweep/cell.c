@@ -1,0 +1,335 @@
+/* One cell of a sweep: trained where it must be, measured once, its result kept in a file of its own; see sweep.h. */
+#include "sweep/sweep.h"
+#include "base/json_text.h"
+
+#include <math.h>
+#include <sha256.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "run/run_folder.h"
+#include "train/train_run.h"
+
+enum { RESULT_BYTES = 1 << 22 };
+
+static dm_status no_memory(dm_err *err) { return dm_error(err, DM_ENOMEM, "out of memory for a cell of the sweep"); }
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- parts of a resolved experiment ---------------------------------------------------- */
+
+typedef struct line { char section[64]; const char *key, *value; int key_length, value_length; bool head; } line;
+
+/* The next line of a resolved experiment; head: it begins a section. */
+static bool next_line(const char **at, line *l)
+{
+    const char *s = *at;
+    const size_t n = strcspn(s, "\n"), indent = strspn(s, " ");
+
+    if (!*s)
+        return false;
+    *at = s + n + (s[n] == '\n');
+    l->key = s + indent;
+    l->key_length = (int)strcspn(s + indent, ":\n");
+    l->value = l->key + l->key_length + 1;
+    l->value += l->value < s + n && *l->value == ' ';
+    l->value_length = l->value < s + n ? (int)(s + n - l->value) : 0;
+    l->head = !indent && !l->value_length;
+    if (!indent)
+        snprintf(l->section, sizeof l->section, "%.*s", l->head ? l->key_length : 0, l->key);
+    return true;
+}
+
+/* A key of the top level. */
+static bool is(const line *l, const char *key)
+{
+    return !*l->section && (size_t)l->key_length == strlen(key) && !strncmp(l->key, key, strlen(key));
+}
+
+/* What is said of sampling alone. */
+static bool of_sampling(const line *l) { return !strcmp(l->section, "sampler") || !strcmp(l->section, "grid"); }
+
+/* What decides the weights, and with `sampling` also what decides samples and their speed; not where the run lies. */
+static void hash_text(SHA2_CTX *ctx, const char *text, bool sampling)
+{
+    line l = {.section = ""};
+
+    while (next_line(&text, &l)) {
+        const bool sampler = of_sampling(&l) || is(&l, "device") || is(&l, "allow_nan");
+
+        if (is(&l, "name") || is(&l, "output") || is(&l, "plugin_path") || (sampler && !sampling))
+            continue;
+        SHA256Update(ctx, (const uint8_t *)l.section, strlen(l.section) + 1);
+        SHA256Update(ctx, (const uint8_t *)l.key, (size_t)(l.value + l.value_length - l.key) + 1);
+    }
+}
+
+/* "sampler.KEY=VALUE" of all keys, those of the grid, and the device: so
+ * that a run's weights are sampled as the cell says. */
+static dm_status sampling_overrides(sweep *s, const sweep_cell *c, const char ***out, int *n, dm_err *err)
+{
+    const char *text = c->experiment;
+    line l = {.section = ""};
+    size_t lines = 1;
+
+    for (const char *p = text; (p = strchr(p, '\n')); p++)
+        lines++;
+    if (!(*out = dm_alloc_n(s->arena, lines, sizeof **out)))
+        return no_memory(err);
+    for (*n = 0; next_line(&text, &l);) {
+        const bool device = is(&l, "device");
+
+        if (!device && (l.head || !of_sampling(&l)))
+            continue;
+        if (!((*out)[(*n)++] = dm_sprintf(s->arena, "%s%s%.*s=%.*s", l.section, device ? "" : ".", l.key_length, l.key,
+                                          l.value_length, l.value)))
+            return no_memory(err);
+    }
+    return DM_OK;
+}
+
+/* ---- training ----------------------------------------------------------------------------- */
+
+static const char *hex(sweep *s, SHA2_CTX *ctx)
+{
+    char all[SHA256_DIGEST_STRING_LENGTH];
+
+    SHA256End(ctx, all);
+    return dm_strndup(s->arena, all, 24);
+}
+
+/* The run folder whose weights are measured. */
+static const char *run_of(sweep *s, const sweep_cell *c)
+{
+    bool trains = false;
+    SHA2_CTX ctx;
+    const char *h;
+
+    for (int i = 0; i < s->n_axes; i++)
+        trains |= s->axis[i].trains;
+    if (!trains)
+        return s->output;
+    SHA256Init(&ctx);
+    hash_text(&ctx, c->experiment, false);
+    h = hex(s, &ctx);
+    return h ? dm_sprintf(s->arena, "%s/runs/%s", s->dir, h) : NULL;
+}
+
+/* Whether dir has this experiment's weights, trained to the end. What is another experiment's is refused. */
+static dm_status is_trained(const char *dir, const sweep_cell *c, const char *steps, bool *yes, dm_err *err)
+{
+    dm_err skipped;
+    const char *old;
+    int64_t step;
+    dm_st *f;
+    dm_status rc = dm_checkpoint_latest(dir, &f, &step, &skipped, err);
+
+    *yes = false;
+    if (rc)
+        return rc == DM_ENOENT ? DM_OK : rc;
+    old = dm_st_meta(f, "experiment");
+    rc = old ? dm_resume_compare(old, c->experiment, dir, err)
+             : dm_error(err, DM_ECORRUPT, "'%s' is not a checkpoint of a training run", dm_st_path(f));
+    *yes = !rc && step >= strtoll(steps, NULL, 10);
+    dm_st_close(f);
+    return rc;
+}
+
+static dm_status train(sweep *s, const sweep_cell *c, const char *run, dm_err *err)
+{
+    const char *text = c->experiment, *steps = "0", *output = dm_sprintf(s->arena, "output=%s", run);
+    const char **overrides = dm_alloc_n(s->arena, (size_t)c->n_overrides + 1, sizeof *overrides);
+    dm_train_options o = {.size = sizeof o, .overrides = overrides, .resume = true, .callbacks = s->request.callbacks};
+    line l = {.section = ""};
+    bool done;
+    int n = 0;
+    dm_status rc;
+
+    if (!overrides || !output)
+        return no_memory(err);
+    while (next_line(&text, &l))
+        if (!strcmp(l.section, "train") && l.key_length == 5 && !strncmp(l.key, "steps", 5))
+            steps = l.value;
+    if ((rc = is_trained(run, c, steps, &done, err)) || done)
+        return rc;
+    /* Samplers decide nothing in training, and cells with other samplers share the run. */
+    for (int i = 0; i < s->n_fixed; i++)
+        overrides[n++] = s->fixed[i];
+    for (int i = 0; i < s->n_axes; i++)
+        if (c->value[i] >= 0 && s->axis[i].trains &&
+            !(overrides[n++] = dm_sprintf(s->arena, "%s=%s", s->axis[i].key, s->axis[i].value[c->value[i]])))
+            return no_memory(err);
+    overrides[n++] = output;
+    o.n_overrides = n;
+    return dm_train(s->base, &o, err);
+}
+
+/* ---- results ------------------------------------------------------------------------------- */
+
+dm_status sweep_identify(const char *run, char *text, size_t n, int64_t *step, dm_err *err)
+{
+    dm_err skipped;
+    const char *sum;
+    struct stat st;
+    dm_st *f;
+    dm_status rc;
+
+    *step = 0;
+    if (stat(run, &st))
+        return dm_file_error(err, "open", run);
+    if ((rc = S_ISDIR(st.st_mode) ? dm_checkpoint_latest(run, &f, step, &skipped, err) : dm_st_open(run, &f, err)))
+        return rc;
+    if (!S_ISDIR(st.st_mode) && dm_st_meta(f, "step"))
+        *step = strtoll(dm_st_meta(f, "step"), NULL, 10);
+    sum = dm_st_meta(f, DM_ST_CHECKSUM);
+    snprintf(text, n, "%lld %.16s %lld", (long long)*step, sum ? sum : "", (long long)dm_st_count(f));
+    dm_st_close(f);
+    return DM_OK;
+}
+
+/* What the result follows from, as the name of its file in the folder. */
+static const char *result_path(sweep *s, const sweep_cell *c, const char *checkpoint)
+{
+    char options[600];
+    SHA2_CTX ctx;
+    const char *h;
+
+    snprintf(options, sizeof options, "sweep 1\n%s\n%s\n%s\n%s\ncount %lld raw %d\n", s->metric->name, checkpoint,
+             s->features, s->request.layer ? s->request.layer : "", (long long)s->request.count, s->request.raw);
+    SHA256Init(&ctx);
+    SHA256Update(&ctx, (const uint8_t *)options, strlen(options));
+    hash_text(&ctx, c->experiment, true);
+    h = hex(s, &ctx);
+    return h ? dm_sprintf(s->arena, "cells/%s.json", h) : NULL;
+}
+
+/* false where there is none that is whole; one that is not is measured anew. */
+static bool read_result(const sweep *s, sweep_cell *c, const char *path)
+{
+    dm_err why;
+    char *text;
+    json_t *all, *report;
+    size_t n;
+    const dm_status rc = dm_file_slurp_in(&s->folder, path, RESULT_BYTES, &text, &n, &why);
+
+    if (rc)
+        return false;
+    dm_json_read(text, n, path, &all, NULL);
+    free(text);
+    report = json_object_get(all, "report");
+    if (json_is_object(report) && json_is_number(json_object_get(all, "seconds")) &&
+        json_is_integer(json_object_get(all, "step")) &&
+        isfinite(sweep_number(report, s->metric->columns[0].path))) {
+        c->report = json_incref(report);
+        c->seconds = json_number_value(json_object_get(all, "seconds"));
+        c->step = json_integer_value(json_object_get(all, "step"));
+        c->state = SWEEP_DONE;
+        c->kept = true;
+    }
+    json_decref(all);
+    return c->kept;
+}
+
+static dm_status write_result(const sweep *s, const sweep_cell *c, const char *path, const char *run, dm_err *err)
+{
+    json_t *all = json_pack("{s:s, s:s, s:s, s:I, s:f, s:{}, s:O}", "demist", dm_version(), "metric", s->metric->name,
+                            "run", run, "step", (json_int_t)c->step, "seconds", c->seconds, "cell", "report",
+                            c->report);
+    char *text = NULL;
+    dm_status rc;
+
+    for (int i = 0; i < s->n_axes && all; i++)
+        json_object_set_new(json_object_get(all, "cell"), s->axis[i].key,
+                            c->value[i] >= 0 ? json_string(s->axis[i].value[c->value[i]]) : json_null());
+    text = dm_json_text(all, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    rc = text ? dm_file_write_in(&s->folder, path, text, strlen(text), err)
+              : dm_error(err, DM_ENOMEM, "out of memory for '%s', or a name in it is not UTF-8", path);
+    free(text);
+    json_decref(all);
+    return rc;
+}
+
+/* ---- a cell ---------------------------------------------------------------------------------- */
+
+static dm_status measure(sweep *s, sweep_cell *c, const char *run, const char *path, dm_err *err)
+{
+    eval_request r = s->request;
+    const char **overrides = c->overrides;
+    int n = c->n_overrides;
+    double began, sampling;
+    dm_status rc;
+
+    if (!s->is_run && (rc = sampling_overrides(s, c, &overrides, &n, err)))
+        return rc;
+    r.run = run;
+    r.overrides = overrides;
+    r.n_overrides = n;
+    began = now();
+    if ((rc = s->metric->run(&r, &c->report, err)))
+        return rc;
+    sampling = sweep_number(c->report, "sampling_seconds");
+    c->seconds = isfinite(sampling) ? sampling : now() - began;
+    if (!isfinite(sweep_number(c->report, s->metric->columns[0].path)))
+        return dm_error(err, DM_EDIVERGED, "%s is not finite", s->metric->columns[0].name);
+    c->state = SWEEP_DONE;
+    return write_result(s, c, path, run, err);
+}
+
+/* What every other cell would meet too. */
+static bool ends_all(dm_status rc)
+{
+    return rc == DM_ECANCELLED || rc == DM_EDEVICE || rc == DM_ENOSPC || rc == DM_EABI;
+}
+
+/* The run is trained, and known by its checkpoint; cells of one run follow each other, as a rule. */
+static dm_status make_ready(sweep *s, sweep_cell *c, const char *run, dm_err *err)
+{
+    dm_status rc = DM_OK;
+
+    if (!s->ready || strcmp(s->ready, run)) {
+        s->ready = NULL;
+        if (!s->is_run)
+            rc = train(s, c, run, err);
+        if (rc || (rc = sweep_identify(run, s->checkpoint, sizeof s->checkpoint, &s->step, err)))
+            return rc;
+        s->ready = run;
+    }
+    c->step = s->step;
+    return DM_OK;
+}
+
+dm_status sweep_run_cell(sweep *s, sweep_cell *c, dm_err *err)
+{
+    const char *run = c->experiment ? run_of(s, c) : NULL, *path;
+    dm_err why = {0};
+    dm_status rc = DM_OK;
+
+    if (c->state == SWEEP_REFUSED)
+        return DM_OK;
+    if (!run)
+        return no_memory(err);
+    if (!(rc = make_ready(s, c, run, &why))) {
+        if (!(path = result_path(s, c, s->checkpoint)))
+            return no_memory(err);
+        if (!read_result(s, c, path))
+            rc = measure(s, c, run, path, &why);
+    }
+    if (!rc)
+        return DM_OK;
+    if (ends_all(rc))
+        return dm_error(err, rc, "%s", why.msg);
+    c->state = rc == DM_EINVAL ? SWEEP_REFUSED : SWEEP_FAILED;
+    snprintf(c->why, sizeof c->why, "%.*s", (int)sizeof c->why - 1, why.msg);
+    return DM_OK;
+}

@@ -1,0 +1,83 @@
+/* demist sweep: a grid of experiments, each measured, resumed where it was interrupted.
+ * grid.c makes the cells, cell.c trains and measures one, table.c writes what came of all. */
+#ifndef DEMIST_SWEEP_H
+#define DEMIST_SWEEP_H
+
+#include "base/arena.h"
+#include "eval/eval.h"
+#include "session/session.h"
+
+enum { SWEEP_AXES = 8, SWEEP_CELLS = 10000 };
+
+/* A key and its values; section and name are its parts, name "" where the value is a whole section. */
+typedef struct sweep_axis {
+    const char *key;
+    const char **value;
+    int n;
+    dm_section_id section;
+    const char *name;
+    bool trains;                   /* another value is another training run */
+} sweep_axis;
+
+typedef enum sweep_state { SWEEP_PLANNED, SWEEP_DONE, SWEEP_REFUSED, SWEEP_FAILED } sweep_state;
+
+typedef struct sweep_cell {
+    int value[SWEEP_AXES];         /* of each axis; -1 where the key means nothing to the cell's plugin */
+    const char **overrides;        /* the command line's and the cell's */
+    int n_overrides;
+    const char *experiment;        /* resolved; NULL where refused */
+    sweep_state state;
+    char why[300];                 /* of a cell that is refused or failed */
+    bool kept;                     /* measured by an earlier call */
+    json_t *report;                /* of the metric */
+    int64_t step;                  /* of the checkpoint */
+    double seconds;                /* that the measurement took; of quality, sampling */
+} sweep_cell;
+
+typedef struct sweep {
+    dm_arena *arena;
+    const char *base;              /* an experiment, or a run where is_run */
+    bool is_run;
+    const char *const *fixed;      /* overrides for all cells */
+    int n_fixed;
+    sweep_axis axis[SWEEP_AXES];
+    int n_axes;
+    sweep_cell *cell;
+    int n;
+    const char *dir;               /* of results */
+    dm_folder folder;              /* the same, open */
+    const char *output;            /* run folder of the experiment as it is, or the run */
+    const char *run_text;          /* of a run: its experiment */
+    const eval_metric *metric;
+    eval_request request;          /* of all cells: callbacks, features, count, raw */
+    char features[80];             /* the network of the features, by its checkpoint */
+    const char *ready;             /* the run that is trained and known, and its checkpoint */
+    char checkpoint[80];
+    int64_t step;
+} sweep;
+
+/* "key=a,b,[c, d]" as a further axis: commas inside brackets, braces and quotes divide nothing. */
+dm_status sweep_add_axis(sweep *s, const char *text, dm_err *err);
+/* The cells of all axes, the first axis slowest. A key that a cell's plugin does not take is left out of that cell,
+ * and cells that are then alike become one. Those that the experiment's checks refuse say why. */
+dm_status sweep_make_cells(sweep *s, dm_err *err);
+/* "sampler.use=ddpm sampler.steps=50" */
+const char *sweep_cell_name(const sweep *s, const sweep_cell *c);
+/* Seconds for one image, NaN unless it is known. */
+double sweep_cell_pace(const sweep_cell *c);
+
+/* Trains what is not trained, measures what is not measured, keeps it in s->dir. What fails there is the cell's
+ * state; the status is DM_ECANCELLED, or a failure that every further cell would meet. */
+dm_status sweep_run_cell(sweep *s, sweep_cell *c, dm_err *err);
+/* Which checkpoint: its step and checksum. */
+dm_status sweep_identify(const char *run, char *text, size_t n, int64_t *step, dm_err *err);
+
+/* A number of a report by its path, NaN where there is none. */
+double sweep_number(const json_t *report, const char *path);
+/* sweep.csv, sweep.md, sweep.json and, with what gnuplot can draw, sweep.png in s->dir. */
+dm_status sweep_write_tables(const sweep *s, dm_err *err);
+dm_status sweep_plot(const sweep *s, dm_err *err);
+/* The Markdown table, which is for the terminal too. */
+void sweep_print_table(const sweep *s, FILE *to);
+
+#endif

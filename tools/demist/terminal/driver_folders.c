@@ -1,0 +1,37 @@
+/* Folders that OpenCL drivers need. PoCL offers no device unless it can write a cache; a user without a home, or
+ * with one that may only be read, has none, so the program (never the library) names one for it. */
+#include "options/cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+
+/* Whether the folder is there, or can be, and can be written. */
+static bool usable(const char *path)
+{
+    dm_err ignored;
+
+    return *path == '/' && !dm_folder_make(path, &ignored) && !access(path, W_OK | X_OK);
+}
+
+void cli_driver_folders(void)
+{
+    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME"), *tmp = getenv("TMPDIR");
+    char path[4096];
+    struct stat st;
+
+    if (getenv("POCL_CACHE_DIR") || (xdg && usable(xdg)) ||
+        (!(xdg && *xdg) && home && (size_t)snprintf(path, sizeof path, "%s/.cache", home) < sizeof path &&
+         usable(path)))
+        return;
+    if ((size_t)snprintf(path, sizeof path, "%s/demist-%ld", tmp && *tmp == '/' ? tmp : "/tmp", (long)geteuid()) >=
+        sizeof path)
+        return;
+    mkdir(path, 0700);
+    /* What lies there will run: nobody else may have put it there. */
+    if (!lstat(path, &st) && S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & (S_IWGRP | S_IWOTH)))
+        setenv("POCL_CACHE_DIR", path, 0);
+}
