@@ -204,7 +204,6 @@ def beginnings():
     _, err = demist("resume", path("mine"), "train.lr=1", code=2)
     assert "train.lr" in err, err
     assert demist("help", "train")[0] == demist("train", "--help")[0]
-    assert ".SS train" in demist("docs", "--man")[0] and "complete" in demist("docs", "--bash")[0]
 
 
 def selftest():

@@ -21,7 +21,8 @@ def read_order(path):
             continue
         folder, limited, named = line.partition(":")
         if limited:
-            may[folder] = None if named.strip() == "*" else {folder, "core/api", *named.split()}
+            all_of = {f for n in named.split() if n.endswith("/*") for f in may if f.startswith(n[:-1])}
+            may[folder] = None if named.strip() == "*" else {folder, "core/api", *named.split()} | all_of
         else:
             below = below | {folder}
             may[folder] = below
@@ -71,13 +72,18 @@ def test_breaking_it():
         root = Path(name)
         for folder in ("core/base", "core/graph"):
             (root / folder).mkdir(parents=True)
-        (root / "core/order.txt").write_text("core/base\ncore/graph\n")
+        (root / "core/order.txt").write_text("core/base\ncore/graph\ntools/one: core/*\ntools/two: core/*\n")
         (root / "core/graph/graph.h").write_text("")
         (root / "core/base/a.c").write_text('\n#include "graph/graph.h"\n')
         (root / "core/stray.c").write_text("")
+        for name, text in (("core/graph/b.c", '"base/base.h"'), ("core/base/base.h", ""), ("tools/one/a.c", '"base/base.h"'),
+                           ("tools/two/a.h", '"graph/graph.h"'), ("tools/one/b.c", '"../two/a.h"')):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text and f"#include {text}\n")
         faults, _ = faults_of(root)
         assert faults == ["core/base/a.c:2: includes core/graph/graph.h, which core/base may not use",
-                          "core/stray.c: lies in no folder of core/order.txt"], faults
+                          "core/stray.c: lies in no folder of core/order.txt",
+                          "tools/one/b.c:1: includes tools/two/a.h, which tools/one may not use"], faults
 
 
 def test_circles(root):
@@ -87,7 +93,8 @@ def test_circles(root):
         return []
     defined, needed = {}, {}
     for obj in sorted(Path(build).glob("core/libdemist_core.a.p/*.o")) + \
-            sorted(Path(build).glob("interop/libdemist_interop.a.p/*.o")):
+            sorted(Path(build).glob("interop/libdemist_interop.a.p/*.o")) + \
+            sorted(Path(build).glob("demist.p/tools_demist_*.o")):
         file = obj.name[:-len(".c.o")]
         out = subprocess.run(["nm", str(obj)], capture_output=True, text=True, check=True).stdout
         needed[file] = set()

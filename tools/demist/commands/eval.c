@@ -1,62 +1,49 @@
 /* demist eval: how good a trained model is. */
 #include "eval/eval.h"
-#include "base/json_text.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_text.h"
+#include "files/best.h"
 #include "files/output.h"
 #include "run/run_folder.h"
+#include "terminal/signals.h"
 
-static int run(int argc, char **argv);
+typedef struct request { eval_request r; bool best; } request;
 
-const cli_command cmd_eval = {
-    "eval", "eval RUN [key=value ...] --metric NAME", "measure a trained model",
-    "  demist eval runs/fashion-mnist --metric quality --features runs/features-fashion-mnist\n"
-    "  demist eval runs/fashion-mnist --metric nll --count 1000 --plot terms.png\n"
-    "  demist eval runs/features-fashion-mnist --metric accuracy\n\n"
-    "RUN is a run folder or a checkpoint; key=value: other data, another sampler or device than in training.\n"
-    "  --metric quality     samples against the training data: Frechet distance, KID, precision and recall, beside\n"
-    "                       those of test images (the floor) and of noise (the ceiling)\n"
-    "    --features RUN2      the run whose network gives the features of images\n"
-    "    --layer NAME         the layer of it whose input they are (the last)\n"
-    "    --count N            samples (10000); of given images, the first so many (all)\n"
-    "    --images F           measure these, not samples: x f32[N,C,H,W] of F.safetensors, F.npy, or a folder\n"
-    "    --save F.safetensors the features: train, samples or images, test, noise, f32[N,features] each\n"
-    "  --metric nll         bits a dimension of the test split by the variational bound: L_T, every L_t-1, L_0\n"
-    "    --count N            the first so many images (all)\n"
-    "    --steps N            of the chain, spaced as sampler.spacing says (all T)\n"
-    "    --plot F.png         the terms over t\n"
-    "    --save F.safetensors terms f64[N,steps + 1]: L_0, L_t-1 of each t, L_T of each image; t f64[steps]\n"
-    "  --metric loss        the objective's loss on held-out data, the test split, in bands of noise; also a "
-    "classifier's\n"
-    "    --count N            the first so many examples (all)\n"
-    "    --weights all        a row for the raw weights and for each of their averages (the first average)\n"
-    "  --metric accuracy    of a classifier, on the test split\n"
-    "  --json F             write the report, with all digits (RUN/eval/METRIC.json has the last one too)\n"
-    "  --raw                the weights as trained, not their first average\n"
-    "  --best               the run's best checkpoint by held-out loss (train.validate_every), not its last\n"
-    "  --force              overwrite a file that is there\n",
-    run};
-
-static const eval_metric *const metrics[] = {&eval_quality, &eval_nll, &eval_loss, &eval_accuracy};
-enum { N_METRICS = sizeof metrics / sizeof metrics[0] };
-
-json_t *eval_number(double x) { return isfinite(x) ? json_real(x) : json_null(); }
-
-const eval_metric *eval_find(const char *name)
-{
-    for (size_t i = 0; name && i < N_METRICS; i++)
-        if (!strcmp(metrics[i]->name, name))
-            return metrics[i];
-    return NULL;
-}
+static const cli_option options[] = {
+    CLI_HEADING("of every metric:"),
+    CLI_CHOICE(request, r.metric, "metric", "NAME", EVAL_METRICS, NULL, "what is measured"),
+    CLI_NUMBER(request, r.count, "count", "N", 1, 1 << 24, NULL,
+               "quality: samples (10000), or of given images the first so many (all); nll and loss: the first so many "
+               "examples (all)"),
+    CLI_FILE(request, r.json, "json", "F", ".json",
+             "write the report, with all digits (RUN/eval/METRIC.json has the last one too)"),
+    CLI_FLAG(request, r.raw, "raw", "the weights as trained, not their first average"),
+    CLI_FLAG(request, best, "best", "the run's best checkpoint by held-out loss (train.validate_every), not its last"),
+    CLI_SHORT_FLAG(request, r.force, "force", 'f', "overwrite a file that is there"),
+    CLI_HEADING("of --metric quality:"),
+    CLI_STRING(request, r.features, CLI_T_RUN, "features", 0, "RUN2", NULL,
+               "the run whose network gives the features of images"),
+    CLI_TEXT(request, r.layer, "layer", "NAME", "the layer of it whose input they are (the last)"),
+    CLI_FILE(request, r.images, "images", "F", ".safetensors|.npy",
+             "measure these, not samples: x f32[N,C,H,W] of F.safetensors, F.npy, or a folder"),
+    CLI_FILE(request, r.save, "save", "F.safetensors", ".safetensors",
+             "the features: train, samples or images, test, noise, f32[N,features] each; with --metric nll the terms "
+             "f64[N,steps + 1]: L_0, L_t-1 of each t, L_T of each image, and t f64[steps]"),
+    CLI_HEADING("of --metric nll:"),
+    CLI_NUMBER(request, r.steps, "steps", "N", 1, 1000000, NULL,
+               "of the chain, spaced as sampler.spacing says (all T)"),
+    CLI_FILE(request, r.plot, "plot", "F.png", ".png", "the terms over t"),
+    CLI_HEADING("of --metric loss:"),
+    CLI_CHOICE(request, r.weights, "weights", "all", "all", NULL,
+               "a row for the raw weights and for each of their averages (the first average)"),
+    CLI_END};
 
 /* The whole report as text, on the heap. */
 static dm_status print_report(const eval_request *r, json_t *report, char **text, dm_err *err)
@@ -122,89 +109,59 @@ static dm_status evaluate(const eval_metric *m, const eval_request *r, dm_err *e
     return rc;
 }
 
-int eval_usage(const cli_command *c, const eval_request *r, const eval_metric *m)
+static int run(cli_call *call)
 {
-    if (!r->metric)
-        return cli_usage(c, "which metric? give --metric quality, nll, loss or accuracy");
-    if (!m)
-        return cli_usage(c, "there is no metric '%s'; there are quality, nll, loss and accuracy", r->metric);
-    if (m->quality && !r->features)
-        return cli_usage(c,
-                         "--metric %s needs --features RUN2, a run whose network gives the features of images; "
-                         "configs/features-fashion-mnist.yaml trains one", m->name);
-    if (!m->quality && (r->features || r->layer || r->images))
-        return cli_usage(c, "--features, --layer and --images are for --metric quality");
-    if (!m->quality && !m->nll && (r->save || (r->count && !m->count)))
-        return cli_usage(c, m->count ? "--save is for --metric quality and nll"
-                                     : "--count and --save are for --metric quality and nll");
-    if (r->weights && (!m->count || strcmp(r->weights, "all")))
-        return cli_usage(c, "--weights all is for --metric loss");
-    if (!m->nll && (r->steps || r->plot))
-        return cli_usage(c, "--steps and --plot are for --metric nll");
-    if (m->quality && r->count && r->count < 4)
-        return cli_usage(c, "--count is %lld; quality needs 4 at least", (long long)r->count);
-    return 0;
-}
-
-static int run(int argc, char **argv)
-{
-    static const struct option options[] = {
-        {"metric", required_argument, NULL, 'm'},   {"json", required_argument, NULL, 'j'},
-        {"features", required_argument, NULL, 'F'}, {"layer", required_argument, NULL, 'l'},
-        {"images", required_argument, NULL, 'i'},   {"count", required_argument, NULL, 'n'},
-        {"save", required_argument, NULL, 's'},     {"steps", required_argument, NULL, 'S'},
-        {"plot", required_argument, NULL, 'p'},     {"weights", required_argument, NULL, 'W'},
-        {"best", no_argument, NULL, 'b'},           {"raw", no_argument, NULL, 'w'},
-        {"force", no_argument, NULL, 'f'},          CLI_COMMON};
-    eval_request r = {0};
-    const eval_metric *m;
-    cli_common common = {0};
+    request *q = call->options;
+    eval_request *r = &q->r;
+    const eval_metric *m = eval_find(r->metric);
     cli_terminal *t;
     dm_err err = {0};
     dm_status rc;
     char *path = NULL;
-    int opt, code;
-    bool done, best = false;
+    int code;
 
-    while ((opt = getopt_long(argc, argv, ":hqvf", options, NULL)) != -1)
-        switch (opt) {
-        case 'm': r.metric = optarg; break;
-        case 'j': r.json = optarg; break;
-        case 'F': r.features = optarg; break;
-        case 'l': r.layer = optarg; break;
-        case 'i': r.images = optarg; break;
-        case 'n': if (!cli_int(&cmd_eval, "--count", optarg, 1, 1 << 24, &r.count)) return 2; break;
-        case 'S': if (!cli_int(&cmd_eval, "--steps", optarg, 1, 1000000, &r.steps)) return 2; break;
-        case 'p': r.plot = optarg; break;
-        case 's': r.save = optarg; break;
-        case 'W': r.weights = optarg; break;
-        case 'b': best = true; break;
-        case 'w': r.raw = true; break;
-        case 'f': r.force = true; break;
-        default:
-            if (cli_common_option(&cmd_eval, opt, argv, &common, &done, &code) && done)
-                return code;
-        }
-    if (optind >= argc)
-        return cli_usage(&cmd_eval, "which run?");
-    m = eval_find(r.metric);
-    if ((code = eval_usage(&cmd_eval, &r, m)))
+    if ((code = eval_usage(call->command, r, m)))
         return code;
-    if (best && cli_best(argv[optind], &path, &err)) {
+    if (q->best && best_checkpoint(call->argument[0], &path, &err)) {
         free(path);
         return cli_fail(&err);
     }
-    if (!(t = cli_terminal_new(&common)))
-        return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});
-    r.run = best ? path : argv[optind];
-    r.overrides = (const char *const *)argv + optind + 1;
-    r.n_overrides = argc - optind - 1;
-    r.callbacks = cli_callbacks(t);
+    if (!(t = cli_terminal_new(&call->common))) {
+        free(path);
+        return cli_no_memory();
+    }
+    r->run = path ? path : call->argument[0];
+    r->overrides = call->overrides;
+    r->n_overrides = call->n_overrides;
+    r->callbacks = cli_callbacks(t);
     cli_catch_signals("stopping after this batch");
-    rc = evaluate(m, &r, &err);
+    rc = evaluate(m, r, &err);
     cli_terminal_free(t);
     free(path);
     if (rc == DM_ECANCELLED)
         return 128 + cli_signal();
     return rc ? cli_fail(&err) : 0;
 }
+
+const cli_command cmd_eval = {
+    .name = "eval",
+    .summary = "measure a trained model",
+    .arguments = (const cli_argument[]){{CLI_T_RUN, "RUN", NULL, "which run?", false},
+                                        {CLI_T_OVERRIDES, "key=value", "train", NULL, true},
+                                        {0}},
+    .options = options,
+    .size = sizeof(request),
+    .shown = "metric",
+    .examples = "  demist eval runs/fashion-mnist --metric quality --features runs/features-fashion-mnist\n"
+                "  demist eval runs/fashion-mnist --metric nll --count 1000 --plot terms.png\n"
+                "  demist eval runs/features-fashion-mnist --metric accuracy\n",
+    .details = "RUN is a run folder or a checkpoint; key=value: other data, another sampler or device than in "
+               "training.\n"
+               "  quality   samples against the training data: Frechet distance, KID, precision and recall, beside "
+               "those "
+               "of\n            test images (the floor) and of noise (the ceiling)\n"
+               "  nll       bits a dimension of the test split by the variational bound: L_T, every L_t-1, L_0\n"
+               "  loss      the objective's loss on held-out data, the test split, in bands of noise; also a "
+               "classifier's\n"
+               "  accuracy  of a classifier, on the test split\n",
+    .run = run};

@@ -1,22 +1,13 @@
 /* demist init: an experiment to begin with, every key with its meaning. */
-#include "options/cli.h"
-
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "files/output.h"
+#include "options/command.h"
 #include "plugin/registry.h"
 #include "settings/settings.h"
-
-static int run(int argc, char **argv);
-
-const cli_command cmd_init = {
-    "init", "init FILE.yaml [images]", "write an experiment to begin with",
-    "  demist init my.yaml && demist train my.yaml\n  demist init photos.yaml images\n\n"
-    "Every key is there with its default and its meaning: points in the plane, or images from a folder.\n", run};
 
 /* What each section uses. */
 static const char *const points[DM_SEC_COUNT] = {[DM_SEC_DATA] = "toy2d",
@@ -76,30 +67,32 @@ static dm_status print(FILE *to, const char *const *use, dm_err *err)
     return rc;
 }
 
-static int run(int argc, char **argv)
+static int run(cli_call *call)
 {
-    cli_common common = {0};
+    const char *path = call->argument[0];
     char *text = NULL;
     dm_err err = {0};
     size_t n = 0;
-    bool folder;
-    int code;
     FILE *to;
 
-    if (cli_only_common(&cmd_init, argc, argv, &common, &code))
-        return code;
-    folder = argc - optind == 2 && !strcmp(argv[optind + 1], "images");
-    if (argc - optind != 1 + folder)
-        return cli_usage(&cmd_init, "which file?");
-    if (output_check(&(const output_file){argv[optind], NULL, false}, 1, false, &err))
+    if (output_check(&(const output_file){path, NULL, false}, 1, false, &err))
         return cli_fail(&err);
     if (!(to = open_memstream(&text, &n)))
-        return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});
-    print(to, folder ? images : points, &err);
+        return cli_no_memory();
+    print(to, call->argument[1] ? images : points, &err);
     if (fclose(to) && !err.code)
         dm_error(&err, DM_ENOMEM, "out of memory");
-    if (!err.code && !dm_file_write_atomic(argv[optind], text, n, &err))
-        cli_print_path(argv[optind]);
+    if (!err.code && !dm_file_write_atomic(path, text, n, &err))
+        cli_print_path(path);
     free(text);
     return err.code ? cli_fail(&err) : 0;
 }
+
+const cli_command cmd_init = {
+    .name = "init",
+    .summary = "write an experiment to begin with",
+    .arguments = (const cli_argument[]){{CLI_T_FILE, "FILE.yaml", ".yaml|.yml", "which file?", false},
+                                        {CLI_T_CHOICE, "images", "images", NULL, false}, {0}},
+    .examples = "  demist init my.yaml && demist train my.yaml\n  demist init photos.yaml images\n",
+    .details = "Every key is there with its default and its meaning: points in the plane, or images from a folder.\n",
+    .run = run};

@@ -1,33 +1,25 @@
 /* demist inspect: what is in a file, and what a network will see of a data set. */
-#include "options/cli.h"
+#include "format/inspect.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/error.h"
 #include "data/data_alone.h"
-#include "format/inspect.h"
 #include "files/output.h"
+#include "options/command.h"
 #include "settings/param.h"
 
-static int run(int argc, char **argv);
+typedef struct request { const char *preview; bool test, force; int64_t count; } request;
 
-const cli_command cmd_inspect = {
-    "inspect", "inspect FILE | (FOLDER | EXP.yaml) [key=value ...] [--preview F.png [--test] [--count N]]",
-    "show what is in a safetensors, npy or idx file, or in data",
-    "  demist inspect runs/fashion-mnist/checkpoints/best.safetensors\n"
-    "  demist inspect photos data.size=64 data.crop=center --preview seen.png\n\n"
-    "Of a file names, types, shapes, ranges, and how many values are not finite. Nothing is executed.\n"
-    "Of a folder of images, or of an experiment's data: how many, of what size, which classes; keys of data may be "
-    "given.\n"
-    "  --preview F.png  some of them, cut, resized and in the channels that the network will see\n"
-    "  --test           of the test split\n"
-    "  --count N        so many (64)\n"
-    "  --force          overwrite F.png if it is there\n",
-    run};
-
-static void print_line(void *user, const char *text) { fprintf(user, "%s\n", text); }
+static const cli_option options[] = {
+    CLI_FILE(request, preview, "preview", "F.png", ".png",
+             "some of them, cut, resized and in the channels that the network will see"),
+    CLI_FLAG(request, test, "test", "of the test split"),
+    CLI_NUMBER(request, count, "count", "N", 1, 4096, "64", "so many"),
+    CLI_SHORT_FLAG(request, force, "force", 'f', "overwrite F.png if it is there"), CLI_END};
 
 /* The experiment that a folder of images is; on the heap. */
 static char *text_of(const char *folder)
@@ -44,64 +36,58 @@ static char *text_of(const char *folder)
     return text;
 }
 
-typedef struct request { const char *what, *preview; bool folder, test; int64_t count; } request;
-
-static dm_status look_at_data(const request *q, int argc, char **argv, const cli_common *common, dm_err *err)
+static dm_status look_at_data(const cli_call *call, bool folder, dm_err *err)
 {
-    char *text = q->folder ? text_of(q->what) : NULL;
-    cli_terminal *t = cli_terminal_new(common);
+    const request *q = call->options;
+    const char *what = call->argument[0];
+    char *text = folder ? text_of(what) : NULL;
+    cli_terminal *t = cli_terminal_new(&call->common);
     dm_data_alone a;
-    dm_status rc = t && (text || !q->folder) ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory");
+    dm_status rc = t && (text || !folder) ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory");
 
+    if (!rc)
+        rc = dm_data_alone_open(&a, what, text, call->overrides, call->n_overrides, cli_callbacks(t), err);
     if (!rc) {
-        rc = dm_data_alone_open(&a, q->what, text, (const char *const *)argv + optind + 1, argc - optind - 1,
-                                cli_callbacks(t), err);
-    }
-    if (!rc) {
-        rc = dm_data_preview(&a, q->test ? "test" : "train", q->count, q->preview, print_line, stdout, err);
+        rc = dm_data_preview(&a, q->test ? "test" : "train", q->count, q->preview, cli_print_line, stdout, err);
         dm_data_alone_close(&a);
     }
     if (!rc && q->preview)
-        printf("%s\n", q->preview);
+        cli_print_path(q->preview);
     cli_terminal_free(t);
     free(text);
     return rc;
 }
 
-static int run(int argc, char **argv)
+static int run(cli_call *call)
 {
-    static const struct option options[] = {
-        {"preview", required_argument, NULL, 'p'}, {"test", no_argument, NULL, 't'},
-        {"count", required_argument, NULL, 'n'},   {"force", no_argument, NULL, 'f'}, CLI_COMMON};
-    request q = {.count = 64};
-    cli_common common = {0};
+    const request *q = call->options;
+    const char *what = call->argument[0];
     dm_err err = {0};
     struct stat st;
-    bool done, force = false;
-    int opt, code;
+    const bool folder = !stat(what, &st) && S_ISDIR(st.st_mode);
 
-    while ((opt = getopt_long(argc, argv, ":hqvf", options, NULL)) != -1)
-        switch (opt) {
-        case 'p': q.preview = optarg; break;
-        case 't': q.test = true; break;
-        case 'n': if (!cli_int(&cmd_inspect, "--count", optarg, 1, 4096, &q.count)) return 2; break;
-        case 'f': force = true; break;
-        default:
-            if (cli_common_option(&cmd_inspect, opt, argv, &common, &done, &code) && done)
-                return code;
-        }
-    if (optind >= argc)
-        return cli_usage(&cmd_inspect, "which file or folder?");
-    q.what = argv[optind];
-    q.folder = !stat(q.what, &st) && S_ISDIR(st.st_mode);
-    if (q.folder || output_ends_in(q.what, ".yaml") || output_ends_in(q.what, ".yml")) {
-        if (output_check(&(const output_file){q.preview, ".png", false}, 1, force, &err) ||
-            look_at_data(&q, argc, argv, &common, &err))
+    if (folder || output_ends_in(what, ".yaml") || output_ends_in(what, ".yml")) {
+        if (output_check(&(const output_file){q->preview, ".png", false}, 1, q->force, &err) ||
+            look_at_data(call, folder, &err))
             return cli_fail(&err);
         return 0;
     }
-    if (optind != argc - 1 || q.preview)
-        return cli_usage(&cmd_inspect,
-                         q.preview ? "--preview is for folders of images and experiments" : "which file?");
-    return dm_inspect(q.what, stdout, &err) ? cli_fail(&err) : 0;
+    if (call->n_overrides || q->preview)
+        return cli_usage(call->command, q->preview ? "--preview is for folders of images and experiments"
+                                                   : "key=value is for folders of images and experiments");
+    return dm_inspect(what, stdout, &err) ? cli_fail(&err) : 0;
 }
+
+const cli_command cmd_inspect = {
+    .name = "inspect",
+    .summary = "show what is in a safetensors, npy or idx file, or in data",
+    .arguments = (const cli_argument[]){{CLI_T_FILE, "FILE|FOLDER|EXP.yaml", NULL, "which file or folder?", false},
+                                        {CLI_T_OVERRIDES, "key=value", "train|sampler|grid", NULL, true}, {0}},
+    .options = options,
+    .size = sizeof(request),
+    .examples = "  demist inspect runs/fashion-mnist/checkpoints/best.safetensors\n"
+                "  demist inspect photos data.size=64 data.crop=center --preview seen.png\n",
+    .details = "Of a file names, types, shapes, ranges, and how many values are not finite. Nothing is executed.\n"
+               "Of a folder of images, or of an experiment's data: how many, of what size, which classes; keys of data "
+               "may be\ngiven.\n",
+    .run = run};

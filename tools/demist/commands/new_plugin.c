@@ -1,5 +1,5 @@
 /* demist new-plugin: a skeleton that compiles, with its own build file and test. */
-#include "options/cli.h"
+#include "embedded.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -8,20 +8,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "embedded.h"
 #include "base/file.h"
-#include "plugin/registry.h"
 #include "base/suggest.h"
+#include "options/command.h"
+#include "plugin/registry.h"
 
-static int run(int argc, char **argv);
+typedef struct request { const char *dir; } request;
 
-const cli_command cmd_new_plugin = {
-    "new-plugin", "new-plugin KIND NAME [--dir D]", "write the skeleton of a plugin",
-    "  demist new-plugin schedule my_curve\n\n"
-    "Makes a folder with NAME.c, a build file, a test and a README; it compiles and runs as it is.\n"
-    "Kinds: schedule, grid, sampler, network, objective, dataset.\n"
-    "  --dir D   where (./NAME)\n",
-    run};
+static const cli_option options[] = {
+    CLI_STRING(request, dir, CLI_T_FOLDER, "dir", 0, "D", NULL, "where (./NAME)"), CLI_END};
 
 typedef struct word { const char *from, *to; } word;
 
@@ -120,7 +115,7 @@ static const char *bad_name(const char *name)
     return NULL;
 }
 
-static int unknown_kind(const char *kind)
+static int unknown_kind(const cli_command *c, const char *kind)
 {
     dm_nearest near;
 
@@ -128,38 +123,38 @@ static int unknown_kind(const char *kind)
     for (int k = 0; k < DM_KIND_COUNT; k++)
         dm_nearest_try(&near, dm_kind_name(k));
     if (near.best)
-        return cli_usage(&cmd_new_plugin, "there is no kind '%s'; did you mean '%s'?", kind, near.best);
-    return cli_usage(&cmd_new_plugin, "there is no kind '%s'; kinds are "
-                     "schedule, grid, sampler, network, objective, dataset",
-                     kind);
+        return cli_usage(c, "there is no kind '%s'; did you mean '%s'?", kind, near.best);
+    return cli_usage(c, "there is no kind '%s'; kinds are schedule, grid, sampler, network, objective, dataset", kind);
 }
 
-static int run(int argc, char **argv)
+static int run(cli_call *call)
 {
-    static const struct option options[] = {{"dir", required_argument, NULL, 'd'}, CLI_COMMON};
-    const char *dir = NULL, *name, *why;
-    cli_common common = {0};
+    const char *kind_name = call->argument[0], *name = call->argument[1], *why;
+    const request *q = call->options;
+    const char *dir = q->dir ? q->dir : name;
     dm_err err = {0};
-    bool done;
-    int opt, code, kind;
+    int kind = 0;
 
-    while ((opt = getopt_long(argc, argv, ":hqv", options, NULL)) != -1) {
-        if (opt == 'd')
-            dir = optarg;
-        else if (cli_common_option(&cmd_new_plugin, opt, argv, &common, &done, &code) && done)
-            return code;
-    }
-    if (argc - optind != 2)
-        return cli_usage(&cmd_new_plugin, "a kind and a name are needed");
-    for (kind = 0; kind < DM_KIND_COUNT && strcmp(dm_kind_name(kind), argv[optind]); kind++)
-        ;
-    name = argv[optind + 1];
+    while (kind < DM_KIND_COUNT && strcmp(dm_kind_name(kind), kind_name))
+        kind++;
     if (kind == DM_KIND_COUNT)
-        return unknown_kind(argv[optind]);
+        return unknown_kind(call->command, kind_name);
     if ((why = bad_name(name)))
-        return cli_usage(&cmd_new_plugin, "'%s' %s", name, why);
-    if (write_all(kind, name, dir ? dir : name, &err))
+        return cli_usage(call->command, "'%s' %s", name, why);
+    if (write_all(kind, name, dir, &err))
         return cli_fail(&err);
-    cli_print_path(dir ? dir : name);
+    cli_print_path(dir);
     return 0;
 }
+
+const cli_command cmd_new_plugin = {
+    .name = "new-plugin",
+    .summary = "write the skeleton of a plugin",
+    .arguments = (const cli_argument[]){{CLI_T_PLUGIN_KIND, "KIND", NULL, "a kind and a name are needed", false},
+                                        {CLI_T_TEXT, "NAME", NULL, "a kind and a name are needed", false}, {0}},
+    .options = options,
+    .size = sizeof(request),
+    .examples = "  demist new-plugin schedule my_curve\n",
+    .details = "Makes a folder with NAME.c, a build file, a test and a README; it compiles and runs as it is.\n"
+               "Kinds: schedule, grid, sampler, network, objective, dataset.\n",
+    .run = run};

@@ -1,20 +1,12 @@
 /* demist plugins: documentation from the parameter tables. */
-#include "options/cli.h"
+#include "plugin/describe.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "plugin/describe.h"
 #include "base/error.h"
-#include "base/suggest.h"
+#include "options/command.h"
 
-static int run_plugins(int argc, char **argv);
-
-const cli_command cmd_plugins = {
-    "plugins", "plugins [KIND | KIND/NAME | FILE.so]", "list the plugins, or show one with its parameters",
-    "  demist plugins\n  demist plugins sampler\n  demist plugins schedule/cosine\n  demist plugins ./my_curve.so\n\n"
-    "Kinds: schedule, grid, sampler, network, objective, dataset. A file is checked and shown without being run.\n",
-    run_plugins};
 static bool kind_of(const char *name, size_t n, dm_kind *kind)
 {
     for (int k = 0; k < DM_KIND_COUNT; k++) {
@@ -52,21 +44,25 @@ static dm_status show(dm_registry *r, const char *what, dm_err *err)
     return dm_describe_plugin(stdout, kind, p, dm_registry_file(r, p), err);
 }
 
-static int run_plugins(int argc, char **argv)
+static int run(cli_call *call)
 {
-    cli_common common = {0};
     dm_registry *r;
     dm_err err = {0};
     dm_status rc;
-    int code;
 
-    if (cli_only_common(&cmd_plugins, argc, argv, &common, &code))
-        return code;
-    if (argc - optind > 1)
-        return cli_usage(&cmd_plugins, "one plugin at a time");
     if (dm_registry_new(NULL, &r, &err))
         return cli_fail(&err);
-    rc = optind < argc ? show(r, argv[optind], &err) : dm_describe_list(stdout, r, DM_KIND_COUNT, &err);
+    rc = call->argument[0] ? show(r, call->argument[0], &err) : dm_describe_list(stdout, r, DM_KIND_COUNT, &err);
     dm_registry_free(r);
     return rc ? cli_fail(&err) : 0;
 }
+
+const cli_command cmd_plugins = {
+    .name = "plugins",
+    .summary = "list the plugins, or show one with its parameters",
+    .arguments = (const cli_argument[]){{CLI_T_PLUGIN, "KIND|KIND/NAME|FILE.so", NULL, NULL, false}, {0}},
+    .examples = "  demist plugins\n  demist plugins sampler\n  demist plugins schedule/cosine\n"
+                "  demist plugins ./my_curve.so\n",
+    .details = "Kinds: schedule, grid, sampler, network, objective, dataset. A file is checked and shown without being "
+               "run.\n",
+    .run = run};

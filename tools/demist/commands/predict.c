@@ -1,28 +1,21 @@
 /* demist predict: the network alone, for comparing with others. */
-#include "options/cli.h"
-
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/error.h"
 #include "files/output.h"
 #include "format/safetensors.h"
+#include "options/command.h"
 
-static int run(int argc, char **argv);
+typedef struct request { const char *from, *to; bool force; dm_model_options how; } request;
 
-const cli_command cmd_predict = {
-    "predict", "predict RUN [key=value ...] --in F.safetensors --out F.safetensors [--raw]",
-    "run the network alone on given inputs",
-    "  demist predict runs/fashion-mnist --in inputs.safetensors --out outputs.safetensors\n\n"
-    "The input file has x f32[N,C,H,W] (or f32[N,D]), t i32, i64 or f32 [N], what the network is told\n"
-    "(0-based timesteps), and for a model with classes y i32 or i64 [N] (for one whose labels are vectors,\n"
-    "f32[N,D]). The output file has out.\n"
-    "  --raw       the weights as trained, not their first average\n"
-    "  --force     overwrite the output file if it is there\n"
-    "  --profile   time, FLOP/s and GB/s of each kernel\n",
-    run};
+static const cli_option options[] = {
+    CLI_FILE(request, from, "in", "F.safetensors", ".safetensors", "the inputs"),
+    CLI_FILE(request, to, "out", "F.safetensors", ".safetensors", "where the output goes"),
+    CLI_FLAG(request, how.raw, "raw", "the weights as trained, not their first average"),
+    CLI_SHORT_FLAG(request, force, "force", 'f', "overwrite the output file if it is there"),
+    CLI_FLAG(request, how.profile, "profile", "time, FLOP/s and GB/s of each kernel"), CLI_END};
 
 typedef struct inputs { float *x, *vectors; double *t; int32_t *y; int64_t width; dm_shape shape; } inputs;
 
@@ -115,44 +108,36 @@ static dm_status predict(const char *run_path, const char *from, const char *to,
     return rc;
 }
 
-static int run(int argc, char **argv)
+static int run(cli_call *call)
 {
-    static const struct option options[] = {{"in", required_argument, NULL, 'i'}, {"out", required_argument, NULL, 'o'},
-                                            {"raw", no_argument, NULL, 'w'},      {"force", no_argument, NULL, 'f'},
-                                            {"profile", no_argument, NULL, 'p'},  CLI_COMMON};
-    dm_model_options o = {.size = sizeof o};
-    const char *from = NULL, *to = NULL;
-    cli_common common = {0};
+    request *q = call->options;
     cli_terminal *t;
     dm_err err = {0};
     dm_status rc;
-    int opt, code;
-    bool done, force = false;
 
-    while ((opt = getopt_long(argc, argv, ":hqvf", options, NULL)) != -1) {
-        if (opt == 'i')
-            from = optarg;
-        else if (opt == 'o')
-            to = optarg;
-        else if (opt == 'f')
-            force = true;
-        else if (opt == 'w')
-            o.raw = true;
-        else if (opt == 'p')
-            o.profile = true;
-        else if (cli_common_option(&cmd_predict, opt, argv, &common, &done, &code) && done)
-            return code;
-    }
-    if (optind >= argc || !from || !to)
-        return cli_usage(&cmd_predict, "%s", optind >= argc ? "which run?" : "--in and --out are needed");
-    if (output_check((const output_file[]){{to, NULL, false}, {from, NULL, true}}, 2, force, &err))
+    if (output_check((const output_file[]){{q->to, NULL, false}, {q->from, NULL, true}}, 2, q->force, &err))
         return cli_fail(&err);
-    if (!(t = cli_terminal_new(&common)))
-        return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});
-    o.overrides = (const char *const *)argv + optind + 1;
-    o.n_overrides = argc - optind - 1;
-    o.callbacks = cli_callbacks(t);
-    rc = predict(argv[optind], from, to, &o, &err);
+    if (!(t = cli_terminal_new(&call->common)))
+        return cli_no_memory();
+    q->how.size = sizeof q->how;
+    q->how.overrides = call->overrides;
+    q->how.n_overrides = call->n_overrides;
+    q->how.callbacks = cli_callbacks(t);
+    rc = predict(call->argument[0], q->from, q->to, &q->how, &err);
     cli_terminal_free(t);
     return rc ? cli_fail(&err) : 0;
 }
+
+const cli_command cmd_predict = {
+    .name = "predict",
+    .summary = "run the network alone on given inputs",
+    .arguments = (const cli_argument[]){{CLI_T_RUN, "RUN", NULL, "which run?", false},
+                                        {CLI_T_OVERRIDES, "key=value", "train", NULL, true}, {0}},
+    .options = options,
+    .size = sizeof(request),
+    .needed = "in|out",
+    .examples = "  demist predict runs/fashion-mnist --in inputs.safetensors --out outputs.safetensors\n",
+    .details = "The input file has x f32[N,C,H,W] (or f32[N,D]), t i32, i64 or f32 [N], what the network is told\n"
+               "(0-based timesteps), and for a model with classes y i32 or i64 [N] (for one whose labels are vectors,\n"
+               "f32[N,D]). The output file has out.\n",
+    .run = run};

@@ -10,20 +10,17 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "files/output.h"
+#include "options/command.h"
 #include "run/run_folder.h"
+#include "terminal/signals.h"
 
-static int run(int argc, char **argv);
+typedef struct request { const char *out; bool no_samples, force; } request;
 
-const cli_command cmd_report = {
-    "report", "report RUN [key=value ...] [--out F.html] [--no-samples] [--force]", "a run as one HTML file",
-    "  demist report runs/fashion-mnist\n  demist report runs/fashion-mnist sampler.steps=20 --out fashion.html\n\n"
-    "The file needs nothing else: its images are inside, it has no scripts and loads nothing. It shows the training's\n"
-    "curves, samples and how they came about, the last report of each metric of demist eval, the sweep in the run's\n"
-    "folder, the device and the experiment. key=value: samples by another sampler, or on another device.\n"
-    "  --out F.html    where (RUN/report.html, which is written over)\n"
-    "  --no-samples    draw none: no device is needed\n"
-    "  --force         overwrite F.html if it is there\n",
-    run};
+static const cli_option options[] = {
+    CLI_STRING(request, out, CLI_T_FILE, "out", 'o', "F.html", ".html",
+               "where (RUN/report.html, which is written over)"),
+    CLI_FLAG(request, no_samples, "no-samples", "draw none: no device is needed"),
+    CLI_SHORT_FLAG(request, force, "force", 'f', "overwrite F.html if it is there"), CLI_END};
 
 static void write_parts(report *r)
 {
@@ -105,37 +102,36 @@ static int write_report(report *r, const char *out, const cli_common *common)
     return rc ? cli_fail(&err) : r->failed ? dm_status_exit(r->failed) : 0;
 }
 
-static int run(int argc, char **argv)
+static int run(cli_call *call)
 {
-    static const struct option options[] = {{"out", required_argument, NULL, 'o'},
-                                            {"no-samples", no_argument, NULL, 'n'},
-                                            {"force", no_argument, NULL, 'f'}, CLI_COMMON};
-    report r = {.draw = true, .folder = {-1, NULL}};
-    bool force = false, done;
-    const char *out = NULL;
-    cli_common common = {0};
+    const request *q = call->options;
+    report r = {.draw = !q->no_samples,
+                .folder = {-1, NULL},
+                .run = call->argument[0],
+                .overrides = call->overrides,
+                .n_overrides = call->n_overrides};
     dm_err err = {0};
-    int opt, code;
+    int code;
 
-    while ((opt = getopt_long(argc, argv, ":hqvfo:", options, NULL)) != -1) {
-        if (opt == 'o')
-            out = optarg;
-        else if (opt == 'n')
-            r.draw = false;
-        else if (opt == 'f')
-            force = true;
-        else if (cli_common_option(&cmd_report, opt, argv, &common, &done, &code) && done)
-            return code;
-    }
-    if (optind >= argc)
-        return cli_usage(&cmd_report, "which run?");
-    r.run = argv[optind];
-    r.overrides = (const char *const *)argv + optind + 1;
-    r.n_overrides = argc - optind - 1;
-    if (open_run(&r, &err) || output_check(&(const output_file){out, ".html", false}, 1, force, &err))
+    if (open_run(&r, &err) || output_check(&(const output_file){q->out, ".html", false}, 1, q->force, &err))
         code = cli_fail(&err);
     else
-        code = write_report(&r, out, &common);
+        code = write_report(&r, q->out, &call->common);
     dm_folder_close(&r.folder);
     return code;
 }
+
+const cli_command cmd_report = {
+    .name = "report",
+    .summary = "a run as one HTML file",
+    .arguments = (const cli_argument[]){{CLI_T_RUN, "RUN", NULL, "which run?", false},
+                                        {CLI_T_OVERRIDES, "key=value", "train", NULL, true}, {0}},
+    .options = options,
+    .size = sizeof(request),
+    .examples = "  demist report runs/fashion-mnist\n"
+                "  demist report runs/fashion-mnist sampler.steps=20 --out fashion.html\n",
+    .details = "The file needs nothing else: its images are inside, it has no scripts and loads nothing. It shows the\n"
+               "training's curves, samples and how they came about, the last report of each metric of demist eval, "
+               "the sweep in\nthe run's folder, the device and the experiment. key=value: samples by another sampler, "
+               "or on another device.\n",
+    .run = run};

@@ -1,58 +1,56 @@
-/* demist sample: draws images from a trained model. */
-#include "options/cli.h"
-
+/* demist sample: images from a trained model. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "files/best.h"
 #include "files/output.h"
 #include "format/safetensors.h"
-
-static int run(int argc, char **argv);
-
-const cli_command cmd_sample = {
-    "sample", "sample RUN [key=value ...] --count N --out F.png", "draw images from a run folder or a checkpoint",
-    "  demist sample runs/fashion-mnist --count 64 --out clothes.png\n"
-    "  demist sample runs/fashion-mnist sampler.use=ddpm sampler.steps=1000 seed=7 --count 4 --out 'dir/%05d.png'\n"
-    "  demist sample runs/fashion-mnist-classes --class all --count 8 guidance.use=cfg guidance.scale=3 --out "
-    "all.png\n\n"
-    "key=value: another sampler, number of steps, seed or device than in training. The data need not be there.\n"
-    "  --count N                how many (1), with --class of each class\n"
-    "  --class K,...            of these classes, numbers or names, or all; rows of the grid are classes;\n"
-    "                           none: of no class, where it was trained with train.drop_condition\n"
-    "  --first I                index of the first: image I of a seed is always the same (0)\n"
-    "  --out F.png              a grid, or one file an image where the name has a number such as %05d\n"
-    "  --tensors F.safetensors  the result as x f32[N,C,H,W]\n"
-    "  --noise F.safetensors    begin with its x f32[N,C,H,W]; its z f32[D,N,C,H,W], if there, is taken in turn\n"
-    "                           for each draw of fresh noise\n"
-    "  --trace F                from noise to image: a strip as F.png, or x after each step as F.safetensors\n"
-    "  --raw                    the weights as trained, not their first average\n"
-    "  --best                   the run's best checkpoint by held-out loss (train.validate_every), not its last\n"
-    "  --force                  overwrite files that are there\n"
-    "  --deterministic          the same images bit for bit, whatever is drawn at once\n"
-    "  --profile                time, FLOP/s and GB/s of each kernel\n",
-    run};
+#include "options/command.h"
+#include "terminal/signals.h"
 
 typedef struct request {
     const char *out, *tensors, *noise, *trace;
-    bool force;
+    bool force, best;
+    dm_model_options how;
+    dm_sample_options o;
     float *x, *z;
-    char *classes;     /* as given, the commas gone */
-    const char **each; /* the classes in it */
-    int64_t n_classes; /* rows of the grid, where they are more than one; all of the model's too */
+    const char *given;             /* the classes */
+    char *classes;                 /* the same, the commas gone */
+    const char **each;             /* the classes in it */
+    int64_t n_classes;             /* rows of the grid, where they are more than one; all of the model's too */
 } request;
 
+static const cli_option options[] = {
+    CLI_NUMBER(request, o.count, "count", "N", 1, 1 << 24, NULL, "how many (1), with --class of each class"),
+    CLI_TEXT(request, given, "class", "K,...",
+             "of these classes, numbers or names, or all; rows of the grid are classes; none: of no class, where it was "
+             "trained with train.drop_condition"),
+    CLI_NUMBER(request, o.first_index, "first", "I", 0, INT32_MAX, "0",
+               "index of the first: image I of a seed is always the same"),
+    CLI_FILE(request, out, "out", "F.png", ".png",
+             "a grid, or one file an image where the name has a number such as %05d"),
+    CLI_FILE(request, tensors, "tensors", "F.safetensors", ".safetensors", "the result as x f32[N,C,H,W]"),
+    CLI_FILE(request, noise, "noise", "F.safetensors", ".safetensors",
+             "begin with its x f32[N,C,H,W]; its z f32[D,N,C,H,W], if there, is taken in turn for each draw of fresh "
+             "noise"),
+    CLI_FILE(request, trace, "trace", "F", ".png|.safetensors",
+             "from noise to image: a strip as F.png, or x after each step as F.safetensors"),
+    CLI_FLAG(request, how.raw, "raw", "the weights as trained, not their first average"),
+    CLI_FLAG(request, best, "best", "the run's best checkpoint by held-out loss (train.validate_every), not its last"),
+    CLI_SHORT_FLAG(request, force, "force", 'f', "overwrite files that are there"),
+    CLI_FOR_KEY("deterministic", "deterministic=true", "the same images bit for bit, whatever is drawn at once"),
+    CLI_FLAG(request, how.profile, "profile", "time, FLOP/s and GB/s of each kernel"), CLI_END};
+
 /* The classes between the commas. */
-static dm_status split_classes(request *r, const char *given, dm_sample_options *o, dm_err *err)
+static dm_status split_classes(request *r, dm_err *err)
 {
     size_t n = 1;
 
-    for (const char *p = given; *p; p++)
+    for (const char *p = r->given; *p; p++)
         n += *p == ',';
-    free(r->classes);
-    free(r->each);
-    r->classes = strdup(given);
+    r->classes = strdup(r->given);
     r->each = calloc(n, sizeof *r->each);
     if (!r->classes || !r->each)
         return dm_error(err, DM_ENOMEM, "out of memory for classes");
@@ -63,8 +61,8 @@ static dm_status split_classes(request *r, const char *given, dm_sample_options 
         *comma = 0;
         r->each[i] = comma + 1;
     }
-    o->classes = r->each;
-    o->n_classes = (int64_t)n;
+    r->o.classes = r->each;
+    r->o.n_classes = r->n_classes = (int64_t)n;
     return DM_OK;
 }
 
@@ -88,7 +86,7 @@ static void print_rows(const request *r, const dm_model_properties *what, const 
 }
 
 /* Noise from a file: x, and z if there. */
-static dm_status read_noise(request *r, dm_sample_options *o, dm_err *err)
+static dm_status read_noise(request *r, dm_err *err)
 {
     const dm_st_tensor *x, *z;
     dm_st *f;
@@ -112,10 +110,10 @@ static dm_status read_noise(request *r, dm_sample_options *o, dm_err *err)
             rc = dm_st_read_f32(f, z, 0, z->count, r->z, err);
     }
     if (!rc) {
-        o->noise = r->x;
-        o->noise_shape = x->shape;
-        o->z = r->z;
-        o->draws = z ? z->shape.dim[0] : 0;
+        r->o.noise = r->x;
+        r->o.noise_shape = x->shape;
+        r->o.z = r->z;
+        r->o.draws = z ? z->shape.dim[0] : 0;
     }
     dm_st_close(f);
     return rc;
@@ -152,13 +150,13 @@ static dm_status check_kind(request *r, const dm_model *m, bool quiet, dm_model_
     return DM_OK;
 }
 
-static dm_status write_all(const request *r, const dm_images *im, const dm_sample_options *o, const output_trace *trace,
-                           dm_err *err)
+static dm_status write_all(const request *r, const dm_images *im, const output_trace *trace, dm_err *err)
 {
     dm_status rc = DM_OK;
 
     if (r->out)
-        rc = output_pictures(r->out, im, o->first_index, r->n_classes > 1 ? im->shape.dim[0] / r->n_classes : 0, err);
+        rc = output_pictures(r->out, im, r->o.first_index, r->n_classes > 1 ? im->shape.dim[0] / r->n_classes : 0,
+                             err);
     if (!rc && r->tensors)
         rc = output_tensor(r->tensors, "x", &im->shape, im->x, im->about, err);
     if (!rc && r->trace)
@@ -166,8 +164,7 @@ static dm_status write_all(const request *r, const dm_images *im, const dm_sampl
     return rc;
 }
 
-static dm_status sample(const char *run_path, request *r, const dm_model_options *how, dm_sample_options *o,
-                        const cli_common *common, dm_err *err)
+static dm_status sample(const char *run_path, request *r, const cli_common *common, dm_err *err)
 {
     const output_file files[] = {
         {r->out, ".png", false}, {r->tensors, NULL, false}, {r->trace, NULL, false}, {r->noise, NULL, true}};
@@ -175,29 +172,28 @@ static dm_status sample(const char *run_path, request *r, const dm_model_options
     output_trace trace = {0};
     dm_model_properties what;
     dm_model *m;
+    int64_t count;
     dm_status rc;
 
     if (r->trace && (output_is_pattern(r->trace) ||
                      !(output_ends_in(r->trace, ".png") || output_ends_in(r->trace, ".safetensors"))))
         return dm_error(err, DM_EINVAL, "'%s': the trace is one file, F.png or F.safetensors", r->trace);
-    if ((rc = output_check(files, 4, r->force, err)) || (r->noise && (rc = read_noise(r, o, err))) ||
-        (rc = output_check_numbered(r->out, o->first_index,
-                                    o->count   ? o->count
-                                    : r->noise ? o->noise_shape.dim[0]
-                                               : 1,
-                                    r->force, err)))
+    if ((rc = output_check(files, 4, r->force, err)) || (r->noise && (rc = read_noise(r, err))))
+        return rc;
+    count = r->o.count ? r->o.count : r->noise ? r->o.noise_shape.dim[0] : 1;
+    if ((rc = output_check_numbered(r->out, r->o.first_index, count, r->force, err)))
         return rc;
     if (r->trace) {
-        o->trace = output_trace_put;
-        o->trace_user = &trace;
+        r->o.trace = output_trace_put;
+        r->o.trace_user = &trace;
     }
-    if ((rc = dm_model_open(run_path, how, &m, err)))
+    if ((rc = dm_model_open(run_path, &r->how, &m, err)))
         return rc;
     if (!(rc = check_kind(r, m, common->quiet, &what, err)) &&
-        !(rc = output_check_numbered(r->out, o->first_index,
-                                     r->n_classes > 1 ? r->n_classes * (o->count ? o->count : 1) : 0, r->force, err)) &&
-        !(rc = dm_model_sample(m, o, &im, err))) {
-        rc = write_all(r, &im, o, &trace, err);
+        !(rc = output_check_numbered(r->out, r->o.first_index, r->n_classes > 1 ? r->n_classes * count : 0, r->force,
+                                     err)) &&
+        !(rc = dm_model_sample(m, &r->o, &im, err))) {
+        rc = write_all(r, &im, &trace, err);
         if (!rc && !common->quiet)
             fprintf(stderr, "%lld images in %.2f s (%s)\n", (long long)im.shape.dim[0], im.seconds, im.about);
         if (!rc && !common->quiet && r->out && !output_is_pattern(r->out) && r->n_classes > 1)
@@ -211,73 +207,57 @@ static dm_status sample(const char *run_path, request *r, const dm_model_options
     return rc;
 }
 
-static int run(int argc, char **argv)
+static int run(cli_call *call)
 {
-    static const struct option options[] = {{"count", required_argument, NULL, 'n'},
-                                            {"class", required_argument, NULL, 'c'},
-                                            {"first", required_argument, NULL, 'i'},
-                                            {"out", required_argument, NULL, 'o'},
-                                            {"tensors", required_argument, NULL, 't'},
-                                            {"noise", required_argument, NULL, 'x'},
-                                            {"trace", required_argument, NULL, 'r'},
-                                            {"raw", no_argument, NULL, 'w'},
-                                            {"best", no_argument, NULL, 'b'},
-                                            {"force", no_argument, NULL, 'f'},
-                                            {"deterministic", no_argument, NULL, 'd'},
-                                            {"profile", no_argument, NULL, 'p'},
-                                            CLI_COMMON};
-    const char **overrides, *deterministic = NULL;
-    dm_model_options how = {.size = sizeof how};
-    dm_sample_options o = {.size = sizeof o};
-    request r = {0};
-    cli_common common = {0};
-    cli_terminal *t;
+    request *r = call->options;
+    cli_terminal *t = NULL;
     dm_err err = {0};
-    dm_status rc;
+    dm_status rc = DM_OK;
     char *path = NULL;
-    int opt, code;
-    bool done, best = false;
 
-    while ((opt = getopt_long(argc, argv, ":hqvf", options, NULL)) != -1)
-        switch (opt) {
-        case 'n': if (!cli_int(&cmd_sample, "--count", optarg, 1, 1 << 24, &o.count)) return 2; break;
-        case 'c': if (split_classes(&r, optarg, &o, &err)) return cli_fail(&err); break;
-        case 'i': if (!cli_int(&cmd_sample, "--first", optarg, 0, INT32_MAX, &o.first_index)) return 2; break;
-        case 'o': r.out = optarg; break;
-        case 't': r.tensors = optarg; break;
-        case 'x': r.noise = optarg; break;
-        case 'r': r.trace = optarg; break;
-        case 'w': how.raw = true; break;
-        case 'b': best = true; break;
-        case 'f': r.force = true; break;
-        case 'd': deterministic = "deterministic=true"; break;
-        case 'p': how.profile = true; break;
-        default:
-            if (cli_common_option(&cmd_sample, opt, argv, &common, &done, &code) && done)
-                return code;
-        }
-    if (optind >= argc || (!r.out && !r.tensors))
-        return cli_usage(&cmd_sample, "%s", optind >= argc ? "which run?" : "where to? give --out or --tensors");
-    if (best && cli_best(argv[optind], &path, &err)) {
-        free(path);
-        return cli_fail(&err);
+    if (!r->out && !r->tensors)
+        return cli_usage(call->command, "where to? give --out or --tensors");
+    if (r->best)
+        rc = best_checkpoint(call->argument[0], &path, &err);
+    if (!rc && r->given)
+        rc = split_classes(r, &err);
+    if (!rc && !(t = cli_terminal_new(&call->common)))
+        rc = dm_error(&err, DM_ENOMEM, "out of memory");
+    if (!rc) {
+        r->how.size = sizeof r->how;
+        r->o.size = sizeof r->o;
+        r->how.overrides = call->overrides;
+        r->how.n_overrides = call->n_overrides;
+        r->how.callbacks = cli_callbacks(t);
+        cli_catch_signals("stopping after this step");
+        rc = sample(path ? path : call->argument[0], r, &call->common, &err);
     }
-    r.n_classes = o.n_classes;
-    overrides = cli_overrides(deterministic, argc, argv, &how.n_overrides);
-    if (!overrides || !(t = cli_terminal_new(&common)))
-        return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});
-    how.overrides = overrides;
-    how.callbacks = cli_callbacks(t);
-    cli_catch_signals("stopping after this step");
-    rc = sample(best ? path : argv[optind], &r, &how, &o, &common, &err);
     cli_terminal_free(t);
-    free(r.x);
-    free(r.z);
-    free(r.classes);
-    free(r.each);
-    free(overrides);
+    free(r->x);
+    free(r->z);
+    free(r->classes);
+    free(r->each);
     free(path);
     if (rc == DM_ECANCELLED)
         return 128 + cli_signal();
     return rc ? cli_fail(&err) : 0;
 }
+
+const cli_command cmd_sample = {.name = "sample",
+                                .summary = "draw images from a run folder or a checkpoint",
+                                .arguments = (const cli_argument[]){{CLI_T_RUN, "RUN", NULL, "which run?", false},
+                                                                    {CLI_T_OVERRIDES, "key=value", "train", NULL, true},
+                                                                    {0}},
+                                .options = options,
+                                .size = sizeof(request),
+                                .shown = "count|out",
+                                .examples = "  demist sample runs/fashion-mnist --count 64 --out clothes.png\n"
+                                            "  demist sample runs/fashion-mnist sampler.use=ddpm sampler.steps=1000 "
+                                            "seed=7 --count 4 \\\n"
+                                            "    --out 'dir/%05d.png'\n"
+                "  demist sample runs/fashion-mnist-classes --class all --count 8 guidance.use=cfg guidance.scale=3 \\\n"
+                "    --out all.png\n",
+                                .details = "key=value: another sampler, number of steps, seed or device than in "
+                                           "training. The data need not be there."
+                                           "\n",
+                                .run = run};

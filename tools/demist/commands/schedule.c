@@ -1,26 +1,20 @@
 /* demist schedule: the noise process and the steps of the sampler, in numbers. */
-#include "options/cli.h"
+#include "schedule/schedule_report.h"
 
 #include <stdio.h>
 
+#include "base/error.h"
 #include "files/output.h"
-#include "schedule/schedule_report.h"
+#include "options/command.h"
 #include "session/session.h"
 #include "session/session_read.h"
 
-static int run(int argc, char **argv);
+typedef struct request { const char *json, *plot; bool force; } request;
 
-const cli_command cmd_schedule = {"schedule", "schedule EXP.yaml [key=value ...] [--json F] [--plot F.png] [--force]",
-                                  "print a noise schedule and the sampler's timesteps",
-                                  "  demist schedule configs/moons.yaml schedule.use=cosine sampler.steps=25 --json "
-                                  "cosine.json\n\n"
-                                  "For every t in double precision: beta, alpha_bar, log_snr and posterior_variance; "
-                                  "and timesteps, 0-based, those\n"
-                                  "that the sampler will visit, noisiest first.\n"
-                                  "  --json F      one JSON object of arrays under these names, 17 digits\n"
-                                  "  --plot F.png  as curves\n"
-                                  "  --force       overwrite files that are there\n",
-                                  run};
+static const cli_option options[] = {
+    CLI_FILE(request, json, "json", "F", ".json", "one JSON object of arrays under these names, 17 digits"),
+    CLI_FILE(request, plot, "plot", "F.png", ".png", "as curves"),
+    CLI_SHORT_FLAG(request, force, "force", 'f', "overwrite files that are there"), CLI_END};
 
 static dm_status report(const char *experiment, const char *const *overrides, int n, const char *json, const char *plot,
                         cli_terminal *t, dm_err *err)
@@ -47,38 +41,31 @@ static dm_status report(const char *experiment, const char *const *overrides, in
     return rc;
 }
 
-static int run(int argc, char **argv)
+static int run(cli_call *call)
 {
-    static const struct option options[] = {{"json", required_argument, NULL, 'j'},
-                                            {"plot", required_argument, NULL, 'p'},
-                                            {"force", no_argument, NULL, 'f'},
-                                            CLI_COMMON};
-    const char *json = NULL, *plot = NULL;
-    cli_common common = {0};
+    const request *q = call->options;
     cli_terminal *t;
     dm_err err = {0};
     dm_status rc;
-    int opt, code;
-    bool done, force = false;
 
-    while ((opt = getopt_long(argc, argv, ":hqvf", options, NULL)) != -1) {
-        if (opt == 'j')
-            json = optarg;
-        else if (opt == 'p')
-            plot = optarg;
-        else if (opt == 'f')
-            force = true;
-        else if (cli_common_option(&cmd_schedule, opt, argv, &common, &done, &code) && done)
-            return code;
-    }
-    if (optind >= argc)
-        return cli_usage(&cmd_schedule, "which experiment?");
-    if (output_check((const output_file[]){{json, NULL, false}, {plot, ".png", false}, {argv[optind], NULL, true}}, 3,
-                     force, &err))
+    if (output_check((const output_file[]){{q->json, NULL, false}, {q->plot, ".png", false},
+                                           {call->argument[0], NULL, true}}, 3, q->force, &err))
         return cli_fail(&err);
-    if (!(t = cli_terminal_new(&common)))
-        return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});
-    rc = report(argv[optind], (const char *const *)argv + optind + 1, argc - optind - 1, json, plot, t, &err);
+    if (!(t = cli_terminal_new(&call->common)))
+        return cli_no_memory();
+    rc = report(call->argument[0], call->overrides, call->n_overrides, q->json, q->plot, t, &err);
     cli_terminal_free(t);
     return rc ? cli_fail(&err) : 0;
 }
+
+const cli_command cmd_schedule = {
+    .name = "schedule",
+    .summary = "print a noise schedule and the sampler's timesteps",
+    .arguments = (const cli_argument[]){{CLI_T_FILE, "EXP.yaml", ".yaml|.yml", "which experiment?", false},
+                                        {CLI_T_OVERRIDES, "key=value", NULL, NULL, true}, {0}},
+    .options = options,
+    .size = sizeof(request),
+    .examples = "  demist schedule configs/moons.yaml schedule.use=cosine sampler.steps=25 --json cosine.json\n",
+    .details = "For every t in double precision: beta, alpha_bar, log_snr and posterior_variance; and timesteps, "
+               "0-based, those\nthat the sampler will visit, noisiest first.\n",
+    .run = run};

@@ -13,30 +13,31 @@
 #include "base/json.h"
 #include "base/plain_text.h"
 #include "files/output.h"
+#include "options/command.h"
 #include "run/run_folder.h"
 #include "session/session_read.h"
+#include "terminal/signals.h"
 
-static int run(int argc, char **argv);
+typedef struct request {
+    const char *dir;
+    bool dry;
+    cli_list over;
+    eval_request eval;
+} request;
 
-const cli_command cmd_sweep = {
-    "sweep", "sweep EXP.yaml|RUN [key=value ...] --over KEY=A,B,... [--over ...] --metric NAME",
-    "measure a grid of settings",
-    "  demist sweep configs/fashion-mnist.yaml --over sampler.steps=5,10,20,50 --over sampler.use=ddpm,ddim\n"
-    "      --over sampler.eta=0,1 --metric quality --features runs/features-fashion-mnist --count 2000\n"
-    "  demist sweep configs/moons.yaml --over train.lr=1e-3,3e-3 --over seed=1,2,3 --metric loss\n\n"
-    "EXP.yaml is trained where its output folder is not trained yet, once for all cells that differ in how they\n"
-    "sample, and once for each that differs in how it is trained, in folders below the sweep's. RUN, a run folder or\n"
-    "a checkpoint, is measured as it is. A key that a cell's plugin does not take is left out of the cell, and cells\n"
-    "that are then alike are one; cells that the experiment's checks refuse are rows that say why.\n"
-    "  --over KEY=A,B,...   a key and its values; commas inside brackets, braces and quotes divide nothing\n"
-    "  --metric NAME        as demist eval has them, with its --features, --layer, --count and --raw\n"
-    "  --out DIR            where results go (sweep/ in the run's folder): sweep.csv, .md, .json and .png, and each\n"
-    "                       cell's report; by these the same command goes on where a sweep was interrupted\n"
-    "  --dry-run            print the cells, do nothing\n"
-    "  --quiet              errors and warnings alone\n"
-    "  --verbose            also what training and sampling say\n\n"
-    "Ctrl-C stops with what is measured kept (exit code 75).\n",
-    run};
+static const cli_option options[] = {
+    CLI_LIST(request, over, "over", "KEY=A,B,...", SWEEP_AXES,
+             "a key and its values; commas inside brackets, braces and quotes divide nothing"),
+    CLI_CHOICE(request, eval.metric, "metric", "NAME", EVAL_METRICS, NULL, "what is measured, as demist eval has it"),
+    CLI_STRING(request, eval.features, CLI_T_RUN, "features", 0, "RUN2", NULL,
+               "with --metric quality, the run whose network gives the features of images"),
+    CLI_TEXT(request, eval.layer, "layer", "NAME", "with --metric quality, the layer of it whose input they are"),
+    CLI_NUMBER(request, eval.count, "count", "N", 4, 1 << 24, NULL, "samples or examples of each cell"),
+    CLI_FLAG(request, eval.raw, "raw", "the weights as trained, not their first average"),
+    CLI_STRING(request, dir, CLI_T_FOLDER, "out", 'o', "DIR", NULL,
+               "where results go (sweep/ in the run's folder): sweep.csv, .md, .json and .png, and each cell's report; "
+               "by these the same command goes on where a sweep was interrupted"),
+    CLI_FLAG(request, dry, "dry-run", "print the cells, do nothing"), CLI_END};
 
 /* Training and sampling keep silent, but for what is wrong; the sweep itself speaks of cells. */
 static void filtered(void *user, dm_log_level level, const char *line)
@@ -267,7 +268,7 @@ static int with_terminal(sweep *s, const cli_common *common, bool dry)
     int code;
 
     if (!t)
-        return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});
+        return cli_no_memory();
     own = cli_callbacks(t);
     filter = (dm_callbacks){.size = sizeof filter,
                             .user = (void *)(uintptr_t)own,
@@ -285,65 +286,63 @@ static int with_terminal(sweep *s, const cli_common *common, bool dry)
     return code;
 }
 
-/* 0, or the exit code; *done where nothing is left to do. */
-static int read_options(sweep *s, int argc, char **argv, cli_common *common, bool *dry, bool *done)
+/* 0, or the exit code. */
+static int begin_by(sweep *s, const cli_call *call)
 {
-    static const struct option options[] = {{"over", required_argument, NULL, 'O'},
-                                            {"metric", required_argument, NULL, 'm'},
-                                            {"out", required_argument, NULL, 'o'},
-                                            {"features", required_argument, NULL, 'F'},
-                                            {"layer", required_argument, NULL, 'l'},
-                                            {"count", required_argument, NULL, 'n'},
-                                            {"raw", no_argument, NULL, 'w'},
-                                            {"dry-run", no_argument, NULL, 'd'},
-                                            CLI_COMMON};
+    const request *q = call->options;
     dm_err err = {0};
-    const char *axes[SWEEP_AXES + 1];
-    int opt, code = 0, n = 0;
+    int code;
 
-    while ((opt = getopt_long(argc, argv, ":hqvo:", options, NULL)) != -1)
-        switch (opt) {
-        case 'O': axes[n < SWEEP_AXES ? n++ : SWEEP_AXES] = optarg; break;
-        case 'm': s->request.metric = optarg; break;
-        case 'o': s->dir = optarg; break;
-        case 'F': s->request.features = optarg; break;
-        case 'l': s->request.layer = optarg; break;
-        case 'n': if (!cli_int(&cmd_sweep, "--count", optarg, 4, 1 << 24, &s->request.count)) return 2; break;
-        case 'w': s->request.raw = true; break;
-        case 'd': *dry = true; break;
-        default:
-            if (cli_common_option(&cmd_sweep, opt, argv, common, done, &code) && *done)
-                return code;
-        }
-    if (optind >= argc)
-        return cli_usage(&cmd_sweep, "which experiment or run?");
-    if (!n)
-        return cli_usage(&cmd_sweep, "over what? give --over KEY=A,B,...");
-    s->base = argv[optind];
-    s->fixed = (const char *const *)argv + optind + 1;
-    s->n_fixed = argc - optind - 1;
-    s->metric = eval_find(s->request.metric);
-    if ((!*dry || s->request.metric) && (code = eval_usage(&cmd_sweep, &s->request, s->metric)))
+    s->request = q->eval;
+    s->dir = q->dir;
+    s->base = call->argument[0];
+    s->fixed = call->overrides;
+    s->n_fixed = call->n_overrides;
+    s->metric = eval_find(q->eval.metric);
+    if (!q->over.n)
+        return cli_usage(call->command, "over what? give --over KEY=A,B,...");
+    if ((!q->dry || q->eval.metric) && (code = eval_usage(call->command, &s->request, s->metric)))
         return code;
     s->is_run = is_run(s->base);
-    for (int i = 0; i < n; i++)
-        if (sweep_add_axis(s, axes[i], &err))
+    for (int i = 0; i < q->over.n; i++)
+        if (sweep_add_axis(s, q->over.item[i], &err))
             return cli_fail(&err);
     return 0;
 }
 
-static int run(int argc, char **argv)
+static int run(cli_call *call)
 {
+    const request *q = call->options;
     sweep s = {.folder = {-1, NULL}, .arena = dm_arena_new()};
-    cli_common common = {0};
-    bool dry = false, done = false;
     int code;
 
     if (!s.arena)
-        return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"});
-    code = read_options(&s, argc, argv, &common, &dry, &done);
-    if (!code && !done)
-        code = with_terminal(&s, &common, dry);
+        return cli_no_memory();
+    if (!(code = begin_by(&s, call)))
+        code = with_terminal(&s, &call->common, q->dry);
     release(&s);
     return code;
 }
+
+const cli_command cmd_sweep = {
+    .name = "sweep",
+    .summary = "measure a grid of settings",
+    .arguments = (const cli_argument[]){{CLI_T_FILE, "EXP.yaml|RUN", ".yaml|.yml", "which experiment or run?", false},
+                                        {CLI_T_OVERRIDES, "key=value", NULL, NULL, true},
+                                        {0}},
+    .options = options,
+    .size = sizeof(request),
+    .shown = "over|metric",
+    .examples = "  demist sweep configs/fashion-mnist.yaml --over sampler.steps=5,10,20,50 --over "
+                "sampler.use=ddpm,ddim \\\n"
+                "    --over sampler.eta=0,1 --metric quality --features runs/features-fashion-mnist --count 2000\n"
+                "  demist sweep configs/moons.yaml --over train.lr=1e-3,3e-3 --over seed=1,2,3 --metric loss\n",
+    .details = "EXP.yaml is trained where its output folder is not trained yet, once for all cells that differ in how "
+               "they"
+               "\nsample, and once for each that differs in how it is trained, in folders below the sweep's. RUN, a "
+               "run "
+               "folder or\na checkpoint, is measured as it is. A key that a cell's plugin does not take is left out of "
+               "the cell, and cells\nthat are then alike are one; cells that the experiment's checks refuse are rows "
+               "that say why. Ctrl-C stops with\nwhat is measured kept (exit code 75). With --verbose, also what "
+               "training and sampling say is said.\n",
+    .run = run};

@@ -1,10 +1,10 @@
-/* demist eval: what its metrics share. Each is a file here with one row for the table in commands/eval.c. */
+/* demist eval: what its metrics share. Each is a file here with one row for the table in metrics.c. */
 #ifndef DEMIST_EVAL_H
 #define DEMIST_EVAL_H
 
 #include <jansson.h>
 
-#include "options/cli.h"
+#include "options/command.h"
 
 typedef struct eval_request {
     const char *run, *metric, *json;
@@ -34,6 +34,8 @@ typedef struct eval_metric {
     dm_status (*run)(const eval_request *r, json_t **report, dm_err *err);
 } eval_metric;
 
+/* For the row of --metric. */
+#define EVAL_METRICS "quality|nll|loss|accuracy"
 extern const eval_metric eval_accuracy, eval_loss, eval_nll, eval_quality;
 
 /* NULL where there is none of this name. */

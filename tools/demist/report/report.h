@@ -8,7 +8,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
-#include "options/cli.h"
+#include "terminal/message.h"
 #include "base/folder.h"
 #include "format/image.h"
 

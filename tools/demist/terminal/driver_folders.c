@@ -1,6 +1,6 @@
 /* Folders that OpenCL drivers need. PoCL offers no device unless it can write a cache; a user without a home, or
  * with one that may only be read, has none, so the program (never the library) names one for it. */
-#include "options/cli.h"
+#include "terminal/process.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* What a plugin does to the program: one that crashes is named before the program dies of it, and one that does not
  * return is named while it goes on. The library installs nothing; this is the program's. */
 #define _XOPEN_SOURCE 700 /* sigaltstack */
-#include "options/cli.h"
+#include "terminal/process.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -11,12 +11,11 @@
 #include <unistd.h>
 
 #include "plugin/callback.h"
+#include "terminal/signals.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1 /* its own handlers tell more */
 #endif
-
-enum { PATIENCE = 10 };            /* seconds that a callback may take without asking the host for anything */
 
 static const struct { int signal; const char *name; } crashes[] = {
     {SIGSEGV, "segmentation fault"}, {SIGBUS, "bus error"}, {SIGFPE, "arithmetic exception"},
@@ -65,24 +64,6 @@ static void catch_crashes(void)
 #endif
 }
 
-bool cli_plugin_stuck(void)
-{
-    char what[16];
-
-    return dm_call_stuck(PATIENCE, what, sizeof what);
-}
-
-void cli_end_by(int sig)
-{
-    sigset_t one;
-
-    signal(sig, SIG_DFL);
-    sigemptyset(&one);
-    sigaddset(&one, sig);
-    pthread_sigmask(SIG_UNBLOCK, &one, NULL);
-    raise(sig);
-}
-
 static void *watch(void *unused)
 {
     char what[1024], told[sizeof what] = "";
@@ -90,12 +71,12 @@ static void *watch(void *unused)
     (void)unused;
     for (;;) {
         nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
-        if (!dm_call_stuck(PATIENCE, what, sizeof what))
+        if (!dm_call_stuck(CLI_PATIENCE, what, sizeof what))
             *what = 0;
         else if (strcmp(what, told))
             fprintf(stderr,
                     "\ndemist: %s, and has asked the host for nothing in %d s; Ctrl-C ends demist at once\n", what,
-                    (int)PATIENCE);
+                    (int)CLI_PATIENCE);
         memcpy(told, what, sizeof told);
         if (*what && cli_signal())
             cli_end_by(cli_signal());

@@ -1,6 +1,6 @@
-/* A stack that drivers' compilers can work with; see cli.h. */
+/* A stack that drivers' compilers can work with; see process.h. */
 #define _GNU_SOURCE
-#include "options/cli.h"
+#include "terminal/process.h"
 
 #include <pthread.h>
 #include <signal.h>

@@ -1,15 +1,12 @@
-/* What a person sees while a command works: the log, the progress bar, and Ctrl-C. */
-#include "options/cli.h"
+/* What a person sees while a command works; see terminal.h. */
+#include "terminal/terminal.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "run/progress.h"
+#include "terminal/signals.h"
 
 struct cli_terminal {
     cli_common common;
@@ -17,56 +14,6 @@ struct cli_terminal {
     dm_progress *bar;
     char what[32];
 };
-
-static volatile sig_atomic_t signalled;
-static volatile sig_atomic_t begun; /* kernels are built, and steps are made */
-static const char *promise; /* what the first signal leads to then */
-
-/* The first signal asks to stop and says so, which may be long before a step ends; a second ends the program, as the
- * first does where a plugin does not return. What comes within a second of the first is the same one: timeout, Slurm,
- * systemd and docker send it to the process and to its group. */
-static void *wait_for_signals(void *set)
-{
-    struct timespec first = {0}, then;
-    int sig;
-
-    while (!sigwait(set, &sig)) {
-        clock_gettime(CLOCK_MONOTONIC, &then);
-        if (signalled && (double)(then.tv_sec - first.tv_sec) + 1e-9 * (double)(then.tv_nsec - first.tv_nsec) < 1)
-            continue;
-        if (signalled || cli_plugin_stuck())
-            cli_end_by(sig);
-        first = then;
-        signalled = sig;
-        fprintf(stderr, "\ndemist: %s; once more to stop at once\n",
-                begun ? promise : "stopping once the kernel that is being built is ready");
-    }
-    return NULL;
-}
-
-int cli_signal(void) { return signalled; }
-
-/* A thread of its own takes them, before there are others: every thread and every program that a driver starts (a
- * compiler, a linker) then has them blocked, and Ctrl-C at a terminal breaks no compilation. */
-void cli_catch_signals(const char *first)
-{
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
-    static sigset_t set;
-    pthread_t thread;
-
-    promise = first;
-    sigemptyset(&set);
-    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
-        sigaddset(&set, signals[i]);
-    if (!pthread_sigmask(SIG_BLOCK, &set, NULL)) {
-        if (pthread_create(&thread, NULL, wait_for_signals, &set))
-            pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-        else
-            pthread_detach(thread);
-    }
-    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of its write, which says so */
-    signal(SIGPIPE, SIG_IGN); /* work does not end because nobody reads what is said of it */
-}
 
 cli_terminal *cli_terminal_new(const cli_common *o)
 {
@@ -115,26 +62,25 @@ static void on_log(void *user, dm_log_level level, const char *line)
         fprintf(stderr, "%s\n", text);
 }
 
-/* What was asked for, in the order of main.c's lists. */
 static dm_progress_mode mode_of(const cli_common *o)
 {
-    static const dm_progress_mode modes[] = {DM_PROGRESS_AUTO, DM_PROGRESS_BAR, DM_PROGRESS_PLAIN, DM_PROGRESS_JSON,
-                                             DM_PROGRESS_NONE};
     const char *no = getenv("NO_COLOR");
-    const bool plain = o->color == 2 || (o->color == 0 && no && *no);
+    const bool automatic = !strcmp(o->color, "auto"), always = !strcmp(o->color, "always");
 
-    if (modes[o->progress] == DM_PROGRESS_BAR)
-        return plain ? DM_PROGRESS_BAR : DM_PROGRESS_COLOUR;
-    if (modes[o->progress] == DM_PROGRESS_AUTO && o->color)
-        return dm_progress_choose(stderr, o->color == 1);
-    return modes[o->progress];
+    if (!strcmp(o->progress, "bar"))
+        return always || (automatic && !(no && *no)) ? DM_PROGRESS_COLOUR : DM_PROGRESS_BAR;
+    if (!strcmp(o->progress, "auto"))
+        return automatic ? DM_PROGRESS_AUTO : dm_progress_choose(stderr, always);
+    return !strcmp(o->progress, "plain")  ? DM_PROGRESS_PLAIN
+           : !strcmp(o->progress, "json") ? DM_PROGRESS_JSON
+                                          : DM_PROGRESS_NONE;
 }
 
 static void on_progress(void *user, const dm_progress_info *p)
 {
     cli_terminal *t = user;
 
-    begun = 1;
+    cli_steps_begun();
     if (t->common.quiet)
         return;
     if (t->bar && strcmp(t->what, p->what))
@@ -157,7 +103,7 @@ static void on_progress(void *user, const dm_progress_info *p)
 static bool cancelled(void *user)
 {
     (void)user;
-    return signalled != 0;
+    return cli_signal() != 0;
 }
 
 const dm_callbacks *cli_callbacks(cli_terminal *t)

@@ -1,0 +1,18 @@
+/* What the program says: faults on standard error, files that it wrote on standard output. */
+#ifndef DEMIST_CLI_MESSAGE_H
+#define DEMIST_CLI_MESSAGE_H
+
+#include <demist/demist.h>
+
+/* "demist: error: message" as a line. Whatever was formatted is plain text. */
+void cli_error(const char *fmt, ...) DM_PRINTF(1, 2);
+/* The same of an error; the exit code that it leads to. */
+int cli_fail(const dm_err *err);
+/* cli_fail of DM_ENOMEM. */
+int cli_no_memory(void);
+/* A file that was written, as a line: as it is for programs, as plain text on a terminal. */
+void cli_print_path(const char *path);
+/* A line of a report; user is the FILE * that it goes to. */
+void cli_print_line(void *user, const char *text);
+
+#endif

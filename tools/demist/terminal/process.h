@@ -1,0 +1,12 @@
+/* What a process needs before it works. */
+#ifndef DEMIST_CLI_PROCESS_H
+#define DEMIST_CLI_PROCESS_H
+
+/* run(argc, argv), on a thread with enough stack where `ulimit -s` leaves the first one less. */
+int cli_with_stack(int (*run)(int argc, char **argv), int argc, char **argv);
+/* Before any driver is loaded: one that insists on a folder of its own gets one where the user has none. */
+void cli_driver_folders(void);
+/* From now on a plugin that crashes is named as the program ends, and one that does not return while it does not. */
+void cli_watch_plugins(void);
+
+#endif
