@@ -76,7 +76,7 @@ def new_plugin_refuses():
     refused("sampler", "a" * 64, says="fewer than 64")
     refused("sampler", "test", says="meson")
     refused("sampler", says="a kind and a name")
-    refused("sampler", "a", "b", says="a kind and a name")
+    refused("sampler", "a", "b", says="'b' is too many")
 
 
 def the_guide_shows_its_files():
