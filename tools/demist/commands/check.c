@@ -40,6 +40,5 @@ const cli_command cmd_check = {
     .size = sizeof(dm_check_options),
     .examples = "  demist check configs/moons.yaml\n  demist check photos.yaml network.width=128 --data\n",
     .details = "All faults at once, each with file:line:column. When there is none: the resolved experiment, "
-               "parameters,"
-               "\nwork an image, device memory, kernels.\n",
+               "parameters, work an image, device memory, kernels.\n",
     .run = run};

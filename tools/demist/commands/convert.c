@@ -68,9 +68,9 @@ const cli_command cmd_convert = {
                 "\\\n"
                 "    schedule.use=cosine --to imagenet64.safetensors\n",
     .details = "The result is a checkpoint with its experiment: sample, predict, export and train.from take it. "
-               "Levels, "
-               "attention,\nscale-shift norm, residual blocks that resize, classes and a learned variance are seen in "
-               "the tensors. What is\nnot has those projects' defaults, and key=value changes it: network.heads=4 (or "
-               "heads=0 and head_dim=N, their\nnum_head_channels), schedule.use=linear, schedule.timesteps=1000, "
-               "objective.predict=eps, and\nnetwork.time_scale=1, which is 1000/T with rescale_timesteps.\n",
+               "Levels, attention, scale-shift norm, residual blocks that resize, classes and a learned variance "
+               "are seen in the tensors. What is not has those projects' defaults, and key=value changes it: "
+               "network.heads=4 (or heads=0 and head_dim=N, their num_head_channels), schedule.use=linear, "
+               "schedule.timesteps=1000, objective.predict=eps, and network.time_scale=1, which is 1000/T with "
+               "rescale_timesteps.\n",
     .run = run};

@@ -40,7 +40,7 @@ const cli_command cmd_export = {
     .size = sizeof(request),
     .needed = "to",
     .examples = "  demist export runs/fashion-mnist --to diffusers clothes\n",
-    .details = "DIR gets what diffusers' from_pretrained opens: unet/, scheduler/ and model_index.json. RUN is a run "
-               "folder, a\ncheckpoint or such a folder. key=value: another sampler than in training, for the scheduler."
-               "\n",
+    .details = "DIR gets what diffusers' from_pretrained opens: unet/, scheduler/ and model_index.json. RUN is a "
+               "run folder, a checkpoint or such a folder. key=value: another sampler than in training, for the "
+               "scheduler.\n",
     .run = run};

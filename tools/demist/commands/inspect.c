@@ -87,7 +87,7 @@ const cli_command cmd_inspect = {
     .size = sizeof(request),
     .examples = "  demist inspect runs/fashion-mnist/checkpoints/best.safetensors\n"
                 "  demist inspect photos data.size=64 data.crop=center --preview seen.png\n",
-    .details = "Of a file names, types, shapes, ranges, and how many values are not finite. Nothing is executed.\n"
-               "Of a folder of images, or of an experiment's data: how many, of what size, which classes; keys of data "
-               "may be\ngiven.\n",
+    .details = "Of a file names, types, shapes, ranges, and how many values are not finite. Nothing is executed. Of "
+               "a folder of images, or of an experiment's data: how many, of what size, which classes; keys of data "
+               "may be given.\n",
     .run = run};

@@ -155,6 +155,6 @@ const cli_command cmd_new_plugin = {
     .options = options,
     .size = sizeof(request),
     .examples = "  demist new-plugin schedule my_curve\n",
-    .details = "Makes a folder with NAME.c, a build file, a test and a README; it compiles and runs as it is.\n"
+    .details = "Makes a folder with NAME.c, a build file, a test and a README; it compiles and runs as it is. "
                "Kinds: schedule, grid, sampler, network, objective, dataset.\n",
     .run = run};

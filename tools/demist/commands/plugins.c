@@ -63,6 +63,6 @@ const cli_command cmd_plugins = {
     .arguments = (const cli_argument[]){{CLI_T_PLUGIN, "KIND|KIND/NAME|FILE.so", NULL, NULL, false}, {0}},
     .examples = "  demist plugins\n  demist plugins sampler\n  demist plugins schedule/cosine\n"
                 "  demist plugins ./my_curve.so\n",
-    .details = "Kinds: schedule, grid, sampler, network, objective, dataset. A file is checked and shown without being "
-               "run.\n",
+    .details = "Kinds: schedule, grid, sampler, network, objective, dataset. A file is checked and shown without "
+               "being run.\n",
     .run = run};

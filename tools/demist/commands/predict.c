@@ -137,7 +137,7 @@ const cli_command cmd_predict = {
     .size = sizeof(request),
     .needed = "in|out",
     .examples = "  demist predict runs/fashion-mnist --in inputs.safetensors --out outputs.safetensors\n",
-    .details = "The input file has x f32[N,C,H,W] (or f32[N,D]), t i32, i64 or f32 [N], what the network is told\n"
-               "(0-based timesteps), and for a model with classes y i32 or i64 [N] (for one whose labels are vectors,\n"
-               "f32[N,D]). The output file has out.\n",
+    .details = "The input file has x f32[N,C,H,W] (or f32[N,D]), t i32, i64 or f32 [N], what the network is told "
+               "(0-based timesteps), and for a model with classes y i32 or i64 [N] (for one whose labels are "
+               "vectors, f32[N,D]). The output file has out.\n",
     .run = run};

@@ -130,8 +130,8 @@ const cli_command cmd_report = {
     .size = sizeof(request),
     .examples = "  demist report runs/fashion-mnist\n"
                 "  demist report runs/fashion-mnist sampler.steps=20 --out fashion.html\n",
-    .details = "The file needs nothing else: its images are inside, it has no scripts and loads nothing. It shows the\n"
-               "training's curves, samples and how they came about, the last report of each metric of demist eval, "
-               "the sweep in\nthe run's folder, the device and the experiment. key=value: samples by another sampler, "
-               "or on another device.\n",
+    .details = "The file needs nothing else: its images are inside, it has no scripts and loads nothing. It shows "
+               "the training's curves, samples and how they came about, the last report of each metric of demist "
+               "eval, the sweep in the run's folder, the device and the experiment. key=value: samples by another "
+               "sampler, or on another device.\n",
     .run = run};

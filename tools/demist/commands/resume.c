@@ -58,9 +58,8 @@ const cli_command cmd_resume = {
     .size = sizeof(request),
     .examples = "  demist resume runs/fashion-mnist\n  demist resume runs/fashion-mnist train.steps=20000\n",
     .details = "From its newest checkpoint, bit for bit as if it had not been stopped. Only keys that do not change "
-               "what "
-               "is\ncomputed may be given: how long it goes on (with train.decay: constant), what it logs and saves, "
-               "how it samples.\nThe data must be those it was trained on: as many examples, files of the same names "
-               "below the data's folder and of\nthe same sizes, the same contents where a sample of them is looked at, "
-               "the same classes.\n",
+               "what is computed may be given: how long it goes on (with train.decay: constant), what it logs and "
+               "saves, how it samples. The data must be those it was trained on: as many examples, files of the "
+               "same names below the data's folder and of the same sizes, the same contents where a sample of them "
+               "is looked at, the same classes.\n",
     .run = run};

@@ -25,8 +25,8 @@ typedef struct request {
 static const cli_option options[] = {
     CLI_NUMBER(request, o.count, "count", "N", 1, 1 << 24, NULL, "how many (1), with --class of each class"),
     CLI_TEXT(request, given, "class", "K,...",
-             "of these classes, numbers or names, or all; rows of the grid are classes; none: of no class, where it was "
-             "trained with train.drop_condition"),
+             "of these classes, numbers or names, or all; rows of the grid are classes; none: of no class, where it "
+             "was trained with train.drop_condition"),
     CLI_NUMBER(request, o.first_index, "first", "I", 0, INT32_MAX, "0",
                "index of the first: image I of a seed is always the same"),
     CLI_FILE(request, out, "out", "F.png", ".png",
@@ -243,21 +243,21 @@ static int run(cli_call *call)
     return rc ? cli_fail(&err) : 0;
 }
 
-const cli_command cmd_sample = {.name = "sample",
-                                .summary = "draw images from a run folder or a checkpoint",
-                                .arguments = (const cli_argument[]){{CLI_T_RUN, "RUN", NULL, "which run?", false},
-                                                                    {CLI_T_OVERRIDES, "key=value", "train", NULL, true},
-                                                                    {0}},
-                                .options = options,
-                                .size = sizeof(request),
-                                .shown = "count|out",
-                                .examples = "  demist sample runs/fashion-mnist --count 64 --out clothes.png\n"
-                                            "  demist sample runs/fashion-mnist sampler.use=ddpm sampler.steps=1000 "
-                                            "seed=7 --count 4 \\\n"
-                                            "    --out 'dir/%05d.png'\n"
-                "  demist sample runs/fashion-mnist-classes --class all --count 8 guidance.use=cfg guidance.scale=3 \\\n"
-                "    --out all.png\n",
-                                .details = "key=value: another sampler, number of steps, seed or device than in "
-                                           "training. The data need not be there."
-                                           "\n",
-                                .run = run};
+const cli_command cmd_sample = {
+    .name = "sample",
+    .summary = "draw images from a run folder or a checkpoint",
+    .arguments = (const cli_argument[]){{CLI_T_RUN, "RUN", NULL, "which run?", false},
+                                        {CLI_T_OVERRIDES, "key=value", "train", NULL, true},
+                                        {0}},
+    .options = options,
+    .size = sizeof(request),
+    .shown = "count|out",
+    .examples = "  demist sample runs/fashion-mnist --count 64 --out clothes.png\n"
+                "  demist sample runs/fashion-mnist sampler.use=ddpm sampler.steps=1000 "
+                "seed=7 --count 4 \\\n"
+                "    --out 'dir/%05d.png'\n"
+                "  demist sample runs/fashion-mnist-classes --class all --count 8 guidance.use=cfg \\\n"
+                "    guidance.scale=3 --out all.png\n",
+    .details = "key=value: another sampler, number of steps, seed or device than in training. The data need not be "
+               "there.\n",
+    .run = run};

@@ -67,5 +67,5 @@ const cli_command cmd_schedule = {
     .size = sizeof(request),
     .examples = "  demist schedule configs/moons.yaml schedule.use=cosine sampler.steps=25 --json cosine.json\n",
     .details = "For every t in double precision: beta, alpha_bar, log_snr and posterior_variance; and timesteps, "
-               "0-based, those\nthat the sampler will visit, noisiest first.\n",
+               "0-based, those that the sampler will visit, noisiest first.\n",
     .run = run};

@@ -31,14 +31,13 @@ static int run(cli_call *call)
     return n.failed ? 1 : 0;
 }
 
-const cli_command cmd_selftest = {.name = "selftest",
-                                  .summary = "check a device: every op, the random numbers, training",
-                                  .options = options,
-                                  .size = sizeof(request),
-                                  .examples = "  demist selftest --device gpu\n",
-                                  .details = "Every op by each of its implementations against committed values, the "
-                                             "random numbers' known answers, and"
-                                             "\ntwenty training steps of two networks against committed losses. Run it "
-                                             "on a new GPU before trusting "
-                                             "it.\n",
-                                  .run = run};
+const cli_command cmd_selftest = {
+    .name = "selftest",
+    .summary = "check a device: every op, the random numbers, training",
+    .options = options,
+    .size = sizeof(request),
+    .examples = "  demist selftest --device gpu\n",
+    .details = "Every op by each of its implementations against committed values, the random numbers' known "
+               "answers, and twenty training steps of two networks against committed losses. Run it on a new GPU "
+               "before trusting it.\n",
+    .run = run};

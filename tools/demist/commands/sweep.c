@@ -337,12 +337,10 @@ const cli_command cmd_sweep = {
                 "sampler.use=ddpm,ddim \\\n"
                 "    --over sampler.eta=0,1 --metric quality --features runs/features-fashion-mnist --count 2000\n"
                 "  demist sweep configs/moons.yaml --over train.lr=1e-3,3e-3 --over seed=1,2,3 --metric loss\n",
-    .details = "EXP.yaml is trained where its output folder is not trained yet, once for all cells that differ in how "
-               "they"
-               "\nsample, and once for each that differs in how it is trained, in folders below the sweep's. RUN, a "
-               "run "
-               "folder or\na checkpoint, is measured as it is. A key that a cell's plugin does not take is left out of "
-               "the cell, and cells\nthat are then alike are one; cells that the experiment's checks refuse are rows "
-               "that say why. Ctrl-C stops with\nwhat is measured kept (exit code 75). With --verbose, also what "
-               "training and sampling say is said.\n",
+    .details = "EXP.yaml is trained where its output folder is not trained yet, once for all cells that differ in "
+               "how they sample, and once for each that differs in how it is trained, in folders below the sweep's. "
+               "RUN, a run folder or a checkpoint, is measured as it is. A key that a cell's plugin does not take "
+               "is left out of the cell, and cells that are then alike are one; cells that the experiment's checks "
+               "refuse are rows that say why. Ctrl-C stops with what is measured kept (exit code 75). With "
+               "--verbose, also what training and sampling say is said.\n",
     .run = run};

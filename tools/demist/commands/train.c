@@ -36,6 +36,5 @@ const cli_command cmd_train = {
                 "  demist train configs/fashion-mnist.yaml schedule.use=cosine train.steps=5000 output=runs/cosine\n"
                 "  demist train configs/fashion-mnist.yaml --resume\n",
     .details = "key=value changes a key of the file, by its dotted path, with the same checks. Ctrl-C saves a "
-               "checkpoint "
-               "and\nstops (exit code 75); a second one stops at once.\n",
+               "checkpoint and stops (exit code 75); a second one stops at once.\n",
     .run = run};

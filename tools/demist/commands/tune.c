@@ -25,14 +25,13 @@ static int run(cli_call *call)
     return rc ? cli_fail(&err) : 0;
 }
 
-const cli_command cmd_tune = {.name = "tune",
-                              .summary = "search parameters of CLBlast for a device and keep them",
-                              .options = options,
-                              .size = sizeof(request),
-                              .examples = "  demist tune --device gpu\n  demist tune --device 0:0 --seconds 120\n",
-                              .details = "Every set of parameters is checked with a product whose result is known, "
-                                         "then timed. The best are kept in"
-                                         " the\ncache folder and used from then on wherever CLBlast is. Which "
-                                         "implementation an op gets is "
-                                         "another choice: see\nthe key tune.\n",
-                              .run = run};
+const cli_command cmd_tune = {
+    .name = "tune",
+    .summary = "search parameters of CLBlast for a device and keep them",
+    .options = options,
+    .size = sizeof(request),
+    .examples = "  demist tune --device gpu\n  demist tune --device 0:0 --seconds 120\n",
+    .details = "Every set of parameters is checked with a product whose result is known, then timed. The best are "
+               "kept in the cache folder and used from then on wherever CLBlast is. Which implementation an op gets "
+               "is another choice: see the key tune.\n",
+    .run = run};

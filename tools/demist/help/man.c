@@ -35,7 +35,7 @@ static void put_lines(const char *text)
 static void put_details(const char *text)
 {
     bool kept = false;
-    char line[400];
+    char line[2000];
 
     while (*text) {
         const size_t n = strcspn(text, "\n");

@@ -39,7 +39,7 @@ struct cli_command {
     const char *needed;            /* options that must be given, "in|out"; NULL = none */
     const char *shown;             /* further ones that its line of usage names */
     const char *examples;          /* lines that can be typed */
-    const char *details;           /* paragraphs; a line that begins with a blank stays as it is */
+    const char *details;           /* paragraphs, which are filled; a line that begins with a blank stays */
     bool hidden;                   /* for programs, not in the list of commands */
     int (*run)(cli_call *call);    /* returns the exit code */
 };

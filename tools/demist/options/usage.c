@@ -88,6 +88,23 @@ static void put_wrapped(FILE *to, const char *text, int at)
     fputc('\n', to);
 }
 
+/* Paragraphs are filled; lines that begin with a blank stay as they are. */
+static void put_details(FILE *to, const char *text)
+{
+    char line[2000];
+
+    while (*text) {
+        const size_t n = strcspn(text, "\n");
+
+        snprintf(line, sizeof line, "%.*s", (int)n, text);
+        if (*line == ' ')
+            fprintf(to, "%s\n", line);
+        else
+            put_wrapped(to, line, 0);
+        text += n + (text[n] == '\n');
+    }
+}
+
 static void put_options(FILE *to, const cli_option *rows)
 {
     char text[300], help[600];
@@ -120,8 +137,10 @@ void cli_put_help(FILE *to, const cli_command *c)
     fprintf(to, "\n\n%s\n", c->summary);
     if (c->examples)
         fprintf(to, "\n%s", c->examples);
-    if (c->details)
-        fprintf(to, "\n%s", c->details);
+    if (c->details) {
+        fputc('\n', to);
+        put_details(to, c->details);
+    }
     if (c->options) {
         fputs(c->options->kind == CLI_T_HEADING ? "" : "\noptions:\n", to);
         put_options(to, c->options);
