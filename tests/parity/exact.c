@@ -57,16 +57,26 @@ static dm_status forward(void *user, dm_buf *x, const dm_point *p, const dm_affi
     return rc;
 }
 
-void exact_build(const exact_world *w, exact_bench *b, const char *text, const dm_data_info *data, int64_t n)
+dm_status exact_try(const exact_world *w, exact_bench *b, const char *text, const dm_data_info *data, int64_t n,
+                    dm_err *err)
 {
     const dm_experiment_options o = {.lenient_data = true};
-    dm_err err = {0};
+    dm_status rc;
 
     *b = (exact_bench){.n = n};
-    if (dm_experiment_parse(text, strlen(text), "exact", ".", &o, w->registry, &b->e, NULL, &err) ||
-        dm_noise_new(b->e, &b->noise, &err) || dm_net_new(b->e, b->noise, w->device, data, 0, &b->net, &err) ||
-        dm_wset_new(w->device, dm_net_layout(b->net), &b->weights, &err) ||
-        dm_forward_new(b->net, b->weights, b->n, NULL, &b->forward, &err))
+    if ((rc = dm_experiment_parse(text, strlen(text), "exact", ".", &o, w->registry, &b->e, NULL, err)) ||
+        (rc = dm_noise_new(b->e, &b->noise, err)) ||
+        (rc = dm_net_new(b->e, b->noise, w->device, data, 0, &b->net, err)) ||
+        (rc = dm_wset_new(w->device, dm_net_layout(b->net), &b->weights, err)))
+        return rc;
+    return dm_forward_new(b->net, b->weights, b->n, NULL, &b->forward, err);
+}
+
+void exact_build(const exact_world *w, exact_bench *b, const char *text, const dm_data_info *data, int64_t n)
+{
+    dm_err err = {0};
+
+    if (exact_try(w, b, text, data, n, &err))
         fail_msg("%s: %s", text, err.msg);
 }
 

@@ -22,6 +22,9 @@ typedef struct exact_bench {
 } exact_bench;
 
 /* The network of an experiment, with data of this shape, for n examples at once; and what it says at a point. */
+/* try: where it fails, what there is of it is closed by exact_close too. */
+dm_status exact_try(const exact_world *w, exact_bench *b, const char *text, const dm_data_info *data, int64_t n,
+                    dm_err *err);
 void exact_build(const exact_world *w, exact_bench *b, const char *text, const dm_data_info *data, int64_t n);
 void exact_predict(exact_bench *b, const dm_point *p, dm_affine *a, const float *x, float *F);
 
