@@ -24,7 +24,7 @@ dm_status dm_data_alone_open(dm_data_alone *a, const char *file, const char *tex
     if (!(rc = a->log ? dm_registry_new(NULL, &a->registry, err) : dm_error(err, DM_ENOMEM, "out of memory")))
         rc = text ? dm_experiment_parse(text, strlen(text), file, ".", &o, a->registry, &a->experiment, &faults, err)
                   : dm_experiment_load(file, &o, a->registry, &a->experiment, &faults, err);
-    if (rc && faults.text) {
+    if (rc && rc != DM_ENOMEM && faults.text) {
         dm_log_put(a->log, DM_LOG_ERROR, "%s", faults.text);
         rc = dm_error(err, rc, "%d error%s in the experiment", faults.count, faults.count > 1 ? "s" : "");
     }

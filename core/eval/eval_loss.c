@@ -58,7 +58,7 @@ static dm_status measure(dm_session *s, const dm_loss_options *o, dm_loss *out, 
         for (int32_t i = 0; i < out->rows && !rc; i++) {
             if (!(rc =
                       dm_checkpoint_load_weights(s->checkpoint, prefix[i], s->experiment->run.allow_nan, weights, err)))
-                rc = dm_validation_run(v, true, &out->row[i], err);
+                rc = dm_validation_run(v, 0, &out->row[i], err);
             if (!rc && cb->progress)
                 cb->progress(cb->user, &(dm_progress_info){.size = sizeof(dm_progress_info),
                                                            .what = "loss",

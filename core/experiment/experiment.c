@@ -99,6 +99,8 @@ static void read_sections(dm_reading *r)
         if (id == DM_SEC_SAMPLER)
             dm_reading_former_keys(r);
         dm_reading_collect(r, (dm_section_id)id);
+        if (r->failed)
+            return;
         dm_reading_resolve(r, (dm_section_id)id);
         if (id == DM_SEC_RUN)
             resolve_plugin_path(r);

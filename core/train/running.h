@@ -34,8 +34,6 @@ struct dm_training {
     double loss, grad_norm, rate;  /* the last that were logged; NaN before */
     double since;                  /* when it was */
     int64_t since_step;            /* and at which step */
-    int64_t ahead, most_ahead;     /* steps that the device was given and may not have done, and how many may be */
-    double ahead_since;
 };
 
 /* A checkpoint of the step that it is at; never of what diverged. best: the held-out loss of a checkpoint that is kept

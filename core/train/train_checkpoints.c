@@ -58,10 +58,13 @@ static dm_status begin_again(const dm_training *r, dm_err *err)
     const int64_t first = r->s.experiment->train.save_every;
     double *rows = NULL;
     int64_t n = 0;
-    dm_err ignored = {0};
-    dm_status rc = DM_OK;
+    dm_err why = {0};
+    dm_status rc = dm_run_log_read(dm_run_folder(r->folder), DM_RUN_LOG, &step, 1, &rows, &n, &why);
 
-    if (!dm_run_log_read(dm_run_folder(r->folder), DM_RUN_LOG, &step, 1, &rows, &n, &ignored) && n && first > 0 &&
+    if (rc == DM_ENOMEM)
+        return dm_error(err, rc, "%s", why.msg);
+    rc = DM_OK;
+    if (!why.code && n && first > 0 &&
         rows[n - 1] > (double)first)
         rc = dm_error(err, DM_EINVAL,
                       "the log of '%s' goes to step %.0f, but its checkpoints are gone: there is nothing to go on "

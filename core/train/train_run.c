@@ -29,13 +29,13 @@ static void progress(const dm_training *r)
         r->s.callbacks.progress(r->s.callbacks.user, &p);
 }
 
-/* A grid that fails for what the weights are so far, or for memory, is no reason to end. */
+/* A grid that fails for what the weights are so far, or for memory, is no reason to end; and a stop is to save first. */
 static dm_status samples(dm_training *r, dm_err *err)
 {
     dm_err why = {0};
     const dm_status rc = dm_train_samples(&r->s, r->folder, r->events, dm_trainer_state(r->trainer), wall(), &why);
 
-    if (rc != DM_EDIVERGED && rc != DM_ENOMEM)
+    if (rc != DM_EDIVERGED && rc != DM_ENOMEM && rc != DM_ECANCELLED)
         return rc ? dm_error(err, rc, "%s", why.msg) : DM_OK;
     dm_session_log(&r->s, DM_LOG_WARNING, "no samples of step %lld: %s", (long long)dm_trainer_state(r->trainer)->step,
                    why.msg);
@@ -61,30 +61,51 @@ static void finish(dm_training *r)
     free(log);
 }
 
+static dm_status validate(dm_training *r, dm_err *err)
+{
+    dm_err why = {0};
+    double loss;
+    const dm_status rc = dm_training_validate(r, &loss, &why);
+
+    if (rc != DM_ECANCELLED)
+        return rc ? dm_error(err, rc, "%s", why.msg) : DM_OK;
+    dm_session_log(&r->s, DM_LOG_WARNING, "no held-out loss of step %lld: %s",
+                   (long long)dm_trainer_state(r->trainer)->step, why.msg);
+    return DM_OK;
+}
+
+/* What is done so far is saved. */
+static dm_status stopped(dm_training *r, dm_err *err)
+{
+    const int64_t step = dm_trainer_state(r->trainer)->step;
+    dm_status rc;
+
+    if (!step)
+        return dm_error(err, DM_ECANCELLED,
+                        "stopped before a step was done, so there is nothing to save; the same command starts again");
+    if (step > r->saved && (rc = dm_running_save(r, NULL, err)))
+        return rc;
+    return dm_error(err, DM_ECANCELLED,
+                    "stopped at step %lld of %lld, a checkpoint is saved; go on with: demist "
+                    "resume %s",
+                    (long long)step, (long long)r->s.experiment->train.steps, r->word);
+}
+
 /* After each step, what is due. */
 static dm_status due(dm_training *r, dm_err *err)
 {
     const dm_set_train *t = &r->s.experiment->train;
     const int64_t step = dm_trainer_state(r->trainer)->step;
-    const bool saves = dm_running_due(t->save_every, step, t->steps);
-    double loss;
     dm_status rc;
 
     if (t->validate_every && dm_running_due(t->validate_every, step, t->steps) &&
-        (rc = dm_training_validate(r, &loss, err)))
+        (rc = validate(r, err)))
         return rc;
     if (t->sample_every > 0 && step % t->sample_every == 0 && (rc = samples(r, err)))
         return rc;
-    if (saves && (rc = dm_running_save(r, NULL, err)))
+    if (dm_running_due(t->save_every, step, t->steps) && (rc = dm_running_save(r, NULL, err)))
         return rc;
-    if (step >= t->steps || !dm_running_cancelled(r))
-        return DM_OK;
-    if (!saves && (rc = dm_running_save(r, NULL, err)))
-        return rc;
-    return dm_error(err, DM_ECANCELLED,
-                    "stopped at step %lld of %lld, a checkpoint is saved; go on with: demist "
-                    "resume %s",
-                    (long long)step, (long long)t->steps, r->word);
+    return step < t->steps && dm_running_cancelled(r) ? stopped(r, err) : DM_OK;
 }
 
 dm_status dm_training_run(dm_training *r, dm_err *err)
@@ -96,7 +117,7 @@ dm_status dm_training_run(dm_training *r, dm_err *err)
     progress(r);
     while (state->step < t->steps) {
         if ((rc = dm_training_step(r, err)))
-            return rc;
+            return rc == DM_ECANCELLED ? stopped(r, err) : rc;
         progress(r);
         if ((rc = due(r, err)))
             return rc;

@@ -27,6 +27,6 @@ dm_status dm_train_validate(dm_validation *v, dm_run_log *log, dm_tb *events, in
                             dm_err *err);
 /* The held-out loss of the run's best checkpoint, as its metadata says; infinite where there is no whole one. */
 #define DM_BEST_LOSS "val_loss"
-double dm_best_loss(const dm_folder *run);
+dm_status dm_best_loss(const dm_folder *run, double *loss, dm_err *err);
 
 #endif

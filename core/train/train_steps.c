@@ -115,29 +115,9 @@ static dm_status begin(dm_training *r, dm_err *err)
                         (long long)steps, (long long)batch);
     if ((rc = dm_data_prefetch(r->s.examples, (uint64_t)(dm_trainer_state(r->trainer)->step * batch), batch, err)))
         return rc;
-    r->since = r->ahead_since = now();
+    r->since = now();
     r->since_step = dm_trainer_state(r->trainer)->step;
-    r->most_ahead = 1;
     r->s.keeps_on = true;
-    return DM_OK;
-}
-
-/* Waits for the device every half a second of steps: what is told of speed and of time left is of steps that are done,
- * and a stop does not wait for hours of work in the queue. */
-static dm_status keep_up(dm_training *r, dm_err *err)
-{
-    static const double most = 0.5; /* seconds */
-    double step;
-    dm_status rc;
-
-    if (++r->ahead < r->most_ahead)
-        return DM_OK;
-    if ((rc = dm_device_finish(r->s.device, err)))
-        return rc;
-    step = (now() - r->ahead_since) / (double)r->ahead;
-    r->most_ahead = step * 256 < most ? 256 : step < most ? (int64_t)(most / step) : 1;
-    r->ahead = 0;
-    r->ahead_since = now();
     return DM_OK;
 }
 
@@ -150,8 +130,7 @@ dm_status dm_training_step(dm_training *r, dm_err *err)
     if (state->step >= t->steps)
         return dm_error(err, DM_EINVAL, "train.steps = %lld are done already; give a larger train.steps to go on",
                         (long long)t->steps);
-    if ((!r->s.keeps_on && (rc = begin(r, err))) || (rc = take_step(r, err)) ||
-        (rc = keep_up(r, err)))
+    if ((!r->s.keeps_on && (rc = begin(r, err))) || (rc = take_step(r, err)))
         return rc;
     return dm_running_due(t->log_every, state->step, t->steps) ? log_numbers(r, err) : DM_OK;
 }
@@ -159,8 +138,11 @@ dm_status dm_training_step(dm_training *r, dm_err *err)
 dm_status dm_running_open_validation(dm_training *r, dm_err *err)
 {
     const dm_train_state *state = dm_trainer_state(r->trainer);
-    const double best = r->resumed && !r->other_held_out ? dm_best_loss(dm_run_folder(r->folder)) : INFINITY;
+    double best = INFINITY;
+    dm_status rc;
 
+    if (r->resumed && !r->other_held_out && (rc = dm_best_loss(dm_run_folder(r->folder), &best, err)))
+        return rc;
     r->best = isfinite(best) ? best : NAN;
     return dm_validation_new(&r->s, state->n_ema ? state->ema[0] : state->model, r->s.experiment->train.validate_count,
                              dm_trainer_micro_batch(r->trainer), &r->validation, err);

@@ -6,6 +6,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+enum { PATIENCE = 5 }; /* seconds */
+
 dm_status dm_train_validate(dm_validation *v, dm_run_log *log, dm_tb *events, int64_t step, double wall, double *loss,
                             dm_err *err)
 {
@@ -17,7 +19,7 @@ dm_status dm_train_validate(dm_validation *v, dm_run_log *log, dm_tb *events, in
     int n = 1;
     dm_status rc;
 
-    if ((rc = dm_validation_run(v, false, &row, err)))
+    if ((rc = dm_validation_run(v, PATIENCE, &row, err)))
         return rc;
     *loss = row.loss.mean;
     f[0] = (dm_field){"val_loss", row.loss.mean};
@@ -26,18 +28,19 @@ dm_status dm_train_validate(dm_validation *v, dm_run_log *log, dm_tb *events, in
     return (rc = dm_run_log_put(log, step, f, n, err)) ? rc : dm_tb_scalars(events, step, wall, f, n, err);
 }
 
-double dm_best_loss(const dm_folder *run)
+dm_status dm_best_loss(const dm_folder *run, double *loss, dm_err *err)
 {
-    double loss = INFINITY, read;
-    dm_err ignored = {0};
+    dm_err why = {0};
     const char *text;
+    double read;
     dm_st *f;
 
-    if (!dm_st_open_in(run, DM_RUN_BEST, &f, &ignored)) {
+    *loss = INFINITY;
+    if (!dm_st_open_in(run, DM_RUN_BEST, &f, &why)) {
         text = dm_st_meta(f, DM_BEST_LOSS);
-        if (text && !dm_st_verify(f, &ignored) && dm_number_real(text, &read) == DM_NUMBER_OK)
-            loss = read;
+        if (text && !dm_st_verify(f, &why) && dm_number_real(text, &read) == DM_NUMBER_OK)
+            *loss = read;
         dm_st_close(f);
     }
-    return loss;
+    return why.code == DM_ENOMEM ? dm_error(err, why.code, "%s", why.msg) : DM_OK;
 }

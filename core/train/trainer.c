@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 struct dm_trainer {
     dm_session *session;
@@ -27,7 +28,18 @@ struct dm_trainer {
     int32_t *labels, *told;
     int64_t example;               /* elements of one example */
     int64_t since;                 /* steps since the numbers were last read */
+    dm_buf *sum_before;            /* loss_sum as it was before the step at work, where that has several micro-batches */
+    int64_t ahead, most_ahead;     /* micro-batches the device was given and may not have done; how many may be */
+    double ahead_since;
 };
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
 
 /* Halves the micro-batch until a plan fits. */
 static dm_status fit(dm_trainer *t, int64_t micro, dm_err *err)
@@ -83,7 +95,8 @@ static dm_status make_state(dm_trainer *t, dm_err *err)
     if ((rc = dm_wset_new(d, l, &t->state.model, err)) || (rc = dm_buf_new(d, bytes, "gradients", &t->grads, err)) ||
         (rc = dm_buf_new(d, bytes, "first moments", &t->state.m, err)) ||
         (rc = dm_buf_new(d, bytes, "second moments", &t->state.v, err)) ||
-        (rc = dm_buf_new(d, sizeof(float), "loss", &t->loss_sum, err)) || (rc = dm_buf_zero(t->grads, 0, bytes, err)) ||
+        (rc = dm_buf_new(d, sizeof(float), "loss", &t->loss_sum, err)) ||
+        (rc = dm_buf_new(d, sizeof(float), "loss", &t->sum_before, err)) || (rc = dm_buf_zero(t->grads, 0, bytes, err)) ||
         (rc = dm_buf_zero(t->state.m, 0, bytes, err)) || (rc = dm_buf_zero(t->state.v, 0, bytes, err)) ||
         (rc = dm_buf_zero(t->loss_sum, 0, sizeof(float), err)))
         return rc;
@@ -183,6 +196,7 @@ void dm_trainer_free(dm_trainer *t)
     dm_buf_free(t->state.m);
     dm_buf_free(t->state.v);
     dm_buf_free(t->loss_sum);
+    dm_buf_free(t->sum_before);
     dm_buf_free(t->losses);
     dm_importance_free(t->state.importance);
     free(t->drawn);
@@ -285,6 +299,46 @@ static dm_status micro_batch(dm_trainer *t, int64_t first, int64_t n, const floa
                        (size_t)n * sizeof(float), err);
 }
 
+/* Waits for the device every half a second of work: what is told of speed and of time left is of steps that are done,
+ * and a stop does not wait for hours of work in the queue. */
+static dm_status keep_up(dm_trainer *t, dm_err *err)
+{
+    static const double most = 0.5; /* seconds */
+    double each;
+    dm_status rc;
+
+    if (++t->ahead < t->most_ahead)
+        return DM_OK;
+    if ((rc = dm_device_finish(t->session->device, err)))
+        return rc;
+    each = (now() - t->ahead_since) / (double)t->ahead;
+    t->most_ahead = each * 256 < most ? 256 : each < most ? (int64_t)(most / each) : 1;
+    t->ahead = 0;
+    t->ahead_since = now();
+    return DM_OK;
+}
+
+/* Whether a stop is wanted, and what is left of the step after `done` examples would take longer than one waits. */
+static bool stops(const dm_trainer *t, double began, int64_t done)
+{
+    static const double most = 2; /* seconds */
+    const dm_callbacks *cb = &t->session->callbacks;
+
+    return (now() - began) / (double)done * (double)(t->batch - done) > most && cb->cancelled &&
+           cb->cancelled(cb->user);
+}
+
+/* As before the step. */
+static dm_status abandon(dm_trainer *t, dm_err *err)
+{
+    dm_status rc;
+
+    if ((rc = dm_buf_zero(t->grads, 0, dm_buf_bytes(t->grads), err)) ||
+        (rc = dm_buf_copy(t->sum_before, 0, t->loss_sum, 0, sizeof(float), err)))
+        return rc;
+    return dm_error(err, DM_ECANCELLED, "stopped within step %lld", (long long)t->state.step + 1);
+}
+
 dm_status dm_trainer_step(dm_trainer *t, const float *x0, const int32_t *labels, dm_err *err)
 {
     const dm_set_train *s = t->set;
@@ -295,6 +349,7 @@ dm_status dm_trainer_step(dm_trainer *t, const float *x0, const int32_t *labels,
                            .eps = s->eps,
                            .weight_decay = s->weight_decay,
                            .clip = s->clip};
+    const double began = now();
     dm_status rc;
 
     if (t->state.importance) {
@@ -302,9 +357,15 @@ dm_status dm_trainer_step(dm_trainer *t, const float *x0, const int32_t *labels,
             return rc;
         draw_by_losses(t);
     }
-    for (int64_t first = 0; first < t->batch; first += t->micro)
-        if ((rc = micro_batch(t, first, t->batch - first < t->micro ? t->batch - first : t->micro, x0, labels, err)))
+    if (t->micro < t->batch && (rc = dm_buf_copy(t->loss_sum, 0, t->sum_before, 0, sizeof(float), err)))
+        return rc;
+    for (int64_t first = 0; first < t->batch; first += t->micro) {
+        if (first && stops(t, began, first))
+            return abandon(t, err);
+        if ((rc = micro_batch(t, first, t->batch - first < t->micro ? t->batch - first : t->micro, x0, labels, err)) ||
+            (rc = keep_up(t, err)))
             return rc;
+    }
     for (int i = 0; i < t->state.n_ema; i++)
         o.ema[i] = dm_train_ema_rate(s, i, t->state.step);
     if ((rc = dm_optimizer_run(t->optimizer, &o, err)))

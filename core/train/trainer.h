@@ -13,8 +13,9 @@ dm_train_state *dm_trainer_state(dm_trainer *t);
 int64_t dm_trainer_micro_batch(const dm_trainer *t);
 dm_plan *dm_trainer_plan(dm_trainer *t);
 
-/* One optimizer step on a whole batch: x0 f32[batch,...], labels i32[batch] or NULL. Waits for nothing; but where noise
- * levels are drawn by losses, for the step before, whose losses it reads: DM_EDIVERGED if that diverged. */
+/* One optimizer step on a whole batch: x0 f32[batch,...], labels i32[batch] or NULL. Waits every half a second of work,
+ * and where noise levels are drawn by losses for the step before, whose losses it reads: DM_EDIVERGED if that diverged.
+ * DM_ECANCELLED where a stop is wanted and the rest of the step would take seconds: all is as before the step. */
 dm_status dm_trainer_step(dm_trainer *t, const float *x0, const int32_t *labels, dm_err *err);
 /* What the last step leaves for the next, taken into the state: before it is saved. */
 dm_status dm_trainer_drain(dm_trainer *t, dm_err *err);

@@ -179,7 +179,8 @@ typedef struct dm_train_options {
 DM_EXPORT dm_status dm_training_open(const char *experiment, const dm_train_options *o, dm_training **out,
                                      dm_err *err);
 /* One optimizer step on the next batch; every train.log_every steps, and after the last, its numbers are logged. After
- * the last step of train.steps, DM_EINVAL. DM_EDIVERGED names the first tensor that is not finite. */
+ * the last step of train.steps, DM_EINVAL. DM_EDIVERGED names the first tensor that is not finite. DM_ECANCELLED where
+ * callbacks.cancelled says so within a step that takes seconds: all is as before the step, which may be taken again. */
 DM_EXPORT dm_status dm_training_step(dm_training *t, dm_err *err);
 /* The loss on held-out data (train.validate_count of it), logged; where it is the least so far, the weights are kept
  * as the run's best checkpoint. loss may be NULL. DM_ENOENT where the data have no test split. */

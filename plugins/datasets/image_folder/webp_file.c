@@ -44,21 +44,37 @@ static void take_exif(image_file *j, const unsigned char *b, size_t n)
     }
 }
 
-static bool decode(image_file *j, const unsigned char *b, size_t n)
+static VP8StatusCode decode_once(const image_file *j, const unsigned char *b, size_t n)
 {
     WebPDecoderConfig how;
     VP8StatusCode s;
 
-    if (!WebPInitDecoderConfig(&how))
-        return image_fail(j, "libwebp is of another version than demist was built with");
+    if (!WebPInitDecoderConfig(&how)) /* libwebp is of another version than the one that demist was built with */
+        return VP8_STATUS_INVALID_PARAM;
     how.output.colorspace = j->planes == 4 ? MODE_RGBA : MODE_RGB;
     how.output.is_external_memory = 1;
     how.output.u.RGBA = (WebPRGBABuffer){.rgba = j->pixels, .stride = j->w * j->planes,
                                          .size = (size_t)j->w * (size_t)j->planes * (size_t)j->h};
     s = WebPDecode(b, n, &how);
     WebPFreeDecBuffer(&how.output);
-    if (s == VP8_STATUS_OUT_OF_MEMORY)
-        return image_no_memory(j);
+    return s;
+}
+
+/* libwebp does not tell damage from memory that it lacked for alpha. */
+static bool decode(image_file *j, const unsigned char *b, size_t n)
+{
+    const size_t room = (size_t)j->w * (size_t)j->h * 8 + (1 << 20);
+    VP8StatusCode s = VP8_STATUS_OUT_OF_MEMORY;
+    void *probe;
+
+    for (int tries = 0; tries < 2 && s; tries++) {
+        if (!(probe = malloc(room)))
+            return image_no_memory(j);
+        free(probe);
+        s = decode_once(j, b, n);
+        if (s == VP8_STATUS_OUT_OF_MEMORY)
+            return image_no_memory(j);
+    }
     return s == VP8_STATUS_OK || image_fail(j, "it is damaged or ends early");
 }
 
