@@ -82,13 +82,16 @@ static cl_uint nvidia_generation(cl_device_id d)
                                                                                                                : 0;
 }
 
-static void extensions(cl_device_id d, dm_device_info *o)
+/* False when memory ran out. */
+static bool extensions(cl_device_id d, dm_device_info *o)
 {
     size_t n = 0;
     char *s;
 
-    if (clGetDeviceInfo(d, CL_DEVICE_EXTENSIONS, 0, NULL, &n) != CL_SUCCESS || n > 1 << 20 || !(s = calloc(1, n + 1)))
-        return;
+    if (clGetDeviceInfo(d, CL_DEVICE_EXTENSIONS, 0, NULL, &n) != CL_SUCCESS || n > 1 << 20)
+        return true;
+    if (!(s = calloc(1, n + 1)))
+        return false;
     if (clGetDeviceInfo(d, CL_DEVICE_EXTENSIONS, n, s, NULL) == CL_SUCCESS) {
         o->fp16 = has_word(s, "cl_khr_fp16");
         o->fp64 = has_word(s, "cl_khr_fp64");
@@ -98,6 +101,7 @@ static void extensions(cl_device_id d, dm_device_info *o)
             o->capabilities |= DM_CAP_MMA_BF16;
     }
     free(s);
+    return true;
 }
 
 static void numbers(cl_device_id d, dm_device_info *o)
@@ -130,7 +134,8 @@ static void numbers(cl_device_id d, dm_device_info *o)
         o->align *= 2;
 }
 
-static void describe(int pi, cl_platform_id p, int di, cl_device_id d, dm_device_info *o)
+/* False when memory ran out. */
+static bool describe(int pi, cl_platform_id p, int di, cl_device_id d, dm_device_info *o)
 {
     memset(o, 0, sizeof *o);
     o->platform = pi;
@@ -143,10 +148,10 @@ static void describe(int pi, cl_platform_id p, int di, cl_device_id d, dm_device
     text(d, CL_DRIVER_VERSION, o->driver, sizeof o->driver);
     text(d, CL_DEVICE_VERSION, o->version, sizeof o->version);
     numbers(d, o);
-    extensions(d, o);
     o->emulated = strstr(o->platform_name, "Oclgrind") != NULL;
     o->driver_caches = strstr(o->platform_name, "Portable Computing Language") || strstr(o->platform_name, "NVIDIA");
     ocl_host_cpu(o);
+    return extensions(d, o);
 }
 
 static bool usable(cl_device_id d)
@@ -172,11 +177,11 @@ dm_status dm_device_list(dm_device_info **list, int *n, dm_err *err)
         for (cl_uint j = 0; j < nd; j++) {
             if (!usable(ds[j]))
                 continue;
-            if (!dm_grow((void **)&all, count, &cap, sizeof *all)) {
+            if (!dm_grow((void **)&all, count, &cap, sizeof *all) ||
+                !describe((int)i, ps[i], (int)j, ds[j], &all[count++])) {
                 free(all);
                 return dm_error(err, DM_ENOMEM, "out of memory while listing the OpenCL devices");
             }
-            describe((int)i, ps[i], (int)j, ds[j], &all[count++]);
         }
     }
     *list = all;

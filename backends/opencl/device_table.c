@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 
+#include "base/json_text.h"
 #include "device/device.h"
 #include "device/doctor.h"
 
@@ -26,18 +27,16 @@ static bool has_feature(const dm_device_info *o, size_t i)
     return b;
 }
 
-/* The one that `device: auto` takes: the first GPU, or the first of all. */
-static bool is_default(const dm_device_info *o)
+/* Whether it is the one that `device: auto` takes: the first GPU, or the first of all. */
+static bool is_default(const dm_device_info *pick, const dm_device_info *o)
 {
-    dm_device_info pick;
-
-    return dm_device_pick("auto", &pick, NULL) == DM_OK && pick.platform == o->platform && pick.device == o->device;
+    return pick->platform == o->platform && pick->device == o->device;
 }
 
-static void print_row(FILE *out, const dm_device_info *o)
+static void print_row(FILE *out, const dm_device_info *pick, const dm_device_info *o)
 {
     fprintf(out, "%d:%d  %-5s %s%s\n", o->platform, o->device, type_name(o), o->name,
-            !is_default(o) ? "" : o->gpu ? "  (auto: the first GPU)" : "  (auto: the first, as there is no GPU)");
+            !is_default(pick, o) ? "" : o->gpu ? "  (auto: the first GPU)" : "  (auto: the first, as there is no GPU)");
     fprintf(out, "     platform  %s, %s, driver %s\n", o->platform_name, o->version, o->driver);
     fprintf(out, "     memory    %.1f GiB, %.1f GiB in one buffer, %" PRIu64 " KiB local\n",
             (double)o->global_mem / (1 << 30), (double)o->max_alloc / (1 << 30), o->local_mem / 1024);
@@ -50,14 +49,14 @@ static void print_row(FILE *out, const dm_device_info *o)
     fputc('\n', out);
 }
 
-static json_t *to_json(const dm_device_info *o)
+static json_t *to_json(const dm_device_info *pick, const dm_device_info *o)
 {
     char select[24];
     json_t *j;
 
     snprintf(select, sizeof select, "%d:%d", o->platform, o->device);
     j = json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "device", select,
-                  "default", is_default(o), "type", type_name(o), "platform", o->platform_name, "name", o->name,
+                  "default", is_default(pick, o), "type", type_name(o), "platform", o->platform_name, "name", o->name,
                   "vendor", o->vendor, "driver", o->driver, "version", o->version, "compute_units",
                   (json_int_t)o->compute_units, "native_float", (json_int_t)o->native_float, "global_mem",
                   (json_int_t)o->global_mem, "max_alloc", (json_int_t)o->max_alloc, "local_mem",
@@ -70,31 +69,38 @@ static json_t *to_json(const dm_device_info *o)
     return j;
 }
 
-static bool print_json(FILE *out, const dm_device_info *all, int n)
+static dm_status print_json(FILE *out, const dm_device_info *pick, const dm_device_info *all, int n, dm_err *err)
 {
-    json_t *list = json_array();
-    bool ok = list != NULL;
+    json_t *list;
+    bool made, written;
 
-    for (int i = 0; ok && i < n; i++)
-        ok = json_array_append_new(list, to_json(&all[i])) == 0;
-    ok = ok && json_dumpf(list, out, JSON_INDENT(2)) == 0;
+    dm_json_begin();
+    made = (list = json_array()) != NULL;
+    for (int i = 0; made && i < n; i++)
+        made = json_array_append_new(list, to_json(pick, &all[i])) == 0;
+    written = made && json_dumpf(list, out, JSON_INDENT(2)) == 0;
     json_decref(list);
     fputc('\n', out);
-    return ok;
+    if (!made || dm_json_lost())
+        return dm_error(err, DM_ENOMEM, "out of memory while listing the OpenCL devices");
+    return written ? DM_OK : dm_error(err, DM_EIO, "unable to write the devices as JSON");
 }
 
 dm_status dm_devices_print(FILE *out, bool json, dm_err *err)
 {
-    dm_device_info *all = NULL;
+    dm_device_info *all = NULL, pick = {.platform = -1};
+    dm_err why = {0};
     int n = 0;
     dm_status s = dm_device_list(&all, &n, err);
 
     if (s != DM_OK)
         return s;
-    if (json && !print_json(out, all, n))
-        s = dm_error(err, DM_EIO, "unable to write the devices as JSON");
-    for (int i = 0; !json && i < n; i++)
-        print_row(out, &all[i]);
+    if (n && dm_device_pick("auto", &pick, &why) == DM_ENOMEM)
+        s = dm_error(err, DM_ENOMEM, "%s", why.msg);
+    if (!s && json)
+        s = print_json(out, &pick, all, n, err);
+    for (int i = 0; !s && !json && i < n; i++)
+        print_row(out, &pick, &all[i]);
     if (!json && !n)
         fputs("no OpenCL device found; `demist doctor` says what to install\n", out);
     free(all);

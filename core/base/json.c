@@ -30,8 +30,7 @@ static size_t cost_of(const char *text, size_t n)
 /* A parse that failed for want of memory says that the text is wrong, or goes on without a member. */
 static dm_status load(const char *text, size_t n, json_t **out, json_error_t *why)
 {
-    dm_json_begin();
-    *out = json_loadb(text, n, JSON_REJECT_DUPLICATES, why);
+    *out = dm_json_load(text, n, JSON_REJECT_DUPLICATES, why);
     if (!dm_json_lost())
         return *out ? DM_OK : DM_ECORRUPT;
     json_decref(*out);

@@ -29,7 +29,7 @@ static void progress(const dm_training *r)
         r->s.callbacks.progress(r->s.callbacks.user, &p);
 }
 
-/* A grid that fails for what the weights are so far, or for memory, is no reason to end; and a stop is to save first. */
+/* A grid that fails for what the weights are so far, or for memory, is no reason to end; a stop is to save first. */
 static dm_status samples(dm_training *r, dm_err *err)
 {
     dm_err why = {0};

@@ -28,7 +28,7 @@ struct dm_trainer {
     int32_t *labels, *told;
     int64_t example;               /* elements of one example */
     int64_t since;                 /* steps since the numbers were last read */
-    dm_buf *sum_before;            /* loss_sum as it was before the step at work, where that has several micro-batches */
+    dm_buf *sum_before;            /* loss_sum before the step at work, where that has several micro-batches */
     int64_t ahead, most_ahead;     /* micro-batches the device was given and may not have done; how many may be */
     double ahead_since;
 };
@@ -96,9 +96,9 @@ static dm_status make_state(dm_trainer *t, dm_err *err)
         (rc = dm_buf_new(d, bytes, "first moments", &t->state.m, err)) ||
         (rc = dm_buf_new(d, bytes, "second moments", &t->state.v, err)) ||
         (rc = dm_buf_new(d, sizeof(float), "loss", &t->loss_sum, err)) ||
-        (rc = dm_buf_new(d, sizeof(float), "loss", &t->sum_before, err)) || (rc = dm_buf_zero(t->grads, 0, bytes, err)) ||
-        (rc = dm_buf_zero(t->state.m, 0, bytes, err)) || (rc = dm_buf_zero(t->state.v, 0, bytes, err)) ||
-        (rc = dm_buf_zero(t->loss_sum, 0, sizeof(float), err)))
+        (rc = dm_buf_new(d, sizeof(float), "loss", &t->sum_before, err)) ||
+        (rc = dm_buf_zero(t->grads, 0, bytes, err)) || (rc = dm_buf_zero(t->state.m, 0, bytes, err)) ||
+        (rc = dm_buf_zero(t->state.v, 0, bytes, err)) || (rc = dm_buf_zero(t->loss_sum, 0, sizeof(float), err)))
         return rc;
     for (int i = 0; i < t->state.n_ema; i++) {
         t->state.ema_rate[i] = t->set->ema.v[i];

@@ -31,6 +31,8 @@ objective: {{use: simple}}
 sampler: {{use: ddpm, steps: 2}}
 train: {{steps: 2, batch: 8, micro_batch: 8, ema: [0.99]}}
 """
+# libwebp 1.5 itself crashes where it has no memory for one table of a lossless image's alpha.
+KNOWN = {-11: "WebPDecode"}
 KEPT = "kept/checkpoints/step-00000002.safetensors"
 # command: what it writes; what it says may differ (times), what it writes may not.
 COMMANDS = {
@@ -52,11 +54,11 @@ COMMANDS = {
     "plugins": (["plugins"], []),
     "plugin": (["plugins", "sampler/ddpm"], []),
     "plot": (["plot", "kept", "--out", "out.png"], []),
-    "report": (["report", "kept", "--no-samples", "--out", "out.html"], []),
+    "report": (["report", "kept", "--no-samples", "--out", "out.html"], ["out.html"]),
     "init": (["init", "new.yaml"], ["new.yaml"]),
     "docs": (["docs"], []),
     "devices": (["devices"], []),
-    "export": (["convert", KEPT, "out.safetensors"], []),
+    "export": (["export", "model", "--to", "diffusers", "out"], ["out/unet/config.json", "out/scheduler/scheduler_config.json"]),
 }
 
 
@@ -70,7 +72,7 @@ def run(args, env=None):
 
 
 def prepare(name):
-    for f in ("run", "out.png", "out.html", "out.safetensors", "new.yaml", "sw"):
+    for f in ("run", "out.png", "out.html", "out.safetensors", "new.yaml", "sw", "out"):
         path = os.path.join(WORK, f)
         shutil.rmtree(path, ignore_errors=True) if os.path.isdir(path) else os.path.exists(path) and os.remove(path)
     if name == "resume":
@@ -131,6 +133,9 @@ def sweep(name, until):
             continue
         if os.path.exists(trace) or code not in (0, 6):
             frames = functions(open(trace).read().splitlines()[2:12]) if os.path.exists(trace) else ["not met again"]
+            if KNOWN.get(code) in frames:
+                codes["libwebp's own"] += 1
+                continue
             why = f"exit {code}: {re.sub(r'[0-9]+', 'N', last)[:150]}"
             wrong.setdefault(why, []).append((h, frames))
     print(f"{name}: {len(stacks)} call stacks, {tried} tried: {dict(codes)}", flush=True)

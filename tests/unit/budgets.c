@@ -138,6 +138,61 @@ static void readers__keep_within_their_budget(void **state)
     scratch_remove(dir.dir);
 }
 
+static long fail_at; /* the allocation of jansson that fails, counted down; 0: none */
+
+static bool overrun;
+
+/* With its size before it and a mark behind it. */
+static void *counted(size_t n)
+{
+    unsigned char *p = fail_at && --fail_at == 0 ? NULL : malloc(n + 24);
+
+    if (!p)
+        return NULL;
+    memcpy(p, &n, sizeof n);
+    memset(p + 16 + n, 0x5a, 8);
+    return p + 16;
+}
+
+static void checked_free(void *given)
+{
+    unsigned char *p = given;
+    size_t n;
+
+    if (!p)
+        return;
+    memcpy(&n, p - 16, sizeof n);
+    for (int i = 0; i < 8; i++)
+        overrun |= p[n + (size_t)i] != 0x5a;
+    free(p - 16);
+}
+
+/* Each allocation of a parser fails once: it is out of memory, never damage, a member less, or bytes beyond a string
+ * that grew to any length. */
+static void json__each_allocation_fails(void **state)
+{
+    (void)state;
+    for (int length = 0; length < 70; length++) {
+        char text[256];
+        const int size = snprintf(text, sizeof text, "{\"a\": \"%0*d\", \"b\": [1, 2.5, null, {\"c\": [], \"d\": {}}]}",
+                                  length, 0);
+        dm_status rc = DM_ENOMEM;
+
+        for (int n = 1; rc; n++) {
+            json_t *j;
+            dm_err err = {0};
+
+            fail_at = n;
+            rc = dm_json_read(text, (size_t)size, "text", &j, &err);
+            fail_at = 0;
+            if (rc != (j ? DM_OK : DM_ENOMEM) || overrun)
+                fail_msg("length %d, allocation %d: status %d: %s", length, n, (int)rc, err.msg);
+            assert_true(rc || json_object_size(j) == 2);
+            json_decref(j);
+        }
+    }
+}
+
 static void counts__do_not_wrap(void **state)
 {
     const int64_t large = (int64_t)1 << 40;
@@ -155,7 +210,9 @@ static void counts__do_not_wrap(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(readers__keep_within_their_budget),
+                                       cmocka_unit_test(json__each_allocation_fails),
                                        cmocka_unit_test(counts__do_not_wrap)};
 
+    json_set_alloc_funcs(counted, checked_free); /* before the first use */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -182,7 +182,7 @@ static int outcome(const sweep *s)
 
     for (int k = 0; k < s->n; k++) {
         if (s->cell[k].state == SWEEP_FAILED)
-            return 1;
+            return dm_status_exit(s->cell[k].code);
         refused += s->cell[k].state == SWEEP_REFUSED;
     }
     return refused == s->n ? 2 : 0;

@@ -97,16 +97,20 @@ static void row(FILE *f, const char *name, const char *text)
 }
 
 /* The last loss and the median speed of the log. */
-static void log_rows(const report *r)
+static void log_rows(report *r)
 {
     static const char *const names[] = {"step", "loss", "images_per_s"};
     char text[80];
-    double *v = NULL, *speed;
+    double *v = NULL, *speed = NULL;
     int64_t n = 0;
     dm_err err = {0};
 
     if (!dm_run_log_read(&r->folder, DM_RUN_LOG, names, 3, &v, &n, &err) && n &&
-        (speed = malloc((size_t)n * sizeof *speed))) {
+        !(speed = malloc((size_t)n * sizeof *speed)))
+        dm_error(&err, DM_ENOMEM, "out of memory for the log");
+    if (err.code && err.code != DM_ENOENT)
+        report_lacks(r, "its last numbers", &err);
+    if (speed) {
         for (int64_t i = 0; i < n; i++)
             speed[i] = v[i * 3 + 2];
         snprintf(text, sizeof text, "%.0f, loss %.5g", v[(n - 1) * 3], v[(n - 1) * 3 + 1]);
@@ -123,12 +127,14 @@ void report_head(report *r)
     json_t *env = report_json(r, "env.json");
     const json_t *libraries = json_object_get(env, "libraries");
     int64_t *steps = NULL;
-    dm_err ignored = {0};
+    dm_err why = {0};
     char text[400];
     int n = 0;
 
-    if (!dm_checkpoint_list(r->run, &steps, &n, &ignored) && n)
+    if (!dm_checkpoint_list(r->run, &steps, &n, &why) && n)
         r->step = steps[0];
+    if (why.code == DM_ENOMEM)
+        report_lacks(r, "its checkpoints", &why);
     free(steps);
     fputs("<table>\n", r->to);
     row(r->to, "run", r->run);

@@ -329,6 +329,7 @@ dm_status sweep_run_cell(sweep *s, sweep_cell *c, dm_err *err)
         return DM_OK;
     if (ends_all(rc))
         return dm_error(err, rc, "%s", why.msg);
+    c->code = rc;
     c->state = rc == DM_EINVAL ? SWEEP_REFUSED : SWEEP_FAILED;
     snprintf(c->why, sizeof c->why, "%.*s", (int)sizeof c->why - 1, why.msg);
     return DM_OK;

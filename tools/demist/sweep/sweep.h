@@ -27,6 +27,7 @@ typedef struct sweep_cell {
     int n_overrides;
     const char *experiment;        /* resolved; NULL where refused */
     sweep_state state;
+    dm_status code;                /* why it failed */
     char why[300];                 /* of a cell that is refused or failed */
     bool kept;                     /* measured by an earlier call */
     json_t *report;                /* of the metric */
