@@ -58,6 +58,12 @@ end_allocations() { wait "$sweep"; local rc=$?; cat "$logs/sweep_allocations.log
 # Many more kills while training and saving.
 killed() { DEMIST_KILLS=200 tests kills build kills --timeout-multiplier 20; }
 
+# Each name of a run folder as a link, a FIFO, a folder and a file, for each command that reads or writes one.
+folders_are_hostile() { DEMIST_FOLDERS=all DEMIST=$root/build/demist DEMIST_SOURCE=$root step folders python3 tests/cli/test_folders.py; }
+
+# A thousand models and data sets opened and closed.
+opened() { DEMIST_OPENS=1000 DEMIST_SOURCE=$root step opens build/tests/library/library_opens; }
+
 # What demist reads and writes of others' models, live against diffusers and PyTorch.
 compared() {
   local python id what
@@ -79,3 +85,5 @@ step allocations end_allocations
 sanitized
 forced
 fuzzed
+folders_are_hostile
+opened

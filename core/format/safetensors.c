@@ -349,6 +349,7 @@ dm_status dm_st_gather(const char *path, dm_st *const *files, int64_t n_files, c
     return DM_OK;
 }
 
+int dm_st_fd(const dm_st *f) { return f->fd; }
 const char *dm_st_path(const dm_st *f) { return f->path; }
 int64_t dm_st_count(const dm_st *f) { return f->n; }
 const dm_st_tensor *dm_st_at(const dm_st *f, int64_t i) { return i >= 0 && i < f->n ? &f->tensor[i] : NULL; }

@@ -31,6 +31,7 @@ dm_status dm_st_open(const char *path, dm_st **out, dm_err *err);
 dm_status dm_st_open_in(const dm_folder *in, const char *name, dm_st **out, dm_err *err);
 void dm_st_close(dm_st *f);
 const char *dm_st_path(const dm_st *f);
+int dm_st_fd(const dm_st *f);       /* what is read, whatever lies at the path by now; -1 of a gathered one */
 int64_t dm_st_count(const dm_st *f);
 const dm_st_tensor *dm_st_at(const dm_st *f, int64_t i);            /* in the order of their data */
 const dm_st_tensor *dm_st_find(const dm_st *f, const char *name);   /* NULL if there is none */

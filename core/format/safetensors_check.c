@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 enum { CHUNK = 1 << 20, DIGITS = 8 };
@@ -39,20 +39,22 @@ dm_status dm_st_verify(const dm_st *f, dm_err *err)
     char *header = NULL, *digits;
     uint64_t n = 0;
     uLong crc = crc32(0, NULL, 0);
+    const int fd = dm_st_fd(f);
+    struct stat st;
     int64_t size;
     dm_status rc;
-    int fd;
 
     if (!sum)
         return DM_OK;
     if (strlen(sum) != DIGITS || strspn(sum, "0123456789abcdef") != DIGITS)
         return dm_error(err, DM_ECORRUPT, "'%s': its checksum is not %d hexadecimal digits", path, DIGITS);
-    if ((rc = dm_file_open(path, &fd, &size, err)))
-        return rc;
+    if (fstat(fd, &st))
+        return dm_file_error(err, "read", path);
+    size = st.st_size;
     if (!(rc = dm_file_read_at(fd, path, 0, head, 8, err)))
         for (int i = 0; i < 8; i++)
             n |= (uint64_t)head[i] << 8 * i;
-    if (!rc && (n > (uint64_t)size - 8 || n > 100000000))
+    if (!rc && (size < 8 || n > (uint64_t)size - 8 || n > 100000000))
         rc = dm_error(err, DM_ECORRUPT, "'%s' changed while it was read", path);
     if (!rc && !(header = calloc(1, (size_t)n + 1)))
         rc = dm_error(err, DM_ENOMEM, "out of memory to check '%s'", path);
@@ -69,6 +71,5 @@ dm_status dm_st_verify(const dm_st *f, dm_err *err)
         rc = dm_error(err, DM_ECORRUPT, "'%s' is damaged: its bytes have the CRC-32 %08lx, but were written with %s",
                       path, crc, sum);
     free(header);
-    close(fd);
     return rc;
 }

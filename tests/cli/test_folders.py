@@ -9,6 +9,7 @@ from cli import demist, moons, path, run_tests
 NAMES = ["lock", "resolved.yaml", "env.json", "choices.json", "log.jsonl", "log.txt", "report.html", "tb/events.out.tfevents.0.demist",
          "checkpoints/step-00000010.safetensors", "checkpoints/best.safetensors", "samples/step-00000010.png", "plots/loss.png",
          "eval/loss.json"]
+ALL = os.environ.get("DEMIST_FOLDERS") == "all"  # minutes: in tools/test --all
 FOLDERS = ["checkpoints", "samples", "plots", "tb", "eval"]
 
 
@@ -38,7 +39,16 @@ def commands(run):
     yield ["resume", run, "train.steps=12", "--quiet"]
     yield ["plot", run]
     yield ["report", run, "--no-samples"]
+    if ALL:
+        yield from reading(run)
     yield ["train", *moons(run, "train.steps=2"), "--overwrite", "--quiet"]
+
+
+def reading(run):
+    yield ["sample", run, "--count", "2", "--out", path("s.png"), "--force", "--quiet"]
+    yield ["eval", run, "--metric", "loss", "--count", "8", "--quiet"]
+    yield ["inspect", os.path.join(run, "checkpoints/step-00000010.safetensors")]
+    yield ["export", run, "--to", "diffusers", path("exported"), "--force"]
 
 
 def links_are_not_followed():
@@ -67,6 +77,31 @@ def folders_are_no_links():
         for command in commands(run):
             demist(*command, code=None, timeout=120)
             assert {f: open(os.path.join(mine, f), "rb").read() for f in os.listdir(mine)} == before, f"{command[0]} wrote through {name}"
+
+
+def of(kind, at):
+    """Puts in place of a name: a link to nothing outside, a folder, a file where a folder is wanted."""
+    if kind == "dangling":
+        os.symlink(path("outside", "new"), at)
+    elif kind == "folder":
+        os.makedirs(at)
+    else:
+        open(at, "w").close()
+
+
+# Each name as a link to nothing, a folder or a file: nothing comes to be outside, and each error has its reason.
+def nothing_comes_to_be_outside():
+    os.makedirs(path("outside"))
+    for kind in ("dangling", "folder", "file") if ALL else ("dangling",):
+        for name in NAMES + FOLDERS:
+            if kind == ("folder" if name in FOLDERS else "file"):
+                continue
+            run, at = copy(name)
+            of(kind, at)
+            for command in commands(run):
+                _, err = demist(*command, code=None, timeout=60)
+                assert not os.listdir(path("outside")), f"{command[0]} wrote through {name}"
+                assert "crashed" not in err, f"{command[0]} with {name} as {kind}: {err}"
 
 
 def hard_links_are_not_written_to():
@@ -101,4 +136,4 @@ def a_link_is_named():
     assert f"'{at}': not a regular file" in err, err
 
 
-run_tests([links_are_not_followed, folders_are_no_links, hard_links_are_not_written_to, nothing_waits_for_a_fifo, a_link_is_named])
+run_tests([links_are_not_followed, nothing_comes_to_be_outside, folders_are_no_links, hard_links_are_not_written_to, nothing_waits_for_a_fifo, a_link_is_named])

@@ -339,6 +339,27 @@ static void verify__every_flip(void **state)
     scratch_remove(dir.dir);
 }
 
+/* What was opened is checked, not what lies at its path by then. */
+static void verify__what_was_opened(void **state)
+{
+    const float x[] = {1, 2, 3}, y[] = {4, 5};
+    const dm_st_source was = {.name = "x", .type = DM_ST_F32, .shape = {1, {3}}, .data = x},
+                       other = {.name = "y", .type = DM_ST_F32, .shape = {1, {2}}, .data = y};
+    const dm_st_pair meta = {DM_ST_CHECKSUM, ""};
+    scratch dir = scratch_new();
+    const char *path = scratch_path(&dir, "f.safetensors");
+    dm_err err;
+    dm_st *f;
+
+    (void)state;
+    assert_status(dm_st_write(path, &was, 1, &meta, 1, &err), DM_OK, &err);
+    assert_status(dm_st_open(path, &f, &err), DM_OK, &err);
+    assert_status(dm_st_write(path, &other, 1, &meta, 1, &err), DM_OK, &err);
+    assert_status(dm_st_verify(f, &err), DM_OK, &err);
+    dm_st_close(f);
+    scratch_remove(dir.dir);
+}
+
 static void write__refuses(void **state)
 {
     scratch dir = scratch_new();
@@ -374,6 +395,7 @@ int main(void)
         cmocka_unit_test(write__from_chunks),
         cmocka_unit_test(write__full_disk_keeps_the_old_file),
         cmocka_unit_test(verify__every_flip),
+        cmocka_unit_test(verify__what_was_opened),
         cmocka_unit_test(write__refuses),
     };
 
