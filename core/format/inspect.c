@@ -289,6 +289,18 @@ static dm_status inspect_npy(array *a, FILE *to, dm_err *err)
     return s;
 }
 
+/* After four bytes that no format begins with. */
+static dm_status unknown(const array *a, const unsigned char *first, dm_err *err)
+{
+    unsigned char begin[64];
+    int n;
+
+    memcpy(begin, first, 4);
+    n = gzread(a->gz, begin + 4, sizeof begin - 4);
+    return dm_error(err, DM_ECORRUPT, "'%s' is not in a known format: safetensors, npy, idx%s", a->path,
+                    dm_file_hint(begin, n > 0 ? 4 + (size_t)n : 4));
+}
+
 dm_status dm_inspect(const char *path, FILE *to, dm_err *err)
 {
     array a = {.path = path};
@@ -314,7 +326,7 @@ dm_status dm_inspect(const char *path, FILE *to, dm_err *err)
     else if (b[0] == 0 && b[1] == 0)
         s = inspect_idx(&a, b, to, err);
     else
-        s = dm_error(err, DM_ECORRUPT, "'%s' is not in a known format: safetensors, npy, idx", path);
+        s = unknown(&a, b, err);
     gzclose(a.gz);
     return s;
 }

@@ -82,6 +82,8 @@ def pointers_of_git_lfs():
         _, err = demist("sample", m, "--out", path("lfs.png"), code=5)
         assert "git-lfs" in err and "git lfs pull" in err and f in err, err
         open(os.path.join(m, f), "wb").write(keep)
+    open(path("x.safetensors"), "wb").write(pointer)
+    assert "git lfs pull" in demist("inspect", path("x.safetensors"), code=5)[1]
     for name, use in (("x.npy", ["data.use=npy", f"data.file={path('x.npy')}"]),
                       ("x.idx", ["data.use=idx", f"data.train_images={path('x.idx')}"])):
         open(path(name), "wb").write(pointer)
