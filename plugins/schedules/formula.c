@@ -1,11 +1,13 @@
 /* formula: a schedule without a compiler: alpha_bar, log_snr or beta as an expression of u = t / T, read by muParser.
  * The betas are those between neighbours, as cosine makes them. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <muParserDLL.h>
 #include <demist/plugin.h>
 
 enum { ALPHA_BAR, LOG_SNR, BETA };
+enum { ROOM = 1 << 20 }; /* a parser needs less; one that has none throws through C, which ends the process */
 typedef struct { int32_t of; const char *formula; double max_beta; } cfg;
 
 static const dm_param params[] = {
@@ -25,6 +27,8 @@ static dm_status mistake(dm_ctx *c, const reader *r, double u)
     const char *why = mupGetErrorMsg(r->parser);
     const int at = mupGetErrorPos(r->parser), n = (int)strcspn(why, "."); /* it ends with a full stop, or with none */
 
+    if (!strncmp(why, "Internal error", 14)) /* what muParser makes of C++'s bad_alloc */
+        return dm_fail(c, DM_ENOMEM, "out of memory for the formula");
     return at >= 0 ? dm_fail(c, DM_EINVAL, "formula: column %d: %.*s", at + 1, n, why)
                    : dm_fail(c, DM_EINVAL, "formula: at u = %g: %.*s", u, n, why);
 }
@@ -87,10 +91,12 @@ static dm_status betas(dm_ctx *c, reader *r, int32_t T, double *beta)
 
 static dm_status fill(dm_ctx *c, int32_t T, double *beta)
 {
-    reader r = {.parser = mupCreate(muBASETYPE_FLOAT), .T = T};
+    void *room = malloc(ROOM);
+    reader r = {.T = T};
     dm_status rc;
 
-    if (!r.parser)
+    free(room);
+    if (!room || !(r.parser = mupCreate(muBASETYPE_FLOAT)))
         return dm_fail(c, DM_ENOMEM, "out of memory for the formula");
     mupDefineConst(r.parser, "pi", 3.14159265358979323846);
     mupDefineVar(r.parser, "u", &r.u);
