@@ -31,8 +31,8 @@ objective: {{use: simple}}
 sampler: {{use: ddpm, steps: 2}}
 train: {{steps: 2, batch: 8, micro_batch: 8, ema: [0.99]}}
 """
-# libwebp 1.5 itself crashes where it has no memory for one table of a lossless image's alpha.
-KNOWN = {-11: "WebPDecode"}
+# libwebp 1.5 itself crashes where it has no memory for one table of a lossless image's alpha, and muParser throws through C.
+KNOWN = {-11: "WebPDecode", -6: "mupCreate"}
 KEPT = "kept/checkpoints/step-00000002.safetensors"
 # command: what it writes; what it says may differ (times), what it writes may not.
 COMMANDS = {
@@ -134,7 +134,7 @@ def sweep(name, until):
         if os.path.exists(trace) or code not in (0, 6):
             frames = functions(open(trace).read().splitlines()[2:12]) if os.path.exists(trace) else ["not met again"]
             if KNOWN.get(code) in frames:
-                codes["libwebp's own"] += 1
+                codes["a library's own"] += 1
                 continue
             why = f"exit {code}: {re.sub(r'[0-9]+', 'N', last)[:150]}"
             wrong.setdefault(why, []).append((h, frames))
