@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WIDEST_BAR = 30 };
+enum { WIDEST_BAR = 30, NARROWEST_BAR = 8, STATE_ROOM = 46 }; /* columns; a state is rarely wider than its room */
 static const double bar_every = 0.1, line_every = 10, forget = 10; /* seconds */
 
 struct dm_progress {
@@ -115,12 +115,15 @@ static void draw_bar(dm_progress *p, const char *state)
 {
     const bool colour = p->s.mode == DM_PROGRESS_COLOUR;
     char count[80], bar[WIDEST_BAR + 1];
-    const int most = columns(p) - 1;
-    int n, wide;
+    const int most = columns(p) - 1, digits = snprintf(NULL, 0, "%lld", (long long)p->s.total);
+    int n, fits, wide;
 
-    n = snprintf(count, sizeof count, "%s %lld/%lld", p->s.what, (long long)p->done, (long long)p->s.total);
-    wide = most - n - 4 - (int)strlen(state);
-    wide = wide > WIDEST_BAR ? WIDEST_BAR : wide;
+    n = snprintf(count, sizeof count, "%s %*lld/%lld", p->s.what, digits, (long long)p->done, (long long)p->s.total);
+    /* Of one width whatever the numbers are, but where they leave no room for it. */
+    wide = most - n - 4 - STATE_ROOM;
+    wide = wide > WIDEST_BAR ? WIDEST_BAR : wide < NARROWEST_BAR ? NARROWEST_BAR : wide;
+    fits = most - n - 4 - (int)strlen(state);
+    wide = wide > fits ? fits : wide;
     if (wide < 5) { /* no room for a bar: what fits of the rest */
         fprintf(p->s.to, "\r%.*s\033[K", most > 0 ? most : 0, count);
     } else {

@@ -61,6 +61,30 @@ static void step__bar_fits_the_width(void **state)
     }
 }
 
+static void step__bar_keeps_its_width(void **state)
+{
+    static const int widths[] = {200, 80, 70};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++) {
+        char *text = run(DM_PROGRESS_BAR, widths[i], NULL);
+        ptrdiff_t from = 0, to = 0;
+        int lines = 0;
+
+        for (char *s = strtok(text, "\r\n"); s; s = strtok(NULL, "\r\n"), lines++) {
+            const char *open = strchr(s, '['), *close = strchr(s, ']');
+
+            assert_true(open && close);
+            if (lines)
+                assert_true(open - s == from && close - s == to);
+            from = open - s;
+            to = close - s;
+        }
+        assert_int_equal(lines, 40);
+        free(text);
+    }
+}
+
 static void step__silent_but_for_messages(void **state)
 {
     char *text = run(DM_PROGRESS_NONE, 80, "a message");
@@ -121,6 +145,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(step__plain_lines_are_rare),
         cmocka_unit_test(step__bar_fits_the_width),
+        cmocka_unit_test(step__bar_keeps_its_width),
         cmocka_unit_test(step__silent_but_for_messages),
         cmocka_unit_test(step__colour_only_where_asked),
         cmocka_unit_test(log__levels_lines_and_file),
