@@ -24,7 +24,7 @@ static const char *value_text(const dm_param *row, dm_arena *a)
 static const char *range_text(const dm_param *row, dm_arena *a)
 {
     const char *range = dm_param_range(row, a), *unit = row->unit ? row->unit : "";
-    return range && *unit ? dm_sprintf(a, "%s %s", range, unit) : range;
+    return range && *unit ? dm_sprintf(a, *range == '[' ? "%s %s" : "%s, in %s", range, unit) : range;
 }
 
 static bool measure(const dm_param *rows, dm_arena *a, widths *w)

@@ -29,9 +29,17 @@ static bool is_null(const dm_scalar *s)
 static dm_status fail_range(const dm_param *row, const char *seen, dm_arena *a, dm_err *err)
 {
     const char *range = dm_param_range(row, a), *unit = row->unit ? row->unit : "";
+    double x;
 
     if (!range)
         return dm_error(err, DM_ENOMEM, "out of memory");
+    if (dm_number_real(seen, &x) == DM_NUMBER_OK && *range != '[' && (x > row->max || x < row->min) &&
+        fabs(x > row->max ? row->max : row->min) >= 0x1p53) /* beyond an end that nobody means */
+        return dm_error(err, DM_EINVAL, "%s is too %s (%s)", dm_show(seen).text, x > row->max ? "large" : "small",
+                        row->doc);
+    if (*range != '[')
+        return dm_error(err, DM_EINVAL, "%s is out of range; it must be %s%s%s (%s)", dm_show(seen).text, range,
+                        *unit ? ", in " : "", unit, row->doc);
     return dm_error(err, DM_EINVAL, "%s is outside %s%s%s (%s)", dm_show(seen).text, range, *unit ? " " : "", unit,
                     row->doc);
 }

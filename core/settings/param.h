@@ -28,7 +28,7 @@ char *dm_param_quote(const char *text, dm_arena *a);
 
 /* "int", "real", "list of int", ... */
 const char *dm_param_type(const dm_param *row);
-/* What is allowed, for documentation and messages: "[0, 1]", "eps|x0|v", "" where all is. */
+/* What is allowed, for documentation and messages: "[0, 1]", "0 or above", "any", "eps|x0|v", "" where it is text. */
 char *dm_param_range(const dm_param *row, dm_arena *a);
 /* Bytes of the row's field. */
 size_t dm_param_size(const dm_param *row);

@@ -46,12 +46,8 @@ int32_t dm_param_count(const dm_param *rows)
     return n;
 }
 
-static const char *write_end(double v, char buf[DM_NUMBER_TEXT])
-{
-    if (isinf(v))
-        return v < 0 ? "-inf" : "inf";
-    return fabs(v) == 0x1p53 ? v < 0 ? "-2^53" : "2^53" : dm_number_write(v, buf);
-}
+/* No number that a person means lies beyond: whole ones end there, and tables say "any" so or by an infinity. */
+static bool is_open(double end) { return fabs(end) >= 0x1p53; }
 
 char *dm_param_range(const dm_param *row, dm_arena *a)
 {
@@ -61,7 +57,14 @@ char *dm_param_range(const dm_param *row, dm_arena *a)
     case DM_T_INT:
     case DM_T_REAL:
     case DM_T_INTS:
-    case DM_T_REALS: return dm_sprintf(a, "[%s, %s]", write_end(row->min, lo), write_end(row->max, hi));
+    case DM_T_REALS:
+        if (is_open(row->min) && is_open(row->max))
+            return dm_strdup(a, "any");
+        if (is_open(row->max))
+            return dm_sprintf(a, "%s or above", dm_number_write(row->min, lo));
+        if (is_open(row->min))
+            return dm_sprintf(a, "%s or below", dm_number_write(row->max, hi));
+        return dm_sprintf(a, "[%s, %s]", dm_number_write(row->min, lo), dm_number_write(row->max, hi));
     case DM_T_ENUM: return dm_strdup(a, row->choices);
     default: return dm_strdup(a, "");
     }

@@ -28,11 +28,11 @@ static const dm_plugin plugin = {
 
 static const char page[] =
     "schedule wave: a wave (Someone 2020)\n"
-    "  s      real         = 0.008   [0, 1]           offset that keeps betas from vanishing\n"
-    "  n      int          required  [1, 2^53] steps  how many\n"
-    "  path   path         = \"\"                       a file\n"
-    "  sizes  list of int  = [1, 2]  [1, 64] pixels   sizes\n"
-    "  mode   enum         = a       a|b              what to do\n"
+    "  s      real         = 0.008   [0, 1]                offset that keeps betas from vanishing\n"
+    "  n      int          required  1 or above, in steps  how many\n"
+    "  path   path         = \"\"                            a file\n"
+    "  sizes  list of int  = [1, 2]  [1, 64] pixels        sizes\n"
+    "  mode   enum         = a       a|b                   what to do\n"
     "  version 1, MIT, plugin interface 0.2\n"
     "  /lib/wave.so\n";
 

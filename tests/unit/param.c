@@ -153,6 +153,38 @@ static void set__lists(void **state)
     dm_arena_free(a);
 }
 
+static void set__open_ranges(void **state)
+{
+    typedef struct open_cfg { int64_t n, below, all; double real; } open_cfg;
+    static const dm_param open[] = {DM_INT(open_cfg, n, "0", 0, 0x1p53, "steps", "how many"),
+                                    DM_INT(open_cfg, below, "0", -0x1p53, 5, "", "few"),
+                                    DM_INT(open_cfg, all, "0", -0x1p53, 0x1p53, "", "a number"),
+                                    DM_REAL(open_cfg, real, "0", -1e30, 1e30, "", "a real"), DM_END};
+    static const struct { const char *key, *text, *says; } cases[] = {
+        {"n", "-1", "-1 is out of range; it must be 0 or above, in steps (how many)"},
+        {"n", "99999999999999999999", "99999999999999999999 is too large (how many)"},
+        {"below", "6", "6 is out of range; it must be 5 or below (few)"},
+        {"all", "-99999999999999999999", "-99999999999999999999 is too small (a number)"},
+        {"real", "1e31", "1e31 is too large (a real)"}};
+    static const char *const ranges[] = {"0 or above", "5 or below", "any", "any"};
+    dm_arena *a = dm_arena_new();
+    open_cfg out = {0};
+    int32_t at;
+    dm_err err;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const dm_scalar s = {cases[i].text, false};
+        const dm_param_value v = {false, 1, &s};
+
+        assert_int_equal(dm_param_set(dm_param_find(open, cases[i].key), &v, "/", a, &out, &at, &err), DM_EINVAL);
+        assert_string_equal(err.msg, cases[i].says);
+    }
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
+        assert_string_equal(dm_param_range(&open[i], a), ranges[i]);
+    dm_arena_free(a);
+}
+
 static void set_text__defaults(void **state)
 {
     static const char *const bad[] = {"1, 2", "[1, 2", "[1,, 2]", "[1, x]", "[]]", "[0]", ""};
@@ -341,7 +373,8 @@ static void suggest__distance(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(set__scalars), cmocka_unit_test(set__lists), cmocka_unit_test(set_text__defaults),
+        cmocka_unit_test(set__scalars), cmocka_unit_test(set__lists), cmocka_unit_test(set__open_ranges),
+        cmocka_unit_test(set_text__defaults),
         cmocka_unit_test(check__tables), cmocka_unit_test(number__round_trips), cmocka_unit_test(number__decimal_comma),
         cmocka_unit_test(number__integers), cmocka_unit_test(suggest__distance),
     };
