@@ -68,11 +68,16 @@ dm_status dm_session_open_start(dm_session *s, dm_err *err)
 
 dm_status dm_session_start_fits(dm_session *s, const dm_layout *l, dm_err *err)
 {
+    char told[400];
     dm_status rc;
 
-    if (s->start && !(rc = dm_session_fits(s, l, s->start, false, err)))
-        dm_session_compare_network(s, s->start, s->experiment->train.from);
-    return s->start ? rc : DM_OK;
+    if (!s->start)
+        return DM_OK;
+    /* The keys before the tensors, which follow from them. */
+    dm_session_compare_network(s, s->start, s->experiment->train.from, told, sizeof told);
+    if ((rc = dm_session_fits(s, l, s->start, false, err)))
+        dm_error_prefix(err, "%s", told);
+    return rc;
 }
 
 /* Where the run goes, and what it begins with. */

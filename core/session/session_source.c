@@ -77,28 +77,36 @@ dm_status dm_session_fits(dm_session *s, const dm_layout *l, const dm_st *f, boo
     return rc;
 }
 
-typedef struct comparing { const dm_session *s; const char *from; } comparing;
+typedef struct comparing { const dm_session *s; const char *from; char *text; size_t n, at; } comparing;
 
 static void tell_difference(void *user, const char *key, const char *ours, const char *theirs)
 {
-    const comparing *c = user;
+    comparing *c = user;
 
-    if (strcmp(key, "dropout"))
-        dm_session_log(c->s, DM_LOG_WARNING, "network.%s is %s; it was %s where the weights of '%s' come from", key,
-                       ours, theirs, c->from);
+    if (!strcmp(key, "dropout"))
+        return;
+    dm_session_log(c->s, DM_LOG_WARNING, "network.%s is %s; it was %s where the weights of '%s' come from", key, ours,
+                   theirs, c->from);
+    if (c->at < c->n)
+        c->at += (size_t)snprintf(c->text + c->at, c->n - c->at, "network.%s is %s, not %s; ", key, ours, theirs);
 }
 
 /* Weights may fit a network that means something else by them, of another activation or order of sines. */
-void dm_session_compare_network(const dm_session *s, const dm_st *f, const char *from)
+void dm_session_compare_network(const dm_session *s, const dm_st *f, const char *from, char *told, size_t n)
 {
     const char *text = dm_st_meta(f, "experiment");
     const dm_experiment_options o = {.lenient_data = true};
-    comparing c = {s, from};
+    const dm_plugin *ours = s->experiment->section[DM_SEC_NETWORK].plugin, *theirs;
+    comparing c = {s, from, told, n, 0};
     dm_experiment *e;
     dm_err ignored = {0};
 
+    *told = 0;
     if (!text || dm_experiment_parse(text, strlen(text), "start", ".", &o, s->registry, &e, NULL, &ignored))
         return;
+    theirs = e->section[DM_SEC_NETWORK].plugin;
+    if (ours && theirs && strcmp(ours->name, theirs->name))
+        tell_difference(&c, "use", ours->name, theirs->name);
     dm_experiment_differences(s->experiment, e, DM_SEC_NETWORK, tell_difference, &c);
     dm_experiment_free(e);
 }

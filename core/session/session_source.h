@@ -16,8 +16,9 @@ const char *dm_session_prefix(const dm_st *f, bool raw);
 /* DM_ECORRUPT unless they are this layout's; what is missing, too many or of another shape goes to the log, all of it.
  * DM_EINVAL where an override made the session's model another than was trained. */
 dm_status dm_session_fits(dm_session *s, const dm_layout *l, const dm_st *f, bool raw, dm_err *err);
-/* Warns of each value of the network, dropout aside, that was another where these weights, called from, were made. */
-void dm_session_compare_network(const dm_session *s, const dm_st *f, const char *from);
+/* Warns of each value of the network, dropout aside, that was another where these weights, called from, were made; told
+ * has them too, for a message: "network.width is 48, not 32; ", "" where there is none. */
+void dm_session_compare_network(const dm_session *s, const dm_st *f, const char *from, char *told, size_t n);
 /* The next override of this section from *i on, or NULL. */
 const char *dm_session_override(const dm_session *s, const char *section, int *i);
 
