@@ -3,7 +3,7 @@ import json
 import os
 import re
 
-from installed import (GUIDE, KINDS, SOURCE, build_guide, call, compile_plugin, demist, exports_its_table_alone,
+from installed import (GUIDE, KINDS, SOURCE, build_guide, call, compile_plugin, demist, exports_its_table_alone, folder_of,
                        guide_source, install, new_plugin, path, pkg_config, pkg_config_env)
 from cli import config, run_tests
 
@@ -23,6 +23,8 @@ def near(values, expected):
 def installs():
     install()
     assert pkg_config("--variable=plugindir")[0].endswith("demist/plugins")
+    for name in ("moons.yaml", "design.md", "sample.c", "demist.1", "demist-new-plugin.1", "_demist", "demist.fish"):
+        assert folder_of(name), name
     out, _ = demist("--version")
     assert f"plugin interface {pkg_config('--variable=abi')[0]})" in out, out
 
