@@ -3,11 +3,14 @@
 #include "session/session.h"
 #include "session/session_read.h"
 #include "data/data_alone.h"
+#include "run/run_paths.h"
+#include "session/session_source.h"
 #include "train/trainer.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static void no_line(void *user, const char *text)
 {
@@ -100,32 +103,79 @@ static dm_status survey(const char *experiment, const dm_check_options *o, const
     return rc;
 }
 
-dm_status dm_check(const char *experiment, const dm_check_options *options, dm_err *err)
+/* A checkpoint, or a folder of another program: the model alone, as it is sampled from. */
+static dm_status check_model(const char *from, const dm_check_options *o, const report *r, dm_err *err)
 {
-    dm_check_options o;
-    report r;
+    dm_session s;
+    char *text;
+    dm_status rc;
+
+    if (o->data || o->explain)
+        return dm_error(err, DM_EINVAL, "'%s' is a model, without data to read or training to explain; give the "
+                                        "experiment, or a run's folder", from);
+    if ((rc = dm_session_read_run(&s, from, o->overrides, o->n_overrides, o->callbacks, err)))
+        return rc;
+    if (!(rc = dm_session_open(&s, false, err)) &&
+        !(rc = dm_session_fits(&s, dm_net_layout(s.model), s.checkpoint, false, err))) {
+        dm_choices_budget(s.choices, 0);
+        if ((text = dm_experiment_print(s.experiment, true)))
+            say_lines(r, text);
+        else
+            rc = dm_error(err, DM_ENOMEM, "out of memory for the experiment's text");
+        free(text);
+        say(r, "# device: %s, %s", dm_device_get_info(s.device)->platform_name, dm_device_get_info(s.device)->name);
+        say(r, "# parameters: %lld", (long long)dm_net_layout(s.model)->parameters);
+        if (!rc)
+            rc = forward_costs(&s, r, err);
+    }
+    dm_session_fini(&s);
+    return rc;
+}
+
+static dm_status check_experiment(const char *experiment, const dm_check_options *o, const report *r, dm_err *err)
+{
     dm_session s;
     dm_status rc;
 
-    if ((rc = DM_SIZED_READ(dm_check_options, &o, options, err)))
-        return rc;
-    r = (report){o.line ? o.line : no_line, o.line_user};
-    if ((o.data && (rc = survey(experiment, &o, &r, err))) ||
-        (rc = dm_session_read(&s, experiment, o.overrides, o.n_overrides, DM_NEED_ALL, o.callbacks, err)))
+    if ((o->data && (rc = survey(experiment, o, r, err))) ||
+        (rc = dm_session_read(&s, experiment, o->overrides, o->n_overrides, DM_NEED_ALL, o->callbacks, err)))
         return rc;
     if (!(rc = dm_session_open(&s, false, err))) {
         char *text = dm_experiment_print(s.experiment, true);
 
         dm_choices_budget(s.choices, 0);
         if (text)
-            say_lines(&r, text);
+            say_lines(r, text);
         else
             rc = dm_error(err, DM_ENOMEM, "out of memory for the experiment's text");
         free(text);
-        say(&r, "# data: %lld examples", (long long)s.data.count);
-        if (!rc && !(rc = forward_costs(&s, &r, err)))
-            rc = costs(&s, &o, &r, err);
+        say(r, "# data: %lld examples", (long long)s.data.count);
+        if (!rc && !(rc = forward_costs(&s, r, err)))
+            rc = costs(&s, o, r, err);
     }
     dm_session_fini(&s);
+    return rc;
+}
+
+dm_status dm_check(const char *experiment, const dm_check_options *options, dm_err *err)
+{
+    const size_t n = experiment ? strlen(experiment) : 0;
+    dm_check_options o;
+    char *resolved = NULL;
+    struct stat st;
+    report r;
+    dm_status rc;
+
+    if ((rc = DM_SIZED_READ(dm_check_options, &o, options, err)))
+        return rc;
+    r = (report){o.line ? o.line : no_line, o.line_user};
+    if (n > 12 && !strcmp(experiment + n - 12, ".safetensors"))
+        return check_model(experiment, &o, &r, err);
+    if (!n || stat(experiment, &st) || !S_ISDIR(st.st_mode))
+        return check_experiment(experiment, &o, &r, err);
+    if (!(resolved = dm_run_path(experiment, DM_RUN_CONFIG)))
+        return dm_error(err, DM_ENOMEM, "out of memory for a name");
+    rc = stat(resolved, &st) ? check_model(experiment, &o, &r, err) : check_experiment(resolved, &o, &r, err);
+    free(resolved);
     return rc;
 }

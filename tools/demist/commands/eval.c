@@ -87,7 +87,7 @@ static dm_status write_report(const eval_request *r, json_t *report, dm_err *err
     if ((rc = print_report(r, report, &text, err)))
         return rc;
     if (keep_report(r, text, &why)) /* a run that is only read can be measured too */
-        fprintf(stderr, "demist: warning: the report is not kept with the run: %s\n", why.msg);
+        cli_warning("the report is not kept with the run: %s", why.msg);
     if (r->json)
         rc = dm_file_write_atomic(r->json, text, strlen(text), err);
     free(text);

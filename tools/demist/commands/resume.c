@@ -1,11 +1,13 @@
 /* demist resume: training goes on from a run folder alone. */
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/folder.h"
+#include "files/runs.h"
 #include "options/command.h"
 #include "run/run_folder.h"
 #include "training/training.h"
@@ -28,38 +30,58 @@ static dm_status check_config(const char *run, dm_err *err)
     return rc == DM_ENOENT ? DM_OK : rc; /* training says what is not there */
 }
 
+/* The run that is meant: the one that is named, or the newest of a folder, which is said. */
+static dm_status choose(const cli_call *call, char **run, dm_err *err)
+{
+    const char *given = call->argument[0], *folder = given ? given : "runs";
+    dm_status rc;
+
+    if (given && (runs_is_one(given) || runs_newest(given, run, err))) {
+        free(*run);
+        *run = strdup(given); /* what is wrong with it is said later */
+        return *run ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for a name");
+    }
+    if (!(rc = runs_newest(folder, run, err)) && !call->common.quiet)
+        fprintf(stderr, "resuming %s, the newest run in %s\n", *run, folder);
+    return rc;
+}
+
 static int run(cli_call *call)
 {
     dm_train_options *o = &((request *)call->options)->o;
-    const char *run = call->argument[0];
-    char *file, *output;
+    char *name = NULL, *file = NULL, *output = NULL;
     dm_err err = {0};
     int code;
 
-    if (check_config(run, &err))
+    if (choose(call, &name, &err) || check_config(name, &err)) {
+        free(name);
         return cli_fail(&err);
+    }
     o->resume = true;
-    file = dm_run_path(run, DM_RUN_CONFIG);
-    if ((output = malloc(strlen(run) + sizeof "output=")))
-        cli_put_override(call, strcat(strcpy(output, "output="), run));
+    file = dm_run_path(name, DM_RUN_CONFIG);
+    if ((output = malloc(strlen(name) + sizeof "output=")))
+        cli_put_override(call, strcat(strcpy(output, "output="), name));
     code = file && output ? training_run(call, file, o) : cli_no_memory();
     free(output);
     free(file);
+    free(name);
     return code;
 }
 
 const cli_command cmd_resume = {
     .name = "resume",
     .summary = "go on with a training run",
-    .arguments = (const cli_argument[]){{CLI_T_RUN, "RUN", NULL, "which run?", false},
+    .arguments = (const cli_argument[]){{CLI_T_RUN, "RUN", NULL, NULL, false},
                                         {CLI_T_OVERRIDES, "key=value", NULL, NULL, true},
                                         {0}},
     .options = options,
     .size = sizeof(request),
-    .examples = "  demist resume runs/fashion-mnist\n  demist resume runs/fashion-mnist train.steps=20000\n",
-    .details = "From its newest checkpoint, bit for bit as if it had not been stopped. Only keys that do not change "
-               "what is computed may be given: how long it goes on (with train.decay: constant), what it logs and "
-               "saves, how it samples. The data must be those it was trained on: as many examples, files of the "
-               "same names below the data's folder and of the same sizes, the same contents where a sample of them "
-               "is looked at, the same classes.\n",
+    .examples = "  demist resume\n  demist resume runs/fashion-mnist\n"
+                "  demist resume runs/fashion-mnist train.steps=20000\n",
+    .details = "RUN is a run's folder, or one that holds runs (runs, where nothing is given), of which the newest "
+               "is taken. It goes on from its newest checkpoint, bit for bit as if it had not been stopped. Only "
+               "keys that do not change what is computed may be given: how long it goes on (with train.decay: "
+               "constant), what it logs and saves, how it samples. The data must be those it was trained on: as "
+               "many examples, files of the same names below the data's folder and of the same sizes, the same "
+               "contents where a sample of them is looked at, the same classes.\n",
     .run = run};

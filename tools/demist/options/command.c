@@ -12,7 +12,8 @@ const cli_option cli_common_options[] = {
     CLI_SHORT_FLAG(cli_common, verbose, "verbose", 'v', "also what is compiled and chosen"),
     CLI_CHOICE(cli_common, progress, "progress", "HOW", "auto|bar|plain|json|none", "auto",
                "how the progress of long work is shown"),
-    CLI_CHOICE(cli_common, color, "color", "WHEN", "auto|always|never", "auto", "whether it is coloured"),
+    CLI_CHOICE(cli_common, color, "color", "WHEN", "auto|always|never", "auto",
+               "whether it and the words error and warning are coloured"),
     CLI_END};
 
 const cli_command *cli_find(const cli_program *program, const char *name)

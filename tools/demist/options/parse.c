@@ -2,6 +2,7 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "options/command.h"
 #include "options/keys.h"
@@ -152,11 +153,15 @@ static int read_options(reader *r, int argc, char **argv)
             return cli_usage(r->command, "option '%s' needs a value", argv[optind - 1]);
         if ((i = place_of(r, opt)) >= 0 && (code = take(r, i, optarg)))
             return code;
+        cli_set_color(r->call->common.color);
         if (r->call->common.help) /* whatever else is there */
             return 0;
     }
     return 0;
 }
+
+/* Where an argument may be missing: key=value, and nothing of this name. */
+static bool is_override(const char *given) { return strchr(given, '=') && access(given, F_OK); }
 
 /* argv[from ..] by the command's arguments: those before the overrides from the front, those behind them from the
  * end, what lies between are overrides. */
@@ -169,7 +174,7 @@ static int read_arguments(reader *r, int argc, char **argv, int from)
     for (; a && a->kind && a->kind != CLI_T_OVERRIDES; a++) {
         if (from == argc && a->ask)
             return cli_usage(r->command, "%s", a->ask);
-        if (from < argc) {
+        if (from < argc && (a->ask || a[1].kind != CLI_T_OVERRIDES || !is_override(argv[from]))) {
             call->argument[call->n_arguments++] = argv[from++];
             while (a->many && from < argc && !(a[1].kind == CLI_T_OVERRIDES && strchr(argv[from], '=')))
                 call->argument[call->n_arguments++] = argv[from++];

@@ -3,26 +3,85 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/plain_text.h"
 
-void cli_error(const char *fmt, ...)
+static const char *color = "auto";
+
+void cli_set_color(const char *when) { color = when; }
+
+static bool is_colored(void)
+{
+    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+    if (strcmp(color, "auto"))
+        return !strcmp(color, "always");
+    return !(no && *no) && isatty(STDERR_FILENO) && term && strcmp(term, "dumb");
+}
+
+const char *cli_colored(const char *line, char *text, size_t n)
+{
+    static const struct { const char *word, *color; } words[] = {{"error: ", "31"}, {"warning: ", "33"}};
+    const char *at = NULL;
+    size_t which = 0;
+
+    for (size_t i = 0; i < 2; i++) {
+        const char *p = strstr(line, words[i].word);
+
+        if (p && (p == line || p[-1] == ' ') && (!at || p < at)) {
+            at = p;
+            which = i;
+        }
+    }
+    if (!at || !is_colored())
+        return line;
+    snprintf(text, n, "%.*s\033[1;%sm%.*s\033[0m%s", (int)(at - line), line, words[which].color,
+             (int)strlen(words[which].word) - 1, at, at + strlen(words[which].word) - 1);
+    return text;
+}
+
+/* A line whose message may be of any length. */
+static void put(const char *head, const char *message)
+{
+    char text[64];
+
+    fprintf(stderr, "%s%s\n", cli_colored(head, text, sizeof text), message);
+}
+
+static void put_formatted(const char *head, const char *fmt, va_list ap)
 {
     char text[1024];
+
+    vsnprintf(text, sizeof text, fmt, ap);
+    dm_plain_text(text);
+    put(head, text);
+}
+
+void cli_error(const char *fmt, ...)
+{
     va_list ap;
 
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    put_formatted("demist: error: ", fmt, ap);
     va_end(ap);
-    dm_plain_text(text);
-    fprintf(stderr, "demist: error: %s\n", text);
+}
+
+void cli_warning(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    put_formatted("demist: warning: ", fmt, ap);
+    va_end(ap);
 }
 
 int cli_fail(const dm_err *err)
 {
-    fprintf(stderr, "demist: error: %s\n", err->msg[0] ? err->msg : dm_status_name(err->code));
+    put("demist: error: ", err->msg[0] ? err->msg : dm_status_name(err->code));
     return dm_status_exit(err->code ? err->code : DM_EIO);
 }
 

@@ -2,10 +2,18 @@
 #ifndef DEMIST_CLI_MESSAGE_H
 #define DEMIST_CLI_MESSAGE_H
 
+#include <stddef.h>
+
 #include <demist/demist.h>
 
-/* "demist: error: message" as a line. Whatever was formatted is plain text. */
+/* Whether "error" and "warning" are coloured on standard error: "always", "never", or "auto", where it is a terminal
+ * that has colours and NO_COLOR does not ask for none. It is "auto" until this is called. */
+void cli_set_color(const char *when);
+/* The line with its first such word coloured, where they are; in text, or line itself. */
+const char *cli_colored(const char *line, char *text, size_t n);
+/* "demist: error: message" or "demist: warning: message" as a line. Whatever was formatted is plain text. */
 void cli_error(const char *fmt, ...) DM_PRINTF(1, 2);
+void cli_warning(const char *fmt, ...) DM_PRINTF(1, 2);
 /* The same of an error; the exit code that it leads to. */
 int cli_fail(const dm_err *err);
 /* cli_fail of DM_ENOMEM. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "run/progress.h"
+#include "terminal/message.h"
 #include "terminal/signals.h"
 
 struct cli_terminal {
@@ -50,16 +51,17 @@ static void on_log(void *user, dm_log_level level, const char *line)
 {
     static const char *const prefix[] = {"error: ", "warning: ", "", ""};
     cli_terminal *t = user;
-    char text[2304];
+    char text[2304], colored[2400];
 
     if (level > (t->common.quiet ? DM_LOG_WARNING : t->common.verbose ? DM_LOG_DEBUG : DM_LOG_INFO))
         return;
     /* A fault in an experiment begins with where it is, and says "error" itself. */
     snprintf(text, sizeof text, "%s%s", level == DM_LOG_ERROR ? "" : prefix[level], line);
+    line = cli_colored(text, colored, sizeof colored);
     if (t->bar)
-        dm_progress_message(t->bar, text);
+        dm_progress_message(t->bar, line);
     else
-        fprintf(stderr, "%s\n", text);
+        fprintf(stderr, "%s\n", line);
 }
 
 static dm_progress_mode mode_of(const cli_common *o)

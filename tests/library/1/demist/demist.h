@@ -222,7 +222,8 @@ typedef struct dm_check_options {
 } dm_check_options;
 
 /* Would it train and sample? Everything that training does before its first step; all faults go to the log at
- * DM_LOG_ERROR. */
+ * DM_LOG_ERROR. A run's folder is the experiment in it; a checkpoint, or a folder in diffusers' layout, is checked as a
+ * model, without data. */
 DM_EXPORT dm_status dm_check(const char *experiment, const dm_check_options *o, dm_err *err);
 
 /* ---- evaluation ----------------------------------------------------------------------------------- */
