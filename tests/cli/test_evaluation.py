@@ -210,7 +210,7 @@ def refuses():
     q = (path("model"), "--metric", "quality", "--features", path("kinds"))
     for args, code, says in (
             (("eval",), 2, "which run"), (("eval", path("kinds")), 2, "which metric"),
-            (("eval", path("kinds"), "--metric", "beauty"), 2, "no metric 'beauty'"),
+            (("eval", path("kinds"), "--metric", "beauty"), 2, "--metric is 'beauty'; it must be quality, nll, loss or accuracy"),
             (("eval", path("model"), "--metric", "quality"), 2, "--features"),
             (("eval", path("kinds"), "--metric", "accuracy", "--count", "5"), 2, "--count"),
             (("eval", path("model"), "--metric", "accuracy"), 2, "not a classifier"),
