@@ -27,6 +27,7 @@ typedef struct dm_experiment {
     dm_set_schedule schedule;
     dm_set_objective objective;
     dm_set_sampler sampler;
+    dm_set_guidance guidance;
     dm_set_train train;
     dm_section section[DM_SEC_COUNT];
     const char *file;              /* as given */

@@ -15,6 +15,7 @@ void *dm_section_settings(dm_experiment *e, dm_section_id id)
     case DM_SEC_SCHEDULE: return &e->schedule;
     case DM_SEC_OBJECTIVE: return &e->objective;
     case DM_SEC_SAMPLER: return &e->sampler;
+    case DM_SEC_GUIDANCE: return &e->guidance;
     case DM_SEC_TRAIN: return &e->train;
     default: return NULL;
     }

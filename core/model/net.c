@@ -42,6 +42,10 @@ bool dm_net_drops_labels(const dm_net *m)
 {
     return m->reads_labels && m->data.classes && m->experiment->train.drop_condition > 0;
 }
+dm_guiding_facts dm_net_can_be_guided(const dm_net *m)
+{
+    return (dm_guiding_facts){m->data.classes, m->reads_labels, dm_net_drops_labels(m)};
+}
 dm_device *dm_net_device(const dm_net *m) { return m->device; }
 const dm_data_info *dm_net_data(const dm_net *m) { return &m->data; }
 int32_t dm_net_out_channels(const dm_net *m) { return m->out_channels; }

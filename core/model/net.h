@@ -4,6 +4,7 @@
 #define DEMIST_CORE_NET_H
 
 #include "experiment/experiment.h"
+#include "model/guiding.h"
 #include "model/net_level.h"
 #include "noise/noise.h"
 #include "plan/plan.h"
@@ -37,6 +38,8 @@ bool dm_net_diffuses(const dm_net *m);
 /* Does the network read the classes of its examples? In training, is it kept from some of them? */
 bool dm_net_reads_labels(const dm_net *m);
 bool dm_net_drops_labels(const dm_net *m);
+/* What guidance of it can have. */
+dm_guiding_facts dm_net_can_be_guided(const dm_net *m);
 /* Does the network tell the variance of a step? */
 bool dm_net_learns_variance(const dm_net *m);
 dm_instance *dm_net_objective(dm_net *m);

@@ -3,6 +3,7 @@
 
 #include "device/kernels.h"
 #include "base/number.h"
+#include "model/net.h"
 #include "model/objective.h"
 #include "device/ops.h"
 #include "noise/noise_services.h"
@@ -18,6 +19,8 @@ struct dm_sampling {
     dm_sampling_setup setup;
     dm_services services;
     dm_instance sampler;
+    dm_guiding *guiding;           /* NULL without */
+    bool reads_eps;                /* the sampler did, in the last walk */
     dm_walk grid;
     dm_step step;
     dm_tensor x, scratch[MAX_SCRATCH];
@@ -37,23 +40,6 @@ struct dm_sampling {
 const dm_walk *dm_sampling_walk(const dm_sampling *s) { return &s->grid; }
 int64_t dm_sampling_evaluations(const dm_sampling *s) { return s->evaluations; }
 
-dm_status dm_sampling_clip(const dm_set_sampler *set, const dm_data_info *data, double *limit, bool *dynamic,
-                           dm_err *err)
-{
-    *limit = 0;
-    *dynamic = !strcmp(set->clip, "dynamic");
-    if (*dynamic || !strcmp(set->clip, "off"))
-        return DM_OK;
-    if (!strcmp(set->clip, "auto")) {
-        *limit = data && data->levels > 0 ? fmax(fabs(data->low), fabs(data->high)) : 0;
-        return DM_OK;
-    }
-    if (dm_number_real(set->clip, limit) != DM_NUMBER_OK || !(*limit > 0))
-        return dm_error(err, DM_EINVAL, "sampler.clip is '%s'; it must be auto, off, dynamic or a number above 0",
-                        set->clip);
-    return DM_OK;
-}
-
 double dm_sampling_amplification(dm_sampling *s)
 {
     dm_instance *obj = s->setup.objective;
@@ -65,6 +51,14 @@ double dm_sampling_amplification(dm_sampling *s)
 }
 
 /* ---- what samplers call ------------------------------------------------------------------- */
+
+/* What stands for memory where there is no device, and nothing reads or writes any. */
+static dm_buf *nowhere(void)
+{
+    static char place;
+
+    return (dm_buf *)(void *)&place;
+}
 
 static dm_tensor *tensor_like(dm_ctx *c, const dm_tensor *like)
 {
@@ -84,7 +78,9 @@ static dm_tensor *tensor_like(dm_ctx *c, const dm_tensor *like)
     bytes = (size_t)dm_shape_count(&like->shape) * sizeof(float);
     t->buf = s->kept[s->n_scratch];
     s->kept[s->n_scratch] = NULL;
-    if (!t->buf || dm_buf_bytes(t->buf) != bytes) {
+    if (!s->setup.device) {
+        t->buf = nowhere(); /* its steps are counted */
+    } else if (!t->buf || dm_buf_bytes(t->buf) != bytes) {
         dm_buf_free(t->buf);
         t->buf = NULL;
         if (dm_buf_new(s->setup.device, bytes, "a sampler's scratch", &t->buf, err))
@@ -145,29 +141,34 @@ static dm_status dynamic(dm_sampling *s, const dm_tensor *x, const dm_point *p, 
                       (dm_buf *[]){x->buf, want->x0->buf}, 2, s->setup.n * s->inner, err);
 }
 
-/* Each wanted tensor is there, and neither x nor another: the kernel reads x while it writes them. */
-static dm_status check_wanted(const dm_tensor *x, const dm_point *p, const dm_pred *want, dm_err *err)
+/* The prediction's output and what it means, guided where the experiment says so: a->F, a->stride, a->c_skip and
+ * a->c_out, and *eps where that does not follow. The learned variance is the class's. */
+static dm_status ask(dm_sampling *s, const dm_tensor *x, const dm_point *p, const dm_affine *f, dm_predict_args *a,
+                     dm_buf **eps, dm_err *err)
 {
-    const dm_tensor *t[4] = {x};
+    dm_said said[DM_OF_COUNT] = {0};
+    uint32_t uses;
+    bool on = false;
+    dm_status rc;
 
-    if (!p || !want)
-        return dm_error(err, DM_EINVAL, "predict was given NULL for %s", p ? "what it shall write" : "its point");
-    t[1] = want->x0, t[2] = want->eps, t[3] = want->log_var;
-    if (!(p->sigma > 0) || !isfinite(p->sigma) || !(p->alpha >= 0) || !isfinite(p->alpha))
-        return dm_error(err, DM_EINVAL,
-                        "a prediction needs noise, sigma above 0, and alpha of 0 or above; they are %g and %g",
-                        p->sigma, p->alpha);
-    for (int i = 0; i < 4; i++) {
-        if (t[i] ? !t[i]->buf : i == 0)
-            return dm_error(err, DM_EINVAL, "predict with no tensor; ask for tensors in begin(), each time");
-        if (i == 0 && x->unwritten)
-            return dm_error(err, DM_EINVAL, "predict from a tensor of tensor_like that nothing has written yet");
-        for (int k = 0; k < i; k++)
-            if (t[i] && t[i] == t[k])
-                return dm_error(err, DM_EINVAL,
-                                "predict writes to tensors that are distinct from x and from each other");
+    if (s->guiding && (rc = dm_guiding_at(s->guiding, p, &on, err)))
+        return rc;
+    if (!on) {
+        s->evaluations++;
+        return s->setup.forward(s->setup.user, x->buf, p, f, &a->F, err);
     }
-    return DM_OK;
+    uses = dm_guiding_plugin(s->guiding)->guidance->uses;
+    if ((rc = s->setup.guesses(s->setup.user, x->buf, p, f, uses, said, err)))
+        return rc;
+    for (int k = 0; k < DM_OF_COUNT; k++)
+        s->evaluations += uses >> k & 1;
+    if (a->log_var) {
+        a->F = said[DM_OF_CLASS].F;
+        if ((rc = dm_launch_predict(s->setup.device, a, err)))
+            return rc;
+        a->log_var = NULL;
+    }
+    return dm_guiding_run(s->guiding, x, said, a, eps, err);
 }
 
 static dm_status predict(dm_ctx *c, const dm_tensor *x, const dm_point *p, const dm_pred *want)
@@ -177,13 +178,14 @@ static dm_status predict(dm_ctx *c, const dm_tensor *x, const dm_point *p, const
     dm_instance *obj = s->setup.objective;
     const dm_objective *o = obj->plugin->objective;
     dm_predict_args a;
+    dm_buf *eps = NULL;
     dm_pred with;
     dm_tensor x0 = {.shape = s->x.shape, .buf = s->spare};
     double k[2];
     dm_affine f;
     dm_status rc;
 
-    if ((rc = check_wanted(x, p, want, err)))
+    if ((rc = dm_sampling_check_wanted(x, p, want, err)))
         return rc;
     a = (dm_predict_args){.n = s->setup.n, .inner = s->inner, .alpha = p->alpha, .sigma = p->sigma, .x = x->buf,
                           .stride = s->inner / s->setup.data->shape.dim[0] * s->setup.out_channels,
@@ -207,17 +209,24 @@ static dm_status predict(dm_ctx *c, const dm_tensor *x, const dm_point *p, const
         want->x0->unwritten = false;
     if (want->eps)
         want->eps->unwritten = false;
+    s->reads_eps |= want->eps != NULL;
     if (s->services.counting)
         return DM_OK;
-    if ((rc = s->setup.forward(s->setup.user, x->buf, p, &f, &a.F, err)))
-        return rc;
-    s->evaluations++;
-    if (s->dynamic && !with.x0)
-        with.x0 = &x0;
     a.c_skip = f.c_skip;
     a.c_out = f.c_out;
+    if ((rc = ask(s, x, p, &f, &a, &eps, err)))
+        return rc;
+    if (s->dynamic && !with.x0)
+        with.x0 = &x0;
+    if (eps && with.eps) {
+        if ((rc = dm_launch_sum(s->setup.device, with.eps->buf, (double[]){1}, &eps, 1, s->setup.n * s->inner, err)))
+            return rc;
+        with.eps = NULL;
+    }
     a.x0 = with.x0 ? with.x0->buf : NULL;
     a.eps = with.eps ? with.eps->buf : NULL;
+    if (!a.x0 && !a.eps && !a.log_var)
+        return DM_OK;
     if ((rc = dm_launch_predict(s->setup.device, &a, err)) || !s->dynamic)
         return rc;
     return dynamic(s, x, p, &with, err);
@@ -231,9 +240,6 @@ static dm_status allocate(dm_sampling *s, dm_err *err)
     dm_device *d = s->setup.device;
     dm_status rc;
 
-    s->x.shape = (dm_shape){.rank = s->setup.data->shape.rank + 1, .dim = {s->setup.n, 1, 1, 1, 1, 1, 1, 1}};
-    for (int32_t i = 0; i < s->setup.data->shape.rank; i++)
-        s->x.shape.dim[i + 1] = s->setup.data->shape.dim[i];
     if (!(s->host = calloc(count, sizeof *s->host)))
         return dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)s->setup.n);
     if ((rc = dm_buf_new(d, count * sizeof(float), "images", &s->x.buf, err)))
@@ -248,6 +254,20 @@ static dm_status check(dm_sampling *s, dm_err *err)
 
     step.x = NULL;
     return p->check ? DM_CALL(&s->sampler, DM_CB_CHECK, err, p->check(&s->sampler.ctx, &step)) : DM_OK;
+}
+
+/* What the experiment's guidance needs, if it has any. */
+static dm_status guide(dm_sampling *s, dm_err *err)
+{
+    const dm_experiment *e = s->setup.experiment;
+    dm_status rc;
+
+    if ((rc = dm_sampling_check_guidance(s, err))) {
+        dm_error_prefix(err, "guidance: ");
+        return rc;
+    }
+    return dm_guiding_wanted(e) ? dm_guiding_new(e, &s->services, s->setup.device, &s->x.shape, &s->guiding, err)
+                                : DM_OK;
 }
 
 dm_status dm_sampling_new(const dm_sampling_setup *setup, dm_sampling **out, dm_err *err)
@@ -266,6 +286,7 @@ dm_status dm_sampling_new(const dm_sampling_setup *setup, dm_sampling **out, dm_
         return dm_error(err, DM_ENOMEM, "out of memory for sampling");
     s->setup = *setup;
     s->inner = dm_shape_count(&setup->data->shape);
+    s->x.shape = dm_net_batch_shape(&setup->data->shape, setup->n, setup->data->shape.dim[0]);
     dm_services_init(&s->services, &setup->experiment->plugin_log);
     dm_noise_serve(setup->noise, &s->services);
     s->services.device = setup->device;
@@ -281,7 +302,8 @@ dm_status dm_sampling_new(const dm_sampling_setup *setup, dm_sampling **out, dm_
     s->step = (dm_step){.size = sizeof s->step, .n = s->grid.n, .grid = s->grid.points,
                         .learned_variance = dm_objective_learns(setup->objective->plugin->objective, setup->data,
                                                             setup->out_channels)};
-    if ((rc = check(s, err)) || (setup->device && (rc = allocate(s, err))))
+    if ((rc = check(s, err)) || (setup->device && (rc = allocate(s, err))) ||
+        (setup->device && setup->guesses && (rc = guide(s, err))))
         goto failed;
     *out = s;
     return DM_OK;
@@ -328,6 +350,7 @@ void dm_sampling_free(dm_sampling *s)
     if (!s)
         return;
     dm_instance_fini(&s->sampler);
+    dm_guiding_free(s->guiding);
     take_scratch(s);
     for (int i = 0; i < MAX_SCRATCH; i++)
         dm_buf_free(s->kept[i]);
@@ -390,6 +413,8 @@ static dm_status walk(dm_sampling *s, dm_err *err)
     s->drawn = 0;
     s->step.i = 0;
     take_scratch(s);
+    if (s->guiding && (rc = dm_guiding_begin(s->guiding, &s->x, err)))
+        return rc;
     rc = p->begin ? DM_CALL(&s->sampler, DM_CB_BEGIN, err, p->begin(&s->sampler.ctx, &s->step)) : DM_OK;
     if (!rc && o->step)
         rc = o->step(o->step_user, 0, s->grid.n, s->x.buf, err);
@@ -405,18 +430,49 @@ static dm_status walk(dm_sampling *s, dm_err *err)
     return rc;
 }
 
-/* A sampler cannot read tensors, so what it asks for does not depend on them, and a walk that computes nothing tells.
- */
-static dm_status check_draws(dm_sampling *s, dm_err *err)
+/* Walks once without computing anything. */
+static dm_status count(dm_sampling *s, dm_err *err)
 {
     dm_status rc;
 
     s->services.counting = true;
+    s->reads_eps = false;
     rc = walk(s, err);
     s->services.counting = false;
+    return rc;
+}
+
+dm_status dm_sampling_check_guidance(dm_sampling *s, dm_err *err)
+{
+    const dm_experiment *e = s->setup.experiment;
+    const dm_plugin *p = e->section[DM_SEC_GUIDANCE].plugin;
+    dm_status rc = dm_guiding_check(e, &s->setup.can, err);
+
+    if (rc || !p || p->guidance->writes != DM_GUIDES_X0_AND_EPS)
+        return rc;
+    if (!s->setup.device)
+        s->x.buf = nowhere();
+    rc = count(s, err);
+    if (!s->setup.device) {
+        s->x.buf = NULL;
+        s->n_scratch = 0;
+    }
+    return rc || s->reads_eps ? rc
+                              : dm_error(err, DM_EINVAL,
+                                         "guides eps apart from x0, and sampler '%s' does not read eps; give ddim, or "
+                                         "other guidance",
+                                         s->sampler.plugin->name);
+}
+
+/* A sampler cannot read tensors, so what it asks for does not depend on them, and a walk that computes nothing tells.
+ */
+static dm_status check_draws(dm_sampling *s, dm_err *err)
+{
+    const dm_status rc = count(s, err);
+
     if (!rc && s->drawn > s->run.draws)
-        rc = dm_error(err, DM_EINVAL, "the given noise z has %lld draws; %d steps of '%s' need %lld",
-                      (long long)s->run.draws, (int)s->grid.n, s->sampler.plugin->name, (long long)s->drawn);
+        return dm_error(err, DM_EINVAL, "the given noise z has %lld draws; %d steps of '%s' need %lld",
+                        (long long)s->run.draws, (int)s->grid.n, s->sampler.plugin->name, (long long)s->drawn);
     return rc;
 }
 

@@ -3,9 +3,8 @@
 #ifndef DEMIST_CORE_SAMPLING_H
 #define DEMIST_CORE_SAMPLING_H
 
-#include "experiment/experiment.h"
+#include "model/guiding.h"
 #include "noise/noise.h"
-#include "plugin/instance.h"
 
 /* The network: *F f32[n,out_channels,...], valid until the next call, from x f32[n,...], at the same point for all n.
  */
@@ -21,6 +20,8 @@ typedef struct dm_sampling_setup {
     int32_t out_channels;
     int64_t n;                     /* images at once */
     dm_forward_fn forward;
+    dm_guesses_fn guesses;         /* NULL: without guidance, whatever the experiment says */
+    dm_guiding_facts can;          /* what it may ask of that */
     void *user;
 } dm_sampling_setup;
 
@@ -29,6 +30,9 @@ typedef struct dm_sampling dm_sampling;
 /* Makes the grid, asks the sampler's check(), allocates. */
 dm_status dm_sampling_new(const dm_sampling_setup *s, dm_sampling **out, dm_err *err);
 void dm_sampling_free(dm_sampling *s);
+/* Whether guidance and sampler fit, for a sampling that has no device, with `can` set; the message is that of the
+ * section guidance. With a device dm_sampling_new asks. */
+dm_status dm_sampling_check_guidance(dm_sampling *s, dm_err *err);
 const dm_walk *dm_sampling_walk(const dm_sampling *s);
 int64_t dm_sampling_evaluations(const dm_sampling *s);
 /* How many times an error of the network's output grows in the first prediction of x0; 0 where x0 is clipped. */
@@ -55,5 +59,8 @@ dm_status dm_sampling_run(dm_sampling *s, const dm_sampling_run_options *o, floa
 /* What `clip` says: DM_EINVAL where it is none of auto, off, dynamic or a number above 0. limit 0 = off. */
 dm_status dm_sampling_clip(const dm_set_sampler *set, const dm_data_info *data, double *limit, bool *dynamic,
                            dm_err *err);
+/* Is what a sampler wants of a prediction possible? Each tensor is there, and neither x nor another: the kernel reads x
+ * while it writes them. */
+dm_status dm_sampling_check_wanted(const dm_tensor *x, const dm_point *p, const dm_pred *want, dm_err *err);
 
 #endif

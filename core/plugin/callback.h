@@ -11,6 +11,7 @@ typedef enum dm_callback {
     DM_CB_NONE,                    /* no plugin is at work */
     DM_CB_FILL, DM_CB_AT,                                      /* schedules */
     DM_CB_GRID_STEPS, DM_CB_GRID_FILL,                         /* grids */
+    DM_CB_GUIDANCE_CHECK, DM_CB_GUIDANCE_AT, DM_CB_GUIDANCE_BEGIN, DM_CB_GUIDE, /* guidance */
     DM_CB_CHECK, DM_CB_BEGIN, DM_CB_STEP, DM_CB_STEP_LOG_VAR,  /* samplers */
     DM_CB_BUILD,                                               /* networks */
     DM_CB_DATA_OPEN, DM_CB_READ, DM_CB_DATA_SHAPE, DM_CB_NAME, DM_CB_CLASS_NAME, /* data sets */

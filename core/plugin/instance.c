@@ -16,6 +16,7 @@ static const char *kind_of(const dm_plugin *p)
                         : p->network   ? DM_KIND_NETWORK
                         : p->objective ? DM_KIND_OBJECTIVE
                         : p->grid      ? DM_KIND_GRID
+                        : p->guidance  ? DM_KIND_GUIDANCE
                                        : DM_KIND_DATASET);
 }
 

@@ -8,6 +8,7 @@ static const struct { const char *name, *folder; dm_section_id section; } kinds[
     [DM_KIND_OBJECTIVE] = {"objective", "objectives", DM_SEC_OBJECTIVE},
     [DM_KIND_DATASET] = {"dataset", "datasets", DM_SEC_DATA},
     [DM_KIND_GRID] = {"grid", "grids", DM_SEC_GRID},
+    [DM_KIND_GUIDANCE] = {"guidance", "guidance", DM_SEC_GUIDANCE},
 };
 
 const char *dm_kind_name(dm_kind k) { return k >= 0 && k < DM_KIND_COUNT ? kinds[k].name : "plugin"; }

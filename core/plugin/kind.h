@@ -6,6 +6,7 @@
 
 typedef enum dm_kind {
     DM_KIND_SCHEDULE, DM_KIND_SAMPLER, DM_KIND_NETWORK, DM_KIND_OBJECTIVE, DM_KIND_DATASET, DM_KIND_GRID,
+    DM_KIND_GUIDANCE,
     DM_KIND_COUNT
 } dm_kind;
 const char *dm_kind_name(dm_kind k);    /* "schedule"; the section of a dataset is "data" */

@@ -190,6 +190,22 @@ static dm_status check_grid(const dm_grid *g, dm_err *err)
     return rc ? rc : g->fill ? DM_OK : missing("grid", "fill", err);
 }
 
+static dm_status check_guidance(const dm_guidance *g, dm_err *err)
+{
+    const uint32_t known = DM_USES(DM_OF_COUNT) - 1;
+    const dm_status rc = check_size("dm_guidance", g->size, sizeof *g, err);
+
+    if (rc)
+        return rc;
+    if (!(g->uses & DM_USES(DM_OF_CLASS)) || (g->uses & ~known))
+        return REFUSE(err, "guidance has uses = 0x%x; it must have DM_USES(DM_OF_CLASS) and nothing beyond 0x%x",
+                      (unsigned)g->uses, (unsigned)known);
+    if (g->writes > DM_GUIDES_X0_AND_EPS)
+        return REFUSE(err, "guidance has writes = %u; it must be one of DM_GUIDES_OUT and those after it",
+                      (unsigned)g->writes);
+    return g->guide || g->uses == DM_USES(DM_OF_CLASS) ? DM_OK : missing("guidance", "guide", err);
+}
+
 static dm_status check_network(const dm_network *n, dm_err *err)
 {
     const dm_status rc = check_size("dm_network", n->size, sizeof *n, err);
@@ -225,7 +241,8 @@ static dm_status check_objective(const dm_objective *o, dm_err *err)
 
 static dm_status check_kind(const dm_plugin *p, dm_kind *kind, dm_err *err)
 {
-    const void *const tables[DM_KIND_COUNT] = {p->schedule, p->sampler, p->network, p->objective, p->dataset, p->grid};
+    const void *const tables[DM_KIND_COUNT] = {p->schedule, p->sampler, p->network, p->objective, p->dataset, p->grid,
+                                                p->guidance};
     char found[128] = "";
     int n = 0;
 
@@ -244,6 +261,7 @@ static dm_status check_kind(const dm_plugin *p, dm_kind *kind, dm_err *err)
     case DM_KIND_NETWORK: return check_network(p->network, err);
     case DM_KIND_OBJECTIVE: return check_objective(p->objective, err);
     case DM_KIND_GRID: return check_grid(p->grid, err);
+    case DM_KIND_GUIDANCE: return check_guidance(p->guidance, err);
     default: return check_dataset(p->dataset, err);
     }
 }

@@ -11,22 +11,24 @@ typedef struct host_call { const char *name, *where; uint32_t in; } host_call;
 enum {
     IN_BEGIN = DM_IN(DM_CB_BEGIN),
     IN_STEP = DM_IN(DM_CB_STEP),
+    IN_GUIDANCE_BEGIN = DM_IN(DM_CB_GUIDANCE_BEGIN),
+    IN_GUIDANCE = IN_GUIDANCE_BEGIN | DM_IN(DM_CB_GUIDE),
     IN_OPS = DM_IN(DM_CB_FORWARD) | DM_IN(DM_CB_BACKWARD),
-    WITH_SCHEDULE = DM_IN(DM_CB_GRID_FILL) | DM_IN(DM_CB_CHECK) | IN_BEGIN | IN_STEP | DM_IN(DM_CB_STEP_LOG_VAR) |
-                    DM_IN(DM_CB_BUILD) | DM_IN(DM_CB_OPEN) | DM_IN(DM_CB_AFFINE) | DM_IN(DM_CB_LOG_VAR) |
-                    DM_IN(DM_CB_SCALARS) | DM_IN(DM_CB_LOSS) | DM_IN(DM_CB_DRAW),
+    WITH_SCHEDULE = IN_GUIDANCE | DM_IN(DM_CB_GUIDANCE_AT) | DM_IN(DM_CB_GRID_FILL) | DM_IN(DM_CB_CHECK) | IN_BEGIN |
+                    IN_STEP | DM_IN(DM_CB_STEP_LOG_VAR) | DM_IN(DM_CB_BUILD) | DM_IN(DM_CB_OPEN) | DM_IN(DM_CB_AFFINE) |
+                    DM_IN(DM_CB_LOG_VAR) | DM_IN(DM_CB_SCALARS) | DM_IN(DM_CB_LOSS) | DM_IN(DM_CB_DRAW),
 };
 static const char where_schedule[] = "the callbacks of samplers, networks and objectives",
-                  where_device[] = "begin(), step() and an op's forward() and backward()";
-static const host_call tensor_like_call = {"tensor_like", "begin()", IN_BEGIN},
-                       sum_call = {"sum", "begin() and step()", IN_BEGIN | IN_STEP},
+                  where_device[] = "begin(), step(), guide() and an op's forward() and backward()";
+static const host_call tensor_like_call = {"tensor_like", "begin()", IN_BEGIN | IN_GUIDANCE_BEGIN},
+                       sum_call = {"sum", "begin(), step() and guide()", IN_BEGIN | IN_STEP | IN_GUIDANCE},
                        randn_call = {"randn", "step()", IN_STEP},
                        predict_call = {"predict", "step()", IN_STEP},
                        point_at_t_call = {"point_at_t", where_schedule, WITH_SCHEDULE},
                        point_at_log_snr_call = {"point_at_log_snr", where_schedule, WITH_SCHEDULE},
                        posterior_call = {"posterior", where_schedule, WITH_SCHEDULE},
-                       kernel_call = {"kernel", where_device, IN_BEGIN | IN_STEP | IN_OPS},
-                       launch_call = {"launch", where_device, IN_BEGIN | IN_STEP | IN_OPS};
+                       kernel_call = {"kernel", where_device, IN_BEGIN | IN_STEP | IN_GUIDANCE | IN_OPS},
+                       launch_call = {"launch", where_device, IN_BEGIN | IN_STEP | IN_GUIDANCE | IN_OPS};
 
 /* Whether the plugin that this thread is in may make this call now; where it may, the host is at work until leave(). */
 static bool enter(dm_ctx *c, const host_call *call)

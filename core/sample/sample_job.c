@@ -1,6 +1,8 @@
 /* Images in batches; see sample_job.h. */
 #include "sample/sample_job.h"
 
+#include "sample/guide.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,29 +13,66 @@ struct dm_image_sampler {
     dm_forwards *forwards;
     dm_sampling *sampling;
     int64_t asked, n, example; /* images at once, as asked for and as they fit; elements of one */
-    double *c_in, *c_noise;
-    int32_t *labels;
+    dm_guide *guide;   /* another model for guidance, NULL without */
+    dm_buf *none;      /* what is said of no class */
+    double *c_in, *c_noise; /* of two batches */
+    int32_t *labels;   /* of a batch, and as many of none */
     float *x;                      /* a batch */
     /* of a call */
     const dm_sample_job *job;
-    dm_forward *forward;
     int64_t first; /* of this batch, counted from 0 */
 };
 
-static dm_status network(void *user, dm_buf *x, const dm_point *p, const dm_affine *a, dm_buf **F, dm_err *err)
+static double runs(const dm_image_sampler *d, int64_t count)
 {
-    dm_image_sampler *d = user;
-    dm_buf *in = dm_forward_input(d->forward);
+    return (double)dm_sampling_walk(d->sampling)->n * ceil((double)count / (double)d->n);
+}
+
+/* x once or twice, the second time of no class. */
+static dm_status run(dm_image_sampler *d, int64_t times, dm_buf *x, const dm_point *p, const dm_affine *a, dm_buf **F,
+                     dm_err *err)
+{
+    const size_t bytes = (size_t)(d->n * d->example) * sizeof(float);
+    dm_forward *f;
     dm_status rc;
 
-    for (int64_t i = 0; i < d->n; i++) {
+    if ((rc = dm_forwards_get(d->forwards, times * d->n, NULL, runs(d, d->job->count), &f, err)))
+        return rc;
+    for (int64_t i = 0; i < times * d->n; i++) {
         d->c_in[i] = a->c_in;
         d->c_noise[i] = a->c_noise;
     }
-    *F = dm_forward_output(d->forward);
-    if ((rc = dm_buf_copy(x, 0, in, 0, dm_buf_bytes(in), err)) || (rc = dm_forward_level(d->forward, p, a, err)))
+    for (int64_t k = 0; k < times && !rc; k++)
+        rc = dm_buf_copy(x, 0, dm_forward_input(f), (size_t)k * bytes, bytes, err);
+    if (rc || (rc = dm_forward_level(f, p, a, err)))
         return rc;
-    return dm_forward_run(d->forward, d->c_in, d->c_noise, d->labels, err);
+    *F = dm_forward_output(f);
+    return dm_forward_run(f, d->c_in, d->c_noise, d->labels, err);
+}
+
+static dm_status network(void *user, dm_buf *x, const dm_point *p, const dm_affine *a, dm_buf **F, dm_err *err)
+{
+    return run(user, 1, x, p, a, F, err);
+}
+
+/* Predictions for guidance. */
+static dm_status guesses(void *user, dm_buf *x, const dm_point *p, const dm_affine *a, uint32_t uses,
+                         dm_said said[DM_OF_COUNT], dm_err *err)
+{
+    dm_image_sampler *d = user;
+    const bool none = uses & DM_USES(DM_OF_NONE);
+    const int64_t stride = d->example / d->s->data.shape.dim[0] * dm_net_out_channels(d->s->model);
+    dm_buf *F;
+    dm_status rc;
+
+    if ((rc = run(d, none ? 2 : 1, x, p, a, &F, err)))
+        return rc;
+    said[DM_OF_CLASS] = (dm_said){x, F, *p, *a, stride};
+    said[DM_OF_NONE] = (dm_said){x, d->none, *p, *a, stride};
+    if (none && (rc = dm_buf_copy(F, dm_buf_bytes(d->none), d->none, 0, dm_buf_bytes(d->none), err)))
+        return rc;
+    return uses & DM_USES(DM_OF_GUIDE) ? dm_guide_predict(d->guide, x, d->n, p, d->labels, &said[DM_OF_GUIDE], err)
+                                       : DM_OK;
 }
 
 static dm_status after_step(void *user, int32_t i, int32_t n, dm_buf *x, dm_err *err)
@@ -72,11 +111,6 @@ static dm_status after_step(void *user, int32_t i, int32_t n, dm_buf *x, dm_err 
     return DM_OK;
 }
 
-static double runs(const dm_image_sampler *d, int64_t count)
-{
-    return (double)dm_sampling_walk(d->sampling)->n * ceil((double)count / (double)d->n);
-}
-
 static int64_t batch_of(const dm_experiment *e, int64_t count)
 {
     const int64_t most = e->sampler.batch ? e->sampler.batch : 64;
@@ -84,9 +118,17 @@ static int64_t batch_of(const dm_experiment *e, int64_t count)
     return count < most ? count : most;
 }
 
+/* How many of the model's own predictions guidance asks for at once. */
+static int64_t times_of(const dm_experiment *e)
+{
+    return dm_guiding_wanted(e) && e->section[DM_SEC_GUIDANCE].plugin->guidance->uses & DM_USES(DM_OF_NONE) ? 2 : 1;
+}
+
 /* Halves the batch until it fits. */
 static dm_status fit(dm_image_sampler *d, int64_t count, dm_err *err)
 {
+    const int64_t times = times_of(d->experiment);
+
     for (d->n = d->asked;; d->n = (d->n + 1) / 2) {
         const dm_sampling_setup setup = {.experiment = d->experiment,
                                          .noise = d->s->noise,
@@ -96,18 +138,33 @@ static dm_status fit(dm_image_sampler *d, int64_t count, dm_err *err)
                                          .n = d->n,
                                          .out_channels = dm_net_out_channels(d->s->model),
                                          .forward = network,
+                                         .guesses = guesses,
+                                         .can = dm_net_can_be_guided(d->s->model),
                                          .user = d};
+        dm_forward *f;
         dm_err why = {0};
         dm_status rc;
 
         if (!(rc = dm_sampling_new(&setup, &d->sampling, &why)) &&
-            !(rc = dm_forwards_get(d->forwards, d->n, NULL, runs(d, count), &d->forward, &why)))
+            !(rc = dm_forwards_get(d->forwards, times * d->n, NULL, runs(d, count), &f, &why)))
             return DM_OK;
         dm_sampling_free(d->sampling);
         d->sampling = NULL;
         if (rc != DM_ENOMEM || d->experiment->sampler.batch || d->n == 1)
             return dm_error(err, rc, "%s", why.msg);
     }
+}
+
+/* What guidance needs besides the model. */
+static dm_status prepare_guidance(dm_image_sampler *d, dm_err *err)
+{
+    const int64_t F = d->n * d->example / d->s->data.shape.dim[0] * dm_net_out_channels(d->s->model);
+
+    if (times_of(d->experiment) > 1)
+        return dm_buf_new(d->s->device, (size_t)F * sizeof(float), "guidance", &d->none, err);
+    return dm_guiding_wanted(d->experiment) && *d->experiment->guidance.guide
+               ? dm_guide_open(d->s, d->experiment->guidance.guide, &d->guide, err)
+               : DM_OK;
 }
 
 dm_status dm_image_sampler_new(dm_session *s, dm_forwards *f, int64_t count, dm_image_sampler **out, dm_err *err)
@@ -123,13 +180,15 @@ dm_status dm_image_sampler_new(dm_session *s, dm_forwards *f, int64_t count, dm_
     d->asked = batch_of(s->experiment, count);
     d->example = dm_shape_count(&s->data.shape);
     if (!(rc = fit(d, count, err))) {
-        d->c_in = calloc((size_t)d->n, sizeof *d->c_in);
-        d->c_noise = calloc((size_t)d->n, sizeof *d->c_noise);
-        d->labels = calloc((size_t)d->n, sizeof *d->labels);
+        d->c_in = calloc(2 * (size_t)d->n, sizeof *d->c_in);
+        d->c_noise = calloc(2 * (size_t)d->n, sizeof *d->c_noise);
+        d->labels = calloc(2 * (size_t)d->n, sizeof *d->labels);
         d->x = dm_array(d->n, d->example, sizeof *d->x);
         if (!d->c_in || !d->c_noise || !d->labels || !d->x)
             rc = dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)d->n);
     }
+    if (!rc)
+        rc = prepare_guidance(d, err);
     if (rc)
         dm_image_sampler_free(d);
     else
@@ -142,6 +201,8 @@ void dm_image_sampler_free(dm_image_sampler *d)
     if (!d)
         return;
     dm_sampling_free(d->sampling);
+    dm_guide_close(d->guide);
+    dm_buf_free(d->none);
     free(d->c_in);
     free(d->c_noise);
     free(d->labels);
@@ -175,6 +236,8 @@ static dm_status batch(dm_image_sampler *d, float *x, dm_err *err)
                                               : (int32_t)((o->first_index + d->first + i) %
                                                           (d->s->data.classes ? d->s->data.classes : 1)))
                                  : 0;
+    for (int64_t i = 0; i < d->n; i++)
+        d->labels[d->n + i] = d->s->data.classes;
     if (o->noise) {
         if (!(noise = dm_array(d->n, d->example, sizeof *noise)))
             return dm_error(err, DM_ENOMEM, "out of memory for noise");
@@ -193,10 +256,8 @@ dm_status dm_image_sampler_draw(dm_image_sampler *d, const dm_sample_job *job, f
     const int64_t before = dm_sampling_evaluations(d->sampling);
     dm_status rc;
 
-    if ((rc = dm_forwards_get(d->forwards, d->n, NULL, runs(d, job->count), &d->forward, err)))
-        return rc;
     d->job = job;
-    for (d->first = 0; d->first < job->count && !rc; d->first += d->n)
+    for (d->first = 0, rc = DM_OK; d->first < job->count && !rc; d->first += d->n)
         rc = batch(d, x + d->first * d->example, err);
     d->job = NULL;
     if (!rc && steps)

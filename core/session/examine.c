@@ -4,6 +4,7 @@
 #include "data/data.h"
 #include "run/run_folder.h"
 #include "model/sampling.h"
+#include "session/data_meta.h"
 #include "session/session_source.h"
 
 #include <math.h>
@@ -146,20 +147,62 @@ static void warn_of_start(const dm_session *s, dm_sampling *sampling)
                        most_share);
 }
 
-/* warn: also of what is allowed. */
-static dm_status check_sampler(const dm_session *s, dm_net *m, bool warn, dm_err *err)
+/* The model that guidance names, as far as its data's facts tell. */
+static dm_status check_guide(const dm_session *s, dm_err *err)
+{
+    const char *guide = s->experiment->guidance.guide;
+    dm_data_info data;
+    dm_st *f = NULL;
+    int64_t step;
+    dm_status rc;
+
+    if (!*guide)
+        return DM_OK;
+    if (!(rc = dm_session_source(s, guide, &f, &step, err)) && !(rc = dm_data_meta_read(f, &data, err)))
+        rc = dm_session_guide_fits(s, &data, guide, err);
+    dm_st_close(f);
+    if (rc)
+        dm_error_prefix(err, "guide: ");
+    return rc;
+}
+
+dm_status dm_session_guide_fits(const dm_session *s, const dm_data_info *data, const char *guide, dm_err *err)
+{
+    dm_data_meta mine, its;
+    dm_st_pair unused[DM_DATA_PAIRS];
+
+    dm_data_meta_write(&s->data, &mine, unused);
+    dm_data_meta_write(data, &its, unused);
+    if (strcmp(mine.shape, its.shape))
+        return dm_error(err, DM_EINVAL, "'%s' is of examples [%s]; this model's are [%s]", guide, its.shape,
+                        mine.shape);
+    if (data->classes && data->classes != s->data.classes)
+        return dm_error(err, DM_EINVAL, "'%s' knows %d classes; this model's data have %d", guide, (int)data->classes,
+                        (int)s->data.classes);
+    return DM_OK;
+}
+
+/* warn: also of what is allowed; guidance: what is wrong with that, NULL where nobody asks. */
+static dm_status check_sampler(const dm_session *s, dm_net *m, bool warn, dm_err *guidance, dm_err *err)
 {
     const dm_sampling_setup setup = {.experiment = s->experiment,
                                      .noise = s->noise,
                                      .objective = dm_net_objective(m),
                                      .data = &s->data,
                                      .n = 1,
-                                     .out_channels = dm_net_out_channels(m)};
+                                     .out_channels = dm_net_out_channels(m),
+                                     .can = dm_net_can_be_guided(m)};
     dm_sampling *sampling;
     dm_status rc;
 
     if ((rc = dm_sampling_new(&setup, &sampling, err)))
         return rc;
+    if (guidance)
+        rc = dm_sampling_check_guidance(sampling, guidance);
+    if (guidance && (rc || (rc = check_guide(s, guidance)))) {
+        dm_sampling_free(sampling);
+        return DM_OK;
+    }
     if (warn) {
         warn_of_amplification(s, sampling);
         warn_of_start(s, sampling);
@@ -170,7 +213,7 @@ static dm_status check_sampler(const dm_session *s, dm_net *m, bool warn, dm_err
 
 dm_status dm_session_warn_of_sampling(dm_session *s, dm_net *m, dm_err *err)
 {
-    return check_sampler(s, m, true, err);
+    return check_sampler(s, m, true, NULL, err);
 }
 
 /* Gradients lie in what is stored as half, where small ones become zero. */
@@ -227,7 +270,7 @@ static dm_status examine_model(dm_session *s, dm_need need, dm_faults *f, dm_err
     dm_section_id at = DM_SEC_NETWORK;
     dm_unreached unreached;
     dm_net *m = NULL;
-    dm_err why = {0};
+    dm_err why = {0}, guidance = {0};
     dm_status rc;
 
     if (diffuses && !s->noise)
@@ -246,9 +289,12 @@ static dm_status examine_model(dm_session *s, dm_need need, dm_faults *f, dm_err
         dm_net_free(m);
         return found(s, DM_SEC_GRID, &why, f, err);
     }
-    rc = diffuses && sound(s, DM_SEC_SAMPLER) && check_sampler(s, m, need >= DM_NEED_DATA, &why)
+    rc = diffuses && sound(s, DM_SEC_SAMPLER) &&
+                 check_sampler(s, m, need >= DM_NEED_DATA, sound(s, DM_SEC_GUIDANCE) ? &guidance : NULL, &why)
              ? found(s, DM_SEC_SAMPLER, &why, f, err)
              : DM_OK;
+    if (!rc && guidance.code)
+        rc = found(s, DM_SEC_GUIDANCE, &guidance, f, err);
     if (!rc && dm_session_start_fits(s, dm_net_layout(m), &why)) {
         dm_error_prefix(&why, "from: ");
         rc = found(s, DM_SEC_TRAIN, &why, f, err);

@@ -23,6 +23,8 @@ dm_status dm_session_open_start(dm_session *s, dm_err *err);
 /* Whether its weights, if it is there, are this layout's; warns of what they meant otherwise. */
 dm_status dm_session_start_fits(dm_session *s, const dm_layout *l, dm_err *err);
 
+/* Can a model of such data guide this one? guide: what it is called. */
+dm_status dm_session_guide_fits(const dm_session *s, const dm_data_info *data, const char *guide, dm_err *err);
 /* Of what makes samples that cannot be good, whatever was learned. */
 dm_status dm_session_warn_of_sampling(dm_session *s, dm_net *m, dm_err *err);
 

@@ -67,6 +67,15 @@ static const dm_param sampler_rows[] = {
     DM_END,
 };
 #undef S
+#define S dm_set_guidance
+static const dm_param guidance_rows[] = {
+    DM_PATH(S, guide, "",
+            "another model for guidance that uses one: a run folder or a checkpoint, of data of the same shape; empty "
+            "= "
+            "none"),
+    DM_END,
+};
+#undef S
 #define S dm_set_train
 static const dm_param train_rows[] = {
     DM_INT(S, steps, "10000", 1, 9007199254740992.0, "steps", "optimizer steps in all"),
@@ -119,5 +128,7 @@ const dm_settings_table dm_settings[DM_SEC_COUNT] = {
                           "what the network predicts and its loss"},
     [DM_SEC_SAMPLER] = {"sampler", sampler_rows, sizeof(dm_set_sampler), true, "how images are drawn"},
     [DM_SEC_GRID] = {"grid", no_rows, 0, true, "where the sampler's steps lie"},
+    [DM_SEC_GUIDANCE] = {"guidance", guidance_rows, sizeof(dm_set_guidance), true,
+                         "one prediction made of several"},
     [DM_SEC_TRAIN] = {"train", train_rows, sizeof(dm_set_train), false, "the optimization"},
 };

@@ -44,6 +44,8 @@ typedef struct dm_set_sampler {
     int64_t batch;                 /* images at once; 0 = what fits, at most 64 */
 } dm_set_sampler;
 
+typedef struct dm_set_guidance { const char *guide; } dm_set_guidance; /* a run or checkpoint; "" = none */
+
 typedef struct dm_set_train {
     int64_t steps, batch, micro_batch; /* micro_batch 0 = what fits */
     bool recompute;
@@ -64,7 +66,7 @@ enum { DM_MAX_EMA = 4 };
 /* The sections in the order that a resolved file has them. */
 typedef enum dm_section_id {
     DM_SEC_RUN, DM_SEC_DATA, DM_SEC_SCHEDULE, DM_SEC_NETWORK, DM_SEC_OBJECTIVE, DM_SEC_SAMPLER, DM_SEC_GRID,
-    DM_SEC_TRAIN,
+    DM_SEC_GUIDANCE, DM_SEC_TRAIN,
     DM_SEC_COUNT
 } dm_section_id;
 

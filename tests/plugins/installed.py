@@ -6,8 +6,8 @@ import sys
 sys.path.insert(0, os.path.join(os.environ["DEMIST_SOURCE"], "tests/cli"))
 from cli import SOURCE, demist, path
 
-KINDS = ("schedule", "grid", "sampler", "network", "objective", "dataset")
-GUIDE = {"geometric": "schedule", "roots": "grid", "midpoint": "sampler", "gated": "network"}
+KINDS = ("schedule", "grid", "guidance", "sampler", "network", "objective", "dataset")
+GUIDE = {"geometric": "schedule", "roots": "grid", "toward": "guidance", "midpoint": "sampler", "gated": "network"}
 STRICT = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror", "-O1"]
 
 

@@ -44,6 +44,11 @@ def the_guide():
         out = "guide-" + override.split("=")[1]
         train(out, f"plugin_path={build_guide()}", override, "train.steps=20", "train.batch=16")
         assert len(sample(out)) == 128
+    classes = ["data.labels=true", "network.use=exact_gaussians", "network.classes=true", "network.means=[-1, 1]", "network.deviations=[0.5, 0.5]"]
+    guided = [f"plugin_path={build_guide()}", "guidance.use=toward"]
+    train("guide-toward", *guided, *classes, "train.drop_condition=0.1", "train.steps=1")
+    strong, none = sample("guide-toward"), sample("guide-toward", "guidance.most=1")
+    assert apart(none, sample("guide-toward", "guidance.use=none")) < 1e-4 and apart(strong, none) > 0.1
     weights = read_safetensors(os.path.join(path("guide-gated"), "checkpoints/step-00000020.safetensors"))[0]
     assert any(k.endswith("blocks.0.gate.weight") for k in weights), list(weights)
 

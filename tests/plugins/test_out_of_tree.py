@@ -54,7 +54,7 @@ def skeletons_by_meson():
         call("ninja", "-C", build)
         exports_its_table_alone(os.path.join(build, f"{name}.so"))
         listed = json.loads(call("meson", "introspect", "--installed", build))
-        target = pkg_config("--variable=plugindir")[0] + f"/{kind}s/{name}.so"
+        target = pkg_config("--variable=plugindir")[0] + f"/{kind if kind == 'guidance' else kind + 's'}/{name}.so"
         assert list(listed.values()) == [target], listed
 
 
@@ -71,7 +71,7 @@ def new_plugin_refuses():
     refused("schedule", "fine", "--dir", "taken", says="'taken' is already there")
     assert os.listdir(path("taken")) == ["mine"]
     refused("scedule", "x", says="did you mean 'schedule'?")
-    refused("x", "x", says="kinds are schedule, grid, sampler, network, objective, dataset")
+    refused("x", "x", says="kinds are schedule, grid, guidance, sampler, network, objective, dataset")
     refused("sampler", "../x", says="a-z, 0-9 and _")
     refused("sampler", "Upper", says="a-z, 0-9 and _")
     refused("sampler", "", says="a-z, 0-9 and _")
@@ -86,7 +86,7 @@ def the_guide_shows_its_files():
     blocks = re.findall(r"^```c\n(.*?)^```$", text, re.S | re.M)
     assert blocks == [open(guide_source(name)).read() for name in GUIDE]
     assert sorted(os.listdir(os.path.dirname(guide_source("")))) == sorted(f"{name}.c" for name in GUIDE)
-    for block, lines in zip(blocks, (40, 40, 80, 100), strict=True):
+    for block, lines in zip(blocks, (40, 40, 40, 80, 100), strict=True):
         assert len(block.splitlines()) <= lines
 
 

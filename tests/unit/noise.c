@@ -366,9 +366,11 @@ static void services__outside_their_place(void **state)
     REFUSED(!h->tensor_like(&c, &t), "tensor_like may be called in begin() alone, not in loss()");
     REFUSED(h->randn(&c, &t, 0), "randn may be called in step() alone, not in loss()");
     REFUSED(h->predict(&c, &t, &p, &(dm_pred){.x0 = NULL}), "predict may be called in step() alone, not in loss()");
-    REFUSED(h->sum(&c, &t, DM_SUM({1, &t})), "sum may be called in begin() and step() alone, not in loss()");
-    REFUSED(!h->kernel(&c, "", "k", NULL), "kernel may be called in begin(), step() and an op's forward() and");
-    REFUSED(h->launch(&c, NULL, &r, NULL, 0), "launch may be called in begin(), step() and an op's forward() and");
+    REFUSED(h->sum(&c, &t, DM_SUM({1, &t})), "sum may be called in begin(), step() and guide() alone, not in loss()");
+    REFUSED(!h->kernel(&c, "", "k", NULL), "kernel may be called in begin(), step(), guide() and an op's forward() "
+                                           "and");
+    REFUSED(h->launch(&c, NULL, &r, NULL, 0), "launch may be called in begin(), step(), guide() and an op's forward() "
+                                              "and");
     REFUSED(h->point_at_t(&c, 1, &p), "no schedule");
     REFUSED(h->point_at_log_snr(&c, 1, &p), "no schedule");
     REFUSED(h->posterior(&c, &p, &p, &q), "no schedule");

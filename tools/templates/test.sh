@@ -3,6 +3,7 @@
 set -e
 so=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 demist=${2:-${DEMIST:-demist}}
+set --
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$demist" plugins "$so"
@@ -17,6 +18,9 @@ sampler: {use: ddim, steps: 5}
 train: {steps: 3, batch: 8}
 output: '$work/run'
 YAML
-"$demist" train "$work/try.yaml" PLUGIN_SECTION.use=PLUGIN_NAME --quiet
+# Guidance needs a network that can also be asked without a class.
+[ PLUGIN_SECTION != guidance ] || set -- data.labels=true network.use=exact_gaussians network.classes=true \
+  'network.means=[-1, 1]' 'network.deviations=[0.5, 0.5]' train.drop_condition=0.1
+"$demist" train "$work/try.yaml" PLUGIN_SECTION.use=PLUGIN_NAME "$@" --quiet
 "$demist" sample "$work/run" --count 4 --tensors "$work/x.safetensors" --quiet
 echo "PLUGIN_NAME works"

@@ -74,7 +74,8 @@ static const char *target(const dm_embedded *e, dm_kind kind, const char *source
 static dm_status write_all(dm_kind kind, const char *name, const char *dir, dm_err *err)
 {
     const char *section = kind == DM_KIND_DATASET ? "data" : dm_kind_name(kind);
-    const word words[] = {{"PLUGIN_NAME", name}, {"PLUGIN_KIND", dm_kind_name(kind)}, {"PLUGIN_SECTION", section}};
+    const word words[] = {{"PLUGIN_NAME", name}, {"PLUGIN_KIND", dm_kind_name(kind)}, {"PLUGIN_SECTION", section},
+                          {"PLUGIN_FOLDER", dm_kind_folder(kind)}};
     char source[80], path[4096];
     dm_status rc = DM_OK;
 
@@ -93,7 +94,7 @@ static dm_status write_all(dm_kind kind, const char *name, const char *dir, dm_e
             if (file && undo)
                 unlink(path);
             else if (file)
-                rc = write_one(path, !strcmp(file, "test.sh"), e->source, words, 3, err);
+                rc = write_one(path, !strcmp(file, "test.sh"), e->source, words, 4, err);
         }
     if (rc)
         rmdir(dir);
@@ -124,7 +125,8 @@ static int unknown_kind(const cli_command *c, const char *kind)
         dm_nearest_try(&near, dm_kind_name(k));
     if (near.best)
         return cli_usage(c, "there is no kind '%s'; did you mean '%s'?", kind, near.best);
-    return cli_usage(c, "there is no kind '%s'; kinds are schedule, grid, sampler, network, objective, dataset", kind);
+    return cli_usage(
+        c, "there is no kind '%s'; kinds are schedule, grid, guidance, sampler, network, objective, dataset", kind);
 }
 
 static int run(cli_call *call)
@@ -156,5 +158,5 @@ const cli_command cmd_new_plugin = {
     .size = sizeof(request),
     .examples = "  demist new-plugin schedule my_curve\n",
     .details = "Makes a folder with NAME.c, a build file, a test and a README; it compiles and runs as it is. "
-               "Kinds: schedule, grid, sampler, network, objective, dataset.\n",
+               "Kinds: schedule, grid, guidance, sampler, network, objective, dataset.\n",
     .run = run};

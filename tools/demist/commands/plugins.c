@@ -35,7 +35,7 @@ static dm_status show(dm_registry *r, const char *what, dm_err *err)
     else if (!slash || !kind_of(what, (size_t)(slash - what), &kind))
         rc = dm_error(err, DM_EINVAL,
                       "'%s' is neither KIND/NAME nor a file; kinds are "
-                      "schedule, grid, sampler, network, objective, dataset",
+                      "schedule, grid, guidance, sampler, network, objective, dataset",
                       what);
     else
         rc = dm_registry_get(r, kind, slash + 1, &p, err);
@@ -63,6 +63,7 @@ const cli_command cmd_plugins = {
     .arguments = (const cli_argument[]){{CLI_T_PLUGIN, "KIND|KIND/NAME|FILE.so", NULL, NULL, false}, {0}},
     .examples = "  demist plugins\n  demist plugins sampler\n  demist plugins schedule/cosine\n"
                 "  demist plugins ./my_curve.so\n",
-    .details = "Kinds: schedule, grid, sampler, network, objective, dataset. A file is checked and shown without "
+    .details = "Kinds: schedule, grid, guidance, sampler, network, objective, dataset. A file is checked and shown "
+               "without "
                "being run.\n",
     .run = run};
