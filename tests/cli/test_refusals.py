@@ -54,9 +54,9 @@ def faults_have_their_places():
         "data: {use: image_folder,\n       folder: empty}\n"
         "schedule: {use: betas,\n           betas: [0.1, 0.2]}\n"
         "network: {use: mlp,\n          depth: 0}\n"
-        "objective: {use: simple}\nsampler: {use: ddim, steps: 2000}\n"
+        "objective: {use: simple}\nsampler: {use: ddim, steps: -1}\n"
         "train: {lr: -1}\ndevice: 'no such device'\n")
-    err = refused("check", path("all.yaml"), at=["all.yaml:6:18: error: network.depth:", "train.lr", "sampler.steps:",
+    err = refused("check", path("all.yaml"), at=["all.yaml:6:18: error: network.depth:", "sampler.steps:", "train.lr",
                                                  "all.yaml:4:19: error: schedule.betas",
                                                  "all.yaml:2:16: error: data.folder: ", "all.yaml:10:9: error: device: "])
     assert "6 errors" in err, err
