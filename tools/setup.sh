@@ -34,8 +34,13 @@ need_intel_runtime() {
       >"$logs/intel.log" 2>&1 || { tail -5 "$logs/intel.log" 2>/dev/null; say "error: installing Intel's runtime failed"; return 1; }
   fi
   mkdir -p "$icd"
-  cp /etc/OpenCL/vendors/*.icd "$icd/" 2>/dev/null || true
-  printf '%s\n' "$venv/lib/libintelocl.so" >"$icd/intel-cpu.icd"
+  # Only what differs is written, and whole: another run may be reading (a loader that finds an empty file hangs).
+  local made f
+  made=$(mktemp -d "$icd.XXXXXX")
+  cp /etc/OpenCL/vendors/*.icd "$made/" 2>/dev/null || true
+  printf '%s\n' "$venv/lib/libintelocl.so" >"$made/intel-cpu.icd"
+  for f in "$made"/*.icd; do cmp -s "$f" "$icd/${f##*/}" || mv "$f" "$icd/"; done
+  rm -rf "$made"
   export OCL_ICD_VENDORS=$icd/ LD_LIBRARY_PATH=$venv/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 }
 

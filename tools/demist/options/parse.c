@@ -220,9 +220,11 @@ static int check_needed(const reader *r)
 
     for (int i = 0; i < r->n_own; i++) {
         const cli_option *o = r->row[i];
-        const char *const given = *(const char *const *)(const void *)((char *)r->call->options + o->offset);
 
-        if (!given && cli_is_word(r->command->needed, o->name, strlen(o->name)) && at < sizeof missing)
+        if (!cli_is_word(r->command->needed, o->name, strlen(o->name)))
+            continue;
+        /* Text or a list, which begins with a pointer: NULL where it was not given. */
+        if (!*(const char *const *)(const void *)((char *)r->call->options + o->offset) && at < sizeof missing)
             at += (size_t)snprintf(missing + at, sizeof missing - at, "%s--%s", at ? " and " : "", o->name);
     }
     return *missing ? cli_usage(r->command, strstr(missing, " and ") ? "%s are needed" : "%s is needed", missing) : 0;
