@@ -59,7 +59,7 @@ dm_status dm_cache_folder(FILE *out, bool clear, dm_err *err)
 
     ocl_cache_dir(NULL, cache);
     if (!cache[0])
-        return dm_error(err, DM_EIO, "there is no cache folder that can be written; set DEMIST_CACHE to one");
+        return dm_error(err, DM_EIO, "there is no writable cache folder; set DEMIST_CACHE to one");
     fprintf(out, "%s\n", cache);
     for (size_t i = 0; i < sizeof kept / sizeof kept[0] && !rc; i++) {
         tally t = {0, 0};

@@ -207,15 +207,13 @@ const char *ocl_empty_platforms(void)
         if (!devices(ps[i], ds) &&
             clGetPlatformInfo(ps[i], CL_PLATFORM_NAME, sizeof name - 1, name, NULL) == CL_SUCCESS &&
             strstr(name, "Portable Computing Language"))
-            return "PoCL is there, but offers none, as it does without a cache folder that it can write: set "
-                   "POCL_CACHE_DIR to one";
+            return "PoCL has no device, as when it has no writable cache folder; set POCL_CACHE_DIR to one";
     if (!np && set("OCL_ICD_VENDORS"))
-        return "OCL_ICD_VENDORS is set, and there are no drivers where it points: unset it, or let it name a folder of "
-               ".icd files";
+        return "OCL_ICD_VENDORS is set to a place without drivers; unset it, or set it to a folder of .icd files";
     if (!np && (set("OPENCL_VENDOR_PATH") || set("OCL_ICD_FILENAMES")))
-        return "OPENCL_VENDOR_PATH or OCL_ICD_FILENAMES is set, and there are no drivers where it points: unset it";
-    return np ? "a platform is there, but offers no device: may this user open it (groups render, video), and is its "
-                "driver whole"
+        return "OPENCL_VENDOR_PATH or OCL_ICD_FILENAMES is set to a place without drivers; unset it";
+    return np ? "a platform has no device: check this user's permissions (groups render, video) and the driver's "
+                "installation"
               : "";
 }
 
@@ -293,8 +291,8 @@ static dm_status none(const char *select, const dm_device_info *all, int n, dm_e
                  all[i].name, all[i].platform_name);
     }
     return dm_error(err, DM_EDEVICE,
-                    "no OpenCL device fits '%s'; found %s; use auto, cpu, gpu, i:j or part of a name, or install its "
-                    "driver", select, found);
+                    "no OpenCL device matches '%s'; found %s; use auto, cpu, gpu, i:j or part of a name, or "
+                    "install its driver", select, found);
 }
 
 dm_status dm_device_pick(const char *select, dm_device_info *info, dm_err *err)

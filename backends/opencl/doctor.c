@@ -30,7 +30,7 @@ static dm_status run_probe(dm_device *d, dm_err *err)
     dm_buf_free(b);
     for (int i = 0; s == DM_OK && i < N; i++)
         if (got[i] != 3 * i + 1)
-            s = dm_error(err, DM_EDEVICE, "a small kernel gave %d where %d is right", (int)got[i], 3 * i + 1);
+            s = dm_error(err, DM_EDEVICE, "a small kernel gave %d instead of %d", (int)got[i], 3 * i + 1);
     return s;
 }
 
@@ -102,7 +102,7 @@ static void check_cache(dm_findings *r)
         dm_finding_ok(r, "cache: '%s'", path);
     else
         dm_finding_fail(r, DM_EIO,
-                        "cache: no folder that can be written (set DEMIST_CACHE to one); programs are built anew in "
+                        "cache: no folder that can be written (set DEMIST_CACHE to one); programs are rebuilt in "
                         "each run");
 }
 

@@ -58,11 +58,11 @@ dm_status ocl_range_make(const dm_kernel *k, const dm_range *r, ocl_range *out, 
     choose_local(k, &o);
     for (int i = 0; i < 3; i++) {
         if (!o.global[i])
-            return bad_range(k, &o, "no extent may be 0", err);
+            return bad_range(k, &o, "no size may be 0", err);
         if (o.driver)
             continue;
         if (k->group[0] && o.local[i] != k->group[i])
-            return bad_range(k, &o, "the kernel's reqd_work_group_size is another", err);
+            return bad_range(k, &o, "the kernel's reqd_work_group_size differs", err);
         if (o.global[i] % o.local[i])
             return bad_range(k, &o, "the range must be a multiple of the group", err);
         if (o.local[i] > k->max_group / items)

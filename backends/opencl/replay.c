@@ -39,7 +39,7 @@ dm_status ocl_replay_open(dm_device *d, dm_err *err)
 
     if (asked && *asked) {
         if (strcmp(asked, "on") && strcmp(asked, "off"))
-            return dm_error(err, DM_EINVAL, "DEMIST_REPLAY is '%.100s'; on and off are possible", asked);
+            return dm_error(err, DM_EINVAL, "DEMIST_REPLAY is '%.100s'; it must be on or off", asked);
         wanted = !strcmp(asked, "on");
     }
     d->replay.on = wanted && !d->profile && able(d) && FIND(d, create, "clCreateCommandBufferKHR") &&

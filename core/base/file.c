@@ -28,7 +28,8 @@ dm_status dm_file_read_at(int fd, const char *path, int64_t at, void *to, size_t
         if (got < 0)
             return dm_file_error(err, "read", path);
         if (got == 0)
-            return dm_error(err, DM_ECORRUPT, "'%s' ends %zu bytes too early, at byte %lld", path, n, (long long)at);
+            return dm_error(err, DM_ECORRUPT, "'%s' is truncated: %zu bytes are missing at byte %lld", path, n,
+                                              (long long)at);
         p += got;
         at += got;
         n -= (size_t)got;
@@ -44,7 +45,7 @@ static dm_status slurp(int fd, int64_t size, const char *path, size_t limit, cha
 
     if ((uint64_t)size > limit) {
         close(fd);
-        return dm_error(err, DM_ECORRUPT, "'%s' has %lld bytes; at most %zu are read", path, (long long)size, limit);
+        return dm_error(err, DM_ECORRUPT, "'%s' has %lld bytes; the limit is %zu", path, (long long)size, limit);
     }
     if (!(b = malloc((size_t)size + 1)))
         s = dm_error(err, DM_ENOMEM, "out of memory: %lld bytes for '%s'", (long long)size, path);
@@ -135,11 +136,11 @@ static dm_status begin(dm_file_out *f, const dm_folder *in, dm_err *err)
     there = !fstatat(f->dir, f->name, &st, AT_SYMLINK_NOFOLLOW) && (in || !S_ISLNK(st.st_mode)); /* one to nothing */
     if (there && S_ISLNK(st.st_mode))
         return dm_error(err, DM_EINVAL,
-                        "'%s' is a symbolic link, and none is followed in a run folder; put what it points to in its "
-                        "place, or remove it",
+                        "'%s' is a symbolic link, which a run folder must not have; replace it with its target, or "
+                        "remove it",
                         f->path);
     if (there && !S_ISREG(st.st_mode))
-        return dm_error(err, DM_EINVAL, "unable to write '%s': it is there and is not a regular file", f->path);
+        return dm_error(err, DM_EINVAL, "unable to write '%s': it exists and is not a regular file", f->path);
     return create(f, there ? &st : NULL, err);
 }
 
@@ -267,7 +268,7 @@ dm_status dm_folder_make(const char *path, dm_err *err)
     }
     free(p);
     if (!s && (stat(path, &st) || !S_ISDIR(st.st_mode)))
-        return dm_error(err, DM_EINVAL, "unable to create folder '%s': a file of that name is there", path);
+        return dm_error(err, DM_EINVAL, "unable to create folder '%s': a file has that name", path);
     return s;
 }
 

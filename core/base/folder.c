@@ -56,8 +56,8 @@ static dm_status refuse(int parent, const char *base, const dm_folder *f, const 
     whole_name(f, name, path);
     if (f && !fstatat(parent, base, &st, AT_SYMLINK_NOFOLLOW) && S_ISLNK(st.st_mode))
         return dm_error(err, DM_EINVAL,
-                        "'%s' is a symbolic link, and none is followed in a run folder; put what it points to in its "
-                        "place, or remove it",
+                        "'%s' is a symbolic link, which a run folder must not have; replace it with its target, or "
+                        "remove it",
                         path);
     errno = why;
     return dm_file_error(err, "open", path);
@@ -112,8 +112,7 @@ static dm_status check_file(int fd, int flags, const dm_folder *f, const char *n
     if (f && (flags & O_ACCMODE) != O_RDONLY && st.st_nlink > 1) {
         whole_name(f, name, path);
         return dm_error(err, DM_EINVAL,
-                        "'%s' has another name (a hard link), and what is written here would change that file too; "
-                        "put a copy in its place",
+                        "'%s' is a hard link, so writing to it would change another file; replace it with a copy",
                         path);
     }
     if (size)

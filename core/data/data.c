@@ -155,7 +155,7 @@ static dm_status plan(dm_data *d, const dm_set_data *set, dm_err *err)
         return dm_error(err, DM_EINVAL, "data.size has %d numbers; give [side] or [height, width]",
                         (int)set->size.n);
     if (set->crop && !set->size.n)
-        return dm_error(err, DM_EINVAL, "data.crop needs data.size, to whose aspect it cuts");
+        return dm_error(err, DM_EINVAL, "data.crop needs data.size, whose aspect ratio it crops to");
     if ((s = check_shapes(d, set, &first, err)))
         return s;
     r->largest = a->shape;
@@ -285,7 +285,7 @@ static void tell_replaced(dm_data *d, int64_t index, const dm_err *why)
     if (i == d->n_replaced && i < MOST_TOLD) {
         d->replaced[d->n_replaced++] = index;
         snprintf(line, sizeof line, "replaced by the next: %s%s", why->msg,
-                 i == MOST_TOLD - 1 ? "; more are not told" : "");
+                 i == MOST_TOLD - 1 ? "; further ones are not logged" : "");
         if (log->line)
             log->line(log->user, line);
     }

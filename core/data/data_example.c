@@ -53,7 +53,8 @@ dm_status dm_example_shape(const dm_instance *i, int64_t index, const dm_shape *
     for (int32_t k = 0; k < 8; k++) {
         out->dim[k] = k < largest->rank ? out->dim[k] : 1;
         if (out->rank != largest->rank || out->dim[k] < 1 || out->dim[k] > largest->dim[k])
-            return dm_error(err, DM_EABI, "plugin '%s': the shape of example %lld does not fit the largest it named",
+            return dm_error(err, DM_EABI, "plugin '%s': the shape of example %lld exceeds the largest that it "
+                                          "declared",
                             i->plugin->name, (long long)index);
     }
     return DM_OK;
@@ -144,7 +145,8 @@ static dm_status transform(const dm_example_rules *r, dm_example_scratch *scratc
     dm_status e;
 
     if (channels != r->out.dim[0] && channels != 1 && !(channels == 3 && r->out.dim[0] == 1))
-        return dm_error(err, DM_EINVAL, "data.channels is %lld; images of %lld channels cannot become so",
+        return dm_error(err, DM_EINVAL, "data.channels is %lld; images with %lld channels cannot be converted to "
+                                        "that",
                         (long long)r->out.dim[0], (long long)channels);
     if (!grow(&scratch->plane, &scratch->plane_cap, channels * to))
         return dm_error(err, DM_ENOMEM, "out of memory: resizing an image");

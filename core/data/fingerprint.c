@@ -163,8 +163,8 @@ bool dm_fingerprint_same(const dm_fingerprint *now, const char *text, const char
     if (count != have)
         snprintf(what, n, "%lld examples, where it had %lld", have, count);
     else if (strcmp(now->classes, classes ? classes : "") || strncmp(part(now->text, 1), part(text, 1), hash))
-        snprintf(what, n, "as many examples, but files of other names or sizes");
+        snprintf(what, n, "the same number of examples, but other file names or sizes");
     else
-        snprintf(what, n, "as many examples, but of other contents");
+        snprintf(what, n, "the same number of examples, but other contents");
     return false;
 }

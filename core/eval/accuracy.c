@@ -88,7 +88,7 @@ static dm_status accuracy(dm_session *s, const dm_accuracy_options *o, dm_accura
     dm_status rc;
 
     if (s->data.classes < 2)
-        return dm_error(err, DM_EINVAL, "accuracy needs data with classes; those of this run have none");
+        return dm_error(err, DM_EINVAL, "accuracy needs data with classes; this run's data has none");
     if (!(rc = dm_eval_data_open(s, "test", &data, err)) && !(rc = dm_eval_data_labels(s, data, err)) &&
         !(rc = dm_session_open(s, false, err)) && !(rc = dm_session_weights(s, o->raw, &weights, err)) &&
         !(rc = dm_forward_new(s->model, weights, BATCH, NULL, &f, err))) {

@@ -47,7 +47,7 @@ static dm_status compare(const dm_session *s, const char *split, dm_data *data, 
             dm_session_log(s, DM_LOG_WARNING, "the data's classes are not numbered as in training: %s", what);
         else if (!chose_data(s) && !dm_fingerprint_same(&now, before, strcmp(split, "train") ? now.classes : classes,
                                                         what, sizeof what))
-            dm_session_log(s, DM_LOG_WARNING, "the data's %s split is not the one of training: %s", split, what);
+            dm_session_log(s, DM_LOG_WARNING, "the data's %s split differs from that of training: %s", split, what);
     }
     dm_fingerprint_fini(&now);
     return rc;

@@ -63,7 +63,7 @@ static dm_status no_layer(const char *layer, const char *near, const dm_gnode *l
     if (!*layer)
         return dm_error(err, DM_EINVAL, "the network has no last layer with weights; name one");
     if (near)
-        return dm_error(err, DM_EINVAL, "the network has no layer '%s'; is '%.*s' meant?", layer,
+        return dm_error(err, DM_EINVAL, "the network has no layer '%s'; did you mean '%.*s'?", layer,
                         (int)(strlen(near) - strlen(".weight")), near);
     return dm_error(err, DM_EINVAL, "the network has no layer '%s'; its last one is '%s'", layer, name);
 }

@@ -285,8 +285,8 @@ static void warn_of_rank(const job *j, int64_t n, const char *what)
 {
     if (n <= j->out->features)
         dm_session_log(&j->model, DM_LOG_WARNING,
-                       "%lld %s for %lld features: their covariance has rank %lld at most, of %lld, so the Frechet "
-                       "distance measures how few they are more than how good; take more than %lld", (long long)n, what,
+                       "%lld %s for %lld features: their covariance has rank %lld at most instead of %lld, so the "
+                       "Frechet distance depends mostly on their number; use more than %lld", (long long)n, what,
                        (long long)j->out->features, (long long)n - 1, (long long)j->out->features,
                        (long long)j->out->features);
 }
@@ -430,7 +430,7 @@ dm_status dm_eval_quality(const char *run, const dm_quality_options *options, dm
     if ((rc = DM_SIZED_CLEAR(dm_quality, out, size, err)) || (rc = DM_SIZED_READ(dm_quality_options, &o, options, err)))
         return rc;
     if (!o.features)
-        return dm_error(err, DM_EINVAL, "quality is measured by features: which network gives them?");
+        return dm_error(err, DM_EINVAL, "quality needs a network for its features; none is given");
     q.subsets = o.subsets ? o.subsets : 100;
     q.neighbours = o.neighbours ? o.neighbours : 3;
     if ((rc = check_counts(&o, err)) ||

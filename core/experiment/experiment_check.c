@@ -49,7 +49,8 @@ static void check_name(dm_reading *r)
     if (name && (!n || n > 100 || *name == '.' || *name == '-' ||
                  strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != n))
         FAULT(r, DM_SEC_RUN, "name",
-              "name: '%s' cannot name a folder: 1 to 100 of A-Z, a-z, 0-9, '.', '_', '-', the first no '.' or '-'",
+              "name: '%s' is not a valid folder name; use 1 to 100 of A-Z, a-z, 0-9, '.', '_', '-', and do not "
+              "start with '.' or '-'",
               dm_show(name).text);
 }
 
@@ -61,7 +62,7 @@ static void check_data(dm_reading *r)
         FAULT(r, DM_SEC_DATA, "size", "data.size: has %d values; [side] and [height, width] are allowed",
               (int)d->size.n);
     if (d->crop != DM_CROP_NONE && !d->size.n)
-        FAULT(r, DM_SEC_DATA, "crop", "data.crop: needs data.size, whose aspect it cuts to");
+        FAULT(r, DM_SEC_DATA, "crop", "data.crop: needs data.size, whose aspect ratio it crops to");
 }
 
 static void check_clip(dm_reading *r)

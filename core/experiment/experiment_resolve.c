@@ -95,7 +95,7 @@ static bool to_value(dm_reading *r, const char *key, const dm_yaml *y, dm_param_
         const dm_yaml *item = y->kind == DM_YAML_LIST ? y->entry[i].value : y;
 
         if (item->kind != DM_YAML_SCALAR) {
-            dm_fault(r->faults, DM_EINVAL, item->at, "%s: is a %s where a value belongs", key,
+            dm_fault(r->faults, DM_EINVAL, item->at, "%s: is a %s; a value is expected", key,
                      item->kind == DM_YAML_MAP ? "map" : "list");
             return false;
         }
@@ -204,7 +204,7 @@ static void find_plugin(dm_reading *r, dm_section_id id, dm_section *s)
         return;
     if (!use && id == DM_SEC_DATA && r->o->lenient_data) {
         dm_fault(r->faults, DM_EINVAL, r->s[id].at,
-                 "%s: is missing: this model comes without data, so that other keys of data have nothing to change",
+                 "%s: is missing: this model has no data section whose other keys could be changed",
                  key);
         return;
     }
@@ -222,7 +222,7 @@ static void find_plugin(dm_reading *r, dm_section_id id, dm_section *s)
     if (rc == DM_ENOMEM)
         r->failed = rc;
     else if (rc && id == DM_SEC_DATA && r->o->lenient_data)
-        dm_fault_note(r->faults, "the data set's plugin is left out: %s", err.msg);
+        dm_fault_note(r->faults, "the data set's plugin is not used: %s", err.msg);
     else if (rc)
         dm_fault(r->faults, rc == DM_ENOENT ? DM_EINVAL : rc, use->value->at, "%s: %s", key, err.msg);
 }

@@ -114,7 +114,7 @@ static void refuse_both(dm_reading *r, const former *f)
     for (int k = 0; k < KEYS; k++)
         if (differs(f, k))
             dm_fault(r->faults, DM_EINVAL, f->said[k]->value->at,
-                     "sampler.%s: the section grid says where steps lie; give one of the two", keys[k].name);
+                     "sampler.%s: the section grid places the steps; use one or the other", keys[k].name);
 }
 
 /* ---- what it is now ---------------------------------------------------------------------- */

@@ -47,7 +47,7 @@ static dm_status read_all(int fd, dm_arena *a, dm_origin *s, dm_err *err)
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return dm_error(err, DM_EIO, "read of '%s' failed: %s", s->name, strerror(errno));
+            return dm_error(err, DM_EIO, "unable to read '%s': %s", s->name, strerror(errno));
         if (!got)
             break;
         n += (size_t)got;
@@ -260,7 +260,7 @@ dm_status dm_layers_override(dm_layers *l, const char *argument, int32_t number,
         *key++ = 0;
     }
     if (!strcmp(section, "include")) {
-        dm_fault(l->faults, DM_EINVAL, at, "include: can only be said in a file");
+        dm_fault(l->faults, DM_EINVAL, at, "include: only allowed in a file");
         return DM_OK;
     }
     root = key ? map_of(l->arena, key, at, value) : value;

@@ -58,7 +58,7 @@ static dm_yaml *new_node(builder *b, dm_yaml_kind kind, dm_mark at)
 static bool count_nodes(builder *b, size_t n, dm_mark at)
 {
     if (n > DM_YAML_NODES - *b->nodes) {
-        FATAL(b, at, "more than %d values, aliases counted as what they stand for", DM_YAML_NODES);
+        FATAL(b, at, "more than %d values, with aliases expanded", DM_YAML_NODES);
         return false;
     }
     *b->nodes += n;
@@ -97,14 +97,14 @@ static void take_key(builder *b, level *l, const dm_yaml *y)
         return;
     }
     if (!strcmp(y->text, "<<") && !y->quoted) {
-        FAULT(b, y->at, "merge keys ('<<') are not read; write the keys out, or put them into a file to include");
+        FAULT(b, y->at, "merge keys ('<<') are not supported; write the keys out, or include a file with them");
         return;
     }
     for (size_t i = 0; i < l->n; i++) {
         if (!strcmp(l->entries[i].key, y->text)) {
             const char *first = dm_mark_text(b->arena, l->entries[i].at);
 
-            FAULT(b, y->at, "key '%s' is there twice, first at %s", dm_show(y->text).text, first ? first : "?");
+            FAULT(b, y->at, "duplicate key '%s', first at %s", dm_show(y->text).text, first ? first : "?");
             return;
         }
     }
@@ -141,7 +141,7 @@ static void place(builder *b, dm_yaml *y)
 static void refuse_tag(builder *b, const yaml_char_t *tag, dm_mark at)
 {
     if (tag && strcmp((const char *)tag, "!"))
-        FAULT(b, at, "tag '%s' has no use here; the key decides the type", dm_show((const char *)tag).text);
+        FAULT(b, at, "tag '%s' is not supported; the key determines the type", dm_show((const char *)tag).text);
 }
 
 static void on_scalar(builder *b, const yaml_event_t *e)
@@ -152,7 +152,7 @@ static void on_scalar(builder *b, const yaml_event_t *e)
 
     refuse_tag(b, e->data.scalar.tag, at);
     if (memchr(e->data.scalar.value, 0, n))
-        FAULT(b, at, "text has a NUL character in it");
+        FAULT(b, at, "text contains a NUL character");
     if (!count_nodes(b, 1, at) || !(y = new_node(b, DM_YAML_SCALAR, at)))
         return;
     y->quoted = e->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
@@ -201,12 +201,12 @@ static void on_alias(builder *b, const yaml_event_t *e)
     dm_yaml *y = find_anchor(b, name);
 
     if (!y) {
-        FATAL(b, at, "alias '*%s' has no anchor before it", dm_show(name).text);
+        FATAL(b, at, "alias '*%s' has no preceding anchor", dm_show(name).text);
         return;
     }
     for (int i = 0; i < b->depth; i++) {
         if (b->stack[i].node == y) {
-            FATAL(b, at, "alias '*%s' stands inside of what it stands for", dm_show(name).text);
+            FATAL(b, at, "alias '*%s' refers to a value that contains it", dm_show(name).text);
             return;
         }
     }
@@ -221,7 +221,7 @@ static bool on_event(builder *b, const yaml_event_t *e)
     case YAML_STREAM_END_EVENT: return false;
     case YAML_DOCUMENT_START_EVENT:
         if (b->root)
-            FATAL(b, mark_of(b, &e->start_mark), "a second document begins; one is allowed");
+            FATAL(b, mark_of(b, &e->start_mark), "a second document starts here; only one is allowed");
         break;
     case YAML_SCALAR_EVENT: on_scalar(b, e); break;
     case YAML_SEQUENCE_START_EVENT:

@@ -53,7 +53,8 @@ static dm_status parse_tensor(const dm_st *f, const char *name, json_t *v, uint6
         const int64_t dim = d ? json_integer_value(d) : 1;
 
         if (d && (!json_is_integer(d) || dim < 0))
-            return dm_error(err, DM_ECORRUPT, "'%s': extent %d of tensor '%s' is not a whole number from 0", f->path, i,
+            return dm_error(err, DM_ECORRUPT, "'%s': extent %d of tensor '%s' is not an integer of 0 or more",
+                                              f->path, i,
                             name);
         if (dim && count > (uint64_t)INT64_MAX / 8 / (uint64_t)dim)
             return dm_error(err, DM_ECORRUPT, "'%s': the shape of tensor '%s' overflows", f->path, name);
@@ -121,7 +122,7 @@ static dm_status lay_out(dm_st *f, uint64_t data, uint64_t room, dm_err *err)
         qsort(f->by_name, (size_t)f->n, sizeof *f->by_name, cmp_name);
     for (int64_t i = 1; i < f->n; i++)
         if (!strcmp(f->by_name[i - 1]->name, f->by_name[i]->name))
-            return dm_error(err, DM_ECORRUPT, "'%s' has tensor '%s' twice", f->path, f->by_name[i]->name);
+            return dm_error(err, DM_ECORRUPT, "'%s' has a duplicate tensor '%s'", f->path, f->by_name[i]->name);
     return DM_OK;
 }
 
@@ -176,7 +177,7 @@ static dm_status refuse_twice(const dm_st *f, const dm_pair *sorted, dm_err *err
 {
     for (int64_t i = 1; i < f->n_meta; i++)
         if (!strcmp(sorted[i - 1].key, sorted[i].key))
-            return dm_error(err, DM_ECORRUPT, "'%s' has metadata '%.100s' twice", f->path, sorted[i].key);
+            return dm_error(err, DM_ECORRUPT, "'%s' has duplicate metadata '%.100s'", f->path, sorted[i].key);
     return DM_OK;
 }
 
@@ -321,7 +322,7 @@ static dm_status gather(dm_st *f, const dm_st_part *p, int64_t n, const dm_pair 
         qsort(f->by_name, (size_t)n, sizeof *f->by_name, cmp_name);
     for (int64_t i = 1; i < n; i++)
         if (!strcmp(f->by_name[i - 1]->name, f->by_name[i]->name))
-            return dm_error(err, DM_ECORRUPT, "'%s' has tensor '%s' twice", f->path, f->by_name[i]->name);
+            return dm_error(err, DM_ECORRUPT, "'%s' has a duplicate tensor '%s'", f->path, f->by_name[i]->name);
     return DM_OK;
 }
 

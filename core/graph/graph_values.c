@@ -22,7 +22,7 @@ static dm_val constant(const dm_graph *api, const float *v, const dm_shape *s)
     dm_val x;
 
     if (count < 1 || count > INT64_C(1) << 30)
-        return dm_graph_fail(g, DM_EINVAL, "constant of rank %d and %lld elements cannot be",
+        return dm_graph_fail(g, DM_EINVAL, "a constant of rank %d with %lld elements is not possible",
                              s ? (int)s->rank : -1, (long long)count);
     if (!(copy = dm_memdup(g->arena, v, (size_t)count * sizeof *v)))
         return dm_graph_fail(g, DM_ENOMEM, "out of memory for a constant of %lld elements", (long long)count);
@@ -40,7 +40,7 @@ static dm_val indices(const dm_graph *api, const int32_t *v, int64_t n)
     dm_val x;
 
     if (!v || n < 1 || n > INT64_C(1) << 30)
-        return dm_graph_fail(g, DM_EINVAL, "%lld indices cannot be", (long long)n);
+        return dm_graph_fail(g, DM_EINVAL, "%lld indices are not possible", (long long)n);
     if (!(copy = dm_memdup(g->arena, v, (size_t)n * sizeof *v)))
         return dm_graph_fail(g, DM_ENOMEM, "out of memory for %lld indices", (long long)n);
     if ((x = dm_graph_value(g, &(dm_shape){1, {n}}, DM_DT_I32, false)) < 0)

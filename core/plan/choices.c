@@ -193,7 +193,8 @@ void dm_choices_measure(dm_choices *c, const dm_opnode *const *ops, size_t n, do
     left = seconds_left(c, all);
     if (count && left > 0 && (left >= LEAST || c->o.tune == DM_TUNE_ON)) {
         say(c, DM_LOG_INFO,
-            "measuring implementations of %zu ops on this device for %.0f s; later runs take them from a cache", count,
+            "measuring implementations of %zu ops on this device for %.0f s; the results are cached for later "
+            "runs", count,
             left);
         for (size_t i = 0; i < count && dm_measure_clock() - from < left; i++) {
             dm_err why = {0};
@@ -209,7 +210,7 @@ void dm_choices_measure(dm_choices *c, const dm_opnode *const *ops, size_t n, do
         }
         c->spent += dm_measure_clock() - from;
         say(c, DM_LOG_INFO, "measured %zu of %zu ops in %.1f s%s", done, count, dm_measure_clock() - from,
-            done < count ? "; the others are chosen by rule" : "");
+            done < count ? "; the others use the default" : "");
     }
     free(list);
 }

@@ -304,7 +304,7 @@ static void drop(const dm_opnode *n, const dm_impl *impl, const dm_measure_optio
     m->dropped = true;
     m->error = error;
     if (!why)
-        snprintf(text, sizeof text, "its results are off by %.2g of the largest, where %.2g is allowed", error,
+        snprintf(text, sizeof text, "its error is %.2g of the largest result; the tolerance is %.2g", error,
                  tolerance(impl, n));
     o->dropped(o->user, n, impl, why ? why : text);
 }

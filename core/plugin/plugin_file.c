@@ -132,7 +132,7 @@ static dm_status check_file(const char *file, dm_err *err)
     if (fstat(fd, &st) || !S_ISREG(st.st_mode))
         rc = REFUSE(err, "is not a regular file");
     else if (st.st_mode & S_IWOTH)
-        rc = REFUSE(err, "anyone may write it; chmod o-w");
+        rc = REFUSE(err, "it is writable by anyone; chmod o-w");
     else
         rc = check_elf(fd, (uint64_t)st.st_size, err);
     close(fd);
@@ -271,7 +271,7 @@ static dm_status check_about(const dm_plugin *p, dm_err *err)
     if (!p->name || !dm_name_ok(p->name))
         return REFUSE(err, "has the name '%s'; a-z, 0-9 and _ are allowed", p->name ? p->name : "");
     if (!p->doc || !*p->doc)
-        return REFUSE(err, "has no sentence of documentation (.doc)");
+        return REFUSE(err, "has no documentation (.doc)");
     if (!p->version || !p->license)
         return REFUSE(err, "has no %s", p->version ? "license" : "version");
     if (p->self_size > LARGEST_SELF)

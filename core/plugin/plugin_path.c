@@ -39,7 +39,7 @@ static dm_status insert_folder(dm_plugin_path *p, int *at, const char *path, con
         break;
     }
     if (!exists && wanted)
-        dm_fault_note(p->notes, "plugin folder '%s' (%s) is not there", path, origin);
+        dm_fault_note(p->notes, "plugin folder '%s' (%s) does not exist", path, origin);
     if (p->n == DM_MOST_PLUGIN_FOLDERS)
         return dm_error(err, DM_EINVAL, "more than %d plugin folders", DM_MOST_PLUGIN_FOLDERS);
     memmove(&p->folders[*at + 1], &p->folders[*at], (size_t)(p->n - *at) * sizeof p->folders[0]);
@@ -60,7 +60,7 @@ dm_status dm_plugin_path_insert(dm_plugin_path *p, int at, const char *folders, 
         if (!one)
             return dm_error(err, DM_ENOMEM, "out of memory");
         if (n && from_environment && *one != '/')
-            dm_fault_note(p->notes, "plugin folder '%s' (%s) is not an absolute path; passed over", one, origin);
+            dm_fault_note(p->notes, "plugin folder '%s' (%s) is not an absolute path; it is ignored", one, origin);
         else if (n && (rc = insert_folder(p, &at, one, origin, err)))
             return rc;
         s += n + (s[n] == ':');

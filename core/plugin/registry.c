@@ -93,8 +93,8 @@ static dm_status check_writers(dm_registry *r, const char *folder, dm_err *err)
     if (rc)
         return rc;
     if (w == DM_WRITERS_ANYONE)
-        return dm_error(err, DM_EABI, "anyone may write its folder '%s'; chmod o-w", folder);
-    snprintf(warning, sizeof warning, "plugin folder '%s' may be written by its group", folder);
+        return dm_error(err, DM_EABI, "its folder '%s' is writable by anyone; chmod o-w", folder);
+    snprintf(warning, sizeof warning, "plugin folder '%s' is writable by its group", folder);
     if (w == DM_WRITERS_GROUP && !strstr(dm_registry_warnings(r), warning))
         dm_fault_note(&r->notes, "%s", warning);
     return DM_OK;
@@ -113,7 +113,7 @@ static dm_status open_checked(dm_registry *r, const char *root, loaded *l, dm_er
         (rc = dm_writers_of(l->file, &w, err)))
         return rc;
     if (w == DM_WRITERS_GROUP)
-        dm_fault_note(&r->notes, "plugin '%s' may be written by its group", l->file);
+        dm_fault_note(&r->notes, "plugin '%s' is writable by its group", l->file);
     return dm_plugin_open(l->file, &l->handle, &l->plugin, &l->kind, err);
 }
 

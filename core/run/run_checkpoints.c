@@ -152,7 +152,7 @@ static dm_status latest_in(const dm_folder *in, dm_st **out, int64_t *step, dm_e
     if (n == 0)
         return dm_error(err, DM_ENOENT, "'%s' has no checkpoint", in->path);
     if (s == DM_ECORRUPT)
-        return dm_error(err, s, "no checkpoint in '%s' is whole; the newest: %s", in->path, first.msg);
+        return dm_error(err, s, "no checkpoint in '%s' is intact; the newest: %s", in->path, first.msg);
     return s ? dm_error(err, s, "%s", e.msg) : DM_OK;
 }
 

@@ -62,13 +62,14 @@ static dm_status check(const dm_folder *f, dm_run_mode mode, dm_err *err)
     if (mode == DM_RUN_RESUME && !run)
         return dm_error(err, DM_ENOENT, "nothing to resume: '%s' has no " DM_RUN_CONFIG, dir);
     if (mode == DM_RUN_NEW && run)
-        return dm_error(err, DM_EINVAL, "'%s' already has a run: go on with it by --resume, or choose another output",
+        return dm_error(err, DM_EINVAL, "'%s' already has a run; continue it with --resume, or choose another "
+                                        "output",
                         dir);
     if (run || (s = dm_run_files_first(f, found, sizeof found, err)) || !*found)
         return run ? DM_OK : s;
     return dm_error(err, DM_EINVAL,
-                    "'%s' has no " DM_RUN_CONFIG ", so it is no run, but a '%s' that a run would write over; "
-                    "move it away, or choose another output",
+                    "'%s' has no " DM_RUN_CONFIG ", so it is not a run, but has a '%s' that a run would overwrite; "
+                                                 "move it, or choose another output",
                     dir, found);
 }
 
@@ -92,7 +93,7 @@ static dm_status check_above(const char *dir, dm_err *err)
     struct stat st;
 
     if (!s && (why == ENAMETOOLONG || why == ELOOP))
-        s = dm_error(err, DM_EINVAL, "'%s' cannot be made: %s", dir,
+        s = dm_error(err, DM_EINVAL, "unable to create '%s': %s", dir,
                      why == ELOOP ? "too many links" : "the name is too long");
     while (!s && stat(above, &st)) {
         char *slash = strrchr(above, '/');
@@ -103,9 +104,9 @@ static dm_status check_above(const char *dir, dm_err *err)
             strcpy(above, slash ? "/" : ".");
     }
     if (!s && !S_ISDIR(st.st_mode))
-        s = dm_error(err, DM_EINVAL, "'%s' cannot be made: '%s' is not a folder", dir, above);
+        s = dm_error(err, DM_EINVAL, "unable to create '%s': '%s' is not a folder", dir, above);
     else if (!s && access(above, W_OK | X_OK))
-        s = dm_error(err, DM_EINVAL, "'%s' cannot be made: '%s' is not writable", dir, above);
+        s = dm_error(err, DM_EINVAL, "unable to create '%s': '%s' is not writable", dir, above);
     free(above);
     return s;
 }
@@ -121,7 +122,7 @@ dm_status dm_run_possible(const char *dir, dm_err *err)
     if (!S_ISDIR(st.st_mode))
         return dm_error(err, DM_EINVAL, "'%s' is not a folder; a run needs one of its own", dir);
     if (!stat("/", &root) && st.st_dev == root.st_dev && st.st_ino == root.st_ino)
-        return dm_error(err, DM_EINVAL, "'%s' is the root of all files; a run needs a folder of its own", dir);
+        return dm_error(err, DM_EINVAL, "'%s' is the root folder; a run needs its own folder", dir);
     if (access(dir, R_OK | W_OK | X_OK))
         return dm_error(err, DM_EINVAL, "'%s' is not writable; choose another folder", dir);
     if (!(s = dm_folder_open(&f, dir, err)))
@@ -137,7 +138,7 @@ dm_status dm_run_open(const char *dir, dm_run_mode mode, dm_run **out, dm_err *e
     dm_status s;
 
     if (mode == DM_RUN_RESUME && stat(dir, &st))
-        return dm_error(err, DM_ENOENT, "nothing to resume: there is not a folder '%s'", dir);
+        return dm_error(err, DM_ENOENT, "nothing to resume: '%s' does not exist", dir);
     if ((s = dm_folder_make(dir, err)))
         return s;
     if (!(r = calloc(1, sizeof *r)))

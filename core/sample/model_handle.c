@@ -88,7 +88,7 @@ dm_status dm_model_check_labels(const dm_model *m, const int32_t *labels, int64_
     const int32_t classes = m->s.data.classes;
 
     if (labels && !classes)
-        dm_session_log(&m->s, DM_LOG_WARNING, "this model has no classes; the labels are left out");
+        dm_session_log(&m->s, DM_LOG_WARNING, "this model has no classes; the labels are ignored");
     for (int64_t i = 0; i < n && labels && classes; i++)
         if (labels[i] < 0 || labels[i] > classes)
             return dm_error(err, DM_EINVAL, "label %lld is %d; this model has classes 0 to %d, and %d for none",

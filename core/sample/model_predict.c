@@ -39,7 +39,7 @@ static dm_status check_steps(const dm_session *s, const double *t, int64_t n, dm
     high = fmax(a.c_noise, b.c_noise);
     for (int64_t i = 0; i < n; i++)
         if (!isfinite(t[i]) || t[i] < low || t[i] > high)
-            return dm_error(err, DM_EINVAL, "t[%lld] is %g; this model knows steps from %g to %g", (long long)i, t[i],
+            return dm_error(err, DM_EINVAL, "t[%lld] is %g; this model's timesteps are %g to %g", (long long)i, t[i],
                             low, high);
     return DM_OK;
 }

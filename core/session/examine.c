@@ -111,11 +111,9 @@ static void warn_of_amplification(const dm_session *s, dm_sampling *sampling)
 
     if (k > largest_amplification)
         dm_session_log(s, DM_LOG_WARNING,
-                       "sampling begins at t = %g, where sigma / alpha is %.4g: errors of the predicted noise become "
-                       "so "
-                       "many times larger in x0, and nothing is clipped; give sampler.clip the largest |x| of the "
-                       "data, "
-                       "or train with objective.predict: v, or with a schedule that leaves more signal",
+                       "sampling starts at t = %g, where sigma / alpha is %.4g: errors in the predicted noise are "
+                       "multiplied by this in x0, which is not clipped; set sampler.clip to the largest |x| of the "
+                       "data, or train with objective.predict: v, or with a schedule that leaves more signal",
                        first->t, first->alpha > 0 ? first->sigma / first->alpha : (double)INFINITY);
 }
 
@@ -136,14 +134,13 @@ static void warn_of_start(const dm_session *s, dm_sampling *sampling)
     most_share = most.sigma / hypot(most.alpha, most.sigma);
     if (share < 0.999 * most_share)
         dm_session_log(s, DM_LOG_WARNING,
-                       "sampling begins at t = %g of %d, where noise has a share of %.4g, not %.4g as at the noisiest "
-                       "level: the rest is missing from what it starts with; give another grid",
+                       "sampling starts from pure noise at t = %g of %d, where the share of noise is only %.4g (%.4g "
+                       "at the noisiest level); use another grid",
                        first->t, (int)dm_noise_T(s->noise), share, most_share);
     if (most_share < 0.99)
         dm_session_log(s, DM_LOG_WARNING,
-                       "the schedule's noisiest level has a share of noise of %.4g, so what sampling starts with, all "
-                       "noise, is not what was trained there; give a schedule that ends in more noise, or more "
-                       "timesteps",
+                       "the schedule's noisiest level has a share of noise of only %.4g, but sampling starts from "
+                       "pure noise; use a schedule that ends in more noise, or more timesteps",
                        most_share);
 }
 
@@ -278,7 +275,7 @@ static dm_status examine_model(dm_session *s, dm_need need, dm_faults *f, dm_err
     if (dm_net_examine(s->experiment, s->noise, &s->data, s->label_width, &m, &unreached, &at, &why))
         return found(s, at, &why, f, err);
     if (unreached.n && need >= DM_NEED_DATA)
-        dm_session_log(s, DM_LOG_WARNING, "no gradient reaches weight '%s'%s: training leaves it as it begins",
+        dm_session_log(s, DM_LOG_WARNING, "no gradient reaches weight '%s'%s: training does not change it",
                        unreached.first, unreached.n > 1 ? " and others" : "");
     if (need >= DM_NEED_DATA && examine_dropping(s, m, &why)) {
         dm_net_free(m);

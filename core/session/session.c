@@ -38,7 +38,7 @@ static bool building(void *user, const char *program)
     if (s->compiling_since == 0)
         s->compiling_since = now;
     if (s->compiling_since > 0 && now - s->compiling_since > 2) {
-        dm_session_log(s, DM_LOG_INFO, "compiling kernels for this device; later starts take them from a cache");
+        dm_session_log(s, DM_LOG_INFO, "compiling kernels for this device; they are cached for later runs");
         s->compiling_since = -1;
     }
     return !stopped(s);

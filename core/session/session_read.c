@@ -218,8 +218,8 @@ dm_status dm_session_sampled_by(dm_session *s, const char *const *overrides, int
     for (int i = 0; i < n; i++)
         if (!is_of(overrides[i], "sampler") && !is_of(overrides[i], "grid") && !is_of(overrides[i], "guidance"))
             return dm_error(err, DM_EINVAL,
-                            "%s: a call may change sampler, grid and guidance alone; give this where the model is "
-                            "opened",
+                            "%s: a call can only change the sampler, its grid and its guidance; set this when the "
+                            "model is opened",
                             overrides[i]);
     if (!(both = calloc((size_t)all + 1, sizeof *both)))
         return dm_error(err, DM_ENOMEM, "out of memory for %d overrides", all);

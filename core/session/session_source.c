@@ -85,7 +85,7 @@ static void tell_difference(void *user, const char *key, const char *ours, const
 
     if (!strcmp(key, "dropout"))
         return;
-    dm_session_log(c->s, DM_LOG_WARNING, "network.%s is %s; it was %s where the weights of '%s' come from", key, ours,
+    dm_session_log(c->s, DM_LOG_WARNING, "network.%s is %s; it was %s for the weights of '%s'", key, ours,
                    theirs, c->from);
     if (c->at < c->n)
         c->at += (size_t)snprintf(c->text + c->at, c->n - c->at, "network.%s is %s, not %s; ", key, ours, theirs);

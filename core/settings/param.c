@@ -55,7 +55,7 @@ static dm_status fail_int(const char *text, dm_err *err)
         hint = "; write it in decimal, without a leading 0";
     else if (dm_number_real(text, &real) == DM_NUMBER_OK)
         hint = "; write out the digits, without '.' or exponent";
-    return dm_error(err, DM_EINVAL, "'%s' is not a whole number%s", dm_show(text).text, hint);
+    return dm_error(err, DM_EINVAL, "'%s' is not an integer%s", dm_show(text).text, hint);
 }
 
 static dm_status read_int(const dm_param *row, const char *text, dm_arena *a, int64_t *out, dm_err *err)
@@ -123,7 +123,7 @@ static dm_status fail_choice(const dm_param *row, const char *text, dm_err *err)
     dm_nearest near;
 
     if (strlen(row->choices) >= sizeof names)
-        return dm_error(err, DM_EINVAL, "'%s' is none of %s", dm_show(text).text, row->choices);
+        return dm_error(err, DM_EINVAL, "'%s' is not one of %s", dm_show(text).text, row->choices);
     dm_nearest_init(&near, text);
     snprintf(names, sizeof names, "%s", row->choices);
     for (char *p = names, *bar; p < names + (end - row->choices); p = bar + 1) {
@@ -131,7 +131,7 @@ static dm_status fail_choice(const dm_param *row, const char *text, dm_err *err)
         *bar = 0;
         dm_nearest_try(&near, p);
     }
-    return dm_error(err, DM_EINVAL, "'%s' is none of %s%s%s%s (%s)", dm_show(text).text, row->choices,
+    return dm_error(err, DM_EINVAL, "'%s' is not one of %s%s%s%s (%s)", dm_show(text).text, row->choices,
                     near.best ? "; did you mean '" : "", near.best ? near.best : "", near.best ? "'?" : "", row->doc);
 }
 
@@ -212,7 +212,7 @@ static dm_status read_scalar(const dm_param *row, const dm_scalar *s, const char
         return dm_error(err, DM_EINVAL, "has no value%s",
                         is_text && row->type != DM_T_ENUM ? "; write '' for an empty text" : "");
     if (s->quoted && !is_text)
-        return dm_error(err, DM_EINVAL, "'%s' is quoted, so text, where %s belongs; drop the quotes",
+        return dm_error(err, DM_EINVAL, "'%s' is quoted, so it is text; %s is expected, without quotes",
                         dm_show(s->text).text, row->type == DM_T_BOOL ? "true or false" : "a number");
     switch (row->type) {
     case DM_T_INT:
@@ -263,7 +263,7 @@ dm_status dm_param_set(const dm_param *row, const dm_param_value *v, const char 
     if (row->type == DM_T_INTS || row->type == DM_T_REALS)
         return read_list(row, v, a, field(row, cfg), bad, err);
     if (v->list)
-        return dm_error(err, DM_EINVAL, "is a list where one value belongs");
+        return dm_error(err, DM_EINVAL, "is a list; a single value is expected");
     return read_scalar(row, &v->item[0], dir, a, field(row, cfg), err);
 }
 

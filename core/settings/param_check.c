@@ -57,9 +57,10 @@ static dm_status check_row(const dm_param *row, uint32_t cfg_size, dm_err *err)
         return dm_error(err, DM_EINVAL, "a parameter is named '%s'; a-z, 0-9 and _ are allowed",
                         row->name ? row->name : "");
     if (!row->doc || !*row->doc)
-        return dm_error(err, DM_EINVAL, "parameter '%s' has no sentence of documentation", row->name);
+        return dm_error(err, DM_EINVAL, "parameter '%s' has no documentation", row->name);
     if (row->offset > cfg_size || dm_param_size(row) > cfg_size - row->offset || row->offset % alignment(row))
-        return dm_error(err, DM_EINVAL, "parameter '%s' lies at %u, outside of the %u bytes of config, or askew",
+        return dm_error(err, DM_EINVAL, "parameter '%s' is at offset %u, outside the %u bytes of config or "
+                                        "misaligned",
                         row->name, (unsigned)row->offset, (unsigned)cfg_size);
     if (number && !(row->min <= row->max))
         return dm_error(err, DM_EINVAL, "parameter '%s' has an empty range", row->name);
@@ -71,7 +72,7 @@ static dm_status check_row(const dm_param *row, uint32_t cfg_size, dm_err *err)
 static dm_status check_pair(const dm_param *a, const dm_param *b, dm_err *err)
 {
     if (!strcmp(a->name, b->name))
-        return dm_error(err, DM_EINVAL, "parameter '%s' is there twice", a->name);
+        return dm_error(err, DM_EINVAL, "duplicate parameter '%s'", a->name);
     if (a->offset < b->offset + dm_param_size(b) && b->offset < a->offset + dm_param_size(a))
         return dm_error(err, DM_EINVAL, "parameters '%s' and '%s' share bytes of the config", a->name, b->name);
     return DM_OK;

@@ -57,12 +57,12 @@ static dm_status costs(dm_session *s, const dm_check_options *o, const report *r
     dm_device_memory(s->device, &now, &peak);
     say(r, "# device: %s, %s", d->platform_name, d->name);
     say(r, "# parameters: %lld", (long long)dm_net_layout(s->model)->parameters);
-    say(r, "# training step: %.4f GFLOP an image, %lld images in micro-batches of %lld",
+    say(r, "# training step: %.4f GFLOP per image, %lld images in micro-batches of %lld",
         p.flops * 1e-9 / (double)dm_trainer_micro_batch(t), (long long)set->batch,
         (long long)dm_trainer_micro_batch(t));
     say(r, "# device memory: %.1f MB, of which activations %.1f MB in %d arenas (%.1f MB without sharing)",
         (double)peak * 1e-6, (double)p.arena_bytes * 1e-6, (int)p.arenas, (double)p.values_bytes * 1e-6);
-    say(r, "# kernels: %d calls for %d ops, %d of them for what is computed again instead of kept", (int)p.commands,
+    say(r, "# kernels: %d calls for %d ops, %d of them recomputed", (int)p.commands,
         (int)p.nodes, (int)p.recomputed);
     if (o->explain)
         dm_plan_explain(dm_trainer_plan(t), r->line, r->user);
@@ -78,7 +78,7 @@ static dm_status forward_costs(dm_session *s, const report *r, dm_err *err)
 
     if (!(rc = dm_wset_new(s->device, dm_net_layout(s->model), &w, err)) &&
         !(rc = dm_forward_new(s->model, w, 1, NULL, &f, err)))
-        say(r, "# network: %.4f GFLOP an image forward", dm_plan_get_info(dm_forward_plan(f)).flops * 1e-9);
+        say(r, "# network: %.4f GFLOP per image, forward", dm_plan_get_info(dm_forward_plan(f)).flops * 1e-9);
     dm_forward_free(f);
     dm_wset_free(w);
     return rc;

@@ -67,12 +67,11 @@ static dm_status begin_again(const dm_training *r, dm_err *err)
     if (!why.code && n && first > 0 &&
         rows[n - 1] > (double)first)
         rc = dm_error(err, DM_EINVAL,
-                      "the log of '%s' goes to step %.0f, but its checkpoints are gone: there is nothing to go on "
-                      "from; "
-                      "put one back, or begin anew with --overwrite",
+                      "the log of '%s' goes to step %.0f, but it has no checkpoint to resume from; restore one, or "
+                      "start again with --overwrite",
                       r->dir, rows[n - 1]);
     else
-        dm_session_log(&r->s, DM_LOG_WARNING, "'%s' has no checkpoint yet: training begins again at step 0", r->dir);
+        dm_session_log(&r->s, DM_LOG_WARNING, "'%s' has no checkpoint yet; training starts at step 0", r->dir);
     free(rows);
     return rc;
 }
@@ -121,7 +120,8 @@ dm_status dm_running_load(dm_training *r, dm_err *err)
         return rc;
     dm_session_log(&r->s, DM_LOG_INFO, "resuming at step %lld", (long long)r->from_step);
     if (r->from_step >= steps)
-        dm_session_log(&r->s, DM_LOG_WARNING, "train.steps = %lld are done already; give a larger train.steps to go on",
+        dm_session_log(&r->s, DM_LOG_WARNING, "all %lld steps of train.steps are already done; set a larger "
+                                              "train.steps to continue",
                        (long long)steps);
     return DM_OK;
 }

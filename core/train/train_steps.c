@@ -128,7 +128,8 @@ dm_status dm_training_step(dm_training *r, dm_err *err)
     dm_status rc;
 
     if (state->step >= t->steps)
-        return dm_error(err, DM_EINVAL, "train.steps = %lld are done already; give a larger train.steps to go on",
+        return dm_error(err, DM_EINVAL, "all %lld steps of train.steps are already done; set a larger train.steps "
+                                        "to continue",
                         (long long)t->steps);
     if ((!r->s.keeps_on && (rc = begin(r, err))) || (rc = take_step(r, err)))
         return rc;

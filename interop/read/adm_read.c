@@ -34,7 +34,8 @@ static int64_t extent(reader *r, const char *name, int32_t rank, int32_t dim, in
         return 0;
     if (!t)
         dm_error(r->err, DM_ECORRUPT,
-                 "'%s' is no UNet of improved-diffusion or guided-diffusion: it has no tensor '%s'", dm_st_path(r->f),
+                 "'%s' is not a UNet of improved-diffusion or guided-diffusion: it has no tensor '%s'",
+                 dm_st_path(r->f),
                  name);
     else if (t->shape.rank != rank || t->shape.dim[dim] < 1 || t->shape.dim[dim] > most)
         dm_error(r->err, DM_ECORRUPT,
@@ -96,7 +97,7 @@ static void read_levels(reader *r, dm_adm *a)
         return;
     if (per < 2 || per > 17 || r->n_out % per || r->n_out / per > DM_ADM_LEVELS || r->n_in != r->n_out) {
         dm_error(r->err, DM_ECORRUPT,
-                 "'%s' is no UNet of improved-diffusion or guided-diffusion: %d input_blocks and %d "
+                 "'%s' is not a UNet of improved-diffusion or guided-diffusion: %d input_blocks and %d "
                  "output_blocks, the first that doubles the image being number %d, are no levels of equal length",
                  dm_st_path(r->f), r->n_in, r->n_out, per - 1);
         return;

@@ -26,7 +26,7 @@ dm_status dm_config_open(dm_config *c, const char *path, dm_err *err)
         return rc;
     c->arena = dm_arena_new();
     if (!json_is_object(c->root))
-        rc = dm_error(err, DM_ECORRUPT, "'%s' is no JSON object", path);
+        rc = dm_error(err, DM_ECORRUPT, "'%s' is not a JSON object", path);
     else if (!c->arena || !(c->path = dm_strdup(c->arena, path)))
         rc = dm_error(err, DM_ENOMEM, "out of memory for '%s'", path);
     if (rc) {
@@ -107,7 +107,7 @@ int64_t dm_config_int(dm_config *c, const char *key, int64_t def, int64_t min, i
         return def;
     n = json_is_real(v) ? (fabs(r) < 1e15 ? (int64_t)r : 0) : (int64_t)json_integer_value(v);
     if (!json_is_number(v) || (json_is_real(v) && r != (double)n))
-        dm_config_fail(c, key, "must be a whole number");
+        dm_config_fail(c, key, "must be an integer");
     else if (n < min || n > max)
         dm_config_fail(c, key, "is %lld; it must lie in [%lld, %lld]", (long long)n, (long long)min, (long long)max);
     else
@@ -156,7 +156,7 @@ int dm_config_choice(dm_config *c, const char *key, const char *def, const char 
             break;
         p += n + 1;
     }
-    dm_config_fail(c, key, "is '%.60s', which demist does not know; it has %s", text ? text : "?", choices);
+    dm_config_fail(c, key, "is '%.60s', which is not supported; use %s", text ? text : "?", choices);
     return 0;
 }
 

@@ -152,9 +152,9 @@ dm_status dm_export(const char *run, const char *to, const char *dir, const dm_e
     if (!to || !dir)
         return dm_error(err, DM_EINVAL, "there is no %s to export to", to ? "folder" : "format");
     if (strcmp(to, "diffusers"))
-        return dm_error(err, DM_EINVAL, "'%s' is no format that demist writes; there is: diffusers", to);
+        return dm_error(err, DM_EINVAL, "unknown format '%s'; demist writes: diffusers", to);
     if (!stat(dir, &st) && !o.overwrite)
-        return dm_error(err, DM_EINVAL, "'%s' is there already; take another folder, or overwrite (--force)", dir);
+        return dm_error(err, DM_EINVAL, "'%s' already exists; choose another folder, or overwrite it (--force)", dir);
     if ((rc = dm_session_read_run(&s, run, o.overrides, o.n_overrides, o.callbacks, err)))
         return rc;
     if (dm_st_meta(s.checkpoint, "not_sampled"))

@@ -88,7 +88,7 @@ static dm_status check(const dm_experiment *e, const dm_data_info *data, dm_err 
     const way up = dm_uses(net, "unet") ? way_of(net, true) : none;
 
     if (!dm_uses(net, "unet"))
-        return dm_error(err, DM_EINVAL, "diffusers has no network like '%s'; unet can be exported",
+        return dm_error(err, DM_EINVAL, "diffusers has no network like '%s'; only unet can be exported",
                         net->plugin ? net->plugin->name : "?");
     if (data->shape.rank != 3)
         return dm_error(err, DM_EINVAL, "diffusers has no network for data that are no images");

@@ -46,7 +46,7 @@ static dm_val build(dm_ctx *c, const dm_graph *g, const dm_net_in *in)
     if (g->shape(g, x).rank != 4)
         return dm_fail(c, DM_EINVAL, "is for images, f32[N,C,H,W]");
     if (!p->channels.n)
-        return dm_fail(c, DM_EINVAL, "channels is []; one level at least is needed");
+        return dm_fail(c, DM_EINVAL, "channels is []; at least one level is needed");
     for (int32_t i = 0; i < p->channels.n; i++) {
         const int64_t width = p->channels.v[i];
         const dm_graph *level = g->scope(g, "levels.%d", (int)i);

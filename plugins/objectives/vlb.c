@@ -38,7 +38,8 @@ static dm_status affine(dm_ctx *c, const dm_point *p, dm_affine *a)
     switch (((const cfg *)c->cfg)->predict) {
     case EPS:
         if (p->alpha == 0)
-            return dm_fail(c, DM_EINVAL, "no signal is left at t = %g: eps says nothing there; use predict: v or x0",
+            return dm_fail(c, DM_EINVAL, "no signal is left at t = %g, so eps tells nothing about x0; use predict: "
+                                         "v or x0",
                            p->t);
         *a = (dm_affine){1 / p->alpha, -p->sigma / p->alpha, 1, p->t - 1};
         return DM_OK;

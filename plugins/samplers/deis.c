@@ -20,7 +20,8 @@ static dm_status check(dm_ctx *c, const dm_step *s)
     const cfg *p = c->cfg;
 
     if (p->order > s->n)
-        return dm_fail(c, DM_EINVAL, "order: %d needs as many steps; the walk has %d", (int)p->order, (int)s->n);
+        return dm_fail(c, DM_EINVAL, "order: %d needs at least as many steps; the grid has %d", (int)p->order,
+                                     (int)s->n);
     return DM_OK;
 }
 

@@ -19,7 +19,8 @@ static dm_status check(dm_ctx *c, const dm_step *s)
     const cfg *p = c->cfg;
 
     if (p->order > s->n)
-        return dm_fail(c, DM_EINVAL, "order: %d needs as many steps; the walk has %d", (int)p->order, (int)s->n);
+        return dm_fail(c, DM_EINVAL, "order: %d needs at least as many steps; the grid has %d", (int)p->order,
+                                     (int)s->n);
     if (p->order > 1 && !(s->grid[s->n].alpha > 0))
         return dm_fail(c, DM_EINVAL, "sigma / alpha has no end where no signal is left; use ddim to invert");
     return DM_OK;

@@ -24,9 +24,10 @@ static dm_status check(dm_ctx *c, const dm_step *s)
     const cfg *p = c->cfg;
 
     if (p->order > s->n)
-        return dm_fail(c, DM_EINVAL, "order: %d needs as many steps; the walk has %d", (int)p->order, (int)s->n);
+        return dm_fail(c, DM_EINVAL, "order: %d needs at least as many steps; the grid has %d", (int)p->order,
+                                     (int)s->n);
     if (!(s->grid[0].alpha > 0) || !(s->grid[s->n].alpha > 0))
-        return dm_fail(c, DM_EINVAL, "needs some signal at both ends of the walk");
+        return dm_fail(c, DM_EINVAL, "needs some signal at both ends of the grid");
     return DM_OK;
 }
 

@@ -262,7 +262,7 @@ def best_checkpoint():
 
 def what_is_wrong_is_said():
     for args, code, says in (
-            (("sampler.variance=learned",), 2, "learned no variance"),
+            (("sampler.variance=learned",), 2, "no learned variance"),
             (("sampler.use=ddim",), 2, "one that has it: sampler.use=ddpm"),
             (("sampler.clip=dynamic",), 2, "sampler.clip=auto or off"),
             (("sampler.last=first",), 2, "must be data"),

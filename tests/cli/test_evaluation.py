@@ -244,7 +244,7 @@ def refuses():
 
 def few_images_are_warned_of():
     err = report(path("model"), "--metric", "quality", "--features", path("kinds"), "--images", path("drawn.safetensors"), "--count", 5)[2]
-    assert "rank 4 at most, of 6" in err, err
+    assert "rank 4 at most instead of 6" in err, err
     err = report(path("model"), "--metric", "quality", "--features", path("kinds"), "--images", path("drawn.safetensors"), "data.test_images=")[2]
     assert "no floor" in err and json.load(open(path("report.json")))["floor"] is None, err
 

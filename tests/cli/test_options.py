@@ -30,9 +30,9 @@ def fault(*args, says):
 
 
 def faults_of_usage():
-    fault("sample", "x", "--count", "0", says="--count is '0'; it must be a whole number from 1 to 16777216")
+    fault("sample", "x", "--count", "0", says="--count is '0'; it must be an integer from 1 to 16777216")
     for number in "1x", "", "1e3", "99999999999999999999":
-        fault("sample", "x", f"--count={number}", says=f"--count is '{number}'; it must be a whole number")
+        fault("sample", "x", f"--count={number}", says=f"--count is '{number}'; it must be an integer")
     fault("sample", "x", "--count", says="option '--count' needs a value")
     fault("sample", "--force=1", "x", says="--force takes no value")
     fault("sample", "x", "-fqz", says="unknown option '-z'")
@@ -41,7 +41,7 @@ def faults_of_usage():
     fault("plugins", "--color", "blue", says="--color is 'blue'; it must be auto, always or never")
     fault("cache", "burn", says="'burn' is not known here; it must be clear")
     fault("init", path("a.yaml"), "image", says="did you mean 'images'?")
-    fault("devices", "a", says="'a' is too many")
+    fault("devices", "a", says="'a'")
     fault("predict", "x", says="--in and --out are needed")
     fault("predict", "x", "--in", "a", says="--out is needed")
     fault("export", "a", "--to", "diffusers", says="into which folder?")

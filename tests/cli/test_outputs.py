@@ -26,7 +26,7 @@ def outputs_overwrite_nothing_unasked():
                  ["sample", path("run"), "--out"], ["sample", path("run"), "--tensors"], ["init"]):
         file = path("precious.png")
         open(file, "w").write("mine")
-        refused(*args, file, saying="already there")
+        refused(*args, file, saying="already exists")
         assert open(file).read() == "mine", args
         if args[0] != "init":
             demist(*args, file, "--force")
@@ -75,7 +75,7 @@ def a_log_without_checkpoints_is_not_cut():
     for f in os.listdir(path("gone/checkpoints")):
         os.remove(path("gone/checkpoints", f))
     log = open(path("gone/log.jsonl")).read()
-    refused("resume", path("gone"), "train.steps=60", saying="checkpoints are gone")
+    refused("resume", path("gone"), "train.steps=60", saying="no checkpoint to resume from")
     assert open(path("gone/log.jsonl")).read() == log
 
 
@@ -96,7 +96,7 @@ def a_resumed_run_says_how_far_it_went():
     demist("resume", path("run"), "train.steps=60")
     assert re.search(r"^  steps: 60$", open(path("run/resolved.yaml")).read(), re.M)
     _, err = demist("resume", path("run"), "train.steps=50")
-    assert "are done already" in err, err
+    assert "are already done" in err, err
 
 
 def signals_break_no_compilation():
@@ -109,7 +109,7 @@ def signals_break_no_compilation():
         time.sleep(rng.uniform(0.3, 2))
         os.killpg(p.pid, rng.choice([signal.SIGINT, signal.SIGTERM]))
         err = p.communicate(timeout=120)[1]
-        assert p.returncode == 75 and "once more" in err, (p.returncode, err)
+        assert p.returncode == 75 and "again to stop at once" in err, (p.returncode, err)
 
 
 def a_closed_pipe_does_not_end_training():

@@ -67,7 +67,7 @@ def a_preview_shows_what_the_network_sees():
     assert open(path("seen.png"), "rb").read(4) == b"\x89PNG"
     assert "data.channels" in demist("inspect", PHOTOS, "data.size=8", "--preview", path("no.png"), code=2)[1]
     assert "data.size" in demist("inspect", PHOTOS, "data.channels=3", "--preview", path("no.png"), code=2)[1]
-    assert "already there" in demist("inspect", PHOTOS, "data.size=8", "--preview", path("seen.png"), code=2)[1]
+    assert "already exists" in demist("inspect", PHOTOS, "data.size=8", "--preview", path("seen.png"), code=2)[1]
     file = experiment("seen", f"folder: {PHOTOS}, split: 0.3")
     train, test = (int(demist("inspect", file, *more)[0].split("split: ")[1].split()[0]) for more in ([], ["--test"]))
     assert train + test == 18 and test > 1, (train, test)

@@ -81,7 +81,7 @@ def what_a_run_begins_with_is_checked():
     """Its folder, the weights that it starts from, the data that are held out: by check and train alike, at their keys, and with the rest."""
     put("file", b"")
     put("own/log.jsonl", b"{}")
-    for where, says in (("/", "root of all files"), (path("file"), "not a folder"), (path("file/x/y"), f"'{path('file')}' is not a folder"),
+    for where, says in (("/", "root folder"), (path("file"), "not a folder"), (path("file/x/y"), f"'{path('file')}' is not a folder"),
                         (path("own"), "log.jsonl"), (path("x" * 300), "too long"), (path("own/.."), None), (path("a/b/c"), None)):
         if says:
             for command in "check", "train":
@@ -233,10 +233,10 @@ def a_damaged_image_ends_no_training_without_a_checkpoint():
 
 def what_is_too_much_or_nothing_is_refused():
     for command in "devices", "doctor", "selftest", "docs":
-        refused(command, "surplus", says="'surplus' is too many")
+        refused(command, "surplus", says="'surplus'")
     for args in (["sample", path("run"), "--tensors"], ["predict", path("run"), "--in", path("x"), "--out"], ["schedule", config("moons.yaml"), "--json"],
                  ["init"], ["report", path("run"), "--no-samples", "--out"]):
-        err = refused(*args, "", says="'' is not a file's name")
+        err = refused(*args, "", says="'' is not a file name")
         assert "sample 1" not in err, err
 
 

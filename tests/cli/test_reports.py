@@ -131,7 +131,7 @@ def hostile_files():
 def refuses():
     for args, code, says in ((("report",), 2, "which run"), (("report", path("nowhere")), 2, "nowhere"), (("report", path()), 2, "not a run folder"),
                              (("report", path("run"), "--out", path("out.html")), 2, "--force"), (("report", path("run"), "--out", path("x.pdf")), 2, ".html"),
-                             (("report", path("run"), "--out", path("run/log.txt/x.html")), 2, "a file of that name")):
+                             (("report", path("run"), "--out", path("run/log.txt/x.html")), 2, "a file has that name")):
         err = demist(*args, code=code)[1]
         assert says in err, (args, err)
     # A part that is damaged is left out, said, and in the exit code.

@@ -45,7 +45,7 @@ def other_images_are_refused():
     away = path("away.png")
     with_data(lambda: os.rename(a, away), "5 examples, where it had 6", lambda: os.rename(away, a))
     with_data(lambda: pictures("d", 8), "8 examples, where it had 6", lambda: (os.remove(path("d/cat/006.png")), os.remove(path("d/dog/007.png"))))
-    with_data(lambda: os.rename(b, c), "other names or sizes", lambda: os.rename(c, b))
+    with_data(lambda: os.rename(b, c), "other file names or sizes", lambda: os.rename(c, b))
 
     def repaint():
         shutil.copy(b, away)
@@ -96,7 +96,7 @@ def held_out_data_too():
     _, err = demist("resume", path("held"), "train.steps=6", code=2)
     assert "held-out" in err and "6 examples, where it had 4" in err, err
     _, err = demist("eval", path("held"), "--metric", "loss")
-    assert "test split is not the one of training" in err, err
+    assert "test split differs from that of training" in err, err
     assert "warning" in demist("resume", path("held"), "train.steps=6", "--data-changed")[1]
 
 
@@ -112,7 +112,7 @@ def another_array_is_refused():
     demist("train", *args, "train.steps=4", "-q")
     demist("train", *args, "train.steps=6", "--resume", "-q")
     npy(path("a.npy"), [k / 101 for k in range(200)])
-    assert "of other contents" in demist("train", *args, "train.steps=8", "--resume", code=2)[1]
+    assert "other contents" in demist("train", *args, "train.steps=8", "--resume", code=2)[1]
     assert "is for --resume" in demist("train", *args, "--data-changed", code=2)[1]
 
 
@@ -141,7 +141,8 @@ def eps_at_no_signal_is_said():
     _, err = demist("check", *bad)
     assert "sigma / alpha is 2.03e+04" in err or "sigma / alpha is 2.029e+04" in err, err
     assert "sampler.clip" in err and "objective.predict: v" in err, err
-    for good in (["schedule.use=linear"], ["objective.predict=v"], ["sampler.clip=3"], ["sampler.clip=dynamic"], ["sampler.steps=10"]):
+    for good in (["schedule.use=linear"], ["objective.predict=v"], ["sampler.clip=3"], ["sampler.clip=dynamic"],
+                 ["sampler.steps=10", "sampler.spacing=leading"]):
         assert "sigma / alpha" not in demist("check", *bad, *good)[1], good
     demist("train", *bad, "-q")
     assert "sigma / alpha" in demist("sample", path("eps"), "--out", path("e.png"))[1]

@@ -96,7 +96,7 @@ def a_size_that_is_not_said():
     _, err = demist("sample", m, "--out", path("u.png"), code=2)
     assert "sample_size" in err and "write" in err, err
     _, err = demist("sample", m, "data.size=16", "--out", path("u.png"), code=2)
-    assert "comes without data" in err, err
+    assert "has no data section" in err, err
 
 
 def damaged_choices_say_what_to_do():

@@ -168,10 +168,10 @@ static void model__refuses_and_goes_on(void **state)
         dm_sample_options o;
         const char *says;
     } samples[] = {
-        {{.overrides = network, .n_overrides = 1}, "give this where the model is opened"},
+        {{.overrides = network, .n_overrides = 1}, "set this when the model is opened"},
         {{.overrides = typo, .n_overrides = 1}, "stepz"},
         {{.overrides = none, .n_overrides = 1}, "override 1 of 1 is NULL"},
-        {{.overrides = word, .n_overrides = 1}, "give this where the model is opened"},
+        {{.overrides = word, .n_overrides = 1}, "set this when the model is opened"},
         {{.n_overrides = 2}, "2 overrides are said and none are given"},
         {{.overrides = typo, .n_overrides = -1}, "-1 overrides"},
         {{.seed = &low}, "the seed is -1"},
@@ -252,7 +252,7 @@ static void model__callbacks_of_one_call(void **state)
     dm_images_free(&im);
     assert_int_equal(one.steps, 4);
     assert_int_equal(one.lines, 1);
-    assert_string_equal(one.last, "this model has no classes; the labels are left out");
+    assert_string_equal(one.last, "this model has no classes; the labels are ignored");
     assert_int_equal(whole.lines + whole.steps, 5);
     one.stop = true;
     assert_fails(dm_model_sample(m, &o, &im, &err), DM_ECANCELLED, &err, "stopped at step 0 of 4");
@@ -390,7 +390,7 @@ static void training__driven_by_its_caller(void **state)
     assert_int_equal(s.step, 4);
     for (int i = 0; i < 2; i++)
         assert_status(dm_training_step(t, &err), DM_OK, &err);
-    assert_fails(dm_training_step(t, &err), DM_EINVAL, &err, "train.steps = 6 are done");
+    assert_fails(dm_training_step(t, &err), DM_EINVAL, &err, "already done");
     assert_status(dm_training_save(t, &err), DM_OK, &err);
     dm_training_close(t);
 }

@@ -105,7 +105,7 @@ def a_loop_of_ones_own():
     with demist.Training(MOONS, {**TINY, "output": run("b")}, resume=True) as t:
         assert t.state.step == 4
         t.run()
-        raises(demist.InvalidArgument, "are done already", t.step)
+        raises(demist.InvalidArgument, "are already done", t.step)
     assert np.array_equal(demist.open(run("a")).sample(4), demist.open(run("b")).sample(4))
 
 
@@ -250,7 +250,7 @@ def errors_are_exceptions():
     assert "network.width" in str(e).split("\n", 1)[1], e
     raises(demist.DeviceError, "no such", demist.open, run("a"), device="no such device")
     model = demist.open(run("a"))
-    raises(demist.InvalidArgument, "give this where the model is opened", model.sample, overrides={"network.width": 3})
+    raises(demist.InvalidArgument, "set this when the model is opened", model.sample, overrides={"network.width": 3})
     raises(demist.InvalidArgument, "-3 images", model.sample, -3)
     raises(demist.InvalidArgument, "more elements than memory", model.sample, 2**62)
     raises(demist.InvalidArgument, "rank", model.predict, np.ones((2, 3, 4, 4)), 0)
@@ -283,7 +283,7 @@ def messages_are_logged():
         demist.open(run("a")).sample(2, labels=[0, 0])
     finally:
         logging.getLogger("demist").removeHandler(handler)
-    assert (logging.WARNING, "this model has no classes; the labels are left out") in lines, lines
+    assert (logging.WARNING, "this model has no classes; the labels are ignored") in lines, lines
 
 
 def interrupted(f, *args, **more):

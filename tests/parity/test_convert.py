@@ -135,7 +135,7 @@ def other_files_are_refused():
         for w in words:
             assert w in err, f"{w} is not in: {err}"
     _, err = demist("convert", os.path.join(DATA, "guided.safetensors"), "--to", path("no.safetensors"), code=5)
-    assert "no UNet of improved-diffusion" in err
+    assert "not a UNet of improved-diffusion" in err
     data = open(path("odd0-theirs.safetensors"), "rb").read()
     open(path("short.safetensors"), "wb").write(data[:-100])
     demist("convert", path("short.safetensors"), "--to", path("no.safetensors"), code=5)

@@ -154,8 +154,8 @@ def sample_refuses_unknown_schedulers():
             (dict(beta_schedule="laplace"), ["laplace", "squaredcos_cap_v2"]),
             (dict(prediction_type="flow"), ["prediction_type", "flow"]),
             (dict(variance_type="fixed"), ["variance_type", "fixed_large_log"]),
-            (dict(variance_type="learned"), ["learned no variance"]),
-            (dict(variance_type="learned_range"), ["learned no variance"]),
+            (dict(variance_type="learned"), ["no learned variance"]),
+            (dict(variance_type="learned_range"), ["no learned variance"]),
             (dict(timestep_spacing="karras"), ["karras"]),
             (dict(clip_sampel=True), ["clip_sampel", "clip_sample"]),
             (dict(trained_betas=[0.1, 0.2]), ["trained_betas", "2 entries"]),
@@ -258,7 +258,7 @@ def train_from_an_export():
     net = "network={use: unet, channels: [4, 8], attend: [0, 1], layers: 1, groups: 2, dropout: 0.2%s}"
     for name, more, warned in ("same", "", []), ("other", ", flip_sin_to_cos: true, head_dim: 4", ["flip_sin_to_cos is true; it was false", "head_dim is 4"]):
         _, err = demist("train", path("e.yaml"), f"output={path(name)}", f"train.from={path('ema')}", "train.steps=1", net % more)
-        assert err.count("where the weights of") == len(warned) and all(w in err for w in warned), err
+        assert err.count("for the weights of") == len(warned) and all(w in err for w in warned), err
 
 
 def step_from(name, weights, *more):

@@ -138,8 +138,8 @@ def grids():
                       (["grid.use=list", "grid.timesteps=[1000,3]", "sampler.steps=2"], "does not reach"),
                       (["grid.use=list", "grid.sigmas=[1000,3]", "sampler.steps=2"], "does not reach"),
                       (["grid.use=list", "grid.sigmas=[3]", "grid.timesteps=[3]", "sampler.steps=1"], "grid.sigmas: timesteps are there too"),
-                      (["grid.use=karras", "sampler.spacing=trailing"], "sampler.spacing: the section grid says"),
-                      (["grid.use=karras", "sampler.at=[3]"], "sampler.at: the section grid says"),
+                      (["grid.use=karras", "sampler.spacing=trailing"], "sampler.spacing: the section grid places"),
+                      (["grid.use=karras", "sampler.at=[3]"], "sampler.at: the section grid places"),
                       (["grid.use=uniform", "grid.offset=500", "grid.spacing=leading"], "grid.offset: 500 moves the first timestep"),
                       (["grid.use=uniform", "schedule.use=edm", "grid.spacing=linspace"], "grid.spacing: "),
                       (["grid.use=karras", "schedule.use=flow", "objective.predict=v"], "grid.s_max: 0 stands for"),
@@ -149,8 +149,8 @@ def grids():
                       (["grid.use=lu", "grid.lambda_min=9"], "grid.lambda_min: 9 is not below")):
         _, err = demist("check", config("moons.yaml"), *own, code=2)
         assert says in err, (own, err)
-    for own, says in ((["sampler.steps=501", "sampler.spacing=leading"], "begins at t = 501 of 1000"), (["grid.use=ays"], "begins at t = 727"),
-                      (["schedule.timesteps=100"], "noisiest level has a share of noise of 0.7")):
+    for own, says in ((["sampler.steps=501", "sampler.spacing=leading"], "starts from pure noise at t = 501 of 1000"), (["grid.use=ays"], "starts from pure noise at t = 727"),
+                      (["schedule.timesteps=100"], "noisiest level has a share of noise of only 0.7")):
         assert says in demist("check", config("moons.yaml"), *own)[1], own
     for n in (1, 2, 7, 501, 999, 1000):  # neither a grid nor a key of before: from the noisiest level, whatever n
         t = at(f"sampler.steps={n}")
@@ -165,7 +165,7 @@ def grids():
     for own in ([], ["sampler.steps=501", "grid.use=uniform"], ["sampler.steps=1", "sampler.at=[500]"],
                 ["grid.use=list", "grid.timesteps=[500,3]", "sampler.steps=2"]):
         err = demist("check", config("moons.yaml"), *own)[1]
-        assert "begins at" not in err, (own, err)
+        assert "pure noise" not in err, (own, err)
     out, _ = demist("check", config("moons.yaml"), "grid.use=karras", "grid.rho=5")
     assert "grid:\n  use: karras\n  rho: 5" in out, out
 

@@ -48,12 +48,12 @@ static void zoo__refused(void **state)
         {"two_kinds", "has 2 kinds (schedule, sampler); exactly one must be set"},
         {"no_kind", "has 0 kinds; exactly one must be set"},
         {"default_range", "default of parameter 's': 2 is outside [0, 1] (offset)"},
-        {"twice", "parameter 's' is there twice"},
+        {"twice", "duplicate parameter 's'"},
         {"host_key", "parameter 'timesteps' has the name of a key of demist's own"},
-        {"outside", "parameter 's' lies at 16, outside of the 16 bytes of config, or askew"},
+        {"outside", "parameter 's' is at offset 16, outside the 16 bytes of config or misaligned"},
         {"wrong_name", "has the name 'other'; its file must be called other.so"},
         {"bad_name", "has the name '../bad'; a-z, 0-9 and _ are allowed"},
-        {"no_doc", "has no sentence of documentation (.doc)"},
+        {"no_doc", "has no documentation (.doc)"},
         {"undefined", "unable to load it: "},
     };
     char file[1024];
@@ -213,20 +213,20 @@ static void get__writers(void **state)
     assert_int_equal(chmod(folder, 0775), 0);
     r = new_registry(folder);
     assert_status(dm_registry_get(r, DM_KIND_SCHEDULE, "good", &p, &err), DM_OK, &err);
-    assert_non_null(strstr(dm_registry_warnings(r), "a' may be written by its group"));
-    assert_non_null(strstr(dm_registry_warnings(r), "good.so' may be written by its group"));
+    assert_non_null(strstr(dm_registry_warnings(r), "a' is writable by its group"));
+    assert_non_null(strstr(dm_registry_warnings(r), "good.so' is writable by its group"));
     dm_registry_free(r);
 
     assert_int_equal(chmod(file, 0646), 0);
     r = new_registry(folder);
     assert_fails(dm_registry_get(r, DM_KIND_SCHEDULE, "good", &p, &err), DM_EABI, &err,
-                 "anyone may write it; chmod o-w");
+                 "it is writable by anyone; chmod o-w");
     dm_registry_free(r);
 
     assert_int_equal(chmod(file, 0644), 0);
     assert_int_equal(chmod(folder, 01777), 0);
     r = new_registry(folder);
-    assert_fails(dm_registry_get(r, DM_KIND_SCHEDULE, "good", &p, &err), DM_EABI, &err, "anyone may write its folder");
+    assert_fails(dm_registry_get(r, DM_KIND_SCHEDULE, "good", &p, &err), DM_EABI, &err, "is writable by anyone");
     dm_registry_free(r);
     scratch_remove(folder);
     scratch_remove(s.dir);
@@ -251,7 +251,7 @@ static void get__order_of_folders(void **state)
     assert_true(n >= 2);
     assert_string_equal(folders[0].path, first);
     assert_false(folders[1].exists);
-    assert_non_null(strstr(dm_registry_warnings(r), "none' (plugin_path) is not there"));
+    assert_non_null(strstr(dm_registry_warnings(r), "none' (plugin_path) does not exist"));
     assert_status(dm_registry_add_path(r, second, &err), DM_OK, &err);
     assert_status(dm_registry_add_path(r, second, &err), DM_OK, &err);
     assert_status(dm_registry_get(r, DM_KIND_SCHEDULE, "good", &p, &err), DM_OK, &err);

@@ -42,7 +42,7 @@ HOST = [
     ("network", "batch_count", 2, r"declares 6 weights for one batch or resolution and 4 for another"),
     ("network", "absent_input", 2, r"silu: input 0 is DM_NONE, a value that is not there"),
     ("network", "garbage_input", 2, r"add: input 1 is 9999, which is not a value of this graph"),
-    ("network", "misfit", 2, r"add: extents 8 and 5 of axis 1 do not fit"),
+    ("network", "misfit", 2, r"add: sizes 8 and 5 of axis 1 do not broadcast"),
     ("network", "reshape_null", 2, r"reshape was given NULL for its shape"),
     ("network", "recursive", 2, r"a network cannot run a network"),
     ("network", "nan_scale", 2, r"scale by -?nan plus 0; both must be finite"),
@@ -59,8 +59,8 @@ HOST = [
     ("op", "shape_silent", 2, r"op 'whole': plugin 'wrong_op': the op's shape\(\) failed \(DM_EINVAL\) and " + NO_REASON),
     ("op", "shape_rank", 2, r"op 'whole': its shape\(\) gives output 0 the rank 9"),
     ("op", "shape_empty", 2, r"op 'whole': its shape\(\) gives output 0 the extent 0 at axis 0"),
-    ("op", "shape_unwritten", 2, r"linear layer 'out' of 2 outputs on rank 0 cannot be"),
-    ("op", "no_backward", 2, r"op 'one_way' of plugin 'wrong_op' has no backward, and a gradient is wanted of its input; give"),
+    ("op", "shape_unwritten", 2, r"linear layer 'out' of 2 outputs is not possible on a value of rank 0"),
+    ("op", "no_backward", 2, r"op 'one_way' of plugin 'wrong_op' has no backward, and its input needs a gradient; add one"),
     ("objective", "open_silent", 2, r"wrong_objective: open\(\) failed \(DM_EINVAL\) and " + NO_REASON),
     ("objective", "open_predicts", 2, r"predict may be called in step\(\) alone, not in open\(\)"),
     ("objective", "no_channels", 2, r"asks for 0 output channels"),
@@ -149,7 +149,7 @@ SAMPLE = [
     ("onto_x", 2, r"predict writes to tensors that are distinct from x and from each other"),
     ("one_for_both", 2, r"predict writes to tensors that are distinct from x and from each other"),
     ("null_point", 2, r"predict was given NULL for its point"),
-    ("null_want", 2, r"predict was given NULL for what it shall write"),
+    ("null_want", 2, r"predict was given NULL for its result"),
     ("no_noise", 2, r"a prediction needs noise"),
     ("no_variance", 2, r"objective 'simple' learns no variance"),
     ("draw_16", 2, r"draws are 0\.\.15 and of x's shape"),
@@ -231,7 +231,7 @@ def log_lines_arrive():
 
 def weights_that_no_gradient_reaches():
     _, err = demist("train", experiment("network", "unused"), "--overwrite", "--progress", "none")
-    assert "warning: no gradient reaches weight 'forgotten': training leaves it as it begins" in err, err
+    assert "warning: no gradient reaches weight 'forgotten': training does not change it" in err, err
 
 
 def crashes_are_named():

@@ -376,7 +376,7 @@ static void replay__refuses_what_it_does_not_know(void **state)
 
     (void)state;
     setenv("DEMIST_REPLAY", "yes", 1);
-    must_fail(dm_device_open(test_device(), NULL, &d, &err), DM_EINVAL, &err, "on and off");
+    must_fail(dm_device_open(test_device(), NULL, &d, &err), DM_EINVAL, &err, "on or off");
     unsetenv("DEMIST_REPLAY");
 }
 

@@ -103,10 +103,10 @@ static void bad__overrides(void **state)
          "command line: argument 2: error: did not find expected ',' or ']', while parsing a flow sequence"},
         {"train=3",
          "command line: argument 2: error: train: must be a map, like {key: value}\n  train=3\n        ^\n"},
-        {"include=x.yaml", "command line: argument 2: error: include: can only be said in a file\n"},
+        {"include=x.yaml", "command line: argument 2: error: include: only allowed in a file\n"},
         {"sampler.use=dimd",
          "command line: argument 2: error: sampler.use: there is no sampler 'dimd'; did you mean 'ddim'?\n"},
-        {"name=", "command line: argument 2: error: name: '' cannot name a folder"},
+        {"name=", "command line: argument 2: error: name: '' is not a valid folder name"},
         {"train.lr=&a *a", "command line: argument 2: error: "},
     };
 
@@ -268,7 +268,7 @@ static void parse__data_files(void **state)
     load_with(&l, gone, sizeof gone - 1, "a.yaml", "/base", &o);
     assert_status(l.rc, DM_OK, &l.err);
     assert_null(l.e->section[DM_SEC_DATA].plugin);
-    assert_non_null(strstr(l.faults.notes, "the data set's plugin is left out: there is no dataset 'gone'"));
+    assert_non_null(strstr(l.faults.notes, "the data set's plugin is not used: there is no dataset 'gone'"));
     release(&l);
 }
 

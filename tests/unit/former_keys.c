@@ -55,10 +55,10 @@ static const trial trials[] = {
     /* both at once */
     {"linear", LEADING, "grid: {use: karras}", .grid = "  use: karras\n"},
     {"linear", "spacing: trailing", "grid: {use: karras}",
-     .fault = "a.yaml:2:31: error: sampler.spacing: the section grid says where steps lie; give one of the two"},
-    {"linear", "at: [3]", "grid: {use: karras}", .fault = "a.yaml:2:26: error: sampler.at: the section grid says"},
+     .fault = "a.yaml:2:31: error: sampler.spacing: the section grid places the steps; use one or the other"},
+    {"linear", "at: [3]", "grid: {use: karras}", .fault = "a.yaml:2:26: error: sampler.at: the section grid places"},
     {"linear", "steps: 7", .overrides = {"grid.use=karras", "sampler.offset=1"},
-     .fault = "command line: argument 2: error: sampler.offset: the section grid says"},
+     .fault = "command line: argument 2: error: sampler.offset: the section grid places"},
     /* what a continuous schedule has no use for */
     {"edm", "spacing: leading, offset: 0", .grid = UNIFORM("trailing", "0", "data")},
     {"edm", "spacing: linspace", .kept = true, .grid = UNIFORM("trailing", "0", "data")},
@@ -69,7 +69,7 @@ static const trial trials[] = {
     {"edm", "at: [3]", .fault = "sampler.at: schedule edm is continuous and has no whole timesteps"},
     /* wrong values have their places */
     {"linear", "spacing: even", .fault = "a.yaml:2:31: error: grid.spacing: "},
-    {"linear", "at: [[3], 2]", .fault = "a.yaml:2:27: error: grid.timesteps: is a list where a value belongs"},
+    {"linear", "at: [[3], 2]", .fault = "a.yaml:2:27: error: grid.timesteps: is a list; a value is expected"},
     {"linear", "steps: 5", "grid: {use: list, timesteps: [9, 5]}", .fault = "sampler.steps: 5, but grid 'list' has 2"},
 };
 

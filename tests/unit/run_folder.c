@@ -31,7 +31,8 @@ static void open__modes(void **state)
     assert_int_equal(access(scratch_path(&dir, "a/b/run/" DM_RUN_CONFIG), F_OK), -1);
     assert_int_equal(scratch_entries(scratch_path(&dir, "a/b/run/checkpoints")), 0);
     scratch_file(&dir, "file", "x", 1);
-    assert_fails(dm_run_open(scratch_path(&dir, "file"), DM_RUN_NEW, &r, &err), DM_EINVAL, &err, "a file of that name");
+    assert_fails(dm_run_open(scratch_path(&dir, "file"), DM_RUN_NEW, &r, &err), DM_EINVAL, &err, "a file has that "
+                                                                                                 "name");
     scratch_remove(dir.dir);
 }
 
@@ -152,8 +153,8 @@ static void open__keeps_what_is_not_a_run(void **state)
     (void)state;
     scratch_file(&dir, "log.txt", "mine", 4);
     assert_fails(dm_run_open(dir.dir, DM_RUN_OVERWRITE, &r, &err), DM_EINVAL, &err,
-                 "'log.txt' that a run would write over");
-    assert_fails(dm_run_open(dir.dir, DM_RUN_NEW, &r, &err), DM_EINVAL, &err, "it is no run");
+                 "'log.txt' that a run would overwrite");
+    assert_fails(dm_run_open(dir.dir, DM_RUN_NEW, &r, &err), DM_EINVAL, &err, "it is not a run");
     assert_int_equal(unlink(scratch_path(&dir, "log.txt")), 0);
     assert_status(dm_run_open(dir.dir, DM_RUN_NEW, &r, &err), DM_OK, &err);
     assert_status(dm_run_write(r, DM_RUN_CONFIG, "name: x\n", 8, &err), DM_OK, &err);

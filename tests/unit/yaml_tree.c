@@ -73,24 +73,25 @@ static void parse__refused(void **state)
     } cases[] = {
         {"", "a.yaml: error: there is nothing in it\n"},
         {"# only a comment\n", "a.yaml: error: there is nothing in it\n"},
-        {"a: 1\nb: 2\na: 3\n", "a.yaml:3:1: error: key 'a' is there twice, first at a.yaml:1:1\n  a: 3\n  ^\n"},
+        {"a: 1\nb: 2\na: 3\n", "a.yaml:3:1: error: duplicate key 'a', first at a.yaml:1:1\n  a: 3\n  ^\n"},
         {"a: {b: 1, b: 2, b: 3}\n",
-         "a.yaml:1:11: error: key 'b' is there twice, first at a.yaml:1:5\n  a: {b: 1, b: 2, b: 3}\n            ^\n"
-         "a.yaml:1:17: error: key 'b' is there twice, first at a.yaml:1:5\n  a: {b: 1, b: 2, b: 3}\n                 "
+         "a.yaml:1:11: error: duplicate key 'b', first at a.yaml:1:5\n  a: {b: 1, b: 2, b: 3}\n            ^\n"
+         "a.yaml:1:17: error: duplicate key 'b', first at a.yaml:1:5\n  a: {b: 1, b: 2, b: 3}\n                 "
          " ^\n"},
-        {"a: *b\n", "a.yaml:1:4: error: alias '*b' has no anchor before it\n  a: *b\n     ^\n"},
+        {"a: *b\n", "a.yaml:1:4: error: alias '*b' has no preceding anchor\n  a: *b\n     ^\n"},
         {"a: &x [1, *x]\n",
-         "a.yaml:1:11: error: alias '*x' stands inside of what it stands for\n  a: &x [1, *x]\n            ^\n"},
-        {"a: &x {b: {c: *x}}\n", "a.yaml:1:15: error: alias '*x' stands inside of what it stands for\n  a: &x {b: "
+         "a.yaml:1:11: error: alias '*x' refers to a value that contains it\n  a: &x [1, *x]\n            ^\n"},
+        {"a: &x {b: {c: *x}}\n", "a.yaml:1:15: error: alias '*x' refers to a value that contains it\n  a: &x {b: "
                                  "{c: *x}}\n                ^\n"},
-        {"a: 1\n---\nb: 2\n", "a.yaml:2:1: error: a second document begins; one is allowed\n  ---\n  ^\n"},
-        {"a: !!int 1\n", "a.yaml:1:4: error: tag 'tag:yaml.org,2002:int' has no use here; the key decides the type\n"
+        {"a: 1\n---\nb: 2\n", "a.yaml:2:1: error: a second document starts here; only one is allowed\n  ---\n  ^\n"},
+        {"a: !!int 1\n", "a.yaml:1:4: error: tag 'tag:yaml.org,2002:int' is not supported; the key determines the "
+                         "type\n"
                          "  a: !!int 1\n     ^\n"},
         {"{[a]: 1}\n", "a.yaml:1:2: error: a key must be a word, not a list or map\n  {[a]: 1}\n   ^\n"},
         {"<<: 1\n",
-         "a.yaml:1:1: error: merge keys ('<<') are not read; write the keys out, or put them into a file to include\n"
+         "a.yaml:1:1: error: merge keys ('<<') are not supported; write the keys out, or include a file with them\n"
          "  <<: 1\n  ^\n"},
-        {"a: \"x\\0y\"\n", "a.yaml:1:4: error: text has a NUL character in it\n  a: \"x\\0y\"\n     ^\n"},
+        {"a: \"x\\0y\"\n", "a.yaml:1:4: error: text contains a NUL character\n  a: \"x\\0y\"\n     ^\n"},
         {"a: {b: 1\n",
          "a.yaml:2:1: error: did not find expected ',' or '}', while parsing a flow mapping that begins in line 1\n"
          "  \n  ^\n"},
@@ -143,8 +144,8 @@ static void parse__limits(void **state)
         {"a: ", "x", (1 << 20) - 2, "", "is larger than 1048576"},
         {"[", "&a 1,", 1001, "]", "more than 1000 anchors"},
         {"[&a [1,2,3,4,5,6,7,8,9]", ",*a", 9998, "]", NULL},
-        {"[&a [1,2,3,4,5,6,7,8,9]", ",*a", 10001, "]", "more than 100000 values, aliases counted"},
-        {"", "a: 1\n", 200000, "", "is there twice"},
+        {"[&a [1,2,3,4,5,6,7,8,9]", ",*a", 10001, "]", "more than 100000 values, with aliases"},
+        {"", "a: 1\n", 200000, "", "duplicate key"},
     };
 
     (void)state;
@@ -202,7 +203,7 @@ static void parse__bomb(void **state)
     clock_gettime(CLOCK_MONOTONIC, &t1);
     getrusage(RUSAGE_SELF, &after);
     assert_null(r.root);
-    assert_non_null(strstr(r.faults.text, "more than 100000 values, aliases counted as what they stand for"));
+    assert_non_null(strstr(r.faults.text, "more than 100000 values, with aliases expanded"));
     assert_true((double)(t1.tv_sec - t0.tv_sec) + 1e-9 * (double)(t1.tv_nsec - t0.tv_nsec) < 1);
     assert_true(after.ru_maxrss - before.ru_maxrss < 32 * 1024);
     release(&r);

@@ -240,7 +240,7 @@ static dm_status serve(bench *b, dm_err *err)
         else if (!strcmp(line, "numbers\n"))
             rc = numbers(b, err);
         else if (!rc)
-            rc = dm_error(err, DM_EINVAL, "'%s' is none of run N, out FILE, numbers", line);
+            rc = dm_error(err, DM_EINVAL, "'%s' is not one of run N, out FILE, numbers", line);
     }
     return rc;
 }

@@ -13,7 +13,7 @@ static dm_val binary(const dm_graph *api, dm_op_kind kind, const char *name, dm_
         return DM_FAILED;
     for (int i = 0; i < s.rank; i++) {
         if (sa.dim[i] != sb.dim[i] && sa.dim[i] != 1 && sb.dim[i] != 1)
-            return dm_graph_fail(g, DM_EINVAL, "%s: extents %lld and %lld of axis %d do not fit", name,
+            return dm_graph_fail(g, DM_EINVAL, "%s: sizes %lld and %lld of axis %d do not broadcast", name,
                                  (long long)sa.dim[i], (long long)sb.dim[i], i);
         s.dim[i] = sa.dim[i] > sb.dim[i] ? sa.dim[i] : sb.dim[i];
     }

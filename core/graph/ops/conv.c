@@ -16,11 +16,12 @@ static bool extents(dm_graph_core *c, const char *name, const dm_shape *s, int64
     if (k.k < 1 || k.k > 31 || k.stride < 1 || k.stride > 31 || k.pad[0] < 0 || k.pad[1] < 0 || k.pad[0] >= k.k ||
         k.pad[1] >= k.k || cout < 1 || cout > 1 << 20)
         return dm_graph_fail(c, DM_EINVAL,
-                             "convolution '%s': size %d, stride %d, padding {%d, %d}, %lld outputs cannot be", name,
+                             "convolution '%s': size %d, stride %d, padding {%d, %d}, %lld outputs are not "
+                             "possible", name,
                              (int)k.k, (int)k.stride, (int)k.pad[0], (int)k.pad[1], (long long)cout), false;
     for (int i = 2; i < 4; i++)
         if ((out->dim[i] = s->dim[i] + pads - k.k < 0 ? 0 : (s->dim[i] + pads - k.k) / k.stride + 1) < 1)
-            return dm_graph_fail(c, DM_EINVAL, "convolution '%s' of size %d leaves nothing of %lld x %lld pixels", name,
+            return dm_graph_fail(c, DM_EINVAL, "convolution '%s' of size %d has no output for %lld x %lld pixels", name,
                                  (int)k.k, (long long)s->dim[2], (long long)s->dim[3]), false;
     out->dim[1] = cout;
     return true;
@@ -92,7 +93,7 @@ static dm_val conv_transposed(const dm_graph *g, const char *name, dm_val x, int
     out.dim[1] = cout;
     if (s.rank == 4 && (out.dim[2] < 1 || out.dim[3] < 1))
         return dm_graph_fail(c, DM_EINVAL,
-                             "transposed convolution '%s' of size %d leaves nothing of %lld x %lld pixels", name,
+                             "transposed convolution '%s' of size %d has no output for %lld x %lld pixels", name,
                              (int)k.k, (long long)s.dim[2], (long long)s.dim[3]);
     if (!extents(c, name, &out, s.dim[1], k, &back))
         return DM_FAILED;

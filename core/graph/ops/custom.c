@@ -83,8 +83,8 @@ static void custom_gradient(dm_tape *t, const dm_gnode *n, dm_val dy)
     (void)dy;
     if (!n->custom->backward) {
         dm_graph_fail(t->g, DM_EINVAL,
-                      "op '%s' of plugin '%s' has no backward, and a gradient is wanted of its input; give it one, or "
-                      "put stop_gradient before it",
+                      "op '%s' of plugin '%s' has no backward, and its input needs a gradient; add one, or put "
+                      "stop_gradient before it",
                       n->custom->name, n->owner->plugin->name);
         return;
     }

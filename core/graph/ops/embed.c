@@ -58,7 +58,8 @@ static dm_val gather(const dm_graph *api, dm_val x, int32_t axis, dm_val i)
         return DM_FAILED;
     if (axis < 0 || axis >= from.rank || n_i.rank != 1)
         return dm_graph_fail(g, DM_EINVAL,
-                             "gather along axis %d of a value of %d axes, by indices of rank %d, cannot be", (int)axis,
+                             "gather along axis %d of a value of %d axes, by indices of rank %d, is not possible",
+                             (int)axis,
                              (int)from.rank, (int)n_i.rank);
     s.dim[axis] = n_i.dim[0];
     if ((n = dm_graph_op1(g, DM_OP_GATHER, (dm_val[]){x, i}, 2, &s, image, &y))) {

@@ -17,7 +17,8 @@ static dm_val linear(const dm_graph *g, const char *name, dm_val x, int64_t nout
     if (!dm_layer_takes(c, "linear layer", name, true, DM_DT_F32, x))
         return DM_FAILED;
     if (s.rank < 1 || nout < 1 || nout > 1 << 24)
-        return dm_graph_fail(c, DM_EINVAL, "linear layer '%s' of %lld outputs on rank %d cannot be", name,
+        return dm_graph_fail(c, DM_EINVAL, "linear layer '%s' of %lld outputs is not possible on a value of rank "
+                                           "%d", name,
                              (long long)nout, (int)s.rank);
     for (int32_t i = 0; i + 1 < s.rank; i++)
         rows *= s.dim[i];

@@ -25,7 +25,8 @@ static dm_val group_norm(const dm_graph *g, const char *name, dm_val x, int64_t 
     if (!dm_layer_takes(c, "group norm", name, false, DM_DT_F32, x))
         return DM_FAILED;
     if (s.rank < 2 || groups < 1 || s.dim[1] % groups || !(eps >= 0))
-        return dm_graph_fail(c, DM_EINVAL, "group norm%s%s: %lld channels in %lld groups cannot be", name ? " " : "",
+        return dm_graph_fail(c, DM_EINVAL, "group norm%s%s: %lld channels cannot be divided into %lld groups", name
+                                           ? " " : "",
                              name ? name : "", (long long)s.dim[1], (long long)groups);
     affine(g, name, s.dim[1], &in[1], &in[2]);
     out[0] = dm_graph_value(c, &s, DM_DT_F32, s.rank == 4);
@@ -48,7 +49,7 @@ static int64_t rows_to_norm(dm_graph_core *c, const char *what, const char *name
     if (!dm_layer_takes(c, what, name, false, DM_DT_F32, x))
         return -1;
     if (s->rank < 1 || !(eps >= 0)) {
-        dm_graph_fail(c, DM_EINVAL, "%s of rank %d, eps %g cannot be", what, (int)s->rank, eps);
+        dm_graph_fail(c, DM_EINVAL, "%s of a value of rank %d with eps %g is not possible", what, (int)s->rank, eps);
         return -1;
     }
     for (int32_t i = 0; i + 1 < s->rank; i++)

@@ -28,7 +28,7 @@ static bool reduced_shape(const dm_graph *api, const char *name, dm_val x, const
         return false;
     for (int32_t i = 0; i < n && axes; i++) {
         if (axes[i] < 0 || axes[i] >= s->rank || seen >> axes[i] & 1) {
-            dm_graph_fail(g, DM_EINVAL, "%s: axis %d cannot be, or is there twice; the value has %d axes", name,
+            dm_graph_fail(g, DM_EINVAL, "%s: axis %d is out of range or repeated; the value has %d axes", name,
                           (int)axes[i], (int)s->rank);
             return false;
         }
@@ -83,7 +83,7 @@ static dm_val softmax(const dm_graph *api, dm_val x, int32_t axis)
     if (!dm_graph_has(g, "softmax", DM_DT_F32, &x, 1))
         return DM_FAILED;
     if (axis < 0 || axis >= s.rank)
-        return dm_graph_fail(g, DM_EINVAL, "softmax along axis %d of a value of %d axes cannot be", (int)axis,
+        return dm_graph_fail(g, DM_EINVAL, "softmax: axis %d is out of range; the value has %d axes", (int)axis,
                              (int)s.rank);
     if ((n = dm_graph_op1(g, DM_OP_SOFTMAX, &x, 1, &s, image, &y))) {
         const int at = dm_stored_axis(image, axis);

@@ -41,7 +41,8 @@ static dm_val resize(const dm_graph *api, dm_val x, int64_t h, int64_t w)
     if (!dm_graph_has(g, "resize", DM_DT_F32, &x, 1))
         return DM_FAILED;
     if (s.rank != 4 || h < 1 || w < 1 || h > 1 << 20 || w > 1 << 20)
-        return dm_graph_fail(g, DM_EINVAL, "resize of rank %d to %lld x %lld cannot be; it takes images", (int)s.rank,
+        return dm_graph_fail(g, DM_EINVAL, "resize of a value of rank %d to %lld x %lld is not possible; it takes "
+                                           "images", (int)s.rank,
                              (long long)h, (long long)w);
     s.dim[2] = h;
     s.dim[3] = w;

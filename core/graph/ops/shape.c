@@ -36,7 +36,8 @@ static dm_val concat(const dm_graph *api, dm_val a, dm_val b, int32_t axis)
     for (int i = 0; fits && i < sa.rank; i++)
         fits = i == axis || sa.dim[i] == sb.dim[i];
     if (!fits)
-        return dm_graph_fail(g, DM_EINVAL, "concat along axis %d needs the other extents to be equal", (int)axis);
+        return dm_graph_fail(g, DM_EINVAL, "concat along axis %d: the sizes of all other axes must be equal",
+                                           (int)axis);
     s.dim[axis] += sb.dim[axis];
     if ((n = dm_graph_op1(g, DM_OP_CONCAT, in, 2, &s, s.rank == 4, &y))) {
         const int at = dm_stored_axis(s.rank == 4, axis);
@@ -59,7 +60,7 @@ static dm_val slice(const dm_graph *api, dm_val x, int32_t axis, int64_t first, 
     if (!dm_graph_has(g, "slice", DM_DT_F32, &x, 1))
         return DM_FAILED;
     if (axis < 0 || axis >= from.rank || first < 0 || count < 1 || first > from.dim[axis] - count)
-        return dm_graph_fail(g, DM_EINVAL, "slice of %lld from %lld on, of axis %d, cannot be", (long long)count,
+        return dm_graph_fail(g, DM_EINVAL, "slice of %lld from %lld along axis %d is out of range", (long long)count,
                              (long long)first, (int)axis);
     s.dim[axis] = count;
     if ((n = dm_graph_op1(g, DM_OP_SLICE, &x, 1, &s, s.rank == 4, &y))) {

@@ -41,7 +41,7 @@ static int run(cli_call *call)
     if (q->man)
         return print_man(call);
     if (call->argument[0])
-        return cli_usage(call->command, "'%s' is too many", call->argument[0]);
+        return cli_usage(call->command, "unexpected argument '%s'", call->argument[0]);
     if (q->bash || q->zsh || q->fish) {
         fputs(q->bash ? shells_bash : q->zsh ? shells_zsh : shells_fish, stdout);
         return 0;

@@ -83,7 +83,7 @@ static dm_status write_all(dm_kind kind, const char *name, const char *dir, dm_e
         return dm_error(err, DM_EINVAL, "'%.60s...' is too long for a folder's name", dir);
 
     if (mkdir(dir, 0777))
-        return errno == EEXIST ? dm_error(err, DM_EINVAL, "'%s' is already there; choose another name or --dir", dir)
+        return errno == EEXIST ? dm_error(err, DM_EINVAL, "'%s' already exists; choose another name or --dir", dir)
                                : dm_file_error(err, "make", dir);
     snprintf(source, sizeof source, "%s.c", name);
     for (int undo = 0; undo <= (rc != DM_OK); undo++) /* what failed leaves nothing behind */

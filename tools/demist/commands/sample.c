@@ -216,7 +216,7 @@ static int run(cli_call *call)
     char *path = NULL;
 
     if (!r->out && !r->tensors)
-        return cli_usage(call->command, "where to? give --out or --tensors");
+        return cli_usage(call->command, "give --out or --tensors");
     if (r->best)
         rc = best_checkpoint(call->argument[0], &path, &err);
     if (!rc && r->given)

@@ -155,7 +155,8 @@ static dm_status check_tables(const sweep *s, dm_err *err)
         metric = json_string_value(json_object_get(old, "metric"));
         if (!metric || strcmp(metric, s->metric->name) ||
             !same_names(json_object_get(old, "keys"), names, (size_t)s->n_axes))
-            rc = dm_error(err, DM_EINVAL, "'%s' holds a sweep over other keys or by another metric; give another --out",
+            rc = dm_error(err, DM_EINVAL, "'%s' has a sweep over other keys or with another metric; use another "
+                                          "--out",
                           s->dir);
     }
     json_decref(old);
@@ -236,7 +237,7 @@ static int work(sweep *s, const dm_callbacks *cb, bool dry)
     for (int k = 0; k < s->n; k++)
         done += s->cell[k].state != SWEEP_PLANNED;
     if (rc == DM_ECANCELLED) {
-        fprintf(stderr, "demist: stopped; %d of %d cells are done, and the same command goes on\n", done, s->n);
+        fprintf(stderr, "demist: stopped; %d of %d cells are done, and the same command continues\n", done, s->n);
         code = 75;
     } else if (rc) {
         code = cli_fail(&err);
@@ -300,7 +301,7 @@ static int begin_by(sweep *s, const cli_call *call)
     s->n_fixed = call->n_overrides;
     s->metric = eval_find(q->eval.metric);
     if (!q->over.n)
-        return cli_usage(call->command, "over what? give --over KEY=A,B,...");
+        return cli_usage(call->command, "give --over KEY=A,B,...");
     if ((!q->dry || q->eval.metric) && (code = eval_usage(call->command, &s->request, s->metric)))
         return code;
     s->is_run = is_run(s->base);

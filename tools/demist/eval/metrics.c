@@ -17,7 +17,7 @@ const eval_metric *eval_find(const char *name)
 int eval_usage(const cli_command *c, const eval_request *r, const eval_metric *m)
 {
     if (!m)
-        return cli_usage(c, "which metric? give --metric quality, nll, loss or accuracy");
+        return cli_usage(c, "give --metric quality, nll, loss or accuracy");
     if (m->quality && !r->features)
         return cli_usage(c,
                          "--metric %s needs --features RUN2, a run whose network gives the features of images; "

@@ -60,7 +60,7 @@ static dm_status check_new(const char *path, bool force, dm_err *err)
 {
     if (force || access(path, F_OK))
         return DM_OK;
-    return dm_error(err, DM_EINVAL, "'%s' is already there; give --force to overwrite it, or another name", path);
+    return dm_error(err, DM_EINVAL, "'%s' already exists; use --force to overwrite it, or choose another name", path);
 }
 
 /* Makes a file beside it and removes it again: what a write would meet, before hours of work. */
@@ -84,9 +84,9 @@ dm_status output_check(const output_file *f, int n, bool force, dm_err *err)
             continue;
         if (!*f[i].path)
             return dm_error(err, DM_EINVAL,
-                            "'' is not a file's name; leave the option out where nothing is to be written");
+                            "'' is not a file name; omit the option to write nothing");
         if (f[i].end && !output_ends_in(f[i].path, f[i].end))
-            return dm_error(err, DM_EINVAL, "'%s': this is written as %s; give a name that ends so", f[i].path,
+            return dm_error(err, DM_EINVAL, "'%s': this is written as %s; use a name with that extension", f[i].path,
                             f[i].end);
         if (output_is_pattern(f[i].path)
                 ? (rc = make_folder_of(f[i].path, err))

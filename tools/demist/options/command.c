@@ -33,9 +33,9 @@ bool cli_number(const char *given, int64_t min, int64_t max, int64_t *out, char 
     if (!errno && end != given && !*end && *out >= min && *out <= max)
         return true;
     if (max == INT64_MAX)
-        snprintf(text, n, "'%s'; it must be a whole number, %lld or above", given, (long long)min);
+        snprintf(text, n, "'%s'; it must be an integer, %lld or above", given, (long long)min);
     else
-        snprintf(text, n, "'%s'; it must be a whole number from %lld to %lld", given, (long long)min, (long long)max);
+        snprintf(text, n, "'%s'; it must be an integer from %lld to %lld", given, (long long)min, (long long)max);
     return false;
 }
 

@@ -181,7 +181,7 @@ static int read_arguments(reader *r, int argc, char **argv, int from)
         }
     }
     if (!a || !a->kind)
-        return from < argc ? cli_usage(r->command, "'%s' is too many", argv[from]) : 0;
+        return from < argc ? cli_usage(r->command, "unexpected argument '%s'", argv[from]) : 0;
     for (const cli_argument *b = a + 1; b->kind; b++)
         behind++;
     if (argc - from < behind)

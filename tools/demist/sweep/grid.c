@@ -73,7 +73,7 @@ static dm_status place(sweep *s, sweep_axis *a, dm_err *err)
                             a->key);
     for (int i = 0; i < s->n_axes; i++)
         if (!strcmp(s->axis[i].key, a->key))
-            return dm_error(err, DM_EINVAL, "--over %s is there twice; give all its values at once", a->key);
+            return dm_error(err, DM_EINVAL, "--over %s is given twice; give all its values at once", a->key);
     if (s->is_run && (a->section == DM_SEC_TRAIN || a->section == DM_SEC_NETWORK || a->section == DM_SEC_OBJECTIVE ||
                       a->section == DM_SEC_SCHEDULE))
         return dm_error(err, DM_EINVAL, "--over %s: '%s' is trained, and this key changes what is trained; give the "

@@ -47,7 +47,7 @@ static void *wait_for_signals(void *set)
             cli_end_by(sig);
         first = then;
         signalled = sig;
-        fprintf(stderr, "\ndemist: %s; once more to stop at once\n",
+        fprintf(stderr, "\ndemist: %s; press Ctrl-C again to stop at once\n",
                 begun ? promise : "stopping once the kernel that is being built is ready");
     }
     return NULL;
