@@ -28,7 +28,7 @@ dm_status dm_sampling_check_wanted(const dm_tensor *x, const dm_point *p, const 
     const dm_tensor *t[4] = {x};
 
     if (!p || !want)
-        return dm_error(err, DM_EINVAL, "predict was given NULL for %s", p ? "what it shall write" : "its point");
+        return dm_error(err, DM_EINVAL, "predict was given NULL for %s", p ? "its result" : "its point");
     t[1] = want->x0, t[2] = want->eps, t[3] = want->log_var;
     if (!(p->sigma > 0) || !isfinite(p->sigma) || !(p->alpha >= 0) || !isfinite(p->alpha))
         return dm_error(err, DM_EINVAL,

@@ -209,14 +209,14 @@ def quality_of_samples():
 def refuses():
     q = (path("model"), "--metric", "quality", "--features", path("kinds"))
     for args, code, says in (
-            (("eval",), 2, "which run"), (("eval", path("kinds")), 2, "which metric"),
+            (("eval",), 2, "which run"), (("eval", path("kinds")), 2, "give --metric"),
             (("eval", path("kinds"), "--metric", "beauty"), 2, "--metric is 'beauty'; it must be quality, nll, loss or accuracy"),
             (("eval", path("model"), "--metric", "quality"), 2, "--features"),
             (("eval", path("kinds"), "--metric", "accuracy", "--count", "5"), 2, "--count"),
             (("eval", path("model"), "--metric", "accuracy"), 2, "not a classifier"),
             (("eval", path("kinds"), "--metric", "quality", "--features", path("kinds")), 2, "nothing to sample"),
             (("eval", path("model"), "--metric", "quality", "--features", path("nowhere")), 2, "nowhere"),
-            (("eval", *q, "--layer", "levels.1.con"), 2, "is 'levels.1.conv' meant"),
+            (("eval", *q, "--layer", "levels.1.con"), 2, "did you mean 'levels.1.conv'"),
             (("eval", *q, "--images", path("gone.npy")), 2, "gone.npy"),
             (("eval", *q, "--images", path("drawn.safetensors"), "--count", "41"), 2, "41 images are asked for; 40"),
             (("eval", *q, "--count", "3"), 2, "--count"),

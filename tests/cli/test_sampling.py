@@ -107,7 +107,7 @@ def damaged_checkpoints_are_refused():
     os.makedirs(path("all-damaged/checkpoints"))
     open(path("all-damaged/checkpoints/step-00001500.safetensors"), "wb").write(flipped)
     _, err = demist("sample", path("all-damaged"), "--count", 1, "--tensors", path("x"), code=5)
-    assert "is whole" in err and "CRC-32" in err, err
+    assert "is intact" in err and "CRC-32" in err, err
     demist("sample", path("nowhere"), "--count", 1, "--tensors", path("x"), code=2)
 
 

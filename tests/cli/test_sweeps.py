@@ -111,7 +111,7 @@ def training_keys_train():
 def refuses():
     q = (path("base"), *QUALITY)
     for args, code, says in (
-            (("sweep",), 2, "which experiment"), (("sweep", path("base")), 2, "over what"),
+            (("sweep",), 2, "which experiment"), (("sweep", path("base")), 2, "give --over"),
             (("sweep", path("base"), "--over", "sampler.steps=1,2"), 2, "give --metric"),
             (("sweep", path("base"), "--over", "sampler.steps=1,2", "--metric", "quality"), 2, "--features"),
             (("sweep", *q, "--over", "sampler.steps"), 2, "not of the form key=value"), (("sweep", *q, "--over", "sampler.steps=1,,2"), 2, "empty"),

@@ -399,7 +399,7 @@ static void gaussian__misuse_is_refused(void **state)
     static const dm_plugin plugin = {.abi = DM_ABI, .size = sizeof(dm_plugin), .name = "wrong",
         .self_size = sizeof(wrong_state), .sampler = &kind};
     static const char *const says[] = {
-        [SUM_IN_CHECK] = "sum may be called in begin() and step() alone, not in check()",
+        [SUM_IN_CHECK] = "sum may be called in begin(), step() and guide() alone, not in check()",
         [PREDICT_IN_BEGIN] = "predict may be called in step() alone, not in begin()",
         [RANDN_IN_BEGIN] = "randn may be called in step() alone, not in begin()",
         [TENSOR_IN_STEP] = "tensor_like may be called in begin() alone, not in step()",

@@ -39,27 +39,30 @@ static const cli_option options[] = {
                "by these the same command goes on where a sweep was interrupted"),
     CLI_FLAG(request, dry, "dry-run", "print the cells, do nothing"), CLI_END};
 
+typedef struct listener { const dm_callbacks *cb; sweep *s; bool all; } listener;
+
 /* Training and sampling keep silent, but for what is wrong; the sweep itself speaks of cells. */
-static void filtered(void *user, dm_log_level level, const char *line)
+static void hear(void *user, dm_log_level level, const char *line)
 {
-    const dm_callbacks *cb = user;
+    const listener *l = user;
 
-    if (level <= DM_LOG_WARNING)
-        cb->log(cb->user, level, line);
+    sweep_hear(&l->s->heard, level, line);
+    if (l->all || level <= DM_LOG_WARNING)
+        l->cb->log(l->cb->user, level, line);
 }
 
-static void filtered_progress(void *user, const dm_progress_info *p)
+static void hear_progress(void *user, const dm_progress_info *p)
 {
-    const dm_callbacks *cb = user;
+    const listener *l = user;
 
-    cb->progress(cb->user, p);
+    l->cb->progress(l->cb->user, p);
 }
 
-static bool filtered_cancelled(void *user)
+static bool ask_cancelled(void *user)
 {
-    const dm_callbacks *cb = user;
+    const listener *l = user;
 
-    return cb->cancelled(cb->user);
+    return l->cb->cancelled(l->cb->user);
 }
 
 DM_PRINTF(2, 3) static void say(const dm_callbacks *cb, const char *fmt, ...)
@@ -264,24 +267,20 @@ static int with_terminal(sweep *s, const cli_common *common, bool dry)
 {
     cli_terminal *t = cli_terminal_new(common);
     dm_quality_kept *kept = NULL;
-    const dm_callbacks *own;
-    dm_callbacks filter;
+    listener l = {.s = s, .all = common->verbose};
+    dm_callbacks cb = {
+        .size = sizeof cb, .user = &l, .log = hear, .progress = hear_progress, .cancelled = ask_cancelled};
     int code;
 
     if (!t)
         return cli_no_memory();
-    own = cli_callbacks(t);
-    filter = (dm_callbacks){.size = sizeof filter,
-                            .user = (void *)(uintptr_t)own,
-                            .log = filtered,
-                            .progress = filtered_progress,
-                            .cancelled = filtered_cancelled};
-    s->request.callbacks = common->verbose ? own : &filter;
+    l.cb = cli_callbacks(t);
+    s->request.callbacks = &cb;
     s->request.silent = true;
     s->request.kept = &kept;
     if (!dry)
         cli_catch_signals("stopping, what is measured is kept");
-    code = work(s, own, dry);
+    code = work(s, l.cb, dry);
     dm_quality_kept_free(kept);
     cli_terminal_free(t);
     return code;

@@ -319,6 +319,7 @@ dm_status sweep_run_cell(sweep *s, sweep_cell *c, dm_err *err)
         return DM_OK;
     if (!run)
         return no_memory(err);
+    *s->heard.text = 0;
     if (!(rc = make_ready(s, c, run, &why))) {
         if (!(path = result_path(s, c, s->checkpoint)))
             return no_memory(err);
@@ -331,6 +332,6 @@ dm_status sweep_run_cell(sweep *s, sweep_cell *c, dm_err *err)
         return dm_error(err, rc, "%s", why.msg);
     c->code = rc;
     c->state = rc == DM_EINVAL ? SWEEP_REFUSED : SWEEP_FAILED;
-    snprintf(c->why, sizeof c->why, "%.*s", (int)sizeof c->why - 1, why.msg);
+    snprintf(c->why, sizeof c->why, "%.*s", (int)sizeof c->why - 1, *s->heard.text ? s->heard.text : why.msg);
     return DM_OK;
 }

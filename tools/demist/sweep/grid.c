@@ -103,18 +103,16 @@ dm_status sweep_add_axis(sweep *s, const char *text, dm_err *err)
 
 /* ---- reading an experiment without a word --------------------------------------------- */
 
-typedef struct listener { char first[300]; } listener;
-
-/* The first fault, without where it is: rows of a table show it. */
-static void hear(void *user, dm_log_level level, const char *line)
+void sweep_hear(sweep_fault *first, dm_log_level level, const char *line)
 {
-    listener *l = user;
     const char *error = strstr(line, "error: ");
 
-    if (level == DM_LOG_ERROR && !*l->first)
-        snprintf(l->first, sizeof l->first, "%.*s", (int)strcspn(error ? error + 7 : line, "\n"),
+    if (level == DM_LOG_ERROR && !*first->text)
+        snprintf(first->text, sizeof first->text, "%.*s", (int)strcspn(error ? error + 7 : line, "\n"),
                  error ? error + 7 : line);
 }
+
+static void hear(void *user, dm_log_level level, const char *line) { sweep_hear(user, level, line); }
 
 static dm_status load(const sweep *s, const char *const *overrides, int n, dm_session *to, const dm_callbacks *cb,
                       dm_err *err)
@@ -190,7 +188,7 @@ static dm_status fill_overrides(sweep *s, sweep_cell *c, dm_err *err)
 
 static dm_status check_cell(sweep *s, sweep_cell *c, dm_err *err)
 {
-    listener heard = {""};
+    sweep_fault heard = {""};
     const dm_callbacks cb = {.size = sizeof cb, .log = hear, .user = &heard};
     dm_err why = {0};
     dm_session session;
@@ -200,7 +198,7 @@ static dm_status check_cell(sweep *s, sweep_cell *c, dm_err *err)
         if (why.code == DM_ENOMEM)
             return dm_error(err, why.code, "%s", why.msg);
         c->state = SWEEP_REFUSED;
-        snprintf(c->why, sizeof c->why, "%.*s", (int)sizeof c->why - 1, *heard.first ? heard.first : why.msg);
+        snprintf(c->why, sizeof c->why, "%.*s", (int)sizeof c->why - 1, *heard.text ? heard.text : why.msg);
         return DM_OK;
     }
     text = dm_experiment_print(session.experiment, false);

@@ -35,6 +35,8 @@ typedef struct sweep_cell {
     double seconds;                /* that the measurement took; of quality, sampling */
 } sweep_cell;
 
+typedef struct sweep_fault { char text[300]; } sweep_fault;
+
 typedef struct sweep {
     dm_arena *arena;
     const char *base;              /* an experiment, or a run where is_run */
@@ -55,7 +57,11 @@ typedef struct sweep {
     const char *ready;             /* the run that is trained and known, and its checkpoint */
     char checkpoint[80];
     int64_t step;
+    sweep_fault heard;             /* of the cell that runs */
 } sweep;
+
+/* Keeps the first error of what is logged, without where it is: rows of a table show it. */
+void sweep_hear(sweep_fault *first, dm_log_level level, const char *line);
 
 /* "key=a,b,[c, d]" as a further axis: commas inside brackets, braces and quotes divide nothing. */
 dm_status sweep_add_axis(sweep *s, const char *text, dm_err *err);
