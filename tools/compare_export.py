@@ -21,12 +21,12 @@ NETWORK = "network={use: unet, channels: [8, 16], layers: 1, groups: 4, dropout:
 
 
 def configs():
-    """Name, the experiment's keys, whether the raw weights are exported."""
+    """Name, the experiment's keys, whether the raw weights are exported. (compat: diffusers adds noise to the final image.)"""
     yield "DDIM, v", [NETWORK % "", "sampler={use: ddim, steps: 10, clip_eps: false}", "objective={use: simple, predict: v}"], False
     yield "DDPM, eps, raw weights", [NETWORK % "", "sampler={use: ddpm, steps: 10}", "objective={use: simple, predict: eps}"], True
     yield "residual blocks resize", [NETWORK % ", attend_up: [1, 0], down_resnet: [1, 0], up_resnet: [0, 1], scale_shift: true, head_dim: 4",
-                                     "sampler={use: ddpm, steps: 10, variance: fixed_large}", "schedule={use: linear}"], False
-    yield "learned variance, DDPM", [NETWORK % ", padding: 1", "sampler={use: ddpm, steps: 10, variance: learned}", "objective={use: hybrid, predict: eps}",
+                                     "sampler={use: ddpm, steps: 10, variance: fixed_large, compat: diffusers}", "schedule={use: linear}"], False
+    yield "learned variance, DDPM", [NETWORK % ", padding: 1", "sampler={use: ddpm, steps: 10, variance: learned, compat: diffusers}", "objective={use: hybrid, predict: eps}",
                                      "schedule={use: scaled_linear}"], False
     yield "learned time, mish", [NETWORK % ", time: learned, act: mish, mid_scale: 1.5", "sampler={use: ddim, steps: 10, clip: off}", "objective={use: simple, predict: x0}"], False
     yield "a schedule that diffusers does not have", [NETWORK % ", time_dim: 24", "schedule={use: sigmoid}", "sampler={use: ddim, steps: 10, clip_eps: false}"], False

@@ -76,15 +76,19 @@ static dm_status write_weights(const dm_session *s, bool raw, const char *path, 
 static void say_rest(const dm_session *s)
 {
     const dm_set_sampler *set = &s->experiment->sampler;
-    const dm_section *sampler = &s->experiment->section[DM_SEC_SAMPLER];
+    const dm_section *sampler = &s->experiment->section[DM_SEC_SAMPLER], *grid = &s->experiment->section[DM_SEC_GRID];
 
     dm_session_log(s, DM_LOG_INFO, "for the same images call diffusers' pipeline with num_inference_steps=%lld%s%s",
                    (long long)(set->steps ? set->steps : s->experiment->schedule.timesteps),
                    dm_uses(sampler, "ddim") && dm_value_real(sampler, "eta") > 0 ? ", eta" : "",
                    dm_uses(sampler, "ddim") && set->clip_eps && strcmp(set->clip, "off")
                        ? ", use_clipped_model_output=True" : "");
-    if (dm_uses(sampler, "ddim") && dm_value_is(&s->experiment->section[DM_SEC_GRID], "spacing", "linspace"))
+    if (dm_uses(sampler, "ddim") && dm_value_is(grid, "spacing", "linspace"))
         dm_session_log(s, DM_LOG_WARNING, "diffusers' DDIMScheduler steps wrongly with linspace spacing");
+    if (dm_scheduler_ends_noisy(s->experiment))
+        dm_session_log(s, DM_LOG_WARNING,
+                       "diffusers' DDPMScheduler adds noise to the final image with this grid and variance; export with "
+                       "grid.spacing=leading to avoid it, or sample with sampler.compat=diffusers for the same images");
 }
 
 typedef struct texts { char *unet, *scheduler; const char *scheduler_class; } texts;

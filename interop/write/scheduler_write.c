@@ -74,6 +74,15 @@ static bool learned(const dm_section *obj, const dm_section *sampler)
     return dm_value_is(sampler, "variance", "learned") || (dm_value_is(sampler, "variance", "auto") && there);
 }
 
+bool dm_scheduler_ends_noisy(const dm_experiment *e)
+{
+    const dm_section *sampler = &e->section[DM_SEC_SAMPLER], *grid = &e->section[DM_SEC_GRID];
+
+    return dm_uses(sampler, "ddpm") &&
+           (dm_value_is(sampler, "variance", "fixed_large") || learned(&e->section[DM_SEC_OBJECTIVE], sampler)) &&
+           (dm_value_is(grid, "spacing", "trailing") || dm_value_int(grid, "offset"));
+}
+
 static dm_status check(const dm_experiment *e, dm_err *err)
 {
     const dm_section *schedule = &e->section[DM_SEC_SCHEDULE], *obj = &e->section[DM_SEC_OBJECTIVE],

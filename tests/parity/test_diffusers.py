@@ -238,7 +238,10 @@ def export_of_a_run():
 def export_of_a_learned_variance():
     for name, objective, kind in ("range", ", predict: eps", "learned_range"), ("log", ", predict: v, variance: log", "learned"):
         images(name, "objective={use: hybrid%s}" % objective, "sampler={use: ddpm, variance: learned, steps: 3}", "schedule={use: linear}")
-        demist("export", path(name), "--to", "diffusers", path(f"{name}1"))
+        _, err = demist("export", path(name), "--to", "diffusers", path(f"{name}1"))
+        assert "adds noise to the final image" in err, err
+        _, err = demist("export", path(name), "grid.spacing=leading", "--to", "diffusers", path(f"{name}3"))
+        assert "adds noise" not in err, err
         demist("export", path(f"{name}1"), "--to", "diffusers", path(f"{name}2"))
         same_folders(path(f"{name}1"), path(f"{name}2"))
         assert json.load(open(path(f"{name}1", "unet/config.json")))["out_channels"] == 2
