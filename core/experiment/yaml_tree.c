@@ -308,7 +308,10 @@ dm_status dm_yaml_parse(const dm_origin *s, size_t skip, size_t *nodes, dm_arena
     }
     if (!(b = calloc(1, sizeof *b)))
         return dm_error(err, DM_ENOMEM, "out of memory");
-    *b = (builder){.source = s, .arena = a, .faults = f, .nodes = nodes};
+    b->source = s;
+    b->arena = a;
+    b->faults = f;
+    b->nodes = nodes;
     for (size_t i = 0; i < skip; i++)
         b->first_column += ((unsigned char)s->text[i] & 0xc0) != 0x80;
     if (!skip && s->n >= 3 && !memcmp(s->text, "\xef\xbb\xbf", 3))

@@ -24,7 +24,7 @@ static int entries(const char *dir)
 static held holds(void)
 {
     FILE *f = fopen("/proc/self/statm", "r");
-    long all, pages;
+    long all = 0, pages = 0;
 
     assert_true(f && fscanf(f, "%ld %ld", &all, &pages) == 2);
     fclose(f);

@@ -126,7 +126,7 @@ static void walks__equal_diffusers(void **state)
     dm_registry *reg;
     dm_device *d;
     dm_err err = {0};
-    dm_st *st;
+    dm_st *st = NULL;
     FILE *list;
     int n = 0;
 
