@@ -7,7 +7,7 @@ compiled() {
 }
 release_build() {
   rm -rf build-release
-  meson setup build-release -Dbuildtype=release -Db_lto=true -Dwerror=true && ninja -C build-release
+  meson setup build-release -Dbuildtype=release -Db_lto=true -Dwerror=true -Dtests=false && ninja -C build-release
 }
 
 # The tests again under AddressSanitizer and UBSan, on the first platform: both watch what the host does, which is the same on

@@ -64,9 +64,11 @@ static dm_status read_choices(const dm_training *r, int64_t *micro, dm_err *err)
         else
             dm_net_recompute(r->s.model, json_is_true(json_object_get(j, "recompute")));
         if (!rc && json_object_get(j, "implementations")) /* runs of older versions have neither */
-            rc = dm_choices_keep(r->s.choices, json_object_get(j, "implementations"), &bad)
-                     ? dm_error(err, DM_ECORRUPT, "'%s/%s': %s%s", r->dir, name, bad.msg, remedy)
-                     : DM_OK;
+            rc = dm_choices_keep(r->s.choices, json_object_get(j, "implementations"), &bad);
+        if (rc == DM_ENOMEM)
+            dm_error(err, rc, "%s", bad.msg);
+        else if (rc && bad.code)
+            rc = dm_error(err, DM_ECORRUPT, "'%s/%s': %s%s", r->dir, name, bad.msg, remedy);
     }
     json_decref(j);
     free(text);

@@ -43,6 +43,8 @@ def a_grid_from_one_checkpoint():
     assert len(os.listdir(path("seeds/runs"))) == 1, "a seed is a training run of its own"
     demist("sweep", *base(), "--over", "grid.use=uniform,karras", *QUALITY, "--out", path("grids"))
     assert not os.path.exists(path("grids/runs")), "where steps lie trained a run of its own"
+    demist("sweep", *base(), "--over", "guidance.use=none", *QUALITY, "--out", path("guided"))
+    assert not os.path.exists(path("guided/runs")), "guidance trained a run of its own"
     out, err = demist("sweep", path("base"), *SAMPLERS, *QUALITY)
     got = rows("base/sweep")
     assert len(got) == 9 and all(r["state"] == "done" and r["step"] == "40" for r in got), got

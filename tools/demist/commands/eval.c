@@ -38,7 +38,7 @@ static const cli_option options[] = {
              "f64[N,steps + 1]: L_0, L_t-1 of each t, L_T of each image, and t f64[steps]"),
     CLI_HEADING("of --metric nll:"),
     CLI_NUMBER(request, r.steps, "steps", "N", 1, 1000000, NULL,
-               "of the chain, spaced as sampler.spacing says (all T)"),
+               "of the chain, spaced as the grid says (all T)"),
     CLI_FILE(request, r.plot, "plot", "F.png", ".png", "the terms over t"),
     CLI_HEADING("of --metric loss:"),
     CLI_CHOICE(request, r.weights, "weights", "all", "all", NULL,

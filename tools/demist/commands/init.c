@@ -35,7 +35,7 @@ static const dm_kind kinds[DM_SEC_COUNT] = {[DM_SEC_DATA] = DM_KIND_DATASET, [DM
                                             [DM_SEC_NETWORK] = DM_KIND_NETWORK, [DM_SEC_OBJECTIVE] = DM_KIND_OBJECTIVE,
                                             [DM_SEC_SAMPLER] = DM_KIND_SAMPLER};
 
-static void rows(FILE *to, const dm_param *p, const char *indent, dm_arena *a)
+static dm_status rows(FILE *to, const dm_param *p, const char *indent, dm_arena *a, dm_err *err)
 {
     const char *range;
 
@@ -47,10 +47,14 @@ static void rows(FILE *to, const dm_param *p, const char *indent, dm_arena *a)
         fprintf(to, "  # %s", p->doc);
         if (p->choices)
             fprintf(to, " (%s)", p->choices);
-        else if ((p->type == DM_T_INT || p->type == DM_T_REAL) && (range = dm_param_range(p, a)))
+        else if (p->type == DM_T_INT || p->type == DM_T_REAL) {
+            if (!(range = dm_param_range(p, a)))
+                return dm_error(err, DM_ENOMEM, "out of memory");
             fprintf(to, ": %s", range);
+        }
         fprintf(to, "\n");
     }
+    return DM_OK;
 }
 
 static dm_status print(FILE *to, const char *const *use, dm_err *err)
@@ -71,9 +75,10 @@ static dm_status print(FILE *to, const char *const *use, dm_err *err)
             break;
         if (p) {
             fprintf(to, "  use: %s  # %s; demist plugins lists the others\n", p->name, p->doc);
-            rows(to, p->params, "  ", a);
+            rc = rows(to, p->params, "  ", a, err);
         }
-        rows(to, t->rows, *t->name ? "  " : "", a);
+        if (!rc)
+            rc = rows(to, t->rows, *t->name ? "  " : "", a, err);
     }
     dm_registry_free(r);
     dm_arena_free(a);

@@ -58,7 +58,10 @@ static bool is(const line *l, const char *key)
 }
 
 /* What is said of sampling alone. */
-static bool of_sampling(const line *l) { return !strcmp(l->section, "sampler") || !strcmp(l->section, "grid"); }
+static bool of_sampling(const line *l)
+{
+    return !strcmp(l->section, "sampler") || !strcmp(l->section, "grid") || !strcmp(l->section, "guidance");
+}
 
 /* What decides the weights, and with `sampling` also what decides samples and their speed; not where the run lies. */
 static void hash_text(SHA2_CTX *ctx, const char *text, bool sampling)
@@ -75,7 +78,7 @@ static void hash_text(SHA2_CTX *ctx, const char *text, bool sampling)
     }
 }
 
-/* "sampler.KEY=VALUE" of all keys, those of the grid, and the device: so
+/* "sampler.KEY=VALUE" of all keys, those of the grid and the guidance, and the device: so
  * that a run's weights are sampled as the cell says. */
 static dm_status sampling_overrides(sweep *s, const sweep_cell *c, const char ***out, int *n, dm_err *err)
 {

@@ -79,7 +79,7 @@ static dm_status place(sweep *s, sweep_axis *a, dm_err *err)
         return dm_error(err, DM_EINVAL, "--over %s: '%s' is trained, and this key changes what is trained; give the "
                         "experiment's file, and each value is trained in a folder of its own", a->key, s->base);
     a->trains = !s->is_run && a->section != DM_SEC_SAMPLER && a->section != DM_SEC_GRID &&
-                strcmp(a->key, "device") && strcmp(a->key, "allow_nan");
+                a->section != DM_SEC_GUIDANCE && strcmp(a->key, "device") && strcmp(a->key, "allow_nan");
     return DM_OK;
 }
 
