@@ -13,14 +13,14 @@ static const char *const options[] = {[DM_BF16_TILES] = "-DAMX",
 
 typedef struct attn {
     int64_t N, L, M, heads, d, lp, mp, dp; /* lp, mp, dp: multiples of 32 */
-    int64_t strip, room, items;    /* queries of a job (forward), bytes of scratch of a work-item */
+    int64_t strip, stride, items;    /* queries of a job (forward), bytes of scratch of a work-item */
 } attn;
 
 static int64_t round_up(int64_t n) { return (n + 31) / 32 * 32; }
 static int64_t side(int64_t n) { return n < SIDE ? n : SIDE; }
 
 /* As the kernels lay it out. element: bytes of one as tiles read it. */
-static int64_t room_of(const attn *a, bool back, int64_t element)
+static int64_t stride_of(const attn *a, bool back, int64_t element)
 {
     const int64_t lq = side(a->lp), lk = side(a->mp);
 
@@ -49,7 +49,7 @@ static attn attn_of(const dm_device_info *dev, dm_bf16_unit unit, const dm_opnod
     if (!back)
         jobs *= (a.L + a.strip - 1) / a.strip;
     a.items = jobs < wanted ? jobs : wanted;
-    a.room = (room_of(&a, back, dm_bf16_split(unit) ? 4 : 2) + 63) / 64 * 64;
+    a.stride = (stride_of(&a, back, dm_bf16_split(unit) ? 4 : 2) + 63) / 64 * 64;
     return a;
 }
 
@@ -59,14 +59,14 @@ static bool supports(const dm_device_info *dev, dm_bf16_unit unit, const dm_opno
 
     return dm_bf16_able(dev, unit) && n->in[0].type == (dm_bf16_split(unit) ? DM_DT_F32 : DM_DT_BF16) &&
            SIDE / 32 * BLOCK <= (int64_t)dev->local_mem && a.N * a.heads * (a.lp + a.mp) < 1 << 30 &&
-           a.room < 1 << 30 && a.room * a.items < (int64_t)1 << 32;
+           a.stride < 1 << 30 && a.stride * a.items < (int64_t)1 << 32;
 }
 
 static size_t scratch_of(const dm_device_info *dev, dm_bf16_unit unit, const dm_opnode *n)
 {
     const attn a = attn_of(dev, unit, n);
 
-    return (size_t)(a.room * a.items);
+    return (size_t)(a.stride * a.items);
 }
 
 static dm_status emit(dm_emit *e, dm_bf16_unit unit)
@@ -77,7 +77,7 @@ static dm_status emit(dm_emit *e, dm_bf16_unit unit)
     dm_buf *const *in = e->in, *const *out = e->out;
 
 #define EXTENTS \
-    DM_KB(e->scratch), DM_KI(a.room), DM_KI(a.N), DM_KI(a.L), DM_KI(a.M), DM_KI(a.heads), DM_KI(a.d), DM_KI(a.dp)
+    DM_KB(e->scratch), DM_KI(a.stride), DM_KI(a.N), DM_KI(a.L), DM_KI(a.M), DM_KI(a.heads), DM_KI(a.d), DM_KI(a.dp)
     if (e->node->kind == DM_OP_ATTENTION)
         return dm_emit_launch(e, e->cmds, "attention/attention_bf16.cl", "forward", options[unit], &r,
                               DM_KARGS(DM_KB(in[0]), DM_KB(in[1]), DM_KB(in[2]), DM_KB(out[0]), DM_KB(out[1]), EXTENTS,

@@ -47,20 +47,20 @@ dm_status dm_bf16_dw(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, dm_bu
     static dm_status emit##_tiles(dm_emit *e) { return emit(e, DM_BF16_TILES); } \
     static dm_status emit##_pairs(dm_emit *e) { return emit(e, DM_BF16_PAIRS); } \
     static dm_status emit##_plain(dm_emit *e) { return emit(e, DM_BF16_PLAIN); }
-#define DM_BF16_IMPL(n, op, serves, room, run)                                                                     \
-    {.name = n, .kind = op, .supports = serves, .scratch = room, .emit = run, .tolerance = DM_BF16_TOLERANCE, \
+#define DM_BF16_IMPL(n, op, predicate, bytes, run)                                                                     \
+    {.name = n, .kind = op, .supports = predicate, .scratch = bytes, .emit = run, .tolerance = DM_BF16_TOLERANCE, \
      .types = DM_TYPE(DM_DT_BF16)
-#define DM_BF16_IMPLS_OF(op, serves, room, run)                                \
-    DM_BF16_IMPL("amx", op, serves##_tiles, room, run##_tiles)},               \
-    DM_BF16_IMPL("avx512_bf16", op, serves##_pairs, room, run##_pairs)},       \
-    DM_BF16_IMPL("bf16", op, serves##_plain, room, run##_plain), .reference = true}
+#define DM_BF16_IMPLS_OF(op, predicate, bytes, run)                                \
+    DM_BF16_IMPL("amx", op, predicate##_tiles, bytes, run##_tiles)},               \
+    DM_BF16_IMPL("avx512_bf16", op, predicate##_pairs, bytes, run##_pairs)},       \
+    DM_BF16_IMPL("bf16", op, predicate##_plain, bytes, run##_plain), .reference = true}
 #define DM_BF16_IMPLS(kind, scratch) DM_BF16_IMPLS_OF(kind, supports, scratch, emit)
 
 /* bf16x3 of an op: on tiles, or, where it is forced, on any CPU. Of a product it leaves out less than 2^-16, either
  * way. */
 #define DM_BF16X3_TOLERANCE 1e-5
-#define DM_BF16X3(op, serves, room, run, error)                                                          \
-    {.name = "bf16x3", .kind = op, .supports = serves, .scratch = room, .emit = run, .tolerance = error, \
+#define DM_BF16X3(op, predicate, bytes, run, error)                                                          \
+    {.name = "bf16x3", .kind = op, .supports = predicate, .scratch = bytes, .emit = run, .tolerance = error, \
      .needs = DM_CAP_AMX_BF16, .splits_f32 = true}
 static inline dm_bf16_unit dm_bf16x3_unit(const dm_device_info *dev)
 {

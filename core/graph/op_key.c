@@ -63,7 +63,7 @@ size_t dm_op_key(const dm_opnode *n, char *text, size_t size)
     if (n->accum)
         put(&l, " accum");
     if (n->full_precision)
-        put(&l, " close");
+        put(&l, " close"); /* as choices that are kept have it */
     for (const dm_op_attr *f = dm_op_def_of(n->kind)->attrs; f && f->name; f++)
         put_field(&l, n, f);
     return l.n;

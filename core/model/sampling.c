@@ -459,7 +459,8 @@ dm_status dm_sampling_check_guidance(dm_sampling *s, dm_err *err)
     }
     return rc || s->reads_eps ? rc
                               : dm_error(err, DM_EINVAL,
-                                         "guides eps apart from x0, and sampler '%s' does not read eps; use another sampler "
+                                         "guides eps apart from x0, and sampler '%s' does not read eps; use another "
+                                         "sampler "
                                          "or other guidance",
                                          s->sampler.plugin->name);
 }

@@ -10,11 +10,11 @@ static dm_status packed(dm_emit *e, int in, const char *key, size_t bytes, dm_bu
     dm_op_run *r = e->packed_user;
     dm_status rc;
 
-    if (r->n_forms == DM_OP_RUN_FORMS)
-        return dm_error(e->err, DM_EINVAL, "%s has more than %d packed weights", e->label, DM_OP_RUN_FORMS);
+    if (r->n_packed == DM_OP_RUN_PACKED)
+        return dm_error(e->err, DM_EINVAL, "%s has more than %d packed weights", e->label, DM_OP_RUN_PACKED);
     if ((rc = dm_buf_new(r->d, bytes, key, out, e->err)))
         return rc;
-    r->forms[r->n_forms++] = *out;
+    r->packed[r->n_packed++] = *out;
     *refresh = r->no_weights >> in & 1 ? r->cmds : r->refresh;
     return DM_OK;
 }
@@ -48,8 +48,8 @@ void dm_op_run_forget(dm_op_run *r)
     dm_cmds_free(r->cmds);
     dm_cmds_free(r->refresh);
     dm_buf_free(r->scratch);
-    while (r->n_forms > 0)
-        dm_buf_free(r->forms[--r->n_forms]);
+    while (r->n_packed > 0)
+        dm_buf_free(r->packed[--r->n_packed]);
     r->cmds = r->refresh = NULL;
     r->scratch = NULL;
 }

@@ -5,15 +5,15 @@
 
 #include "device/impl.h"
 
-enum { DM_OP_RUN_FORMS = 8 };
+enum { DM_OP_RUN_PACKED = 8 };
 
 typedef struct dm_op_run {
     dm_device *d;
     const dm_opnode *node;
     dm_buf *in[DM_MAX_IN], *out[DM_MAX_OUT]; /* NULL where absent */
     uint32_t no_weights;           /* bit i: input i is no weight, so that its packed weights are made in each run */
-    dm_buf *scratch, *forms[DM_OP_RUN_FORMS];
-    int n_forms;
+    dm_buf *scratch, *packed[DM_OP_RUN_PACKED];
+    int n_packed;
     dm_cmds *cmds, *refresh;       /* the op; what makes its packed weights of weights */
 } dm_op_run;
 

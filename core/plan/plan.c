@@ -16,7 +16,7 @@ typedef struct step {
     char label[64], why[160];
 } step;
 /* Memory of one node's at a time. */
-typedef struct form { dm_buf *buf; size_t node; } form;
+typedef struct packed_form { dm_buf *buf; size_t node; } packed_form;
 
 struct dm_plan {
     dm_device *device;
@@ -29,8 +29,8 @@ struct dm_plan {
     dm_tensor *tensors;            /* of each value, for custom ops */
     dm_buf *arenas[MAX_ARENAS];
     int32_t n_arenas;
-    form *forms;                   /* for packed weights of weights, where these change with each run */
-    size_t n_forms, cap_forms;
+    packed_form *packed;           /* for packed weights of weights, where these change with each run */
+    size_t n_packed, cap_packed;
     dm_cmds *cmds;
     dm_plan_stats stats;
 };
@@ -250,26 +250,26 @@ static dm_status outside(dm_plan *p, const dm_val *results, int n_results, dm_er
 
 static dm_buf *buffer(const dm_plan *p, dm_val v) { return v < 0 ? NULL : p->bufs[dm_graph_root(p->graph, v)]; }
 
-/* The smallest memory that has room for a form of this node's and that none of its other forms has. */
+/* The smallest memory that holds packed weights of this node and that none of its others has. */
 static dm_status form_scratch(dm_plan *p, size_t node, size_t bytes, dm_buf **out, dm_err *err)
 {
-    form *best = NULL;
+    packed_form *best = NULL;
     dm_status rc;
 
-    for (size_t i = 0; i < p->n_forms; i++) {
-        form *f = &p->forms[i];
+    for (size_t i = 0; i < p->n_packed; i++) {
+        packed_form *f = &p->packed[i];
 
         if (f->node != node && dm_buf_bytes(f->buf) >= bytes &&
             (!best || dm_buf_bytes(f->buf) < dm_buf_bytes(best->buf)))
             best = f;
     }
     if (!best) {
-        if (!dm_grow((void **)&p->forms, p->n_forms, &p->cap_forms, sizeof *p->forms))
+        if (!dm_grow((void **)&p->packed, p->n_packed, &p->cap_packed, sizeof *p->packed))
             return dm_error(err, DM_ENOMEM, "out of memory while planning");
-        best = &p->forms[p->n_forms];
+        best = &p->packed[p->n_packed];
         if ((rc = dm_buf_new(p->device, bytes, "packed weights", &best->buf, err)))
             return rc;
-        p->n_forms++;
+        p->n_packed++;
     }
     best->node = node;
     *out = best->buf;
@@ -403,9 +403,9 @@ void dm_plan_free(dm_plan *p)
             dm_buf_free(p->bufs[i]);
     for (int32_t i = 0; i < p->n_arenas; i++)
         dm_buf_free(p->arenas[i]);
-    for (size_t i = 0; i < p->n_forms; i++)
-        dm_buf_free(p->forms[i].buf);
-    free(p->forms);
+    for (size_t i = 0; i < p->n_packed; i++)
+        dm_buf_free(p->packed[i].buf);
+    free(p->packed);
     free(p->steps);
     free(p->bufs);
     free(p->owned);

@@ -14,8 +14,8 @@ struct dm_wset {
     dm_device *device;
     const dm_layout *layout;
     dm_buf *flat, **window;
-    packed *forms;
-    size_t n_forms, cap_forms;
+    packed *packed;
+    size_t n_packed, cap_packed;
     dm_cmds *refresh;
     bool stale;
 };
@@ -156,13 +156,13 @@ void dm_wset_free(dm_wset *s)
     if (!s)
         return;
     dm_cmds_free(s->refresh);
-    for (size_t i = 0; i < s->n_forms; i++)
-        dm_buf_free(s->forms[i].buf);
+    for (size_t i = 0; i < s->n_packed; i++)
+        dm_buf_free(s->packed[i].buf);
     for (int32_t i = 0; i < s->layout->n; i++)
         dm_buf_free(s->window[i]);
     dm_buf_free(s->flat);
     free(s->window);
-    free(s->forms);
+    free(s->packed);
     free(s);
 }
 
@@ -176,20 +176,20 @@ dm_status dm_wset_packed(dm_wset *s, int32_t i, const char *key, size_t bytes, d
     packed *f;
     dm_status rc;
 
-    for (size_t k = 0; k < s->n_forms; k++)
-        if (s->forms[k].weight == i && dm_buf_bytes(s->forms[k].buf) == bytes && !strcmp(s->forms[k].key, key)) {
-            *out = s->forms[k].buf;
+    for (size_t k = 0; k < s->n_packed; k++)
+        if (s->packed[k].weight == i && dm_buf_bytes(s->packed[k].buf) == bytes && !strcmp(s->packed[k].key, key)) {
+            *out = s->packed[k].buf;
             *refresh = NULL;
             return DM_OK;
         }
-    if (!dm_grow((void **)&s->forms, s->n_forms, &s->cap_forms, sizeof *s->forms))
+    if (!dm_grow((void **)&s->packed, s->n_packed, &s->cap_packed, sizeof *s->packed))
         return dm_error(err, DM_ENOMEM, "out of memory for packed weights of '%s'", s->layout->weights[i].key);
-    f = &s->forms[s->n_forms];
+    f = &s->packed[s->n_packed];
     f->weight = i;
     snprintf(f->key, sizeof f->key, "%s", key);
     if ((rc = dm_buf_new(s->device, bytes, "packed weights", &f->buf, err)))
         return rc;
-    s->n_forms++;
+    s->n_packed++;
     s->stale = true;
     *out = f->buf;
     *refresh = s->refresh;
@@ -210,7 +210,7 @@ size_t dm_wset_packed_bytes(const dm_wset *s)
 {
     size_t n = 0;
 
-    for (size_t i = 0; i < s->n_forms; i++)
-        n += dm_buf_bytes(s->forms[i].buf);
+    for (size_t i = 0; i < s->n_packed; i++)
+        n += dm_buf_bytes(s->packed[i].buf);
     return n;
 }

@@ -87,7 +87,8 @@ static void say_rest(const dm_session *s)
         dm_session_log(s, DM_LOG_WARNING, "diffusers' DDIMScheduler steps wrongly with linspace spacing");
     if (dm_scheduler_ends_noisy(s->experiment))
         dm_session_log(s, DM_LOG_WARNING,
-                       "diffusers' DDPMScheduler adds noise to the final image with this grid and variance; export with "
+                       "diffusers' DDPMScheduler adds noise to the final image with this grid and variance; export "
+                       "with "
                        "grid.spacing=leading to avoid it, or sample with sampler.compat=diffusers for the same images");
 }
 

@@ -2,7 +2,7 @@
  * bf16 or, with -DSPLIT, f32; head h is columns [h d, (h+1) d); lse f32[N,heads,L]. A job is a strip of queries of a
  * head. It goes through the keys by SIDE at a time: arranges them, then for each 32 of its queries has scores (queries
  * as rows, keys in lanes), weights in their place, and their sum of values. What was summed before shrinks as a larger
- * score comes. A work-item takes every get_global_size(0)-th job and has `room` bytes of scratch, which stay in the
+ * score comes. A work-item takes every get_global_size(0)-th job and has `stride` bytes of scratch, which stay in the
  * cache. Oracle: tests/ops/attention.c. */
 #include "attention/attention_bf16.clh"
 
@@ -68,12 +68,12 @@ INLINE void blank(local uchar *s, int left)
 /* s: BLOCK bytes for each 32 of SIDE keys. */
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
 forward(global const T *q, global const T *k, global const T *v, global T *y, global float *lse, global uchar *scratch,
-        int room, int N, int L, int M, int heads, int d, int dp, int strip, float scale, local uchar *s)
+        int stride, int N, int L, int M, int heads, int d, int dp, int strip, float scale, local uchar *s)
 {
     const int strips = (L + strip - 1) / strip, parts = (M + SIDE - 1) / SIDE, form = SIDE * dp * 2 * PARTS,
               wide = dp / 32;
     const size_t D = (size_t)heads * d;
-    global uchar *cols = scratch + get_global_id(0) * (size_t)room, *pairs = cols + form, *rows = pairs + form;
+    global uchar *cols = scratch + get_global_id(0) * (size_t)stride, *pairs = cols + form, *rows = pairs + form;
     global float *top = (global float *)(rows + strip * dp * 2 * PARTS), *sum = top + strip, *acc = sum + strip * 16;
     global T *spare = (global T *)(acc + (parts > 1 ? strip * dp : 1024));
     TILES_BEGIN;

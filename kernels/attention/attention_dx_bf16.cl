@@ -2,8 +2,8 @@
  * bf16 or, with -DSPLIT, f32; head h is columns [h d, (h+1) d); lse f32[N,heads,L]. SIDE queries and SIDE keys at a
  * time, 32 of these: p and ds against all queries once, keys as rows and queries in the lanes, from which dv and dk
  * follow; ds is kept as pairs of keys for dq, which is summed transposed. Sums over more than SIDE tokens go on from
- * scratch. A work-item takes every get_global_size(0)-th head and has `room` bytes of scratch, which stay in the cache.
- * Oracle: tests/ops/attention.c. */
+ * scratch. A work-item takes every get_global_size(0)-th head and has `stride` bytes of scratch, which stay in the
+ * cache. Oracle: tests/ops/attention.c. */
 #include "attention/attention_bf16.clh"
 #include "turn16.clh"
 
@@ -121,15 +121,15 @@ INLINE void blank(float *s, int rows)
 
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
 backward(global const T *dy, global const T *q, global const T *k, global const T *v, global const T *y,
-         global const float *lse, global T *dq, global T *dk, global T *dv, global uchar *scratch, int room, int N,
+         global const float *lse, global T *dq, global T *dk, global T *dv, global uchar *scratch, int stride, int N,
          int L, int M, int heads, int d, int dp, int lp, int mp, float scale)
 {
     const int wide = dp / 32, parts = (L + SIDE - 1) / SIDE, key_parts = (M + SIDE - 1) / SIDE;
     const int form = min((int)SIDE, lp) * dp * 2 * PARTS, key_form = 32 * dp * 2 * PARTS,
               sides = min((int)SIDE, lp) * min((int)SIDE, mp);
     const size_t D = (size_t)heads * d;
-    global uchar *cols = scratch + get_global_id(0) * (size_t)room, *pairs = cols + 2 * form, *rows = pairs + 2 * form,
-                 *turned = rows + 2 * key_form;
+    global uchar *cols = scratch + get_global_id(0) * (size_t)stride, *pairs = cols + 2 * form,
+                 *rows = pairs + 2 * form, *turned = rows + 2 * key_form;
     global uchar *p = turned + min((int)SIDE, mp) * dp * 2 * PARTS, *ds = p + SIDE / 32 * BLOCK,
                  *slopes = ds + SIDE / 32 * BLOCK;
     global float *less = (global float *)(slopes + sides * 2 * PARTS), *delta = less + SIDE;

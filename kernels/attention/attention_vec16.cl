@@ -3,7 +3,7 @@
  * into panels [tokens/16][d][16] first. Scores stand with keys as rows and queries in the lanes,
  * [queries/16][KEYS][16], so that sums and maxima over keys are whole vectors, and every product reads its broadcast
  * side at constant distances. A work-item takes every get_global_size(0)-th head (backward) or strip of queries
- * (forward) and has `room` floats of scratch, which stay in the cache. Oracle: tests/ops/attention.c. */
+ * (forward) and has `stride` floats of scratch, which stay in the cache. Oracle: tests/ops/attention.c. */
 #define W 16
 #include "vec.clh"
 #include "turn16.clh"
@@ -141,7 +141,7 @@ INLINE void soften(global float *p, global float *y, float16 *top, float16 *sum,
 }
 
 /* y / sum and lse of a strip. */
-INLINE void settle(global float *y, global float *lse, const float16 *top, const float16 *sum, int n_queries, size_t D,
+INLINE void finish(global float *y, global float *lse, const float16 *top, const float16 *sum, int n_queries, size_t D,
                    int d, float scale)
 {
     for (int l = 0; l < n_queries; l += 16) {
@@ -159,12 +159,12 @@ INLINE void settle(global float *y, global float *lse, const float16 *top, const
 
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void forward(global const float *q, global const float *k,
                                                                    global const float *v, global float *y,
-                                                                   global float *lse, global float *scratch, int room,
+                                                                   global float *lse, global float *scratch, int stride,
                                                                    int N, int L, int M, int heads, int d, float scale)
 {
     const int strips = (L + STRIP - 1) / STRIP;
     const size_t D = (size_t)heads * d;
-    global float *p = scratch + get_global_id(0) * (size_t)room, *queries = p + STRIP * KEYS,
+    global float *p = scratch + get_global_id(0) * (size_t)stride, *queries = p + STRIP * KEYS,
                  *keys = queries + STRIP * d;
 
     for (int job = (int)get_global_id(0); job < N * heads * strips; job += (int)get_global_size(0)) {
@@ -184,7 +184,7 @@ __attribute__((reqd_work_group_size(1, 1, 1))) kernel void forward(global const 
             soften(p, y + row * D + head, top, sum, n_keys, n_queries, D, d, scale, m0 > 0);
             over_keys(y + row * D + head, p, v + at, n_keys, n_queries, D, d, m0 > 0);
         }
-        settle(y + row * D + head, lse + (size_t)nh * L + l0, top, sum, n_queries, D, d, scale);
+        finish(y + row * D + head, lse + (size_t)nh * L + l0, top, sum, n_queries, D, d, scale);
     }
 }
 
@@ -223,10 +223,10 @@ INLINE void slopes(global float *p, global float *ds, global const float *dy, gl
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
 backward(global const float *dy, global const float *q, global const float *k, global const float *v,
          global const float *y, global const float *lse, global float *dq, global float *dk, global float *dv,
-         global float *scratch, int room, int N, int L, int M, int heads, int d, float scale)
+         global float *scratch, int stride, int N, int L, int M, int heads, int d, float scale)
 {
     const size_t D = (size_t)heads * d;
-    global float *p = scratch + get_global_id(0) * (size_t)room, *ds = p + QUERIES * KEYS,
+    global float *p = scratch + get_global_id(0) * (size_t)stride, *ds = p + QUERIES * KEYS,
                  *queries = ds + QUERIES * KEYS;
     global float *keys = queries + QUERIES * d;
 
