@@ -160,6 +160,68 @@ def losses():
     case("discretized_nll_dx", "DISCRETIZED_NLL_DX", [dy, x, mean, lv], list(grads(nll, dy, mean, lv)), f".a.levels = {{{levels}}}")
 
 
+def functions():
+    """Elementwise ones of one value and of two; where a slope jumps, no value lies."""
+    x, dy = rand(2, 3, 4), rand(2, 3, 4)
+    above = x.abs() + 0.1
+    for name, f, at in (("exp", torch.exp, x), ("log", torch.log, above), ("sqrt", torch.sqrt, above), ("rsqrt", torch.rsqrt, above),
+                        ("sigmoid", torch.sigmoid, x), ("tanh", torch.tanh, x), ("sin", torch.sin, x), ("cos", torch.cos, x),
+                        ("square", torch.square, x), ("abs", torch.abs, x), ("relu", torch.relu, x), ("clamp", lambda v: v.clamp(-0.5, 0.75), x)):
+        at = at.float().double()
+        v, a = leaf(at), ".a.clamp = {-0.5, 0.75}" if name == "clamp" else ""
+        y = f(v)
+        case(name, name.upper(), [at], [y], a)
+        case(name + "_dx", name.upper() + "_DX", [dy, at], list(grads(y, dy, v)), a)
+    a, b = rand(2, 3, 4), rand(2, 3, 4)
+    b[0] = a[0]
+    same = ".a.bcast = {{1, 1, 1, 24}, {0, 0, 0, 1}, {0, 0, 0, 1}}"
+    for name, y in (("sub", a - b), ("maximum", torch.maximum(a, b)), ("minimum", torch.minimum(a, b)), ("step", torch.heaviside(a - b, torch.tensor(0.5)))):
+        case(name, name.upper(), [a, b], [y], same)
+    case("div", "DIV", [a, above.float().double()], [a / above.float().double()], same)
+
+
+def along_axes():
+    x, dy = leaf(rand(3, 7, 5)), rand(3, 5)
+    y = x.amax(1)
+    case("reduce_max", "REDUCE_MAX", [x], [y], ".a.reduce = {3, 7, 5, 1}")
+    case("reduce_max_dx", "REDUCE_MAX_DX", [dy, x, y], list(grads(y, dy, x)), ".a.reduce = {3, 7, 5, 1}")
+    y, dy = x.softmax(1), rand(3, 7, 5)
+    y_given = y.detach().float().double()
+    case("softmax", "SOFTMAX", [x], [y], ".a.reduce = {3, 7, 5, 1}")
+    case("softmax_dx", "SOFTMAX_DX", [dy, y_given], [y_given * (dy - (dy * y_given).sum(1, keepdim=True))], ".a.reduce = {3, 7, 5, 1}")
+    x, gamma, dy = leaf(rand(5, 12)), leaf(1 + 0.1 * rand(12)), rand(5, 12)
+    y, r = tf.rms_norm(x, (12,), gamma, 1e-5), (x.square().mean(-1) + 1e-5).rsqrt()
+    dx, dgamma = grads(y, dy, x, gamma)
+    a = ".a.norm = {5, 12, 1, 1, 1e-5, true, false}"
+    case("rms_norm", "RMS_NORM", [x, gamma], [y, r], a)
+    case("rms_norm_dx", "RMS_NORM_DX", [dy, x, gamma, r], [dx, dgamma], a)
+    x, i, dy = leaf(rand(2, 4, 3)), torch.tensor([3.0, 0.0, 3.0]), rand(2, 3, 3)
+    y = x[:, i.long()]
+    case("gather", "GATHER", [x, i], [y], ".a.gather = {2, 4, 3, 3}", (1,))
+    case("gather_dx", "GATHER_DX", [dy, i], list(grads(y, dy, x)), ".a.gather = {2, 4, 3, 3}", (1,))
+
+
+def images():
+    x, w, b = leaf(rand(2, 4, 5, 5)), leaf(rand(6, 2, 3, 3, scale=0.3)), rand(6)
+    y = tf.conv2d(x, w, b, 2, 1, groups=2)
+    dy = rand(*y.shape)
+    dx, dw = grads(y, dy, x, w)
+    a = ".a.grouped = {{3, 2, {1, 1}}, 2}"
+    case("conv2d_grouped", "GROUPED_CONV2D", [last(x), w, b], [last(y)], a)
+    case("conv2d_grouped_dx", "GROUPED_CONV2D_DX", [last(dy), w], [last(dx)], a)
+    case("conv2d_grouped_dw", "GROUPED_CONV2D_DW", [last(x), last(dy)], [dw], a)
+    n, l, heads, half = 2, 3, 2, 2
+    x, angle = rand(n, l, heads * 2 * half), rand(l, half)
+    p, q = x.reshape(n, l, heads, 2, half).unbind(3)
+    c, s = angle.cos()[:, None], angle.sin()[:, None]
+    case("rope", "ROPE", [x, angle], [torch.stack([p * c - q * s, q * c + p * s], 3).reshape(n, l, -1)], f".a.rope = {{{heads}, false}}")
+    x = leaf(rand(1, 2, 4, 3))
+    y = tf.interpolate(x, (5, 7), mode="bilinear", align_corners=False)
+    dy = rand(*y.shape)
+    case("resize", "RESIZE", [last(x)], [last(y)])
+    case("resize_dx", "RESIZE_DX", [last(dy)], [last(grads(y, dy, x)[0])])
+
+
 def philox(key, ctr):
     c, k = [int(v) for v in ctr], [int(v) for v in key]
     for _ in range(10):
@@ -305,6 +367,6 @@ def write():
 
 
 if __name__ == "__main__":
-    for f in (convolutions, products, elementwise, norms, attention, shapes, embeddings, losses):
+    for f in (convolutions, products, elementwise, norms, attention, shapes, embeddings, losses, functions, along_axes, images):
         f()
     write()
