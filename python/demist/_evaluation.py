@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _library as c
+from ._arguments import INT32, integer, text
 from ._errors import InvalidArgument
 from ._listen import Listener, Overrides, overrides_of
 
@@ -129,16 +130,17 @@ def accuracy(listener: Listener, run: Run, overrides: Overrides, raw: bool) -> A
     options = c.AccuracyOptions(n_overrides=n, overrides=cast(texts, POINTER(c_char_p)), raw=raw,
                                 callbacks=pointer(listener.struct))
     a = c.Accuracy()
-    listener.call(c.library().dm_eval_accuracy, os.fsencode(run), byref(options), byref(a))
+    listener.call(c.library().dm_eval_accuracy, text("run", run, path=True), byref(options), byref(a))
     return Accuracy(a.step, a.count, a.correct, a.accuracy, a.error, a.loss)
 
 
 def loss(listener: Listener, run: Run, overrides: Overrides, raw: bool, *, count: int = 0, all: bool = False) -> Loss:
     texts, n = overrides_of(overrides)
-    options = c.LossOptions(n_overrides=n, overrides=cast(texts, POINTER(c_char_p)), raw=raw, all=all, count=count,
+    options = c.LossOptions(n_overrides=n, overrides=cast(texts, POINTER(c_char_p)), raw=raw, all=all,
+                            count=integer("count", count),
                             callbacks=pointer(listener.struct))
     x = c.Loss()
-    listener.call(c.library().dm_eval_loss, os.fsencode(run), byref(options), byref(x))
+    listener.call(c.library().dm_eval_loss, text("run", run, path=True), byref(options), byref(x))
     return Loss(x.step, x.count, tuple(getattr(x, "from")[: x.bands + 1]),
                 tuple(LossRow(r.name.decode(), r.rate, _mean(r.loss), tuple(map(_mean, r.band[: x.bands])))
                       for r in x.row[: x.rows]))
@@ -147,11 +149,12 @@ def loss(listener: Listener, run: Run, overrides: Overrides, raw: bool, *, count
 def nll(listener: Listener, run: Run, overrides: Overrides, raw: bool, *, count: int = 0, steps: int = 0,
         each: bool = False) -> NLL:
     texts, n = overrides_of(overrides)
-    options = c.NLLOptions(n_overrides=n, overrides=cast(texts, POINTER(c_char_p)), raw=raw, each=each, steps=steps,
-                           count=count, callbacks=pointer(listener.struct))
+    options = c.NLLOptions(n_overrides=n, overrides=cast(texts, POINTER(c_char_p)), raw=raw, each=each,
+                           steps=integer("steps", steps, 0, INT32), count=integer("count", count),
+                           callbacks=pointer(listener.struct))
     x = c.NLL()
     try:
-        listener.call(c.library().dm_eval_nll, os.fsencode(run), byref(options), byref(x))
+        listener.call(c.library().dm_eval_nll, text("run", run, path=True), byref(options), byref(x))
         terms = x.terms[: x.steps]
         return NLL(
             x.step, x.count, x.sampler.decode(), x.learned, x.seconds, _mean(x.total), _mean(x.prior), _mean(x.rate),
@@ -170,18 +173,20 @@ def quality(listener: Listener, run: Run, overrides: Overrides, raw: bool, *, fe
             count: int = 0, images: npt.ArrayLike | None = None, data: Overrides = None, neighbours: int = 0,
             subsets: int = 0, subset_size: int = 0) -> Quality:
     texts, n = overrides_of(overrides)
-    data_texts, n_data = overrides_of(data)
+    data_texts, n_data = overrides_of(data, name="data")
     options = c.QualityOptions(
-        n_overrides=n, overrides=cast(texts, POINTER(c_char_p)), raw=raw, features=os.fsencode(features),
-        layer=layer.encode() if layer else None, count=count, data=cast(data_texts, POINTER(c_char_p)), n_data=n_data,
-        neighbours=neighbours, subsets=subsets, subset_size=subset_size, callbacks=pointer(listener.struct))
+        n_overrides=n, overrides=cast(texts, POINTER(c_char_p)), raw=raw,
+        features=text("features", features, path=True), layer=text("layer", layer) if layer else None,
+        count=integer("count", count), data=cast(data_texts, POINTER(c_char_p)), n_data=n_data,
+        neighbours=integer("neighbours", neighbours, 0, INT32), subsets=integer("subsets", subsets),
+        subset_size=integer("subset_size", subset_size), callbacks=pointer(listener.struct))
     if images is not None:
         x = np.ascontiguousarray(images, np.float32)
         if not 1 <= x.ndim <= 8:
             raise InvalidArgument(f"images are an array of {x.ndim} dimensions; 1 to 8 are possible")
         options.images, options.images_shape = cast(x.ctypes.data, POINTER(c_float)), c.Shape.of(x.shape)
     q = c.Quality()
-    listener.call(c.library().dm_eval_quality, os.fsencode(run), byref(options), byref(q))
+    listener.call(c.library().dm_eval_quality, text("run", run, path=True), byref(options), byref(q))
     return Quality(q.step, q.features_step, q.train, q.features, q.layer.decode(), q.hash.decode(), q.neighbours,
                    q.subsets, _row(q.samples), _row(q.floor) if q.floor.count else None, _row(q.ceiling), q.seconds,
                    q.about.decode(errors="replace"))

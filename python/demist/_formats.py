@@ -6,6 +6,7 @@ from ctypes import POINTER, byref, c_char_p, cast, pointer
 from typing import Literal, Union
 
 from . import _library as c
+from ._arguments import integer, text
 from ._listen import Listener, Overrides, overrides_of
 
 
@@ -19,7 +20,8 @@ def export(run: str | os.PathLike[str], folder: str | os.PathLike[str], *, to: L
     texts, n = overrides_of(overrides)
     options = c.ExportOptions(n_overrides=n, overrides=cast(texts, POINTER(c_char_p)), raw=raw, overwrite=overwrite,
                               callbacks=pointer(listener.struct))
-    listener.call(c.library().dm_export, os.fsencode(run), to.encode(), os.fsencode(folder), byref(options))
+    listener.call(c.library().dm_export, text("run", run, path=True), text("to", to),
+                  text("folder", folder, path=True), byref(options))
 
 
 def convert(source: str | os.PathLike[str], to: str | os.PathLike[str], *,
@@ -34,7 +36,11 @@ def convert(source: str | os.PathLike[str], to: str | os.PathLike[str], *,
         raise ValueError(f"qkv is 'legacy' or 'new', not {qkv!r}")
     listener = Listener()
     texts, n = overrides_of(overrides)
-    height, width = size if isinstance(size, tuple) else (size or 0, size or 0)
+    if isinstance(size, tuple):
+        height, width = (integer(f"size[{i}]", side) for i, side in enumerate(size))
+    else:
+        height = width = integer("size", size or 0)
     options = c.ConvertOptions(n_overrides=n, overrides=cast(texts, POINTER(c_char_p)), height=height, width=width,
                                by_part=qkv == "new", overwrite=overwrite, callbacks=pointer(listener.struct))
-    listener.call(c.library().dm_convert, os.fsencode(source), os.fsencode(to), byref(options))
+    listener.call(c.library().dm_convert, text("source", source, path=True), text("to", to, path=True),
+                  byref(options))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Optional, Union
 
 from . import _library as c
+from ._arguments import text
 from ._errors import error_of
 
 logger = logging.getLogger("demist")
@@ -47,10 +48,10 @@ class Listener:
 
     def _log(self, _user: Any, level: int, line: bytes) -> None:
         try:
-            text = line.decode(errors="replace")
+            message = line.decode(errors="replace")
             if level == 0:
-                self.errors.append(text)
-            logger.log(_LEVELS[min(level, 3)], "%s", text)
+                self.errors.append(message)
+            logger.log(_LEVELS[min(level, 3)], "%s", message)
         except BaseException as e:  # noqa: B902
             self.failure = self.failure or e
 
@@ -122,9 +123,9 @@ def texts_of(*several: Overrides) -> list[str]:
     return texts
 
 
-def overrides_of(*several: Overrides) -> tuple[Any, int]:
-    """The same as an array of C, and how many."""
-    texts = texts_of(*several)
+def overrides_of(*several: Overrides, name: str = "overrides") -> tuple[Any, int]:
+    """The same as an array of C, and how many. name: of the argument."""
+    texts = [text(f"one of {name}", t) for t in texts_of(*several)]
     if not texts:
         return POINTER(c_char_p)(), 0
-    return (c_char_p * len(texts))(*[t.encode() for t in texts]), len(texts)
+    return (c_char_p * len(texts))(*texts), len(texts)

@@ -2,8 +2,7 @@
 from __future__ import annotations
 
 import os
-import threading
-from ctypes import POINTER, byref, c_char_p, c_double, c_float, c_int32, c_int64, c_void_p, cast, pointer
+from ctypes import POINTER, byref, c_char_p, c_double, c_float, c_int32, c_int64, cast, pointer
 from dataclasses import dataclass
 from typing import Any, Callable, Literal, Optional, Sequence, Union, overload
 
@@ -12,7 +11,9 @@ import numpy.typing as npt
 
 from . import _evaluation
 from . import _library as c
+from ._arguments import INT32, integer, labels_of, text
 from ._errors import InvalidArgument
+from ._handle import Handle
 from ._listen import Listener, OnProgress, Overrides, overrides_of, texts_of
 
 Array = npt.NDArray[np.float32]
@@ -69,23 +70,24 @@ class Model:
 
     def __init__(self, run: str | os.PathLike[str], *, device: str | None = None, precision: str | None = None,
                  raw: bool = False, overrides: Overrides = None, progress: OnProgress = None) -> None:
-        self._handle = c_void_p()
-        self._lock = threading.Lock()
         self._lib = c.library()
+        self._handle = Handle("model", self._lib.dm_model_close)
         self._listener = Listener(progress)
         self._run, self._raw = run, raw
         self._overrides = [
             *texts_of(overrides, {k: v for k, v in {"device": device, "precision": precision}.items() if v})]
         texts, n = overrides_of(overrides)
         options = c.ModelOptions(
-            n_overrides=n, overrides=cast(texts, POINTER(c_char_p)), device=device.encode() if device else None,
-            precision=precision.encode() if precision else None, raw=raw, callbacks=pointer(self._listener.struct))
-        self._listener.call(self._lib.dm_model_open, os.fsencode(run), byref(options), byref(self._handle))
+            n_overrides=n, overrides=cast(texts, POINTER(c_char_p)), device=text("device", device) if device else None,
+            precision=text("precision", precision) if precision else None, raw=raw,
+            callbacks=pointer(self._listener.struct))
+        self._listener.call(self._lib.dm_model_open, text("run", run, path=True), byref(options),
+                            byref(self._handle.pointer))
         self._info = self._read_info()
 
     def _read_info(self) -> ModelInfo:
         p = c.ModelProperties()
-        Listener().call(self._lib.dm_model_info, self._handle, byref(p))
+        Listener().call(self._lib.dm_model_info, self._handle.pointer, byref(p))
         return ModelInfo(
             name=_text(p.name) or "", shape=p.shape.extents, classes=p.classes, label_width=p.label_width, step=p.step,
             parameters=p.parameters, diffuses=p.diffuses, pixels=p.pixels, low=p.low, high=p.high,
@@ -99,18 +101,14 @@ class Model:
     def info(self) -> ModelInfo:
         return self._info
 
-    def _open(self) -> c_void_p:
-        if not self._handle:
-            raise InvalidArgument("the model is closed")
-        return self._handle
-
     def _images(self, listener: Listener, call: Any, options: Any) -> Array:
         images = c.Images()
-        try:
-            listener.call(call, self._open(), byref(options), byref(images))
-            return np.ctypeslib.as_array(images.x, images.shape.extents).copy()
-        finally:
-            self._lib.dm_images_free(byref(images))
+        with self._handle.working() as handle:
+            try:
+                listener.call(call, handle, byref(options), byref(images))
+                return np.ctypeslib.as_array(images.x, images.shape.extents).copy()
+            finally:
+                self._lib.dm_images_free(byref(images))
 
     def sample(self, count: int | None = None, *, steps: int | None = None, seed: int | None = None,
                sampler: str | None = None, labels: npt.ArrayLike | None = None,
@@ -124,25 +122,32 @@ class Model:
         by number or name, count images of each, [len(classes) * count, ...]; ["all"] are all, ["none"] is the null class.
         noise: x to begin with; z: for the sampler's draws. trace is called after each step."""
         listener = self._listener if progress is None else Listener(progress)
-        own = {k: v for k, v in {"sampler.use": sampler, "sampler.steps": steps}.items() if v is not None}
+        own: dict[str, Any] = {}
+        if sampler is not None:
+            text("sampler", sampler)
+            own["sampler.use"] = sampler
+        if steps is not None:
+            own["sampler.steps"] = integer("steps", steps, 0, INT32)
         texts, n = overrides_of(own, overrides)
         x = None if noise is None else np.ascontiguousarray(noise, np.float32)
         draws = None if z is None else np.ascontiguousarray(z, np.float32)
-        wanted = count if count is not None else len(x) if x is not None and x.ndim else 1
+        wanted = integer("count", count, 1) if count is not None else len(x) if x is not None and x.ndim else 1
         if classes is not None and (isinstance(classes, str) or not len(classes)):
             raise InvalidArgument(f"classes is {classes!r}; it must be a list of one class or more")
-        asked = [str(k).encode() for k in classes or ()]
+        asked = [text(f"classes[{i}]", k if isinstance(k, str) else str(integer(f"classes[{i}]", k, 0, INT32)))
+                 for i, k in enumerate(() if classes is None else classes)]
         if wanted < 1:
             raise InvalidArgument(f"{wanted} images; at least 1")
         options = c.SampleOptions(n_overrides=n, overrides=cast(texts, POINTER(c_char_p)),
-                                  count=wanted if not asked or count is not None else 0, first_index=first_index,
+                                  count=wanted if not asked or count is not None else 0,
+                                  first_index=integer("first_index", first_index, 0, 2**32 - 1),
                                   callbacks=pointer(listener.struct), n_classes=len(asked))
         if asked:
             options.classes = (c_char_p * len(asked))(*asked)
         if seed is not None:
-            options.seed = pointer(c_int64(seed))
+            options.seed = pointer(c_int64(integer("seed", seed, 0, 2**53)))
         if labels is not None:
-            y = np.asarray(labels, np.int32)
+            y = labels_of(labels)
             if y.shape not in ((), (wanted,)):
                 raise InvalidArgument(f"labels have shape {y.shape}; one class, or [{wanted}]")
             y = np.ascontiguousarray(np.broadcast_to(y, (wanted,)))
@@ -155,8 +160,7 @@ class Model:
             options.z, options.draws = _pointer(draws, c_float), draws.shape[0]
         if trace is not None:
             options.trace = c.TRACE(lambda _user, t: _traced(listener, trace, self.info.shape, t))
-        with self._lock:
-            return self._images(listener, self._lib.dm_model_sample, options)
+        return self._images(listener, self._lib.dm_model_sample, options)
 
     def predict(self, x: npt.ArrayLike, t: npt.ArrayLike, labels: npt.ArrayLike | None = None) -> Array:
         """The network alone, [N, out_channels, ...]: x is [N, C, H, W] or [N, D], t what it is told of the noise (0-based
@@ -172,10 +176,9 @@ class Model:
                 raise InvalidArgument(f"labels have shape {vectors.shape}; they must be [{n}, width]")
             options.vectors, options.vector_width = _pointer(vectors, c_float), vectors.shape[1]
         elif labels is not None:
-            y = np.ascontiguousarray(np.broadcast_to(np.asarray(labels, np.int32), (n,)))
+            y = np.ascontiguousarray(np.broadcast_to(labels_of(labels), (n,)))
             options.labels = _pointer(y, c_int32)
-        with self._lock:
-            return self._images(self._listener, self._lib.dm_model_predict, options)
+        return self._images(self._listener, self._lib.dm_model_predict, options)
 
     @overload
     def evaluate(self, metric: Literal["accuracy"], *, overrides: Overrides = None,
@@ -207,17 +210,15 @@ class Model:
         measure = getattr(_evaluation, metric) if metric in ("accuracy", "loss", "nll", "quality") else None
         if measure is None:
             raise ValueError(f"metric is 'accuracy', 'loss', 'nll' or 'quality', not {metric!r}")
-        self._open()
+        self._handle.check_open()
         listener = Listener(progress or self._listener.progress)
         result: _evaluation.Evaluation = measure(listener, self._run, texts_of(self._overrides, overrides), self._raw,
                                                  **options)
         return result
 
     def close(self) -> None:
-        """Frees the device; the model cannot be used any more. May be called twice."""
-        handle, self._handle = self._handle, c_void_p()
-        if handle:
-            self._lib.dm_model_close(handle)
+        """Frees the device, after a call of another thread; the model cannot be used any more. May be called twice."""
+        self._handle.close()
 
     def __enter__(self) -> Model:
         return self
@@ -226,13 +227,13 @@ class Model:
         self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_handle", None):
+        if hasattr(self, "_handle"):
             self.close()
 
     def __repr__(self) -> str:
         i = self._info
         return (f"<demist.Model '{i.name}': {i.network}, {i.objective}, examples {list(i.shape)}, step {i.step}, "
-                f"{i.parameters} parameters, on {i.device}{'' if self._handle else ', closed'}>")
+                f"{i.parameters} parameters, on {i.device}{'' if self._handle.pointer else ', closed'}>")
 
 
 def _rank(array: npt.NDArray[Any]) -> tuple[int, ...]:

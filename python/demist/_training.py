@@ -2,13 +2,13 @@
 from __future__ import annotations
 
 import os
-import threading
-from ctypes import POINTER, byref, c_char_p, c_double, c_void_p, cast, pointer
+from ctypes import POINTER, byref, c_char_p, c_double, cast, pointer
 from dataclasses import dataclass
 from typing import Any
 
 from . import _library as c
-from ._errors import InvalidArgument
+from ._arguments import text
+from ._handle import Handle
 from ._listen import Listener, OnProgress, Overrides, overrides_of
 
 
@@ -36,27 +36,27 @@ class Training:
 
     def __init__(self, experiment: str | os.PathLike[str], overrides: Overrides = None, *, resume: bool = False,
                  overwrite: bool = False, progress: OnProgress = None) -> None:
-        self._handle = c_void_p()
-        self._lock = threading.Lock()
         self._lib = c.library()
+        self._handle = Handle("training", self._lib.dm_training_close)
         self._listener = Listener(progress)
         texts, n = overrides_of(overrides)
         options = c.TrainOptions(n_overrides=n, overrides=cast(texts, POINTER(c_char_p)), resume=resume,
                                  overwrite=overwrite, callbacks=pointer(self._listener.struct))
-        self._listener.call(self._lib.dm_training_open, os.fsencode(experiment), byref(options), byref(self._handle))
+        self._listener.call(self._lib.dm_training_open, text("experiment", experiment, path=True), byref(options),
+                            byref(self._handle.pointer))
 
     def _call(self, function: Any, *arguments: Any) -> None:
-        with self._lock:
-            if not self._handle:
-                raise InvalidArgument("the training is closed")
-            self._listener.call(function, self._handle, *arguments)
+        with self._handle.working() as handle:
+            self._listener.call(function, handle, *arguments)
 
     @property
     def state(self) -> TrainingState:
+        """Can be read inside a callback too. Another thread's call is waited for."""
         s = c.State()
-        self._call(self._lib.dm_training_info, byref(s))
-        return TrainingState(s.step, s.steps, s.batch, s.micro_batch, s.parameters, s.saved, s.learning_rate, s.loss,
-                             s.grad_norm, s.images_per_s, s.best_loss, os.fsdecode(s.output))
+        with self._handle.reading() as handle:
+            Listener().call(self._lib.dm_training_info, handle, byref(s))  # the call around it keeps its own
+            return TrainingState(s.step, s.steps, s.batch, s.micro_batch, s.parameters, s.saved, s.learning_rate,
+                                 s.loss, s.grad_norm, s.images_per_s, s.best_loss, os.fsdecode(s.output))
 
     def step(self) -> None:
         """One optimizer step on the next batch."""
@@ -77,10 +77,8 @@ class Training:
         self._call(self._lib.dm_training_run)
 
     def close(self) -> None:
-        """Saves nothing. May be called twice."""
-        handle, self._handle = self._handle, c_void_p()
-        if handle:
-            self._lib.dm_training_close(handle)
+        """Saves nothing. Waits for a call of another thread. May be called twice."""
+        self._handle.close()
 
     def __enter__(self) -> Training:
         return self
@@ -89,7 +87,7 @@ class Training:
         self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_handle", None):
+        if hasattr(self, "_handle"):
             self.close()
 
 
@@ -109,11 +107,11 @@ def check(experiment: str | os.PathLike[str], overrides: Overrides = None) -> st
     lines: list[str] = []
     listener = Listener()
 
-    def line(_user: Any, text: bytes) -> None:
-        lines.append(text.decode(errors="replace"))
+    def line(_user: Any, one: bytes) -> None:
+        lines.append(one.decode(errors="replace"))
 
     texts, n = overrides_of(overrides)
     options = c.CheckOptions(n_overrides=n, overrides=cast(texts, POINTER(c_char_p)), line=c.LINE(line),
                              callbacks=pointer(listener.struct))
-    listener.call(c.library().dm_check, os.fsencode(experiment), byref(options))
+    listener.call(c.library().dm_check, text("experiment", experiment, path=True), byref(options))
     return "\n".join(lines)

@@ -1,9 +1,11 @@
 """What the installed package does; run by test_python.py inside the venv: python_cases.py FOLDER."""
 import ctypes
+import faulthandler
 import inspect
 import json
 import logging
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -251,7 +253,7 @@ def errors_are_exceptions():
     raises(demist.DeviceError, "no such", demist.open, run("a"), device="no such device")
     model = demist.open(run("a"))
     raises(demist.InvalidArgument, "set this when the model is opened", model.sample, overrides={"network.width": 3})
-    raises(demist.InvalidArgument, "-3 images", model.sample, -3)
+    raises(demist.InvalidArgument, "count is -3", model.sample, -3)
     raises(demist.InvalidArgument, "more elements than memory", model.sample, 2**62)
     raises(demist.InvalidArgument, "rank", model.predict, np.ones((2, 3, 4, 4)), 0)
     raises(demist.InvalidArgument, "9 dimensions", model.predict, np.ones((1,) * 9), 0)
@@ -343,6 +345,121 @@ def threads():
     assert len(got) == 20 and all(np.array_equal(expected, x) for x in got)
 
 
+def closes_while_it_works():
+    """close() waits for the call of another thread, and a call that waited behind it finds the handle closed."""
+    model, steps = demist.open(run("a")), {}
+    training = demist.Training(MOONS, {**TINY, "train.steps": 300, "output": run("f")},
+                               progress=lambda p: reached("training", p))
+    started = {"model": threading.Event(), "training": threading.Event()}
+
+    def reached(which, p):
+        steps[which] = p.steps - p.step
+        started[which].set()
+
+    for which, handle, work in (
+            ("model", model, lambda: model.sample(400, steps=300, progress=lambda p: reached("model", p))),
+            ("training", training, training.run)):
+        t = threading.Thread(target=work)
+        t.start()
+        assert started[which].wait(60)
+        handle.close()
+        assert steps[which] == 0, (which, steps)
+        t.join()
+        handle.close()
+    raises(demist.InvalidArgument, "the model is closed", model.sample)
+    raises(demist.InvalidArgument, "the model is closed", model.evaluate, "loss")
+    raises(demist.InvalidArgument, "the training is closed", training.step)
+    raises(demist.InvalidArgument, "the training is closed", lambda: training.state)
+
+
+def inside_a_callback():
+    """The state can be read there; any other call of the same handle is an error, which ends the call around it."""
+    faulthandler.dump_traceback_later(120, exit=True)  # where it hangs
+
+    def training(progress):
+        return demist.Training(MOONS, {**TINY, "output": run("g")}, overwrite=True, progress=progress)
+
+    seen = []
+    with training(lambda p: seen.append((p.step, t.state.step))) as t:
+        handler = logging.Handler()
+        handler.emit = lambda r: seen.append((t.state.step,) * 2)
+        logging.getLogger("demist").addHandler(handler)
+        try:
+            t.run()
+        finally:
+            logging.getLogger("demist").removeHandler(handler)
+    assert {s for s, _ in seen} == set(range(7)) and all(a == b for a, b in seen), seen
+    for name in ("step", "validate", "save", "run", "close"):
+        with training(lambda p: getattr(t, name)()) as t:
+            raises(demist.InvalidArgument, "not allowed inside a callback of the same training", t.run)
+            assert t.state.step <= 1
+    with training(lambda p: (os.kill(os.getpid(), signal.SIGINT), t.state)) as t:
+        try:
+            t.run()
+            raise AssertionError("reading the state forgot Ctrl-C")
+        except KeyboardInterrupt:
+            pass
+    model, other = demist.open(run("a")), demist.open(run("a"))
+    for inner in (model.sample, model.close, lambda: model.predict(np.ones((1, 2)), 0)):
+        for more in ({"progress": lambda _: inner()}, {"trace": lambda _: inner()}):
+            raises(demist.InvalidArgument, "not allowed inside a callback of the same model", model.sample, 2, **more)
+    traced = []
+    x = model.sample(2, progress=lambda _: traced.append(other.sample(2)))
+    assert len(traced) == 5 and all(np.array_equal(x, y) for y in traced)
+    faulthandler.cancel_dump_traceback_later()
+
+
+def arguments_that_do_not_fit():
+    """An integer beyond the library's and a text with a NUL are refused, not cut off."""
+    model, wrong = demist.open(run("a")), demist.InvalidArgument
+    evaluate, nul, x = model.evaluate, "a\0b", np.ones((2, 2))
+    raises(wrong, f"count is {2**64 + 4}; it must be from 1 to {2**63 - 1}", model.sample, 2**64 + 4)
+    raises(wrong, f"seed is {2**64 + 1}; it must be from 0 to {2**53}", model.sample, seed=2**64 + 1)
+    raises(wrong, f"first_index is {2**64}; it must be from 0 to {2**32 - 1}", model.sample, first_index=2**64)
+    raises(wrong, f"steps is {2**32}; it must be from 0 to {2**31 - 1}", model.sample, steps=2**32)
+    for f in (lambda labels: model.sample(2, labels=labels), lambda labels: model.predict(x, 0, labels)):
+        raises(wrong, f"labels[0] is {2**32}; it must be from ", f, [2**32, 1])
+        raises(wrong, f"labels[1] is {2**64}; it must be from ", f, [1, 2**64])
+        raises(wrong, f"labels[0] is {2**63}; it must be from ", f, np.array([2**63, 1], np.uint64))
+        raises(wrong, f"labels is {2**32}; it must be from ", f, 2**32)
+        raises(TypeError, "labels[0] is 0.7; it must be an integer", f, [0.7, 1.2])
+        raises(TypeError, "labels is 0.7; it must be an integer", f, 0.7)
+    raises(wrong, f"classes[1] is {2**32}; it must be from 0 to {2**31 - 1}", model.sample, classes=[1, 2**32])
+    raises(TypeError, "classes[0] is 0.7; it must be an integer", model.sample, classes=[0.7])
+    raises(TypeError, "count is 2.5; it must be an integer", model.sample, 2.5)
+    raises(wrong, f"count is {2**64 + 1}; it must be from 0 to {2**63 - 1}", evaluate, "loss", count=2**64 + 1)
+    raises(wrong, f"steps is {2**32 + 1}; it must be from 0 to {2**31 - 1}", evaluate, "nll", steps=2**32 + 1)
+    for name, largest in (("count", 2**63 - 1), ("neighbours", 2**31 - 1), ("subsets", 2**63 - 1),
+                          ("subset_size", 2**63 - 1)):
+        raises(wrong, f"{name} is {2**64 + 1}; it must be from 0 to {largest}", evaluate, "quality", features=run("a"),
+               **{name: 2**64 + 1})
+    raises(wrong, f"size[0] is {2**64 + 8}; it must be from 0 to", demist.convert, "x", "y", size=(2**64 + 8, 8))
+    raises(wrong, f"size is {2**64 + 8}; it must be from 0 to", demist.convert, "x", "y", size=2**64 + 8)
+    assert np.array_equal(model.sample(np.int64(2), seed=np.uint8(3)), model.sample(2, seed=3))
+
+    contains = "it must not contain a NUL character"
+    for f in (demist.open, demist.Training, demist.train, demist.check, lambda p: demist.export(p, "x"),
+              lambda p: demist.export(run("a"), p), lambda p: demist.convert(p, "x"), lambda p: demist.convert("x", p),
+              lambda p: evaluate("quality", features=p)):
+        for path in (run("a") + "\0b", os.fsencode(run("a")) + b"\0b", pathlib.PurePath(run("a") + "\0b")):
+            assert contains in str(raises(wrong, "\\x00b", f, path))
+        raises(TypeError, "is 3; it must be a path", f, 3)
+    for f in (lambda o: demist.open(run("a"), overrides=o), lambda o: demist.Training(MOONS, o),
+              lambda o: demist.check(MOONS, o), lambda o: model.sample(overrides=o),
+              lambda o: evaluate("loss", overrides=o), lambda o: demist.export(run("a"), "x", overrides=o),
+              lambda o: demist.convert("x", "y", overrides=o)):
+        raises(wrong, "one of overrides is 'sampler.steps=3\\x00b'; " + contains, f, {"sampler.steps": "3\0b"})
+        raises(wrong, "one of overrides is 'seed=3\\x00b'; " + contains, f, ["seed=1", "seed=3\0b"])
+        raises(TypeError, "one of overrides is 3; it must be a text", f, [3])
+    raises(wrong, "one of data is", evaluate, "quality", features=run("a"), data={"data.file": nul})
+    for name, f in {"device": lambda: demist.open(run("a"), device=nul), "layer": lambda: evaluate(
+            "quality", features=run("a"), layer=nul), "precision": lambda: demist.open(run("a"), precision=nul),
+            "to": lambda: demist.export(run("a"), "x", to=nul), "sampler": lambda: model.sample(sampler=nul),
+            "classes[0]": lambda: model.sample(classes=[nul])}.items():
+        raises(wrong, f"{name} is 'a\\x00b'; {contains}", f)
+    raises(wrong, "device is 'a\\ud800'; it must be Unicode", demist.open, run("a"), device="a\ud800")
+
+
 def is_typed():
     for name in demist.__all__:
         what = getattr(demist, name)
@@ -357,7 +474,7 @@ failed = 0
 for case in (structs_lie_as_the_header_has_them, trains_with_progress, samples_an_array, predicts, says_what_it_is,
              a_loop_of_ones_own, classes, evaluates, evaluates_a_classifier_and_quality, exports_and_converts,
              trains_on_an_array, errors_are_exceptions, callbacks_may_raise, messages_are_logged, ctrl_c,
-             ctrl_c_from_outside, threads, is_typed):
+             ctrl_c_from_outside, threads, closes_while_it_works, inside_a_callback, arguments_that_do_not_fit, is_typed):
     try:
         case()
         print(f"  ok {case.__name__}", flush=True)
