@@ -62,8 +62,8 @@ static dm_status check(const dm_folder *f, dm_run_mode mode, dm_err *err)
     if (mode == DM_RUN_RESUME && !run)
         return dm_error(err, DM_ENOENT, "nothing to resume: '%s' has no " DM_RUN_CONFIG, dir);
     if (mode == DM_RUN_NEW && run)
-        return dm_error(err, DM_EINVAL, "'%s' already has a run; continue it with --resume, or choose another "
-                                        "output",
+        return dm_error(err, DM_EINVAL, "'%s' already has a run; set resume (--resume) to continue it or overwrite "
+                                        "(--overwrite) to replace it, or choose another output",
                         dir);
     if (run || (s = dm_run_files_first(f, found, sizeof found, err)) || !*found)
         return run ? DM_OK : s;
@@ -78,8 +78,7 @@ static dm_status prepare(dm_run *r, dm_run_mode mode, dm_err *err)
     dm_status s;
 
     if ((s = take_lock(r, err)) || (s = check(&r->folder, mode, err)) ||
-        (s = dm_run_files_remove(&r->folder, true, err)) ||
-        (mode == DM_RUN_OVERWRITE && (s = dm_run_files_remove(&r->folder, false, err))))
+        (s = dm_run_files_remove(&r->folder, true, err)))
         return s;
     return make_folders(&r->folder, err);
 }
@@ -160,6 +159,8 @@ void dm_run_close(dm_run *r)
     dm_folder_close(&r->folder);
     free(r);
 }
+
+dm_status dm_run_clear(const dm_run *r, dm_err *err) { return dm_run_files_remove(&r->folder, false, err); }
 
 const dm_folder *dm_run_folder(const dm_run *r) { return &r->folder; }
 

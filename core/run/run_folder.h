@@ -17,7 +17,7 @@
 typedef enum dm_run_mode {
     DM_RUN_NEW,                    /* refused where a run is there, DM_EINVAL */
     DM_RUN_RESUME,                 /* refused where none is, DM_ENOENT */
-    DM_RUN_OVERWRITE               /* what a run left there is removed first */
+    DM_RUN_OVERWRITE               /* one may be there; dm_run_clear removes it */
 } dm_run_mode;
 
 typedef struct dm_run dm_run;
@@ -25,6 +25,8 @@ typedef struct dm_run dm_run;
 /* Makes the folder and takes its lock until dm_run_close; DM_EINVAL while another process has it. Leftovers
  * of interrupted writes are removed. A new run writes DM_RUN_CONFIG before anything else: by it a run is known. */
 dm_status dm_run_open(const char *dir, dm_run_mode mode, dm_run **out, dm_err *err);
+/* Removes what an earlier run left, for DM_RUN_OVERWRITE: once nothing more can be found wrong with the new one. */
+dm_status dm_run_clear(const dm_run *r, dm_err *err);
 /* Whether a run could be there, as far as can be seen without writing; DM_EINVAL says why not. */
 dm_status dm_run_possible(const char *dir, dm_err *err);
 void dm_run_close(dm_run *r);

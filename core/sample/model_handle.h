@@ -25,6 +25,12 @@ typedef struct dm_model_call {
     int64_t seed;
 } dm_model_call;
 
+/* Of a call whose model is NULL: DM_EINVAL. */
+static inline dm_status dm_model_missing(dm_err *err)
+{
+    return dm_error(err, DM_EINVAL, "the model is NULL; dm_model_open makes one");
+}
+
 /* seed and callbacks may be NULL. Whatever comes back, dm_model_call_end follows. */
 dm_status dm_model_call_begin(dm_model *m, const char *const *overrides, int n, const int64_t *seed,
                               const dm_callbacks *callbacks, dm_model_call *call, dm_err *err);

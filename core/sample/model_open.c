@@ -92,13 +92,17 @@ dm_status dm_model_info(const dm_model *m, dm_model_properties *out, dm_err *err
 {
     static const char *const precisions[] = {
         [DM_PRECISION_FP32] = "fp32", [DM_PRECISION_BF16] = "bf16", [DM_PRECISION_FP16] = "fp16"};
-    const dm_session *s = &m->s;
-    const dm_experiment *e = s->experiment;
     dm_model_properties p = {.size = sizeof p};
+    const dm_experiment *e;
+    const dm_session *s;
     dm_status rc;
 
     if ((rc = DM_SIZED_CLEAR(dm_model_properties, out, size, err)))
         return rc;
+    if (!m)
+        return dm_model_missing(err);
+    s = &m->s;
+    e = s->experiment;
     p.shape = s->data.shape;
     p.classes = s->data.classes;
     p.label_width = s->label_width;

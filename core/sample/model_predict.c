@@ -124,6 +124,8 @@ dm_status dm_model_predict(dm_model *m, const dm_predict_options *options, dm_im
 
     if ((rc = DM_SIZED_CLEAR(dm_images, out, x, err)) || (rc = DM_SIZED_READ(dm_predict_options, &o, options, err)))
         return rc;
+    if (!m)
+        return dm_model_missing(err);
     if (!(rc = dm_model_call_begin(m, NULL, 0, NULL, o.callbacks, &call, err)))
         rc = predict(m, &o, &im, err);
     dm_model_call_end(m, &call);

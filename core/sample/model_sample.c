@@ -202,6 +202,8 @@ dm_status dm_model_sample(dm_model *m, const dm_sample_options *options, dm_imag
 
     if ((rc = DM_SIZED_CLEAR(dm_images, out, x, err)) || (rc = DM_SIZED_READ(dm_sample_options, &o, options, err)))
         return rc;
+    if (!m)
+        return dm_model_missing(err);
     if (!(rc = dm_model_call_begin(m, o.overrides, o.n_overrides, o.seed, o.callbacks, &call, err)))
         rc = sample(m, &o, &im, err);
     dm_model_call_end(m, &call);

@@ -62,6 +62,11 @@ dm_status dm_running_open_validation(dm_training *r, dm_err *err);
 /* The held-out loss; NaN where it is not finite, which is no reason to end. */
 dm_status dm_running_validate(dm_training *r, double *loss, dm_err *err);
 
+static inline dm_status dm_running_no_training(dm_err *err)
+{
+    return dm_error(err, DM_EINVAL, "the training is NULL; dm_training_open makes one");
+}
+
 static inline bool dm_running_cancelled(const dm_training *r)
 {
     return r->s.callbacks.cancelled && r->s.callbacks.cancelled(r->s.callbacks.user);

@@ -18,8 +18,11 @@
 
 static dm_status make_folder(dm_training *r, dm_err *err)
 {
-    const int64_t batch = r->s.experiment->train.batch;
+    const int64_t batch = r->s.experiment->train.batch, steps = r->s.experiment->train.steps;
 
+    if (steps > INT64_MAX / batch)
+        return dm_error(err, DM_EINVAL, "train.steps = %lld of train.batch = %lld are more examples than 2^63",
+                        (long long)steps, (long long)batch);
     if (!(r->x0 = dm_array(dm_shape_count(&r->s.data.shape), batch, sizeof *r->x0)) ||
         !(r->labels = dm_array(batch, 1, sizeof *r->labels)))
         return dm_error(err, DM_ENOMEM, "out of memory for a batch of %lld examples", (long long)batch);
@@ -73,6 +76,16 @@ static dm_status read_choices(const dm_training *r, int64_t *micro, dm_err *err)
     json_decref(j);
     free(text);
     return rc;
+}
+
+static bool has_choices(const dm_training *r)
+{
+    return r->resumed && dm_folder_has(dm_run_folder(r->folder), "choices.json");
+}
+
+static dm_status keep_choices(const dm_training *r, dm_err *err)
+{
+    return has_choices(r) ? DM_OK : write_choices(r, err);
 }
 
 /* From now on messages go to log.txt too. */
@@ -185,16 +198,23 @@ static void say_what(const dm_training *r)
 static dm_status make_trainer(dm_training *r, dm_err *err)
 {
     int64_t micro = r->s.experiment->train.micro_batch;
-    const bool there = r->resumed && dm_folder_has(dm_run_folder(r->folder), "choices.json");
     dm_status rc;
 
-    if (there && (rc = read_choices(r, &micro, err)))
+    if (has_choices(r) && (rc = read_choices(r, &micro, err)))
         return rc;
     if ((rc = dm_trainer_new(&r->s, micro, &r->trainer, err)))
         return rc;
-    if (r->s.experiment->train.validate_every && (rc = dm_running_open_validation(r, err)))
+    return r->s.experiment->train.validate_every ? dm_running_open_validation(r, err) : DM_OK;
+}
+
+/* The earlier run goes once the new one can begin, up to its first step. */
+static dm_status replace(dm_training *r, dm_err *err)
+{
+    dm_status rc;
+
+    if ((rc = make_trainer(r, err)) || (rc = dm_running_use_start(r, err)))
         return rc;
-    return there ? DM_OK : write_choices(r, err);
+    return dm_running_cancelled(r) ? dm_error(err, DM_ECANCELLED, "stopped") : dm_run_clear(r->folder, err);
 }
 
 static dm_status open(dm_training *r, dm_err *err)
@@ -203,12 +223,13 @@ static dm_status open(dm_training *r, dm_err *err)
 
     /* All that can be wrong with the experiment is found before the run folder is touched. */
     if ((rc = make_folder(r, err)) || (rc = dm_session_open(&r->s, r->o.profile, err)) || (rc = open_folder(r, err)) ||
-        (rc = dm_running_know_data(r, err)) ||
-        (rc = write_config(r, err)) || (rc = write_messages(r, err)) || (rc = make_trainer(r, err)))
+        (rc = dm_running_know_data(r, err)) || (r->o.overwrite && (rc = replace(r, err))) ||
+        (rc = write_config(r, err)) || (rc = write_messages(r, err)) ||
+        (!r->o.overwrite && (rc = make_trainer(r, err))) || (rc = keep_choices(r, err)))
         return rc;
     say_what(r);
     if ((r->resumed && (rc = dm_running_load(r, err))) ||
-        (dm_trainer_state(r->trainer)->step == 0 && (rc = dm_running_use_start(r, err))) ||
+        (!r->o.overwrite && dm_trainer_state(r->trainer)->step == 0 && (rc = dm_running_use_start(r, err))) ||
         (rc = open_logs(r, dm_trainer_state(r->trainer)->step, err)))
         return rc;
     r->saved = dm_trainer_state(r->trainer)->step;
@@ -228,6 +249,11 @@ dm_status dm_training_open(const char *experiment, const dm_train_options *optio
         return rc;
     if (o.argc < 0 || (o.argc && !o.argv))
         return dm_error(err, DM_EINVAL, "%d arguments%s", (int)o.argc, o.argc < 0 ? "; 0 or more" : " and no argv");
+    if (o.overwrite && (o.resume || o.data_changed))
+        return dm_error(err, DM_EINVAL,
+                        "%s and overwrite exclude each other: resume continues the run in the folder, overwrite "
+                        "removes it",
+                        o.resume ? "resume" : "data_changed");
     if (!(r = calloc(1, sizeof *r)))
         return dm_error(err, DM_ENOMEM, "out of memory for training");
     r->o = o;

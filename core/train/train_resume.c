@@ -116,7 +116,8 @@ dm_status dm_resume_compare(const char *old, const char *now, const char *dir, d
         if (!more_old || !more_now || a.n != b.n || memcmp(a.text, b.text, a.n))
             return dm_error(err, DM_EINVAL,
                             "the run in '%s' cannot continue with another experiment: it started with '%.*s' (%s), "
-                            "now it is '%.*s' (%s); use another output, or --overwrite",
+                            "now it is '%.*s' (%s); use another output, or set overwrite "
+                            "(--overwrite)",
                             dir, more_old ? (int)a.n : 7, more_old ? a.text : "nothing", more_old ? a.key : "-",
                             more_now ? (int)b.n : 7, more_now ? b.text : "nothing", more_now ? b.key : "-");
     }

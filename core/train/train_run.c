@@ -52,7 +52,7 @@ static void finish(dm_training *r)
         dm_session_log(&r->s, DM_LOG_INFO, "curves:     %s/" DM_RUN_PLOT, r->dir);
     else
         dm_session_log(&r->s, DM_LOG_WARNING, "no plot of the training: %s", why.msg);
-    log = dm_checkpoint_path(r->dir, dm_trainer_state(r->trainer)->step);
+    log = dm_checkpoint_path(r->dir, r->saved);
     dm_session_log(&r->s, DM_LOG_INFO, "checkpoint: %s", log ? log : r->dir);
     dm_session_log(&r->s, DM_LOG_INFO,
                    dm_net_diffuses(r->s.model) ? "next:       demist sample %s --count 64 --out samples.png"
@@ -110,10 +110,14 @@ static dm_status due(dm_training *r, dm_err *err)
 
 dm_status dm_training_run(dm_training *r, dm_err *err)
 {
-    const dm_set_train *t = &r->s.experiment->train;
-    const dm_train_state *state = dm_trainer_state(r->trainer);
+    const dm_train_state *state;
+    const dm_set_train *t;
     dm_status rc;
 
+    if (!r)
+        return dm_running_no_training(err);
+    t = &r->s.experiment->train;
+    state = dm_trainer_state(r->trainer);
     progress(r);
     while (state->step < t->steps) {
         if ((rc = dm_training_step(r, err)))
@@ -122,6 +126,9 @@ dm_status dm_training_run(dm_training *r, dm_err *err)
         if ((rc = due(r, err)))
             return rc;
     }
+    /* The caller may have made the last step, and left it to this call to save it. */
+    if (state->step > r->saved && (rc = dm_running_save(r, NULL, err)))
+        return rc;
     finish(r);
     return r->o.profile ? dm_session_log_profile(&r->s, err) : DM_OK;
 }

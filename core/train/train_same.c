@@ -41,8 +41,8 @@ static dm_status other_data(const dm_training *r, const char *split, const char 
 {
     if (!r->o.data_changed)
         return dm_error(err, DM_EINVAL,
-                        "the %s data differ from those that the run in '%s' was trained on: %s; restore them, or "
-                        "continue with --data-changed",
+                        "the %s data differ from those that the run in '%s' was trained on: %s; restore them, or set "
+                        "data_changed (--data-changed) to continue",
                         split, r->dir, what);
     dm_session_log(&r->s, DM_LOG_WARNING, "the %s data have changed: %s", split, what);
     return DM_OK;

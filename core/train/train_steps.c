@@ -107,12 +107,9 @@ static dm_status take_step(dm_training *r, dm_err *err)
 /* Before the first step: the clock of images_per_s begins, and batches are read ahead. */
 static dm_status begin(dm_training *r, dm_err *err)
 {
-    const int64_t batch = r->s.experiment->train.batch, steps = r->s.experiment->train.steps;
+    const int64_t batch = r->s.experiment->train.batch;
     dm_status rc;
 
-    if (steps > INT64_MAX / batch)
-        return dm_error(err, DM_EINVAL, "train.steps = %lld of train.batch = %lld are more examples than 2^63",
-                        (long long)steps, (long long)batch);
     if ((rc = dm_data_prefetch(r->s.examples, (uint64_t)(dm_trainer_state(r->trainer)->step * batch), batch, err)))
         return rc;
     r->since = now();
@@ -123,10 +120,14 @@ static dm_status begin(dm_training *r, dm_err *err)
 
 dm_status dm_training_step(dm_training *r, dm_err *err)
 {
-    const dm_set_train *t = &r->s.experiment->train;
-    const dm_train_state *state = dm_trainer_state(r->trainer);
+    const dm_set_train *t;
+    const dm_train_state *state;
     dm_status rc;
 
+    if (!r)
+        return dm_running_no_training(err);
+    t = &r->s.experiment->train;
+    state = dm_trainer_state(r->trainer);
     if (state->step >= t->steps)
         return dm_error(err, DM_EINVAL, "all %lld steps of train.steps are already done; set a larger train.steps "
                                         "to continue",
@@ -176,6 +177,8 @@ dm_status dm_training_validate(dm_training *r, double *loss, dm_err *err)
     double own;
     dm_status rc;
 
+    if (!r)
+        return dm_running_no_training(err);
     if (!r->validation && ((rc = dm_running_know_held_out(r, err)) || (rc = dm_running_open_validation(r, err))))
         return rc;
     return dm_running_validate(r, loss ? loss : &own, err);
@@ -183,6 +186,8 @@ dm_status dm_training_validate(dm_training *r, double *loss, dm_err *err)
 
 dm_status dm_training_save(dm_training *r, dm_err *err)
 {
+    if (!r)
+        return dm_running_no_training(err);
     if (dm_trainer_state(r->trainer)->step < 1)
         return dm_error(err, DM_EINVAL, "there is no step to save yet");
     return dm_running_save(r, NULL, err);
@@ -190,24 +195,27 @@ dm_status dm_training_save(dm_training *r, dm_err *err)
 
 dm_status dm_training_info(const dm_training *r, dm_training_state *out, dm_err *err)
 {
-    const dm_set_train *t = &r->s.experiment->train;
-    const int64_t step = dm_trainer_state(r->trainer)->step;
-    const dm_training_state s = {.size = sizeof s,
-                                 .step = step,
-                                 .steps = t->steps,
-                                 .batch = t->batch,
-                                 .micro_batch = dm_trainer_micro_batch(r->trainer),
-                                 .parameters = dm_net_layout(r->s.model)->parameters,
-                                 .saved = r->saved ? r->saved : -1,
-                                 .learning_rate = dm_train_lr(t, step ? step - 1 : 0),
-                                 .loss = r->loss,
-                                 .grad_norm = r->grad_norm,
-                                 .images_per_s = r->rate,
-                                 .best_loss = r->best,
-                                 .output = r->dir};
+    dm_training_state s = {.size = sizeof s};
+    const dm_set_train *t;
     dm_status rc;
 
-    if (!(rc = DM_SIZED_CLEAR(dm_training_state, out, size, err)))
-        DM_SIZED_WRITE(dm_training_state, out, &s);
-    return rc;
+    if ((rc = DM_SIZED_CLEAR(dm_training_state, out, size, err)))
+        return rc;
+    if (!r)
+        return dm_running_no_training(err);
+    t = &r->s.experiment->train;
+    s.step = dm_trainer_state(r->trainer)->step;
+    s.steps = t->steps;
+    s.batch = t->batch;
+    s.micro_batch = dm_trainer_micro_batch(r->trainer);
+    s.parameters = dm_net_layout(r->s.model)->parameters;
+    s.saved = r->saved ? r->saved : -1;
+    s.learning_rate = dm_train_lr(t, s.step ? s.step - 1 : 0);
+    s.loss = r->loss;
+    s.grad_norm = r->grad_norm;
+    s.images_per_s = r->rate;
+    s.best_loss = r->best;
+    s.output = r->dir;
+    DM_SIZED_WRITE(dm_training_state, out, &s);
+    return DM_OK;
 }

@@ -349,11 +349,34 @@ static void abi__nothing_at_all(void **state)
     assert_says(dm_model_open(run, NULL, NULL, &err), DM_EINVAL, &err, "no place");
     assert_says(dm_model_sample(model, NULL, NULL, &err), DM_EINVAL, &err, "no dm_images");
     assert_says(dm_model_predict(model, NULL, &im, &err), DM_EINVAL, &err, "no x");
+    assert_says(dm_model_info(model, NULL, &err), DM_EINVAL, &err, "no dm_model_properties");
+    assert_says(dm_training_info(training, NULL, &err), DM_EINVAL, &err, "no dm_training_state");
+    assert_says(dm_training_open(file, NULL, NULL, &err), DM_EINVAL, &err, "no place");
     assert_says(dm_train(NULL, NULL, &err), DM_EINVAL, &err, "which experiment?");
     assert_says(dm_check(NULL, NULL, &err), DM_EINVAL, &err, "which experiment?");
     assert_says(dm_eval_loss(NULL, NULL, &l, &err), DM_EINVAL, &err, "which run?");
     assert_says(dm_export(run, NULL, NULL, NULL, &err), DM_EINVAL, &err, "no format");
     assert_says(dm_convert(NULL, NULL, NULL, &err), DM_EINVAL, &err, "no file");
+}
+
+/* A handle that is NULL, as one is after a failed open. */
+static void abi__no_handle(void **state)
+{
+    dm_model_properties p = {.size = sizeof p};
+    dm_training_state s = {.size = sizeof s};
+    dm_images im = {.size = sizeof im};
+    dm_err err = {0};
+    double loss;
+
+    (void)state;
+    assert_says(dm_model_info(NULL, &p, &err), DM_EINVAL, &err, "the model is NULL");
+    assert_says(dm_model_sample(NULL, NULL, &im, &err), DM_EINVAL, &err, "the model is NULL");
+    assert_says(dm_model_predict(NULL, NULL, &im, &err), DM_EINVAL, &err, "the model is NULL");
+    assert_says(dm_training_step(NULL, &err), DM_EINVAL, &err, "the training is NULL");
+    assert_says(dm_training_validate(NULL, &loss, &err), DM_EINVAL, &err, "the training is NULL");
+    assert_says(dm_training_save(NULL, &err), DM_EINVAL, &err, "the training is NULL");
+    assert_says(dm_training_info(NULL, &s, &err), DM_EINVAL, &err, "the training is NULL");
+    assert_says(dm_training_run(NULL, &err), DM_EINVAL, &err, "the training is NULL");
 }
 
 /* ---- a run to ask ----------------------------------------------------------------------------------- */
@@ -400,6 +423,7 @@ int main(void)
         cmocka_unit_test(abi__the_least_that_holds_images),
         cmocka_unit_test(abi__callbacks_of_every_size),
         cmocka_unit_test(abi__nothing_at_all),
+        cmocka_unit_test(abi__no_handle),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -418,6 +418,71 @@ static void training__step_by_step_is_the_run(void **state)
     dm_model_close(b);
 }
 
+static void saved_as_step_6(const char *output, bool expected)
+{
+    char path[300];
+
+    snprintf(path, sizeof path, "%s/checkpoints/step-00000006.safetensors", output);
+    assert_int_equal(access(path, F_OK), expected ? 0 : -1);
+}
+
+/* A run that its caller drove to the end is saved as one that ran to it. */
+static void training__run_saves_the_last_step(void **state)
+{
+    char driven[200];
+    dm_training *t;
+    dm_training_state s = {.size = sizeof s};
+    dm_err err = {0};
+
+    (void)state;
+    snprintf(driven, sizeof driven, "%s/driven", dir);
+    t = train(driven, false, NULL);
+    for (int i = 0; i < 6; i++)
+        assert_status(dm_training_step(t, &err), DM_OK, &err);
+    saved_as_step_6(driven, false);
+    assert_status(dm_training_run(t, &err), DM_OK, &err);
+    assert_status(dm_training_info(t, &s, &err), DM_OK, &err);
+    assert_int_equal(s.saved, 6);
+    dm_training_close(t);
+    saved_as_step_6(driven, true);
+}
+
+/* What cannot begin removes nothing of the run that it was to replace. */
+static void training__overwrite_checks_first(void **state)
+{
+    static const struct { bool resume, data_changed, stop; const char *more, *says; dm_status status; } rows[] = {
+        {true, false, false, NULL, "resume and overwrite exclude each other", DM_EINVAL},
+        {false, true, false, NULL, "data_changed and overwrite exclude each other", DM_EINVAL},
+        {false, false, true, NULL, "stopped before a step was done", DM_ECANCELLED},
+        {false, false, false, "network.width=1000000000", "network", DM_EINVAL},
+        {false, false, false, "train.micro_batch=100000", "micro_batch", DM_EINVAL},
+    };
+    char kept[200], to[220];
+    dm_training *t;
+    dm_err err = {0};
+
+    (void)state;
+    snprintf(kept, sizeof kept, "%s/kept", dir);
+    snprintf(to, sizeof to, "output=%s", kept);
+    t = train(kept, false, NULL);
+    assert_status(dm_training_run(t, &err), DM_OK, &err);
+    dm_training_close(t);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        heard h = {.stop = rows[i].stop};
+        const dm_callbacks cb = {.size = sizeof cb, .user = &h, .cancelled = cancelled};
+        const char *overrides[] = {device, "tune=off", to, rows[i].more};
+        const dm_train_options o = {.size = sizeof o, .overrides = overrides, .n_overrides = rows[i].more ? 4 : 3,
+                                    .resume = rows[i].resume, .overwrite = true,
+                                    .data_changed = rows[i].data_changed, .callbacks = &cb};
+
+        assert_fails(dm_training_open(file, &o, &t, &err), rows[i].status, &err, rows[i].says);
+        assert_null(t);
+        saved_as_step_6(kept, true);
+        assert_fails(dm_train(file, &o, &err), rows[i].status, &err, rows[i].says);
+        saved_as_step_6(kept, true);
+    }
+}
+
 static int set_up(void **state)
 {
     const char *on = getenv("DEMIST_DEVICE");
@@ -443,6 +508,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(training__driven_by_its_caller), /* what it trains is the model of those that follow */
         cmocka_unit_test(training__step_by_step_is_the_run),
+        cmocka_unit_test(training__run_saves_the_last_step),
+        cmocka_unit_test(training__overwrite_checks_first),
         cmocka_unit_test(model__second_call_sets_nothing_up),
         cmocka_unit_test(model__calls_change_what_they_say),
         cmocka_unit_test(model__keeps_the_network_for_another_sampler),

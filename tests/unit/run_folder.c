@@ -26,6 +26,8 @@ static void open__modes(void **state)
     assert_status(dm_run_open(path, DM_RUN_RESUME, &r, &err), DM_OK, &err);
     dm_run_close(r);
     assert_status(dm_run_open(path, DM_RUN_OVERWRITE, &r, &err), DM_OK, &err);
+    assert_int_equal(access(scratch_path(&dir, "a/b/run/" DM_RUN_CONFIG), F_OK), 0);
+    assert_status(dm_run_clear(r, &err), DM_OK, &err);
     dm_run_close(r);
     assert_int_equal(access(scratch_path(&dir, "a/b/run/mine.txt"), F_OK), 0);
     assert_int_equal(access(scratch_path(&dir, "a/b/run/" DM_RUN_CONFIG), F_OK), -1);
@@ -164,6 +166,7 @@ static void open__keeps_what_is_not_a_run(void **state)
     scratch_file(&dir, "mine.12.tmp", "x", 1);
     dm_run_close(r);
     assert_status(dm_run_open(dir.dir, DM_RUN_OVERWRITE, &r, &err), DM_OK, &err);
+    assert_status(dm_run_clear(r, &err), DM_OK, &err);
     assert_int_equal(access(scratch_path(&dir, "samples/mine.png"), F_OK), 0);
     assert_int_equal(access(scratch_path(&dir, "samples/step-1.png"), F_OK), -1);
     assert_int_equal(access(scratch_path(&dir, "mine.tmp"), F_OK), 0);
