@@ -13,13 +13,14 @@ static void log_line(void *log, const char *line) { dm_log_put(log, DM_LOG_INFO,
 dm_status dm_data_alone_open(dm_data_alone *a, const char *file, const char *text, const char *const *overrides, int n,
                              const dm_callbacks *cb, dm_err *err)
 {
-    const dm_experiment_options o = {.overrides = overrides, .n_overrides = n, .partial = true, .need_data = true};
+    dm_experiment_options o = {.overrides = overrides, .n_overrides = n, .partial = true, .need_data = true};
     dm_faults faults = {0};
     dm_status rc;
 
     *a = (dm_data_alone){0};
     if ((rc = DM_SIZED_READ(dm_callbacks, &a->callbacks, cb, err)))
         return rc;
+    o.override_name = a->callbacks.override_name ? a->callbacks.override_name : "override";
     a->log = dm_log_new(DM_LOG_DEBUG, a->callbacks.log, a->callbacks.user);
     if (!(rc = a->log ? dm_registry_new(NULL, &a->registry, err) : dm_error(err, DM_ENOMEM, "out of memory")))
         rc = text ? dm_experiment_parse(text, strlen(text), file, ".", &o, a->registry, &a->experiment, &faults, err)

@@ -112,12 +112,28 @@ static void read_sections(dm_reading *r)
         resolve_output(r);
 }
 
+/* How faults name override i; on the arena. */
+static const char *place_of(const dm_reading *r, int i)
+{
+    const dm_experiment_options *o = r->o;
+    const char *override = o->overrides[i];
+
+    if (i < o->opened && i >= o->opened - o->n_options)
+        return dm_strndup(r->arena, override, strcspn(override, "="));
+    return dm_sprintf(r->arena, "%s %d", o->override_name ? o->override_name : "command line: argument",
+                      i < o->opened ? i + 1 : i - o->opened + 1);
+}
+
 static dm_status read_overrides(dm_reading *r, dm_err *err)
 {
     dm_status rc = DM_OK;
 
-    for (int i = 0; !rc && i < r->o->n_overrides; i++)
-        rc = dm_layers_override(&r->layers, r->o->overrides[i], i + 1, r->cwd, err);
+    for (int i = 0; !rc && i < r->o->n_overrides; i++) {
+        const char *place = place_of(r, i);
+
+        rc = place ? dm_layers_override(&r->layers, r->o->overrides[i], i + 1, place, r->cwd, err)
+                   : dm_error(err, DM_ENOMEM, "out of memory for overrides");
+    }
     return rc;
 }
 

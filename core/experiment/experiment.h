@@ -39,6 +39,10 @@ typedef struct dm_experiment {
 typedef struct dm_experiment_options {
     const char *const *overrides;  /* "key.path=value" each */
     int n_overrides;
+    /* How faults name them: the caller's, then n_options more, by their key, that came as options of their own; those
+     * behind the first `opened` are of a later call and counted anew. */
+    const char *override_name;     /* before the number; NULL = "command line: argument" */
+    int opened, n_options;
     bool partial;                  /* network and objective may be absent (looking at a schedule alone) */
     bool need_data;                /* an absent data section is a fault (train); sampling does without */
     bool lenient_data;             /* the data's files need not be there, nor its plugin (sampling from a run) */
@@ -49,7 +53,7 @@ typedef struct dm_experiment_options {
 
 /* Reads, checks and resolves. Where the experiment is wrong, all faults are in *faults, and err has the first
  * and its code: DM_EINVAL, or DM_EABI for a plugin that was refused. Each override is an argument "key=value";
- * faults name it by its place in the list, from 1. Plugins are found through reg, which must outlive the
+ * faults name it by its place, from 1. Plugins are found through reg, which must outlive the
  * experiment and whose path gains the experiment's plugin_path. o and faults may be NULL. */
 dm_status dm_experiment_load(const char *path, const dm_experiment_options *o, dm_registry *reg, dm_experiment **out,
                              dm_faults *faults, dm_err *err);

@@ -232,7 +232,8 @@ static dm_status parse_value(dm_layers *l, const dm_origin *s, size_t skip, cons
     return DM_OK;
 }
 
-dm_status dm_layers_override(dm_layers *l, const char *argument, int32_t number, const char *dir, dm_err *err)
+dm_status dm_layers_override(dm_layers *l, const char *argument, int32_t number, const char *place, const char *dir,
+                             dm_err *err)
 {
     dm_origin *s = dm_alloc(l->arena, sizeof *s);
     const dm_yaml *value, *root;
@@ -243,7 +244,7 @@ dm_status dm_layers_override(dm_layers *l, const char *argument, int32_t number,
 
     if (!s || !(s->text = dm_strdup(l->arena, argument)) || !(s->dir = dm_strdup(l->arena, dir)))
         return no_memory(err);
-    s->name = "command line";
+    s->name = place;
     s->n = strlen(argument);
     s->argument = number;
     equals = strchr(s->text, '=');

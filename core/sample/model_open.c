@@ -38,7 +38,7 @@ static dm_status open(dm_model *m, const char *run, const dm_model_options *o, d
     if (!(m->arena = dm_arena_new()) || !(m->run = dm_strdup(m->arena, run)))
         return dm_error(err, DM_ENOMEM, "out of memory for a model");
     if ((rc = copy_overrides(m, o, &overrides, &n, err)) ||
-        (rc = dm_session_read_run(&m->s, run, overrides, n, o->callbacks, err)) ||
+        (rc = dm_session_read_model(&m->s, run, overrides, n, n - o->n_overrides, o->callbacks, err)) ||
         (rc = dm_session_open(&m->s, o->profile, err)) || (rc = dm_session_weights(&m->s, o->raw, &m->weights, err)))
         return rc;
     if (!(m->experiment = dm_experiment_print(m->s.experiment, false)))

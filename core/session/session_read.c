@@ -61,6 +61,11 @@ static dm_status after_load(dm_session *s, dm_status rc, dm_need need, dm_faults
     return rc;
 }
 
+static const char *override_name(const dm_session *s)
+{
+    return s->callbacks.override_name ? s->callbacks.override_name : "override";
+}
+
 /* A session without an experiment. */
 static dm_status begin(dm_session *s, const dm_callbacks *cb, dm_err *err)
 {
@@ -78,17 +83,18 @@ dm_status dm_session_read(dm_session *s, const char *experiment, const char *con
 {
     const bool data = need >= DM_NEED_DATA;
     const char *slash = experiment ? strrchr(experiment, '/') : NULL, *name = slash ? slash + 1 : experiment;
-    const dm_experiment_options o = {.overrides = overrides,
-                                     .n_overrides = n,
-                                     .need_data = data,
-                                     .lenient_data = !data,
-                                     .kept = name && !strcmp(name, DM_RUN_CONFIG),
-                                     .keep = true};
+    dm_experiment_options o = {.overrides = overrides,
+                               .n_overrides = n,
+                               .need_data = data,
+                               .lenient_data = !data,
+                               .kept = name && !strcmp(name, DM_RUN_CONFIG),
+                               .keep = true};
     dm_faults faults = {0};
     dm_status rc;
 
     if ((rc = begin(s, cb, err)))
         return rc;
+    o.override_name = override_name(s);
     if (!experiment)
         rc = dm_error(err, DM_EINVAL, "which experiment?");
     if (!rc && !(rc = dm_session_check_overrides(overrides, n, err)) &&
@@ -104,8 +110,14 @@ dm_status dm_session_read(dm_session *s, const char *experiment, const char *con
 static dm_status parse(dm_session *s, const char *text, const char *name, const char *const *overrides, int n,
                        dm_err *err)
 {
-    const dm_experiment_options o = {
-        .overrides = overrides, .n_overrides = n, .lenient_data = true, .kept = true, .keep = true};
+    const dm_experiment_options o = {.overrides = overrides,
+                                     .n_overrides = n,
+                                     .override_name = override_name(s),
+                                     .opened = n,
+                                     .n_options = s->n_options,
+                                     .lenient_data = true,
+                                     .kept = true,
+                                     .keep = true};
     dm_faults faults = {0};
     dm_status rc;
 
@@ -170,11 +182,18 @@ static dm_status read_label_width(dm_session *s, dm_err *err)
 dm_status dm_session_read_run(dm_session *s, const char *run, const char *const *overrides, int n,
                               const dm_callbacks *cb, dm_err *err)
 {
+    return dm_session_read_model(s, run, overrides, n, 0, cb, err);
+}
+
+dm_status dm_session_read_model(dm_session *s, const char *run, const char *const *overrides, int n, int n_options,
+                                const dm_callbacks *cb, dm_err *err)
+{
     const char *text;
     dm_status rc;
 
     if ((rc = begin(s, cb, err)))
         return rc;
+    s->n_options = n_options;
     if (!run)
         rc = dm_error(err, DM_EINVAL, "which run?");
     if (rc || (rc = dm_session_source(s, run, &s->checkpoint, &s->step, err)) ||
@@ -210,7 +229,12 @@ dm_status dm_session_sampled_by(dm_session *s, const char *const *overrides, int
 {
     const char *text = dm_st_meta(s->checkpoint, "experiment");
     const int all = s->n_overrides + n;
-    dm_experiment_options o = {.n_overrides = all, .lenient_data = true, .kept = true};
+    dm_experiment_options o = {.n_overrides = all,
+                               .override_name = override_name(s),
+                               .opened = s->n_overrides,
+                               .n_options = s->n_options,
+                               .lenient_data = true,
+                               .kept = true};
     const char **both;
     dm_faults faults = {0};
     dm_status rc;

@@ -17,6 +17,9 @@ dm_status dm_session_read(dm_session *s, const char *experiment, const char *con
  * weights' file. */
 dm_status dm_session_read_run(dm_session *s, const char *run, const char *const *overrides, int n,
                               const dm_callbacks *cb, dm_err *err);
+/* The same, whose last n_options overrides came as options of their own: messages name them by their keys. */
+dm_status dm_session_read_model(dm_session *s, const char *run, const char *const *overrides, int n, int n_options,
+                                const dm_callbacks *cb, dm_err *err);
 /* The same from an experiment's text, called name, without weights; overrides may replace its parts. */
 dm_status dm_session_read_text(dm_session *s, const char *text, const char *name, const char *const *overrides, int n,
                                const dm_callbacks *cb, dm_err *err);

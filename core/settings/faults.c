@@ -8,9 +8,7 @@ enum { MOST = 100, WIDEST = 100, MESSAGE = sizeof((dm_err *)0)->msg };
 
 const char *dm_mark_text(dm_arena *a, dm_mark at)
 {
-    if (at.source->argument)
-        return dm_sprintf(a, "command line: argument %d", (int)at.source->argument);
-    if (!at.line)
+    if (at.source->argument || !at.line)
         return at.source->name;
     return dm_sprintf(a, "%s:%u:%u", at.source->name, (unsigned)at.line, (unsigned)at.column);
 }

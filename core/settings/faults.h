@@ -8,7 +8,7 @@
 
 /* A text that values come from: a file, or one override. Outlives what points to it. */
 typedef struct dm_origin {
-    const char *name;              /* of the file, as messages show it */
+    const char *name;              /* of the file, or the override's place, as messages show it */
     const char *text;
     size_t n;
     const char *dir;               /* absolute folder where relative paths start; "" = not known */
@@ -18,7 +18,7 @@ typedef struct dm_origin {
 /* line and column count from 1, in characters; line 0 = the source as a whole. */
 typedef struct dm_mark { const dm_origin *source; uint32_t line, column; } dm_mark;
 
-/* "file:line:col", or "command line: argument N"; on the arena, NULL when memory is exhausted. */
+/* "file:line:col", or an override's place; on the arena, NULL when memory is exhausted. */
 const char *dm_mark_text(dm_arena *a, dm_mark at);
 
 /* text: all that is wrong, one line each, "file:line:col: error: key: message", followed by the line

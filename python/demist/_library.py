@@ -45,7 +45,8 @@ LINE = CFUNCTYPE(None, c_void_p, c_char_p)
 
 
 class Callbacks(Sized):
-    _fields_ = [("size", c_uint32), ("user", c_void_p), ("log", LOG), ("progress", PROGRESS), ("cancelled", CANCELLED)]
+    _fields_ = [("size", c_uint32), ("user", c_void_p), ("log", LOG), ("progress", PROGRESS), ("cancelled", CANCELLED),
+                ("override_name", c_char_p)]
 
 
 class ModelOptions(Sized):

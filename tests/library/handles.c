@@ -233,8 +233,16 @@ static void model__callbacks_of_one_call(void **state)
 {
     static const int32_t labels[2] = {0, 1};
     heard whole = {0}, one = {0};
-    const dm_callbacks of_all = {sizeof of_all, &whole, log_line, progress, cancelled},
-                       of_one = {sizeof of_one, &one, log_line, progress, cancelled};
+    const dm_callbacks of_all = {.size = sizeof of_all,
+                                 .user = &whole,
+                                 .log = log_line,
+                                 .progress = progress,
+                                 .cancelled = cancelled},
+                       of_one = {.size = sizeof of_one,
+                                 .user = &one,
+                                 .log = log_line,
+                                 .progress = progress,
+                                 .cancelled = cancelled};
     const dm_model_options how = {.size = sizeof how, .callbacks = &of_all};
     dm_sample_options o = {.size = sizeof o, .count = 2, .labels = labels};
     dm_images im = {.size = sizeof im};
@@ -291,6 +299,38 @@ static void model__says_what_it_is(void **state)
     how = (dm_model_options){.size = sizeof how, .device = "no such device"};
     assert_fails(dm_model_open(run, &how, &m, &err), DM_EDEVICE, &err, "no such device");
     assert_fails(dm_model_open("/nonexistent", NULL, &m, &err), DM_ENOENT, &err, "/nonexistent");
+}
+
+/* Overrides are counted as this call's caller gave them, and an option is called by its name. */
+static void model__messages_name_the_override(void **state)
+{
+    static const char *const typo[] = {"sampler.stepz=3"}, *const later[] = {"sampler.steps=3", "sampler.stepz=3"};
+    dm_callbacks cb = {.size = sizeof cb, .override_name = "setting"};
+    dm_model_options o = {.size = sizeof o, .overrides = typo, .n_overrides = 1};
+    dm_train_options t = {.size = sizeof t, .overrides = typo, .n_overrides = 1};
+    dm_check_options k = {.size = sizeof k, .overrides = later, .n_overrides = 2};
+    dm_sample_options s = {.size = sizeof s, .overrides = later, .n_overrides = 2};
+    dm_images out = {.size = sizeof out};
+    dm_training *training;
+    dm_model *m;
+    dm_err err = {0};
+
+    (void)state;
+    assert_fails(dm_model_open(run, &o, &m, &err), DM_EINVAL, &err, "override 1: error: sampler.stepz");
+    assert_fails(dm_training_open(file, &t, &training, &err), DM_EINVAL, &err, "override 1: error: sampler.stepz");
+    assert_fails(dm_check(file, &k, &err), DM_EINVAL, &err, "override 2: error: sampler.stepz");
+    o.callbacks = &cb;
+    assert_fails(dm_model_open(run, &o, &m, &err), DM_EINVAL, &err, "setting 1: error: sampler.stepz");
+    o = (dm_model_options){.size = sizeof o, .precision = "fp64"};
+    assert_fails(dm_model_open(run, &o, &m, &err), DM_EINVAL, &err, "precision: ");
+    assert_null(strstr(err.msg, "argument"));
+    o = (dm_model_options){.size = sizeof o, .device = "9:9"};
+    assert_fails(dm_model_open(run, &o, &m, &err), DM_EDEVICE, &err, "9:9");
+    assert_null(strstr(err.msg, "argument"));
+    o = (dm_model_options){.size = sizeof o, .overrides = later, .n_overrides = 1, .device = device + 7};
+    assert_status(dm_model_open(run, &o, &m, &err), DM_OK, &err);
+    assert_fails(dm_model_sample(m, &s, &out, &err), DM_EINVAL, &err, "override 2: error: sampler.stepz");
+    dm_model_close(m);
 }
 
 /* Counts that no memory holds are refused before anything is read or allocated. */
@@ -517,6 +557,7 @@ int main(void)
         cmocka_unit_test(model__refuses_and_goes_on),
         cmocka_unit_test(model__callbacks_of_one_call),
         cmocka_unit_test(model__says_what_it_is),
+        cmocka_unit_test(model__messages_name_the_override),
         cmocka_unit_test(eval__counts),
     };
 

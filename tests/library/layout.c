@@ -19,8 +19,8 @@ int main(void)
     LAST(dm_progress_info, loss);
     SIZE(dm_callbacks);
     FIELD(dm_callbacks, size); FIELD(dm_callbacks, user); FIELD(dm_callbacks, log); FIELD(dm_callbacks, progress);
-    FIELD(dm_callbacks, cancelled);
-    LAST(dm_callbacks, cancelled);
+    FIELD(dm_callbacks, cancelled); FIELD(dm_callbacks, override_name);
+    LAST(dm_callbacks, override_name);
     SIZE(dm_model_options);
     FIELD(dm_model_options, size); FIELD(dm_model_options, n_overrides); FIELD(dm_model_options, overrides);
     FIELD(dm_model_options, device); FIELD(dm_model_options, precision); FIELD(dm_model_options, raw);

@@ -45,7 +45,7 @@ typedef struct dm_progress_info {
     double loss;                   /* NaN if there is none */
 } dm_progress_info;
 
-/* Callbacks for log lines, progress and cancellation. Any member may be NULL. The struct is copied; user must stay
+/* Callbacks for log lines, progress and cancellation. Any member may be NULL. The struct is copied; what it points to must stay
  * valid as long as the handle that was opened with it. */
 typedef struct dm_callbacks {
     uint32_t size;
@@ -55,6 +55,7 @@ typedef struct dm_callbacks {
     /* Polled between steps and, before the first, between kernel builds. true stops training with DM_ECANCELLED, after
      * saving a checkpoint if a step has been done, and stops sampling at once. */
     bool (*cancelled)(void *user);
+    const char *override_name;     /* what messages call override N: "NAME N"; NULL = "override" */
 } dm_callbacks;
 
 /* ---- a trained model -------------------------------------------------------------------------- */
@@ -168,7 +169,7 @@ typedef struct dm_train_options {
     int32_t n_overrides;
     const char *const *overrides;  /* "key.path=value" each */
     bool resume; /* continue from the newest checkpoint of the run folder, or start if there is none */
-    bool overwrite;                /* remove the files of an earlier run */
+    bool overwrite; /* remove the files of an earlier run, once the new one can begin; excludes resume, data_changed */
     bool profile;                  /* log time, FLOP/s and GB/s of each kernel at the end */
     bool data_changed;             /* resume even though the data differ from those it was trained on */
     int32_t argc;                  /* the command line for the run folder's env.json; may be 0 */
@@ -203,7 +204,8 @@ typedef struct dm_training_state {
 
 DM_EXPORT dm_status dm_training_info(const dm_training *t, dm_training_state *out, dm_err *err);
 /* Runs the remaining steps, with the held-out losses, samples and checkpoints that the experiment sets. DM_ECANCELLED
- * if callbacks.cancelled stopped it; a checkpoint is saved if a step has been done. */
+ * if callbacks.cancelled stopped it; a checkpoint is saved if a step has been done. The last step is saved if it is
+ * not yet, also if dm_training_step made it. */
 DM_EXPORT dm_status dm_training_run(dm_training *t, dm_err *err);
 /* Frees the training without saving. t may be NULL. */
 DM_EXPORT void dm_training_close(dm_training *t);

@@ -110,7 +110,11 @@ static bool cancelled(void *user)
 
 const dm_callbacks *cli_callbacks(cli_terminal *t)
 {
-    t->callbacks = (dm_callbacks){
-        .size = sizeof t->callbacks, .user = t, .log = on_log, .progress = on_progress, .cancelled = cancelled};
+    t->callbacks = (dm_callbacks){.size = sizeof t->callbacks,
+                                  .user = t,
+                                  .log = on_log,
+                                  .progress = on_progress,
+                                  .cancelled = cancelled,
+                                  .override_name = "command line: argument"};
     return &t->callbacks;
 }
