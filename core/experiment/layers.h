@@ -29,6 +29,7 @@ dm_status dm_layers_file(dm_layers *l, const char *path, const char *dir, dm_err
 /* The same from text. */
 dm_status dm_layers_text(dm_layers *l, const char *text, size_t n, const char *name, const char *dir, dm_err *err);
 /* Argument `number`, from 1: "key=value", "section.key=value" or "section={key: value}". */
-dm_status dm_layers_override(dm_layers *l, const char *argument, int32_t number, const char *place, const char *dir, dm_err *err);
+dm_status dm_layers_override(dm_layers *l, const char *argument, int32_t number, const char *place, const char *dir,
+                             dm_err *err);
 
 #endif

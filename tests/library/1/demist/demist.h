@@ -45,8 +45,8 @@ typedef struct dm_progress_info {
     double loss;                   /* NaN if there is none */
 } dm_progress_info;
 
-/* Callbacks for log lines, progress and cancellation. Any member may be NULL. The struct is copied; what it points to must stay
- * valid as long as the handle that was opened with it. */
+/* Callbacks for log lines, progress and cancellation. Any member may be NULL. The struct is copied; what it points
+ * to must stay valid as long as the handle that was opened with it. */
 typedef struct dm_callbacks {
     uint32_t size;
     void *user;
