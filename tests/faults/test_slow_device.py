@@ -12,9 +12,9 @@ SLOW = os.path.abspath(sys.argv[1])
 
 
 def start(out, ms, *more):
-    p = subprocess.Popen([DEMIST, "train", *moons(path(out), "tune=off", "train.save_every=0", "train.log_every=1", *more), "--progress", "none"],
-                         stderr=subprocess.PIPE, text=True, env={**os.environ, "LD_PRELOAD": SLOW, "CLSLOW_MS": str(ms)})
-    return p
+    sanitizer = {"ASAN_OPTIONS": os.environ["ASAN_OPTIONS"] + ":verify_asan_link_order=0"} if "ASAN_OPTIONS" in os.environ else {}
+    return subprocess.Popen([DEMIST, "train", *moons(path(out), "tune=off", "train.save_every=0", "train.log_every=1", *more), "--progress", "none"],
+                            stderr=subprocess.PIPE, text=True, env={**os.environ, "LD_PRELOAD": SLOW, "CLSLOW_MS": str(ms), **sanitizer})
 
 
 def stop(p, wait):

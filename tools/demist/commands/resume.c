@@ -34,14 +34,13 @@ static dm_status check_config(const char *run, dm_err *err)
 static dm_status choose(const cli_call *call, char **run, dm_err *err)
 {
     const char *given = call->argument[0], *folder = given ? given : "runs";
-    dm_status rc;
+    dm_status rc = given && runs_is_one(given) ? DM_ENOENT : runs_newest(folder, run, err);
 
-    if (given && (runs_is_one(given) || runs_newest(given, run, err))) {
-        free(*run);
+    if (given && rc) {
         *run = strdup(given); /* what is wrong with it is said later */
         return *run ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for a name");
     }
-    if (!(rc = runs_newest(folder, run, err)) && !call->common.quiet)
+    if (!rc && !call->common.quiet)
         fprintf(stderr, "resuming %s, the newest run in %s\n", *run, folder);
     return rc;
 }
