@@ -341,7 +341,7 @@ def wrapped(line):
 def write():
     with io.StringIO() as f:
         f.write("/* Made by tools/make_selftest_values.py: expected results of each op, and losses of training. */\n#include \"selftest/selftest.h\"\n\n")
-        rows = []
+        rows, arrays = [], {}
         for i, (name, kind, ins, outs, attr, ints) in enumerate(cases):
             row = {"in": [], "out": [], "iv": [], "ov": []}
             for side, values in (("in", ins), ("out", outs)):
@@ -352,10 +352,12 @@ def write():
                         continue
                     a = v.detach().numpy()
                     data = ", ".join(number(x) for x in a.reshape(-1))
-                    f.write(f"static const float {side}_{i}_{j}[] = {{{data}}};\n")
+                    if data not in arrays:
+                        arrays[data] = f"{side}_{i}_{j}"
+                        f.write(f"static const float {side}_{i}_{j}[] = {{{data}}};\n")
                     dtype = "DM_DT_I32" if side == "in" and j in ints else "DM_DT_F32"
                     row[side].append(f"{{{dtype}, {a.ndim}, {{{', '.join(map(str, a.shape))}}}}}")
-                    row[side[0] + "v"].append(f"{side}_{i}_{j}")
+                    row[side[0] + "v"].append(arrays[data])
             rows.append(f"    {{\"{name}\", {{.kind = DM_OP_{kind}, .n_in = {len(ins)}, .n_out = {len(outs)}, .in = {{{', '.join(row['in'])}}}, "
                         f".out = {{{', '.join(row['out'])}}}{', ' + attr if attr else ''}}}, {{{', '.join(row['iv'])}}}, {{{', '.join(row['ov'])}}}}},\n")
         f.write("\nconst selftest_op selftest_ops[] = {\n" + "".join(rows) + "};\n")
