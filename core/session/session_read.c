@@ -218,13 +218,6 @@ failed:
     return rc;
 }
 
-static bool is_of(const char *override, const char *section)
-{
-    const size_t n = strlen(section);
-
-    return !strncmp(override, section, n) && (override[n] == '.' || override[n] == '=');
-}
-
 dm_status dm_session_sampled_by(dm_session *s, const char *const *overrides, int n, dm_experiment **out, dm_err *err)
 {
     const char *text = dm_st_meta(s->checkpoint, "experiment");
@@ -240,7 +233,7 @@ dm_status dm_session_sampled_by(dm_session *s, const char *const *overrides, int
     dm_status rc;
 
     for (int i = 0; i < n; i++)
-        if (!is_of(overrides[i], "sampler") && !is_of(overrides[i], "grid") && !is_of(overrides[i], "guidance"))
+        if (!dm_settings_of_sampling(overrides[i]) || !overrides[i][strcspn(overrides[i], ".=")])
             return dm_error(err, DM_EINVAL,
                             "%s: a call can only change the sampler, its grid and its guidance; set this when the "
                             "model is opened",

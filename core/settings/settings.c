@@ -1,6 +1,8 @@
 /* The parameter rows of the host's own keys; see settings.h. */
 #include "settings/settings.h"
 
+#include <string.h>
+
 #define S dm_set_run
 static const dm_param run_rows[] = {
     DM_STRING(S, name, "run", "name of the experiment, and of its run folder below runs/"),
@@ -126,9 +128,19 @@ const dm_settings_table dm_settings[DM_SEC_COUNT] = {
     [DM_SEC_NETWORK] = {"network", no_rows, 0, true, "the network that is trained"},
     [DM_SEC_OBJECTIVE] = {"objective", objective_rows, sizeof(dm_set_objective), true,
                           "what the network predicts and its loss"},
-    [DM_SEC_SAMPLER] = {"sampler", sampler_rows, sizeof(dm_set_sampler), true, "how images are drawn"},
-    [DM_SEC_GRID] = {"grid", no_rows, 0, true, "where the sampler's steps lie"},
+    [DM_SEC_SAMPLER] = {"sampler", sampler_rows, sizeof(dm_set_sampler), true, "how images are drawn", true},
+    [DM_SEC_GRID] = {"grid", no_rows, 0, true, "where the sampler's steps lie", true},
     [DM_SEC_GUIDANCE] = {"guidance", guidance_rows, sizeof(dm_set_guidance), true,
-                         "one prediction made of several"},
+                         "one prediction made of several", true},
     [DM_SEC_TRAIN] = {"train", train_rows, sizeof(dm_set_train), false, "the optimization"},
 };
+
+bool dm_settings_of_sampling(const char *key)
+{
+    const size_t n = strcspn(key, ".=");
+
+    for (int id = 0; id < DM_SEC_COUNT; id++)
+        if (strlen(dm_settings[id].name) == n && !strncmp(dm_settings[id].name, key, n))
+            return dm_settings[id].sampling;
+    return false;
+}

@@ -76,7 +76,11 @@ typedef struct dm_settings_table {
     uint32_t size;                 /* of the struct */
     bool plugin;                   /* has `use` */
     const char *doc;
+    bool sampling;                 /* decides samples alone: training, and what it made, stay what they are */
 } dm_settings_table;
 extern const dm_settings_table dm_settings[DM_SEC_COUNT];
+
+/* Whether "section", "section.key" or "section.key=value" is of a section that decides samples alone. */
+bool dm_settings_of_sampling(const char *key);
 
 #endif

@@ -3,18 +3,12 @@
 
 #include <string.h>
 
-/* "section.key" of these, and whole sections as "section.". */
 static const char *const free_keys[] = {"name",
                                         "output",
                                         "device",
                                         "plugin_path",
                                         "tune",
                                         "allow_nan",
-                                        "sampler.",
-                                        "grid",
-                                        "grid.",
-                                        "guidance",
-                                        "guidance.",
                                         "train.steps",
                                         "train.log_every",
                                         "train.save_every",
@@ -50,14 +44,14 @@ static bool next(const char **at, char *section, size_t size, line *l)
     return true;
 }
 
+/* What may differ: also what decides samples alone, though a run without a sampler stays one. */
 static bool is_free(const char *key)
 {
-    for (size_t i = 0; i < sizeof free_keys / sizeof free_keys[0]; i++) {
-        const size_t n = strlen(free_keys[i]);
-
-        if (free_keys[i][n - 1] == '.' ? !strncmp(key, free_keys[i], n) : !strcmp(key, free_keys[i]))
+    if (dm_settings_of_sampling(key))
+        return strcmp(key, dm_settings[DM_SEC_SAMPLER].name) != 0;
+    for (size_t i = 0; i < sizeof free_keys / sizeof free_keys[0]; i++)
+        if (!strcmp(key, free_keys[i]))
             return true;
-    }
     return false;
 }
 

@@ -57,19 +57,13 @@ static bool is(const line *l, const char *key)
     return !*l->section && (size_t)l->key_length == strlen(key) && !strncmp(l->key, key, strlen(key));
 }
 
-/* What is said of sampling alone. */
-static bool of_sampling(const line *l)
-{
-    return !strcmp(l->section, "sampler") || !strcmp(l->section, "grid") || !strcmp(l->section, "guidance");
-}
-
 /* What decides the weights, and with `sampling` also what decides samples and their speed; not where the run lies. */
 static void hash_text(SHA2_CTX *ctx, const char *text, bool sampling)
 {
     line l = {.section = ""};
 
     while (next_line(&text, &l)) {
-        const bool sampler = of_sampling(&l) || is(&l, "device") || is(&l, "allow_nan");
+        const bool sampler = dm_settings_of_sampling(l.section) || is(&l, "device") || is(&l, "allow_nan");
 
         if (is(&l, "name") || is(&l, "output") || is(&l, "plugin_path") || (sampler && !sampling))
             continue;
@@ -93,7 +87,7 @@ static dm_status sampling_overrides(sweep *s, const sweep_cell *c, const char **
     for (*n = 0; next_line(&text, &l);) {
         const bool device = is(&l, "device");
 
-        if (!device && (l.head || !of_sampling(&l)))
+        if (!device && (l.head || !dm_settings_of_sampling(l.section)))
             continue;
         if (!((*out)[(*n)++] = dm_sprintf(s->arena, "%s%s%.*s=%.*s", l.section, device ? "" : ".", l.key_length, l.key,
                                           l.value_length, l.value)))

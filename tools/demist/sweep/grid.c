@@ -78,8 +78,8 @@ static dm_status place(sweep *s, sweep_axis *a, dm_err *err)
                       a->section == DM_SEC_SCHEDULE))
         return dm_error(err, DM_EINVAL, "--over %s: '%s' is trained, and this key changes what is trained; give the "
                         "experiment's file, and each value is trained in a folder of its own", a->key, s->base);
-    a->trains = !s->is_run && a->section != DM_SEC_SAMPLER && a->section != DM_SEC_GRID &&
-                a->section != DM_SEC_GUIDANCE && strcmp(a->key, "device") && strcmp(a->key, "allow_nan");
+    a->trains = !s->is_run && !dm_settings[a->section].sampling && strcmp(a->key, "device") &&
+                strcmp(a->key, "allow_nan");
     return DM_OK;
 }
 
