@@ -22,6 +22,10 @@ dm_status dm_picture_grid(const float *x, int64_t n, int64_t c, int64_t h, int64
 dm_status dm_picture_scatter(const float *x, int64_t n, const float *like, int64_t m, int32_t side, double limit,
                              dm_picture *out, dm_err *err);
 
+/* n names in white on black to the left of as many rows of equal height, of which each is at least as high as a letter;
+ * of lower rows none. Letters are those of Latin-1, at most 24 of a name. */
+dm_status dm_picture_label_rows(dm_picture *p, const char *const *names, int32_t n, dm_err *err);
+
 /* The picture as PNG with text chunks, in memory (on the heap) or to a file, whole or not at all. */
 dm_status dm_png_encode(const dm_picture *p, const dm_pair *text, int n, uint8_t **out, size_t *size, dm_err *err);
 dm_status dm_png_write(const char *path, const dm_picture *p, const dm_pair *text, int n, dm_err *err);

@@ -49,6 +49,36 @@ static void grid__places(void **state)
     assert_fails(dm_picture_grid(x, 0, 3, 3, 3, 0, 0, &p, &err), DM_EINVAL, &err, "no picture");
 }
 
+/* Beside each of two rows a name, in its middle; the picture itself is what it was. */
+static void labels__stand_beside_their_rows(void **state)
+{
+    static const char *const names[] = {"I", "M\xc3\xbcll\xe2\x82\xac, which is longer than is shown"};
+    float x[2 * 20 * 20];
+    dm_picture p, low;
+    dm_err err;
+    int lit[2] = {0};
+
+    (void)state;
+    for (int i = 0; i < 800; i++)
+        x[i] = 0.2f;
+    assert_status(dm_picture_grid(x, 2, 1, 20, 20, 1, 2, &p, &err), DM_OK, &err);
+    assert_status(dm_picture_label_rows(&p, names, 2, &err), DM_OK, &err);
+    assert_true(p.width == 24 * 6 + 2 * 3 + 20 && p.height == 42 && p.channels == 1);
+    for (int y = 0; y < 42; y++) {
+        for (int i = 0; i < 150; i++)
+            lit[y / 21] += p.pixels[y * p.width + i] == 255;
+        for (int i = 150; i < 170; i++)
+            assert_int_equal(p.pixels[y * p.width + i], y == 20 || y == 21 ? 0 : dm_pixel(0.2f));
+    }
+    assert_int_equal(lit[0], 11); /* what an I has: two lines of three, five between */
+    assert_true(lit[1] > 100);
+    dm_picture_fini(&p);
+    assert_status(dm_picture_grid(x, 2, 1, 4, 20, 1, 0, &low, &err), DM_OK, &err);
+    assert_status(dm_picture_label_rows(&low, names, 2, &err), DM_OK, &err);
+    assert_int_equal(low.width, 20); /* no letter fits */
+    dm_picture_fini(&low);
+}
+
 static void scatter__places(void **state)
 {
     const float x[] = {0.5f, 0.5f, NAN, 0, 9, 9}, like[] = {-0.5f, -0.5f};
@@ -135,6 +165,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pixel__rounds_half_to_even_and_cuts),
         cmocka_unit_test(grid__places),
+        cmocka_unit_test(labels__stand_beside_their_rows),
         cmocka_unit_test(scatter__places),
         cmocka_unit_test(png__comes_back),
         cmocka_unit_test(resize__as_pillow),

@@ -20,6 +20,8 @@ typedef struct request {
     char *classes;                 /* the same, the commas gone */
     const char **each;             /* the classes in it */
     int64_t n_classes;             /* rows of the grid, where they are more than one; all of the model's too */
+    char *names;                   /* of these rows, each ended by NUL */
+    const char **row;
 } request;
 
 static const cli_option options[] = {
@@ -66,22 +68,41 @@ static dm_status split_classes(request *r, dm_err *err)
     return DM_OK;
 }
 
-/* Which row of the picture is of which class. */
-static void print_rows(const request *r, const dm_model_properties *what, const dm_images *im)
+/* What stands beside each row: the class as it was given, or, of all, its name or its number. */
+static dm_status name_rows(request *r, const dm_model_properties *what, dm_err *err)
 {
-    const bool all = r->n_classes > 1 && !strcmp(r->each[0], "all");
-    const char *names = what->class_names;
+    const bool all = !strcmp(r->each[0], "all");
+    const char *known = all && what->class_names ? what->class_names : "";
+    size_t room = strlen(known) + 32 * (size_t)r->n_classes;
+    char *to;
 
-    fprintf(stderr, "rows, from the top:");
+    r->names = to = malloc(room);
+    r->row = calloc((size_t)r->n_classes, sizeof *r->row);
+    if (!to || !r->row)
+        return dm_error(err, DM_ENOMEM, "out of memory for the names of %lld classes", (long long)r->n_classes);
     for (int64_t i = 0; i < r->n_classes; i++) {
-        const int n = names ? (int)strcspn(names, "/") : 0;
+        const size_t n = strcspn(known, "/");
 
-        if (all)
-            fprintf(stderr, "%s %lld%s%.*s", i ? "," : "", (long long)i, n ? " " : "", n, names ? names : "");
-        else
-            fprintf(stderr, "%s %s", i ? "," : "", r->each[i]);
-        names = names && names[n] ? names + n + 1 : NULL;
+        r->row[i] = all ? to : r->each[i];
+        if (all) {
+            if (n)
+                snprintf(to, room, "%lld %.*s", (long long)i, (int)n, known);
+            else
+                snprintf(to, room, "%lld", (long long)i);
+            room -= strlen(to) + 1;
+            to += strlen(to) + 1;
+        }
+        known += n + (known[n] == '/');
     }
+    return DM_OK;
+}
+
+/* Which row of the picture is of which class. */
+static void print_rows(const request *r, const dm_images *im)
+{
+    fprintf(stderr, "rows, from the top:");
+    for (int64_t i = 0; i < r->n_classes; i++)
+        fprintf(stderr, "%s %s", i ? "," : "", r->row[i]);
     fprintf(stderr, " (%lld of each)\n", (long long)(im->shape.dim[0] / r->n_classes));
 }
 
@@ -155,8 +176,7 @@ static dm_status write_all(const request *r, const dm_images *im, const output_t
     dm_status rc = DM_OK;
 
     if (r->out)
-        rc = output_pictures(r->out, im, r->o.first_index, r->n_classes > 1 ? im->shape.dim[0] / r->n_classes : 0,
-                             err);
+        rc = output_pictures(r->out, im, r->o.first_index, r->row, r->n_classes > 1 ? r->n_classes : 0, err);
     if (!rc && r->tensors)
         rc = output_tensor(r->tensors, "x", &im->shape, im->x, im->about, err);
     if (!rc && r->trace)
@@ -190,6 +210,7 @@ static dm_status sample(const char *run_path, request *r, const cli_common *comm
     if ((rc = dm_model_open(run_path, &r->how, &m, err)))
         return rc;
     if (!(rc = check_kind(r, m, common->quiet, &what, err)) &&
+        (r->n_classes < 2 || !(rc = name_rows(r, &what, err))) &&
         !(rc = output_check_numbered(r->out, r->o.first_index, r->n_classes > 1 ? r->n_classes * count : 0, r->force,
                                      err)) &&
         !(rc = dm_model_sample(m, &r->o, &im, err))) {
@@ -197,7 +218,7 @@ static dm_status sample(const char *run_path, request *r, const cli_common *comm
         if (!rc && !common->quiet)
             fprintf(stderr, "%lld images in %.2f s (%s)\n", (long long)im.shape.dim[0], im.seconds, im.about);
         if (!rc && !common->quiet && r->out && !output_is_pattern(r->out) && r->n_classes > 1)
-            print_rows(r, &what, &im);
+            print_rows(r, &im);
         if (!rc && r->out)
             cli_print_path(r->out);
     }
@@ -237,6 +258,8 @@ static int run(cli_call *call)
     free(r->z);
     free(r->classes);
     free(r->each);
+    free(r->names);
+    free(r->row);
     free(path);
     if (rc == DM_ECANCELLED)
         return 128 + cli_signal();

@@ -156,16 +156,18 @@ dm_status output_check_numbered(const char *path, int64_t first, int64_t count, 
     return rc;
 }
 
-dm_status output_pictures(const char *path, const dm_images *im, int64_t first, int64_t columns, dm_err *err)
+dm_status output_pictures(const char *path, const dm_images *im, int64_t first, const char *const *rows, int64_t n_rows,
+                          dm_err *err)
 {
-    const int64_t n = im->shape.dim[0];
+    const int64_t n = im->shape.dim[0], columns = n_rows ? n / n_rows : 0;
     const char *const percent = strchr(path, '%');
     int64_t example = 1;
     dm_picture p = {0};
     dm_status rc = DM_OK;
 
     if (!percent) {
-        if (!(rc = picture_of(im, im->x, n, columns, &p, err)))
+        if (!(rc = picture_of(im, im->x, n, columns, &p, err)) &&
+            (im->shape.rank != 4 || !(rc = dm_picture_label_rows(&p, rows, (int32_t)n_rows, err))))
             rc = write_picture(path, &p, im, err);
         dm_picture_fini(&p);
         return rc;

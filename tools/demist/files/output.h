@@ -19,8 +19,10 @@ dm_status output_check_numbered(const char *path, int64_t first, int64_t count, 
 bool output_is_pattern(const char *path);
 bool output_ends_in(const char *path, const char *end);
 /* F.png: one picture of all (a grid, or points as a scatter); DIR/%05d.png: one file an image, numbered
- * from first; columns of the grid, 0 = about as many as rows. about goes into the files. */
-dm_status output_pictures(const char *path, const dm_images *im, int64_t first, int64_t columns, dm_err *err);
+ * from first. rows: what stands beside the n_rows of the grid; none: it has about as many rows as columns. about goes
+ * into the files. */
+dm_status output_pictures(const char *path, const dm_images *im, int64_t first, const char *const *rows, int64_t n_rows,
+                          dm_err *err);
 /* One f32 tensor. */
 dm_status output_tensor(const char *path, const char *name, const dm_shape *shape, const float *x, const char *about,
                         dm_err *err);
