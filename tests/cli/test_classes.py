@@ -92,7 +92,11 @@ def classes_are_chosen():
     out, err = demist("sample", path("half"), "--class", "all", "--count", "2", "--out", path("all.png"))
     assert "rows, from the top: 0, 1, 2, 3" in err and "(2 of each)" in err, err
     with open(path("all.png"), "rb") as f:
-        assert struct.unpack(">II", f.read()[16:24]) == (2 * 8 + 2, 10 * 8 + 9 * 2)
+        assert struct.unpack(">II", f.read()[16:24]) == (6 + 6 + 2 * 8 + 2, 10 * 8 + 9 * 2), "a letter and its margins stand left of the rows"
+    out = demist("info", path("half"))[0]
+    assert "class       0 to 9, or none\n" in out and "cfg" in out, out
+    out = demist("info", path("none"))[0]
+    assert "class       0 to 9\n" in out and "guidance    autoguidance\n" in out, out
 
 
 def classes_by_name():
@@ -108,8 +112,21 @@ def classes_by_name():
     for k, name in enumerate(names):
         assert drawn("named", "--class", name, "--count", "2")[0] == drawn("named", "--class", str(k), "--count", "2")[0] or name == "7"
     assert drawn("named", "--class", "7")[0] == drawn("named", "--class", "0")[0]
+    with open(path("named.png"), "rb") as f:
+        assert struct.unpack(">I", f.read()[16:20]) == (7 * 6 + 6 + 8,), "beside a row stands '2 shirt'"
+    assert "class       0 7, 1 boot, 2 shirt, or none\n" in demist("info", path("named"))[0]
     refuse("named", "boots", says="there is no class 'boots'; did you mean 'boot'?")
     refuse("named", "hat", says="there is no class 'hat'; this model has classes 0 to 2, '7' to 'shirt'")
+
+
+def classes_of_idx_by_name():
+    """Names that the experiment gives."""
+    names = [f"data.class_names={', '.join('abcdefghi')}, ankle boot"]
+    train("letters", *names)
+    assert drawn("letters", "--class", "ankle boot, 3".replace(", ", ","), "--count", "2")[0] == drawn("letters", "--class", "9,3", "--count", "2")[0]
+    for wrong, says in (("a, b", "class_names has 2 names; classes is 10"), ("a,,b", "name 2 is empty"), ("a, b, a", "'a' is there twice")):
+        err = train("bad", f"data.class_names={wrong}", code=2)[1]
+        assert "data.class_names" in err and says in err, err
 
 
 def refuse(name, classes, *more, says):
@@ -130,4 +147,4 @@ def classes_that_are_not_there():
     assert "no class" not in drawn("points", "--count", "2")[1]
 
 
-run_tests([classes_are_kept_from_the_network, dropping_needs_a_place_for_it, classes_are_chosen, classes_by_name, classes_that_are_not_there])
+run_tests([classes_are_kept_from_the_network, dropping_needs_a_place_for_it, classes_are_chosen, classes_by_name, classes_of_idx_by_name, classes_that_are_not_there])
