@@ -122,17 +122,17 @@ static const dm_param train_rows[] = {
 static const dm_param no_rows[] = {DM_END};
 
 const dm_settings_table dm_settings[DM_SEC_COUNT] = {
-    [DM_SEC_RUN] = {"", run_rows, sizeof(dm_set_run), false, "the run as a whole"},
-    [DM_SEC_DATA] = {"data", data_rows, sizeof(dm_set_data), true, "what it learns from"},
-    [DM_SEC_SCHEDULE] = {"schedule", schedule_rows, sizeof(dm_set_schedule), true, "how noise is added"},
-    [DM_SEC_NETWORK] = {"network", no_rows, 0, true, "the network that is trained"},
+    [DM_SEC_RUN] = {"", run_rows, sizeof(dm_set_run), false, "the run as a whole", false},
+    [DM_SEC_DATA] = {"data", data_rows, sizeof(dm_set_data), true, "what it learns from", false},
+    [DM_SEC_SCHEDULE] = {"schedule", schedule_rows, sizeof(dm_set_schedule), true, "how noise is added", false},
+    [DM_SEC_NETWORK] = {"network", no_rows, 0, true, "the network that is trained", false},
     [DM_SEC_OBJECTIVE] = {"objective", objective_rows, sizeof(dm_set_objective), true,
-                          "what the network predicts and its loss"},
+                          "what the network predicts and its loss", false},
     [DM_SEC_SAMPLER] = {"sampler", sampler_rows, sizeof(dm_set_sampler), true, "how images are drawn", true},
     [DM_SEC_GRID] = {"grid", no_rows, 0, true, "where the sampler's steps lie", true},
     [DM_SEC_GUIDANCE] = {"guidance", guidance_rows, sizeof(dm_set_guidance), true,
                          "one prediction made of several", true},
-    [DM_SEC_TRAIN] = {"train", train_rows, sizeof(dm_set_train), false, "the optimization"},
+    [DM_SEC_TRAIN] = {"train", train_rows, sizeof(dm_set_train), false, "the optimization", false},
 };
 
 bool dm_settings_of_sampling(const char *key)
