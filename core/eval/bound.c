@@ -45,9 +45,12 @@ double dm_log_mass(double low, double high, double mean, double log_var)
     }
 }
 
-/* A bin is half a level wide to each side; the outermost two are open, so that all of them hold all of the mass. */
+/* A bin is half a level wide to each side; the outermost two are open, so that all of them hold all of the mass. Of
+ * continuous data it is the density. */
 static double decode(double x0, double mean, double log_var, double half, const dm_data_info *d)
 {
+    if (half <= 0)
+        return half_ln_2pi + log_var / 2 + (x0 - mean) * (x0 - mean) * exp(-log_var) / 2;
     return -dm_log_mass(x0 - half < d->low ? -INFINITY : x0 - half, x0 + half > d->high ? INFINITY : x0 + half, mean,
                         log_var);
 }
@@ -62,7 +65,7 @@ static double predicted(const dm_bound_step *s, double x, double F)
 double dm_bound_term(const dm_bound_step *s, const dm_data_info *data, const float *x0, const float *x, const float *F,
                      int64_t n)
 {
-    const double half = data->levels > 1 ? (data->high - data->low) / (data->levels - 1) / 2 : 0;
+    const double half = data->levels > 1 && data->high > data->low ? (data->high - data->low) / (data->levels - 1) / 2 : 0;
     const double c2 = s->q.c_x0 * s->q.c_x0, fixed_ratio = exp(s->q.log_var - s->k0), fixed_inverse = exp(-s->k0);
     const double inverse_q = exp(-s->q.log_var);
     double sum = 0, not_finite = 0;

@@ -10,7 +10,7 @@ typedef struct dm_bound_step {
     dm_affine affine;              /* x0 = c_skip x + c_out F */
     double limit;                  /* the predicted x0 is held within [-limit, limit]; 0 = as it is */
     dm_posterior q;
-    bool decodes;                  /* the step to the data: -ln p(x0 | x), discretised */
+    bool decodes;                  /* the step to the data: -ln p(x0 | x), discretised unless the data is continuous */
     double k0, k1;                 /* p's log-variance: k0 + k1 V; V is not read where k1 is 0 */
 } dm_bound_step;
 

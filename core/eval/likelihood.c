@@ -336,10 +336,7 @@ static dm_status open_images(job *j, dm_err *err)
     int64_t there;
     dm_status rc;
 
-    if (d->levels < 2 || !(d->high > d->low))
-        return dm_error(err, DM_EINVAL,
-                        "bits/dim are defined for pixels with a known number of levels, not %d levels in [%g, %g]",
-                        (int)d->levels, d->low, d->high);
+    j->out->levels = d->levels > 1 && d->high > d->low ? d->levels : 0;
     if ((rc = dm_eval_data_open(j->s, "test", &j->data, err)) || (rc = dm_eval_data_labels(j->s, j->data, err)))
         return rc;
     there = dm_data_get_info(dm_eval_data_of(j->data))->count;

@@ -261,7 +261,7 @@ dm_val dm_graph_weight_value(dm_graph_core *g, const char *key, const dm_shape *
             w->shape.dim[i] = 1;
         w->value = add_value(g, &(dm_value){.source = DM_VAL_WEIGHT,
                                             .type = DM_DT_F32,
-                                            .needs_grad = true,
+                                            .needs_grad = !g->fixed_weights,
                                             .shape = *s,
                                             .of = DM_NONE,
                                             .node = -1,

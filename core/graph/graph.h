@@ -76,6 +76,7 @@ typedef struct dm_graph_core {
     size_t n_weights, cap_weights;
     int32_t builds;                /* network calls so far */
     bool training;                 /* dropout is there */
+    bool fixed_weights;            /* no gradient with respect to them */
     dm_instance *owner;            /* the plugin that is describing now */
     /* What g->network does; user is the model's. */
     dm_val (*network)(void *user, const dm_graph *g, int32_t weights, dm_val x, dm_val noise, dm_val labels);

@@ -10,20 +10,41 @@ struct dm_forward {
     dm_graph_core *graph;
     dm_plan *plan;
     dm_val x, c_in, c_noise, labels, out;
+    dm_val vector, product;        /* DM_NONE without */
     dm_net_level level;
     dm_shape shape;
     float *host; /* c_in, c_noise and the noise level as last written */
     bool written[2 + DM_LEVELS], reads_level, has_level;
 };
 
-static void describe_forward(dm_forward *f, dm_net *m, const dm_graph *api, const dm_shape *example)
+/* Appends vector' d head / dx. */
+static void differentiate(dm_forward *f, const dm_graph *api, dm_val head, const char *network)
+{
+    dm_graph_core *g = f->graph;
+    const dm_shape s = api->shape(api, f->x);
+    dm_err ignored = {0}; /* the graph keeps it */
+
+    f->vector = dm_graph_input(g, "vector", &s, DM_DT_F32, false);
+    if (dm_graph_differentiate(g, head, dm_graph_to_image(g, f->vector), &f->x, 1, &f->product, &ignored))
+        return;
+    if (f->product == DM_NONE)
+        dm_graph_fail(g, DM_EINVAL, "the output of network '%s' has no gradient with respect to x", network);
+    else
+        dm_graph_prune(g, (dm_val[]){f->out, f->product}, 2);
+}
+
+static void describe_forward(dm_forward *f, dm_net *m, const dm_graph *api, const dm_shape *example, bool product)
 {
     const dm_shape s = dm_net_batch_shape(example, f->n, example->dim[0]), row = {1, {f->n}};
     const bool diffusion = dm_net_diffuses(m);
     dm_graph_core *g = f->graph;
-    dm_val x;
+    dm_val x, y, results[2];
 
     f->x = dm_graph_input(g, "x", &s, DM_DT_F32, false);
+    if (product && f->x >= 0) {
+        g->fixed_weights = true;
+        g->values[f->x].needs_grad = true;
+    }
     f->c_in = f->c_noise = DM_NONE;
     x = dm_graph_to_image(g, f->x);
     if (diffusion) {
@@ -34,21 +55,29 @@ static void describe_forward(dm_forward *f, dm_net *m, const dm_graph *api, cons
         dm_net_set_level(g, &f->level);
     }
     f->labels = dm_net_label_input(m, g, f->n);
-    f->out = dm_graph_to_rows(g, dm_net_build(m, g, api, x, f->c_noise, f->labels));
-    if (f->out >= 0) {
+    y = dm_net_build(m, g, api, x, f->c_noise, f->labels);
+    results[0] = f->out = dm_graph_to_rows(g, y);
+    results[1] = !product || dm_net_out_channels(m) == s.dim[1] ? y : api->slice(api, y, 1, 0, s.dim[1]);
+    if (f->out >= 0 && results[1] >= 0) {
+        const int n = product ? 2 : 1;
+
         f->shape = api->shape(api, f->out);
-        dm_graph_fuse(g, &f->out, 1);
-        dm_graph_prune(g, &f->out, 1);
+        dm_graph_fuse(g, results, n);
+        dm_graph_prune(g, results, n);
         f->reads_level = dm_net_level_read(&f->level, g);
-        dm_net_precision(m, g, &f->out, 1);
+        dm_net_precision(m, g, results, n);
+        if (product)
+            differentiate(f, api, results[1], dm_net_network(m)->plugin->name);
         dm_net_insert_casts(m, g);
     }
 }
 
-dm_status dm_forward_new(dm_net *m, dm_wset *weights, int64_t n, const dm_shape *example, dm_forward **out, dm_err *err)
+static dm_status make(dm_net *m, dm_wset *weights, int64_t n, const dm_shape *example, bool product, dm_forward **out,
+                      dm_err *err)
 {
     dm_forward *f = calloc(1, sizeof *f);
-    const dm_plan_options o = {.name = "forward", .choices = dm_net_choices(m), .runs = dm_net_expected(m)};
+    const dm_plan_options o = {
+        .name = product ? "product" : "forward", .choices = dm_net_choices(m), .runs = dm_net_expected(m)};
     const dm_graph *api;
     dm_status rc;
 
@@ -57,16 +86,18 @@ dm_status dm_forward_new(dm_net *m, dm_wset *weights, int64_t n, const dm_shape 
         return dm_error(err, DM_ENOMEM, "out of memory for a batch of %lld", (long long)n);
     }
     f->n = n;
+    f->vector = f->product = DM_NONE;
     dm_net_level_none(&f->level);
     if (!(rc = dm_net_graph(m, false, &f->graph, &api, err))) {
-        dm_val keep[5 + DM_LEVELS];
+        dm_val keep[7 + DM_LEVELS];
 
-        describe_forward(f, m, api, example ? example : &dm_net_data(m)->shape);
+        describe_forward(f, m, api, example ? example : &dm_net_data(m)->shape, product);
         keep[0] = f->out, keep[1] = f->x, keep[2] = f->c_in, keep[3] = f->c_noise, keep[4] = f->labels;
+        keep[5] = f->vector, keep[6] = f->product;
         for (int i = 0; i < DM_LEVELS; i++)
-            keep[5 + i] = f->reads_level ? f->level.row[i] : DM_NONE;
+            keep[7 + i] = f->reads_level ? f->level.row[i] : DM_NONE;
         rc = f->graph->err.code ? dm_error(err, f->graph->err.code, "%s", f->graph->err.msg)
-                                : dm_plan_new(dm_net_device(m), f->graph, weights, keep, 5 + DM_LEVELS, &o, &f->plan,
+                                : dm_plan_new(dm_net_device(m), f->graph, weights, keep, 7 + DM_LEVELS, &o, &f->plan,
                                               err);
     }
     if (rc) {
@@ -75,6 +106,16 @@ dm_status dm_forward_new(dm_net *m, dm_wset *weights, int64_t n, const dm_shape 
     }
     *out = f;
     return DM_OK;
+}
+
+dm_status dm_forward_new(dm_net *m, dm_wset *weights, int64_t n, const dm_shape *example, dm_forward **out, dm_err *err)
+{
+    return make(m, weights, n, example, false, out, err);
+}
+
+dm_status dm_forward_new_product(dm_net *m, dm_wset *weights, int64_t n, dm_forward **out, dm_err *err)
+{
+    return make(m, weights, n, NULL, true, out, err);
 }
 
 void dm_forward_free(dm_forward *f)
@@ -90,6 +131,8 @@ void dm_forward_free(dm_forward *f)
 dm_buf *dm_forward_input(const dm_forward *f) { return dm_plan_buffer(f->plan, f->x); }
 dm_shape dm_forward_shape(const dm_forward *f) { return f->shape; }
 dm_buf *dm_forward_output(const dm_forward *f) { return dm_plan_buffer(f->plan, f->out); }
+dm_buf *dm_forward_vector(const dm_forward *f) { return dm_plan_buffer(f->plan, f->vector); }
+dm_buf *dm_forward_product(const dm_forward *f) { return dm_plan_buffer(f->plan, f->product); }
 const dm_plan *dm_forward_plan(const dm_forward *f) { return f->plan; }
 
 /* Unless it is there already: many objectives' c_in never changes. */

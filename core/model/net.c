@@ -32,6 +32,7 @@ typedef struct net_graph { dm_net *net; dm_net_level level; dm_val labels, told;
 
 const dm_layout *dm_net_layout(const dm_net *m) { return m->layout; }
 dm_instance *dm_net_objective(dm_net *m) { return &m->objective; }
+const dm_instance *dm_net_network(const dm_net *m) { return &m->network; }
 bool dm_net_diffuses(const dm_net *m) { return m->objective.plugin->objective->affine != NULL; }
 bool dm_net_learns_variance(const dm_net *m)
 {

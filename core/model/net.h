@@ -43,6 +43,7 @@ dm_guiding_facts dm_net_can_be_guided(const dm_net *m);
 /* Does the network tell the variance of a step? */
 bool dm_net_learns_variance(const dm_net *m);
 dm_instance *dm_net_objective(dm_net *m);
+const dm_instance *dm_net_network(const dm_net *m);
 const dm_data_info *dm_net_data(const dm_net *m);
 int32_t dm_net_out_channels(const dm_net *m);
 
@@ -52,6 +53,11 @@ typedef struct dm_forward dm_forward;
 /* For n examples of this shape (C,H,W or D; NULL = the data's). name: for messages. */
 dm_status dm_forward_new(dm_net *m, dm_wset *weights, int64_t n, const dm_shape *example, dm_forward **out,
                          dm_err *err);
+/* The same, of the data's shape, whose runs also give the product of a vector with the derivative of F, of its channels
+ * that are the data's, with respect to x: v' dF/dx, both f32[n,C,H,W]. */
+dm_status dm_forward_new_product(dm_net *m, dm_wset *weights, int64_t n, dm_forward **out, dm_err *err);
+dm_buf *dm_forward_vector(const dm_forward *f);
+dm_buf *dm_forward_product(const dm_forward *f);
 void dm_forward_free(dm_forward *f);
 dm_buf *dm_forward_input(const dm_forward *f); /* x f32[n,C,H,W] */
 dm_buf *

@@ -18,8 +18,29 @@ static const dm_param params[] = {
 /* x f32[N,D] (times c_in) in, table f32[K,D+2] of means, deviations and weights, alpha, sigma, c_in, of_x0, of_eps
  * f32[N], with classes labels i32[N], of which K is none -> F f32[N,D]; one work-item an example. With
  * q_k = (x - alpha mean_k) / (alpha^2 s_k^2 + sigma^2) and the posterior w_k of a component: eps = sigma sum w_k q_k,
- * x0 = sum w_k (mean_k + alpha s_k^2 q_k). */
+ * x0 = sum w_k (mean_k + alpha s_k^2 q_k).
+ * Its gradient: with T_k = dF' (of_x0 (mean_k + alpha s_k^2 q_k) + of_eps sigma q_k) and v_k = alpha^2 s_k^2 + sigma^2,
+ * dx += sum w_k (dF (of_x0 alpha s_k^2 + of_eps sigma) / v_k + (sum w_j T_j - T_k) q_k) / c_in. */
 static const char source[] =
+    "/* w_k, up to a factor. */\n"
+    "static void weigh(global const float *x, global const float *table, float a, float g, float scale, int D,\n"
+    "                  int first, int end, float *w)\n"
+    "{\n"
+    "  float best = -INFINITY;\n"
+    "  for (int k = first; k < end; k++) {\n"
+    "    global const float *mean = table + k * (D + 2);\n"
+    "    const float s = mean[D], v = a * a * s * s + g * g;\n"
+    "    float r = 0;\n"
+    "    for (int d = 0; d < D; d++) {\n"
+    "      const float e = x[d] * scale - a * mean[d];\n"
+    "      r += e * e / v;\n"
+    "    }\n"
+    "    w[k] = log(mean[D + 1]) - (r + D * log(v)) / 2;\n"
+    "    best = fmax(best, w[k]);\n"
+    "  }\n"
+    "  for (int k = first; k < end; k++)\n"
+    "    w[k] = exp(w[k] - best);\n"
+    "}\n"
     "kernel void exact_gaussians(global const float *x, global const float *table, global const float *alpha,\n"
     "                            global const float *sigma, global const float *c_in,\n"
     "                            global const float *of_x0, global const float *of_eps, global const int *labels,\n"
@@ -28,20 +49,10 @@ static const char source[] =
     "  const size_t n = get_global_id(0);\n"
     "  const float a = alpha[n], g = sigma[n], scale = 1 / c_in[n];\n"
     "  const int one = classes ? labels[n] : K, first = one < K ? one : 0, end = one < K ? one + 1 : K;\n"
-    "  float w[MOST], best = -INFINITY, sum = 0;\n"
-    "  for (int k = first; k < end; k++) {\n"
-    "    global const float *mean = table + k * (D + 2);\n"
-    "    const float s = mean[D], v = a * a * s * s + g * g;\n"
-    "    float r = 0;\n"
-    "    for (int d = 0; d < D; d++) {\n"
-    "      const float e = x[n * D + d] * scale - a * mean[d];\n"
-    "      r += e * e / v;\n"
-    "    }\n"
-    "    w[k] = log(mean[D + 1]) - (r + D * log(v)) / 2;\n"
-    "    best = fmax(best, w[k]);\n"
-    "  }\n"
+    "  float w[MOST], sum = 0;\n"
+    "  weigh(x + n * D, table, a, g, scale, D, first, end, w);\n"
     "  for (int k = first; k < end; k++)\n"
-    "    sum += w[k] = exp(w[k] - best);\n"
+    "    sum += w[k];\n"
     "  for (int d = 0; d < D; d++) {\n"
     "    float x0 = 0, eps = 0;\n"
     "    for (int k = first; k < end; k++) {\n"
@@ -52,6 +63,38 @@ static const char source[] =
     "    }\n"
     "    F[n * D + d] = of_x0[n] * x0 + of_eps[n] * eps;\n"
     "  }\n"
+    "}\n"
+    "kernel void exact_gradient(global const float *x, global const float *table, global const float *alpha,\n"
+    "                           global const float *sigma, global const float *c_in,\n"
+    "                           global const float *of_x0, global const float *of_eps, global const int *labels,\n"
+    "                           global const float *dF, global float *dx, int D, int K, int classes)\n"
+    "{\n"
+    "  const size_t n = get_global_id(0);\n"
+    "  const float a = alpha[n], g = sigma[n], scale = 1 / c_in[n], of_x = of_x0[n], of_e = of_eps[n];\n"
+    "  const int one = classes ? labels[n] : K, first = one < K ? one : 0, end = one < K ? one + 1 : K;\n"
+    "  float w[MOST], T[MOST], sum = 0, mean_T = 0;\n"
+    "  weigh(x + n * D, table, a, g, scale, D, first, end, w);\n"
+    "  for (int k = first; k < end; k++)\n"
+    "    sum += w[k];\n"
+    "  for (int k = first; k < end; k++) {\n"
+    "    const float s = table[k * (D + 2) + D], v = a * a * s * s + g * g;\n"
+    "    w[k] /= sum;\n"
+    "    T[k] = 0;\n"
+    "    for (int d = 0; d < D; d++) {\n"
+    "      const float m = table[k * (D + 2) + d], q = (x[n * D + d] * scale - a * m) / v;\n"
+    "      T[k] += dF[n * D + d] * (of_x * (m + a * s * s * q) + of_e * g * q);\n"
+    "    }\n"
+    "    mean_T += w[k] * T[k];\n"
+    "  }\n"
+    "  for (int d = 0; d < D; d++) {\n"
+    "    float slope = 0;\n"
+    "    for (int k = first; k < end; k++) {\n"
+    "      const float s = table[k * (D + 2) + D], v = a * a * s * s + g * g;\n"
+    "      const float q = (x[n * D + d] * scale - a * table[k * (D + 2) + d]) / v;\n"
+    "      slope += w[k] * (dF[n * D + d] * (of_x * a * s * s + of_e * g) / v + (mean_T - T[k]) * q);\n"
+    "    }\n"
+    "    dx[n * D + d] += slope * scale;\n"
+    "  }\n"
     "}\n";
 
 static dm_status shape(dm_ctx *c, const dm_shape *in, dm_shape *out)
@@ -61,28 +104,46 @@ static dm_status shape(dm_ctx *c, const dm_shape *in, dm_shape *out)
     return DM_OK;
 }
 
-static dm_status forward(dm_ctx *c, dm_tensor *const *in, dm_tensor *const *out)
+/* dF NULL: the prediction. */
+static dm_status launch(dm_ctx *c, const char *kernel, dm_tensor *const *in, dm_tensor *dF, dm_tensor *out)
 {
     const cfg *p = c->cfg;
     const dm_shape x = c->host->shape(in[0]), table = c->host->shape(in[1]);
-    dm_kernel *k = c->host->kernel(c, source, "exact_gaussians", "-DMOST=64");
+    dm_kernel *k = c->host->kernel(c, source, kernel, "-DMOST=64");
+    dm_arg args[13] = {{DM_BUF, in[0], 0}, {DM_BUF, in[1], 0}, {DM_BUF, in[2], 0}, {DM_BUF, in[3], 0},
+                       {DM_BUF, in[4], 0}, {DM_BUF, in[5], 0}, {DM_BUF, in[6], 0}, {DM_BUF, in[p->classes ? 7 : 0], 0}};
+    int32_t n = 8;
     double D = 1;
 
     if (!k)
         return c->err->code;
     for (int32_t i = 1; i < x.rank; i++)
         D *= (double)x.dim[i];
-    return c->host->launch(c, k, &(dm_range){1, {(size_t)x.dim[0]}, {0}},
-                           DM_ARGS({DM_BUF, in[0], 0}, {DM_BUF, in[1], 0}, {DM_BUF, in[2], 0}, {DM_BUF, in[3], 0},
-                                   {DM_BUF, in[4], 0}, {DM_BUF, in[5], 0}, {DM_BUF, in[6], 0},
-                                   {DM_BUF, in[p->classes ? 7 : 0], 0}, {DM_BUF, out[0], 0}, {DM_I32, NULL, D},
-                                   {DM_I32, NULL, (double)table.dim[0]}, {DM_I32, NULL, p->classes}));
+    if (dF)
+        args[n++] = (dm_arg){DM_BUF, dF, 0};
+    args[n++] = (dm_arg){DM_BUF, out, 0};
+    args[n++] = (dm_arg){DM_I32, NULL, D};
+    args[n++] = (dm_arg){DM_I32, NULL, (double)table.dim[0]};
+    args[n++] = (dm_arg){DM_I32, NULL, p->classes};
+    return c->host->launch(c, k, &(dm_range){1, {(size_t)x.dim[0]}, {0}}, args, n);
+}
+
+static dm_status forward(dm_ctx *c, dm_tensor *const *in, dm_tensor *const *out)
+{
+    return launch(c, "exact_gaussians", in, NULL, out[0]);
+}
+
+static dm_status backward(dm_ctx *c, dm_tensor *const *in, dm_tensor *const *out, dm_tensor *const *dout,
+                          dm_tensor *const *din)
+{
+    (void)out;
+    return launch(c, "exact_gradient", in, dout[0], din[0]);
 }
 
 static const dm_op op = {.size = sizeof(dm_op), .name = "exact_gaussians", .n_in = 7, .n_out = 1,
-    .shape = shape, .forward = forward};
+    .shape = shape, .forward = forward, .backward = backward};
 static const dm_op op_of_classes = {.size = sizeof(dm_op), .name = "exact_gaussians", .n_in = 8, .n_out = 1,
-    .shape = shape, .forward = forward};
+    .shape = shape, .forward = forward, .backward = backward};
 
 static dm_val constants(dm_ctx *c, const dm_graph *g, const float *v, int64_t rows, int64_t columns)
 {

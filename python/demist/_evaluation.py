@@ -14,7 +14,7 @@ from ._arguments import INT32, integer, text
 from ._errors import InvalidArgument
 from ._listen import Listener, Overrides, overrides_of
 
-Metric = Literal["accuracy", "loss", "nll", "quality"]
+Metric = Literal["accuracy", "loss", "nll", "ode_nll", "quality"]
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,24 @@ class NLL:
 
 
 @dataclass(frozen=True)
+class ODENLL:
+    """The likelihood by the probability-flow ODE, in bits per dimension. probes: vectors of Hutchinson's estimate of the
+    divergence, 0 where it is exact. levels: of the data, dequantized by uniform noise; 0 for continuous data, where total
+    is of a density. least: sigma / alpha where the walk ends. each: f64[count], if asked for."""
+
+    step: int
+    count: int
+    steps: int
+    probes: int
+    levels: int
+    evaluations: int
+    least: float
+    seconds: float
+    total: Mean
+    each: npt.NDArray[np.float64] | None
+
+
+@dataclass(frozen=True)
 class QualityRow:
     """Distances of `count` images from the training images, in features: Frechet distance (frechet_means: the part that
     the means make), kernel distance with its standard error and a subset's standard deviation, precision, recall."""
@@ -117,7 +135,7 @@ class Quality:
     about: str
 
 
-Evaluation = Union[Accuracy, Loss, NLL, Quality]
+Evaluation = Union[Accuracy, Loss, NLL, ODENLL, Quality]
 Run = Union[str, "os.PathLike[str]"]
 
 
@@ -163,6 +181,21 @@ def nll(listener: Listener, run: Run, overrides: Overrides, raw: bool, *, count:
             np.ctypeslib.as_array(x.each, (x.count, x.steps + 1)).copy() if x.each else None)
     finally:
         c.library().dm_nll_free(byref(x))
+
+
+def ode_nll(listener: Listener, run: Run, overrides: Overrides, raw: bool, *, count: int = 0, steps: int = 0,
+            probes: int = 0, each: bool = False) -> ODENLL:
+    texts, n = overrides_of(overrides)
+    options = c.ODENLLOptions(n_overrides=n, overrides=cast(texts, POINTER(c_char_p)), raw=raw, each=each,
+                              steps=integer("steps", steps, 0, INT32), probes=integer("probes", probes, 0, INT32),
+                              count=integer("count", count), callbacks=pointer(listener.struct))
+    x = c.ODENLL()
+    try:
+        listener.call(c.library().dm_eval_ode_nll, text("run", run, path=True), byref(options), byref(x))
+        return ODENLL(x.step, x.count, x.steps, x.probes, x.levels, x.evaluations, x.least, x.seconds, _mean(x.total),
+                      np.ctypeslib.as_array(x.each, (x.count,)).copy() if x.each else None)
+    finally:
+        c.library().dm_ode_nll_free(byref(x))
 
 
 def _row(r: Any) -> QualityRow:

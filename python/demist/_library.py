@@ -151,7 +151,20 @@ class Mean(Structure):
 class NLL(Sized):
     _fields_ = [("size", c_uint32), ("steps", c_int32), ("step", c_int64), ("count", c_int64), ("total", Mean),
                 ("prior", Mean), ("rate", Mean), ("decoder", Mean), ("t", POINTER(c_double)), ("terms", POINTER(Mean)),
-                ("each", POINTER(c_double)), ("learned", c_bool), ("seconds", c_double), ("sampler", c_char * 64)]
+                ("each", POINTER(c_double)), ("learned", c_bool), ("seconds", c_double), ("sampler", c_char * 64),
+                ("levels", c_int64)]
+
+
+class ODENLLOptions(Sized):
+    _fields_ = [("size", c_uint32), ("n_overrides", c_int32), ("overrides", POINTER(c_char_p)), ("raw", c_bool),
+                ("each", c_bool), ("steps", c_int32), ("probes", c_int32), ("count", c_int64),
+                ("callbacks", POINTER(Callbacks))]
+
+
+class ODENLL(Sized):
+    _fields_ = [("size", c_uint32), ("steps", c_int32), ("probes", c_int32), ("levels", c_int32), ("step", c_int64),
+                ("count", c_int64), ("evaluations", c_int64), ("total", Mean), ("least", c_double),
+                ("each", POINTER(c_double)), ("seconds", c_double)]
 
 
 class LossOptions(Sized):
@@ -185,7 +198,8 @@ STRUCTS: dict[str, type[Structure]] = {
     "dm_images": Images, "dm_predict_options": PredictOptions, "dm_train_options": TrainOptions,
     "dm_training_state": State, "dm_check_options": CheckOptions, "dm_accuracy_options": AccuracyOptions,
     "dm_accuracy": Accuracy, "dm_quality_options": QualityOptions, "dm_quality_row": QualityRow, "dm_quality": Quality,
-    "dm_nll_options": NLLOptions, "dm_mean": Mean, "dm_nll": NLL, "dm_loss_options": LossOptions,
+    "dm_nll_options": NLLOptions, "dm_mean": Mean, "dm_nll": NLL, "dm_ode_nll_options": ODENLLOptions,
+    "dm_ode_nll": ODENLL, "dm_loss_options": LossOptions,
     "dm_loss_row": LossRow, "dm_loss": Loss, "dm_export_options": ExportOptions, "dm_convert_options": ConvertOptions,
 }
 
@@ -204,13 +218,14 @@ _CALLS: dict[str, tuple[Any, ...]] = {
     "dm_eval_accuracy": (c_char_p, POINTER(AccuracyOptions), POINTER(Accuracy), POINTER(Err)),
     "dm_eval_quality": (c_char_p, POINTER(QualityOptions), POINTER(Quality), POINTER(Err)),
     "dm_eval_nll": (c_char_p, POINTER(NLLOptions), POINTER(NLL), POINTER(Err)),
+    "dm_eval_ode_nll": (c_char_p, POINTER(ODENLLOptions), POINTER(ODENLL), POINTER(Err)),
     "dm_eval_loss": (c_char_p, POINTER(LossOptions), POINTER(Loss), POINTER(Err)),
     "dm_export": (c_char_p, c_char_p, c_char_p, POINTER(ExportOptions), POINTER(Err)),
     "dm_convert": (c_char_p, c_char_p, POINTER(ConvertOptions), POINTER(Err)),
 }
 _VOID_CALLS: dict[str, tuple[Any, ...]] = {
     "dm_model_close": (c_void_p,), "dm_training_close": (c_void_p,), "dm_images_free": (POINTER(Images),),
-    "dm_nll_free": (POINTER(NLL),),
+    "dm_nll_free": (POINTER(NLL),), "dm_ode_nll_free": (POINTER(ODENLL),),
 }
 
 _loaded: ctypes.CDLL | None = None

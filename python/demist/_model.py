@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 from ctypes import POINTER, byref, c_char_p, c_double, c_float, c_int32, c_int64, cast, pointer
 from dataclasses import dataclass
-from typing import Any, Callable, Literal, Optional, Sequence, Union, overload
+from typing import Any, Callable, Literal, Optional, Sequence, Union, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -193,6 +193,11 @@ class Model:
                  overrides: Overrides = None, progress: OnProgress = None) -> _evaluation.NLL: ...
 
     @overload
+    def evaluate(self, metric: Literal["ode_nll"], *, count: int = 0, steps: int = 0, probes: int = 0,
+                 each: bool = False, overrides: Overrides = None,
+                 progress: OnProgress = None) -> _evaluation.ODENLL: ...
+
+    @overload
     def evaluate(self, metric: Literal["quality"], *, features: str | os.PathLike[str], layer: str | None = None,
                  count: int = 0, images: npt.ArrayLike | None = None, data: Overrides = None, neighbours: int = 0,
                  subsets: int = 0, subset_size: int = 0, overrides: Overrides = None,
@@ -204,12 +209,13 @@ class Model:
 
         "accuracy" of a classifier on the test split. "loss" on held-out data: of the first `count` examples (0 = all), of
         each set of weights if `all`. "nll", the variational bound in bits per dimension: `steps` of the chain (0 = all),
-        the terms of each image if `each`. "quality", how near `count` samples (0 = 10000) are to the training images in
+        the terms of each image if `each`. "ode_nll", the likelihood by the probability-flow ODE: `steps` of Runge and
+        Kutta's method (0 = sampler.steps), `probes` of the divergence (0 = exact in few dimensions). "quality", how near `count` samples (0 = 10000) are to the training images in
         the features of another run's network: `features` is that run; `images` are taken instead of samples, or `data`,
         {"data.use": "npy", "data.file": "x.npy"}. overrides are of this call: another sampler, steps, seed, data."""
-        measure = getattr(_evaluation, metric) if metric in ("accuracy", "loss", "nll", "quality") else None
+        measure = getattr(_evaluation, metric) if metric in get_args(_evaluation.Metric) else None
         if measure is None:
-            raise ValueError(f"metric is 'accuracy', 'loss', 'nll' or 'quality', not {metric!r}")
+            raise ValueError(f"metric is 'accuracy', 'loss', 'nll', 'ode_nll' or 'quality', not {metric!r}")
         self._handle.check_open()
         listener = Listener(progress or self._listener.progress)
         result: _evaluation.Evaluation = measure(listener, self._run, texts_of(self._overrides, overrides), self._raw,

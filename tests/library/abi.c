@@ -147,7 +147,15 @@ static dm_status nll(const void *o, void *out, dm_err *err)
 {
     const dm_status rc = dm_eval_nll(run + strlen("output="), o, out, err);
 
-    return rc == DM_EINVAL && strstr(err->msg, "pixels") ? DM_OK : rc;
+    return rc == DM_EINVAL && strstr(err->msg, "no likelihood") ? DM_OK : rc;
+}
+
+static dm_status ode_nll(const void *o, void *out, dm_err *err)
+{
+    const dm_status rc = dm_eval_ode_nll(run + strlen("output="), o, out, err);
+
+    dm_ode_nll_free(out);
+    return rc;
 }
 
 static dm_status quality(const void *o, void *out, dm_err *err)
@@ -256,6 +264,7 @@ static void abi__structs_of_every_size(void **state)
     const dm_loss_options l = {.size = sizeof l, .count = 4, .callbacks = &none};
     const dm_accuracy_options a = {.size = sizeof a, .callbacks = &none};
     const dm_nll_options n = {.size = sizeof n, .callbacks = &none};
+    const dm_ode_nll_options d = {.size = sizeof d, .steps = 2, .count = 3, .each = true, .callbacks = &none};
     const dm_quality_options q = {.size = sizeof q, .features = run, .callbacks = &none};
     const dm_export_options e = {.size = sizeof e, .callbacks = &none};
     const dm_convert_options v = {.size = sizeof v, .callbacks = &none};
@@ -270,6 +279,8 @@ static void abi__structs_of_every_size(void **state)
         {"dm_eval_loss", loss, &l, WITHOUT(dm_loss_options, callbacks), WITHOUT(dm_loss, row), false},
         {"dm_eval_accuracy", accuracy, &a, WITHOUT(dm_accuracy_options, callbacks), WITHOUT(dm_accuracy, loss), false},
         {"dm_eval_nll", nll, &n, WITHOUT(dm_nll_options, callbacks), sizeof(dm_nll), offsetof(dm_nll, each), true},
+        {"dm_eval_ode_nll", ode_nll, &d, WITHOUT(dm_ode_nll_options, callbacks), sizeof(dm_ode_nll),
+         offsetof(dm_ode_nll, each), true},
         {"dm_eval_quality", quality, &q, WITHOUT(dm_quality_options, callbacks), WITHOUT(dm_quality, about), false},
         {"dm_export", export, &e, WITHOUT(dm_export_options, callbacks), 0, 0, false},
         {"dm_convert", convert, &v, WITHOUT(dm_convert_options, callbacks), 0, 0, false},
@@ -343,6 +354,7 @@ static void abi__nothing_at_all(void **state)
     dm_training_close(NULL);
     dm_images_free(NULL);
     dm_nll_free(NULL);
+    dm_ode_nll_free(NULL);
     dm_quality_kept_free(NULL);
     assert_says(dm_model_open(NULL, NULL, &m, &err), DM_EINVAL, &err, "which run?");
     assert_null(m);

@@ -168,6 +168,9 @@ def evaluates():
     assert n.count == 3 and n.sampler == "ddpm" and n.terms.shape == n.t.shape == (5,) and n.each.shape == (3, 6)
     assert np.isclose(n.total.mean, n.prior.mean + n.rate.mean + n.decoder.mean) and (np.diff(n.t) > 0).all()
     assert np.allclose(n.each.mean(0)[:5], n.terms) and np.isclose(n.each.sum(1).mean(), n.total.mean)
+    o = raw.evaluate("ode_nll", count=3, steps=4, probes=2, each=True)
+    assert (o.count, o.steps, o.probes, o.levels, o.evaluations) == (3, 4, 2, 256, 32) and o.each.shape == (3,), o
+    assert np.isclose(o.each.mean(), o.total.mean) and np.isclose(o.each.std(ddof=1) / 3 ** 0.5, o.total.error)
     assert raw.evaluate("nll", count=1, steps=5, overrides={"sampler.use": "ddpm"}).each is None
     raises(demist.InvalidArgument, "'heun' has no Gaussian transition", raw.evaluate, "nll", count=1,
            overrides={"sampler.use": "heun"})

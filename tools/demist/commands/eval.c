@@ -23,7 +23,8 @@ static const cli_option options[] = {
                "quality: samples (10000), or of given images the first so many (all); nll and loss: the first so many "
                "examples (all)"),
     CLI_FILE(request, r.json, "json", "F", ".json",
-             "write the report, with all digits (RUN/eval/METRIC.json has the last one too)"),
+             "write the report, with all digits (RUN/eval/METRIC.json has the last one too, RUN/eval/nll-ode.json that "
+             "of --ode)"),
     CLI_FLAG(request, r.raw, "raw", "the weights as trained, not their first average"),
     CLI_FLAG(request, best, "best", "the run's best checkpoint by held-out loss (train.validate_every), not its last"),
     CLI_SHORT_FLAG(request, r.force, "force", 'f', "overwrite a file that is there"),
@@ -35,10 +36,14 @@ static const cli_option options[] = {
              "measure these, not samples: x f32[N,C,H,W] of F.safetensors, F.npy, or a folder"),
     CLI_FILE(request, r.save, "save", "F.safetensors", ".safetensors",
              "the features: train, samples or images, test, noise, f32[N,features] each; with --metric nll the terms "
-             "f64[N,steps + 1]: L_0, L_t-1 of each t, L_T of each image, and t f64[steps]"),
+             "f64[N,steps + 1]: L_0, L_t-1 of each t, L_T of each image, and t f64[steps]; with --ode "
+             "bits_per_dim f64[N]"),
     CLI_HEADING("of --metric nll:"),
     CLI_NUMBER(request, r.steps, "steps", "N", 1, 1000000, NULL,
-               "of the chain, spaced as the grid says (all T)"),
+               "of the chain, spaced as the grid says (all T); with --ode of Runge and Kutta's method (sampler.steps)"),
+    CLI_FLAG(request, r.ode, "ode", "the likelihood by the probability-flow ODE, not the variational bound"),
+    CLI_NUMBER(request, r.probes, "probes", "N", 1, 1000000, NULL,
+               "with --ode: vectors of Hutchinson's estimate of the divergence (exact up to 64 dimensions, else 1)"),
     CLI_FILE(request, r.plot, "plot", "F.png", ".png", "the terms over t"),
     CLI_HEADING("of --metric loss:"),
     CLI_CHOICE(request, r.weights, "weights", "all", "all", NULL,
@@ -60,7 +65,8 @@ static dm_status print_report(const eval_request *r, json_t *report, char **text
     return *text ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for the report, or a name in it is not UTF-8");
 }
 
-/* RUN/eval/METRIC.json: the run's last report of this metric, for `demist report`. Given images are not the run's. */
+/* RUN/eval/METRIC.json, nll-ode.json with --ode: the run's last report of this metric, for `demist report`. Given
+ * images are not the run's. */
 static dm_status keep_report(const eval_request *r, const char *text, dm_err *err)
 {
     dm_folder run = {-1, NULL};
@@ -70,7 +76,7 @@ static dm_status keep_report(const eval_request *r, const char *text, dm_err *er
 
     if (r->images || stat(r->run, &st) || !S_ISDIR(st.st_mode))
         return DM_OK;
-    snprintf(name, sizeof name, "eval/%s.json", r->metric);
+    snprintf(name, sizeof name, "eval/%s%s.json", r->metric, r->ode ? "-ode" : "");
     if (!(rc = dm_folder_open(&run, r->run, err)) && dm_folder_has(&run, DM_RUN_CONFIG) &&
         !(rc = dm_folder_add(&run, "eval", err)))
         rc = dm_file_write_in(&run, name, text, strlen(text), err);
@@ -154,13 +160,16 @@ const cli_command cmd_eval = {
     .shown = "metric",
     .examples = "  demist eval runs/fashion-mnist --metric quality --features runs/features-fashion-mnist\n"
                 "  demist eval runs/fashion-mnist --metric nll --count 1000 --plot terms.png\n"
+                "  demist eval runs/fashion-mnist --metric nll --ode --count 100 grid.use=log_snr\n"
                 "  demist eval runs/features-fashion-mnist --metric accuracy\n",
     .details = "RUN is a run folder or a checkpoint; key=value: other data, another sampler or device than in "
                "training.\n"
                "  quality   samples against the training data: Frechet distance, KID, precision and recall, beside "
                "those of\n"
                "            test images (the floor) and of noise (the ceiling)\n"
-               "  nll       bits a dimension of the test split by the variational bound: L_T, every L_t-1, L_0\n"
+               "  nll       bits a dimension of the test split by the variational bound: L_T, every L_t-1, L_0; with "
+               "--ode\n"
+               "            by the probability-flow ODE\n"
                "  loss      the objective's loss on held-out data, the test split, in bands of noise; also a "
                "classifier's\n"
                "  accuracy  of a classifier, on the test split\n",

@@ -11,6 +11,8 @@ typedef struct eval_request {
     const char *features, *layer, *images; /* quality */
     const char *save, *plot;       /* quality and nll; nll */
     int64_t steps;                 /* nll: of the chain; 0 = all */
+    bool ode;                      /* nll: by the probability-flow ODE */
+    int64_t probes;                /* of that; 0 = as the library chooses */
     const char *weights;           /* loss: "all", or NULL */
     int64_t count;                 /* images; 0 = the metric's own */
     bool raw, force;
@@ -28,7 +30,7 @@ typedef struct eval_metric {
     const char *name;
     const eval_column *columns;    /* for a sweep's table, what is plotted first; ends with a NULL name */
     bool quality;                  /* takes --features, which it needs, --layer, --images, --count, --save */
-    bool nll;                      /* takes --count, --steps, --save, --plot */
+    bool nll;                      /* takes --count, --steps, --ode, --probes, --save, --plot */
     bool count;                    /* takes --count and --weights all */
     /* Prints a table to stdout; *report, a new object, is what --json writes. */
     dm_status (*run)(const eval_request *r, json_t **report, dm_err *err);

@@ -29,8 +29,12 @@ int eval_usage(const cli_command *c, const eval_request *r, const eval_metric *m
                                      : "--count and --save are for --metric quality and nll");
     if (r->weights && (!m->count || strcmp(r->weights, "all")))
         return cli_usage(c, "--weights all is for --metric loss");
-    if (!m->nll && (r->steps || r->plot))
-        return cli_usage(c, "--steps and --plot are for --metric nll");
+    if (!m->nll && (r->steps || r->plot || r->ode))
+        return cli_usage(c, "--steps, --ode and --plot are for --metric nll");
+    if (r->probes && !r->ode)
+        return cli_usage(c, "--probes is for --metric nll --ode");
+    if (r->plot && r->ode)
+        return cli_usage(c, "--plot is of the bound's terms; --ode has none");
     if (m->quality && r->count && r->count < 4)
         return cli_usage(c, "--count is %lld; quality needs 4 at least", (long long)r->count);
     return 0;

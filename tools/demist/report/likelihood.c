@@ -64,15 +64,15 @@ static void show_terms(report *r, const json_t *terms)
     free(path);
 }
 
-void report_likelihood(report *r)
+static void begin_table(report *r, const json_t *made)
 {
-    json_t *j = report_json(r, "eval/nll.json");
-
-    if (!j)
-        return;
-    html_section(r->to, "Likelihood");
-    report_made_by(r, j);
+    report_made_by(r, made);
     fputs("<table>\n<tr><th></th><th class=\"n\">bits a dimension</th><th class=\"n\">&plusmn;</th></tr>\n", r->to);
+}
+
+static void show_bound(report *r, const json_t *j)
+{
+    begin_table(r, j);
     row(r->to, "bound", j, "bits_per_dim");
     row(r->to, "L_T: what is left of the image at the noisiest step", j, "L_T");
     row(r->to, "the steps between", j, "L_between");
@@ -81,5 +81,26 @@ void report_likelihood(report *r)
     html_say(r->to, "%.0f test images, %.0f steps, %.20s variance.", sweep_number(j, "count"), sweep_number(j, "steps"),
              report_string(j, "variance"));
     show_terms(r, json_object_get(j, "terms"));
-    json_decref(j);
+}
+
+static void show_ode(report *r, const json_t *j)
+{
+    begin_table(r, j);
+    row(r->to, "by the probability-flow ODE", j, "bits_per_dim");
+    fputs("</table>\n", r->to);
+    html_say(r->to, "%.0f test examples, %.0f steps.", sweep_number(j, "count"), sweep_number(j, "steps"));
+}
+
+void report_likelihood(report *r)
+{
+    json_t *bound = report_json(r, "eval/nll.json"), *ode = report_json(r, "eval/nll-ode.json");
+
+    if (bound || ode)
+        html_section(r->to, "Likelihood");
+    if (bound)
+        show_bound(r, bound);
+    if (ode)
+        show_ode(r, ode);
+    json_decref(bound);
+    json_decref(ode);
 }

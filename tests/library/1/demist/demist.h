@@ -339,12 +339,44 @@ typedef struct dm_nll {
     bool learned;                  /* the variance of the steps is learned */
     double seconds;
     char sampler[64];              /* the sampler whose steps they are */
+    int64_t levels;                /* of the data; 0 = continuous: L_0 and total are of a density */
 } dm_nll;
 
 /* The variational bound of a run's test split in bits per dimension, term by term (Ho et al. 2020, eq. 5;
  * docs/evaluation.md). DM_EDIVERGED names the image and the t whose term is not finite. */
 DM_EXPORT dm_status dm_eval_nll(const char *run, const dm_nll_options *o, dm_nll *out, dm_err *err);
 DM_EXPORT void dm_nll_free(dm_nll *n);
+
+typedef struct dm_ode_nll_options {
+    uint32_t size;
+    int32_t n_overrides;
+    const char *const *overrides;  /* of the experiment: grid, data, device, ... */
+    bool raw;                      /* the raw weights instead of the first EMA */
+    bool each;                     /* also return the result of each example */
+    int32_t steps;                 /* Runge-Kutta steps, placed by the grid; 0 = sampler.steps */
+    /* Vectors of Hutchinson's estimate of the divergence; 0 = the exact divergence up to 64 dimensions, else 1. */
+    int32_t probes;
+    int64_t count;                 /* the first count examples of the test split; 0 = all */
+    const dm_callbacks *callbacks;
+} dm_ode_nll_options;
+
+typedef struct dm_ode_nll {
+    uint32_t size;
+    int32_t steps;
+    int32_t probes;                /* 0: the divergence is exact */
+    int32_t levels;                /* of the data, dequantized by uniform noise; 0 = continuous: total is of a density */
+    int64_t step, count;           /* of the checkpoint; number of examples */
+    int64_t evaluations;           /* of the network and its gradient, a batch each */
+    dm_mean total;                 /* bits per dimension */
+    double least;                  /* sigma / alpha where the walk ends: the noise of the model's data */
+    double *each;                  /* f64[count]; NULL unless options.each */
+    double seconds;
+} dm_ode_nll;
+
+/* The likelihood of a run's test split by the probability-flow ODE (Song et al. 2021, section 4.3;
+ * docs/evaluation.md), for a network that can be differentiated with respect to x. DM_EDIVERGED names the example. */
+DM_EXPORT dm_status dm_eval_ode_nll(const char *run, const dm_ode_nll_options *o, dm_ode_nll *out, dm_err *err);
+DM_EXPORT void dm_ode_nll_free(dm_ode_nll *n);
 
 typedef struct dm_loss_options {
     uint32_t size;

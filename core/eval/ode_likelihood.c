@@ -1,0 +1,258 @@
+/* dm_eval_ode_nll: bits a dimension of the test split by the probability-flow ODE. */
+#include "base/philox.h"
+#include "base/sized.h"
+#include "device/ops.h"
+#include "eval/eval_data.h"
+#include "eval/ode.h"
+#include "session/session_read.h"
+#include "session/session_source.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* Examples at once; dimensions up to which the divergence is exact unless probes are asked for. */
+enum { BATCH = 64, FEW = 64 };
+
+typedef struct job {
+    dm_session *s;
+    const dm_ode_nll_options *o;
+    dm_ode_nll *out;
+    dm_eval_data *data;
+    dm_walk walk;
+    dm_ode *ode;
+    int64_t n, example, first;     /* examples at once, elements of one, the first of the batch at work */
+    float *x0;
+    double *y, *log_density;
+    int32_t *labels;
+    double sums[2];                /* of bits a dimension, and of their squares */
+} job;
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* The walk ends where there is still noise, without which there is no density: a last step to the data goes to the
+ * schedule's lowest noise level instead, or is left out where that has none. */
+static dm_status open_walk(job *j, dm_err *err)
+{
+    const dm_experiment *e = j->s->experiment;
+    const dm_noise *noise = j->s->noise;
+    dm_walk *w = &j->walk;
+    dm_point least, *last;
+    dm_status rc;
+
+    if (j->o->steps < 0 || j->o->steps > 1000000)
+        return dm_error(err, DM_EINVAL, "%d steps are asked for; 1 to 1000000 are possible", (int)j->o->steps);
+    if ((rc = dm_noise_walk(noise, j->o->steps ? j->o->steps : e->sampler.steps, &e->section[DM_SEC_GRID], w, err)))
+        return rc;
+    last = &w->points[w->n];
+    dm_noise_at(noise, dm_noise_discrete(noise) ? 1 : 0, &least);
+    if (last->sigma <= 0 && least.sigma > 0 && (w->n < 1 || least.log_snr > last[-1].log_snr))
+        *last = least;
+    while (w->n > 0 && (w->points[w->n].sigma <= 0 || w->points[w->n].log_snr <= w->points[w->n - 1].log_snr))
+        w->n--;
+    if (w->n < 1)
+        return dm_error(err, DM_EINVAL, "the grid has no step between two noise levels; use more steps");
+    j->out->steps = w->n;
+    j->out->least = w->points[w->n].sigma / w->points[w->n].alpha;
+    return DM_OK;
+}
+
+static dm_status open_data(job *j, dm_err *err)
+{
+    int64_t there;
+    dm_status rc;
+
+    if ((rc = dm_eval_data_open(j->s, "test", &j->data, err)) || (rc = dm_eval_data_labels(j->s, j->data, err)))
+        return rc;
+    there = dm_data_get_info(dm_eval_data_of(j->data))->count;
+    if (j->o->count < 0 || j->o->count > there)
+        return dm_error(err, DM_EINVAL, "%lld examples are asked for; the test split has %lld", (long long)j->o->count,
+                        (long long)there);
+    if (j->o->probes < 0 || j->o->probes > 1000000)
+        return dm_error(err, DM_EINVAL, "%d probes are asked for; 1 to 1000000 are possible", (int)j->o->probes);
+    j->out->count = j->o->count ? j->o->count : there;
+    j->out->levels = j->s->data.levels > 1 && j->s->data.high > j->s->data.low ? j->s->data.levels : 0;
+    j->out->probes = j->o->probes ? j->o->probes : j->example > FEW;
+    return DM_OK;
+}
+
+/* Halves the batch until it fits; batches are as even as can be. */
+static dm_status open_ode(job *j, dm_wset *weights, dm_err *err)
+{
+    const int64_t asked = j->s->experiment->sampler.batch;
+    dm_ode_setup setup = {.net = j->s->model, .weights = weights, .noise = j->s->noise, .probes = j->out->probes,
+                          .seed = (uint64_t)j->s->experiment->run.seed};
+
+    for (int64_t most = asked ? asked : BATCH;; most = (most + 1) / 2) {
+        const int64_t batches = (j->out->count + most - 1) / most;
+        dm_err why = {0};
+        dm_status rc;
+
+        setup.n = j->n = (j->out->count + batches - 1) / batches;
+        if (!(rc = dm_ode_new(&setup, &j->ode, &why)))
+            return DM_OK;
+        if (rc != DM_ENOMEM || asked || most == 1)
+            return dm_error(err, rc, "%s", why.msg);
+    }
+}
+
+static dm_status host_memory(job *j, dm_err *err)
+{
+    j->x0 = dm_array(j->n, j->example, sizeof *j->x0);
+    j->y = dm_array(j->n, j->example, sizeof *j->y);
+    j->log_density = calloc((size_t)j->n, sizeof *j->log_density);
+    j->labels = calloc((size_t)j->n, sizeof *j->labels);
+    if (j->o->each)
+        j->out->each = calloc((size_t)j->out->count, sizeof *j->out->each);
+    return j->x0 && j->y && j->log_density && j->labels && (j->out->each || !j->o->each)
+               ? DM_OK
+               : dm_error(err, DM_ENOMEM, "out of memory for %lld examples", (long long)j->out->count);
+}
+
+static void job_fini(job *j)
+{
+    dm_ode_free(j->ode);
+    dm_walk_fini(&j->walk);
+    dm_eval_data_close(j->data);
+    free(j->x0);
+    free(j->y);
+    free(j->log_density);
+    free(j->labels);
+}
+
+/* Values of a few levels become continuous: each with noise that is uniform over its level. */
+static void dequantise(job *j)
+{
+    const dm_data_info *d = &j->s->data;
+    const double width = (d->high - d->low) / (d->levels - 1);
+    const uint64_t seed = (uint64_t)j->s->experiment->run.seed;
+    const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
+
+    for (int64_t i = 0; i < j->n; i++)
+        for (int64_t k = 0; k < j->example; k++) {
+            const uint32_t ctr[4] = {(uint32_t)DM_PURPOSE_EVAL << 24 | 1, 0, (uint32_t)(k / 4),
+                                     (uint32_t)(j->first + i)};
+            uint32_t bits[4];
+
+            dm_philox(key, ctr, bits);
+            j->y[i * j->example + k] += width * (dm_uniform(bits[k % 4]) - 0.5);
+        }
+}
+
+static dm_status after_step(void *user, int32_t done, dm_err *err)
+{
+    const job *j = user;
+    const dm_callbacks *cb = &j->s->callbacks;
+    const int64_t left = j->out->count - j->first, there = left < j->n ? left : j->n;
+
+    if (cb->progress)
+        cb->progress(cb->user, &(dm_progress_info){.size = sizeof(dm_progress_info),
+                                                   .what = "density",
+                                                   .loss = NAN,
+                                                   .step = j->first * j->walk.n + there * done,
+                                                   .steps = j->out->count * j->walk.n,
+                                                   .per_step = 1.0 / j->walk.n});
+    if (cb->cancelled && cb->cancelled(cb->user))
+        return dm_error(err, DM_ECANCELLED, "stopped at step %d of %d of example %lld", (int)done, (int)j->walk.n,
+                        (long long)j->first);
+    return DM_OK;
+}
+
+static dm_status one_batch(job *j, dm_err *err)
+{
+    const int64_t left = j->out->count - j->first, there = left < j->n ? left : j->n;
+    const dm_data_info *d = &j->s->data;
+    dm_status rc;
+
+    memset(j->x0, 0, (size_t)(j->n * j->example) * sizeof *j->x0);
+    if ((rc = dm_data_at(dm_eval_data_of(j->data), j->first, there, j->x0, j->labels, err)))
+        return rc;
+    for (int64_t i = 0; i < j->n * j->example; i++)
+        j->y[i] = (double)j->x0[i];
+    if (j->out->levels)
+        dequantise(j);
+    if ((rc = dm_ode_log_density(j->ode, &j->walk, j->first, j->y, d->classes ? j->labels : NULL, j->log_density,
+                                 after_step, j, err)))
+        return rc;
+    for (int64_t i = 0; i < there; i++) {
+        double bits = -j->log_density[i] / (double)j->example / log(2);
+
+        if (j->out->levels)
+            bits -= log2((d->high - d->low) / (d->levels - 1));
+        j->sums[0] += bits;
+        j->sums[1] += bits * bits;
+        if (j->out->each)
+            j->out->each[j->first + i] = bits;
+    }
+    return DM_OK;
+}
+
+static void finish(job *j)
+{
+    const double n = (double)j->out->count, mean = j->sums[0] / n,
+                 var = n > 1 ? fmax(0, j->sums[1] / n - mean * mean) * n / (n - 1) : NAN;
+
+    j->out->total = (dm_mean){mean, sqrt(var / n)};
+    j->out->evaluations = dm_ode_evaluations(j->ode);
+}
+
+static dm_status measure(job *j, dm_err *err)
+{
+    const double began = now();
+    dm_wset *weights = NULL;
+    dm_status rc;
+
+    if (!(rc = open_data(j, err)) && !(rc = open_walk(j, err)) && !(rc = dm_session_open(j->s, false, err)) &&
+        !(rc = dm_session_weights(j->s, j->o->raw, &weights, err)) && !(rc = open_ode(j, weights, err)) &&
+        !(rc = host_memory(j, err))) {
+        for (; j->first < j->out->count && !rc; j->first += j->n)
+            rc = one_batch(j, err);
+        if (!rc)
+            finish(j);
+    }
+    j->out->seconds = now() - began;
+    dm_wset_free(weights);
+    return rc;
+}
+
+dm_status dm_eval_ode_nll(const char *run, const dm_ode_nll_options *options, dm_ode_nll *out, dm_err *err)
+{
+    dm_ode_nll_options o;
+    dm_ode_nll n = {.size = sizeof n};
+    dm_session s;
+    job j = {.s = &s, .o = &o, .out = &n};
+    dm_status rc;
+
+    if ((rc = DM_SIZED_CLEAR(dm_ode_nll, out, each, err)) ||
+        (rc = DM_SIZED_READ(dm_ode_nll_options, &o, options, err)) ||
+        (rc = dm_session_read_run(&s, run, o.overrides, o.n_overrides, o.callbacks, err)))
+        return rc;
+    n.step = dm_session_step(&s);
+    j.example = dm_shape_count(&s.data.shape);
+    if (!s.noise || !s.experiment->section[DM_SEC_OBJECTIVE].plugin->objective->affine)
+        rc = dm_error(err, DM_EINVAL, "'%s' is not a diffusion model; it has no probability-flow ODE", run);
+    else
+        rc = measure(&j, err);
+    job_fini(&j);
+    dm_session_fini(&s);
+    if (rc)
+        dm_ode_nll_free(&n);
+    else
+        DM_SIZED_WRITE(dm_ode_nll, out, &n);
+    return rc;
+}
+
+void dm_ode_nll_free(dm_ode_nll *n)
+{
+    if (!n || !DM_HAS(dm_ode_nll, n, each))
+        return;
+    free(n->each);
+    n->each = NULL;
+}
