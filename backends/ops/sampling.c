@@ -83,6 +83,19 @@ dm_status dm_launch_predict(dm_device *d, const dm_predict_args *a, dm_err *err)
                         DM_KI(chunk)), err);
 }
 
+dm_status dm_launch_square_sums(dm_device *d, dm_buf *x, dm_buf *w, dm_buf *sums, int64_t n, int64_t inner, dm_err *err)
+{
+    const dm_device_info *about = dm_device_get_info(d);
+    const size_t group = about->cpu || about->max_group < 128 ? 1 : 128;
+    const dm_range r = {.dim = 1, .global = {(size_t)n * group}, .local = {group}};
+    const dm_status s = check_count("sums of squares", n < 1 || inner > INT32_MAX / n ? -1 : n * inner, err);
+
+    if (s != DM_OK)
+        return s;
+    return run(d, file, "square_sums", group == 1 ? "-DW=4 -DGROUP=1" : "-DW=4 -DGROUP=128", &r,
+               DM_KARGS(DM_KB(x), DM_KB(w), DM_KB(sums), DM_KI(inner)), err);
+}
+
 dm_status dm_launch_threshold(dm_device *d, dm_buf *x0, int64_t n, int64_t inner, double ratio, double max, dm_err *err)
 {
     const dm_device_info *about = dm_device_get_info(d);

@@ -1,5 +1,5 @@
 /* Sampling; see sampling.h. */
-#include "model/sampling.h"
+#include "model/sampling_state.h"
 
 #include "device/kernels.h"
 #include "base/number.h"
@@ -13,31 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_SCRATCH = 64 };
-
-struct dm_sampling {
-    dm_sampling_setup setup;
-    dm_services services;
-    dm_instance sampler;
-    dm_guiding *guiding;           /* NULL without */
-    bool reads_eps;                /* the sampler did, in the last walk */
-    dm_walk grid;
-    dm_step step;
-    dm_tensor x, scratch[MAX_SCRATCH];
-    dm_buf *kept[MAX_SCRATCH]; /* the scratch of the last walk, for the next that asks for as much */
-    int n_scratch;
-    dm_buf *spare;                 /* with dynamic clipping, an x0 that nobody asked for */
-    int64_t inner;                 /* elements of an example */
-    double limit;
-    bool dynamic;
-    /* of the run */
-    dm_sampling_run_options run;
-    uint32_t call;                 /* of step() */
-    int64_t drawn, evaluations;
-    float *host;                   /* one draw of given noise */
-};
-
 const dm_walk *dm_sampling_walk(const dm_sampling *s) { return &s->grid; }
+int32_t dm_sampling_steps(const dm_sampling *s) { return s->taken; }
 int64_t dm_sampling_evaluations(const dm_sampling *s) { return s->evaluations; }
 
 double dm_sampling_amplification(dm_sampling *s)
@@ -71,8 +48,8 @@ static dm_tensor *tensor_like(dm_ctx *c, const dm_tensor *like)
         dm_error(err, DM_EINVAL, "tensor_like was given a tensor that is not there");
         return NULL;
     }
-    if (s->n_scratch == MAX_SCRATCH) {
-        dm_error(err, DM_ENOMEM, "a sampler may have %d tensors of scratch", MAX_SCRATCH);
+    if (s->n_scratch == DM_MAX_SCRATCH) {
+        dm_error(err, DM_ENOMEM, "a sampler may have %d tensors of scratch", DM_MAX_SCRATCH);
         return NULL;
     }
     bytes = (size_t)dm_shape_count(&like->shape) * sizeof(float);
@@ -109,7 +86,9 @@ static dm_status randn(dm_ctx *c, dm_tensor *t, int32_t draw)
         s->drawn++;
         return DM_OK;
     }
-    if (o->z && s->drawn < o->draws) {
+    if (o->z && s->drawn >= o->draws)
+        return dm_error(err, DM_EINVAL, "the given noise z has %lld draws; this walk needs more", (long long)o->draws);
+    if (o->z) {
         const float *from = o->z + ((size_t)s->drawn++ * (size_t)o->z_count + (size_t)o->z_first) * (size_t)s->inner;
         const int64_t there = o->z_count - o->z_first < s->setup.n ? o->z_count - o->z_first : s->setup.n;
 
@@ -299,11 +278,11 @@ dm_status dm_sampling_new(const dm_sampling_setup *setup, dm_sampling **out, dm_
                             &setup->experiment->section[DM_SEC_GRID], &s->grid, err)) ||
         (rc = dm_instance_init(&s->sampler, section->plugin, section->cfg, &s->services, err)))
         goto failed;
-    s->step = (dm_step){.size = sizeof s->step, .n = s->grid.n, .grid = s->grid.points,
+    s->step = (dm_step){.size = sizeof s->step, .n = s->grid.n, .grid = s->grid.points, .at = s->grid.points,
                         .learned_variance = dm_objective_learns(setup->objective->plugin->objective, setup->data,
                                                             setup->out_channels)};
     if ((rc = check(s, err)) || (setup->device && (rc = allocate(s, err))) ||
-        (setup->device && setup->guesses && (rc = guide(s, err))))
+        (rc = dm_sampling_open_rms(s, err)) || (setup->device && setup->guesses && (rc = guide(s, err))))
         goto failed;
     *out = s;
     return DM_OK;
@@ -322,6 +301,7 @@ dm_status dm_sampling_log_var(dm_sampling *s, int32_t i, double k[2], dm_err *er
     if (!p->sampler->log_var)
         return dm_error(err, DM_EINVAL, "sampler '%s' has no Gaussian transition, so no likelihood", p->name);
     step.i = i;
+    step.at = &s->grid.points[i];
     k[1] = 0;
     if ((rc = DM_CALL(&s->sampler, DM_CB_STEP_LOG_VAR, err, p->sampler->log_var(&s->sampler.ctx, &step, &k[0])))) {
         dm_error_prefix(err, "no likelihood: ");
@@ -352,10 +332,11 @@ void dm_sampling_free(dm_sampling *s)
     dm_instance_fini(&s->sampler);
     dm_guiding_free(s->guiding);
     take_scratch(s);
-    for (int i = 0; i < MAX_SCRATCH; i++)
+    for (int i = 0; i < DM_MAX_SCRATCH; i++)
         dm_buf_free(s->kept[i]);
     dm_buf_free(s->x.buf);
     dm_buf_free(s->spare);
+    dm_sampling_close_rms(s);
     dm_walk_fini(&s->grid);
     free(s->host);
     free(s);
@@ -382,24 +363,12 @@ static dm_status first_x(dm_sampling *s, dm_err *err)
 }
 
 /* The first image of x in host memory that is not finite: -1 if there is none. */
-static int64_t not_finite(const dm_sampling *s, const float *x)
+int64_t dm_sampling_not_finite(const dm_sampling *s, const float *x)
 {
     for (int64_t i = 0; i < s->setup.n * s->inner; i++)
         if (!isfinite(x[i]))
             return i / s->inner;
     return -1;
-}
-
-static dm_status check_step(dm_sampling *s, int32_t i, dm_err *err)
-{
-    dm_status rc = dm_buf_read(s->x.buf, 0, (size_t)(s->setup.n * s->inner) * sizeof *s->host, s->host, err);
-    int64_t bad;
-
-    if (rc || (bad = not_finite(s, s->host)) < 0)
-        return rc;
-    return dm_error(err, DM_EDIVERGED, "image %lld is not finite after step %d of %d of '%s', at t = %g",
-                    (long long)(s->run.first_index + bad), (int)i + 1, (int)s->grid.n, s->sampler.plugin->name,
-                    s->grid.points[i].t);
 }
 
 static dm_status walk(dm_sampling *s, dm_err *err)
@@ -409,7 +378,11 @@ static dm_status walk(dm_sampling *s, dm_err *err)
     dm_status rc;
 
     s->step.x = &s->x;
+    s->step.next = s->sampler.plugin->sampler->adaptive ? &s->next : NULL;
+    s->at = s->grid.points[0];
+    s->step.at = &s->at;
     s->call = 0;
+    s->taken = 0;
     s->drawn = 0;
     s->step.i = 0;
     take_scratch(s);
@@ -418,16 +391,7 @@ static dm_status walk(dm_sampling *s, dm_err *err)
     rc = p->begin ? DM_CALL(&s->sampler, DM_CB_BEGIN, err, p->begin(&s->sampler.ctx, &s->step)) : DM_OK;
     if (!rc && o->step)
         rc = o->step(o->step_user, 0, s->grid.n, s->x.buf, err);
-    for (int32_t i = 0; i < s->grid.n && !rc; i++) {
-        s->step.i = i;
-        rc = DM_CALL(&s->sampler, DM_CB_STEP, err, p->step(&s->sampler.ctx, &s->step));
-        s->call++;
-        if (!rc && o->check_steps)
-            rc = check_step(s, i, err);
-        if (!rc && o->step)
-            rc = o->step(o->step_user, i + 1, s->grid.n, s->x.buf, err);
-    }
-    return rc;
+    return rc ? rc : dm_sampling_take_steps(s, err);
 }
 
 /* Walks once without computing anything. */
@@ -436,7 +400,7 @@ static dm_status count(dm_sampling *s, dm_err *err)
     dm_status rc;
 
     s->services.counting = true;
-    s->reads_eps = false;
+    s->reads_eps = s->measures = false;
     rc = walk(s, err);
     s->services.counting = false;
     return rc;
@@ -465,13 +429,12 @@ dm_status dm_sampling_check_guidance(dm_sampling *s, dm_err *err)
                                          s->sampler.plugin->name);
 }
 
-/* A sampler cannot read tensors, so what it asks for does not depend on them, and a walk that computes nothing tells.
- */
+/* What a sampler asks for depends on tensors only by rms; without it a walk that computes nothing tells. */
 static dm_status check_draws(dm_sampling *s, dm_err *err)
 {
     const dm_status rc = count(s, err);
 
-    if (!rc && s->drawn > s->run.draws)
+    if (!rc && !s->measures && s->drawn > s->run.draws)
         return dm_error(err, DM_EINVAL, "the given noise z has %lld draws; %d steps of '%s' need %lld",
                         (long long)s->run.draws, (int)s->grid.n, s->sampler.plugin->name, (long long)s->drawn);
     return rc;
@@ -492,7 +455,7 @@ dm_status dm_sampling_run(dm_sampling *s, const dm_sampling_run_options *o, floa
         return dm_error(err, DM_EINVAL,
                         "sampler '%s' took %d steps without a prediction of the model; its result is not a sample",
                         s->sampler.plugin->name, (int)s->grid.n);
-    if ((bad = not_finite(s, x)) < 0)
+    if ((bad = dm_sampling_not_finite(s, x)) < 0)
         return DM_OK;
     return dm_error(err, DM_EDIVERGED, "image %lld is not finite after %d steps of '%s'",
                     (long long)(o->first_index + bad), (int)s->grid.n, s->sampler.plugin->name);

@@ -35,6 +35,10 @@ void dm_sampling_free(dm_sampling *s);
 dm_status dm_sampling_check_guidance(dm_sampling *s, dm_err *err);
 const dm_walk *dm_sampling_walk(const dm_sampling *s);
 int64_t dm_sampling_evaluations(const dm_sampling *s);
+/* Steps that the last run took: those of the walk, unless the sampler chooses its own. */
+int32_t dm_sampling_steps(const dm_sampling *s);
+/* How much of the run at work is done, 0 to 1. */
+double dm_sampling_progress(const dm_sampling *s);
 /* How many times an error of the network's output grows in the first prediction of x0; 0 where x0 is clipped. */
 double dm_sampling_amplification(dm_sampling *s);
 /* Step i as a Gaussian p(x_to | x) around the posterior's mean: its ln variance is k[0] + k[1] V, V of the network's

@@ -184,6 +184,13 @@ static double bisect(const dm_noise *n, double l)
     return lo;
 }
 
+void dm_noise_span(const dm_noise *n, dm_span *s)
+{
+    *s = (dm_span){.size = sizeof *s, .T = n->discrete ? n->T : 0};
+    dm_noise_at(n, n->T, &s->most);
+    dm_noise_at(n, n->discrete ? 1 : 0, &s->least);
+}
+
 void dm_noise_at_log_snr(const dm_noise *n, double l, dm_point *p)
 {
     int32_t lo = 0, hi = n->T;

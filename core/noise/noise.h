@@ -21,6 +21,8 @@ double dm_noise_posterior_variance(const dm_noise *n, int32_t t); /* 0 at t = 1 
 /* Any t in [0,T], between whole t in the angle; beyond the ends, the end. */
 void dm_noise_at(const dm_noise *n, double t, dm_point *p);
 void dm_noise_at_log_snr(const dm_noise *n, double log_snr, dm_point *p);
+/* The highest and the lowest level, and T of a discrete one. */
+void dm_noise_span(const dm_noise *n, dm_span *s);
 dm_status dm_noise_posterior(const dm_noise *n, const dm_point *at, const dm_point *to, dm_posterior *q, dm_err *err);
 
 /* The points of a sampling run: n + 1, noisiest first, the last mostly the data. timesteps: n of them, 0-based, NULL

@@ -26,6 +26,14 @@ static dm_status posterior(dm_ctx *c, const dm_point *at, const dm_point *to, dm
     return dm_noise_posterior(dm_services_of(c)->noise, at, to, q, c->err);
 }
 
+static dm_status span(dm_ctx *c, dm_span *s)
+{
+    if (s->size != sizeof *s)
+        return dm_fail(c, DM_EINVAL, "span was given a size of %u; set it with sizeof", (unsigned)s->size);
+    dm_noise_span(dm_services_of(c)->noise, s);
+    return DM_OK;
+}
+
 void dm_noise_serve(const dm_noise *noise, dm_services *s)
 {
     s->noise = noise;
@@ -34,4 +42,5 @@ void dm_noise_serve(const dm_noise *noise, dm_services *s)
     s->work.point_at_t = point_at_t;
     s->work.point_at_log_snr = point_at_log_snr;
     s->work.posterior = posterior;
+    s->work.span = span;
 }

@@ -6,13 +6,12 @@
 
 static dm_status ask(const dm_noise *n, const dm_section *grid, int32_t steps, bool *log_snr, double *at, dm_err *err)
 {
-    dm_span span = {.size = sizeof span, .T = n->discrete ? n->T : 0};
+    dm_span span;
     dm_services services;
     dm_instance i;
     dm_status rc;
 
-    dm_noise_at(n, n->T, &span.most);
-    dm_noise_at(n, n->discrete ? 1 : 0, &span.least);
+    dm_noise_span(n, &span);
     for (int32_t k = 0; k <= steps; k++)
         at[k] = NAN;
     dm_services_init(&services, NULL);

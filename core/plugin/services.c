@@ -27,6 +27,8 @@ static const host_call tensor_like_call = {"tensor_like", "begin()", IN_BEGIN | 
                        point_at_t_call = {"point_at_t", where_schedule, WITH_SCHEDULE},
                        point_at_log_snr_call = {"point_at_log_snr", where_schedule, WITH_SCHEDULE},
                        posterior_call = {"posterior", where_schedule, WITH_SCHEDULE},
+                       rms_call = {"rms", "step() and guide()", IN_STEP | DM_IN(DM_CB_GUIDE)},
+                       span_call = {"span", where_schedule, WITH_SCHEDULE},
                        kernel_call = {"kernel", where_device, IN_BEGIN | IN_STEP | IN_GUIDANCE | IN_OPS},
                        launch_call = {"launch", where_device, IN_BEGIN | IN_STEP | IN_GUIDANCE | IN_OPS};
 
@@ -132,6 +134,16 @@ static dm_status posterior(dm_ctx *c, const dm_point *at, const dm_point *to, dm
     return leave(dm_services_of(c)->work.posterior(c, at, to, q));
 }
 
+static dm_status span(dm_ctx *c, dm_span *s)
+{
+    return enter_schedule(c, &span_call, s) ? leave(dm_services_of(c)->work.span(c, s)) : c->err->code;
+}
+
+static dm_status rms(dm_ctx *c, const dm_tensor *t, const dm_tensor *weight, dm_rms *out)
+{
+    return enter(c, &rms_call) ? leave(dm_services_of(c)->work.rms(c, t, weight, out)) : c->err->code;
+}
+
 static dm_kernel *kernel(dm_ctx *c, const char *source, const char *name, const char *options)
 {
     dm_kernel *k = NULL;
@@ -163,7 +175,9 @@ void dm_services_init(dm_services *s, const dm_plugin_log *log)
                                .posterior = posterior,
                                .normal_quantile = dm_normal_quantile,
                                .kernel = kernel,
-                               .launch = launch}};
+                               .launch = launch,
+                               .rms = rms,
+                               .span = span}};
     if (log)
         s->log = *log;
     dm_device_serve(s);

@@ -101,7 +101,8 @@ static dm_status after_step(void *user, int32_t i, int32_t n, dm_buf *x, dm_err 
             return rc;
         cb->progress(cb->user, &(dm_progress_info){.size = sizeof(dm_progress_info),
                                                    .what = "sample",
-                                                   .step = d->first / d->n * n + i,
+                                                   .step = d->first / d->n * n +
+                                                           (int64_t)(dm_sampling_progress(d->sampling) * n + 1e-6),
                                                    .steps = batches * n,
                                                    .per_step = (double)d->n / n,
                                                    .loss = NAN});
@@ -111,9 +112,12 @@ static dm_status after_step(void *user, int32_t i, int32_t n, dm_buf *x, dm_err 
     return DM_OK;
 }
 
+/* Steps of an adaptive sampler are those of its whole batch. */
 static int64_t batch_of(const dm_experiment *e, int64_t count)
 {
-    const int64_t most = e->sampler.batch ? e->sampler.batch : 64;
+    const dm_plugin *p = e->section[DM_SEC_SAMPLER].plugin;
+    const bool alone = e->run.deterministic && p && p->sampler->adaptive;
+    const int64_t most = alone ? 1 : e->sampler.batch ? e->sampler.batch : 64;
 
     return count < most ? count : most;
 }
@@ -257,11 +261,14 @@ dm_status dm_image_sampler_draw(dm_image_sampler *d, const dm_sample_job *job, f
     dm_status rc;
 
     d->job = job;
-    for (d->first = 0, rc = DM_OK; d->first < job->count && !rc; d->first += d->n)
+    if (steps)
+        *steps = 0;
+    for (d->first = 0, rc = DM_OK; d->first < job->count && !rc; d->first += d->n) {
         rc = batch(d, x + d->first * d->example, err);
+        if (steps && dm_sampling_steps(d->sampling) > *steps)
+            *steps = dm_sampling_steps(d->sampling);
+    }
     d->job = NULL;
-    if (!rc && steps)
-        *steps = dm_sampling_walk(d->sampling)->n;
     if (!rc && evaluations)
         *evaluations = dm_sampling_evaluations(d->sampling) - before;
     return rc;

@@ -118,3 +118,29 @@ kernel void threshold(global float *x, int inner, int rank, float between, float
     for (int i = get_local_id(0); i < inner; i += GROUP)
         x[i] = (x[i] < -s ? -s : x[i] > s ? s : x[i]) / s;
 }
+
+/* x f32[N,inner], w the same or NULL -> sums f32[N], sums[n] = the sum of (w x)^2 over inner; one group an example.
+ * Each work-item adds every GROUP-th square in PARTS partial sums, then all in the order of their places. */
+__attribute__((reqd_work_group_size(GROUP, 1, 1)))
+kernel void square_sums(global const float *x, global const float *w, global float *sums, int inner)
+{
+    enum { PARTS = 8 };
+    local float of[GROUP];
+    const size_t first = get_group_id(0) * (size_t)inner;
+    float part[PARTS] = {0}, sum = 0;
+
+    for (int i = get_local_id(0), lane = 0; i < inner; i += GROUP, lane = (lane + 1) % PARTS) {
+        const float v = x[first + i] * (w ? w[first + i] : 1.0f);
+
+        part[lane] += v * v;
+    }
+    for (int k = 0; k < PARTS; k++)
+        sum += part[k];
+    of[get_local_id(0)] = sum;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    if (get_local_id(0) == 0) {
+        for (int k = 1; k < GROUP; k++)
+            sum += of[k];
+        sums[get_group_id(0)] = sum;
+    }
+}

@@ -212,10 +212,40 @@ static void threshold__quantiles(void **state)
         }
 }
 
+static void check_square_sums(dm_device *d, int64_t n, int64_t inner, bool weighted)
+{
+    float *x = values(n * inner, 3), *w = values(n * inner, 4);
+    double *want = calloc((size_t)n, sizeof *want);
+    dm_buf *bx = filled(d, n * inner, x), *bw = weighted ? filled(d, n * inner, w) : NULL, *sums = filled(d, n, x);
+    dm_err err = {0};
+
+    for (int64_t i = 0; i < n * inner; i++)
+        want[i / inner] += pow((double)x[i] * (weighted ? (double)w[i] : 1), 2);
+    if (dm_launch_square_sums(d, bx, bw, sums, n, inner, &err))
+        fail_msg("%s", err.msg);
+    expect(sums, n, want, 1e-6, 1e-30, "square_sums");
+    dm_buf_free(bx);
+    dm_buf_free(bw);
+    dm_buf_free(sums);
+    free(x);
+    free(w);
+    free(want);
+}
+
+static void square_sums__of_each_example(void **state)
+{
+    static const int64_t sizes[][2] = {{1, 1}, {2, 2}, {3, 31}, {65, 33}, {3, 3072}};
+
+    for (size_t i = 0; i < (ops_small() ? 3 : sizeof sizes / sizeof sizes[0]); i++)
+        for (int weighted = 0; weighted < 2; weighted++)
+            check_square_sums(*state, sizes[i][0], sizes[i][1], weighted);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(sum__terms), cmocka_unit_test(sum__refuses),
-                                       cmocka_unit_test(predict__forms), cmocka_unit_test(threshold__quantiles)};
+                                       cmocka_unit_test(predict__forms), cmocka_unit_test(threshold__quantiles),
+                                       cmocka_unit_test(square_sums__of_each_example)};
 
     return cmocka_run_group_tests(tests, ops_setup, ops_teardown);
 }

@@ -11,7 +11,7 @@ from cli import DEMIST, DEVICE, demist, path, run_tests
 
 SHIPPED = {"data": "toy2d", "schedule": "linear", "network": "mlp", "objective": "simple", "sampler": "ddim"}
 SECTIONS = {"betas": "schedule", "curve": "schedule", "network": "network", "op": "network", "objective": "objective",
-            "sampler": "sampler", "data": "data"}
+            "sampler": "sampler", "adaptive": "sampler", "data": "data"}
 NO_REASON = r"gave no reason; `return dm_fail\(...\)` gives one"
 
 # What goes wrong: plugin, behaviour, exit code, what is said (a regular expression).
@@ -159,6 +159,18 @@ SAMPLE = [
     ("null_kernel", 2, r"kernel was given NULL for its name"),
     ("null_buffer", 2, r"argument 0 of a launch is a tensor that is not there \(NULL\)"),
 ]
+ADAPTIVE = [
+    ("goes_back", 2, r"sampler 'wrong_adaptive': step\(\) goes from log-SNR \S+ to \S+; it must rise, to inf at the most"),
+    ("stays", 2, r"it must rise, to inf at the most"),
+    ("unwritten", 2, r"step\(\) goes from log-SNR \S+ to -?nan"),
+    ("beyond", 2, r"it must rise, to inf at the most"),
+    ("slow", 2, r"sampler 'wrong_adaptive' took all of its 4 steps \(sampler.steps\) and got to t = "),
+    ("null_rms", 2, r"rms was given NULL for its result"),
+    ("small_rms", 2, r"rms was given a result of another size; set it with sizeof"),
+    ("rms_of_scratch", 2, r"rms of a tensor of tensor_like that nothing has written yet"),
+    ("rms_in_begin", 2, r"rms may be called in step\(\) and guide\(\) alone, not in begin\(\)"),
+    ("small_span", 2, r"span was given a size of 8; set it with sizeof"),
+]
 
 
 def experiment(plugin=None, behaviour=None, name="run"):
@@ -188,7 +200,7 @@ def all_of(cases, run):
 
 def every_behaviour_is_run():
     here = os.path.join(os.environ["DEMIST_SOURCE"], "tests/plugins/misbehaving")
-    table = {(c[0], c[1]) for c in HOST + TRAIN} | {("sampler", c[0]) for c in SAMPLE} | {(p, "logs") for p in SECTIONS}
+    table = {(c[0], c[1]) for c in HOST + TRAIN} | {("sampler", c[0]) for c in SAMPLE} | {("adaptive", c[0]) for c in ADAPTIVE} | {(p, "logs") for p in SECTIONS}
     table |= {("network", "unused"), ("betas", "loops"), ("data", "loops"), ("data", "crashes")} | {(c[0], c[1]) for c in CRASHES}
     for plugin in SECTIONS:
         for name in re.findall(r"\bX\((\w+)\)", open(os.path.join(here, f"wrong_{plugin}.c")).read()):
@@ -206,9 +218,9 @@ def found_in_training():
 
 def found_in_sampling():
     demist("train", experiment(), "--overwrite", "--progress", "none")
-    all_of([("sampler", *c) for c in SAMPLE],
+    all_of([("sampler", *c) for c in SAMPLE] + [("adaptive", *c) for c in ADAPTIVE],
            lambda plugin, behaviour, code: demist("sample", path("run"), "--count", "4", "--out", path("s.png"), "--force",
-                                                  "sampler.use=wrong_sampler", f"sampler.wrong={behaviour}",
+                                                  f"sampler.use=wrong_{plugin}", f"sampler.wrong={behaviour}",
                                                   "sampler.steps=4", code=code))
 
 
@@ -217,6 +229,8 @@ def whole_ones_work():
         demist("train", experiment(plugin, "good"), "--overwrite", "--progress", "none")
     demist("sample", path("run"), "--count", "4", "--out", path("s.png"), "--force", "sampler.use=wrong_sampler",
            "sampler.steps=4")
+    _, err = demist("sample", path("run"), "--count", "4", "--out", path("s.png"), "--force", "sampler.use=wrong_adaptive")
+    assert "steps=50" not in err and "evaluations" in err, err
 
 
 def log_lines_arrive():

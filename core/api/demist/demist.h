@@ -133,7 +133,7 @@ typedef struct dm_sample_options {
 
 typedef struct dm_images {
     uint32_t size;
-    int32_t steps;                 /* sampler steps */
+    int32_t steps;                 /* sampler steps; of an adaptive sampler those of the batch with the most */
     dm_shape shape;                /* [N,C,H,W] or [N,D] */
     float *x;                      /* pixels in [-1,1]; free with dm_images_free */
     bool pixels;                   /* the training data are pixels */

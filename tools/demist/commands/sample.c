@@ -171,7 +171,7 @@ static dm_status check_kind(request *r, const dm_model *m, bool quiet, dm_model_
     return DM_OK;
 }
 
-static dm_status write_all(const request *r, const dm_images *im, const output_trace *trace, dm_err *err)
+static dm_status write_all(const request *r, const dm_images *im, output_trace *trace, dm_err *err)
 {
     dm_status rc = DM_OK;
 
@@ -216,13 +216,14 @@ static dm_status sample(const char *run_path, request *r, const cli_common *comm
         !(rc = dm_model_sample(m, &r->o, &im, err))) {
         rc = write_all(r, &im, &trace, err);
         if (!rc && !common->quiet)
-            fprintf(stderr, "%lld images in %.2f s (%s)\n", (long long)im.shape.dim[0], im.seconds, im.about);
+            fprintf(stderr, "%lld images in %.2f s, %lld evaluations (%s)\n", (long long)im.shape.dim[0], im.seconds,
+                    (long long)im.evaluations, im.about);
         if (!rc && !common->quiet && r->out && !output_is_pattern(r->out) && r->n_classes > 1)
             print_rows(r, &im);
         if (!rc && r->out)
             cli_print_path(r->out);
     }
-    free(trace.x);
+    output_trace_fini(&trace);
     dm_images_free(&im);
     dm_model_close(m);
     return rc;

@@ -201,15 +201,27 @@ void output_trace_put(void *user, const dm_trace_info *now)
     output_trace *t = user;
 
     if (!t->x && !t->failed) {
-        t->steps = now->n;
         t->n = now->count;
         t->example = now->example;
         t->x = dm_array((now->n + 1) * t->n, t->example, sizeof *t->x);
-        t->failed = !t->x;
+        t->last = calloc((size_t)t->n, sizeof *t->last);
+        t->failed = !t->x || !t->last;
     }
+    t->steps = now->i > t->steps ? now->i : t->steps;
+    for (int64_t i = now->first; i < now->first + now->n_images && !t->failed; i++)
+        t->last[i] = now->i;
     if (!t->failed)
         memcpy(t->x + ((size_t)now->i * (size_t)t->n + (size_t)now->first) * (size_t)t->example, now->x,
                (size_t)now->n_images * (size_t)t->example * sizeof *t->x);
+}
+
+/* Images that took fewer steps than others stay where they are. */
+static void fill(output_trace *t)
+{
+    for (int64_t n = 0; n < t->n; n++)
+        for (int32_t i = t->last[n] + 1; i <= t->steps; i++)
+            memcpy(t->x + (i * t->n + n) * t->example, t->x + (t->last[n] * t->n + n) * t->example,
+                   (size_t)t->example * sizeof *t->x);
 }
 
 /* Some steps of the first images, a row each. */
@@ -236,13 +248,20 @@ static dm_status write_strip(const char *path, const output_trace *t, const dm_i
     return rc;
 }
 
-dm_status output_trace_write(const char *path, const output_trace *t, const dm_images *im, dm_err *err)
+void output_trace_fini(output_trace *t)
+{
+    free(t->x);
+    free(t->last);
+}
+
+dm_status output_trace_write(const char *path, output_trace *t, const dm_images *im, dm_err *err)
 {
     dm_shape s = {.rank = im->shape.rank + 1, .dim = {t->steps + 1}};
 
     if (t->failed || !t->x)
         return dm_error(err, DM_ENOMEM, "out of memory for %d steps of %lld images", (int)t->steps + 1,
                         (long long)t->n);
+    fill(t);
     for (int32_t i = 0; i < im->shape.rank; i++)
         s.dim[i + 1] = im->shape.dim[i];
     if (output_ends_in(path, ".safetensors"))

@@ -28,8 +28,15 @@ dm_status output_tensor(const char *path, const char *name, const dm_shape *shap
                         dm_err *err);
 
 /* x after each step: f32[steps+1,N,...] in a .safetensors file, or a strip of some of them as PNG. */
-typedef struct output_trace { int32_t steps; int64_t n; int64_t example; float *x; bool failed; } output_trace;
+typedef struct output_trace {
+    int32_t steps;                 /* of the images with the most */
+    int64_t n, example;            /* images, elements of one */
+    float *x;                      /* [the most steps that there may be + 1][n][example] */
+    int32_t *last;                 /* steps of each image, of adaptive samplers fewer than the most */
+    bool failed;
+} output_trace;
 void output_trace_put(void *user, const dm_trace_info *now);
-dm_status output_trace_write(const char *path, const output_trace *t, const dm_images *im, dm_err *err);
+dm_status output_trace_write(const char *path, output_trace *t, const dm_images *im, dm_err *err);
+void output_trace_fini(output_trace *t);
 
 #endif

@@ -29,7 +29,7 @@ static void keep(void *user, const dm_trace_info *now)
     }
     for (int k = 0; k < s->columns && !s->failed; k++)
         for (int64_t row = now->first; row < now->first + now->n_images && row < s->rows; row++)
-            if (step_of(k, s->columns, n) == now->i)
+            if (step_of(k, s->columns, n) >= now->i) /* an adaptive sampler may end before n */
                 memcpy(s->x + (row * s->columns + k) * example, now->x + (row - now->first) * example,
                        (size_t)example * sizeof *s->x);
 }

@@ -1,0 +1,46 @@
+/* What the files of sampling share; see sampling.h. */
+#ifndef DEMIST_CORE_SAMPLING_STATE_H
+#define DEMIST_CORE_SAMPLING_STATE_H
+
+#include "model/sampling.h"
+
+#include "plugin/instance.h"
+
+enum { DM_MAX_SCRATCH = 64 };
+
+struct dm_sampling {
+    dm_sampling_setup setup;
+    dm_services services;
+    dm_instance sampler;
+    dm_guiding *guiding;           /* NULL without */
+    bool reads_eps;                /* the sampler did, in the last walk */
+    dm_walk grid;
+    dm_step step;
+    dm_tensor x, scratch[DM_MAX_SCRATCH];
+    dm_buf *kept[DM_MAX_SCRATCH]; /* the scratch of the last walk, for the next that asks for as much */
+    int n_scratch;
+    dm_buf *spare;                 /* with dynamic clipping, an x0 that nobody asked for */
+    int64_t inner;                 /* elements of an example */
+    double limit;
+    bool dynamic;
+    /* of the run */
+    dm_sampling_run_options run;
+    uint32_t call;                 /* of step() */
+    int32_t taken;                 /* steps of the last walk */
+    dm_point at, next;             /* of an adaptive sampler */
+    int64_t drawn, evaluations;
+    float *host;                   /* one draw of given noise */
+    dm_buf *square_sums;           /* f32[n], for rms */
+    double *each;                  /* f64[n], as rms gives it */
+    bool measures;                 /* rms was called while counting */
+};
+
+/* Steps from s->x to the end of the walk. */
+dm_status dm_sampling_take_steps(dm_sampling *s, dm_err *err);
+/* The first image of x in host memory that is not finite: -1 if there is none. */
+int64_t dm_sampling_not_finite(const dm_sampling *s, const float *x);
+/* What walks need besides: the memory of rms, and the call itself. */
+dm_status dm_sampling_open_rms(dm_sampling *s, dm_err *err);
+void dm_sampling_close_rms(dm_sampling *s);
+
+#endif
