@@ -59,7 +59,8 @@ typedef struct dm_predict_args {
 } dm_predict_args;
 dm_status dm_launch_predict(dm_device *d, const dm_predict_args *a, dm_err *err);
 /* sums[i] = the sum over example i of (w x)^2, of x f32[n,inner], w NULL = 1; in a fixed order. */
-dm_status dm_launch_square_sums(dm_device *d, dm_buf *x, dm_buf *w, dm_buf *sums, int64_t n, int64_t inner, dm_err *err);
+dm_status dm_launch_square_sums(dm_device *d, dm_buf *x, dm_buf *w, dm_buf *sums, int64_t n, int64_t inner,
+                                dm_err *err);
 /* Dynamic thresholding (Saharia et al. 2022, section 2.3) of x0 f32[n,inner] in place: s = the ratio quantile of |x0|
  * of each example, held within [1, max]; x0 := clip(x0, -s, s) / s. Linear interpolation between ranks. */
 dm_status dm_launch_threshold(dm_device *d, dm_buf *x0, int64_t n, int64_t inner, double ratio, double max,

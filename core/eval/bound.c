@@ -65,7 +65,8 @@ static double predicted(const dm_bound_step *s, double x, double F)
 double dm_bound_term(const dm_bound_step *s, const dm_data_info *data, const float *x0, const float *x, const float *F,
                      int64_t n)
 {
-    const double half = data->levels > 1 && data->high > data->low ? (data->high - data->low) / (data->levels - 1) / 2 : 0;
+    const double half =
+        data->levels > 1 && data->high > data->low ? (data->high - data->low) / (data->levels - 1) / 2 : 0;
     const double c2 = s->q.c_x0 * s->q.c_x0, fixed_ratio = exp(s->q.log_var - s->k0), fixed_inverse = exp(-s->k0);
     const double inverse_q = exp(-s->q.log_var);
     double sum = 0, not_finite = 0;

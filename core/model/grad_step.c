@@ -21,7 +21,7 @@ struct dm_grad_step {
     int32_t rows;
     dm_graph_core *graph;
     dm_plan *plan;
-    dm_val x0, labels, told, state, row[MAX_ROWS], loss;
+    dm_val x0, noise, labels, told, state, row[MAX_ROWS], loss;
     bool writes;                   /* gradients, instead of adding to them */
     dm_buf *coef, *window[MAX_ROWS];
     float *host;
@@ -52,7 +52,9 @@ static void describe(dm_grad_step *s, const dm_graph *api, dm_val loss_sum)
     s->x0 = dm_graph_input(g, "x0", &x, DM_DT_F32, false);
     b.x0 = dm_graph_to_image(g, s->x0);
     if (o->affine) {
-        b.noise = dm_graph_randn(g, b.x0, DM_PURPOSE_NOISE, 0, 0);
+        if (loss_sum >= 0 && dm_net_couples(s->model))
+            s->noise = dm_graph_input(g, "noise", &x, DM_DT_F32, false);
+        b.noise = s->noise >= 0 ? dm_graph_to_image(g, s->noise) : dm_graph_randn(g, b.x0, DM_PURPOSE_NOISE, 0, 0);
         b.xt = api->add(api, api->mul(api, b.x0, s->row[ALPHA]), api->mul(api, b.noise, s->row[SIGMA]));
         b.c_skip = s->row[C_SKIP];
         b.c_out = s->row[C_OUT];
@@ -161,7 +163,7 @@ static dm_status begin(dm_grad_step *s, dm_net *m, int64_t n, bool training, con
         s->row[i] = dm_graph_input(s->graph, "coefficients", &(dm_shape){1, {n}}, DM_DT_F32, false);
     s->labels =
         dm_net_data(m)->classes ? dm_graph_input(s->graph, "labels", &(dm_shape){1, {n}}, DM_DT_I32, false) : DM_NONE;
-    s->told = DM_NONE;
+    s->told = s->noise = DM_NONE;
     if (training && dm_net_drops_labels(m)) {
         s->told = dm_graph_input(s->graph, "labels", &(dm_shape){1, {n}}, DM_DT_I32, false);
         dm_net_set_told(s->graph, s->labels, s->told);
@@ -232,7 +234,7 @@ dm_status dm_grad_step_new(dm_net *m, dm_wset *weights, dm_buf *grads, dm_buf *l
                                    .name = grads ? "grad" : "loss",
                                    .choices = dm_net_choices(m),
                                    .runs = dm_net_expected(m)};
-        dm_val keep[5];
+        dm_val keep[6];
 
         describe(s, api, sum);
         if ((rc = finish(s, grads, alone, err)))
@@ -242,8 +244,8 @@ dm_status dm_grad_step_new(dm_net *m, dm_wset *weights, dm_buf *grads, dm_buf *l
             binds[i] = (dm_bind){s->row[i], s->window[i]};
         binds[s->rows] = (dm_bind){sum, loss_sum};
         keep[0] = s->loss, keep[1] = s->x0, keep[2] = s->labels, keep[3] = s->state;
-        keep[4] = s->told;
-        if ((rc = dm_plan_new(s->device, s->graph, weights, keep, 5, &o, &s->plan, err)))
+        keep[4] = s->told, keep[5] = s->noise;
+        if ((rc = dm_plan_new(s->device, s->graph, weights, keep, 6, &o, &s->plan, err)))
             goto failed;
     }
     *out = s;
@@ -319,6 +321,8 @@ dm_status dm_grad_step_run(dm_grad_step *s, const dm_grad_batch *b, dm_err *err)
             return rc;
     if ((rc = dm_buf_write(s->coef, 0, s->stride * (size_t)s->rows * sizeof(float), s->host, err)) ||
         (rc = dm_buf_write(x0, 0, dm_buf_bytes(x0), b->x0, err)))
+        return rc;
+    if (s->noise >= 0 && (rc = dm_buf_write(dm_plan_buffer(s->plan, s->noise), 0, dm_buf_bytes(x0), b->noise, err)))
         return rc;
     if (s->labels >= 0 && b->labels &&
         (rc = dm_buf_write(dm_plan_buffer(s->plan, s->labels), 0, (size_t)s->n * sizeof *b->labels, b->labels, err)))

@@ -43,6 +43,7 @@ bool dm_net_drops_labels(const dm_net *m)
 {
     return m->reads_labels && m->data.classes && m->experiment->train.drop_condition > 0;
 }
+bool dm_net_couples(const dm_net *m) { return m->experiment->objective.coupling != DM_COUPLING_INDEPENDENT; }
 dm_guiding_facts dm_net_can_be_guided(const dm_net *m)
 {
     return (dm_guiding_facts){m->data.classes, m->reads_labels, dm_net_drops_labels(m)};
@@ -246,6 +247,9 @@ static dm_status open_objective(dm_net *m, dm_err *err)
     m->out_channels = (int32_t)m->data.shape.dim[0];
     if (o->affine && !m->noise)
         return dm_error(err, DM_EINVAL, "objective '%s' needs a schedule; the experiment has none",
+                        m->objective.plugin->name);
+    if (!o->affine && dm_net_couples(m))
+        return dm_error(err, DM_EINVAL, "coupling: objective '%s' adds no noise; there is nothing to assign",
                         m->objective.plugin->name);
     if (o->n_scalars < 0 || o->n_scalars > 64)
         return dm_error(err, DM_EABI, "objective '%s' has %d scalars; 0 to 64 are allowed", m->objective.plugin->name,

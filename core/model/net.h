@@ -38,6 +38,8 @@ bool dm_net_diffuses(const dm_net *m);
 /* Does the network read the classes of its examples? In training, is it kept from some of them? */
 bool dm_net_reads_labels(const dm_net *m);
 bool dm_net_drops_labels(const dm_net *m);
+/* Is the noise of training assigned to the examples by the caller (objective.coupling)? */
+bool dm_net_couples(const dm_net *m);
 /* What guidance of it can have. */
 dm_guiding_facts dm_net_can_be_guided(const dm_net *m);
 /* Does the network tell the variance of a step? */
@@ -89,6 +91,7 @@ typedef struct dm_grad_batch {
     const int32_t *labels; /* i32[n]; NULL where the data has none */
     const int32_t *told;   /* the same as the network is told them, in training with dm_net_drops_labels; else NULL */
     const dm_point *at;    /* n points; NULL without diffusion */
+    const float *noise;    /* f32[n,C,H,W], in training with dm_net_couples; else drawn on the device */
     const double *weight;  /* n: importance / batch; 0 for padding */
     uint64_t seed;
     uint32_t step,

@@ -362,15 +362,6 @@ static dm_status first_x(dm_sampling *s, dm_err *err)
     return dm_launch_sum(s->setup.device, s->x.buf, &p->sigma, &s->x.buf, 1, count, err);
 }
 
-/* The first image of x in host memory that is not finite: -1 if there is none. */
-int64_t dm_sampling_not_finite(const dm_sampling *s, const float *x)
-{
-    for (int64_t i = 0; i < s->setup.n * s->inner; i++)
-        if (!isfinite(x[i]))
-            return i / s->inner;
-    return -1;
-}
-
 static dm_status walk(dm_sampling *s, dm_err *err)
 {
     const dm_sampler *p = s->sampler.plugin->sampler;

@@ -63,6 +63,14 @@ void dm_sampling_close_rms(dm_sampling *s)
 
 /* ---- steps ---------------------------------------------------------------------------------------- */
 
+int64_t dm_sampling_not_finite(const dm_sampling *s, const float *x)
+{
+    for (int64_t i = 0; i < s->setup.n * s->inner; i++)
+        if (!isfinite(x[i]))
+            return i / s->inner;
+    return -1;
+}
+
 static dm_status check_x(dm_sampling *s, int32_t i, dm_err *err)
 {
     dm_status rc = dm_buf_read(s->x.buf, 0, (size_t)(s->setup.n * s->inner) * sizeof *s->host, s->host, err);

@@ -22,7 +22,8 @@ dm_status dm_image_sampler_new(dm_session *s, dm_forwards *f, int64_t count, dm_
 void dm_image_sampler_free(dm_image_sampler *p);
 /* Would a new one for so many images, by s->experiment as it is now, be the same? */
 bool dm_image_sampler_serves(const dm_image_sampler *p, int64_t count);
-/* x f32[count,...]; steps (of the batch with the most) and evaluations may be NULL. Asks whether it is cancelled between steps. */
+/* x f32[count,...]; steps (of the batch with the most) and evaluations may be NULL. Asks whether it is cancelled
+ * between steps. */
 dm_status dm_image_sampler_draw(dm_image_sampler *p, const dm_sample_job *job, float *x, int32_t *steps,
                                 int64_t *evaluations, dm_err *err);
 

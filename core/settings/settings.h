@@ -32,9 +32,9 @@ enum { DM_CROP_NONE, DM_CROP_CENTER, DM_CROP_RANDOM };
 
 typedef struct dm_set_schedule { int64_t timesteps; bool zero_terminal_snr; } dm_set_schedule;
 
-typedef struct dm_set_objective { int32_t draw; } dm_set_objective;
+typedef struct dm_set_objective { int32_t draw, coupling; } dm_set_objective;
 enum { DM_DRAW_UNIFORM, DM_DRAW_STRATIFIED, DM_DRAW_IMPORTANCE };
-
+enum { DM_COUPLING_INDEPENDENT, DM_COUPLING_IMMISCIBLE, DM_COUPLING_OT };
 
 typedef struct dm_set_sampler {
     int64_t steps;                 /* 0 = all T of the schedule */

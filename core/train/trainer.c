@@ -2,6 +2,7 @@
 #include "train/trainer.h"
 
 #include "device/kernels.h"
+#include "train/coupling.h"
 #include "train/training.h"
 
 #include <math.h>
@@ -24,7 +25,9 @@ struct dm_trainer {
     dm_buf *losses;
     float *seen;
     bool unseen;                   /* losses are there that state.importance has not seen */
-    float *x0;                     /* a micro-batch, padded */
+    float *x0, *padded_noise;      /* a micro-batch, padded */
+    dm_coupling *coupling;         /* NULL: noise is drawn on the device */
+    const float *noise;            /* of the step at work, f32[batch,...] */
     int32_t *labels, *told;
     int64_t example;               /* elements of one example */
     int64_t since;                 /* steps since the numbers were last read */
@@ -76,9 +79,10 @@ static dm_status host_memory(dm_trainer *t, dm_err *err)
     t->importance = calloc(n, sizeof *t->importance);
     t->weight = calloc(n, sizeof *t->weight);
     t->x0 = calloc(n * (size_t)t->example, sizeof *t->x0);
+    t->padded_noise = calloc(n * (size_t)t->example, sizeof *t->padded_noise);
     t->labels = calloc(n, sizeof *t->labels);
     t->told = calloc(n, sizeof *t->told);
-    if (!t->at || !t->u || !t->importance || !t->weight || !t->x0 || !t->labels || !t->told)
+    if (!t->at || !t->u || !t->importance || !t->weight || !t->x0 || !t->padded_noise || !t->labels || !t->told)
         return dm_error(err, DM_ENOMEM, "out of memory for a batch of %lld", (long long)t->micro);
     return DM_OK;
 }
@@ -161,6 +165,15 @@ static dm_status make_importance(dm_trainer *t, dm_err *err)
     return dm_importance_new(dm_net_draw_parts(t->session->model), &t->state.importance, err);
 }
 
+static dm_status make_coupling(dm_trainer *t, dm_err *err)
+{
+    const dm_experiment *e = t->session->experiment;
+
+    return dm_net_couples(t->session->model) ? dm_coupling_new(e->objective.coupling, t->batch, t->example,
+                                                               (uint64_t)e->run.seed, &t->coupling, err)
+                                             : DM_OK;
+}
+
 dm_status dm_trainer_new(dm_session *s, int64_t micro, dm_trainer **out, dm_err *err)
 {
     dm_trainer *t = calloc(1, sizeof *t);
@@ -175,7 +188,8 @@ dm_status dm_trainer_new(dm_session *s, int64_t micro, dm_trainer **out, dm_err 
     for (int32_t i = 0; i < s->data.shape.rank; i++)
         t->example *= s->data.shape.dim[i];
     if ((rc = make_state(t, err)) || (rc = initialise(t, err)) || (rc = make_importance(t, err)) ||
-        (rc = fit(t, micro, err)) || (rc = make_optimizer(t, err)) || (rc = host_memory(t, err))) {
+        (rc = make_coupling(t, err)) || (rc = fit(t, micro, err)) || (rc = make_optimizer(t, err)) ||
+        (rc = host_memory(t, err))) {
         dm_trainer_free(t);
         return rc;
     }
@@ -206,7 +220,9 @@ void dm_trainer_free(dm_trainer *t)
     free(t->u);
     free(t->importance);
     free(t->weight);
+    dm_coupling_free(t->coupling);
     free(t->x0);
+    free(t->padded_noise);
     free(t->labels);
     free(t->told);
     free(t);
@@ -253,6 +269,12 @@ dm_status dm_trainer_drain(dm_trainer *t, dm_err *err)
     return DM_OK;
 }
 
+/* The noise of the whole batch of the step at work. */
+static dm_status couple(dm_trainer *t, const float *x0, dm_err *err)
+{
+    return t->coupling ? dm_coupling_noise(t->coupling, t->state.step, x0, &t->noise, err) : DM_OK;
+}
+
 /* Examples [first, first + n) of a step's batch. */
 static dm_status micro_batch(dm_trainer *t, int64_t first, int64_t n, const float *x0, const int32_t *labels,
                              dm_err *err)
@@ -260,7 +282,8 @@ static dm_status micro_batch(dm_trainer *t, int64_t first, int64_t n, const floa
     const dm_experiment *e = t->session->experiment;
     const bool diffusion = dm_net_diffuses(t->session->model);
     dm_grad_batch b = {.x0 = x0 + first * t->example, .labels = labels ? labels + first : NULL, .weight = t->weight,
-                       .seed = (uint64_t)e->run.seed, .step = (uint32_t)t->state.step, .first_index = (uint32_t)first};
+                       .seed = (uint64_t)e->run.seed, .step = (uint32_t)t->state.step, .first_index = (uint32_t)first,
+                       .noise = t->coupling ? t->noise + first * t->example : NULL};
     dm_status rc;
 
     for (int64_t i = 0; i < t->micro; i++) {
@@ -280,6 +303,10 @@ static dm_status micro_batch(dm_trainer *t, int64_t first, int64_t n, const floa
         memset(t->x0, 0, (size_t)(t->micro * t->example) * sizeof *t->x0);
         memcpy(t->x0, b.x0, (size_t)(n * t->example) * sizeof *t->x0);
         b.x0 = t->x0;
+        if (b.noise) {
+            memcpy(t->padded_noise, b.noise, (size_t)(n * t->example) * sizeof *t->padded_noise);
+            b.noise = t->padded_noise;
+        }
         if (b.labels) {
             memset(t->labels, 0, (size_t)t->micro * sizeof *t->labels);
             memcpy(t->labels, b.labels, (size_t)n * sizeof *t->labels);
@@ -357,6 +384,8 @@ dm_status dm_trainer_step(dm_trainer *t, const float *x0, const int32_t *labels,
             return rc;
         draw_by_losses(t);
     }
+    if ((rc = couple(t, x0, err)))
+        return rc;
     if (t->micro < t->batch && (rc = dm_buf_copy(t->loss_sum, 0, t->sum_before, 0, sizeof(float), err)))
         return rc;
     for (int64_t first = 0; first < t->batch; first += t->micro) {
@@ -411,6 +440,10 @@ bool dm_trainer_find_nonfinite(dm_trainer *t, int64_t step, const float *x0, con
     bool found = false;
 
     t->state.step = step;
+    if (couple(t, x0, err)) {
+        t->state.step = now;
+        return false;
+    }
     for (int64_t first = 0; first < t->batch && !found; first += t->micro) {
         /* What the step adds to, the sum of losses and the gradients, is its result and not its cause: it is cleared
          * after the run that writes the inputs, before the run that looks at each node. */

@@ -10,7 +10,8 @@ typedef struct { int32_t method; double rtol, atol; } cfg;
 static const dm_param params[] = {
     DM_ENUM(cfg, method, "bogacki_shampine", "bogacki_shampine|heun", "order 3 with an error of order 2, or 2 with 1"),
     DM_REAL(cfg, rtol, "0.05", 0, 1, "", "tolerance of a step, as a share of |x|"),
-    DM_REAL(cfg, atol, "0.0078", 0, 1e6, "", "tolerance of a step, added to that: 0.0078 is a level of 8 bits in [-1, 1]"),
+    DM_REAL(cfg, atol, "0.0078", 0, 1e6, "",
+            "tolerance of a step, added to that: 0.0078 is a level of 8 bits in [-1, 1]"),
     DM_END,
 };
 

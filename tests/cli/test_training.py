@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 
-from cli import DEMIST, WORK, demist, floats, log_lines, moons, path, read_safetensors, run_tests, same_tensors
+from cli import DEMIST, DEVICE, WORK, demist, floats, log_lines, moons, path, read_safetensors, run_tests, same_tensors
 
 LAST = "checkpoints/step-00000060.safetensors"
 STEPS = ["train.steps=60", "train.save_every=7", "train.keep=3"]
@@ -150,6 +150,28 @@ def draws_by_losses_resume():
     assert len(steps) == 1, steps
 
 
+def coupled_noise():
+    """Which noise an example gets is decided over the whole batch, whatever the micro-batch, and again when resumed."""
+    ends, first = {}, {}
+    for name, more in (("ot", ["objective.coupling=ot"]), ("ot_small", ["objective.coupling=ot", "train.micro_batch=7"]),
+                       ("immiscible", ["objective.coupling=immiscible"]), ("independent", [])):
+        demist("train", *moons(name, *STEPS, "objective.use=flow", "schedule.use=flow", "sampler.use=heun", *more))
+        ends[name] = {k: floats(v) for k, v in read_safetensors(path(name, LAST))[0].items()}
+        first[name] = log_lines(path(name))[0]["loss"]
+    gap = lambda a, b: max(abs(x - y) for k in ends[b] for x, y in zip(ends[a][k], ends[b][k]) if k.startswith("model."))
+    assert gap("ot", "ot_small") < 1e-4 < min(gap("ot", "independent"), gap("immiscible", "independent"), gap("ot", "immiscible"))
+    # Near noise leaves a shorter way: the velocity that is to be learned is smaller.
+    assert abs(first["ot"] - first["ot_small"]) < 1e-4 * first["ot"] and max(first["ot"], first["immiscible"]) < 0.8 * first["independent"], first
+    args = moons("ot_again", *STEPS, "objective.use=flow", "schedule.use=flow", "sampler.use=heun", "objective.coupling=ot")
+    demist("train", *args, "train.steps=29", "train.decay=constant")
+    demist("train", *args, "train.decay=constant", f"output={path('ot_whole')}")
+    demist("resume", path("ot_again"), "train.steps=60")
+    assert not same_tensors(path("ot_again", LAST), path("ot_whole", LAST))
+    open(path("classes.yaml"), "w").write("data: {use: toy2d, labels: true}\nnetwork: {use: mlp, width: 8, depth: 1}\nobjective: {use: classify, coupling: ot}\n")
+    err = demist("check", path("classes.yaml"), f"device={DEVICE}", code=2)[1]
+    assert "classes.yaml:3:" in err and "objective.coupling" in err and "adds no noise; there is nothing to assign" in err, err
+
+
 def divergence_names_step_and_tensor():
     _, err = demist("train", *moons("nan", *STEPS, "train.lr=10", "train.weight_decay=10", "train.clip=0", "train.save_every=1", "train.steps=2000"), code=7)
     assert "diverged at step" in err and ("tensor" in err or "norm" in err), err
@@ -173,5 +195,5 @@ def full_disk_keeps_the_last_checkpoint():
     demist("train", *args, "train.steps=20", "--resume")
 
 
-run_tests([reference_run, killed_and_resumed, stopped_on_request, one_writer, a_start_that_failed_is_taken_again, not_over_another_run, resolved_file_gives_the_same_run, draws_by_losses_resume,
+run_tests([reference_run, killed_and_resumed, stopped_on_request, one_writer, a_start_that_failed_is_taken_again, not_over_another_run, resolved_file_gives_the_same_run, draws_by_losses_resume, coupled_noise,
            micro_batches_add_up, divergence_names_step_and_tensor, full_disk_keeps_the_last_checkpoint])

@@ -3,6 +3,7 @@
 #include "harness.h"
 #include "device/kernels.h"
 #include "base/philox.h"
+#include "train/coupling.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -195,6 +196,24 @@ static void randn__launched(void **state)
     free(v);
 }
 
+/* What coupled training draws on the host is what the device draws without. */
+static void randn__of_coupled_training(void **state)
+{
+    enum { N = 3, EACH = 67 };
+    const dm_randn r = {.seed = 0x123456789abcdef0u, .purpose = DM_PURPOSE_NOISE, .step = 9};
+    float v[N * EACH], host[N * EACH];
+    dm_buf *out;
+    dm_err err = {0};
+
+    assert_int_equal(dm_buf_new(*state, sizeof v, "out", &out, &err), DM_OK);
+    assert_int_equal(dm_launch_randn(*state, out, N, EACH, &r, &err), DM_OK);
+    assert_int_equal(dm_buf_read(out, 0, sizeof v, v, &err), DM_OK);
+    dm_coupling_draw(r.seed, r.step, N, EACH, host);
+    for (int i = 0; i < N * EACH; i++)
+        assert_true(fabs((double)v[i] - (double)host[i]) < 1e-5);
+    dm_buf_free(out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +222,7 @@ int main(void)
         cmocka_unit_test(randn__shapes),
         cmocka_unit_test(dropout__shapes),
         cmocka_unit_test(randn__launched),
+        cmocka_unit_test(randn__of_coupled_training),
     };
 
     return cmocka_run_group_tests(tests, ops_setup, ops_teardown);

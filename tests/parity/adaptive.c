@@ -61,7 +61,8 @@ static void adaptive__reaches_both_ends(void **state)
 {
     static const char *const texts[] = {
         "schedule: {use: flow}\nobjective: {use: flow}\ngrid: {use: uniform}\n",
-        "schedule: {use: linear, zero_terminal_snr: true}\nobjective: {use: simple, predict: v}\ngrid: {use: uniform}\n",
+        "schedule: {use: linear, zero_terminal_snr: true}\nobjective: {use: simple, predict: v}\ngrid: {use: "
+        "uniform}\n",
         "schedule: {use: edm}\nobjective: {use: edm}\ngrid: {use: karras}\n",
     };
     const dm_data_info data = {.size = sizeof data, .shape = {1, {1, 1, 1, 1, 1, 1, 1, 1}}};
@@ -108,9 +109,12 @@ static void adaptive__says_what_is_wrong(void **state)
         dm_err err = {0};
         dm_status rc;
 
-        snprintf(text, sizeof text, "data: {use: toy2d}\nschedule: {use: linear}\nnetwork: {use: exact_gaussians, means: "
-                 "[-0.5, 0.7], deviations: [0.3, 0.2]}\nobjective: {use: simple, predict: v}\nsampler: {%s, steps: %d}\n"
-                 "grid: {use: log_snr}\n", cases[k].sampler, cases[k].steps);
+        snprintf(text, sizeof text,
+                 "data: {use: toy2d}\nschedule: {use: linear}\nnetwork: {use: exact_gaussians, means: "
+                 "[-0.5, 0.7], deviations: [0.3, 0.2]}\nobjective: {use: simple, predict: v}\nsampler: {%s, steps: "
+                 "%d}\n"
+                 "grid: {use: log_snr}\n",
+                 cases[k].sampler, cases[k].steps);
         exact_build(*state, &b, text, &data, EXACT_N);
         if (!(rc = exact_sampling(*state, &b, &err)))
             rc = dm_sampling_run(b.s, &(dm_sampling_run_options){0}, x, &err);

@@ -364,7 +364,7 @@ typedef struct dm_ode_nll {
     uint32_t size;
     int32_t steps;
     int32_t probes;                /* 0: the divergence is exact */
-    int32_t levels;                /* of the data, dequantized by uniform noise; 0 = continuous: total is of a density */
+    int32_t levels; /* of the data, dequantized by uniform noise; 0 = continuous: total is of a density */
     int64_t step, count;           /* of the checkpoint; number of examples */
     int64_t evaluations;           /* of the network and its gradient, a batch each */
     dm_mean total;                 /* bits per dimension */
