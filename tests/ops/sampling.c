@@ -216,9 +216,15 @@ static void check_square_sums(dm_device *d, int64_t n, int64_t inner, bool weigh
 {
     float *x = values(n * inner, 3), *w = values(n * inner, 4);
     double *want = calloc((size_t)n, sizeof *want);
-    dm_buf *bx = filled(d, n * inner, x), *bw = weighted ? filled(d, n * inner, w) : NULL, *sums = filled(d, n, x);
+    dm_buf *bx, *bw = NULL, *sums;
     dm_err err = {0};
 
+    assert_non_null(x);
+    assert_non_null(w);
+    bx = filled(d, n * inner, x);
+    if (weighted)
+        bw = filled(d, n * inner, w);
+    assert_int_equal(dm_buf_new(d, (size_t)n * sizeof(float), "sums", &sums, &err), DM_OK);
     for (int64_t i = 0; i < n * inner; i++)
         want[i / inner] += pow((double)x[i] * (weighted ? (double)w[i] : 1), 2);
     if (dm_launch_square_sums(d, bx, bw, sums, n, inner, &err))
