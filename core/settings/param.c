@@ -206,11 +206,13 @@ static dm_status read_path(const char *text, const char *dir, dm_arena *a, const
 static dm_status read_scalar(const dm_param *row, const dm_scalar *s, const char *dir, dm_arena *a, void *to,
                              dm_err *err)
 {
-    const bool is_text = row->type == DM_T_STRING || row->type == DM_T_PATH || row->type == DM_T_ENUM;
+    const bool is_choice = row->type == DM_T_ENUM || row->type == DM_T_ENUMS,
+               is_text = row->type == DM_T_STRING || row->type == DM_T_PATH || is_choice;
+    int32_t choice;
+    dm_status rc;
 
     if (is_null(s))
-        return dm_error(err, DM_EINVAL, "has no value%s",
-                        is_text && row->type != DM_T_ENUM ? "; write '' for an empty text" : "");
+        return dm_error(err, DM_EINVAL, "has no value%s", is_text && !is_choice ? "; write '' for an empty text" : "");
     if (s->quoted && !is_text)
         return dm_error(err, DM_EINVAL, "'%s' is quoted, so it is text; %s is expected, without quotes",
                         dm_show(s->text).text, row->type == DM_T_BOOL ? "true or false" : "a number");
@@ -221,6 +223,10 @@ static dm_status read_scalar(const dm_param *row, const dm_scalar *s, const char
     case DM_T_REALS: return read_real(row, s->text, a, to, err);
     case DM_T_BOOL: return read_bool(s->text, to, err);
     case DM_T_ENUM: return read_choice(row, s->text, to, err);
+    case DM_T_ENUMS:
+        if (!(rc = read_choice(row, s->text, &choice, err)))
+            *(int64_t *)to = choice;
+        return rc;
     case DM_T_STRING: return read_text(s->text, a, to, err);
     case DM_T_PATH: return read_path(s->text, dir, a, to, err);
     case DM_T_END: break;
@@ -231,7 +237,7 @@ static dm_status read_scalar(const dm_param *row, const dm_scalar *s, const char
 static dm_status read_list(const dm_param *row, const dm_param_value *v, dm_arena *a, void *to, int32_t *bad,
                            dm_err *err)
 {
-    const bool whole = row->type == DM_T_INTS;
+    const bool whole = row->type != DM_T_REALS;
     char *items;
     dm_status rc;
 
@@ -260,7 +266,7 @@ dm_status dm_param_set(const dm_param *row, const dm_param_value *v, const char 
     if (!bad)
         bad = &ignored;
     *bad = -1;
-    if (row->type == DM_T_INTS || row->type == DM_T_REALS)
+    if (dm_param_is_list(row))
         return read_list(row, v, a, field(row, cfg), bad, err);
     if (v->list)
         return dm_error(err, DM_EINVAL, "is a list; a single value is expected");
@@ -303,7 +309,7 @@ dm_status dm_param_set_text(const dm_param *row, const char *text, const char *d
     dm_param_value v = {false, 1, &one};
     char *copy;
 
-    if (row->type == DM_T_INTS || row->type == DM_T_REALS) {
+    if (dm_param_is_list(row)) {
         if (!(copy = dm_strdup(a, text)))
             return dm_error(err, DM_ENOMEM, "out of memory");
         if (!split_list(copy, &v, items, (int32_t)(sizeof items / sizeof items[0])))

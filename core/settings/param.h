@@ -30,6 +30,10 @@ char *dm_param_quote(const char *text, dm_arena *a);
 const char *dm_param_type(const dm_param *row);
 /* What is allowed, for documentation and messages: "[0, 1]", "0 or above", "any", "eps|x0|v", "" where it is text. */
 char *dm_param_range(const dm_param *row, dm_arena *a);
+static inline bool dm_param_is_list(const dm_param *row)
+{
+    return row->type == DM_T_INTS || row->type == DM_T_REALS || row->type == DM_T_ENUMS;
+}
 /* Bytes of the row's field. */
 size_t dm_param_size(const dm_param *row);
 /* The row of this name among rows (NULL = none), or NULL. */

@@ -20,7 +20,8 @@ static size_t alignment(const dm_param *row)
     case DM_T_ENUM: return _Alignof(int32_t);
     case DM_T_INT: return _Alignof(int64_t);
     case DM_T_REAL: return _Alignof(double);
-    case DM_T_INTS: return _Alignof(dm_ints);
+    case DM_T_INTS:
+    case DM_T_ENUMS: return _Alignof(dm_ints);
     case DM_T_REALS: return _Alignof(dm_reals);
     default: return _Alignof(const char *);
     }
@@ -51,7 +52,7 @@ static dm_status check_row(const dm_param *row, uint32_t cfg_size, dm_err *err)
         row->type == DM_T_INT || row->type == DM_T_REAL || row->type == DM_T_INTS || row->type == DM_T_REALS;
     dm_status rc;
 
-    if (row->type < DM_T_INT || row->type > DM_T_REALS)
+    if (row->type < DM_T_INT || row->type > DM_T_ENUMS)
         return dm_error(err, DM_EINVAL, "a parameter has type %d, which is not known", (int)row->type);
     if (!row->name || !dm_name_ok(row->name))
         return dm_error(err, DM_EINVAL, "a parameter is named '%s'; a-z, 0-9 and _ are allowed",
@@ -64,7 +65,7 @@ static dm_status check_row(const dm_param *row, uint32_t cfg_size, dm_err *err)
                         row->name, (unsigned)row->offset, (unsigned)cfg_size);
     if (number && !(row->min <= row->max))
         return dm_error(err, DM_EINVAL, "parameter '%s' has an empty range", row->name);
-    if (row->type == DM_T_ENUM && (rc = check_choices(row, err)))
+    if ((row->type == DM_T_ENUM || row->type == DM_T_ENUMS) && (rc = check_choices(row, err)))
         return rc;
     return DM_OK;
 }

@@ -9,8 +9,9 @@
 const char *dm_param_type(const dm_param *row)
 {
     static const char *const names[] = {"",     "int",  "real",        "bool",        "enum",
-                                        "text", "path", "list of int", "list of real"};
-    return row->type >= DM_T_INT && row->type <= DM_T_REALS ? names[row->type] : "";
+                                        "text", "path", "list of int", "list of real",
+                                        "list of enum"};
+    return row->type >= DM_T_INT && row->type <= DM_T_ENUMS ? names[row->type] : "";
 }
 
 size_t dm_param_size(const dm_param *row)
@@ -22,7 +23,8 @@ size_t dm_param_size(const dm_param *row)
     case DM_T_ENUM: return sizeof(int32_t);
     case DM_T_STRING:
     case DM_T_PATH: return sizeof(const char *);
-    case DM_T_INTS: return sizeof(dm_ints);
+    case DM_T_INTS:
+    case DM_T_ENUMS: return sizeof(dm_ints);
     case DM_T_REALS: return sizeof(dm_reals);
     case DM_T_END: break;
     }
@@ -65,7 +67,8 @@ char *dm_param_range(const dm_param *row, dm_arena *a)
         if (is_open(row->min))
             return dm_sprintf(a, "%s or below", dm_number_write(row->max, hi));
         return dm_sprintf(a, "[%s, %s]", dm_number_write(row->min, lo), dm_number_write(row->max, hi));
-    case DM_T_ENUM: return dm_strdup(a, row->choices);
+    case DM_T_ENUM:
+    case DM_T_ENUMS: return dm_strdup(a, row->choices);
     default: return dm_strdup(a, "");
     }
 }
@@ -148,7 +151,7 @@ static char *print_list(const dm_param *row, const void *from, dm_arena *a)
     return out;
 }
 
-static char *print_choice(const dm_param *row, int32_t index, dm_arena *a)
+static const char *choice_at(const dm_param *row, int64_t index)
 {
     const char *p = row->choices;
 
@@ -156,7 +159,26 @@ static char *print_choice(const dm_param *row, int32_t index, dm_arena *a)
         p += strcspn(p, "|");
         p += *p == '|';
     }
+    return p;
+}
+
+static char *print_choice(const dm_param *row, int32_t index, dm_arena *a)
+{
+    const char *p = choice_at(row, index);
+
     return dm_strndup(a, p, strcspn(p, "|"));
+}
+
+static char *print_choices(const dm_param *row, const dm_ints *list, dm_arena *a)
+{
+    char *out = dm_strdup(a, "[");
+
+    for (int32_t i = 0; i < list->n && out; i++) {
+        const char *p = choice_at(row, list->v[i]);
+
+        out = dm_sprintf(a, "%s%s%.*s", out, i ? ", " : "", (int)strcspn(p, "|"), p);
+    }
+    return out ? dm_sprintf(a, "%s]", out) : NULL;
 }
 
 char *dm_param_print(const dm_param *row, const void *cfg, dm_arena *a)
@@ -173,6 +195,7 @@ char *dm_param_print(const dm_param *row, const void *cfg, dm_arena *a)
     case DM_T_PATH: return dm_param_quote(*(const char *const *)from, a);
     case DM_T_INTS:
     case DM_T_REALS: return print_list(row, from, a);
+    case DM_T_ENUMS: return print_choices(row, from, a);
     case DM_T_END: break;
     }
     return dm_strdup(a, "");

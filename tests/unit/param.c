@@ -23,6 +23,7 @@ typedef struct {
     const char *s, *p;
     dm_ints is;
     dm_reals rs;
+    dm_ints es;
 } cfg;
 
 static const dm_param rows[] = {
@@ -34,6 +35,7 @@ static const dm_param rows[] = {
     DM_PATH(cfg, p, "", "a path"),
     DM_INTS(cfg, is, "[1, 2]", 1, 64, "pixels", "whole numbers"),
     DM_REALS(cfg, rs, "[]", 0, 1, "", "numbers"),
+    DM_ENUMS(cfg, es, "[x0]", "eps|x0|velocity", "choices"),
     DM_END,
 };
 
@@ -100,6 +102,8 @@ static const scalar_case scalars[] = {
     {"p", "", "\"\"", NULL, true},
     {"p", "\xff", NULL, "path '/base/dir/?' is not UTF-8", false},
     {"is", "32", "[32]", NULL, false},
+    {"es", "velocity", "[velocity]", NULL, false},
+    {"es", "epz", NULL, "'epz' is not one of eps|x0|velocity; did you mean 'eps'? (choices)", false},
     {"is", "65", NULL, "65 is outside [1, 64] pixels (whole numbers)", false},
 };
 
@@ -204,6 +208,8 @@ static void set_text__defaults(void **state)
     assert_int_equal(out.rs.n, 0);
     assert_int_equal(dm_param_set_text(dm_param_find(rows, "rs"), "[ 0.5 ,1e-3]", "/", a, &out, &err), DM_OK);
     assert_string_equal(dm_param_print(dm_param_find(rows, "rs"), &out, a), "[0.5, 0.001]");
+    assert_int_equal(dm_param_set_text(dm_param_find(rows, "es"), "[velocity, eps]", "/", a, &out, &err), DM_OK);
+    assert_string_equal(dm_param_print(dm_param_find(rows, "es"), &out, a), "[velocity, eps]");
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_int_equal(dm_param_set_text(dm_param_find(rows, "is"), bad[i], "/", a, &out, &err), DM_EINVAL);
     dm_arena_free(a);

@@ -128,7 +128,7 @@ static void offer_values_of(void *user, const cli_key *key)
     k->done = true;
     if (!key->row)
         offer_plugins(k->typed, key->kind);
-    else if (key->row->type == DM_T_ENUM)
+    else if (key->row->type == DM_T_ENUM || key->row->type == DM_T_ENUMS)
         offer_words(k->typed, key->row->choices);
     else if (key->row->type == DM_T_BOOL)
         offer_words(k->typed, "true|false");
