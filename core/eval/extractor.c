@@ -200,6 +200,11 @@ dm_status dm_extractor_new(dm_session *s, dm_wset *weights, const char *layer, i
 
     if (!x)
         return dm_error(err, DM_ENOMEM, "out of memory for features");
+    if (dm_net_conditions(s->model)->n) {
+        free(x);
+        return dm_error(err, DM_EINVAL, "the network for features needs the condition '%s' of each image; take another",
+                        dm_net_conditions(s->model)->is[0].name);
+    }
     x->n = n;
     x->scale = 1;
     dm_net_level_none(&x->level);

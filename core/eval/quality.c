@@ -3,6 +3,7 @@
 
 #include "session/examine.h"
 #include "sample/sample_job.h"
+#include "sample/told_by_data.h"
 #include "eval/eval_data.h"
 #include "eval/extractor.h"
 #include "device/ops.h"
@@ -293,9 +294,21 @@ static void warn_of_rank(const job *j, int64_t n, const char *what)
 
 /* ---- samples --------------------------------------------------------------------------------- */
 
+/* The conditions of the test images, without a test split of the training images. */
+static dm_status tell(const job *j, dm_sample_job *d, dm_told_by_data *of, dm_err *err)
+{
+    const dm_status rc =
+        dm_told_by_data_new(&j->model, dm_eval_data_of(j->test ? j->test : j->train), j->count, of, err);
+
+    d->conditions = of->told.conditions ? &of->told : NULL;
+    d->labels = of->labels;
+    return rc;
+}
+
 static dm_status sample(job *j, dm_err *err)
 {
-    const dm_sample_job d = {.count = j->count, .progress = true};
+    dm_sample_job d = {.count = j->count, .progress = true};
+    dm_told_by_data of = {0};
     const dm_experiment *e = j->model.experiment;
     dm_wset *weights = NULL;
     double began = 0;
@@ -306,8 +319,8 @@ static dm_status sample(job *j, dm_err *err)
         return dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)j->count);
     if (!(rc = dm_session_open(&j->model, false, err)) &&
         !(rc = dm_session_warn_of_sampling(&j->model, j->model.model, err)) &&
-        !(rc = dm_session_weights(&j->model, j->o->raw, &weights, err)) && (began = now()) > 0 &&
-        !(rc = dm_draw_images(&j->model, weights, &d, j->x, &steps, NULL, err))) {
+        !(rc = dm_session_weights(&j->model, j->o->raw, &weights, err)) && !(rc = tell(j, &d, &of, err)) &&
+        (began = now()) > 0 && !(rc = dm_draw_images(&j->model, weights, &d, j->x, &steps, NULL, err))) {
         j->out->seconds = now() - began;
         snprintf(j->out->about, sizeof j->out->about,
                  "demist %s name=%s sampler=%s steps=%d seed=%lld checkpoint=%lld%s", dm_version(), e->run.name,
@@ -316,6 +329,7 @@ static dm_status sample(job *j, dm_err *err)
         dm_plain_text(j->out->about);
     }
     dm_wset_free(weights);
+    dm_told_by_data_fini(&of);
     return rc;
 }
 

@@ -17,6 +17,7 @@ struct dm_validation {
     int32_t bands;
     float *x0, *loss;
     int32_t *labels;
+    dm_told conditions;
     dm_point *at;
     double *u, *importance, *weight;
     double *means;                 /* of each image over bands */
@@ -50,8 +51,9 @@ static dm_status host_memory(dm_validation *v, dm_err *err)
     v->importance = calloc(n, sizeof *v->importance);
     v->weight = calloc(n, sizeof *v->weight);
     v->means = calloc((size_t)v->count, sizeof *v->means);
-    return v->x0 && v->loss && v->labels && v->at && v->u && v->importance && v->weight && v->means ? DM_OK
-        : dm_error(err, DM_ENOMEM, "out of memory for held-out data");
+    if (!v->x0 || !v->loss || !v->labels || !v->at || !v->u || !v->importance || !v->weight || !v->means)
+        return dm_error(err, DM_ENOMEM, "out of memory for held-out data");
+    return dm_told_init(&v->conditions, dm_net_conditions(v->s->model), v->n, err);
 }
 
 dm_status dm_validation_new(dm_session *s, dm_wset *weights, int64_t count, int64_t batch, dm_validation **out,
@@ -87,6 +89,7 @@ void dm_validation_free(dm_validation *v)
     free(v->x0);
     free(v->loss);
     free(v->labels);
+    dm_told_fini(&v->conditions);
     free(v->at);
     free(v->u);
     free(v->importance);
@@ -103,6 +106,7 @@ static dm_status one_batch(dm_validation *v, int64_t first, int64_t there, int32
     const bool diffuses = dm_net_diffuses(v->s->model);
     const dm_grad_batch b = {.x0 = v->x0,
                              .labels = v->s->data.classes ? v->labels : NULL,
+                             .conditions = v->conditions.conditions ? &v->conditions : NULL,
                              .at = diffuses ? v->at : NULL,
                              .weight = v->weight,
                              .seed = (uint64_t)v->s->experiment->run.seed,
@@ -152,6 +156,8 @@ dm_status dm_validation_run(dm_validation *v, double patience, dm_loss_row *out,
         memset(v->x0, 0, (size_t)(v->n * v->example) * sizeof *v->x0);
         if ((rc = dm_data_at(dm_eval_data_of(v->data), first, there, v->x0, v->labels, err)))
             return rc;
+        dm_net_derive(v->s->model, v->x0, there, (uint64_t)v->s->experiment->run.seed, DM_STEP_OF_EVALUATION,
+                      (uint32_t)first, &v->conditions);
         for (int32_t k = 0; k < v->bands; k++) {
             if ((rc = one_batch(v, first, there, k, err)))
                 return rc;

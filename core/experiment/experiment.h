@@ -24,6 +24,7 @@ typedef struct dm_experiment {
     dm_arena *arena;               /* owns everything here */
     dm_set_run run;
     dm_set_data data;
+    dm_set_condition condition;
     dm_set_schedule schedule;
     dm_set_objective objective;
     dm_set_sampler sampler;

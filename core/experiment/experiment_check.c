@@ -65,6 +65,20 @@ static void check_data(dm_reading *r)
         FAULT(r, DM_SEC_DATA, "crop", "data.crop: needs data.size, whose aspect ratio it crops to");
 }
 
+/* Each kind is named after itself. */
+static void check_condition(dm_reading *r)
+{
+    const dm_ints *derive = &r->e->condition.derive;
+
+    for (int32_t i = 0; i < derive->n; i++)
+        for (int32_t k = 0; k < i; k++)
+            if (derive->v[i] == derive->v[k]) {
+                FAULT(r, DM_SEC_CONDITION, "derive", "condition.derive: value %d is there before; each kind once",
+                      (int)i + 1);
+                return;
+            }
+}
+
 static void check_clip(dm_reading *r)
 {
     const char *clip = r->e->sampler.clip;
@@ -155,6 +169,7 @@ void dm_reading_check(dm_reading *r)
     check_sections(r);
     check_name(r);
     check_data(r);
+    check_condition(r);
     check_clip(r);
     check_grid(r);
     check_schedule(r);

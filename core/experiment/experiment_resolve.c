@@ -12,6 +12,7 @@ void *dm_section_settings(dm_experiment *e, dm_section_id id)
     switch (id) {
     case DM_SEC_RUN: return &e->run;
     case DM_SEC_DATA: return &e->data;
+    case DM_SEC_CONDITION: return &e->condition;
     case DM_SEC_SCHEDULE: return &e->schedule;
     case DM_SEC_OBJECTIVE: return &e->objective;
     case DM_SEC_SAMPLER: return &e->sampler;

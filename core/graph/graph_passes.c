@@ -84,7 +84,7 @@ bool dm_graph_reads(const dm_graph_core *g, dm_val v)
 {
     for (size_t i = 0; i < g->n_nodes && v >= 0; i++)
         for (int k = 0; k < g->nodes[i].op.n_in; k++)
-            if (g->nodes[i].in[k] == v)
+            if (g->nodes[i].in[k] >= 0 && dm_graph_root(g, g->nodes[i].in[k]) == dm_graph_root(g, v))
                 return true;
     return false;
 }

@@ -18,6 +18,7 @@ struct dm_forwards {
     dm_wset *weights;
     kept kept[KEPT];
     int count;
+    uint64_t serial;
 };
 
 dm_status dm_forwards_new(dm_net *net, dm_wset *weights, dm_forwards **out, dm_err *err)
@@ -37,6 +38,8 @@ static void drop(dm_forwards *f, int from)
     while (f->count > from)
         dm_forward_free(f->kept[--f->count].forward);
 }
+
+uint64_t dm_forwards_serial(dm_forwards *f) { return ++f->serial; }
 
 void dm_forwards_free(dm_forwards *f)
 {

@@ -10,6 +10,8 @@ typedef struct dm_forwards dm_forwards;
 /* Both must outlive it. */
 dm_status dm_forwards_new(dm_net *net, dm_wset *weights, dm_forwards **out, dm_err *err);
 void dm_forwards_free(dm_forwards *f);
+/* A number for what a batch is told (dm_forward_tell) that none of these passes had before. */
+uint64_t dm_forwards_serial(dm_forwards *f);
 /* As dm_forward_new; *out is valid until the next call. runs: how often it is expected to run. Where memory is short,
  * the others go. */
 dm_status dm_forwards_get(dm_forwards *f, int64_t n, const dm_shape *example, double runs, dm_forward **out,

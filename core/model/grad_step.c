@@ -22,6 +22,7 @@ struct dm_grad_step {
     dm_graph_core *graph;
     dm_plan *plan;
     dm_val x0, noise, labels, told, state, row[MAX_ROWS], loss;
+    dm_told_inputs conditions;
     bool writes;                   /* gradients, instead of adding to them */
     dm_buf *coef, *window[MAX_ROWS];
     float *host;
@@ -168,6 +169,8 @@ static dm_status begin(dm_grad_step *s, dm_net *m, int64_t n, bool training, con
         s->told = dm_graph_input(s->graph, "labels", &(dm_shape){1, {n}}, DM_DT_I32, false);
         dm_net_set_told(s->graph, s->labels, s->told);
     }
+    dm_told_inputs_add(&s->conditions, dm_net_conditions(m), s->graph, n);
+    dm_net_set_conditions(s->graph, &s->conditions);
     *loss_sum = !training ? DM_NONE : dm_graph_input(s->graph, "loss_sum", &(dm_shape){1, {1}}, DM_DT_F32, false);
     return DM_OK;
 }
@@ -234,7 +237,7 @@ dm_status dm_grad_step_new(dm_net *m, dm_wset *weights, dm_buf *grads, dm_buf *l
                                    .name = grads ? "grad" : "loss",
                                    .choices = dm_net_choices(m),
                                    .runs = dm_net_expected(m)};
-        dm_val keep[6];
+        dm_val keep[6 + DM_TOLD_KEPT];
 
         describe(s, api, sum);
         if ((rc = finish(s, grads, alone, err)))
@@ -245,7 +248,8 @@ dm_status dm_grad_step_new(dm_net *m, dm_wset *weights, dm_buf *grads, dm_buf *l
         binds[s->rows] = (dm_bind){sum, loss_sum};
         keep[0] = s->loss, keep[1] = s->x0, keep[2] = s->labels, keep[3] = s->state;
         keep[4] = s->told, keep[5] = s->noise;
-        if ((rc = dm_plan_new(s->device, s->graph, weights, keep, 6, &o, &s->plan, err)))
+        dm_told_inputs_keep(&s->conditions, keep + 6);
+        if ((rc = dm_plan_new(s->device, s->graph, weights, keep, 6 + DM_TOLD_KEPT, &o, &s->plan, err)))
             goto failed;
     }
     *out = s;
@@ -329,6 +333,8 @@ dm_status dm_grad_step_run(dm_grad_step *s, const dm_grad_batch *b, dm_err *err)
         return rc;
     if (s->told >= 0 && b->told &&
         (rc = dm_buf_write(dm_plan_buffer(s->plan, s->told), 0, (size_t)s->n * sizeof *b->told, b->told, err)))
+        return rc;
+    if (b->conditions && (rc = dm_told_upload(b->conditions, &s->conditions, s->plan, err)))
         return rc;
     if (s->state >= 0 && (rc = dm_buf_write(dm_plan_buffer(s->plan, s->state), 0, sizeof state, state, err)))
         return rc;

@@ -25,7 +25,8 @@ static dm_status check_guesses(const dm_plugin *p, const dm_experiment *e, const
 
     if (none && !f->takes_none)
         return dm_error(err, DM_EINVAL, "needs a prediction without a class; %s",
-                        !f->classes          ? "the data has no classes"
+                        f->conditions        ? "the model is trained with train.drop_condition = 0; 0.1 is usual"
+                        : !f->classes       ? "the data has no classes"
                         : !f->reads_classes ? "the network reads no classes"
                                             : "the model is trained with train.drop_condition = 0; 0.1 is usual");
     if (guide && !*e->guidance.guide)

@@ -14,7 +14,7 @@ typedef dm_status (*dm_guesses_fn)(void *user, dm_buf *x, const dm_point *p, con
                                    dm_said said[DM_OF_COUNT], dm_err *err);
 
 /* What there is to guide with. */
-typedef struct dm_guiding_facts { int32_t classes; bool reads_classes, takes_none; } dm_guiding_facts;
+typedef struct dm_guiding_facts { int32_t classes, conditions; bool reads_classes, takes_none; } dm_guiding_facts;
 
 /* Can the experiment's guidance, if it has any, work with this? The message is the section's. */
 dm_status dm_guiding_check(const dm_experiment *e, const dm_guiding_facts *f, dm_err *err);

@@ -1,6 +1,7 @@
 /* The network and objective of an experiment; see net.h. */
 #include "model/net_make.h"
 
+#include "data/conditions.h"
 #include "model/objective.h"
 #include "graph/graph_shape.h"
 #include "noise/importance.h"
@@ -9,6 +10,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct dm_net {
     dm_choices *choices;
@@ -22,13 +24,14 @@ struct dm_net {
     int32_t out_channels;
     double noise_most;             /* the largest c_noise */
     bool reads_labels;
+    dm_conditions conditions;
     dm_services services;
     dm_instance network, objective;
     dm_layout *layout;
 };
 
 /* What g->network belongs to; where the network is asked about `labels`, it is told `told`. */
-typedef struct net_graph { dm_net *net; dm_net_level level; dm_val labels, told; } net_graph;
+typedef struct net_graph { dm_net *net; dm_net_level level; dm_told_inputs conditions; dm_val labels, told; } net_graph;
 
 const dm_layout *dm_net_layout(const dm_net *m) { return m->layout; }
 dm_instance *dm_net_objective(dm_net *m) { return &m->objective; }
@@ -41,13 +44,21 @@ bool dm_net_learns_variance(const dm_net *m)
 bool dm_net_reads_labels(const dm_net *m) { return m->reads_labels; }
 bool dm_net_drops_labels(const dm_net *m)
 {
-    return m->reads_labels && m->data.classes && m->experiment->train.drop_condition > 0;
+    return m->reads_labels && m->data.classes && m->conditions.drop_class > 0;
 }
 bool dm_net_couples(const dm_net *m) { return m->experiment->objective.coupling != DM_COUPLING_INDEPENDENT; }
 dm_guiding_facts dm_net_can_be_guided(const dm_net *m)
 {
-    return (dm_guiding_facts){m->data.classes, m->reads_labels, dm_net_drops_labels(m)};
+    const dm_conditions *c = &m->conditions;
+    const bool reads_class = m->data.classes && m->reads_labels;
+    bool none = (reads_class || c->n) && (!reads_class || c->drop_class > 0);
+
+    for (int32_t k = 0; k < c->n; k++)
+        none = none && c->drop[k] > 0;
+    return (dm_guiding_facts){.classes = m->data.classes, .conditions = c->n, .reads_classes = m->reads_labels,
+                              .takes_none = none};
 }
+const dm_conditions *dm_net_conditions(const dm_net *m) { return &m->conditions; }
 dm_device *dm_net_device(const dm_net *m) { return m->device; }
 const dm_data_info *dm_net_data(const dm_net *m) { return &m->data; }
 int32_t dm_net_out_channels(const dm_net *m) { return m->out_channels; }
@@ -107,9 +118,46 @@ static bool same_weights(const dm_net *m, dm_graph_core *g)
     return true;
 }
 
+static uint32_t takes(const dm_net *m)
+{
+    const dm_network *n = m->network.plugin->network;
+
+    return DM_HAS(dm_network, n, takes) && n->takes ? n->takes : DM_TAKES(DM_CONDITION_CLASS);
+}
+
+void dm_net_derive(const dm_net *m, const float *x0, int64_t n, uint64_t seed, uint32_t step, uint32_t first_index,
+                   dm_told *t)
+{
+    const int64_t example = dm_shape_count(&m->data.shape);
+
+    for (int32_t k = 0; k < t->conditions; k++)
+        for (int64_t i = 0; i < n; i++) {
+            dm_condition_derive(&m->experiment->condition, &m->conditions, k, &m->data.shape, x0 + i * example, seed,
+                                step, first_index + (uint32_t)i, t->value[k] + i * t->size[k]);
+            t->given[k][i] = 1;
+        }
+}
+
+/* All that the network is told, of the kinds that it takes. */
+static int32_t list_conditions(const dm_net *m, const dm_told_inputs *t, dm_val labels,
+                               dm_condition_in list[DM_MAX_CONDITIONS])
+{
+    const dm_conditions *c = &m->conditions;
+    int32_t n = 0;
+
+    if (m->data.classes && !m->label_width && takes(m) & DM_TAKES(DM_CONDITION_CLASS))
+        list[n++] = (dm_condition_in){{"class", DM_CONDITION_CLASS, m->data.classes, {0}}, labels, DM_NONE, DM_NONE};
+    for (int32_t k = 0; k < c->n; k++)
+        if (t->value[k] != DM_NONE)
+            list[n++] = (dm_condition_in){c->is[k], t->value[k], t->given[k], DM_NONE};
+    return n;
+}
+
 dm_val dm_net_build(dm_net *m, dm_graph_core *g, const dm_graph *api, dm_val x, dm_val noise, dm_val labels)
 {
-    const dm_val *level = ((const net_graph *)g->network_user)->level.row;
+    const net_graph *of = g->network_user;
+    const dm_val *level = of->level.row;
+    dm_condition_in conditions[DM_MAX_CONDITIONS];
     const dm_net_in in = {.size = sizeof in,
                           .x = x,
                           .noise = noise,
@@ -123,7 +171,9 @@ dm_val dm_net_build(dm_net *m, dm_graph_core *g, const dm_graph *api, dm_val x, 
                           .c_in = level[DM_LEVEL_C_IN],
                           .of_x0 = level[DM_LEVEL_OF_X0],
                           .of_eps = level[DM_LEVEL_OF_EPS],
-                          .null_class = m->data.classes && m->experiment->train.drop_condition > 0};
+                          .null_class = m->data.classes && m->conditions.drop_class > 0,
+                          .n_conditions = list_conditions(m, &of->conditions, labels, conditions),
+                          .conditions = conditions};
     const dm_shape from = api->shape(api, x);
     dm_instance *const owner = g->owner;
     dm_val y;
@@ -177,6 +227,7 @@ dm_status dm_net_graph(dm_net *m, bool training, dm_graph_core **g, const dm_gra
     }
     user->net = m;
     dm_net_level_none(&user->level);
+    dm_told_inputs_none(&user->conditions);
     user->labels = user->told = DM_NONE;
     (*g)->training = training;
     (*g)->network = run_network;
@@ -185,6 +236,11 @@ dm_status dm_net_graph(dm_net *m, bool training, dm_graph_core **g, const dm_gra
 }
 
 void dm_net_set_level(dm_graph_core *g, const dm_net_level *l) { ((net_graph *)g->network_user)->level = *l; }
+
+void dm_net_set_conditions(dm_graph_core *g, const dm_told_inputs *t)
+{
+    ((net_graph *)g->network_user)->conditions = *t;
+}
 
 void dm_net_set_told(dm_graph_core *g, dm_val labels, dm_val told)
 {
@@ -215,17 +271,24 @@ dm_status dm_net_find_weights(dm_net *m, int64_t n, dm_err *err)
         const dm_val x = dm_graph_to_image(g, dm_graph_input(g, "x", &s, DM_DT_F32, false));
         const dm_val noise = diffusion ? dm_graph_input(g, "noise", &(dm_shape){1, {n}}, DM_DT_F32, false) : DM_NONE;
         const dm_val labels = dm_net_label_input(m, g, n);
+        dm_told_inputs told;
         dm_net_level level;
 
         if (diffusion) {
             dm_net_level_inputs(&level, g, n);
             dm_net_set_level(g, &level);
         }
+        dm_told_inputs_add(&told, &m->conditions, g, n);
+        dm_net_set_conditions(g, &told);
         const dm_val y = dm_net_build(m, g, api, x, noise, labels);
 
         if (y >= 0)
             dm_graph_mark_trained(g, y);
         m->reads_labels = labels >= 0 && dm_graph_reads(g, labels);
+        for (int32_t k = 0; k < m->conditions.n && !g->err.code; k++)
+            if (!dm_graph_reads(g, told.value[k]))
+                dm_graph_fail(g, DM_EINVAL, "network '%s' does not read condition '%s'", m->network.plugin->name,
+                              m->conditions.is[k].name);
         if (g->err.code)
             rc = dm_error(err, g->err.code, "%s", g->err.msg);
         else if (!g->n_weights)
@@ -268,6 +331,26 @@ static dm_status open_objective(dm_net *m, dm_err *err)
     return DM_OK;
 }
 
+/* Before any is built: does the network take what there is? */
+static dm_status find_conditions(dm_net *m, dm_section_id *at, dm_err *err)
+{
+    static const char *const kinds[] = {"classes", "vectors", "images", "sequences"};
+    const dm_experiment *e = m->experiment;
+    dm_conditions *c = &m->conditions;
+    char its[64] = "";
+    dm_status rc = dm_conditions_find(&e->condition, &e->train.drop_condition, &m->data, c, at, err);
+
+    for (int k = DM_CONDITION_CLASS; k <= DM_CONDITION_SEQUENCE; k++)
+        if (takes(m) & DM_TAKES(k))
+            snprintf(its + strlen(its), sizeof its - strlen(its), "%s%s", *its ? ", " : "", kinds[k]);
+    *at = rc ? *at : DM_SEC_CONDITION;
+    for (int32_t k = 0; k < c->n && !rc; k++)
+        if (!(takes(m) & DM_TAKES(c->is[k].kind)))
+            rc = dm_error(err, DM_EINVAL, "derive: network '%s' takes %s; the experiment's conditions are %s",
+                          m->network.plugin->name, its, dm_conditions_show(c, m->data.classes).text);
+    return rc;
+}
+
 dm_status dm_net_make(const dm_experiment *e, const dm_noise *noise, dm_device *d, const dm_data_info *data,
                       int64_t label_width, dm_net **out, dm_section_id *at, dm_err *err)
 {
@@ -292,7 +375,7 @@ dm_status dm_net_make(const dm_experiment *e, const dm_noise *noise, dm_device *
     *at = DM_SEC_OBJECTIVE;
     if (!(rc = dm_instance_init(&m->network, net->plugin, net->cfg, &m->services, err)) &&
         !(rc = dm_instance_init(&m->objective, obj->plugin, obj->cfg, &m->services, err)) &&
-        !(rc = open_objective(m, err))) {
+        !(rc = open_objective(m, err)) && !(rc = find_conditions(m, at, err))) {
         *at = DM_SEC_NETWORK;
         rc = dm_net_find_weights(m, 1, err);
     }

@@ -34,6 +34,10 @@ static dm_status open_on(dm_guide *g, dm_session *s, const char *run, dm_err *er
     if ((rc = dm_session_guide_fits(s, &g->s.data, run, err)) ||
         (rc = dm_net_new(g->s.experiment, g->s.noise, s->device, &g->s.data, g->s.label_width, &g->s.model, err)))
         return rc;
+    if (!dm_conditions_same(dm_net_conditions(s->model), dm_net_conditions(g->s.model)))
+        return dm_error(err, DM_EINVAL, "'%s' is told %s; this model %s", run,
+                        dm_conditions_show(dm_net_conditions(g->s.model), g->s.data.classes).text,
+                        dm_conditions_show(dm_net_conditions(s->model), s->data.classes).text);
     if (!dm_net_diffuses(g->s.model) || g->s.label_width)
         return dm_error(err, DM_EINVAL, "'%s' is not a model that can be sampled", run);
     dm_net_use(g->s.model, s->choices);
@@ -90,8 +94,8 @@ static dm_status for_batches_of(dm_guide *g, int64_t n, dm_err *err)
                       err);
 }
 
-dm_status dm_guide_predict(dm_guide *g, dm_buf *x, int64_t n, const dm_point *p, const int32_t *labels, dm_said *said,
-                           dm_err *err)
+dm_status dm_guide_predict(dm_guide *g, dm_buf *x, int64_t n, const dm_point *p, const int32_t *labels,
+                           const dm_told *conditions, uint64_t serial, dm_said *said, dm_err *err)
 {
     const int64_t example = dm_shape_count(&g->s.data.shape);
     dm_forward *f;
@@ -106,7 +110,8 @@ dm_status dm_guide_predict(dm_guide *g, dm_buf *x, int64_t n, const dm_point *p,
         (rc = dm_forwards_get(g->forwards, n, NULL, 0, &f, err)) ||
         (rc = dm_launch_sum(g->s.device, g->x, &k, &x, 1, n * example, err)) ||
         (rc = dm_buf_copy(g->x, 0, dm_forward_input(f), 0, dm_buf_bytes(g->x), err)) ||
-        (rc = dm_forward_level(f, &at, &a, err)))
+        (rc = dm_forward_level(f, &at, &a, err)) ||
+        (conditions->conditions && (rc = dm_forward_tell(f, conditions, serial, err))))
         return rc;
     for (int64_t i = 0; i < n; i++) {
         g->c_in[i] = a.c_in;

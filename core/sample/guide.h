@@ -4,6 +4,7 @@
 #define DEMIST_CORE_GUIDE_H
 
 #include "model/guiding.h"
+#include "model/told.h"
 #include "session/session.h"
 
 typedef struct dm_guide dm_guide;
@@ -12,7 +13,7 @@ typedef struct dm_guide dm_guide;
 dm_status dm_guide_open(dm_session *s, const char *run, dm_guide **out, dm_err *err);
 void dm_guide_close(dm_guide *g);
 /* What it says of n examples x at p, where its own schedule has that log-SNR; said is valid until the next call. */
-dm_status dm_guide_predict(dm_guide *g, dm_buf *x, int64_t n, const dm_point *p, const int32_t *labels, dm_said *said,
-                           dm_err *err);
+dm_status dm_guide_predict(dm_guide *g, dm_buf *x, int64_t n, const dm_point *p, const int32_t *labels,
+                           const dm_told *conditions, uint64_t serial, dm_said *said, dm_err *err);
 
 #endif

@@ -109,7 +109,9 @@ dm_status dm_model_info(const dm_model *m, dm_model_properties *out, dm_err *err
     p.class_names = dm_st_meta(s->checkpoint, DM_CLASS_NAMES);
     p.class_names = p.class_names && *p.class_names ? p.class_names : NULL;
     p.takes_class = s->data.classes && dm_net_reads_labels(s->model);
-    p.takes_none = dm_net_drops_labels(s->model);
+    p.takes_none = dm_net_can_be_guided(s->model).takes_none;
+    p.conditions = dm_net_conditions(s->model)->is;
+    p.n_conditions = dm_net_conditions(s->model)->n;
     p.step = dm_session_step(s);
     p.parameters = dm_net_layout(s->model)->parameters;
     p.diffuses = dm_net_diffuses(s->model);

@@ -2,6 +2,7 @@
 #include "sample/model_handle.h"
 
 #include "model/objective.h"
+#include "sample/asked.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -47,6 +48,7 @@ static dm_status check_steps(const dm_session *s, const double *t, int64_t n, dm
 static dm_status check_inputs(const dm_model *m, const dm_predict_options *o, dm_err *err)
 {
     const dm_session *s = &m->s;
+    int64_t many;
     dm_status rc;
 
     if (!o->x || !o->t)
@@ -57,7 +59,7 @@ static dm_status check_inputs(const dm_model *m, const dm_predict_options *o, dm
         return dm_error(err, DM_EINVAL, "x has rank %d and %lld channels; this model needs rank %d and %lld",
                         (int)o->shape.rank, o->shape.rank > 1 ? (long long)o->shape.dim[1] : 0,
                         (int)s->data.shape.rank + 1, (long long)s->data.shape.dim[0]);
-    if ((rc = check_vectors(s, o, err)))
+    if ((rc = check_vectors(s, o, err)) || (rc = dm_asked_count(o->conditions, o->n_conditions, &many, err)))
         return rc;
     for (int64_t i = 0, count = dm_shape_count(&o->shape); i < count && !s->experiment->run.allow_nan; i++)
         if (!isfinite(o->x[i]))
@@ -77,6 +79,7 @@ static dm_status run(dm_model *m, const dm_predict_options *o, dm_forward *f, dm
     const bool zeros = s->data.classes && !o->labels && !s->label_width;
     double *ones = malloc((size_t)n * sizeof *ones);
     int32_t *labels = zeros ? calloc((size_t)n, sizeof *labels) : NULL;
+    dm_told told = {0};
     dm_status rc =
         ones && (labels || !zeros) ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for %lld inputs", (long long)n);
 
@@ -84,12 +87,15 @@ static dm_status run(dm_model *m, const dm_predict_options *o, dm_forward *f, dm
         ones[i] = 1;
     if (zeros)
         dm_session_log(s, DM_LOG_DEBUG, "no labels y are given; class 0 is taken");
+    if (!rc && !(rc = dm_asked_conditions(s, o->conditions, o->n_conditions, n, &told, err)) && told.conditions)
+        rc = dm_forward_tell(f, &told, dm_forwards_serial(m->forwards), err);
     if (!rc &&
         !(rc = dm_buf_write(dm_forward_input(f), 0, (size_t)dm_shape_count(&o->shape) * sizeof *o->x, o->x, err)) &&
         (!s->label_width || !(rc = dm_forward_vectors(f, o->vectors, err))))
         rc = dm_forward_run(f, ones, o->t, zeros ? labels : o->labels, err);
     free(ones);
     free(labels);
+    dm_told_fini(&told);
     return rc;
 }
 

@@ -2,6 +2,7 @@
 #include "sample/model_handle.h"
 
 #include "base/plain_text.h"
+#include "sample/asked.h"
 #include "sample/classes.h"
 #include "session/examine.h"
 #include "session/session_source.h"
@@ -64,12 +65,12 @@ static dm_status check_noise(const dm_session *s, const dm_sample_options *o, in
 }
 
 /* What one call draws. */
-typedef struct request { int64_t count; int32_t *labels; } request;
+typedef struct request { int64_t count; int32_t *labels; dm_told conditions; } request;
 
 /* Of each class as many, one class after the other. */
 static dm_status ask_for_classes(const dm_session *s, const dm_sample_options *o, request *r, dm_err *err)
 {
-    const int64_t given = o->noise ? o->noise_shape.dim[0] : 0;
+    const int64_t given = o->noise ? o->noise_shape.dim[0] : r->count;
     int32_t *classes = NULL;
     int64_t n, each;
     dm_status rc;
@@ -84,7 +85,7 @@ static dm_status ask_for_classes(const dm_session *s, const dm_sample_options *o
     each = o->count ? o->count : given ? given / n : 1;
     if (each < 1 || each > INT64_MAX / n || (given && each * n > given) || (given && !o->count && each * n != given))
         rc = dm_error(err, DM_EINVAL, "%lld images of each of %lld classes%s", (long long)each, (long long)n,
-                      given ? "; the given noise is for another number" : "; at least 1");
+                      given ? "; the given noise, or condition, is for another number" : "; at least 1");
     else if (!(r->labels = dm_array(each * n, 1, sizeof *r->labels)))
         rc = dm_error(err, DM_ENOMEM, "out of memory for the classes of %lld images", (long long)(each * n));
     r->count = each * n;
@@ -97,10 +98,13 @@ static dm_status ask_for_classes(const dm_session *s, const dm_sample_options *o
 static dm_status count_images(const dm_model *m, const dm_sample_options *o, request *r, dm_err *err)
 {
     const dm_session *s = &m->s;
+    dm_status rc;
 
+    if ((rc = dm_asked_count(o->conditions, o->n_conditions, &r->count, err)))
+        return rc;
     if (o->n_classes)
         return ask_for_classes(s, o, r, err);
-    r->count = o->count ? o->count : o->noise ? o->noise_shape.dim[0] : 1;
+    r->count = o->count ? o->count : o->noise ? o->noise_shape.dim[0] : r->count ? r->count : 1;
     if (!o->labels && s->data.classes && dm_net_reads_labels(s->model))
         dm_session_log(s, DM_LOG_INFO, "no class is asked for: image i is of class i mod %d", (int)s->data.classes);
     return r->count > 0 ? DM_OK : dm_error(err, DM_EINVAL, "%lld images; at least 1", (long long)r->count);
@@ -129,7 +133,8 @@ static dm_status check_request(const dm_model *m, const dm_sample_options *o, re
     if (o->first_index < 0 || o->first_index > UINT32_MAX || *count > (int64_t)UINT32_MAX + 1 - o->first_index)
         return dm_error(err, DM_EINVAL, "%lld images from %lld; indices are from 0 to %lld", (long long)*count,
                         (long long)o->first_index, (long long)UINT32_MAX);
-    if ((rc = dm_model_check_labels(m, o->labels, *count, err)) || !o->noise)
+    if ((rc = dm_asked_conditions(s, o->conditions, o->n_conditions, *count, &r->conditions, err)) ||
+        (rc = dm_model_check_labels(m, o->labels, *count, err)) || !o->noise)
         return rc;
     return check_noise(s, o, *count, err);
 }
@@ -177,6 +182,7 @@ static dm_status sample(dm_model *m, const dm_sample_options *o, dm_images *out,
 
     d.count = r.count;
     d.labels = r.labels ? r.labels : o->labels;
+    d.conditions = r.conditions.conditions ? &r.conditions : NULL;
     if (rc || (rc = set_up(m, d.count, err)))
         goto done;
     out->shape = dm_net_batch_shape(&s->data.shape, d.count, s->data.shape.dim[0]);
@@ -190,6 +196,7 @@ static dm_status sample(dm_model *m, const dm_sample_options *o, dm_images *out,
     rc = m->profile ? dm_session_log_profile(s, err) : DM_OK;
 done:
     free(r.labels);
+    dm_told_fini(&r.conditions);
     return rc;
 }
 

@@ -17,6 +17,8 @@ struct dm_image_sampler {
     dm_buf *none;      /* what is said of no class */
     double *c_in, *c_noise; /* of two batches */
     int32_t *labels;   /* of a batch, and as many of none */
+    dm_told conditions; /* the same */
+    uint64_t serial;   /* of what they are now */
     float *x;                      /* a batch */
     /* of a call */
     const dm_sample_job *job;
@@ -26,6 +28,15 @@ struct dm_image_sampler {
 static double runs(const dm_image_sampler *d, int64_t count)
 {
     return (double)dm_sampling_walk(d->sampling)->n * ceil((double)count / (double)d->n);
+}
+
+/* The conditions of a batch, once or twice. */
+static dm_status tell(dm_image_sampler *d, dm_forward *f, int64_t times, dm_err *err)
+{
+    dm_told t = d->conditions;
+
+    t.n = times * d->n;
+    return t.conditions ? dm_forward_tell(f, &t, d->serial, err) : DM_OK;
 }
 
 /* x once or twice, the second time of no class. */
@@ -44,7 +55,7 @@ static dm_status run(dm_image_sampler *d, int64_t times, dm_buf *x, const dm_poi
     }
     for (int64_t k = 0; k < times && !rc; k++)
         rc = dm_buf_copy(x, 0, dm_forward_input(f), (size_t)k * bytes, bytes, err);
-    if (rc || (rc = dm_forward_level(f, p, a, err)))
+    if (rc || (rc = dm_forward_level(f, p, a, err)) || (rc = tell(d, f, times, err)))
         return rc;
     *F = dm_forward_output(f);
     return dm_forward_run(f, d->c_in, d->c_noise, d->labels, err);
@@ -53,6 +64,14 @@ static dm_status run(dm_image_sampler *d, int64_t times, dm_buf *x, const dm_poi
 static dm_status network(void *user, dm_buf *x, const dm_point *p, const dm_affine *a, dm_buf **F, dm_err *err)
 {
     return run(user, 1, x, p, a, F, err);
+}
+
+static dm_status guide(dm_image_sampler *d, dm_buf *x, const dm_point *p, dm_said *said, dm_err *err)
+{
+    dm_told t = d->conditions;
+
+    t.n = d->n;
+    return dm_guide_predict(d->guide, x, d->n, p, d->labels, &t, d->serial, said, err);
 }
 
 /* Predictions for guidance. */
@@ -71,7 +90,7 @@ static dm_status guesses(void *user, dm_buf *x, const dm_point *p, const dm_affi
     said[DM_OF_NONE] = (dm_said){x, d->none, *p, *a, stride};
     if (none && (rc = dm_buf_copy(F, dm_buf_bytes(d->none), d->none, 0, dm_buf_bytes(d->none), err)))
         return rc;
-    return uses & DM_USES(DM_OF_GUIDE) ? dm_guide_predict(d->guide, x, d->n, p, d->labels, &said[DM_OF_GUIDE], err)
+    return uses & DM_USES(DM_OF_GUIDE) ? guide(d, x, p, &said[DM_OF_GUIDE], err)
                                        : DM_OK;
 }
 
@@ -192,6 +211,8 @@ dm_status dm_image_sampler_new(dm_session *s, dm_forwards *f, int64_t count, dm_
             rc = dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)d->n);
     }
     if (!rc)
+        rc = dm_told_init(&d->conditions, dm_net_conditions(s->model), 2 * d->n, err);
+    if (!rc)
         rc = prepare_guidance(d, err);
     if (rc)
         dm_image_sampler_free(d);
@@ -210,6 +231,7 @@ void dm_image_sampler_free(dm_image_sampler *d)
     free(d->c_in);
     free(d->c_noise);
     free(d->labels);
+    dm_told_fini(&d->conditions);
     free(d->x);
     free(d);
 }
@@ -242,6 +264,9 @@ static dm_status batch(dm_image_sampler *d, float *x, dm_err *err)
                                  : 0;
     for (int64_t i = 0; i < d->n; i++)
         d->labels[d->n + i] = d->s->data.classes;
+    if (o->conditions)
+        dm_told_take(&d->conditions, o->conditions, d->first, there);
+    d->serial = dm_forwards_serial(d->forwards);
     if (o->noise) {
         if (!(noise = dm_array(d->n, d->example, sizeof *noise)))
             return dm_error(err, DM_ENOMEM, "out of memory for noise");

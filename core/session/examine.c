@@ -251,7 +251,12 @@ static dm_status check_walk(const dm_session *s, dm_err *err)
 /* What the network is not told in training it must be told at other times. */
 static dm_status examine_dropping(const dm_session *s, const dm_net *m, dm_err *err)
 {
-    if (!(s->experiment->train.drop_condition > 0) || dm_net_drops_labels(m))
+    const dm_reals *drop = &s->experiment->train.drop_condition;
+    bool drops = false;
+
+    for (int32_t i = 0; i < drop->n; i++)
+        drops |= drop->v[i] > 0;
+    if (!drops || dm_net_drops_labels(m) || dm_net_conditions(m)->n)
         return DM_OK;
     if (!s->data.classes)
         return dm_error(err, DM_EINVAL, "drop_condition: the data has no classes that could be kept from the network");

@@ -39,6 +39,18 @@ static const dm_param data_rows[] = {
     DM_END,
 };
 #undef S
+#define S dm_set_condition
+static const dm_param condition_rows[] = {
+    DM_ENUMS(S, derive, "[]", "downscale|mask|grey|noised",
+             "what a network is told of each image: a smaller one, one with holes, one without colours, one with "
+             "noise; it learns to give the image that belongs to it"),
+    DM_INT(S, factor, "4", 2, 64, "", "how many times smaller downscale makes it, each pixel the mean of a square"),
+    DM_REAL(S, hole, "0.5", 0.05, 1, "", "most of a side that a box of mask takes"),
+    DM_REAL(S, noise, "0.5", 0, 100, "",
+            "standard deviation of noised's noise, in units of the data as the network sees it"),
+    DM_END,
+};
+#undef S
 #define S dm_set_schedule
 static const dm_param schedule_rows[] = {
     DM_INT(S, timesteps, "1000", 1, 1000000, "steps", "T, the steps of the forward process"),
@@ -114,9 +126,9 @@ static const dm_param train_rows[] = {
            "0 = none"),
     DM_INT(S, validate_count, "1000", 0, 9007199254740992.0, "examples",
            "the first so many of the test split for that; 0 = all"),
-    DM_REAL(S, drop_condition, "0", 0, 0.999999, "",
-            "share of the examples whose class the network is not told, so that it can be sampled without one, and "
-            "guided (Ho & Salimans 2022: 0.1 to 0.2)"),
+    DM_REALS(S, drop_condition, "[0]", 0, 0.999999, "",
+             "share of the examples whose class and other conditions the network is not told, so that it can be "
+             "sampled without, and guided (Ho & Salimans 2022: 0.1 to 0.2); several: one a condition, each by itself"),
     DM_PATH(S, from, "",
             "weights to start from: a run folder, a checkpoint, or a folder in diffusers' layout; empty = fresh"),
     DM_END,
@@ -127,6 +139,8 @@ static const dm_param no_rows[] = {DM_END};
 const dm_settings_table dm_settings[DM_SEC_COUNT] = {
     [DM_SEC_RUN] = {"", run_rows, sizeof(dm_set_run), false, "the run as a whole", false},
     [DM_SEC_DATA] = {"data", data_rows, sizeof(dm_set_data), true, "what it learns from", false},
+    [DM_SEC_CONDITION] = {"condition", condition_rows, sizeof(dm_set_condition), false,
+                          "what it is told of each example", false},
     [DM_SEC_SCHEDULE] = {"schedule", schedule_rows, sizeof(dm_set_schedule), true, "how noise is added", false},
     [DM_SEC_NETWORK] = {"network", no_rows, 0, true, "the network that is trained", false},
     [DM_SEC_OBJECTIVE] = {"objective", objective_rows, sizeof(dm_set_objective), true,

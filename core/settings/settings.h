@@ -30,6 +30,13 @@ typedef struct dm_set_data {
 } dm_set_data;
 enum { DM_CROP_NONE, DM_CROP_CENTER, DM_CROP_RANDOM };
 
+typedef struct dm_set_condition {
+    dm_ints derive;                /* DM_DERIVE_*, of each example's own x */
+    int64_t factor;                /* of downscale */
+    double hole, noise;            /* of mask, of noised */
+} dm_set_condition;
+enum { DM_DERIVE_DOWNSCALE, DM_DERIVE_MASK, DM_DERIVE_GREY, DM_DERIVE_NOISED };
+
 typedef struct dm_set_schedule { int64_t timesteps; bool zero_terminal_snr; } dm_set_schedule;
 
 typedef struct dm_set_objective { int32_t draw, coupling; } dm_set_objective;
@@ -57,7 +64,8 @@ typedef struct dm_set_train {
     bool ema_warmup;               /* rate min(ema, (1 + s) / (10 + s)) */
     int64_t log_every, save_every, keep, sample_every, sample_count;
     int64_t validate_every, validate_count; /* 0 = never; images of the test split, 0 = all */
-    double drop_condition;         /* share of examples whose class is the null class */
+    dm_reals drop_condition;       /* share of examples whose conditions are null: of all together, or of each, in
+                                    * their order */
     const char *from;              /* weights to start from: a run, checkpoint or folder; "" = fresh */
 } dm_set_train;
 enum { DM_DECAY_CONSTANT, DM_DECAY_LINEAR, DM_DECAY_COSINE };
@@ -65,8 +73,8 @@ enum { DM_MAX_EMA = 4 };
 
 /* The sections in the order that a resolved file has them. */
 typedef enum dm_section_id {
-    DM_SEC_RUN, DM_SEC_DATA, DM_SEC_SCHEDULE, DM_SEC_NETWORK, DM_SEC_OBJECTIVE, DM_SEC_SAMPLER, DM_SEC_GRID,
-    DM_SEC_GUIDANCE, DM_SEC_TRAIN,
+    DM_SEC_RUN, DM_SEC_DATA, DM_SEC_CONDITION, DM_SEC_SCHEDULE, DM_SEC_NETWORK, DM_SEC_OBJECTIVE, DM_SEC_SAMPLER,
+    DM_SEC_GRID, DM_SEC_GUIDANCE, DM_SEC_TRAIN,
     DM_SEC_COUNT
 } dm_section_id;
 

@@ -3,15 +3,17 @@
 
 #include "base/plain_text.h"
 #include "format/image.h"
+#include "sample/told_by_data.h"
 
 #include <stdlib.h>
 
 dm_status dm_train_samples(dm_session *s, const dm_run *folder, dm_tb *events, const dm_train_state *state, double wall,
                            dm_err *err)
 {
-    const dm_sample_job d = {.count = s->experiment->train.sample_count};
+    dm_sample_job d = {.count = s->experiment->train.sample_count};
     const dm_shape shape = dm_net_batch_shape(&s->data.shape, d.count, s->data.shape.dim[0]);
     float *x = dm_array(dm_shape_count(&shape), 1, sizeof *x);
+    dm_told_by_data of = {0};
     dm_picture p = {0};
     uint8_t *png = NULL;
     char name[64], about[256];
@@ -23,6 +25,10 @@ dm_status dm_train_samples(dm_session *s, const dm_run *folder, dm_tb *events, c
              (long long)s->experiment->run.seed, (long long)state->step);
     dm_plain_text(about);
     snprintf(name, sizeof name, "samples/step-%08lld.png", (long long)state->step);
+    if (!rc && !(rc = dm_told_by_data_new(s, s->examples, d.count, &of, err)) && of.told.conditions) {
+        d.conditions = &of.told;
+        d.labels = of.labels;
+    }
     if (!rc && !(rc = dm_draw_images(s, state->n_ema ? state->ema[0] : state->model, &d, x, NULL, NULL, err))) {
         if (shape.rank == 4)
             rc = dm_picture_grid(x, d.count, shape.dim[1], shape.dim[2], shape.dim[3], 0, 2, &p, err);
@@ -35,5 +41,6 @@ dm_status dm_train_samples(dm_session *s, const dm_run *folder, dm_tb *events, c
     dm_picture_fini(&p);
     free(png);
     free(x);
+    dm_told_by_data_fini(&of);
     return rc;
 }

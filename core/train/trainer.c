@@ -29,6 +29,7 @@ struct dm_trainer {
     dm_coupling *coupling;         /* NULL: noise is drawn on the device */
     const float *noise;            /* of the step at work, f32[batch,...] */
     int32_t *labels, *told;
+    dm_told conditions;            /* of a micro-batch */
     int64_t example;               /* elements of one example */
     int64_t since;                 /* steps since the numbers were last read */
     dm_buf *sum_before;            /* loss_sum before the step at work, where that has several micro-batches */
@@ -84,7 +85,7 @@ static dm_status host_memory(dm_trainer *t, dm_err *err)
     t->told = calloc(n, sizeof *t->told);
     if (!t->at || !t->u || !t->importance || !t->weight || !t->x0 || !t->padded_noise || !t->labels || !t->told)
         return dm_error(err, DM_ENOMEM, "out of memory for a batch of %lld", (long long)t->micro);
-    return DM_OK;
+    return dm_told_init(&t->conditions, dm_net_conditions(t->session->model), t->micro, err);
 }
 
 static dm_status make_state(dm_trainer *t, dm_err *err)
@@ -224,6 +225,7 @@ void dm_trainer_free(dm_trainer *t)
     free(t->x0);
     free(t->padded_noise);
     free(t->labels);
+    dm_told_fini(&t->conditions);
     free(t->told);
     free(t);
 }
@@ -275,6 +277,29 @@ static dm_status couple(dm_trainer *t, const float *x0, dm_err *err)
     return t->coupling ? dm_coupling_noise(t->coupling, t->state.step, x0, &t->noise, err) : DM_OK;
 }
 
+/* What the network is told of them, of which training leaves a share out. */
+static void tell(dm_trainer *t, int64_t first, int64_t n, dm_grad_batch *b)
+{
+    const dm_net *net = t->session->model;
+    const dm_conditions *c = dm_net_conditions(net);
+    const int64_t step = t->state.step;
+
+    if (b->labels && dm_net_drops_labels(net)) {
+        for (int64_t i = 0; i < t->micro; i++)
+            t->told[i] = dm_train_drops(b->seed, c->drop_class, step, first + i, 0) ? t->session->data.classes
+                                                                                   : b->labels[i];
+        b->told = t->told;
+    }
+    if (!c->n)
+        return;
+    dm_net_derive(net, b->x0, n, b->seed, (uint32_t)step, (uint32_t)first, &t->conditions);
+    for (int32_t k = 0; k < c->n; k++)
+        for (int64_t i = 0; i < t->micro; i++)
+            if (i >= n || dm_train_drops(b->seed, c->drop[k], step, first + i, c->together ? 0 : k + 1))
+                dm_told_null(&t->conditions, k, i);
+    b->conditions = &t->conditions;
+}
+
 /* Examples [first, first + n) of a step's batch. */
 static dm_status micro_batch(dm_trainer *t, int64_t first, int64_t n, const float *x0, const int32_t *labels,
                              dm_err *err)
@@ -313,13 +338,7 @@ static dm_status micro_batch(dm_trainer *t, int64_t first, int64_t n, const floa
             b.labels = t->labels;
         }
     }
-    if (b.labels && dm_net_drops_labels(t->session->model)) {
-        for (int64_t i = 0; i < t->micro; i++)
-            t->told[i] = dm_train_drops(b.seed, e->train.drop_condition, t->state.step, first + i)
-                             ? t->session->data.classes
-                             : b.labels[i];
-        b.told = t->told;
-    }
+    tell(t, first, n, &b);
     if ((rc = dm_grad_step_run(t->grad, &b, err)) || !t->state.importance)
         return rc;
     return dm_buf_copy(dm_grad_step_loss(t->grad), 0, t->losses, (size_t)first * sizeof(float),

@@ -35,7 +35,12 @@ double dm_train_uniform(uint64_t seed, int32_t draw, int64_t s, int64_t i, int64
     return draw == DM_DRAW_STRATIFIED ? ((double)i + u) / (double)batch : u;
 }
 
-bool dm_train_drops(uint64_t seed, double share, int64_t s, int64_t i)
+bool dm_train_drops(uint64_t seed, double share, int64_t s, int64_t i, int32_t k)
 {
-    return dm_draw_uniform(seed, DM_PURPOSE_LABEL, (uint32_t)s, (uint32_t)i) < share;
+    const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)},
+                   ctr[4] = {(uint32_t)DM_PURPOSE_LABEL << 24 | (uint32_t)k, (uint32_t)s, 0, (uint32_t)i};
+    uint32_t x[4];
+
+    dm_philox(key, ctr, x);
+    return dm_uniform(x[0]) < share;
 }

@@ -92,6 +92,9 @@ static dm_status check(const dm_experiment *e, const dm_data_info *data, dm_err 
                         net->plugin ? net->plugin->name : "?");
     if (data->shape.rank != 3)
         return dm_error(err, DM_EINVAL, "diffusers has no network for data that are no images");
+    if (e->condition.derive.n)
+        return dm_error(err, DM_EINVAL, "diffusers' UNet2DModel has no conditions but the class; this model has others "
+                                        "(condition.derive)");
     if (dm_value_int(net, "heads") > 1)
         return dm_error(err, DM_EINVAL,
                         "diffusers cannot express network.heads = %lld: its heads have as many channels at "

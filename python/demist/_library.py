@@ -54,13 +54,18 @@ class ModelOptions(Sized):
                 ("precision", c_char_p), ("raw", c_bool), ("profile", c_bool), ("callbacks", POINTER(Callbacks))]
 
 
+class Condition(Structure):
+    _fields_ = [("name", c_char_p), ("kind", c_int), ("classes", c_int32), ("shape", Shape)]
+
+
 class ModelProperties(Sized):
     _fields_ = [("size", c_uint32), ("classes", c_int32), ("shape", Shape), ("label_width", c_int64),
                 ("step", c_int64), ("parameters", c_int64), ("diffuses", c_bool), ("pixels", c_bool),
                 ("low", c_double), ("high", c_double), ("name", c_char_p), ("network", c_char_p),
                 ("objective", c_char_p), ("schedule", c_char_p), ("sampler", c_char_p), ("device", c_char_p),
                 ("precision", c_char_p), ("experiment", c_char_p), ("latents", c_char_p),
-                ("class_names", c_char_p), ("takes_class", c_int32), ("takes_none", c_int32)]
+                ("class_names", c_char_p), ("takes_class", c_int32), ("takes_none", c_int32),
+                ("conditions", POINTER(Condition)), ("n_conditions", c_int64)]
 
 
 class TraceInfo(Sized):
@@ -71,12 +76,17 @@ class TraceInfo(Sized):
 TRACE = CFUNCTYPE(None, c_void_p, POINTER(TraceInfo))
 
 
+class ConditionValue(Structure):
+    _fields_ = [("name", c_char_p), ("x", POINTER(c_float)), ("shape", Shape)]
+
+
 class SampleOptions(Sized):
     _fields_ = [("size", c_uint32), ("n_overrides", c_int32), ("overrides", POINTER(c_char_p)),
                 ("seed", POINTER(c_int64)), ("count", c_int64), ("first_index", c_int64), ("labels", POINTER(c_int32)),
                 ("noise", POINTER(c_float)), ("noise_shape", Shape), ("z", POINTER(c_float)), ("draws", c_int64),
                 ("trace", TRACE), ("trace_user", c_void_p), ("callbacks", POINTER(Callbacks)),
-                ("classes", POINTER(c_char_p)), ("n_classes", c_int64)]
+                ("classes", POINTER(c_char_p)), ("n_classes", c_int64), ("conditions", POINTER(ConditionValue)),
+                ("n_conditions", c_int64)]
 
 
 class Images(Sized):
@@ -87,7 +97,7 @@ class Images(Sized):
 class PredictOptions(Sized):
     _fields_ = [("size", c_uint32), ("shape", Shape), ("x", POINTER(c_float)), ("t", POINTER(c_double)),
                 ("labels", POINTER(c_int32)), ("vectors", POINTER(c_float)), ("vector_width", c_int64),
-                ("callbacks", POINTER(Callbacks))]
+                ("callbacks", POINTER(Callbacks)), ("conditions", POINTER(ConditionValue)), ("n_conditions", c_int64)]
 
 
 class TrainOptions(Sized):
@@ -195,6 +205,7 @@ class ConvertOptions(Sized):
 STRUCTS: dict[str, type[Structure]] = {
     "dm_shape": Shape, "dm_progress_info": ProgressInfo, "dm_callbacks": Callbacks, "dm_model_options": ModelOptions,
     "dm_model_properties": ModelProperties, "dm_trace_info": TraceInfo, "dm_sample_options": SampleOptions,
+    "dm_condition_value": ConditionValue,
     "dm_images": Images, "dm_predict_options": PredictOptions, "dm_train_options": TrainOptions,
     "dm_training_state": State, "dm_check_options": CheckOptions, "dm_accuracy_options": AccuracyOptions,
     "dm_accuracy": Accuracy, "dm_quality_options": QualityOptions, "dm_quality_row": QualityRow, "dm_quality": Quality,

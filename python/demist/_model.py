@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 from ctypes import POINTER, byref, c_char_p, c_double, c_float, c_int32, c_int64, cast, pointer
 from dataclasses import dataclass
-from typing import Any, Callable, Literal, Optional, Sequence, Union, get_args, overload
+from typing import Any, Callable, Literal, Mapping, Optional, Sequence, Union, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,8 @@ Array = npt.NDArray[np.float32]
 @dataclass(frozen=True)
 class ModelInfo:
     """What a model is. shape: of one example, (C, H, W) or (D,). experiment: resolved, as YAML. class_names: () where
-    they are not known. takes_class, takes_none: whether it can be asked for a class, and for none."""
+    they are not known. takes_class, takes_none: whether it can be asked for a class, and for none. conditions: the shapes
+    of the images that it is told of each example, by name."""
 
     name: str
     shape: tuple[int, ...]
@@ -44,6 +45,7 @@ class ModelInfo:
     class_names: tuple[str, ...]
     takes_class: bool
     takes_none: bool
+    conditions: dict[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,13 @@ class Trace:
     first: int
     count: int
     x: Array
+
+
+def _conditions(given: Mapping[str, npt.ArrayLike] | None) -> tuple[list[c.ConditionValue], list[Array]]:
+    """As the library has them, and the arrays that they point into."""
+    arrays = [np.ascontiguousarray(v, np.float32) for v in (given or {}).values()]
+    return [c.ConditionValue(text("conditions", name), _pointer(a, c_float), c.Shape.of(_rank(a)))
+            for name, a in zip(given or {}, arrays)], arrays
 
 
 def _pointer(array: Any, kind: Any) -> Any:
@@ -95,7 +104,8 @@ class Model:
             sampler=_text(p.sampler), device=_text(p.device) or "", precision=_text(p.precision) or "",
             experiment=_text(p.experiment) or "",
             class_names=tuple((_text(p.class_names) or "").split("/")) if p.class_names else (),
-            takes_class=bool(p.takes_class), takes_none=bool(p.takes_none))
+            takes_class=bool(p.takes_class), takes_none=bool(p.takes_none),
+            conditions={_text(k.name) or "": k.shape.extents for k in p.conditions[:p.n_conditions]})
 
     @property
     def info(self) -> ModelInfo:
@@ -113,14 +123,16 @@ class Model:
     def sample(self, count: int | None = None, *, steps: int | None = None, seed: int | None = None,
                sampler: str | None = None, labels: npt.ArrayLike | None = None,
                classes: Sequence[int | str] | None = None, first_index: int = 0,
-               noise: npt.ArrayLike | None = None, z: npt.ArrayLike | None = None, overrides: Overrides = None,
+               noise: npt.ArrayLike | None = None, z: npt.ArrayLike | None = None,
+               conditions: Mapping[str, npt.ArrayLike] | None = None, overrides: Overrides = None,
                trace: Optional[Callable[[Trace], Any]] = None, progress: OnProgress = None) -> Array:
         """Images, float32 [count, C, H, W] (pixels in [-1, 1]) or points [count, D].
 
         steps, sampler and seed are of this call alone, and so are overrides, of the sampler: {"sampler.eta": 1}.
         labels: a class, or one for each image; None = all in turn where the model has classes. classes: in their place,
         by number or name, count images of each, [len(classes) * count, ...]; ["all"] are all, ["none"] is the null class.
-        noise: x to begin with; z: for the sampler's draws. trace is called after each step."""
+        noise: x to begin with; z: for the sampler's draws. conditions: by name, [N, ...] of each image, or [1, ...] of
+        all. trace is called after each step."""
         listener = self._listener if progress is None else Listener(progress)
         own: dict[str, Any] = {}
         if sampler is not None:
@@ -131,7 +143,10 @@ class Model:
         texts, n = overrides_of(own, overrides)
         x = None if noise is None else np.ascontiguousarray(noise, np.float32)
         draws = None if z is None else np.ascontiguousarray(z, np.float32)
-        wanted = integer("count", count, 1) if count is not None else len(x) if x is not None and x.ndim else 1
+        told, kept = _conditions(conditions)
+        many = [len(v) for v in kept if v.ndim and len(v) > 1]
+        wanted = (integer("count", count, 1) if count is not None else len(x) if x is not None and x.ndim
+                  else max(many, default=1))
         if classes is not None and (isinstance(classes, str) or not len(classes)):
             raise InvalidArgument(f"classes is {classes!r}; it must be a list of one class or more")
         asked = [text(f"classes[{i}]", k if isinstance(k, str) else str(integer(f"classes[{i}]", k, 0, INT32)))
@@ -144,6 +159,8 @@ class Model:
                                   callbacks=pointer(listener.struct), n_classes=len(asked))
         if asked:
             options.classes = (c_char_p * len(asked))(*asked)
+        if told:
+            options.conditions, options.n_conditions = (c.ConditionValue * len(told))(*told), len(told)
         if seed is not None:
             options.seed = pointer(c_int64(integer("seed", seed, 0, 2**53)))
         if labels is not None:
@@ -162,14 +179,19 @@ class Model:
             options.trace = c.TRACE(lambda _user, t: _traced(listener, trace, self.info.shape, t))
         return self._images(listener, self._lib.dm_model_sample, options)
 
-    def predict(self, x: npt.ArrayLike, t: npt.ArrayLike, labels: npt.ArrayLike | None = None) -> Array:
+    def predict(self, x: npt.ArrayLike, t: npt.ArrayLike, labels: npt.ArrayLike | None = None,
+                conditions: Mapping[str, npt.ArrayLike] | None = None) -> Array:
         """The network alone, [N, out_channels, ...]: x is [N, C, H, W] or [N, D], t what it is told of the noise (0-based
-        steps for the published objectives), one number or [N], labels a class, [N] classes, or [N, label_width]."""
+        steps for the published objectives), one number or [N], labels a class, [N] classes, or [N, label_width];
+        conditions as in sample."""
         inputs = np.ascontiguousarray(x, np.float32)
         n = inputs.shape[0] if inputs.ndim else 0
         times = np.ascontiguousarray(np.broadcast_to(np.asarray(t, np.float64), (n,)))
         options = c.PredictOptions(shape=c.Shape.of(_rank(inputs)), x=_pointer(inputs, c_float),
                                    t=_pointer(times, c_double), callbacks=pointer(self._listener.struct))
+        told, _kept = _conditions(conditions)
+        if told:
+            options.conditions, options.n_conditions = (c.ConditionValue * len(told))(*told), len(told)
         if labels is not None and np.ndim(labels) == 2:
             vectors = np.ascontiguousarray(labels, np.float32)
             if vectors.shape[0] != n:

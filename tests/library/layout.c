@@ -35,7 +35,8 @@ int main(void)
     FIELD(dm_model_properties, device); FIELD(dm_model_properties, precision); FIELD(dm_model_properties, experiment);
     FIELD(dm_model_properties, latents); FIELD(dm_model_properties, class_names);
     FIELD(dm_model_properties, takes_class); FIELD(dm_model_properties, takes_none);
-    LAST(dm_model_properties, takes_none);
+    FIELD(dm_model_properties, conditions); FIELD(dm_model_properties, n_conditions);
+    LAST(dm_model_properties, n_conditions);
     SIZE(dm_trace_info);
     FIELD(dm_trace_info, size); FIELD(dm_trace_info, i); FIELD(dm_trace_info, n); FIELD(dm_trace_info, first);
     FIELD(dm_trace_info, n_images); FIELD(dm_trace_info, count); FIELD(dm_trace_info, example);
@@ -48,7 +49,11 @@ int main(void)
     FIELD(dm_sample_options, z); FIELD(dm_sample_options, draws); FIELD(dm_sample_options, trace);
     FIELD(dm_sample_options, trace_user); FIELD(dm_sample_options, callbacks);
     FIELD(dm_sample_options, classes); FIELD(dm_sample_options, n_classes);
-    LAST(dm_sample_options, n_classes);
+    FIELD(dm_sample_options, conditions); FIELD(dm_sample_options, n_conditions);
+    LAST(dm_sample_options, n_conditions);
+    SIZE(dm_condition_value);
+    FIELD(dm_condition_value, name); FIELD(dm_condition_value, x); FIELD(dm_condition_value, shape);
+    LAST(dm_condition_value, shape);
     SIZE(dm_images);
     FIELD(dm_images, size); FIELD(dm_images, steps); FIELD(dm_images, shape); FIELD(dm_images, x);
     FIELD(dm_images, pixels); FIELD(dm_images, evaluations); FIELD(dm_images, seconds); FIELD(dm_images, about);
@@ -57,7 +62,8 @@ int main(void)
     FIELD(dm_predict_options, size); FIELD(dm_predict_options, shape); FIELD(dm_predict_options, x);
     FIELD(dm_predict_options, t); FIELD(dm_predict_options, labels); FIELD(dm_predict_options, vectors);
     FIELD(dm_predict_options, vector_width); FIELD(dm_predict_options, callbacks);
-    LAST(dm_predict_options, callbacks);
+    FIELD(dm_predict_options, conditions); FIELD(dm_predict_options, n_conditions);
+    LAST(dm_predict_options, n_conditions);
     SIZE(dm_train_options);
     FIELD(dm_train_options, size); FIELD(dm_train_options, n_overrides); FIELD(dm_train_options, overrides);
     FIELD(dm_train_options, resume); FIELD(dm_train_options, overwrite); FIELD(dm_train_options, profile);

@@ -116,8 +116,15 @@ static dm_status walk(dm_ctx *c, const char *dir, bool webp, int depth, image_li
 
 dm_status folder_list(dm_ctx *c, const char *dir, bool webp, image_list *out)
 {
-    const dm_status s = walk(c, dir, webp, 0, out);
+    struct stat sb;
+    const bool file = !stat(dir, &sb) && S_ISREG(sb.st_mode) && image_has_name(dir, webp);
+    char *one = file ? strdup(dir) : NULL;
+    dm_status s;
 
+    if (file)
+        s = one ? add_image(c, out, one) : dm_fail(c, DM_ENOMEM, "out of memory: '%s'", dir);
+    else
+        s = walk(c, dir, webp, 0, out);
     if (!s && out->n)
         qsort(out->image, (size_t)out->n, sizeof *out->image, by_path);
     return s;

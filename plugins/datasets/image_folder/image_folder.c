@@ -10,7 +10,7 @@
 #include <time.h>
 
 static const dm_param params[] = {
-    DM_PATH(cfg, folder, NULL, "folder of the train split, read with all folders below"),
+    DM_PATH(cfg, folder, NULL, "folder of the train split, read with all folders below, or one image"),
     DM_PATH(cfg, test_folder, "", "folder of the test split; empty = no such split, or a share of folder (split)"),
     DM_REAL(cfg, split, "0", 0, 0.9, "",
             "share of folder that is the test split; an image is in it or not by the hash of its name alone"),
@@ -142,6 +142,7 @@ static dm_status open_(dm_ctx *c, const char *split, dm_data_info *info)
     state *st = c->self;
     char left[256];
     int64_t all;
+    size_t below;                  /* where in a path the part below dir begins */
 
     if (test && !*p->test_folder && p->split == 0)
         return dm_fail(c, DM_ENOENT, "no test split: neither test_folder nor split is set");
@@ -157,11 +158,12 @@ static dm_status open_(dm_ctx *c, const char *split, dm_data_info *info)
                        p->webp ? " or .webp" : "", *left ? ", but " : "", left);
     if (*left && (!test || *p->test_folder))
         c->host->log(c, "left out below '%s', not being PNG, JPEG%s: %s", dir, p->webp ? " or WebP" : "", left);
+    below = strcmp(st->list.image[0].path, dir) ? strlen(dir) + 1 : 0;
     if (p->split > 0)
-        folder_split(&st->list, strlen(dir) + 1, p->split, test);
+        folder_split(&st->list, below, p->split, test);
     all = st->list.n;
     info->shape.rank = 3;
-    if (all && (check_files(c, strlen(dir) + 1, &t, info) || judge(c, dir, &t, all, info)))
+    if (all && (check_files(c, below, &t, info) || judge(c, dir, &t, all, info)))
         return c->err->code;
     info->count = st->list.n;
     info->classes = st->classes.n;

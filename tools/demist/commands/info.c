@@ -31,6 +31,16 @@ static void print_names(const dm_model_properties *p)
         printf("0 to %d", (int)p->classes - 1);
 }
 
+static void print_condition(const dm_condition *c)
+{
+    static const char *const kinds[] = {"class", "vector", "image", "sequence"};
+
+    printf("condition   %s, %s", c->name, kinds[c->kind]);
+    for (int32_t i = 0; i < c->shape.rank; i++)
+        printf(i ? " x %lld" : " %lld", (long long)c->shape.dim[i]);
+    printf("\n");
+}
+
 static void print_what_can_be_asked(const dm_model_properties *p)
 {
     if (!p->diffuses)
@@ -42,7 +52,9 @@ static void print_what_can_be_asked(const dm_model_properties *p)
     } else {
         printf("class       %s\n", p->classes ? "not read by the network" : "the data has none");
     }
-    printf("guidance    %s\n", p->takes_none ? "cfg, apg and cfgpp, since it also knows no class; autoguidance"
+    for (int64_t k = 0; k < p->n_conditions; k++)
+        print_condition(&p->conditions[k]);
+    printf("guidance    %s\n", p->takes_none ? "cfg, apg and cfgpp, since it also works without; autoguidance"
                                              : "autoguidance");
 }
 
@@ -75,5 +87,5 @@ const cli_command cmd_info = {
     .arguments = (const cli_argument[]){{CLI_T_RUN, "RUN", NULL, "which run?", false},
                                         {CLI_T_OVERRIDES, "key=value", "train", NULL, true}, {0}},
     .examples = "  demist info runs/fashion-mnist-classes\n",
-    .details = "Its classes are what 'demist sample --class' takes.\n",
+    .details = "Its classes are what 'demist sample --class' takes, its conditions what --condition takes.\n",
     .run = run};

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "files/best.h"
+#include "files/images_in.h"
 #include "files/output.h"
 #include "format/safetensors.h"
 #include "options/command.h"
@@ -16,6 +17,8 @@ typedef struct request {
     dm_model_options how;
     dm_sample_options o;
     float *x, *z;
+    cli_list asked;                /* NAME=FILE of conditions */
+    conditions_in conditions;
     const char *given;             /* the classes */
     char *classes;                 /* the same, the commas gone */
     const char **each;             /* the classes in it */
@@ -29,6 +32,9 @@ static const cli_option options[] = {
     CLI_TEXT(request, given, "class", "K,...",
              "of these classes, numbers or names, or all; rows of the grid are classes; none: of no class, where it "
              "was trained with train.drop_condition"),
+    CLI_LIST(request, asked, "condition", "NAME=F", DM_MAX_CONDITIONS,
+             "another condition of the model (demist info): F.png, .npy or .safetensors, or a folder of images; one "
+             "for each, or for all"),
     CLI_NUMBER(request, o.first_index, "first", "I", 0, INT32_MAX, "0",
                "index of the first: image I of a seed is always the same"),
     CLI_FILE(request, out, "out", "F.png", ".png",
@@ -184,15 +190,39 @@ static dm_status write_all(const request *r, const dm_images *im, output_trace *
     return rc;
 }
 
+/* How many images, of each class. */
+static int64_t count_of(const request *r)
+{
+    int64_t most = r->o.noise ? r->o.noise_shape.dim[0] : 1;
+
+    for (int k = 0; k < r->conditions.n; k++)
+        most = r->conditions.value[k].shape.dim[0] > most ? r->conditions.value[k].shape.dim[0] : most;
+    return r->o.count ? r->o.count : most;
+}
+
+/* What depends on the model, before the work. */
+static dm_status prepare(request *r, const dm_model *m, bool quiet, dm_err *err)
+{
+    dm_model_properties what;
+    dm_status rc;
+
+    if ((rc = check_kind(r, m, quiet, &what, err)) ||
+        (rc = conditions_in_read(r->asked.item, r->asked.n, &what, r->how.callbacks, &r->conditions, err)) ||
+        (r->n_classes > 1 && (rc = name_rows(r, &what, err))))
+        return rc;
+    r->o.conditions = r->conditions.value;
+    r->o.n_conditions = r->conditions.n;
+    return output_check_numbered(r->out, r->o.first_index, (r->n_classes > 1 ? r->n_classes : 1) * count_of(r),
+                                 r->force, err);
+}
+
 static dm_status sample(const char *run_path, request *r, const cli_common *common, dm_err *err)
 {
     const output_file files[] = {
         {r->out, ".png", false}, {r->tensors, NULL, false}, {r->trace, NULL, false}, {r->noise, NULL, true}};
     dm_images im = {.size = sizeof im};
     output_trace trace = {0};
-    dm_model_properties what;
     dm_model *m;
-    int64_t count;
     dm_status rc;
 
     if (r->trace && (output_is_pattern(r->trace) ||
@@ -200,8 +230,7 @@ static dm_status sample(const char *run_path, request *r, const cli_common *comm
         return dm_error(err, DM_EINVAL, "'%s': the trace is one file, F.png or F.safetensors", r->trace);
     if ((rc = output_check(files, 4, r->force, err)) || (r->noise && (rc = read_noise(r, err))))
         return rc;
-    count = r->o.count ? r->o.count : r->noise ? r->o.noise_shape.dim[0] : 1;
-    if ((rc = output_check_numbered(r->out, r->o.first_index, count, r->force, err)))
+    if ((rc = output_check_numbered(r->out, r->o.first_index, count_of(r), r->force, err)))
         return rc;
     if (r->trace) {
         r->o.trace = output_trace_put;
@@ -209,11 +238,7 @@ static dm_status sample(const char *run_path, request *r, const cli_common *comm
     }
     if ((rc = dm_model_open(run_path, &r->how, &m, err)))
         return rc;
-    if (!(rc = check_kind(r, m, common->quiet, &what, err)) &&
-        (r->n_classes < 2 || !(rc = name_rows(r, &what, err))) &&
-        !(rc = output_check_numbered(r->out, r->o.first_index, r->n_classes > 1 ? r->n_classes * count : 0, r->force,
-                                     err)) &&
-        !(rc = dm_model_sample(m, &r->o, &im, err))) {
+    if (!(rc = prepare(r, m, common->quiet, err)) && !(rc = dm_model_sample(m, &r->o, &im, err))) {
         rc = write_all(r, &im, &trace, err);
         if (!rc && !common->quiet)
             fprintf(stderr, "%lld images in %.2f s, %lld evaluations (%s)\n", (long long)im.shape.dim[0], im.seconds,
@@ -261,6 +286,7 @@ static int run(cli_call *call)
     free(r->each);
     free(r->names);
     free(r->row);
+    conditions_in_fini(&r->conditions);
     free(path);
     if (rc == DM_ECANCELLED)
         return 128 + cli_signal();
@@ -281,7 +307,9 @@ const cli_command cmd_sample = {
                 "seed=7 --count 4 \\\n"
                 "    --out 'dir/%05d.png'\n"
                 "  demist sample runs/fashion-mnist-classes --class all --count 8 guidance.use=cfg \\\n"
-                "    guidance.scale=3 --out all.png\n",
+                "    guidance.scale=3 --out all.png\n"
+                "  demist sample runs/fashion-mnist-upscale --condition downscale=small.png --count 16 \\\n"
+                "    --out large.png\n",
     .details = "key=value: another sampler, number of steps, seed or device than in training. The data need not be "
                "there.\n",
     .run = run};

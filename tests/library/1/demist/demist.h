@@ -97,6 +97,9 @@ typedef struct dm_model_properties {
     const char *class_names;       /* separated by '/'; NULL if unknown */
     int32_t takes_class;           /* 1 if the network is class-conditional, else 0 */
     int32_t takes_none; /* 1 if it was trained with train.drop_condition, so it has a null class and can be guided */
+    /* What it is told besides the class; valid until the model is closed. */
+    const dm_condition *conditions;
+    int64_t n_conditions;
 } dm_model_properties;
 
 DM_EXPORT dm_status dm_model_info(const dm_model *m, dm_model_properties *out, dm_err *err);
@@ -109,6 +112,10 @@ typedef struct dm_trace_info {
     int64_t first, n_images, count, example;
     const float *x;
 } dm_trace_info;
+
+/* A condition other than the class: x f32[shape], [N,...], of each image; with N = 1, of all. x = NULL: none, which a
+ * model can take that was trained with train.drop_condition. */
+typedef struct dm_condition_value { const char *name; const float *x; dm_shape shape; } dm_condition_value;
 
 typedef struct dm_sample_options {
     uint32_t size;
@@ -129,6 +136,9 @@ typedef struct dm_sample_options {
      * images are drawn of each, one class after another. */
     const char *const *classes;
     int64_t n_classes;
+    /* All that the model takes besides the class, in any order. If count is 0, as many images as a condition has. */
+    const dm_condition_value *conditions;
+    int64_t n_conditions;
 } dm_sample_options;
 
 typedef struct dm_images {
@@ -154,6 +164,8 @@ typedef struct dm_predict_options {
     const float *vectors;          /* f32[N,vector_width] if the model's labels are vectors, else NULL */
     int64_t vector_width;
     const dm_callbacks *callbacks; /* as in dm_sample_options */
+    const dm_condition_value *conditions; /* as in dm_sample_options */
+    int64_t n_conditions;
 } dm_predict_options;
 
 /* Evaluates the network once: out = network(x, t, labels), f32[N,out_channels,...]. */

@@ -1,0 +1,95 @@
+/* Conditions of a batch; see told.h. */
+#include "model/told.h"
+
+#include "base/arena.h"
+#include "device/tensor.h"
+#include "graph/graph_shape.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void dm_told_inputs_none(dm_told_inputs *t)
+{
+    for (int k = 0; k < DM_MAX_CONDITIONS; k++)
+        t->input[k] = t->value[k] = t->given[k] = DM_NONE;
+}
+
+void dm_told_inputs_add(dm_told_inputs *t, const dm_conditions *c, dm_graph_core *g, int64_t n)
+{
+    dm_told_inputs_none(t);
+    for (int32_t k = 0; k < c->n; k++) {
+        dm_shape s = {.rank = c->is[k].shape.rank + 1, .dim = {n}};
+
+        for (int32_t i = 1; i < s.rank; i++)
+            s.dim[i] = c->is[k].shape.dim[i - 1];
+        t->input[k] = t->value[k] = dm_graph_input(g, c->is[k].name, &s, DM_DT_F32, false);
+        if (c->is[k].kind == DM_CONDITION_IMAGE)
+            t->value[k] = dm_graph_to_image(g, t->input[k]);
+        if (c->drop[k] > 0)
+            t->given[k] = dm_graph_input(g, c->is[k].name, &(dm_shape){1, {n}}, DM_DT_F32, false);
+    }
+}
+
+void dm_told_inputs_keep(const dm_told_inputs *t, dm_val keep[DM_TOLD_KEPT])
+{
+    memcpy(keep, t->input, sizeof t->input);
+    memcpy(keep + DM_MAX_CONDITIONS, t->given, sizeof t->given);
+}
+
+dm_status dm_told_init(dm_told *t, const dm_conditions *c, int64_t n, dm_err *err)
+{
+    *t = (dm_told){.conditions = c->n, .n = n};
+    for (int32_t k = 0; k < c->n; k++) {
+        t->size[k] = dm_shape_count(&c->is[k].shape);
+        t->value[k] = dm_array(n, t->size[k], sizeof *t->value[k]);
+        t->given[k] = calloc((size_t)n, sizeof *t->given[k]);
+        if (!t->value[k] || !t->given[k]) {
+            dm_told_fini(t);
+            return dm_error(err, DM_ENOMEM, "out of memory for condition '%s' of %lld examples", c->is[k].name,
+                            (long long)n);
+        }
+        memset(t->value[k], 0, (size_t)(n * t->size[k]) * sizeof *t->value[k]);
+    }
+    return DM_OK;
+}
+
+void dm_told_fini(dm_told *t)
+{
+    for (int32_t k = 0; k < t->conditions; k++) {
+        free(t->value[k]);
+        free(t->given[k]);
+    }
+    *t = (dm_told){0};
+}
+
+void dm_told_null(dm_told *t, int32_t k, int64_t i)
+{
+    memset(t->value[k] + i * t->size[k], 0, (size_t)t->size[k] * sizeof *t->value[k]);
+    t->given[k][i] = 0;
+}
+
+void dm_told_take(dm_told *t, const dm_told *from, int64_t first, int64_t n)
+{
+    for (int32_t k = 0; k < t->conditions; k++) {
+        memcpy(t->value[k], from->value[k] + first * t->size[k], (size_t)(n * t->size[k]) * sizeof *t->value[k]);
+        memcpy(t->given[k], from->given[k] + first, (size_t)n * sizeof *t->given[k]);
+        for (int64_t i = n; i < t->n; i++)
+            dm_told_null(t, k, i);
+    }
+}
+
+dm_status dm_told_upload(const dm_told *t, const dm_told_inputs *to, dm_plan *plan, dm_err *err)
+{
+    dm_status rc = DM_OK;
+
+    for (int32_t k = 0; k < t->conditions && !rc; k++) {
+        dm_buf *value = dm_plan_buffer(plan, to->input[k]);
+        dm_buf *given = to->given[k] >= 0 ? dm_plan_buffer(plan, to->given[k]) : NULL;
+
+        if (value)
+            rc = dm_buf_write(value, 0, (size_t)(t->n * t->size[k]) * sizeof *t->value[k], t->value[k], err);
+        if (given && !rc)
+            rc = dm_buf_write(given, 0, (size_t)t->n * sizeof *t->given[k], t->given[k], err);
+    }
+    return rc;
+}

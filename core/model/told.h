@@ -1,0 +1,38 @@
+/* What a network is told of the examples of a batch besides classes and noise levels: the values of its conditions, as
+ * inputs of a graph and on the host. */
+#ifndef DEMIST_CORE_TOLD_H
+#define DEMIST_CORE_TOLD_H
+
+#include "data/conditions.h"
+#include "graph/graph.h"
+#include "plan/plan.h"
+
+/* Of a graph; DM_NONE where there is none. input is what is uploaded, value what the network reads of it. */
+typedef struct dm_told_inputs {
+    dm_val input[DM_MAX_CONDITIONS], value[DM_MAX_CONDITIONS], given[DM_MAX_CONDITIONS];
+} dm_told_inputs;
+enum { DM_TOLD_KEPT = 2 * DM_MAX_CONDITIONS };
+
+void dm_told_inputs_none(dm_told_inputs *t);
+/* New inputs of a graph for n examples; given where a condition may be null. */
+void dm_told_inputs_add(dm_told_inputs *t, const dm_conditions *c, dm_graph_core *g, int64_t n);
+/* Those that a plan has to keep. */
+void dm_told_inputs_keep(const dm_told_inputs *t, dm_val keep[DM_TOLD_KEPT]);
+
+/* Of n examples: condition k is value[k] f32[n,...], of which each has size[k] elements, and given[k] f32[n]. */
+typedef struct dm_told {
+    int32_t conditions;
+    int64_t n, size[DM_MAX_CONDITIONS];
+    float *value[DM_MAX_CONDITIONS], *given[DM_MAX_CONDITIONS];
+} dm_told;
+
+/* All null. Zeroed is one of no conditions. */
+dm_status dm_told_init(dm_told *t, const dm_conditions *c, int64_t n, dm_err *err);
+void dm_told_fini(dm_told *t);
+/* Example i is told nothing of condition k. */
+void dm_told_null(dm_told *t, int32_t k, int64_t i);
+/* The first n of another's from `first` on; those behind them become null. */
+void dm_told_take(dm_told *t, const dm_told *from, int64_t first, int64_t n);
+dm_status dm_told_upload(const dm_told *t, const dm_told_inputs *to, dm_plan *plan, dm_err *err);
+
+#endif

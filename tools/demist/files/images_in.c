@@ -1,0 +1,142 @@
+/* Images that a command reads; see images_in.h. */
+#include "files/images_in.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "data/data_alone.h"
+#include "device/tensor.h"
+#include "files/output.h"
+#include "format/safetensors.h"
+#include "settings/param.h"
+
+static dm_status read_tensor(const char *path, images_in *out, dm_err *err)
+{
+    const dm_st_tensor *t;
+    dm_st *f;
+    dm_status rc;
+
+    if ((rc = dm_st_open(path, &f, err)))
+        return rc;
+    t = dm_st_count(f) == 1 ? dm_st_at(f, 0) : dm_st_find(f, "x");
+    if (!t || t->count < 1 || t->shape.rank < 1)
+        rc = dm_error(err, DM_EINVAL, "'%s' has %lld tensors, none of them x", path, (long long)dm_st_count(f));
+    else if (!(out->x = malloc((size_t)t->count * sizeof *out->x)))
+        rc = dm_error(err, DM_ENOMEM, "out of memory: '%s'", path);
+    else if (!(rc = dm_st_read_f32(f, t, 0, t->count, out->x, err)))
+        out->shape = t->shape;
+    dm_st_close(f);
+    return rc;
+}
+
+/* The experiment that a file or folder of images is; on the heap. */
+static char *text_of(const char *path, int64_t channels)
+{
+    const bool array = output_ends_in(path, ".npy");
+    dm_arena *a = dm_arena_new();
+    const char *name = a ? dm_param_quote(path, a) : NULL;
+    char *text = name ? malloc(strlen(name) + 96) : NULL;
+
+    if (text && array)
+        sprintf(text, "data: {use: npy, file: %s}\n", name);
+    else if (text)
+        sprintf(text, "data: {use: image_folder, folder: %s, channels: %lld}\n", name, (long long)channels);
+    dm_arena_free(a);
+    return text;
+}
+
+static dm_status read_all(dm_data_alone *a, const char *path, images_in *out, dm_err *err)
+{
+    dm_data *d;
+    dm_status rc = dm_data_open(a->experiment, "train", &a->services, &d, err);
+    const dm_data_info *i;
+
+    if (rc)
+        return rc;
+    i = dm_data_get_info(d);
+    out->shape = (dm_shape){.rank = i->shape.rank + 1, .dim = {i->count}};
+    memcpy(out->shape.dim + 1, i->shape.dim, (size_t)i->shape.rank * sizeof i->shape.dim[0]);
+    if (!(out->x = dm_array(i->count, dm_shape_count(&i->shape), sizeof *out->x)))
+        rc = dm_error(err, DM_ENOMEM, "out of memory: '%s'", path);
+    else
+        rc = dm_data_at(d, 0, i->count, out->x, NULL, err);
+    dm_data_close(d);
+    return rc;
+}
+
+dm_status images_in_read(const char *path, int64_t channels, const dm_callbacks *cb, images_in *out, dm_err *err)
+{
+    dm_data_alone a;
+    char *text;
+    dm_status rc;
+
+    *out = (images_in){0};
+    if (output_ends_in(path, ".safetensors"))
+        return read_tensor(path, out, err);
+    if (!output_ends_in(path, ".npy") && channels != 1 && channels != 3)
+        return dm_error(err, DM_EINVAL, "'%s': pictures have 1 or 3 channels, and %lld are wanted; give F.safetensors",
+                        path, (long long)channels);
+    if (!(text = text_of(path, channels)))
+        return dm_error(err, DM_ENOMEM, "out of memory");
+    if (!(rc = dm_data_alone_open(&a, path, text, NULL, 0, cb, err))) {
+        rc = read_all(&a, path, out, err);
+        dm_data_alone_close(&a);
+    }
+    free(text);
+    if (rc)
+        images_in_fini(out);
+    return rc;
+}
+
+void images_in_fini(images_in *in)
+{
+    free(in->x);
+    in->x = NULL;
+}
+
+/* Channels of a condition by its name; 1 where the model has none such, which sampling will say. */
+static int64_t channels_of(const dm_model_properties *model, const char *name)
+{
+    for (int64_t k = 0; k < model->n_conditions; k++)
+        if (!strcmp(model->conditions[k].name, name))
+            return model->conditions[k].shape.dim[0];
+    return 1;
+}
+
+dm_status conditions_in_read(const char *const *given, int n, const dm_model_properties *model, const dm_callbacks *cb,
+                             conditions_in *out, dm_err *err)
+{
+    const size_t room = (size_t)n + 1;
+    dm_status rc = DM_OK;
+
+    *out = (conditions_in){calloc(room, sizeof *out->value), calloc(room, sizeof *out->file),
+                           calloc(room, sizeof *out->name), 0};
+    if (!out->value || !out->file || !out->name)
+        return dm_error(err, DM_ENOMEM, "out of memory for conditions");
+    for (int i = 0; i < n && !rc; i++) {
+        const char *equals = strchr(given[i], '=');
+
+        if (!equals || equals == given[i] || !equals[1])
+            return dm_error(err, DM_EINVAL, "--condition %s: give NAME=FILE", given[i]);
+        if (!(out->name[i] = strndup(given[i], (size_t)(equals - given[i]))))
+            return dm_error(err, DM_ENOMEM, "out of memory for conditions");
+        out->n = i + 1;
+        rc = images_in_read(equals + 1, channels_of(model, out->name[i]), cb, &out->file[i], err);
+        out->value[i] = (dm_condition_value){out->name[i], out->file[i].x, out->file[i].shape};
+    }
+    return rc;
+}
+
+void conditions_in_fini(conditions_in *in)
+{
+    for (int i = 0; i < in->n; i++) {
+        images_in_fini(&in->file[i]);
+        free(in->name[i]);
+    }
+    free(in->value);
+    free(in->file);
+    free(in->name);
+    *in = (conditions_in){0};
+}
