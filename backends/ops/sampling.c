@@ -46,6 +46,19 @@ dm_status dm_launch_sum(dm_device *d, dm_buf *out, const double *k, dm_buf *cons
     return run(d, file, "weighted_sum", dm_lanes_option(about), &r, args, 19, err);
 }
 
+dm_status dm_launch_keep(dm_device *d, const dm_keep *k, dm_err *err)
+{
+    const dm_device_info *about = dm_device_get_info(d);
+    const int64_t chunk = dm_chunk(about, k->count > 0 ? k->count : 1);
+    const dm_range r = dm_over(about, dm_div_up(k->count, chunk));
+    const dm_status s = check_count("masking", k->count, err);
+
+    return s ? s
+             : run(d, file, "keep", dm_lanes_option(about), &r,
+                   DM_KARGS(DM_KB(k->x), DM_KB(k->m), DM_KB(k->x0), DM_KB(k->z), DM_KF(k->alpha), DM_KF(k->sigma),
+                            DM_KI(k->count), DM_KI(chunk)), err);
+}
+
 dm_status dm_launch_randn(dm_device *d, dm_buf *out, int64_t n, int64_t per_example, const dm_randn *q, dm_err *err)
 {
     enum { CPU_BLOCKS = 256 };

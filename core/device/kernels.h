@@ -42,6 +42,9 @@ dm_status dm_optimizer_reset(dm_optimizer *o, dm_err *err);
 /* out := sum of k[i] x[i], 1 to 8 terms, out may be one of them; terms with k = 0 are not read. */
 dm_status dm_launch_sum(dm_device *d, dm_buf *out, const double *k, dm_buf *const *x, int n, int64_t count,
                         dm_err *err);
+/* x := m x + (1 - m) (alpha x0 + sigma z), all of count elements: what a mask m leaves is the noised x0. */
+typedef struct dm_keep { dm_buf *x, *m, *x0, *z; double alpha, sigma; int64_t count; } dm_keep;
+dm_status dm_launch_keep(dm_device *d, const dm_keep *k, dm_err *err);
 /* Unit Gaussians into out f32[n,per_example] in N,C,H,W order, counters as in ops.h. */
 typedef struct dm_randn { uint64_t seed; uint32_t purpose, node, step, draw, first_index; } dm_randn;
 dm_status dm_launch_randn(dm_device *d, dm_buf *out, int64_t n, int64_t per_example, const dm_randn *r, dm_err *err);

@@ -147,7 +147,8 @@ enum {
     DM_PURPOSE_PRIOR,
     DM_PURPOSE_SAMPLER,
     DM_PURPOSE_EVAL,
-    DM_PURPOSE_CONDITION
+    DM_PURPOSE_CONDITION,
+    DM_PURPOSE_EDIT
 };
 
 typedef struct dm_attr_bcast { int64_t dim[4], sa[4], sb[4]; } dm_attr_bcast;

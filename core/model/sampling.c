@@ -249,6 +249,18 @@ static dm_status guide(dm_sampling *s, dm_err *err)
                                 : DM_OK;
 }
 
+static dm_status part_of_walk(dm_sampling *s, const dm_plugin *sampler, dm_err *err)
+{
+    if (s->setup.left_out > 0)
+        dm_walk_begin_at(&s->grid, (1 - s->setup.left_out) * dm_noise_T(s->setup.noise));
+    if (!s->setup.inverts)
+        return DM_OK;
+    return sampler->sampler->inverts ? dm_walk_reverse(&s->grid, err)
+                                     : dm_error(err, DM_EINVAL,
+                                                "sampler '%s' does not go from data to noise; sampler.use=ddim "
+                                                "sampler.eta=0 does", sampler->name);
+}
+
 dm_status dm_sampling_new(const dm_sampling_setup *setup, dm_sampling **out, dm_err *err)
 {
     const dm_section *section = &setup->experiment->section[DM_SEC_SAMPLER];
@@ -276,6 +288,7 @@ dm_status dm_sampling_new(const dm_sampling_setup *setup, dm_sampling **out, dm_
     if ((rc = dm_sampling_clip(&setup->experiment->sampler, setup->data, &s->limit, &s->dynamic, err)) ||
         (rc = dm_noise_walk(setup->noise, setup->experiment->sampler.steps,
                             &setup->experiment->section[DM_SEC_GRID], &s->grid, err)) ||
+        (rc = part_of_walk(s, section->plugin, err)) ||
         (rc = dm_instance_init(&s->sampler, section->plugin, section->cfg, &s->services, err)))
         goto failed;
     s->step = (dm_step){.size = sizeof s->step, .n = s->grid.n, .grid = s->grid.points, .at = s->grid.points,

@@ -19,6 +19,8 @@ typedef struct dm_sampling_setup {
     const dm_data_info *data;      /* shape and range of an example */
     int32_t out_channels;
     int64_t n;                     /* images at once */
+    double left_out;               /* the walk begins at the point nearest to (1 - left_out) T */
+    bool inverts;                  /* it goes from data to noise */
     dm_forward_fn forward;
     dm_guesses_fn guesses;         /* NULL: without guidance, whatever the experiment says */
     dm_guiding_facts can;          /* what it may ask of that */
@@ -34,6 +36,8 @@ void dm_sampling_free(dm_sampling *s);
  * section guidance. With a device dm_sampling_new asks. */
 dm_status dm_sampling_check_guidance(dm_sampling *s, dm_err *err);
 const dm_walk *dm_sampling_walk(const dm_sampling *s);
+/* Where x is in a run, for dm_sampling_run_options.step. */
+const dm_point *dm_sampling_at(const dm_sampling *s);
 int64_t dm_sampling_evaluations(const dm_sampling *s);
 /* Steps that the last run took: those of the walk, unless the sampler chooses its own. */
 int32_t dm_sampling_steps(const dm_sampling *s);

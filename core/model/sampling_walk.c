@@ -83,6 +83,8 @@ static dm_status check_x(dm_sampling *s, int32_t i, dm_err *err)
                     s->step.at->t);
 }
 
+const dm_point *dm_sampling_at(const dm_sampling *s) { return s->step.next ? &s->at : &s->grid.points[s->taken]; }
+
 double dm_sampling_progress(const dm_sampling *s)
 {
     const dm_point *first = s->grid.points, *end = first + s->grid.n;

@@ -29,6 +29,10 @@ dm_status dm_noise_posterior(const dm_noise *n, const dm_point *at, const dm_poi
  * where they are not all whole ones of a discrete schedule. steps 0: T of them. grid: its section. */
 typedef struct dm_walk { int32_t n; dm_point *points; int32_t *timesteps; } dm_walk;
 dm_status dm_noise_walk(const dm_noise *n, int64_t steps, const dm_section *grid, dm_walk *walk, dm_err *err);
+/* Only what follows the point nearest to t, at least one step. */
+void dm_walk_begin_at(dm_walk *g, double t);
+/* The other way: from the least noise above 0 to the most. DM_EINVAL where that is no step. */
+dm_status dm_walk_reverse(dm_walk *g, dm_err *err);
 void dm_walk_fini(dm_walk *g);
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/plain_text.h"
 #include "sample/asked.h"
 #include "sample/classes.h"
+#include "sample/edit_request.h"
 #include "session/examine.h"
 #include "session/session_source.h"
 
@@ -65,7 +66,7 @@ static dm_status check_noise(const dm_session *s, const dm_sample_options *o, in
 }
 
 /* What one call draws. */
-typedef struct request { int64_t count; int32_t *labels; dm_told conditions; } request;
+typedef struct request { int64_t count; int32_t *labels; dm_told conditions; dm_editing editing; } request;
 
 /* Of each class as many, one class after the other. */
 static dm_status ask_for_classes(const dm_session *s, const dm_sample_options *o, request *r, dm_err *err)
@@ -100,7 +101,8 @@ static dm_status count_images(const dm_model *m, const dm_sample_options *o, req
     const dm_session *s = &m->s;
     dm_status rc;
 
-    if ((rc = dm_asked_count(o->conditions, o->n_conditions, &r->count, err)))
+    if ((rc = dm_asked_count(o->conditions, o->n_conditions, &r->count, err)) ||
+        (rc = dm_edit_count(o, &r->count, err)))
         return rc;
     if (o->n_classes)
         return ask_for_classes(s, o, r, err);
@@ -111,7 +113,7 @@ static dm_status count_images(const dm_model *m, const dm_sample_options *o, req
 }
 
 /* All that can be known before anything is allocated for the images. */
-static dm_status check_request(const dm_model *m, const dm_sample_options *o, request *r, dm_err *err)
+static dm_status check_request(const dm_model *m, const dm_sample_options *o, bool inverts, request *r, dm_err *err)
 {
     int64_t *count = &r->count;
     const dm_session *s = &m->s;
@@ -134,6 +136,7 @@ static dm_status check_request(const dm_model *m, const dm_sample_options *o, re
         return dm_error(err, DM_EINVAL, "%lld images from %lld; indices are from 0 to %lld", (long long)*count,
                         (long long)o->first_index, (long long)UINT32_MAX);
     if ((rc = dm_asked_conditions(s, o->conditions, o->n_conditions, *count, &r->conditions, err)) ||
+        (rc = dm_edit_request(s, o, *count, inverts, &r->editing, err)) ||
         (rc = dm_model_check_labels(m, o->labels, *count, err)) || !o->noise)
         return rc;
     return check_noise(s, o, *count, err);
@@ -153,20 +156,29 @@ static void describe(const dm_session *s, const dm_sample_options *o, dm_images 
 }
 
 /* The sampler of the last call, if it is the same. */
-static dm_status set_up(dm_model *m, int64_t count, dm_err *err)
+static dm_status set_up(dm_model *m, int64_t count, const dm_editing *what, dm_err *err)
 {
     dm_status rc;
 
-    if (m->sampler && dm_image_sampler_serves(m->sampler, count))
+    if (m->sampler && dm_image_sampler_serves(m->sampler, count, what))
         return DM_OK;
     dm_image_sampler_free(m->sampler);
     m->sampler = NULL;
-    if ((rc = dm_session_warn_of_sampling(&m->s, m->s.model, err)))
+    if (!what && (rc = dm_session_warn_of_sampling(&m->s, m->s.model, err)))
         return rc;
-    return dm_image_sampler_new(&m->s, m->forwards, count, &m->sampler, err);
+    return dm_image_sampler_new(&m->s, m->forwards, count, what, &m->sampler, err);
 }
 
-static dm_status sample(dm_model *m, const dm_sample_options *o, dm_images *out, dm_err *err)
+/* Strength 0: the images themselves. */
+static dm_status copy_images(const dm_editing *what, int64_t count, int64_t example, dm_images *out)
+{
+    for (int64_t i = 0; i < count; i++)
+        memcpy(out->x + i * example, what->from + (what->n_from == 1 ? 0 : i) * example,
+               (size_t)example * sizeof *out->x);
+    return DM_OK;
+}
+
+static dm_status sample(dm_model *m, const dm_sample_options *o, bool inverts, dm_images *out, dm_err *err)
 {
     dm_sample_job d = {.first_index = o->first_index,
                        .noise = o->noise,
@@ -178,18 +190,22 @@ static dm_status sample(dm_model *m, const dm_sample_options *o, dm_images *out,
     const dm_session *s = &m->s;
     const double began = now();
     request r = {0};
-    dm_status rc = check_request(m, o, &r, err);
+    dm_status rc = check_request(m, o, inverts, &r, err);
+    const dm_editing *what = r.editing.from ? &r.editing : NULL;
+    const bool changes = !what || what->strength > 0;
 
     d.count = r.count;
     d.labels = r.labels ? r.labels : o->labels;
     d.conditions = r.conditions.conditions ? &r.conditions : NULL;
-    if (rc || (rc = set_up(m, d.count, err)))
+    d.editing = what;
+    if (rc || (changes && (rc = set_up(m, d.count, what, err))))
         goto done;
     out->shape = dm_net_batch_shape(&s->data.shape, d.count, s->data.shape.dim[0]);
     out->pixels = s->data.levels > 0 && !dm_st_meta(s->checkpoint, "latents");
     if (!(out->x = dm_array(dm_shape_count(&out->shape), 1, sizeof *out->x)))
         rc = dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)d.count);
-    if (rc || (rc = dm_image_sampler_draw(m->sampler, &d, out->x, &out->steps, &out->evaluations, err)))
+    if (rc || (rc = changes ? dm_image_sampler_draw(m->sampler, &d, out->x, &out->steps, &out->evaluations, err)
+                            : copy_images(what, d.count, dm_shape_count(&s->data.shape), out)))
         goto done;
     out->seconds = now() - began;
     describe(s, o, out);
@@ -200,7 +216,7 @@ done:
     return rc;
 }
 
-dm_status dm_model_sample(dm_model *m, const dm_sample_options *options, dm_images *out, dm_err *err)
+static dm_status call(dm_model *m, const dm_sample_options *options, bool inverts, dm_images *out, dm_err *err)
 {
     dm_sample_options o;
     dm_images im = {.size = sizeof im};
@@ -212,11 +228,21 @@ dm_status dm_model_sample(dm_model *m, const dm_sample_options *options, dm_imag
     if (!m)
         return dm_model_missing(err);
     if (!(rc = dm_model_call_begin(m, o.overrides, o.n_overrides, o.seed, o.callbacks, &call, err)))
-        rc = sample(m, &o, &im, err);
+        rc = sample(m, &o, inverts, &im, err);
     dm_model_call_end(m, &call);
     if (rc)
         dm_images_free(&im);
     else
         DM_SIZED_WRITE(dm_images, out, &im);
     return rc;
+}
+
+dm_status dm_model_sample(dm_model *m, const dm_sample_options *options, dm_images *out, dm_err *err)
+{
+    return call(m, options, false, out, err);
+}
+
+dm_status dm_model_invert(dm_model *m, const dm_sample_options *options, dm_images *out, dm_err *err)
+{
+    return call(m, options, true, out, err);
 }

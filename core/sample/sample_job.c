@@ -19,6 +19,8 @@ struct dm_image_sampler {
     int32_t *labels;   /* of a batch, and as many of none */
     dm_told conditions; /* the same */
     uint64_t serial;   /* of what they are now */
+    dm_editing asked_edit; /* zeroed without */
+    dm_edit *edit;     /* NULL without */
     float *x;                      /* a batch */
     /* of a call */
     const dm_sample_job *job;
@@ -102,6 +104,10 @@ static dm_status after_step(void *user, int32_t i, int32_t n, dm_buf *x, dm_err 
                   batches = (d->job->count + d->n - 1) / d->n;
     dm_status rc;
 
+    if (d->edit && (rc = dm_edit_step(d->edit, dm_sampling_at(d->sampling), i,
+                                      (uint64_t)d->experiment->run.seed, (uint32_t)(d->job->first_index + d->first), x,
+                                      err)))
+        return rc;
     if (d->job->trace) {
         if ((rc = dm_buf_read(x, 0, (size_t)(d->n * d->example) * sizeof *d->x, d->x, err)))
             return rc;
@@ -159,6 +165,8 @@ static dm_status fit(dm_image_sampler *d, int64_t count, dm_err *err)
                                          .objective = dm_net_objective(d->s->model),
                                          .data = &d->s->data,
                                          .n = d->n,
+                                         .left_out = d->asked_edit.from ? 1 - d->asked_edit.strength : 0,
+                                         .inverts = d->asked_edit.inverts,
                                          .out_channels = dm_net_out_channels(d->s->model),
                                          .forward = network,
                                          .guesses = guesses,
@@ -190,7 +198,8 @@ static dm_status prepare_guidance(dm_image_sampler *d, dm_err *err)
                : DM_OK;
 }
 
-dm_status dm_image_sampler_new(dm_session *s, dm_forwards *f, int64_t count, dm_image_sampler **out, dm_err *err)
+dm_status dm_image_sampler_new(dm_session *s, dm_forwards *f, int64_t count, const dm_editing *what,
+                               dm_image_sampler **out, dm_err *err)
 {
     dm_image_sampler *d = calloc(1, sizeof *d);
     dm_status rc;
@@ -201,6 +210,7 @@ dm_status dm_image_sampler_new(dm_session *s, dm_forwards *f, int64_t count, dm_
     d->experiment = s->experiment;
     d->forwards = f;
     d->asked = batch_of(s->experiment, count);
+    d->asked_edit = what ? *what : (dm_editing){0};
     d->example = dm_shape_count(&s->data.shape);
     if (!(rc = fit(d, count, err))) {
         d->c_in = calloc(2 * (size_t)d->n, sizeof *d->c_in);
@@ -210,6 +220,8 @@ dm_status dm_image_sampler_new(dm_session *s, dm_forwards *f, int64_t count, dm_
         if (!d->c_in || !d->c_noise || !d->labels || !d->x)
             rc = dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)d->n);
     }
+    if (!rc && what)
+        rc = dm_edit_new(s->device, what, &s->data.shape, d->n, &d->edit, err);
     if (!rc)
         rc = dm_told_init(&d->conditions, dm_net_conditions(s->model), 2 * d->n, err);
     if (!rc)
@@ -232,13 +244,19 @@ void dm_image_sampler_free(dm_image_sampler *d)
     free(d->c_noise);
     free(d->labels);
     dm_told_fini(&d->conditions);
+    dm_edit_free(d->edit);
     free(d->x);
     free(d);
 }
 
-bool dm_image_sampler_serves(const dm_image_sampler *d, int64_t count)
+bool dm_image_sampler_serves(const dm_image_sampler *d, int64_t count, const dm_editing *what)
 {
-    return d->experiment == d->s->experiment && d->asked == batch_of(d->experiment, count);
+    const dm_editing *is = &d->asked_edit;
+    const bool same = what ? is->from && is->strength == what->strength && is->inverts == what->inverts &&
+                                 !is->mask == !what->mask
+                           : !is->from;
+
+    return same && d->experiment == d->s->experiment && d->asked == batch_of(d->experiment, count);
 }
 
 static dm_status batch(dm_image_sampler *d, float *x, dm_err *err)
@@ -267,6 +285,8 @@ static dm_status batch(dm_image_sampler *d, float *x, dm_err *err)
     if (o->conditions)
         dm_told_take(&d->conditions, o->conditions, d->first, there);
     d->serial = dm_forwards_serial(d->forwards);
+    if (d->edit && (rc = dm_edit_batch(d->edit, o->editing, d->first, there, err)))
+        return rc;
     if (o->noise) {
         if (!(noise = dm_array(d->n, d->example, sizeof *noise)))
             return dm_error(err, DM_ENOMEM, "out of memory for noise");
@@ -306,7 +326,8 @@ dm_status dm_draw_images(dm_session *s, dm_wset *weights, const dm_sample_job *j
     dm_image_sampler *d = NULL;
     dm_status rc;
 
-    if (!(rc = dm_forwards_new(s->model, weights, &f, err)) && !(rc = dm_image_sampler_new(s, f, job->count, &d, err)))
+    if (!(rc = dm_forwards_new(s->model, weights, &f, err)) &&
+        !(rc = dm_image_sampler_new(s, f, job->count, NULL, &d, err)))
         rc = dm_image_sampler_draw(d, job, x, steps, evaluations, err);
     dm_image_sampler_free(d);
     dm_forwards_free(f);

@@ -3,7 +3,7 @@
 #define DEMIST_CORE_SAMPLE_JOB_H
 
 #include "model/forwards.h"
-#include "model/sampling.h"
+#include "sample/edit.h"
 #include "session/session.h"
 
 typedef struct dm_sample_job {
@@ -12,17 +12,20 @@ typedef struct dm_sample_job {
     int64_t draws;
     const int32_t *labels;
     const dm_told *conditions;     /* of `count` images; NULL where the network has none */
+    const dm_editing *editing;     /* as the sampler was made for; NULL without */
     void (*trace)(void *user, const dm_trace_info *t);
     void *trace_user;
     bool progress;
 } dm_sample_job;
 
-/* Set up for so many images by s->experiment as it is now, which must outlive it, and used as often as wanted. */
+/* Set up for so many images by s->experiment as it is now, which must outlive it, and used as often as wanted. what:
+ * an editing, of which strength, direction and whether there is a mask must be the same in each use; NULL without. */
 typedef struct dm_image_sampler dm_image_sampler;
-dm_status dm_image_sampler_new(dm_session *s, dm_forwards *f, int64_t count, dm_image_sampler **out, dm_err *err);
+dm_status dm_image_sampler_new(dm_session *s, dm_forwards *f, int64_t count, const dm_editing *what,
+                               dm_image_sampler **out, dm_err *err);
 void dm_image_sampler_free(dm_image_sampler *p);
 /* Would a new one for so many images, by s->experiment as it is now, be the same? */
-bool dm_image_sampler_serves(const dm_image_sampler *p, int64_t count);
+bool dm_image_sampler_serves(const dm_image_sampler *p, int64_t count, const dm_editing *what);
 /* x f32[count,...]; steps (of the batch with the most) and evaluations may be NULL. Asks whether it is cancelled
  * between steps. */
 dm_status dm_image_sampler_draw(dm_image_sampler *p, const dm_sample_job *job, float *x, int32_t *steps,

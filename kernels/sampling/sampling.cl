@@ -22,6 +22,19 @@ kernel void weighted_sum(global float *out, global const float *x0, global const
     }
 }
 
+/* x = m x + (1 - m) (alpha x0 + sigma z). */
+kernel void keep(global float *x, global const float *m, global const float *x0, global const float *z, float alpha,
+                 float sigma, int n, int chunk)
+{
+    const size_t from = get_global_id(0) * (size_t)chunk, to = min(from + (size_t)chunk, (size_t)n);
+
+    for (size_t i = from; i < to; i += W) {
+        const VF kept = fma((VF)(alpha), load(x0 + i, to - i), sigma * load(z + i, to - i)), k = load(m + i, to - i);
+
+        store(fma(k, load(x + i, to - i), (1.0f - k) * kept), x + i, to - i);
+    }
+}
+
 /* x f32[n,inner], F f32[n,stride] with V behind the first `inner`. x0 = c_skip x + c_out F, held within
  * +-limit if limit > 0; eps = e_x x + e_F F, which is (x - alpha x0) / sigma without its cancellation, and,
  * unless eps_first, ratio (= alpha / sigma) times what holding took from x0; log_var = k0 + k1 V. Null:

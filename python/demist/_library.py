@@ -86,7 +86,8 @@ class SampleOptions(Sized):
                 ("noise", POINTER(c_float)), ("noise_shape", Shape), ("z", POINTER(c_float)), ("draws", c_int64),
                 ("trace", TRACE), ("trace_user", c_void_p), ("callbacks", POINTER(Callbacks)),
                 ("classes", POINTER(c_char_p)), ("n_classes", c_int64), ("conditions", POINTER(ConditionValue)),
-                ("n_conditions", c_int64)]
+                ("n_conditions", c_int64), ("start", POINTER(c_float)), ("start_shape", Shape), ("strength", c_double),
+                ("mask", POINTER(c_float)), ("mask_shape", Shape)]
 
 
 class Images(Sized):
@@ -218,6 +219,7 @@ _CALLS: dict[str, tuple[Any, ...]] = {
     "dm_model_open": (c_char_p, POINTER(ModelOptions), POINTER(c_void_p), POINTER(Err)),
     "dm_model_info": (c_void_p, POINTER(ModelProperties), POINTER(Err)),
     "dm_model_sample": (c_void_p, POINTER(SampleOptions), POINTER(Images), POINTER(Err)),
+    "dm_model_invert": (c_void_p, POINTER(SampleOptions), POINTER(Images), POINTER(Err)),
     "dm_model_predict": (c_void_p, POINTER(PredictOptions), POINTER(Images), POINTER(Err)),
     "dm_training_open": (c_char_p, POINTER(TrainOptions), POINTER(c_void_p), POINTER(Err)),
     "dm_training_step": (c_void_p, POINTER(Err)),

@@ -124,7 +124,8 @@ class Model:
                sampler: str | None = None, labels: npt.ArrayLike | None = None,
                classes: Sequence[int | str] | None = None, first_index: int = 0,
                noise: npt.ArrayLike | None = None, z: npt.ArrayLike | None = None,
-               conditions: Mapping[str, npt.ArrayLike] | None = None, overrides: Overrides = None,
+               conditions: Mapping[str, npt.ArrayLike] | None = None, start: npt.ArrayLike | None = None,
+               strength: float = 0.6, mask: npt.ArrayLike | None = None, overrides: Overrides = None,
                trace: Optional[Callable[[Trace], Any]] = None, progress: OnProgress = None) -> Array:
         """Images, float32 [count, C, H, W] (pixels in [-1, 1]) or points [count, D].
 
@@ -132,7 +133,9 @@ class Model:
         labels: a class, or one for each image; None = all in turn where the model has classes. classes: in their place,
         by number or name, count images of each, [len(classes) * count, ...]; ["all"] are all, ["none"] is the null class.
         noise: x to begin with; z: for the sampler's draws. conditions: by name, [N, ...] of each image, or [1, ...] of
-        all. trace is called after each step."""
+        all. start: images to change, [N, ...] or [1, ...]: noised to strength T, where sampling begins (1: pure noise, as
+        usual with a mask); mask: [N or 1, 1, H, W], 1 where they are drawn anew, 0 where they stay. trace is called
+        after each step."""
         listener = self._listener if progress is None else Listener(progress)
         own: dict[str, Any] = {}
         if sampler is not None:
@@ -144,7 +147,9 @@ class Model:
         x = None if noise is None else np.ascontiguousarray(noise, np.float32)
         draws = None if z is None else np.ascontiguousarray(z, np.float32)
         told, kept = _conditions(conditions)
-        many = [len(v) for v in kept if v.ndim and len(v) > 1]
+        begin = None if start is None else np.ascontiguousarray(start, np.float32)
+        holes = None if mask is None else np.ascontiguousarray(mask, np.float32)
+        many = [len(v) for v in (*kept, *(a for a in (begin, holes) if a is not None)) if v.ndim and len(v) > 1]
         wanted = (integer("count", count, 1) if count is not None else len(x) if x is not None and x.ndim
                   else max(many, default=1))
         if classes is not None and (isinstance(classes, str) or not len(classes)):
@@ -161,6 +166,11 @@ class Model:
             options.classes = (c_char_p * len(asked))(*asked)
         if told:
             options.conditions, options.n_conditions = (c.ConditionValue * len(told))(*told), len(told)
+        if begin is not None:
+            options.start, options.start_shape = _pointer(begin, c_float), c.Shape.of(_rank(begin))
+            options.strength = float(strength)
+        if holes is not None:
+            options.mask, options.mask_shape = _pointer(holes, c_float), c.Shape.of(_rank(holes))
         if seed is not None:
             options.seed = pointer(c_int64(integer("seed", seed, 0, 2**53)))
         if labels is not None:
@@ -178,6 +188,23 @@ class Model:
         if trace is not None:
             options.trace = c.TRACE(lambda _user, t: _traced(listener, trace, self.info.shape, t))
         return self._images(listener, self._lib.dm_model_sample, options)
+
+    def invert(self, images: npt.ArrayLike, *, steps: int | None = None, classes: Sequence[int | str] | None = None,
+               conditions: Mapping[str, npt.ArrayLike] | None = None, overrides: Overrides = None) -> Array:
+        """The noise that images come from: sample(noise=...) by the same sampler, ddim with eta 0, gives nearly them."""
+        own: dict[str, Any] = {} if steps is None else {"sampler.steps": integer("steps", steps, 0, INT32)}
+        texts, n = overrides_of(own, overrides)
+        x = np.ascontiguousarray(images, np.float32)
+        told, _kept = _conditions(conditions)
+        asked = [text(f"classes[{i}]", str(k)) for i, k in enumerate(() if classes is None else classes)]
+        options = c.SampleOptions(n_overrides=n, overrides=cast(texts, POINTER(c_char_p)), count=len(x) if x.ndim else 1,
+                                  callbacks=pointer(self._listener.struct), n_classes=len(asked), n_conditions=len(told),
+                                  start=_pointer(x, c_float), start_shape=c.Shape.of(_rank(x)))
+        if asked:
+            options.classes = (c_char_p * len(asked))(*asked)
+        if told:
+            options.conditions = (c.ConditionValue * len(told))(*told)
+        return self._images(self._listener, self._lib.dm_model_invert, options)
 
     def predict(self, x: npt.ArrayLike, t: npt.ArrayLike, labels: npt.ArrayLike | None = None,
                 conditions: Mapping[str, npt.ArrayLike] | None = None) -> Array:

@@ -66,6 +66,7 @@ COMMANDS = {
     "tune": (None, ["tune", "--seconds", "1"], 4, "", NO_DRIVER),
     "doctor": (["doctor"], ["doctor"], 3, "bad.so", BAD_PLUGIN),
     "selftest": (None, ["selftest"], 4, "", NO_DRIVER),
+    "edit": (None, ["edit", path("run"), "--in", DAMAGED, "--tensors", path("o.safetensors")], 5, "x.safetensors", {}),
     "info": (["info", path("run")], ["info", DAMAGED], 5, "x.safetensors", {}),
     "inspect": (["inspect", CHECKPOINT], ["inspect", DAMAGED], 5, "x.safetensors", {}),
     "new-plugin": (["new-plugin", "sampler", "mine", "--dir", path("mine")], ["new-plugin", "sampler", "mine", "--dir", path("run/log.txt/x")], None, "", {}),

@@ -50,7 +50,9 @@ int main(void)
     FIELD(dm_sample_options, trace_user); FIELD(dm_sample_options, callbacks);
     FIELD(dm_sample_options, classes); FIELD(dm_sample_options, n_classes);
     FIELD(dm_sample_options, conditions); FIELD(dm_sample_options, n_conditions);
-    LAST(dm_sample_options, n_conditions);
+    FIELD(dm_sample_options, start); FIELD(dm_sample_options, start_shape); FIELD(dm_sample_options, strength);
+    FIELD(dm_sample_options, mask); FIELD(dm_sample_options, mask_shape);
+    LAST(dm_sample_options, mask_shape);
     SIZE(dm_condition_value);
     FIELD(dm_condition_value, name); FIELD(dm_condition_value, x); FIELD(dm_condition_value, shape);
     LAST(dm_condition_value, shape);

@@ -153,6 +153,36 @@ train: {{steps: 20, batch: 8, lr: 0.01, warmup: 0}}
     assert p.dtype == np.uint8 and p.shape == (3, 8, 8, 1)
 
 
+def conditions_and_editing():
+    """Images that a network is told, and images that are changed, as the program has them."""
+    config = run("small.yaml")
+    with open(run("classes.yaml")) as f, open(config, "w") as g:
+        g.write(f.read().replace("schedule:", "condition: {derive: [downscale], factor: 4}\nschedule:").replace(", class_embed: table", "")
+                .replace("use: ddim,", "use: ddim, eta: 0,"))
+    model = demist.open(demist.train(config, {"device": DEVICE, "tune": "off", "output": run("small")}))
+    assert model.info.conditions == {"downscale": (1, 2, 2)} and demist.open(run("classes")).info.conditions == {}
+    small = np.linspace(-1, 1, 12).reshape(3, 1, 2, 2)
+    images = model.sample(conditions={"downscale": small})
+    assert images.shape == (3, 1, 8, 8)
+    assert np.array_equal(model.sample(2, conditions={"downscale": small[:1]})[0], images[0])
+    assert not np.array_equal(model.sample(2, conditions={"downscale": small[1:2]})[0], images[0])
+    raises(demist.InvalidArgument, "this model needs downscale", model.sample, 2)
+    raises(demist.InvalidArgument, "did you mean 'downscale'", model.sample, conditions={"downscales": small})
+    assert model.predict(images, 10, conditions={"downscale": small}).shape == (3, 1, 8, 8)
+    raises(demist.InvalidArgument, "this model needs downscale", model.predict, images, 10)
+    told = {"downscale": small}
+    assert np.array_equal(model.sample(conditions=told, start=images, strength=0), images)
+    assert np.array_equal(model.sample(conditions=told, start=images, strength=1), images)
+    mask = np.zeros((1, 1, 8, 8))
+    mask[..., :4] = 1
+    holes = model.sample(conditions=told, start=images * 0.5, strength=1, mask=mask)
+    assert np.array_equal(holes[..., 4:], images[..., 4:] * np.float32(0.5)) and not np.array_equal(holes, images * 0.5)
+    noise = model.invert(images, conditions=told, steps=20)
+    assert noise.shape == images.shape and not np.array_equal(noise, images)
+    raises(demist.InvalidArgument, "the strength is 2", model.sample, conditions=told, start=images, strength=2)
+    raises(demist.InvalidArgument, "without the images", model.sample, conditions=told, mask=mask)
+
+
 def evaluates():
     """Figures by the same calls that the program makes, as it prints them."""
     model = demist.open(run("classes"))
@@ -475,7 +505,7 @@ def is_typed():
 
 failed = 0
 for case in (structs_lie_as_the_header_has_them, trains_with_progress, samples_an_array, predicts, says_what_it_is,
-             a_loop_of_ones_own, classes, evaluates, evaluates_a_classifier_and_quality, exports_and_converts,
+             a_loop_of_ones_own, classes, conditions_and_editing, evaluates, evaluates_a_classifier_and_quality, exports_and_converts,
              trains_on_an_array, errors_are_exceptions, callbacks_may_raise, messages_are_logged, ctrl_c,
              ctrl_c_from_outside, threads, closes_while_it_works, inside_a_callback, arguments_that_do_not_fit, is_typed):
     try:

@@ -83,6 +83,44 @@ static void sum__terms(void **state)
         }
 }
 
+/* What a mask leaves of x is x0 with noise; a mask of 1 leaves x alone, bit for bit. */
+static void keep__masks(void **state)
+{
+    static const int64_t counts[] = {1, 33, 5000};
+
+    for (size_t i = 0; i < (ops_small() ? 2 : sizeof counts / sizeof counts[0]); i++) {
+        const int64_t n = counts[i];
+        float *x = values(n, 1), *m = values(n, 2), *x0 = values(n, 3), *z = values(n, 4);
+        double *want = calloc((size_t)n, sizeof *want);
+        dm_keep k = {.alpha = 0.7, .sigma = 1.3, .count = n};
+        dm_err err = {0};
+
+        for (int64_t e = 0; e < n; e++) {
+            m[e] = e % 3 ? fminf(fmaxf(m[e], 0), 1) : 1;
+            want[e] = (double)m[e] * (double)x[e] + (1 - (double)m[e]) * (0.7 * (double)x0[e] + 1.3 * (double)z[e]);
+        }
+        k.x = filled(*state, n, x);
+        k.m = filled(*state, n, m);
+        k.x0 = filled(*state, n, x0);
+        k.z = filled(*state, n, z);
+        assert_int_equal(dm_launch_keep(*state, &k, &err), DM_OK);
+        expect(k.x, n, want, 1e-6, 1e-30, "keep");
+        assert_int_equal(dm_buf_read(k.x, 0, sizeof *x, z, &err), DM_OK);
+        assert_true(z[0] == x[0]);
+        k.count = 0;
+        assert_int_equal(dm_launch_keep(*state, &k, &err), DM_EINVAL);
+        dm_buf_free(k.x);
+        dm_buf_free(k.m);
+        dm_buf_free(k.x0);
+        dm_buf_free(k.z);
+        free(x);
+        free(m);
+        free(x0);
+        free(z);
+        free(want);
+    }
+}
+
 static void sum__refuses(void **state)
 {
     const double k[9] = {1, 1, 1, 1, 1, 1, 1, 1, 1};
@@ -250,6 +288,7 @@ static void square_sums__of_each_example(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(sum__terms), cmocka_unit_test(sum__refuses),
+                                       cmocka_unit_test(keep__masks),
                                        cmocka_unit_test(predict__forms), cmocka_unit_test(threshold__quantiles),
                                        cmocka_unit_test(square_sums__of_each_example)};
 

@@ -139,6 +139,13 @@ typedef struct dm_sample_options {
     /* All that the model takes besides the class, in any order. If count is 0, as many images as a condition has. */
     const dm_condition_value *conditions;
     int64_t n_conditions;
+    /* Editing: f32[start_shape], in the range of samples, N of them or one for all; noised to the grid's point nearest
+     * to `strength` T, where sampling begins (Meng et al. 2022). Strength 0 returns them, 1 begins from pure noise. */
+    const float *start;
+    dm_shape start_shape;
+    double strength;
+    const float *mask;             /* f32[N,1,H,W] or [1,1,H,W], 1 where `start` is drawn anew, 0 where it is kept */
+    dm_shape mask_shape;
 } dm_sample_options;
 
 typedef struct dm_images {
@@ -153,6 +160,9 @@ typedef struct dm_images {
 } dm_images;
 
 DM_EXPORT dm_status dm_model_sample(dm_model *m, const dm_sample_options *o, dm_images *out, dm_err *err);
+/* The noise that o->start comes from, f32[N,...], at the first point of the grid: sampling that begins with it as noise
+ * gives nearly the same images. For samplers that go both ways (ddim with eta 0); strength and mask are not used. */
+DM_EXPORT dm_status dm_model_invert(dm_model *m, const dm_sample_options *o, dm_images *out, dm_err *err);
 DM_EXPORT void dm_images_free(dm_images *im);
 
 typedef struct dm_predict_options {

@@ -108,7 +108,7 @@ static int64_t channels_of(const dm_model_properties *model, const char *name)
 dm_status conditions_in_read(const char *const *given, int n, const dm_model_properties *model, const dm_callbacks *cb,
                              conditions_in *out, dm_err *err)
 {
-    const size_t room = (size_t)n + 1;
+    const size_t room = (size_t)n + 2; /* one more for who adds one */
     dm_status rc = DM_OK;
 
     *out = (conditions_in){calloc(room, sizeof *out->value), calloc(room, sizeof *out->file),

@@ -1,0 +1,141 @@
+"""demist edit: images redrawn from a part of their noise, holes filled, noise found again, two images mixed."""
+import os
+import struct
+
+from cli import DEVICE, demist, floats, path, read_safetensors, run_tests, write_safetensors
+
+SIDE, COUNT = 8, 48
+
+
+def image(i):
+    """A bright half, left or right, of one of a few shades."""
+    return [min(255, 100 + 20 * (i % 6)) if (p % SIDE < SIDE // 2) == (i % 2 == 0) else 20 + 3 * (i % 5) for p in range(SIDE * SIDE)]
+
+
+def write_data():
+    with open(path("x"), "wb") as f:
+        f.write(bytes([0, 0, 8, 3]) + struct.pack(">3I", COUNT, SIDE, SIDE) + bytes(v for i in range(COUNT) for v in image(i)))
+    with open(path("exp.yaml"), "w") as f:
+        f.write(f"""name: edit
+device: {DEVICE}
+tune: off
+data: {{use: idx, train_images: {path("x")}}}
+schedule: {{use: cosine, timesteps: 100}}
+network: {{use: unet, channels: [16], layers: 1, groups: 4, attend: [0], dropout: 0}}
+objective: {{use: simple, predict: v}}
+sampler: {{use: ddim, steps: 20}}
+train: {{steps: 300, batch: 16, log_every: 50, lr: 0.005, ema: 0.95}}
+""")
+    tensor("two.safetensors", [2, 1, SIDE, SIDE], [v / 127.5 - 1 for i in (0, 3) for v in image(i)])
+    tensor("one.safetensors", [1, 1, SIDE, SIDE], [v / 127.5 - 1 for v in image(3)])
+    tensor("zero.safetensors", [1, 1, SIDE, SIDE], [v / 127.5 - 1 for v in image(0)])
+    tensor("top.safetensors", [1, 1, SIDE, SIDE], [1] * (SIDE * SIDE // 2) + [0] * (SIDE * SIDE // 2))
+
+
+def tensor(file, shape, values):
+    write_safetensors(path(file), {"x": ("F32", shape, struct.pack(f"<{len(values)}f", *values))})
+
+
+def images_of(file):
+    x = read_safetensors(path(file))[0]["x"]
+    values = list(floats(x))
+    size = len(values) // x[1][0]
+    return [values[i * size:(i + 1) * size] for i in range(x[1][0])]
+
+
+def edited(run, *more, file="o.safetensors"):
+    err = demist("edit", path(run), *more, "--tensors", path(file), "--force", "--deterministic")[1]
+    return images_of(file), err
+
+
+def distance(a, b):
+    return (sum((p - q) ** 2 for p, q in zip(a, b)) / len(a)) ** 0.5
+
+
+def strength_says_how_much():
+    write_data()
+    demist("train", path("exp.yaml"), f"output={path('run')}")
+    two = images_of("two.safetensors")
+    assert edited("run", "--in", path("two.safetensors"), "--strength", 0)[0] == two, "strength 0 gives the images back"
+    demist("sample", path("run"), "--count", 2, "--tensors", path("s.safetensors"), "--deterministic")
+    assert edited("run", "--in", path("two.safetensors"), "--strength", 1)[0] == images_of("s.safetensors"), "1 begins at pure noise"
+    far = [sum(distance(a, b) for a, b in zip(two, edited("run", "--in", path("two.safetensors"), "--strength", s)[0])) for s in (0.1, 0.5, 1)]
+    assert 0 < far[0] < far[1] < far[2], far
+    assert edited("run", "--in", path("two.safetensors"))[0] == edited("run", "--in", path("two.safetensors"), "--strength", 0.6)[0]
+
+
+def images_do_not_depend_on_their_batch():
+    both = edited("run", "--in", path("two.safetensors"), "sampler.eta=1")[0]
+    assert edited("run", "--in", path("two.safetensors"), "sampler.eta=1", "sampler.batch=2")[0] == both
+    variants = edited("run", "--in", path("one.safetensors"), "--count", 3, "sampler.eta=1")[0]
+    assert len(variants) == 3 and variants[1] == both[1] and variants[0] != variants[2]
+    for sampler in ("ddpm", "dpmpp", "heun", "unipc", "pndm", "adaptive"):
+        out = edited("run", "--in", path("two.safetensors"), "--strength", 0.5, f"sampler.use={sampler}")[0]
+        assert all(distance(a, b) < 0.8 for a, b in zip(out, images_of("two.safetensors"))), sampler
+
+
+def what_a_mask_leaves_stays():
+    two = images_of("two.safetensors")
+    for sampler in ("ddim", "dpmpp", "ddpm"):
+        out = edited("run", "--in", path("two.safetensors"), "--mask", path("top.safetensors"), f"sampler.use={sampler}")[0]
+        for a, b in zip(out, two):
+            assert a[SIDE * SIDE // 2:] == b[SIDE * SIDE // 2:] and a[:SIDE * SIDE // 2] != b[:SIDE * SIDE // 2], sampler
+    demist("train", path("exp.yaml"), f"output={path('holes')}", "condition.derive=[mask]")
+    assert "condition   mask, image 2 x 8 x 8" in demist("info", path("holes"))[0]
+    out = edited("holes", "--in", path("two.safetensors"), "--mask", path("top.safetensors"))[0]
+    for a, b in zip(out, two):
+        assert a[SIDE * SIDE // 2:] == b[SIDE * SIDE // 2:], "what is known stays"
+        assert distance(a[:SIDE * SIDE // 2], b[:SIDE * SIDE // 2]) < 0.35, "the other half tells what is missing"
+
+
+def there_and_back():
+    """An image's noise gives it again; between two lie images that begin and end with them."""
+    eta = ("sampler.use=ddim", "sampler.eta=0", "sampler.steps=50")
+    err = demist("edit", path("run"), "--in", path("two.safetensors"), "--invert", "--tensors", path("noise.safetensors"), *eta)[1]
+    error = float(err.split("root mean square error ")[1].split()[0])
+    assert error < 0.12, err
+    demist("sample", path("run"), "--noise", path("noise.safetensors"), "--tensors", path("back.safetensors"), *eta)
+    two = images_of("two.safetensors")
+    assert all(distance(a, b) < 0.15 for a, b in zip(two, images_of("back.safetensors")))
+    out = edited("run", "--in", path("zero.safetensors"), "--mix", path("one.safetensors"), "--frames", 5, *eta)[0]
+    assert len(out) == 5 and distance(out[0], two[0]) < 0.15 and distance(out[4], two[1]) < 0.15
+    assert distance(out[2], two[0]) > distance(out[0], two[0])
+
+
+def pictures_in_and_out():
+    demist("sample", path("run"), "--count", 1, "--out", path("a.png"))
+    demist("edit", path("run"), "--in", path("a.png"), "--strength", 0.4, "--out", path("b.png"), "--strip", path("strip.png"))
+    for file, width in (("b.png", SIDE), ("strip.png", None)):
+        with open(path(file), "rb") as f:
+            assert width in (None, struct.unpack(">I", f.read()[16:20])[0])
+    demist("edit", path("run"), "--in", path("a.png"), "--count", 2, "--out", path("many/%02d.png"))
+    assert sorted(os.listdir(path("many"))) == ["00.png", "01.png"]
+
+
+def refuse(*more, says):
+    err = demist("edit", path("run"), *more, "--tensors", path("no.safetensors"), code=2)[1]
+    assert says in err, err
+    assert not os.path.exists(path("no.safetensors"))
+
+
+def refuses():
+    two = ("--in", path("two.safetensors"))
+    refuse(says="give the images with --in")
+    refuse(*two, "--strength", "1.5", says="it must be a number from 0 to 1")
+    refuse(*two, "--strength", "nan", says="it must be a number from 0 to 1")
+    refuse(*two, "--invert", "--strength", "0.5", says="takes neither --mask nor --strength")
+    refuse(*two, "--invert", "sampler.eta=1", says="fresh noise cannot be inverted")
+    refuse(*two, "--invert", "sampler.use=ddpm", says="does not go from data to noise")
+    refuse(*two, "--mix", path("one.safetensors"), says="--mix is of two images")
+    refuse(*two, "--count", 3, says="3 images are asked for; the images are 2")
+    tensor("wide.safetensors", [1, 1, SIDE, SIDE + 1], [0] * (SIDE * (SIDE + 1)))
+    refuse("--in", path("wide.safetensors"), says="9 x 8 pixels; this model's images have 8 x 8")
+    refuse(*two, "--mask", path("wide.safetensors"), says="9 x 8 pixels")
+    tensor("nan.safetensors", [1, 1, SIDE, SIDE], [float("nan")] * SIDE * SIDE)
+    refuse("--in", path("nan.safetensors"), says="is not finite")
+    tensor("two_high.safetensors", [1, 1, SIDE, SIDE], [2] * SIDE * SIDE)
+    refuse(*two, "--mask", path("two_high.safetensors"), says="it must be from 0 to 1")
+    refuse("--in", path("none.png"), says="none.png")
+
+
+run_tests([strength_says_how_much, images_do_not_depend_on_their_batch, what_a_mask_leaves_stays, there_and_back, pictures_in_and_out, refuses])
