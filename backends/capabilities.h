@@ -9,6 +9,7 @@ enum {
     DM_CAP_AMX_BF16 = 1,
     DM_CAP_AVX512_BF16 = 2,
     DM_CAP_MMA_BF16 = 4,           /* an NVIDIA GPU whose tensor cores multiply bf16, by inline PTX */
+    DM_CAP_X86 = 8,                /* this machine's own processor, an x86 one, by a compiler that takes its assembly */
 };
 
 #endif

@@ -56,6 +56,7 @@ void ocl_host_cpu(dm_device_info *o)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     const char *name = brand;
+    bool pocl, intel;
 
     if (!o->cpu || o->emulated)
         return;
@@ -63,10 +64,15 @@ void ocl_host_cpu(dm_device_info *o)
     name += strspn(name, " ");
     if (!*name || !strstr(o->name, name)) /* a device of another machine, or of none */
         return;
+    pocl = strstr(o->platform_name, "Portable Computing Language");
+    intel = strstr(o->platform_name, "Intel");
+
     if (amx)
         o->capabilities |= DM_CAP_AMX_BF16;
+    if (pocl || intel)
+        o->capabilities |= DM_CAP_X86;
     /* Intel's compiler takes no vectors as operands of assembly. */
-    if (pairs && strstr(o->platform_name, "Portable Computing Language"))
+    if (pairs && pocl)
         o->capabilities |= DM_CAP_AVX512_BF16;
 }
 #else

@@ -2,6 +2,7 @@
  * weights lies in scratch and is made each time: it is four times as large as they are, and reading it from memory
  * takes as long. */
 #include "conv_args.h"
+#include "backends/capabilities.h"
 
 #include <stdio.h>
 
@@ -94,9 +95,8 @@ static dm_status launch(dm_emit *e, const dm_conv_args *g, const work *w, int st
     const dm_range r = {.dim = 2, .global = {(size_t)i, (size_t)j}, .local = {1, 1}};
     char options[64];
 
-    /* Oclgrind does not know the instruction of a prefetch. */
     snprintf(options, sizeof options, "-DMR=%d -DNV=%d -DTAIL=%d%s", w->rows, w->vectors, tail(g),
-             dm_device_get_info(e->dev)->emulated ? "" : " -DPREFETCH");
+             dm_device_get_info(e->dev)->capabilities & DM_CAP_X86 ? " -DX86" : "");
     return dm_emit_launch(e, e->cmds, file, "winograd", options, &r,
                           DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->in[2]), DM_KB(e->in[3]), DM_KB(e->in[4]),
                                    DM_KB(e->out[0]), DM_KB(e->scratch), DM_KI(w->weights), DM_KI(g->N), DM_KI(g->H),

@@ -6,12 +6,15 @@
  * cache. Oracle: tests/ops/attention.c. */
 #include "attention/attention_bf16.clh"
 
+TILES_OF(local, global)
+TILES_OF(global, local)
+
 /* sums[32][32] = 32 tokens of ROWS against 32 of COLS, over dp. */
 #define SCORES(sums, rows, cols, dp)                                                                                   \
     do {                                                                                                               \
         TILES_ZERO(sums);                                                                                              \
-        tiles_dot(PTR(sums), PTR(rows), PTR(rows) + (dp) / 32 * TILE_BYTES, 64, TILE_BYTES, LO, PTR(cols),             \
-                  PTR(cols) + (dp) / 32 * TILE_BYTES, TILE_BYTES, LO, (dp) / 32, 1);                                   \
+        TILES_DOT(local, global, sums, rows, (rows) + (dp) / 32 * TILE_BYTES, 64, TILE_BYTES, LO, cols,                \
+                  (cols) + (dp) / 32 * TILE_BYTES, TILE_BYTES, LO, (dp) / 32, 1);                                      \
         TILES_STORE(sums);                                                                                             \
     } while (0)
 
@@ -115,7 +118,7 @@ forward(global const T *q, global const T *k, global const T *v, global T *y, gl
 
                     for (int i = 0; i < 64 && part; i++)
                         GLOBAL_PUT(GLOBAL_GET(sums + i * 16) * by[i / 2], sums + i * 16);
-                    ADD_TOKENS(sums, part, PTR(s), PTR(s) + 16 * ROW, ROW, BLOCK, LO_ROW,
+                    ADD_TOKENS(local, sums, part, s, s + 16 * ROW, ROW, BLOCK, LO_ROW,
                                pairs + j * blocks * 2 * TILE_BYTES, blocks);
                     for (int i = 0; i < min(32, n_queries - l) && part == parts - 1; i++) {
                         global T *to = y + (row + l + i) * D + head + j * 32;

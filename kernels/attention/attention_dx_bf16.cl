@@ -7,17 +7,20 @@
 #include "attention/attention_bf16.clh"
 #include "turn16.clh"
 
+TILES_OF(private, global)
+TILES_OF(global, global)
+
 /* The first or the second half of the steps of sums[32][32] = 32 tokens of ROWS against 32 of COLS, over 32 wide:
  * weights are made meanwhile. TILES_STORE follows when the sums are there, since stores behind it would wait for it. */
 #define HALF_SCORES(sums, second, rows, cols, wide)                                                                    \
     do {                                                                                                               \
         const int first_steps = (wide) / 2, from = (second) ? first_steps * TILE_BYTES : 0;                            \
-        const ulong at_a = PTR(rows) + from, at_b = PTR(cols) + from;                                                  \
+        global const uchar *at_a = (rows) + from, *at_b = (cols) + from;                                               \
         if (!(second)) {                                                                                               \
             TILES_ZERO(sums);                                                                                          \
         }                                                                                                              \
-        tiles_dot(PTR(sums), at_a, at_a + (wide) * TILE_BYTES, 64, TILE_BYTES, LO, at_b, at_b + (wide) * TILE_BYTES,   \
-                  TILE_BYTES, LO, (second) ? (wide) - first_steps : first_steps, 1);                                   \
+        TILES_DOT(private, global, sums, at_a, at_a + (wide) * TILE_BYTES, 64, TILE_BYTES, LO, at_b,                   \
+                  at_b + (wide) * TILE_BYTES, TILE_BYTES, LO, (second) ? (wide) - first_steps : first_steps, 1);       \
     } while (0)
 
 /* delta[l] = dy . y of 16 rows, `rows` of them there. */
@@ -177,7 +180,7 @@ backward(global const T *dy, global const T *q, global const T *k, global const 
                     const int block = (key_part * SIDE / 32 + b) * wide + i / 2;
                     global float *sums = acc_k + (parts > 1 ? block * 2 + i % 2 : 0) * (size_t)1024;
 
-                    ADD_TOKENS(sums, part, PTR(w), PTR(w) + 16 * ROW, ROW, BLOCK, LO_ROW,
+                    ADD_TOKENS(global, sums, part, w, w + 16 * ROW, ROW, BLOCK, LO_ROW,
                                pairs + (i % 2 ? 0 : form) + i / 2 * blocks * 2 * TILE_BYTES, blocks);
                     if (part == parts - 1)
                         put_rows(sums, i % 2 ? scale : 1.0f, (i % 2 ? dk : dv) + at_k + b * 32 * D + i / 2 * 32, left,
@@ -189,7 +192,7 @@ backward(global const T *dy, global const T *q, global const T *k, global const 
                 global float *sums = acc_q + (key_parts > 1 ? i * 1024 : 0);
                 global uchar *side = turned + j * key_blocks * 2 * TILE_BYTES;
 
-                ADD_TOKENS(sums, key_part, PTR(side), PTR(side) + TILE_BYTES, 64, 2 * TILE_BYTES, LO,
+                ADD_TOKENS(global, sums, key_part, side, side + TILE_BYTES, 64, 2 * TILE_BYTES, LO,
                            slopes + a * key_blocks * 2 * TILE_BYTES, key_blocks);
                 if (key_part == key_parts - 1)
                     put_columns(sums, scale, dq + at_q + a * 32 * D + j * 32, min(32, n_queries - a * 32), D,

@@ -2,13 +2,14 @@
  * a bf16[32][32] and b bf16[2][16][16][2] in. Launch: one item. Oracle: backends/opencl/probe.c. */
 #include "conv/bf16_tiles.clh"
 
+TILES_OF(global, global)
+
 __kernel void probe(__global const ushort *a, __global const ushort *b, __global float *out)
 {
-    const ulong a0 = PTR(a), b0 = PTR(b);
-
     TILES_BEGIN;
     TILES_ZERO(out);
-    tiles_dot(PTR(out), a0, a0 + 1024, 64, 0, 0, b0, b0 + 1024, 0, 0, 2, 1); /* two steps over the same */
+    /* two steps over the same */
+    TILES_DOT(global, global, out, a, a + 512, 64, 0, 0, b, b + 512, 0, 0, 2, 1);
     TILES_STORE(out);
     TILES_END;
 }

@@ -14,6 +14,8 @@
 #include "bf16.clh"
 #include "conv/bf16_tiles.clh"
 
+TILES_OF(private, local)
+
 #ifdef Y_F32
 typedef float TY;
 #define LOAD_Y some_f32
@@ -228,7 +230,7 @@ __attribute__((reqd_work_group_size(1, 1, 1))) kernel void conv2d(global const T
         const int r = tap / k, s = tap % k;
 
         shift[tap] =
-            ((long)(r % stride * stride + s % stride) * slabs * slab + (r / stride * pitch + s / stride) * 32) * 2;
+            (long)(r % stride * stride + s % stride) * slabs * slab + (r / stride * pitch + s / stride) * 32;
     }
     for (int block = 0; block < group; block++) {
         const int o = ((int)get_global_id(1) * group + block) * 32;
@@ -239,13 +241,14 @@ __attribute__((reqd_work_group_size(1, 1, 1))) kernel void conv2d(global const T
             const int last = min(t + 1, tiles - 1);
             const int first = per_row ? t / per_row * pitch + t % per_row * 16 : t * 16;
             const int second = per_row ? last / per_row * pitch + last % per_row * 16 : last * 16;
-            ulong weights = PTR(w + (size_t)(o / 32) * k * k * slabs * TILES_A_TAP * 512), from = PTR(a);
+            global const ushort *weights = w + (size_t)(o / 32) * k * k * slabs * TILES_A_TAP * 512;
+            local const ushort *from = a;
 
             TILES_ZERO(sums);
-            for (int d = 0; d < slabs; d++, from += slab * 2)
-                for (int tap = 0; tap < k * k; tap++, weights += TILES_A_TAP * 1024)
-                    tiles_dot(PTR(sums), from + shift[tap] + first * 64, from + shift[tap] + second * 64, 64, 0, lo * 2,
-                              weights, weights + 1024, 0, 2048, 1, O - o > 16);
+            for (int d = 0; d < slabs; d++, from += slab)
+                for (int tap = 0; tap < k * k; tap++, weights += TILES_A_TAP * 512)
+                    TILES_DOT(private, local, sums, from + shift[tap] + first * 32, from + shift[tap] + second * 32, 64,
+                              0, lo * 2, weights, weights + 512, 0, 2048, 1, O - o > 16);
             TILES_STORE(sums);
             for (int second_tile = 0; second_tile < 2 && t + second_tile < tiles; second_tile++) {
                 const int at = second_tile ? second : first;

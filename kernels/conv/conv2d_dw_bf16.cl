@@ -14,6 +14,8 @@
 #include "bf16.clh"
 #include "conv/bf16_tiles.clh"
 
+TILES_OF(global, global)
+
 enum { UNIT = 32 }; /* elements of 64 bytes */
 
 #ifdef SPLIT
@@ -182,8 +184,8 @@ static inline void products(global const ushort *rows, global const ushort *pair
         } else {
             TILES_LOAD(sums);
         }
-        tiles_dot(PTR(sums), PTR(rows), PTR(rows + 512), 64, PARTS * 2048, 2048, PTR(b), PTR(b + (size_t)count * 32),
-                  1024, (long)PAIRS_PART(stride * stride, wide, count) * 2, steps, 1);
+        TILES_DOT(global, global, sums, rows, rows + 512, 64, PARTS * 2048, 2048, b, b + (size_t)count * 32, 1024,
+                  (long)PAIRS_PART(stride * stride, wide, count) * 2, steps, 1);
         TILES_STORE(sums);
     }
 }

@@ -55,10 +55,11 @@ static inline void weights(global const float *w, global float *u, int wide, int
         }
 }
 
-#if defined(PREFETCH) && defined(__clang__)
-#define AHEAD(p) __builtin_prefetch((const void *)(size_t)(p), 0, 2)
+/* -DX86: by the processor's own instruction, since `prefetch` does nothing with PoCL. */
+#ifdef X86
+#define AHEAD(p) __asm__ volatile("prefetcht1 (%0)" ::"r"((ulong)(p)))
 #else
-#define AHEAD(p)
+#define AHEAD(p) prefetch(p, 16)
 #endif
 
 /* MR tiles by WIDE outputs over all channels: a f32[MR][16] of each block of channels, w f32[C to 16][WIDE]. Meanwhile
