@@ -48,16 +48,21 @@ void dm_cmds_free(dm_cmds *c)
 {
     if (!c)
         return;
-    forget_stretches(c);
+    dm_cmds_shorten(c, 0);
     free(c->stretches);
-    for (size_t i = 0; i < c->n; i++)
-        if (c->list[i].kind == LAUNCH)
-            clReleaseKernel(c->list[i].u.launch.cl);
     free(c->list);
     free(c);
 }
 
 int dm_cmds_count(const dm_cmds *c) { return (int)c->n; }
+
+void dm_cmds_shorten(dm_cmds *c, int n)
+{
+    forget_stretches(c);
+    while ((int)c->n > n)
+        if (c->list[--c->n].kind == LAUNCH)
+            clReleaseKernel(c->list[c->n].u.launch.cl);
+}
 
 /* The next command of the list; it counts only when *n is raised. */
 static dm_status next(dm_cmds *c, kind what, const char *label, dm_work work, command **out, dm_err *err)

@@ -25,6 +25,9 @@ static dm_status check_version(const dm_device *d, dm_err *err)
     if (sscanf(d->info.version, "OpenCL %d.%d", &major, &minor) != 2 || major < 1 || (major == 1 && minor < 2))
         return dm_error(err, DM_EDEVICE, "device %s has '%s': OpenCL 1.2 or later is needed", d->where,
                         d->info.version);
+    if (!d->info.int64)
+        return dm_error(err, DM_EDEVICE, "device %s has OpenCL's embedded profile without 64-bit integers "
+                        "(cles_khr_int64), which are needed", d->where);
     return DM_OK;
 }
 

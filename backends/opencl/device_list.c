@@ -85,9 +85,11 @@ static cl_uint nvidia_generation(cl_device_id d)
 /* False when memory ran out. */
 static bool extensions(cl_device_id d, dm_device_info *o)
 {
+    char *s, profile[32];
     size_t n = 0;
-    char *s;
 
+    text(d, CL_DEVICE_PROFILE, profile, sizeof profile);
+    o->int64 = strcmp(profile, "EMBEDDED_PROFILE") != 0;
     if (clGetDeviceInfo(d, CL_DEVICE_EXTENSIONS, 0, NULL, &n) != CL_SUCCESS || n > 1 << 20)
         return true;
     if (!(s = calloc(1, n + 1)))
@@ -95,6 +97,7 @@ static bool extensions(cl_device_id d, dm_device_info *o)
     if (clGetDeviceInfo(d, CL_DEVICE_EXTENSIONS, n, s, NULL) == CL_SUCCESS) {
         o->fp16 = has_word(s, "cl_khr_fp16");
         o->fp64 = has_word(s, "cl_khr_fp64");
+        o->int64 |= has_word(s, "cles_khr_int64");
         o->subgroups = has_word(s, "cl_khr_subgroups") || has_word(s, "cl_intel_subgroups");
         o->command_buffer = has_word(s, "cl_khr_command_buffer");
         if (has_word(s, "cl_nv_device_attribute_query") && o->gpu && nvidia_generation(d) >= 8)

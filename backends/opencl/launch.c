@@ -66,7 +66,10 @@ dm_status ocl_range_make(const dm_kernel *k, const dm_range *r, ocl_range *out, 
         if (o.global[i] % o.local[i])
             return bad_range(k, &o, "the range must be a multiple of the group", err);
         if (o.local[i] > k->max_group / items)
-            return bad_range(k, &o, "the group is larger than the device allows for this kernel", err);
+            return dm_error(err, DM_EDEVICE,
+                            "kernel '%s' of '%s': a group of %zu x %zu x %zu work-items is larger than "
+                            "the %zu that device %s allows for this kernel",
+                            k->name, k->program->id, o.local[0], o.local[1], o.local[2], k->max_group, k->d->where);
         items *= o.local[i];
     }
     *out = o;
@@ -93,10 +96,9 @@ static dm_status check_arg(const dm_kernel *k, const dm_karg *a, int i, dm_err *
     if (a->kind == DM_BUF && a->buf && a->buf->d != k->d)
         return dm_error(err, DM_EINVAL, "kernel '%s' of '%s': argument %d is a buffer of another device", k->name,
                         k->program->id, i);
-    if (a->kind == DM_LOCAL && (!a->v.bytes || a->v.bytes > k->d->info.local_mem))
-        return dm_error(err, DM_EINVAL, "kernel '%s' of '%s': argument %d asks for %zu bytes of local memory; 1 to "
-                        "%llu are possible", k->name, k->program->id, i, a->v.bytes,
-                        (unsigned long long)k->d->info.local_mem);
+    if (a->kind == DM_LOCAL && !a->v.bytes)
+        return dm_error(err, DM_EINVAL, "kernel '%s' of '%s': argument %d asks for 0 bytes of local memory", k->name,
+                        k->program->id, i);
     return DM_OK;
 }
 
@@ -110,6 +112,22 @@ static cl_int set_arg(cl_kernel cl, cl_uint i, const dm_karg *a)
     case DM_I32X4: return clSetKernelArg(cl, i, sizeof a->v.i4, a->v.i4);
     }
     return CL_INVALID_ARG_VALUE;
+}
+
+/* Local memory of the kernel itself and of its arguments, which drivers refuse at different times. */
+static dm_status check_local(const dm_kernel *k, const dm_karg *args, int n, dm_err *err)
+{
+    cl_ulong bytes = k->local_mem;
+
+    for (int i = 0; i < n; i++)
+        bytes += args[i].kind == DM_LOCAL ? args[i].v.bytes : 0;
+    if (bytes <= k->d->info.local_mem)
+        return DM_OK;
+    return dm_error(err, DM_EDEVICE,
+                    "kernel '%s' of '%s': %llu bytes of local memory are more than the %llu that device "
+                    "%s has",
+                    k->name, k->program->id, (unsigned long long)bytes, (unsigned long long)k->d->info.local_mem,
+                    k->d->where);
 }
 
 dm_status ocl_args_set(const dm_kernel *k, cl_kernel cl, const dm_karg *args, int n, dm_err *err)
@@ -132,7 +150,7 @@ dm_status ocl_args_set(const dm_kernel *k, cl_kernel cl, const dm_karg *args, in
             return ocl_error(k->d, code, "clSetKernelArg", subject, err);
         }
     }
-    return DM_OK;
+    return check_local(k, args, n, err);
 }
 
 /* ---- enqueueing ---------------------------------------------------------------- */

@@ -36,7 +36,8 @@ typedef struct ocl_program {
     char *text;            /* the source as it was given, NULL for a file */
     char *options;         /* as given, "" = none */
     const char *signatures; /* of its kernels, where it came from the cache; NULL: the driver knows */
-    cl_program cl;
+    cl_program cl;         /* NULL: it did not build, and is not tried again */
+    const char *failure;   /* why */
     dm_kernel *kernels;
 } ocl_program;
 
@@ -51,6 +52,7 @@ struct dm_kernel {
     char types[OCL_MAX_ARGS][24]; /* "float", ...; "" where the driver does not tell */
     size_t group[3];       /* what reqd_work_group_size demands, all 0 = nothing */
     size_t max_group;
+    cl_ulong local_mem;    /* bytes of its own, without those of its arguments */
 };
 
 struct dm_buf {

@@ -157,7 +157,9 @@ static dm_status new_program(dm_device *d, const char *id, const char *text, con
     if ((s = ocl_source(d, id, text, &source, err)) == DM_OK)
         s = build(d, id, all, &source, p, err);
     ocl_text_fini(&source);
-    if (s != DM_OK)
+    if (s == DM_EDEVICE && !(p->failure = dm_strdup(d->arena, err ? err->msg : "it did not build")))
+        return dm_error(err, DM_ENOMEM, "out of memory for kernel source '%s'", id);
+    if (s != DM_OK && s != DM_EDEVICE)
         return s;
     p->next = d->programs;
     *out = d->programs = p;
@@ -175,6 +177,8 @@ static dm_status get(dm_device *d, const char *id, const char *text, const char 
         options = "";
     if (!(p = find_program(d, id, text, options)) && (s = new_program(d, id, text, options, &p, err)) != DM_OK)
         return s;
+    if (!p->cl)
+        return dm_error(err, DM_EDEVICE, "%s", p->failure);
     for (k = p->kernels; k; k = k->next)
         if (!strcmp(k->name, name)) {
             *out = k;
@@ -212,7 +216,8 @@ void ocl_programs_free(dm_device *d)
     for (ocl_program *p = d->programs; p; p = p->next) {
         for (dm_kernel *k = p->kernels; k; k = k->next)
             clReleaseKernel(k->cl);
-        clReleaseProgram(p->cl);
+        if (p->cl)
+            clReleaseProgram(p->cl);
     }
     d->programs = NULL;
 }

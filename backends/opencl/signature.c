@@ -121,5 +121,6 @@ dm_status ocl_kernel_describe(dm_kernel *k, dm_err *err)
     k->max_group = k->d->info.max_group;
     clGetKernelWorkGroupInfo(k->cl, k->d->id, CL_KERNEL_COMPILE_WORK_GROUP_SIZE, sizeof k->group, k->group, NULL);
     clGetKernelWorkGroupInfo(k->cl, k->d->id, CL_KERNEL_WORK_GROUP_SIZE, sizeof k->max_group, &k->max_group, NULL);
+    clGetKernelWorkGroupInfo(k->cl, k->d->id, CL_KERNEL_LOCAL_MEM_SIZE, sizeof k->local_mem, &k->local_mem, NULL);
     return DM_OK;
 }

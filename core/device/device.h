@@ -24,6 +24,7 @@ typedef struct dm_device_info {
     size_t max_group;              /* work-items of a group */
     size_t align;                  /* bytes; windows on a buffer start at multiples of it */
     bool fp16, fp64, subgroups, command_buffer, local_is_global, driver_caches;
+    bool int64;                    /* kernels have 64-bit integers: all but some of OpenCL's embedded profile */
     bool emulated;                 /* Oclgrind: no inline assembly, small limits */
     uint64_t capabilities;         /* a set of the backend's words for what else it can; implementations read it */
 } dm_device_info;
@@ -119,6 +120,8 @@ typedef struct dm_work { double flops, bytes; } dm_work; /* of one command, for 
 dm_status dm_cmds_new(dm_device *d, dm_cmds **out, dm_err *err);
 void dm_cmds_free(dm_cmds *c);
 int dm_cmds_count(const dm_cmds *c);
+/* Forgets those from the n-th on. */
+void dm_cmds_shorten(dm_cmds *c, int n);
 /* Buffers must outlive the list. label: static or copied, shown by --profile (e.g. the op's name). */
 dm_status dm_cmds_launch(dm_cmds *c, dm_kernel *k, const dm_range *r, const dm_karg *args, int n, const char *label,
                          dm_work work, dm_err *err);

@@ -23,6 +23,7 @@ struct dm_choices {
     dm_choices_options o;
     record *records;
     size_t n_records, cap_records;
+    dm_refused *refused;
     pair *used, *kept;
     size_t n_used, cap_used, n_kept, cap_kept;
     double spent;
@@ -32,10 +33,13 @@ dm_status dm_choices_new(dm_device *d, const dm_choices_options *o, dm_choices *
 {
     dm_choices *c = calloc(1, sizeof *c);
 
-    if (!c)
+    if (!c || !(c->refused = dm_refused_new())) {
+        free(c);
         return dm_error(err, DM_ENOMEM, "out of memory for choices");
+    }
     c->device = d;
     c->o = *o;
+    c->o.refused = c->refused;
     *out = c;
     return DM_OK;
 }
@@ -44,6 +48,7 @@ void dm_choices_free(dm_choices *c)
 {
     if (!c)
         return;
+    dm_refused_free(c->refused);
     free(c->records);
     free(c->used);
     free(c->kept);
@@ -252,8 +257,10 @@ static const dm_impl *measured(dm_choices *c, const dm_device_info *dev, const d
 
     if (!r)
         return NULL;
-    explain(r, trains, why, size);
     best = fastest(r, trains);
+    if (best >= 0 && dm_refused_has(c->refused, n, list[best]))
+        return NULL;
+    explain(r, trains, why, size);
     return best >= 0 ? list[best] : dm_impl_reference(dev, n); /* the latter where all of them are wrong */
 }
 
@@ -273,30 +280,45 @@ static const dm_impl *kept(dm_choices *c, const dm_device_info *dev, const dm_op
 
     for (int i = 0; name && (impl = dm_impl_at(n->kind, i)); i++)
         if (!strcmp(name, impl->name) && dm_impl_supports(impl, dev, n))
-            return impl;
+            return dm_refused_has(c->refused, n, impl) ? NULL : impl;
     if (name)
         say(c, DM_LOG_WARNING, "the run chose %s for %s, which this device or demist does not have", name, key);
     return NULL;
 }
 
+/* A later one of the same op replaces one that was refused. */
 static void note(dm_choices *c, const char *key, const dm_impl *impl)
 {
-    if (find_pair(c->used, c->n_used, key) || !dm_grow((void **)&c->used, c->n_used, &c->cap_used, sizeof *c->used))
+    for (size_t i = 0; i < c->n_used; i++)
+        if (!strcmp(c->used[i].key, key)) {
+            snprintf(c->used[i].name, sizeof c->used->name, "%s", impl->name);
+            return;
+        }
+    if (!dm_grow((void **)&c->used, c->n_used, &c->cap_used, sizeof *c->used))
         return;
     snprintf(c->used[c->n_used].key, KEY, "%s", key);
     snprintf(c->used[c->n_used++].name, sizeof c->used->name, "%s", impl->name);
 }
 
-dm_status dm_choices_pick(dm_choices *c, const dm_device_info *dev, const dm_opnode *n, const char *force, bool trains,
-                          dm_choice *out, dm_err *err)
+bool dm_choices_refuse(dm_choices *c, const dm_opnode *n, const dm_impl *impl, const char *why)
 {
+    if (!dm_refused_known(c->refused, impl))
+        say(c, DM_LOG_WARNING, "%s by '%s' does not run on this device, another implementation is used: %s",
+            dm_op_name(n->kind), impl->name, why);
+    return dm_refused_add(c->refused, n, impl, why);
+}
+
+dm_status dm_choices_pick(dm_choices *c, const dm_refused *refused, const dm_device_info *dev, const dm_opnode *n,
+                          const char *force, bool trains, dm_choice *out, dm_err *err)
+{
+    const dm_choices_options alone = {.refused = refused};
     const dm_impl *list[DM_MAX_CANDIDATES];
     char key[KEY];
     bool forced;
     dm_status rc;
 
     *out = (dm_choice){0};
-    if ((rc = dm_choose(dev, n, c ? &c->o : NULL, force, &out->impl, &forced, err)))
+    if ((rc = dm_choose(dev, n, c ? &c->o : &alone, force, &out->impl, &forced, err)))
         return rc;
     snprintf(out->why, sizeof out->why, "%s",
              forced                                   ? "forced"

@@ -7,6 +7,7 @@
 #include <demist/demist.h>
 
 #include "plan/measure.h"
+#include "plan/refused.h"
 
 typedef enum dm_tune {
     DM_TUNE_OFF,                   /* by rule alone */
@@ -18,6 +19,7 @@ typedef struct dm_choices_options {
     dm_tune tune;
     bool deterministic;            /* by rule, and only what gives each example the same bits in any batch */
     bool high;                     /* products of f32 may be rounded more than f32 does, as implementations state */
+    const dm_refused *refused;     /* what is known not to run; NULL: nothing */
     double budget;                 /* seconds of measuring at most, in all; below 0 = by tune */
     void (*log)(void *user, dm_log_level level, const char *line);
     bool (*stopped)(void *user);   /* nothing more is measured then; may be NULL */
@@ -39,15 +41,19 @@ void dm_choices_measure(dm_choices *c, const dm_opnode *const *ops, size_t n, do
 dm_status dm_force_check(const char *force, dm_err *err);
 
 /* By rule: the first implementation that is preferred on this device for the op, of those that o allows (deterministic,
- * high; NULL: neither), or the one that `force` names where that supports it. */
+ * high, refused; NULL: neither), or the one that `force` names where that supports it. Where all that are preferred
+ * were refused, the first that supports it; where none is left, DM_EDEVICE with the last reason. */
 dm_status dm_choose(const dm_device_info *dev, const dm_opnode *n, const dm_choices_options *o, const char *force,
                     const dm_impl **out, bool *forced, dm_err *err);
 
 typedef struct dm_choice { const dm_impl *impl; char why[160]; } dm_choice;
 /* trains: packed weights of weights are made anew each run. force: "conv2d=portable,matmul=vec16" or "portable", NULL
- * = nothing; DM_EINVAL where one does not exist at all. c may be NULL: by rule. */
-dm_status dm_choices_pick(dm_choices *c, const dm_device_info *dev, const dm_opnode *n, const char *force, bool trains,
-                          dm_choice *out, dm_err *err);
+ * = nothing; DM_EINVAL where one does not exist at all. c may be NULL: by rule. refused: of a plan without c. */
+dm_status dm_choices_pick(dm_choices *c, const dm_refused *refused, const dm_device_info *dev, const dm_opnode *n,
+                          const char *force, bool trains, dm_choice *out, dm_err *err);
+/* impl cannot run on this device for n: it is not picked again, and the log says so once an implementation. False when
+ * memory ran out. */
+bool dm_choices_refuse(dm_choices *c, const dm_opnode *n, const dm_impl *impl, const char *why);
 
 /* What was picked for plans that train, as a JSON object of the ops' keys and implementations' names. */
 struct json_t *dm_choices_json(const dm_choices *c);

@@ -60,15 +60,36 @@ dm_status dm_force_check(const char *force, dm_err *err)
     return DM_OK;
 }
 
-/* The first that is preferred, of those that o allows. */
+static bool allowed(const dm_impl *impl, const dm_opnode *node, const dm_choices_options *o)
+{
+    return !o || (!(o->deterministic && impl->batch_dependent) && !dm_refused_has(o->refused, node, impl));
+}
+
+/* The first that is preferred, of those that o allows; where some were refused, also one that is meant for others. */
 static const dm_impl *first(const dm_device_info *dev, const dm_opnode *node, const dm_choices_options *o)
 {
+    const char *name;
     const dm_impl *impl;
 
     for (int i = 0; (impl = dm_impl_at(node->kind, i)); i++)
-        if (dm_impl_preferred(impl, dev, node, o && o->high) && !(o && o->deterministic && impl->batch_dependent))
+        if (dm_impl_preferred(impl, dev, node, o && o->high) && allowed(impl, node, o))
             return impl;
+    if (o && dm_refused_last(o->refused, node, &name))
+        for (int i = 0; (impl = dm_impl_at(node->kind, i)); i++)
+            if (dm_impl_supports(impl, dev, node) && allowed(impl, node, o))
+                return impl;
     return NULL;
+}
+
+static dm_status none(const dm_device_info *dev, const dm_opnode *node, const dm_choices_options *o, dm_err *err)
+{
+    const char *op = dm_op_name(node->kind), *name, *why = o ? dm_refused_last(o->refused, node, &name) : NULL;
+
+    if (!why)
+        return dm_error(err, DM_EDEVICE, "no implementation of %s supports '%s'", op, dev->name);
+    return dm_error(err, DM_EDEVICE, "no implementation of %s runs on '%s', the last, '%s', because: %s; DEMIST_IMPL="
+                    "%s=NAME forces one of those that `demist devices --implementations` lists", op, dev->name, name,
+                    why, op);
 }
 
 dm_status dm_choose(const dm_device_info *dev, const dm_opnode *node, const dm_choices_options *o, const char *force,
@@ -83,11 +104,13 @@ dm_status dm_choose(const dm_device_info *dev, const dm_opnode *node, const dm_c
     want = forced(force, op, &want_n);
     for (int i = 0; want && (impl = dm_impl_at(node->kind, i)); i++)
         if (is_name(impl->name, want, want_n) && dm_impl_supports(impl, dev, node)) {
+            if (o && dm_refused_has(o->refused, node, impl))
+                return none(dev, node, o, err);
             *out = impl;
             *was_forced = true;
             return DM_OK;
         }
     if ((*out = first(dev, node, o)))
         return DM_OK;
-    return dm_error(err, DM_EDEVICE, "no implementation of %s supports '%s'", op, dev->name);
+    return none(dev, node, o, err);
 }

@@ -1,39 +1,10 @@
 /* Makes a plan: chooses implementations, places memory, records the launches. */
-#include "plan/plan.h"
+#include "plan/plan_parts.h"
 
 #include "graph/op_def.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-enum { MAX_ARENAS = 64 };
-
-typedef struct step {
-    const dm_impl *impl;
-    dm_buf *scratch;
-    size_t scratch_bytes;
-    int from, to;
-    char label[64], why[160];
-} step;
-/* Memory of one node's at a time. */
-typedef struct packed_form { dm_buf *buf; size_t node; } packed_form;
-
-struct dm_plan {
-    dm_device *device;
-    const dm_graph_core *graph;
-    dm_wset *weights;
-    dm_plan_options options;
-    step *steps;                   /* of each node of the graph */
-    dm_buf **bufs;                 /* of each value; borrowed from weights or binds where not owned */
-    bool *owned;
-    dm_tensor *tensors;            /* of each value, for custom ops */
-    dm_buf *arenas[MAX_ARENAS];
-    int32_t n_arenas;
-    packed_form *packed;           /* for packed weights of weights, where these change with each run */
-    size_t n_packed, cap_packed;
-    dm_cmds *cmds;
-    dm_plan_stats stats;
-};
 
 static size_t value_bytes(const dm_graph_core *g, dm_val v)
 {
@@ -56,10 +27,28 @@ static void measure(const dm_plan *p)
     free(ops);
 }
 
-static dm_status choose_all(dm_plan *p, dm_err *err)
+static const char *force_of(const dm_plan *p) { return p->options.force ? p->options.force : getenv("DEMIST_IMPL"); }
+
+dm_status dm_plan_choose(dm_plan *p, size_t at, dm_err *err)
 {
     const dm_device_info *about = dm_device_get_info(p->device);
-    const char *force = p->options.force ? p->options.force : getenv("DEMIST_IMPL");
+    const dm_opnode *n = &p->graph->nodes[at].op;
+    dm_plan_step *s = &p->steps[at];
+    dm_choice choice;
+    dm_status rc;
+
+    if ((rc = dm_choices_pick(p->options.choices, p->refused, about, n, force_of(p), p->options.trains, &choice, err)))
+        return rc;
+    s->impl = choice.impl;
+    memcpy(s->why, choice.why, sizeof s->why);
+    snprintf(s->label, sizeof s->label, "%s/%s", dm_op_name(n->kind), s->impl->name);
+    s->scratch_bytes = s->impl->scratch ? s->impl->scratch(about, n) : 0;
+    return DM_OK;
+}
+
+static dm_status choose_all(dm_plan *p, dm_err *err)
+{
+    const char *force = force_of(p);
     dm_status rc;
 
     if ((rc = dm_force_check(force, err)))
@@ -68,8 +57,7 @@ static dm_status choose_all(dm_plan *p, dm_err *err)
         measure(p);
     for (size_t i = 0; i < p->graph->n_nodes; i++) {
         const dm_gnode *n = &p->graph->nodes[i];
-        step *s = &p->steps[i];
-        dm_choice choice;
+        dm_plan_step *s = &p->steps[i];
 
         if (n->dead)
             continue;
@@ -77,18 +65,22 @@ static dm_status choose_all(dm_plan *p, dm_err *err)
         p->stats.recomputed += n->recomputed;
         p->stats.flops += dm_op_flops(&n->op);
         p->stats.bytes += dm_op_bytes(&n->op);
-        if (n->custom) {
+        if (n->custom)
             snprintf(s->label, sizeof s->label, "%s %s", dm_op_name(n->op.kind), n->custom->name);
-            continue;
-        }
-        if ((rc = dm_choices_pick(p->options.choices, about, &n->op, force, p->options.trains, &choice, err)))
+        else if ((rc = dm_plan_choose(p, i, err)))
             return rc;
-        s->impl = choice.impl;
-        memcpy(s->why, choice.why, sizeof s->why);
-        snprintf(s->label, sizeof s->label, "%s/%s", dm_op_name(n->op.kind), s->impl->name);
-        s->scratch_bytes = s->impl->scratch ? s->impl->scratch(about, &n->op) : 0;
     }
     return DM_OK;
+}
+
+bool dm_plan_refuse(dm_plan *p, size_t at, const dm_err *why)
+{
+    const dm_opnode *n = &p->graph->nodes[at].op;
+
+    if (why->code != DM_EDEVICE || p->graph->nodes[at].custom)
+        return false;
+    return p->options.choices ? dm_choices_refuse(p->options.choices, n, p->steps[at].impl, why->msg)
+                              : dm_refused_add(p->refused, n, p->steps[at].impl, why->msg);
 }
 
 /* Lifetimes of everything the plan must hold itself; results live on to the end. */
@@ -159,11 +151,11 @@ static dm_status place(dm_plan *p, const dm_val *results, int n_results, dm_err 
     const size_t most = g->n_nodes * (DM_MAX_OUT + 1) + 1;
     dm_place *things = calloc(most, sizeof *things);
     dm_val *whose = calloc(most, sizeof *whose);
-    size_t bytes[MAX_ARENAS], n = things && whose ? lifetimes(p, results, n_results, things, whose) : SIZE_MAX;
+    size_t bytes[DM_PLAN_ARENAS], n = things && whose ? lifetimes(p, results, n_results, things, whose) : SIZE_MAX;
     dm_status rc;
 
     p->n_arenas = n == SIZE_MAX ? -1
-                  : n           ? dm_place_all(things, n, about->align, about->max_alloc, bytes, MAX_ARENAS)
+                  : n           ? dm_place_all(things, n, about->align, about->max_alloc, bytes, DM_PLAN_ARENAS)
                                 : 0;
     if (p->n_arenas < 0) {
         p->n_arenas = 0;
@@ -253,11 +245,11 @@ static dm_buf *buffer(const dm_plan *p, dm_val v) { return v < 0 ? NULL : p->buf
 /* The smallest memory that holds packed weights of this node and that none of its others has. */
 static dm_status form_scratch(dm_plan *p, size_t node, size_t bytes, dm_buf **out, dm_err *err)
 {
-    packed_form *best = NULL;
+    dm_packed_form *best = NULL;
     dm_status rc;
 
     for (size_t i = 0; i < p->n_packed; i++) {
-        packed_form *f = &p->packed[i];
+        dm_packed_form *f = &p->packed[i];
 
         if (f->node != node && dm_buf_bytes(f->buf) >= bytes &&
             (!best || dm_buf_bytes(f->buf) < dm_buf_bytes(best->buf)))
@@ -293,7 +285,7 @@ static dm_status packed(dm_emit *e, int in, const char *key, size_t bytes, dm_bu
                            key, bytes, out, refresh, e->err);
 }
 
-static dm_status emit_custom(dm_plan *p, const dm_gnode *n, step *s, dm_err *err)
+static dm_status emit_custom(dm_plan *p, const dm_gnode *n, const dm_plan_step *s, dm_err *err)
 {
     dm_tensor *in[DM_MAX_IN], *out[DM_MAX_OUT], *dout[DM_MAX_OUT], *written[DM_MAX_OUT];
     dm_recording recording = {.cmds = p->cmds, .label = s->label};
@@ -326,14 +318,14 @@ static dm_status emit_custom(dm_plan *p, const dm_gnode *n, step *s, dm_err *err
     return rc ? dm_error_prefix(err, "op '%s': ", n->custom->name) : DM_OK;
 }
 
-static dm_status emit(dm_plan *p, size_t at, dm_err *err)
+dm_status dm_plan_emit(dm_plan *p, size_t at, bool own, dm_err *err)
 {
     const dm_gnode *n = &p->graph->nodes[at];
-    step *s = &p->steps[at];
+    dm_plan_step *s = &p->steps[at];
     dm_emit e = {.dev = p->device,
                  .node = &n->op,
-                 .scratch = s->scratch,
-                 .cmds = p->cmds,
+                 .scratch = own ? s->own_scratch : s->scratch,
+                 .cmds = own ? s->own : p->cmds,
                  .label = s->label,
                  .work = {dm_op_flops(&n->op), dm_op_bytes(&n->op)},
                  .err = err,
@@ -345,6 +337,8 @@ static dm_status emit(dm_plan *p, size_t at, dm_err *err)
         e.in[i] = buffer(p, n->in[i]);
     for (int i = 0; i < DM_MAX_OUT; i++)
         e.out[i] = buffer(p, n->out[i]);
+    if (own)
+        return s->impl->emit(&e);
     s->from = dm_cmds_count(p->cmds);
     rc = n->custom ? emit_custom(p, n, s, err) : s->impl->emit(&e);
     s->to = dm_cmds_count(p->cmds);
@@ -357,32 +351,84 @@ static void make_tensors(dm_plan *p)
         p->tensors[i] = (dm_tensor){.shape = p->graph->values[i].shape, .buf = buffer(p, (dm_val)i)};
 }
 
-dm_status dm_plan_new(dm_device *d, const dm_graph_core *g, dm_wset *weights, const dm_val *results, int n_results,
-                      const dm_plan_options *o, dm_plan **out, dm_err *err)
+/* *refused: an implementation was, so that the plan is to be made again with others. */
+static dm_status emit_all(dm_plan *p, bool *refused, dm_err *err)
+{
+    dm_status rc = DM_OK;
+
+    for (size_t i = 0; i < p->graph->n_nodes && !rc; i++) {
+        dm_err why = {0};
+
+        if (p->graph->nodes[i].dead || !(rc = dm_plan_emit(p, i, false, &why)))
+            continue;
+        if (dm_plan_refuse(p, i, &why)) {
+            *refused = true;
+            rc = DM_OK;
+        } else {
+            rc = dm_error(err, why.code, "%s", why.msg);
+        }
+    }
+    return rc;
+}
+
+static dm_status make(dm_plan *p, const dm_val *results, int n_results, bool *refused, dm_err *err)
+{
+    dm_status rc;
+
+    if ((rc = dm_cmds_new(p->device, &p->cmds, err)) || (rc = choose_all(p, err)) ||
+        (rc = outside(p, results, n_results, err)) || (rc = place(p, results, n_results, err)))
+        return rc;
+    make_tensors(p);
+    return emit_all(p, refused, err);
+}
+
+static dm_plan *blank(dm_device *d, const dm_graph_core *g, dm_wset *weights, const dm_plan_options *o)
 {
     dm_plan *p = calloc(1, sizeof *p);
-    dm_status rc = DM_OK;
 
     if (!p || !(p->steps = calloc(g->n_nodes + 1, sizeof *p->steps)) ||
         !(p->bufs = calloc(g->n_values + 1, sizeof *p->bufs)) ||
         !(p->owned = calloc(g->n_values + 1, sizeof *p->owned)) ||
         !(p->tensors = calloc(g->n_values + 1, sizeof *p->tensors))) {
         dm_plan_free(p);
-        return dm_error(err, DM_ENOMEM, "out of memory for a plan");
+        return NULL;
     }
     p->device = d;
     p->graph = g;
     p->weights = weights;
     p->options = *o;
-    if (!(rc = dm_cmds_new(d, &p->cmds, err)) && !(rc = choose_all(p, err)) &&
-        !(rc = outside(p, results, n_results, err)) && !(rc = place(p, results, n_results, err))) {
-        make_tensors(p);
-        for (size_t i = 0; i < g->n_nodes && !rc; i++)
-            if (!g->nodes[i].dead)
-                rc = emit(p, i, err);
+    return p;
+}
+
+/* Once more for each set of implementations that was refused, which are fewer each time. */
+dm_status dm_plan_new(dm_device *d, const dm_graph_core *g, dm_wset *weights, const dm_val *results, int n_results,
+                      const dm_plan_options *o, dm_plan **out, dm_err *err)
+{
+    dm_refused *refused = o->choices ? NULL : dm_refused_new();
+    dm_plan *p = NULL;
+    dm_status rc = DM_OK;
+    bool again = true;
+
+    if (!o->choices && !refused)
+        return dm_error(err, DM_ENOMEM, "out of memory for a plan");
+    while (again && !rc) {
+        const dm_wset_mark before = dm_wset_here(weights);
+
+        again = false;
+        if (!(p = blank(d, g, weights, o))) {
+            dm_refused_free(refused);
+            return dm_error(err, DM_ENOMEM, "out of memory for a plan");
+        }
+        p->refused = refused;
+        rc = make(p, results, n_results, &again, err);
+        if (rc || again) {
+            p->refused = NULL;
+            dm_plan_free(p);
+            dm_wset_back(weights, before);
+        }
     }
     if (rc) {
-        dm_plan_free(p);
+        dm_refused_free(refused);
         return dm_error_prefix(err, "plan '%s': ", o->name);
     }
     p->stats.commands = dm_cmds_count(p->cmds);
@@ -396,8 +442,12 @@ void dm_plan_free(dm_plan *p)
     if (!p)
         return;
     dm_cmds_free(p->cmds);
-    for (size_t i = 0; p->graph && i < p->graph->n_nodes && p->steps; i++)
+    dm_refused_free(p->refused);
+    for (size_t i = 0; p->graph && i < p->graph->n_nodes && p->steps; i++) {
         dm_buf_free(p->steps[i].scratch);
+        dm_cmds_free(p->steps[i].own);
+        dm_buf_free(p->steps[i].own_scratch);
+    }
     for (size_t i = 0; p->graph && i < p->graph->n_values && p->bufs && p->owned; i++)
         if (p->owned[i])
             dm_buf_free(p->bufs[i]);
@@ -415,114 +465,4 @@ void dm_plan_free(dm_plan *p)
 
 dm_buf *dm_plan_buffer(const dm_plan *p, dm_val v) { return buffer(p, v); }
 
-dm_status dm_plan_run(dm_plan *p, dm_err *err)
-{
-    const dm_status rc = dm_wset_refresh(p->weights, err);
-
-    return rc ? rc : dm_cmds_run(p->cmds, err);
-}
-
 dm_plan_stats dm_plan_get_info(const dm_plan *p) { return p->stats; }
-
-/* The key of the first weight that a node reads; "" if it reads none. */
-static const char *weight_of(const dm_graph_core *g, const dm_gnode *n)
-{
-    for (int k = 0; k < n->op.n_in; k++)
-        if (n->in[k] >= 0) {
-            const dm_value *v = &g->values[dm_graph_root(g, n->in[k])];
-
-            if (v->source == DM_VAL_WEIGHT)
-                return g->weights[v->weight].key;
-        }
-    return "";
-}
-
-/* All ones in the exponent, bits 14 to 7 of an f32's upper half and 14 to 10 of an f16, is not finite. */
-static bool finite(dm_buf *b, dm_dtype type, dm_err *err)
-{
-    const size_t size = dm_dtype_size(type), n = dm_buf_bytes(b) / size;
-    uint16_t *host = malloc(n * size);
-    bool good = true;
-
-    if (!host || dm_buf_read(b, 0, n * size, host, err)) {
-        free(host);
-        return true;
-    }
-    for (size_t i = 0; i < n && good; i++) {
-        const uint16_t upper =
-            dm_dtype_is_16bit(type) ? host[i] : (uint16_t)(((const uint32_t *)(const void *)host)[i] >> 16);
-        const uint16_t exponent = type == DM_DT_F16 ? 0x7c00 : 0x7f80;
-
-        good = (upper & exponent) != exponent;
-    }
-    free(host);
-    return good;
-}
-
-static void extents(const dm_desc *d, char *text, size_t size)
-{
-    size_t at = 0;
-
-    for (int32_t i = 0; i < d->rank && at < size; i++)
-        at += (size_t)snprintf(text + at, size - at, "%s%lld", i ? "x" : "", (long long)d->dim[i]);
-    if (d->rank < 1)
-        snprintf(text, size, "1");
-}
-
-bool dm_plan_find_nonfinite(dm_plan *p, char *what, size_t size, dm_err *err)
-{
-    const dm_graph_core *g = p->graph;
-
-    for (int32_t i = 0; i < dm_wset_layout(p->weights)->n; i++)
-        if (!finite(dm_wset_weight(p->weights, i), DM_DT_F32, err)) {
-            snprintf(what, size, "weight '%s'", dm_wset_layout(p->weights)->weights[i].key);
-            return true;
-        }
-    for (size_t i = 0; i < g->n_values; i++)
-        if (g->values[i].source == DM_VAL_INPUT && g->values[i].type == DM_DT_F32 && p->bufs[i] &&
-            !finite(p->bufs[i], DM_DT_F32, err)) {
-            snprintf(what, size, "input '%s'", g->values[i].name);
-            return true;
-        }
-    if (dm_wset_refresh(p->weights, err))
-        return false;
-    for (size_t i = 0; i < g->n_nodes; i++) {
-        const dm_gnode *n = &g->nodes[i];
-
-        if (n->dead || dm_cmds_run_range(p->cmds, p->steps[i].from, p->steps[i].to, err))
-            continue;
-        for (int k = 0; k < n->op.n_out; k++)
-            if (n->out[k] >= 0 && !finite(buffer(p, n->out[k]), n->op.out[k].type, err)) {
-                const dm_value *v = &g->values[dm_graph_root(g, n->out[k])];
-                const char *w = v->source == DM_VAL_GRAD ? g->weights[v->weight].key : weight_of(g, n);
-                char shape[96];
-
-                extents(&n->op.out[k], shape, sizeof shape);
-                if (n->custom)
-                    snprintf(what, size, "%s op '%s' of plugin '%s' [%s]",
-                             n->op.kind == DM_OP_CUSTOM ? "result of" : "gradient by", n->custom->name,
-                             n->owner->plugin->name, shape);
-                else
-                    snprintf(what, size, "%s %s [%s]%s%s%s", v->source == DM_VAL_GRAD ? "gradient by" : "result of",
-                         dm_op_name(n->op.kind), shape, *w ? " at '" : "", w, *w ? "'" : "");
-                return true;
-            }
-    }
-    return false;
-}
-
-void dm_plan_explain(const dm_plan *p, void (*line)(void *user, const char *text), void *user)
-{
-    for (size_t i = 0; i < p->graph->n_nodes; i++) {
-        const dm_gnode *n = &p->graph->nodes[i];
-        char text[512], shape[96];
-
-        if (n->dead)
-            continue;
-        extents(&n->op.out[0], shape, sizeof shape);
-        snprintf(text, sizeof text, "%-28s %-20s %9.3f MFLOP %9.3f MB  %s%s%s", p->steps[i].label, shape,
-                 dm_op_flops(&n->op) * 1e-6, dm_op_bytes(&n->op) * 1e-6, weight_of(p->graph, n),
-                 *p->steps[i].why && *weight_of(p->graph, n) ? "  " : "", p->steps[i].why);
-        line(user, text);
-    }
-}

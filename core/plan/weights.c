@@ -196,6 +196,18 @@ dm_status dm_wset_packed(dm_wset *s, int32_t i, const char *key, size_t bytes, d
     return DM_OK;
 }
 
+dm_wset_mark dm_wset_here(const dm_wset *s)
+{
+    return (dm_wset_mark){s->n_packed, dm_cmds_count(s->refresh)};
+}
+
+void dm_wset_back(dm_wset *s, dm_wset_mark to)
+{
+    dm_cmds_shorten(s->refresh, to.refresh);
+    while (s->n_packed > to.packed)
+        dm_buf_free(s->packed[--s->n_packed].buf);
+}
+
 void dm_wset_touch(dm_wset *s) { s->stale = true; }
 
 dm_status dm_wset_refresh(dm_wset *s, dm_err *err)

@@ -32,6 +32,10 @@ dm_buf *dm_wset_weight(const dm_wset *s, int32_t i);
 const dm_layout *dm_wset_layout(const dm_wset *s);
 /* The packed form of weight i under this key; *refresh is where to record the launches that make it,
  * NULL if they have been recorded. */
+/* What has been packed so far, to go back to where making more of it failed half-way. */
+typedef struct dm_wset_mark { size_t packed; int refresh; } dm_wset_mark;
+dm_wset_mark dm_wset_here(const dm_wset *s);
+void dm_wset_back(dm_wset *s, dm_wset_mark to);
 dm_status dm_wset_packed(dm_wset *s, int32_t i, const char *key, size_t bytes, dm_buf **out, dm_cmds **refresh,
                           dm_err *err);
 /* The values changed: packed weights are made anew before the next run. */

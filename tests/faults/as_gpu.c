@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <CL/cl.h>
@@ -14,61 +15,196 @@
 as_gpu_compiler as_gpu_how = AS_GPU_TAKES;
 int as_gpu_built;
 
+/* 0, NULL: as the device has it. */
+typedef struct profile {
+    const char *name, *extensions;
+    cl_device_type type;
+    cl_uint nvidia, lanes;
+    size_t group;
+    cl_ulong local, alloc;
+} profile;
+
+static const profile profiles[] = {
+    {"nvidia", " cl_nv_device_attribute_query", CL_DEVICE_TYPE_GPU, 8, 1, 1024, 48 << 10, 0},
+    {"amd", "", CL_DEVICE_TYPE_GPU, 0, 1, 256, 64 << 10, 0},
+    {"intel", " cl_khr_fp16", CL_DEVICE_TYPE_GPU, 0, 1, 512, 64 << 10, 0},
+    {"small", "", CL_DEVICE_TYPE_GPU, 0, 1, 64, 32 << 10, 128 << 20},
+    {"one-lane", "", CL_DEVICE_TYPE_CPU, 0, 1, 0, 0, 0},
+};
+
+static const profile *now(void)
+{
+    const char *name = getenv("AS_GPU");
+
+    for (size_t i = 0; name && i < sizeof profiles / sizeof profiles[0]; i++)
+        if (!strcmp(profiles[i].name, name))
+            return &profiles[i];
+    return &profiles[0];
+}
+
+#define REAL(f)                                                                                                        \
+    static __typeof__(&f) real;                                                                                        \
+    if (!real)                                                                                                         \
+        *(void **)&real = dlsym(RTLD_NEXT, #f)
+
+/* ---- what the device says -------------------------------------------------------------------- */
+
+static cl_int number(const void *from, size_t bytes, size_t n, void *v, size_t *size)
+{
+    if (v && n < bytes)
+        return CL_INVALID_VALUE;
+    if (v)
+        memcpy(v, from, bytes);
+    if (size)
+        *size = bytes;
+    return CL_SUCCESS;
+}
+
+static void least(void *v, size_t bytes, cl_ulong most)
+{
+    cl_ulong u = 0;
+
+    memcpy(&u, v, bytes);
+    if (most && u > most)
+        memcpy(v, &most, bytes);
+}
+
 DM_EXPORT cl_int clGetDeviceInfo(cl_device_id d, cl_device_info what, size_t n, void *v, size_t *size)
 {
-    static const char more[] = " cl_nv_device_attribute_query";
-    cl_int (*f)(cl_device_id, cl_device_info, size_t, void *, size_t *), code;
+    const profile *p = now();
+    const cl_uint minor = 0;
     size_t there = 0;
+    cl_int code;
 
-    *(void **)&f = dlsym(RTLD_NEXT, "clGetDeviceInfo");
-    if (what == CL_DEVICE_COMPUTE_CAPABILITY_MAJOR_NV || what == CL_DEVICE_COMPUTE_CAPABILITY_MINOR_NV) {
-        if (v && n < sizeof(cl_uint))
-            return CL_INVALID_VALUE;
-        if (v)
-            *(cl_uint *)v = what == CL_DEVICE_COMPUTE_CAPABILITY_MAJOR_NV ? 8 : 0;
-        if (size)
-            *size = sizeof(cl_uint);
-        return CL_SUCCESS;
-    }
+    REAL(clGetDeviceInfo);
+    if (p->nvidia && what == CL_DEVICE_COMPUTE_CAPABILITY_MAJOR_NV)
+        return number(&p->nvidia, sizeof p->nvidia, n, v, size);
+    if (p->nvidia && what == CL_DEVICE_COMPUTE_CAPABILITY_MINOR_NV)
+        return number(&minor, sizeof minor, n, v, size);
     if (what == CL_DEVICE_EXTENSIONS) {
-        if ((code = f(d, what, 0, NULL, &there)) || (v && n < there + sizeof more))
+        const size_t more = strlen(p->extensions);
+
+        if ((code = real(d, what, 0, NULL, &there)) || (v && n < there + more))
             return code ? code : CL_INVALID_VALUE;
         if (size)
-            *size = there + sizeof more;
-        if (v && !(code = f(d, what, n, v, NULL)))
-            strcat(v, more);
+            *size = there + more;
+        if (v && !(code = real(d, what, n, v, NULL)))
+            strcat(v, p->extensions);
         return code;
     }
-    code = f(d, what, n, v, size);
-    if (what == CL_DEVICE_TYPE && code == CL_SUCCESS && v)
-        *(cl_device_type *)v = CL_DEVICE_TYPE_GPU;
-    return code;
+    if ((code = real(d, what, n, v, size)) || !v)
+        return code;
+    switch (what) {
+    case CL_DEVICE_TYPE: *(cl_device_type *)v = p->type; break;
+    case CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT: *(cl_uint *)v = p->lanes; break;
+    case CL_DEVICE_MAX_WORK_GROUP_SIZE: least(v, sizeof(size_t), p->group); break;
+    case CL_DEVICE_LOCAL_MEM_SIZE: least(v, sizeof(cl_ulong), p->local); break;
+    case CL_DEVICE_LOCAL_MEM_TYPE: *(cl_device_local_mem_type *)v = CL_LOCAL; break;
+    case CL_DEVICE_MAX_MEM_ALLOC_SIZE: least(v, sizeof(cl_ulong), p->alloc); break;
+    default: break;
+    }
+    return CL_SUCCESS;
+}
+
+/* ---- what it refuses --------------------------------------------------------------------------- */
+
+/* Whether AS_GPU_REFUSE has HOW:FILE of a file that this program's source has. */
+static int refuses(const char *how, cl_program program)
+{
+    const size_t length = strlen(how);
+    const char *list = getenv("AS_GPU_REFUSE");
+    size_t n = 0;
+    char *source;
+    int found = 0;
+
+    if (!list || !strstr(list, how) || clGetProgramInfo(program, CL_PROGRAM_SOURCE, 0, NULL, &n) ||
+        !(source = calloc(1, n + 1)))
+        return 0;
+    clGetProgramInfo(program, CL_PROGRAM_SOURCE, n, source, NULL);
+    for (const char *p = list; *p && !found; p += strcspn(p, ","), p += *p == ',')
+        if (!strncmp(p, how, length) && p[length] == ':') {
+            const char *file = p + length + 1;
+            char line[256];
+
+            snprintf(line, sizeof line, "#line 1 \"%.*s\"", (int)strcspn(file, ","), file);
+            found = *file == '*' ? strstr(source, "#line 1 \"common.clh\"") != NULL : strstr(source, line) != NULL;
+        }
+    free(source);
+    return found;
+}
+
+static int refuses_kernel(const char *how, cl_kernel k)
+{
+    cl_program program;
+
+    return getenv("AS_GPU_REFUSE") && !clGetKernelInfo(k, CL_KERNEL_PROGRAM, sizeof program, &program, NULL) &&
+           refuses(how, program);
 }
 
 DM_EXPORT cl_int clBuildProgram(cl_program p, cl_uint n, const cl_device_id *ids, const char *options,
                                 void(CL_CALLBACK *notify)(cl_program, void *), void *user)
 {
-    cl_int (*f)(cl_program, cl_uint, const cl_device_id *, const char *, void(CL_CALLBACK *)(cl_program, void *),
-                void *);
-    const char *ptx = strstr(options, "-DPTX");
+    const char *ptx = options ? strstr(options, "-DPTX") : NULL;
     char text[1024];
 
-    *(void **)&f = dlsym(RTLD_NEXT, "clBuildProgram");
+    REAL(clBuildProgram);
     as_gpu_built += ptx != NULL;
-    if (ptx && as_gpu_how == AS_GPU_REFUSES)
+    if ((ptx && as_gpu_how == AS_GPU_REFUSES) || refuses("build", p))
         return CL_BUILD_PROGRAM_FAILURE;
     if (ptx)
         snprintf(text, sizeof text, "%.*s%s", (int)(ptx - options), options, ptx + strlen("-DPTX"));
-    return f(p, n, ids, ptx ? text : options, notify, user);
+    return real(p, n, ids, ptx ? text : options, notify, user);
+}
+
+DM_EXPORT cl_int clGetKernelWorkGroupInfo(cl_kernel k, cl_device_id d, cl_kernel_work_group_info what, size_t n,
+                                          void *v, size_t *size)
+{
+    cl_int code;
+
+    REAL(clGetKernelWorkGroupInfo);
+    if ((code = real(k, d, what, n, v, size)) || !v)
+        return code;
+    if (what == CL_KERNEL_WORK_GROUP_SIZE)
+        least(v, sizeof(size_t), refuses_kernel("group", k) ? 1 : now()->group);
+    if (what == CL_KERNEL_LOCAL_MEM_SIZE && refuses_kernel("local", k))
+        *(cl_ulong *)v = 1 << 30;
+    return CL_SUCCESS;
+}
+
+DM_EXPORT cl_int clEnqueueNDRangeKernel(cl_command_queue q, cl_kernel k, cl_uint dim, const size_t *offset,
+                                        const size_t *global, const size_t *local, cl_uint n, const cl_event *wait,
+                                        cl_event *event)
+{
+    size_t items = 1;
+
+    REAL(clEnqueueNDRangeKernel);
+    for (cl_uint i = 0; i < dim && local; i++)
+        items *= local[i];
+    if (now()->group && items > now()->group)
+        return CL_INVALID_WORK_GROUP_SIZE;
+    if (refuses_kernel("launch", k))
+        return CL_OUT_OF_RESOURCES;
+    return real(q, k, dim, offset, global, local, n, wait, event);
+}
+
+DM_EXPORT cl_mem clCreateBuffer(cl_context c, cl_mem_flags flags, size_t bytes, void *host, cl_int *code)
+{
+    REAL(clCreateBuffer);
+    if (now()->alloc && bytes > now()->alloc) {
+        if (code)
+            *code = CL_INVALID_BUFFER_SIZE;
+        return NULL;
+    }
+    return real(c, flags, bytes, host, code);
 }
 
 DM_EXPORT cl_int clEnqueueReadBuffer(cl_command_queue q, cl_mem m, cl_bool block, size_t offset, size_t bytes, void *to,
                                      cl_uint n, const cl_event *wait, cl_event *event)
 {
-    cl_int (*f)(cl_command_queue, cl_mem, cl_bool, size_t, size_t, void *, cl_uint, const cl_event *, cl_event *), code;
+    cl_int code;
 
-    *(void **)&f = dlsym(RTLD_NEXT, "clEnqueueReadBuffer");
-    code = f(q, m, CL_TRUE, offset, bytes, to, n, wait, event);
+    REAL(clEnqueueReadBuffer);
+    code = real(q, m, CL_TRUE, offset, bytes, to, n, wait, event);
     if (as_gpu_how == AS_GPU_MISTAKES)
         ((float *)to)[bytes / sizeof(float) - 1] += 1;
     (void)block;

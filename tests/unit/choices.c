@@ -95,7 +95,7 @@ static dm_choice pick(dm_choices *c, dm_device *d, bool trains)
     dm_choice out;
     dm_err err = {0};
 
-    must(dm_choices_pick(c, dm_device_get_info(d), &n, NULL, trains, &out, &err), &err);
+    must(dm_choices_pick(c, NULL, dm_device_get_info(d), &n, NULL, trains, &out, &err), &err);
     return out;
 }
 
