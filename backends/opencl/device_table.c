@@ -49,14 +49,14 @@ static void print_row(FILE *out, const dm_device_info *pick, const dm_device_inf
     fputc('\n', out);
 }
 
-static json_t *to_json(const dm_device_info *pick, const dm_device_info *o)
+json_t *dm_device_json(const dm_device_info *o)
 {
     char select[24];
     json_t *j;
 
     snprintf(select, sizeof select, "%d:%d", o->platform, o->device);
-    j = json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "device", select,
-                  "default", is_default(pick, o), "type", type_name(o), "platform", o->platform_name, "name", o->name,
+    j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "device", select,
+                  "type", type_name(o), "platform", o->platform_name, "name", o->name,
                   "vendor", o->vendor, "driver", o->driver, "version", o->version, "compute_units",
                   (json_int_t)o->compute_units, "native_float", (json_int_t)o->native_float, "global_mem",
                   (json_int_t)o->global_mem, "max_alloc", (json_int_t)o->max_alloc, "local_mem",
@@ -69,6 +69,17 @@ static json_t *to_json(const dm_device_info *pick, const dm_device_info *o)
     return j;
 }
 
+static json_t *of_list(const dm_device_info *pick, const dm_device_info *o)
+{
+    json_t *j = dm_device_json(o);
+
+    if (j && json_object_set_new(j, "default", json_boolean(is_default(pick, o))) != 0) {
+        json_decref(j);
+        return NULL;
+    }
+    return j;
+}
+
 static dm_status print_json(FILE *out, const dm_device_info *pick, const dm_device_info *all, int n, dm_err *err)
 {
     json_t *list;
@@ -77,7 +88,7 @@ static dm_status print_json(FILE *out, const dm_device_info *pick, const dm_devi
     dm_json_begin();
     made = (list = json_array()) != NULL;
     for (int i = 0; made && i < n; i++)
-        made = json_array_append_new(list, to_json(pick, &all[i])) == 0;
+        made = json_array_append_new(list, of_list(pick, &all[i])) == 0;
     written = made && json_dumpf(list, out, JSON_INDENT(2)) == 0;
     json_decref(list);
     fputc('\n', out);

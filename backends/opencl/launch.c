@@ -117,17 +117,20 @@ static cl_int set_arg(cl_kernel cl, cl_uint i, const dm_karg *a)
 /* Local memory of the kernel itself and of its arguments, which drivers refuse at different times. */
 static dm_status check_local(const dm_kernel *k, const dm_karg *args, int n, dm_err *err)
 {
+    const cl_ulong most = k->d->info.local_mem;
     cl_ulong bytes = k->local_mem;
+    bool fits = bytes <= most;
 
-    for (int i = 0; i < n; i++)
-        bytes += args[i].kind == DM_LOCAL ? args[i].v.bytes : 0;
-    if (bytes <= k->d->info.local_mem)
-        return DM_OK;
-    return dm_error(err, DM_EDEVICE,
-                    "kernel '%s' of '%s': %llu bytes of local memory are more than the %llu that device "
-                    "%s has",
-                    k->name, k->program->id, (unsigned long long)bytes, (unsigned long long)k->d->info.local_mem,
-                    k->d->where);
+    for (int i = 0; i < n && fits; i++)
+        if (args[i].kind == DM_LOCAL) {
+            fits = args[i].v.bytes <= most - bytes;
+            bytes += args[i].v.bytes;
+        }
+    return fits ? DM_OK
+                : dm_error(err, DM_EDEVICE,
+                           "kernel '%s' of '%s': %llu bytes of local memory are more than the %llu that "
+                           "device %s has",
+                           k->name, k->program->id, (unsigned long long)bytes, (unsigned long long)most, k->d->where);
 }
 
 dm_status ocl_args_set(const dm_kernel *k, cl_kernel cl, const dm_karg *args, int n, dm_err *err)
@@ -137,6 +140,8 @@ dm_status ocl_args_set(const dm_kernel *k, cl_kernel cl, const dm_karg *args, in
     if (n != k->n_args)
         return dm_error(err, DM_EINVAL, "kernel '%s' of '%s': %d arguments given where it has %d", k->name,
                         k->program->id, n, k->n_args);
+    if ((s = check_local(k, args, n, err)) != DM_OK)
+        return s;
     for (int i = 0; i < n; i++) {
         cl_int code;
 
@@ -150,7 +155,7 @@ dm_status ocl_args_set(const dm_kernel *k, cl_kernel cl, const dm_karg *args, in
             return ocl_error(k->d, code, "clSetKernelArg", subject, err);
         }
     }
-    return check_local(k, args, n, err);
+    return DM_OK;
 }
 
 /* ---- enqueueing ---------------------------------------------------------------- */

@@ -5,10 +5,12 @@ import itertools
 import json
 import os
 import re
+import signal
 import struct
 import subprocess
+import time
 
-from cli import DEVICE, SOURCE, config, demist, floats, moons, path, read_safetensors, run_tests
+from cli import DEMIST, DEVICE, SOURCE, config, demist, floats, moons, path, read_safetensors, run_tests
 
 IMAGES = "/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz"
 
@@ -212,6 +214,29 @@ def selftest():
     demist("selftest", "--device", "9:9", code=4)
 
 
+def selftest_report():
+    out, err = demist("selftest", "--device", DEVICE, "--json")
+    report = json.loads(out)
+    assert report["failed"] == 0 and report["passed"] == len(report["checks"]) >= 60 and not report["stopped"], out[-500:]
+    assert report["device"]["device"] == DEVICE and report["device"]["driver"] and report["demist"], report["device"]
+    by_name = {c["check"]: c for c in report["checks"]}
+    conv = [c for name, c in by_name.items() if name.startswith("conv2d")]
+    assert conv and all(c["result"] == "passed" and 0 <= c["error"] < 2e-5 and c["seconds"] >= 0 for c in conv), conv
+    assert by_name["U-Net, 20 training steps"]["error"] < 2e-4 and " ... OK" in err, err[-500:]
+
+
+def selftest_stops():
+    p = subprocess.Popen([DEMIST, "selftest", "--device", DEVICE], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    line = ""
+    while " ... OK" not in line:  # the device is open, the checks have begun
+        line = p.stdout.readline()
+    p.send_signal(signal.SIGTERM)
+    since = time.monotonic()
+    out, err = p.communicate(timeout=120)
+    assert p.returncode == 143 and "stopping after this check" in err and "stopped: " in out.splitlines()[-1], (p.returncode, out, err)
+    assert time.monotonic() - since < 30 and out.count(" ... ") < 40, out
+
+
 def check_prints_the_experiment():
     out, _ = demist("check", config("fashion-mnist.yaml"), f"device={DEVICE}", "--explain")
     assert "parameters: 1062497" in out and "conv2d" in out and "device memory" in out, out[-3000:]
@@ -219,4 +244,4 @@ def check_prints_the_experiment():
     demist("check", resolved)
 
 
-run_tests([information, progress, cache, beginnings, selftest, schedules, check_prints_the_experiment, bad_experiments, bad_data, devices, too_large_a_batch, every_combination])
+run_tests([information, progress, cache, beginnings, selftest, selftest_report, selftest_stops, schedules, check_prints_the_experiment, bad_experiments, bad_data, devices, too_large_a_batch, every_combination])

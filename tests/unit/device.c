@@ -272,11 +272,11 @@ static void launch__refuses(void **state)
               "dimensions");
     must_fail(dm_launch(*state, k, &uneven, DM_KARGS(DM_KB(b), DM_KB(b), DM_KF(1), DM_KI(8)), &err), DM_EINVAL, &err,
               "multiple");
-    must_fail(dm_launch(*state, k, &huge, DM_KARGS(DM_KB(b), DM_KB(b), DM_KF(1), DM_KI(8)), &err), DM_EINVAL, &err,
+    must_fail(dm_launch(*state, k, &huge, DM_KARGS(DM_KB(b), DM_KB(b), DM_KF(1), DM_KI(8)), &err), DM_EDEVICE, &err,
               "larger");
     k = kernel(*state, "sum");
     must_fail(dm_launch(*state, k, &ok, DM_KARGS(DM_KB(b), DM_KB(b), DM_KL(SIZE_MAX), DM_KI(8)), &err),
-              DM_EINVAL, &err, "local memory");
+              DM_EDEVICE, &err, "local memory");
     must_fail(dm_kernel_from_source(*state, "tests/device", source, "nowhere", NULL, &k, &err), DM_ENOENT, &err,
               "'nowhere'");
     dm_buf_free(b);
