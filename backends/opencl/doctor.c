@@ -34,15 +34,26 @@ static dm_status run_probe(dm_device *d, dm_err *err)
     return s;
 }
 
+static bool building(void *user, const char *program)
+{
+    const dm_findings *r = user;
+
+    (void)program;
+    if (r->building)
+        r->building();
+    return true;
+}
+
 static void check_device(dm_findings *r, const dm_device_info *o)
 {
+    const dm_device_options options = {.building = building, .user = r};
     char select[24];
     dm_err why = {0};
     dm_device *d;
     dm_status s;
 
     snprintf(select, sizeof select, "%d:%d", o->platform, o->device);
-    if ((s = dm_device_open(select, NULL, &d, &why)) == DM_OK) {
+    if ((s = dm_device_open(select, &options, &d, &why)) == DM_OK) {
         s = run_probe(d, &why);
         dm_device_close(d);
     }
@@ -60,12 +71,17 @@ static void check_opencl(dm_findings *r)
     int n = 0;
     cl_uint platforms = 0;
     dm_err why = {0};
-    const cl_int code = clGetPlatformIDs(0, NULL, &platforms);
-    const dm_status s = dm_device_list(&all, &n, &why);
+    const bool safe = ocl_drivers_check(r);
+    const char *empty;
+    cl_int code;
+    dm_status s;
 
     dm_finding_ok(r, "loader: OpenCL's ICD loader is there");
-    const char *empty = ocl_empty_platforms();
-
+    if (!safe)
+        return;
+    code = clGetPlatformIDs(0, NULL, &platforms);
+    s = dm_device_list(&all, &n, &why);
+    empty = ocl_empty_platforms();
     if (code != CL_SUCCESS || !platforms)
         dm_finding_fail(r, DM_EDEVICE, "platforms: none, clGetPlatformIDs: %s (%d) (%s)", ocl_code_name(code),
                         (int)code,

@@ -9,6 +9,7 @@
 #include <CL/cl_ext.h>
 
 #include "base/arena.h"
+#include "base/findings.h"
 #include "backends/capabilities.h"
 #include "device/device.h"
 
@@ -118,6 +119,16 @@ dm_status ocl_error(const dm_device *d, cl_int code, const char *call, const cha
 const char *ocl_empty_platforms(void);
 /* The ids behind info's i:j. */
 dm_status ocl_device_ids(const dm_device_info *info, cl_platform_id *p, cl_device_id *d, dm_err *err);
+
+/* ---- drivers.c ----------------------------------------------------------- */
+
+/* Where the loader looks for .icd files: a folder or one of them; NULL: another loader is told in its own way. */
+const char *ocl_driver_folder(void);
+/* How many it finds there. */
+int ocl_driver_count(void);
+/* Asks each by itself; a line for each that is at fault. False where this process must not ask them, since one crashes
+ * or hangs. To be called before the first call of OpenCL. */
+bool ocl_drivers_check(dm_findings *r);
 
 /* ---- host_cpu.c, probe.c -------------------------------------------------- */
 

@@ -12,6 +12,17 @@ void dm_finding_ok(dm_findings *r, const char *fmt, ...)
     fputc('\n', r->out);
 }
 
+void dm_finding_warn(dm_findings *r, const char *fmt, ...)
+{
+    va_list ap;
+
+    fputs("WARN  ", r->out);
+    va_start(ap, fmt);
+    vfprintf(r->out, fmt, ap);
+    va_end(ap);
+    fputc('\n', r->out);
+}
+
 void dm_finding_fail(dm_findings *r, dm_status code, const char *fmt, ...)
 {
     char line[1024];

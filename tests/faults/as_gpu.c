@@ -149,6 +149,8 @@ DM_EXPORT cl_int clBuildProgram(cl_program p, cl_uint n, const cl_device_id *ids
 
     REAL(clBuildProgram);
     as_gpu_built += ptx != NULL;
+    if (refuses("crash", p))
+        abort();
     if ((ptx && as_gpu_how == AS_GPU_REFUSES) || refuses("build", p))
         return CL_BUILD_PROGRAM_FAILURE;
     if (ptx)

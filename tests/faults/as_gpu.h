@@ -4,7 +4,8 @@
  *   AS_GPU=amd|intel|nvidia|small|one-lane
  *   AS_GPU_REFUSE=HOW:FILE[,HOW:FILE...]   what a driver may answer to kernels of FILE below kernels/, "*" = of all:
  *     build   they do not build                        group    a group of one alone
- *     local   they take more local memory than there is   launch   CL_OUT_OF_RESOURCES when they are launched */
+ *     local   they take more local memory than there is   launch   CL_OUT_OF_RESOURCES when they are launched
+ *     crash   it aborts as it builds them */
 #ifndef DEMIST_TESTS_AS_GPU_H
 #define DEMIST_TESTS_AS_GPU_H
 

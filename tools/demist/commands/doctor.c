@@ -5,11 +5,12 @@
 
 #include "options/command.h"
 #include "plugin/plugin_doctor.h"
+#include "terminal/process.h"
 
 static int run(cli_call *call)
 {
     dm_err err = {0};
-    dm_findings found = {.out = stdout, .err = &err};
+    dm_findings found = {.out = stdout, .err = &err, .building = cli_watch_aborts};
 
     (void)call;
     dm_doctor(&found);

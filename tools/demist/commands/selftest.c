@@ -9,6 +9,7 @@
 #include "device/device.h"
 #include "device/doctor.h"
 #include "options/command.h"
+#include "terminal/process.h"
 #include "terminal/signals.h"
 
 typedef struct request { const char *device; bool json; } request;
@@ -22,6 +23,7 @@ static bool may_build(void *user, const char *program)
 {
     (void)user;
     (void)program;
+    cli_watch_aborts();
     return !cli_signal();
 }
 

@@ -46,6 +46,9 @@ static void on_crash(int sig)
     } else {
         put("crashed: "), put(name),
             put(", in no plugin's callback; a device's driver, a kernel or demist is at fault\n");
+        if (*cli_pocl_cache())
+            put("  if the device is PoCL's, what it keeps of compiled kernels may be damaged: empty '"),
+                put(cli_pocl_cache()), put("' and try again\n");
     }
     signal(sig, SIG_DFL);
     raise(sig);
@@ -61,6 +64,15 @@ static void catch_crashes(void)
     sigaltstack(&other, NULL);
     for (int i = 0; i < N_CRASHES; i++)
         sigaction(crashes[i].signal, &a, NULL);
+#endif
+}
+
+void cli_watch_aborts(void)
+{
+#ifndef SANITIZED
+    const struct sigaction a = {.sa_handler = on_crash, .sa_flags = SA_ONSTACK};
+
+    sigaction(SIGABRT, &a, NULL);
 #endif
 }
 

@@ -7,6 +7,7 @@
 
 #include "run/progress.h"
 #include "terminal/message.h"
+#include "terminal/process.h"
 #include "terminal/signals.h"
 
 struct cli_terminal {
@@ -105,6 +106,7 @@ static void on_progress(void *user, const dm_progress_info *p)
 static bool cancelled(void *user)
 {
     (void)user;
+    cli_watch_aborts();
     return cli_signal() != 0;
 }
 
