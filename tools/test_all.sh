@@ -36,6 +36,12 @@ under_oclgrind() {
   done
 }
 
+# Devices that are pretended: what they choose, on the first platform.
+pretended() {
+  DEMIST_PROFILES=all DEMIST=$root/build/demist DEMIST_SOURCE=$root DEMIST_DEVICE=$first PYTHONPATH=tests/cli \
+    step profiles python3 tests/faults/test_profiles.py build/tests/faults/libas_gpu.so build/tests/ops
+}
+
 # Ops and gradients with each implementation forced where it serves.
 forced() {
   local impl
@@ -83,6 +89,7 @@ killed
 compiled
 step allocations end_allocations
 sanitized
+pretended
 forced
 fuzzed
 folders_are_hostile

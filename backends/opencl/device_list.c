@@ -112,7 +112,6 @@ static void numbers(cl_device_id d, dm_device_info *o)
     cl_device_type type = 0;
     cl_uint units = 1, lanes = 1, align_bits = 0;
     cl_ulong global = 0, alloc = 0, local = 0;
-    cl_device_local_mem_type local_type = CL_LOCAL;
     size_t group = 1;
 
     clGetDeviceInfo(d, CL_DEVICE_TYPE, sizeof type, &type, NULL);
@@ -122,7 +121,6 @@ static void numbers(cl_device_id d, dm_device_info *o)
     clGetDeviceInfo(d, CL_DEVICE_GLOBAL_MEM_SIZE, sizeof global, &global, NULL);
     clGetDeviceInfo(d, CL_DEVICE_MAX_MEM_ALLOC_SIZE, sizeof alloc, &alloc, NULL);
     clGetDeviceInfo(d, CL_DEVICE_LOCAL_MEM_SIZE, sizeof local, &local, NULL);
-    clGetDeviceInfo(d, CL_DEVICE_LOCAL_MEM_TYPE, sizeof local_type, &local_type, NULL);
     clGetDeviceInfo(d, CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof group, &group, NULL);
     o->cpu = type & CL_DEVICE_TYPE_CPU;
     o->gpu = type & CL_DEVICE_TYPE_GPU;
@@ -132,7 +130,6 @@ static void numbers(cl_device_id d, dm_device_info *o)
     o->max_alloc = alloc;
     o->local_mem = local;
     o->max_group = group;
-    o->local_is_global = local_type == CL_GLOBAL;
     for (o->align = 128; o->align < align_bits / 8 && o->align < 1 << 20;)
         o->align *= 2;
 }

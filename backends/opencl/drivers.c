@@ -183,11 +183,13 @@ bool ocl_drivers_check(dm_findings *r)
         if (WIFSIGNALED(d->status)) {
             safe = false;
             if (WTERMSIG(d->status) == SIGALRM)
-                dm_finding_fail(r, DM_EDEVICE, "driver file '%.400s': '%.200s' does not answer within %d s (%s)", d->file,
-                                d->library, (int)PATIENCE, how);
+                dm_finding_fail(r, DM_EDEVICE, "driver file '%.400s': '%.200s' does not answer within %d s (%s)",
+                                d->file, d->library, (int)PATIENCE, how);
             else
-                dm_finding_fail(r, DM_EDEVICE, "driver file '%.400s': '%.200s' crashes when it is asked for its devices: "
-                                "%s (%s)", d->file, d->library, strsignal(WTERMSIG(d->status)), how);
+                dm_finding_fail(r, DM_EDEVICE,
+                                "driver file '%.400s': '%.200s' crashes when it is asked for its devices: "
+                                "%s (%s)",
+                                d->file, d->library, strsignal(WTERMSIG(d->status)), how);
         }
     }
     free(all);

@@ -27,7 +27,7 @@ static bool supports(const dm_device_info *dev, const dm_opnode *n)
 {
     const attn a = attn_of(dev, n);
 
-    return (dev->cpu || dev->local_is_global) && a.d % 16 == 0 && a.N * a.heads * (a.L + STRIP) < 1 << 30 &&
+    return dev->cpu && a.d % 16 == 0 && a.N * a.heads * (a.L + STRIP) < 1 << 30 &&
            a.scratch * a.items < 1 << 30;
 }
 

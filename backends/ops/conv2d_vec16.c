@@ -8,7 +8,7 @@ enum { TILES = 4, DW_CHUNK_BYTES = 1344 * 1024, DW_MOST_PARTS = 64 * 1024 * 1024
 
 bool dm_vec16_serves(const dm_device_info *dev, const dm_conv_args *g)
 {
-    return (dev->cpu || dev->local_is_global) && g->N * g->H * g->W < 1 << 30 && g->N * g->OH * g->OW < 1 << 30 &&
+    return dev->cpu && g->N * g->H * g->W < 1 << 30 && g->N * g->OH * g->OW < 1 << 30 &&
            g->k <= 31;
 }
 

@@ -16,6 +16,25 @@ static dm_status run(dm_device *d, const char *from, const char *name, const cha
     return s != DM_OK ? s : dm_launch(d, k, r, args, n, err);
 }
 
+/* One group an example, of GROUP work-items, or of one where the device or the compiled kernel takes no more. */
+enum { GROUP = 128 };
+static dm_status run_in_groups(dm_device *d, const char *name, int64_t examples, const dm_karg *args, int n,
+                               dm_err *err)
+{
+    const dm_device_info *about = dm_device_get_info(d);
+    const dm_range large = {.dim = 1, .global = {(size_t)examples * GROUP}, .local = {GROUP}};
+    const dm_range one = {.dim = 1, .global = {(size_t)examples}, .local = {1}};
+    dm_err why = {0};
+
+    if (!about->cpu && about->max_group >= GROUP) {
+        const dm_status s = run(d, file, name, "-DW=4 -DGROUP=128", &large, args, n, &why);
+
+        if (s != DM_EDEVICE)
+            return s == DM_OK ? s : dm_error(err, s, "%s", why.msg);
+    }
+    return run(d, file, name, "-DW=4 -DGROUP=1", &one, args, n, err);
+}
+
 static dm_status check_count(const char *what, int64_t count, dm_err *err)
 {
     if (count < 1 || count > INT32_MAX - 65536)
@@ -98,23 +117,16 @@ dm_status dm_launch_predict(dm_device *d, const dm_predict_args *a, dm_err *err)
 
 dm_status dm_launch_square_sums(dm_device *d, dm_buf *x, dm_buf *w, dm_buf *sums, int64_t n, int64_t inner, dm_err *err)
 {
-    const dm_device_info *about = dm_device_get_info(d);
-    const size_t group = about->cpu || about->max_group < 128 ? 1 : 128;
-    const dm_range r = {.dim = 1, .global = {(size_t)n * group}, .local = {group}};
     const dm_status s = check_count("sums of squares", n < 1 || inner > INT32_MAX / n ? -1 : n * inner, err);
 
     if (s != DM_OK)
         return s;
-    return run(d, file, "square_sums", group == 1 ? "-DW=4 -DGROUP=1" : "-DW=4 -DGROUP=128", &r,
-               DM_KARGS(DM_KB(x), DM_KB(w), DM_KB(sums), DM_KI(inner)), err);
+    return run_in_groups(d, "square_sums", n, DM_KARGS(DM_KB(x), DM_KB(w), DM_KB(sums), DM_KI(inner)), err);
 }
 
 dm_status dm_launch_threshold(dm_device *d, dm_buf *x0, int64_t n, int64_t inner, double ratio, double max, dm_err *err)
 {
-    const dm_device_info *about = dm_device_get_info(d);
-    const size_t group = about->cpu || about->max_group < 128 ? 1 : 128;
     const double at = ratio * (double)(inner - 1), rank = floor(at);
-    const dm_range r = {.dim = 1, .global = {(size_t)n * group}, .local = {group}};
     const dm_status s = check_count("thresholding", n < 1 || inner > INT32_MAX / n ? -1 : n * inner, err);
 
     if (s != DM_OK)
@@ -122,6 +134,6 @@ dm_status dm_launch_threshold(dm_device *d, dm_buf *x0, int64_t n, int64_t inner
     if (!(ratio >= 0 && ratio <= 1) || !(max >= 1))
         return dm_error(err, DM_EINVAL, "thresholding at quantile %g up to %g; 0 to 1 and at least 1 are allowed",
                         ratio, max);
-    return run(d, file, "threshold", group == 1 ? "-DW=4 -DGROUP=1" : "-DW=4 -DGROUP=128", &r,
-               DM_KARGS(DM_KB(x0), DM_KI(inner), DM_KI(rank), DM_KF(at - rank), DM_KF(max)), err);
+    return run_in_groups(d, "threshold", n,
+                         DM_KARGS(DM_KB(x0), DM_KI(inner), DM_KI(rank), DM_KF(at - rank), DM_KF(max)), err);
 }

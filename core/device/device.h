@@ -23,7 +23,7 @@ typedef struct dm_device_info {
     uint64_t global_mem, max_alloc, local_mem;
     size_t max_group;              /* work-items of a group */
     size_t align;                  /* bytes; windows on a buffer start at multiples of it */
-    bool fp16, fp64, subgroups, command_buffer, local_is_global, driver_caches;
+    bool fp16, fp64, subgroups, command_buffer, driver_caches;
     bool int64;                    /* kernels have 64-bit integers: all but some of OpenCL's embedded profile */
     bool emulated;                 /* Oclgrind: no inline assembly, small limits */
     uint64_t capabilities;         /* a set of the backend's words for what else it can; implementations read it */

@@ -13,12 +13,24 @@ bool dm_impl_supports(const dm_impl *impl, const dm_device_info *dev, const dm_o
     return takes(impl, dm_op_16bit_type(n)) && (!impl->supports || impl->supports(dev, n));
 }
 
-bool dm_impl_preferred(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n, bool high)
+static bool is_for(const dm_impl *impl, unsigned devices, const dm_device_info *dev, const dm_opnode *n, bool high)
 {
     if (!high && impl->tolerance > 0 && dm_op_16bit_type(n) == DM_DT_F32)
         return false;
-    return (!impl->devices || impl->devices & (dev->cpu ? DM_ON_CPUS : DM_ON_OTHERS)) &&
-           (impl->needs & dev->capabilities) == impl->needs && dm_impl_supports(impl, dev, n);
+    return (!impl->devices || impl->devices & devices) && (impl->needs & dev->capabilities) == impl->needs &&
+           dm_impl_supports(impl, dev, n);
+}
+
+bool dm_impl_preferred(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n, bool high)
+{
+    return is_for(impl, dev->cpu ? DM_ON_CPUS : DM_ON_OTHERS, dev, n, high);
+}
+
+bool dm_impl_candidate(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n, bool high)
+{
+    const bool either = dev->cpu && dev->native_float == 1;
+
+    return is_for(impl, either ? DM_ON_CPUS | DM_ON_OTHERS : dev->cpu ? DM_ON_CPUS : DM_ON_OTHERS, dev, n, high);
 }
 
 bool dm_impl_is_reference(const dm_impl *impl, const dm_opnode *n)

@@ -70,6 +70,8 @@ const dm_impl *dm_impl_at(dm_op_kind kind, int i);
 bool dm_impl_supports(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n);
 /* Does it, on a device that it is meant for? high: also where it rounds products of f32 more than f32 does. */
 bool dm_impl_preferred(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n, bool high);
+/* Is it worth measuring there? Those that are preferred and, on a CPU without vectors, those for GPUs. */
+bool dm_impl_candidate(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n, bool high);
 /* Is it what others are compared with for this node? */
 bool dm_impl_is_reference(const dm_impl *impl, const dm_opnode *n);
 

@@ -50,7 +50,7 @@ int dm_candidates(const dm_device_info *dev, const dm_opnode *n, bool high, cons
     for (int i = 0; (impl = dm_impl_at(n->kind, i)) && count < DM_MAX_CANDIDATES; i++) {
         const bool last = dm_impl_is_reference(impl, n);
 
-        if (dm_impl_preferred(impl, dev, n, high) && !is_there(list, count, impl) &&
+        if (dm_impl_candidate(impl, dev, n, high) && !is_there(list, count, impl) &&
             (!last || !count || dm_op_flops(n) < PLAIN_FLOPS))
             list[count++] = impl;
         if (last)

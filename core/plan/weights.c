@@ -125,6 +125,20 @@ void dm_layout_init_values(const dm_layout *l, uint64_t seed, float *host)
     }
 }
 
+/* All weights lie in one buffer, as do their gradients and the optimizer's moments. */
+static dm_status fits(const dm_device *d, const dm_layout *l, dm_err *err)
+{
+    const dm_device_info *about = dm_device_get_info(d);
+    const size_t bytes = l->total * sizeof(float);
+
+    return bytes <= about->max_alloc
+               ? DM_OK
+               : dm_error(err, DM_ENOMEM, "the network's %lld parameters take %zu bytes (%.2f GiB) in one buffer, and "
+                          "device '%d:%d %s' gives at most %llu (%.2f GiB): use a smaller network or another device",
+                          (long long)l->parameters, bytes, (double)bytes / (1 << 30), about->platform, about->device,
+                          about->name, (unsigned long long)about->max_alloc, (double)about->max_alloc / (1 << 30));
+}
+
 dm_status dm_wset_new(dm_device *d, const dm_layout *l, dm_wset **out, dm_err *err)
 {
     dm_wset *s = calloc(1, sizeof *s);
@@ -137,7 +151,8 @@ dm_status dm_wset_new(dm_device *d, const dm_layout *l, dm_wset **out, dm_err *e
     s->device = d;
     s->layout = l;
     s->stale = true;
-    if ((rc = dm_buf_new(d, l->total ? l->total * sizeof(float) : sizeof(float), "weights", &s->flat, err)) ||
+    if ((rc = fits(d, l, err)) ||
+        (rc = dm_buf_new(d, l->total ? l->total * sizeof(float) : sizeof(float), "weights", &s->flat, err)) ||
         (rc = dm_cmds_new(d, &s->refresh, err)) || (rc = dm_buf_zero(s->flat, 0, dm_buf_bytes(s->flat), err)))
         goto failed;
     for (int32_t i = 0; i < l->n; i++)

@@ -1,0 +1,53 @@
+"""Devices that are pretended by profile (as_gpu.c): selftest, a training step, sampling, and what is larger than a buffer. With
+DEMIST_PROFILES=all all of them, and the op tests at small shapes; else the smallest."""
+import glob
+import os
+import subprocess
+import sys
+
+from cli import DEVICE, demist, path, run_tests
+from pretended import AS_GPU, SANITIZER, images, losses, train
+
+ALL = os.environ.get("DEMIST_PROFILES") == "all"
+PROFILES = ["amd", "intel", "nvidia", "small", "one-lane"] if ALL else ["small"]
+OPS = sys.argv[2]
+
+
+def pretend(profile):
+    return {"LD_PRELOAD": AS_GPU, "AS_GPU": profile, **SANITIZER}
+
+
+def selftest():
+    for p in PROFILES if ALL else []:
+        out, _ = demist("selftest", "--device", DEVICE, env=pretend(p))
+        assert out.rstrip().endswith(" 0 failed"), (p, out)
+
+
+def training_and_sampling():
+    _, right = train("right", AS_GPU="", LD_PRELOAD="")
+    for p in PROFILES:
+        for precision in ("fp32", "bf16") if ALL else ("fp32",):
+            _, log = train(f"{p}-{precision}", AS_GPU=p, precision=precision)
+            assert len(losses(log)) == 2
+            for a, b in zip(losses(log), losses(right)):
+                assert abs(a - b) < (1e-4 if precision == "fp32" else 3e-2) * abs(b), (p, precision, log, right)
+        demist("sample", path(f"{p}-fp32"), "--count", 3, "--out", path(f"{p}.png"), env=pretend(p))
+
+
+def op_tests():
+    for p in PROFILES if ALL else []:
+        for test in sorted(t for t in glob.glob(os.path.join(OPS, "op_*")) if os.path.isfile(t)):
+            done = subprocess.run([test], env={**os.environ, **pretend(p), "DEMIST_TEST_SMALL": "1"}, capture_output=True, text=True)
+            assert done.returncode == 0, (p, test, done.stdout[-2000:], done.stderr[-2000:])
+
+
+# 36 million weights are 144 MB, and this device gives 128 MiB at once.
+def weights_larger_than_a_buffer():
+    large = [path("e.yaml"), f"device={DEVICE}", "network.channels=[256, 512]", "network.layers=3", "network.groups=32"]
+    for command in ["check"], ["train", f"output={path('large')}"]:
+        _, err = demist(command[0], *large, *command[1:], code=6, env=pretend("small"))
+        assert "parameters take" in err and "in one buffer" in err and "use a smaller network or another device" in err, err
+
+
+images()
+run_tests([training_and_sampling, weights_larger_than_a_buffer, selftest, op_tests])
