@@ -209,7 +209,7 @@ static dm_status mix(request *r, dm_model *m, dm_images *out, dm_err *err)
     return rc;
 }
 
-static dm_status write_all(const request *r, const dm_images *im, const output_trace *trace, dm_err *err)
+static dm_status write_all(const request *r, const dm_images *im, output_trace *trace, dm_err *err)
 {
     dm_status rc = DM_OK;
 
