@@ -61,8 +61,7 @@ static void adaptive__reaches_both_ends(void **state)
 {
     static const char *const texts[] = {
         "schedule: {use: flow}\nobjective: {use: flow}\ngrid: {use: uniform}\n",
-        "schedule: {use: linear, zero_terminal_snr: true}\nobjective: {use: simple, predict: v}\ngrid: {use: "
-        "uniform}\n",
+        "schedule: {use: linear, zero_terminal_snr: true}\nobjective: {use: simple, predict: v}\n",
         "schedule: {use: edm}\nobjective: {use: edm}\ngrid: {use: karras}\n",
     };
     const dm_data_info data = {.size = sizeof data, .shape = {1, {1, 1, 1, 1, 1, 1, 1, 1}}};
