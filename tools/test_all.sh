@@ -75,7 +75,7 @@ compared() {
   local python id what
   python=$(reference_python) || { failed=$((failed + 1)); return; }
   while read -r id _; do
-    for what in diffusers half schedulers convert export training; do
+    for what in diffusers half schedulers solvers convert export training; do
       DEMIST=$root/build/demist DEMIST_DEVICE=$id step "compare-$what-${id/:/-}" "$python" "tools/compare_$what.py"
     done
   done <<<"$platforms"

@@ -11,6 +11,22 @@
 
 enum { LIMIT = 1 << 20 };
 
+/* Python writes infinities, which JSON does not have: the largest number of as many letters. */
+static void hold_infinities(char *text, size_t n)
+{
+    static const char word[] = "Infinity";
+    bool in_string = false;
+
+    for (size_t i = 0; i < n; i++) {
+        if (in_string && text[i] == '\\')
+            i++;
+        else if (text[i] == '"')
+            in_string = !in_string;
+        else if (!in_string && n - i >= sizeof word - 1 && !memcmp(text + i, word, sizeof word - 1))
+            memcpy(text + i, "1e300   ", sizeof word - 1);
+    }
+}
+
 dm_status dm_config_open(dm_config *c, const char *path, dm_err *err)
 {
     char *text;
@@ -20,6 +36,7 @@ dm_status dm_config_open(dm_config *c, const char *path, dm_err *err)
     *c = (dm_config){0};
     if ((rc = dm_file_slurp(path, LIMIT, &text, &n, err)))
         return rc;
+    hold_infinities(text, n);
     rc = dm_json_read(text, n, path, &c->root, err);
     free(text);
     if (rc)

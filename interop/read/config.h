@@ -12,7 +12,7 @@ typedef struct dm_config {
     const char *path;
     json_t *root;
     dm_arena *arena;
-    const char *asked[64];
+    const char *asked[128];
     int n_asked;
     dm_err err;                    /* code DM_OK: none so far */
 } dm_config;

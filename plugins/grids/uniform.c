@@ -4,7 +4,7 @@
 
 enum { TRAILING, LEADING, LINSPACE };
 enum { DATA, FIRST };
-typedef struct { int32_t spacing, last; int64_t offset; } cfg;
+typedef struct { int32_t spacing, last; int64_t offset; bool one_more, whole; double until; } cfg;
 
 static const dm_param params[] = {
     DM_ENUM(cfg, spacing, "trailing", "trailing|leading|linspace",
@@ -12,6 +12,10 @@ static const dm_param params[] = {
     DM_INT(cfg, offset, "0", 0, 1000000, "steps",
            "added to each timestep with leading spacing, unless all are visited"),
     DM_ENUM(cfg, last, "data", "data|first", "where the last step goes: the data, or the least noise that is trained"),
+    DM_BOOL(cfg, one_more, "false",
+            "with leading and linspace one more point, of which the least is left out: diffusers' multistep solvers"),
+    DM_BOOL(cfg, whole, "true", "linspace on whole timesteps; false: between them, as diffusers' Euler, Heun and LMS"),
+    DM_REAL(cfg, until, "0", 0, 1, "", "of a continuous schedule: t / T from which the last step goes to the data"),
     DM_END,
 };
 
@@ -28,10 +32,13 @@ static double timestep(const cfg *p, int32_t T, int32_t n, int32_t i)
     /* NumPy's arange(T, 0, -T / n) goes by the difference of its first two values, and that decides ties. */
     const double second = T - (double)T / n, down = i * (second - T);
 
+    const int32_t points = p->one_more ? n + 1 : n, rest = points - 1 - i;
+    double t;
+
     switch (p->spacing) {
     case TRAILING: return round_even(T + down) - 1;
-    case LINSPACE: return n == 1 ? 0 : round_even((n - 1 - i) * ((double)(T - 1) / (n - 1)));
-    default: return (double)((n - 1 - i) * (int64_t)(T / n) + (n < T ? p->offset : 0));
+    case LINSPACE: t = points == 1 ? 0 : rest * ((double)(T - 1) / (points - 1)); return p->whole ? round_even(t) : t;
+    default: return (double)(rest * (int64_t)(T / points) + (n < T ? p->offset : 0));
     }
 }
 
@@ -43,6 +50,15 @@ static dm_status fill(dm_ctx *c, const dm_span *s, int32_t n, bool *log_snr, dou
     if (!s->T && (p->spacing != TRAILING || p->offset))
         return dm_fail(c, DM_EINVAL, "%s is for the levels of a discrete schedule",
                        p->offset ? "offset" : "spacing: other than trailing");
+    if (s->T ? p->until > 0 : p->one_more || !p->whole)
+        return dm_fail(c, DM_EINVAL, "%s is for %s", s->T ? "until" : p->one_more ? "one_more" : "whole: false",
+                       s->T ? "continuous schedules" : "the levels of a discrete schedule");
+    if (p->one_more && p->spacing == TRAILING)
+        return dm_fail(c, DM_EINVAL, "one_more: spacing trailing begins at the noisiest level anyway");
+    if (!p->whole && p->spacing != LINSPACE)
+        return dm_fail(c, DM_EINVAL, "whole: false is for spacing: linspace");
+    if (p->until > 0 && p->last != DATA)
+        return dm_fail(c, DM_EINVAL, "until: is for last: data");
     if (s->T && n > s->T)
         return dm_fail(c, DM_EINVAL, "sampler.steps: %d is more than the schedule's %d timesteps", (int)n,
                        (int)s->T);
@@ -51,9 +67,11 @@ static dm_status fill(dm_ctx *c, const dm_span *s, int32_t n, bool *log_snr, dou
                        (int)timestep(p, s->T, n, 0), (int)s->T - 1);
     for (int32_t i = 0; i < n; i++) {
         /* Where the least noise is above the data, it is the last point but one. */
-        const int32_t parts = s->least.sigma > 0 && p->last == DATA ? n - 1 : n;
+        const int32_t parts = (s->least.sigma > 0 || p->until > 0) && p->last == DATA ? n - 1 : n;
 
-        at[i] = s->T ? timestep(p, s->T, n, i) + 1 : parts > 0 ? s->most.t * (1 - (double)i / parts) : s->most.t;
+        at[i] = s->T        ? timestep(p, s->T, n, i) + 1
+                : parts > 0 ? s->most.t * (1 - (1 - p->until) * i / parts)
+                            : s->most.t;
     }
     at[n] = p->last == DATA ? -1 : s->least.t;
     return DM_OK;

@@ -150,7 +150,7 @@ def sample_walks_as_diffusers_does_where_asked_to():
 def sample_refuses_unknown_schedulers():
     given = ("--noise", os.path.join(MODELS, "plain", "walk.safetensors"), "--tensors", path("no.st"))
     for i, (change, words) in enumerate([
-            (dict(_class_name="EulerDiscreteScheduler"), ["EulerDiscreteScheduler", "DDPMScheduler|DDIMScheduler"]),
+            (dict(_class_name="KDPM2DiscreteScheduler"), ["KDPM2DiscreteScheduler", "DDIMScheduler, DPMSolverMultistepScheduler"]),
             (dict(beta_schedule="laplace"), ["laplace", "squaredcos_cap_v2"]),
             (dict(prediction_type="flow"), ["prediction_type", "flow"]),
             (dict(variance_type="fixed"), ["variance_type", "fixed_large_log"]),
@@ -170,6 +170,49 @@ def sample_refuses_unknown_schedulers():
             assert w in err, f"{change}: {w} is not in: {err}"
     _, err = demist("sample", os.path.join(MODELS, "old"), f"device={DEVICE}", *given, code=2)
     assert "scheduler_config.json" in err
+
+
+def sample_walks_like_diffusers_solvers():
+    """The folder of each scheduler, whole walks: what diffusers' own class made of the same noise (tools/compare_solvers.py)."""
+    rows, (tensors, _) = json.load(open(f"{MODELS}/solvers.json")), read_safetensors(f"{MODELS}/solvers.safetensors")
+    x = floats(tensors["x"])
+    assert len(rows) > 60 and len({r["config"]["_class_name"] for r in rows}) == 11
+    for i, r in enumerate(rows):
+        if i % 4 and r["config"]["_class_name"][:3] in ("DPM", "Uni", "DEI", "Eul", "LMS", "Heu"):
+            continue  # all of them: tools/compare_solvers.py
+        folder = copy("plain", f"solver{i}")
+        json.dump(r["config"], open(os.path.join(folder, "scheduler_config.json"), "w"))
+        write_safetensors(path("solver.st"), {"x": (*tensors["x"][:2], array.array("f", [r["times"] * v for v in x]).tobytes()), "z": tensors["z"]})
+        demist("sample", folder, f"device={DEVICE}", f"sampler.steps={r['steps']}", "--noise", path("solver.st"), "--tensors", path("y.safetensors"), "--force", "-q")
+        got, want = floats(read_safetensors(path("y.safetensors"))[0]["x"]), floats(tensors[f"y{i}"])
+        assert max(abs(a - b) for a, b in zip(got, want)) < 1e-3 * (max(want) - min(want)), r
+
+
+def solvers_that_cannot_be_read_are_refused():
+    given = ("--noise", os.path.join(MODELS, "plain", "walk.safetensors"), "--tensors", path("no.st"))
+    dpm, euler = {"_class_name": "DPMSolverMultistepScheduler"}, {"_class_name": "EulerDiscreteScheduler"}
+    for i, (config, words) in enumerate([
+            ({**dpm, "algorithm_type": "dpmsolver"}, ["algorithm_type", "dpmsolver++ and sde-dpmsolver++ are"]),
+            ({**dpm, "lambda_min_clipped": -5.1}, ["lambda_min_clipped", "-Infinity"]), ({**dpm, "use_flow_sigmas": True}, ["use_flow_sigmas"]),
+            ({**dpm, "use_karras_sigmas": True, "final_sigmas_type": "sigma_min"}, ["final_sigmas_type"]),
+            ({**dpm, "use_karras_sigmas": True, "use_lu_lambdas": True}, ["beside another"]), ({**dpm, "use_beta_sigmas": True}, ["use_beta_sigmas"]),
+            ({**dpm, "solver_ordr": 2}, ["solver_ordr", "solver_order"]), ({**dpm, "solver_order": 4}, ["solver_order", "[1, 3]"]),
+            ({"_class_name": "UniPCMultistepScheduler", "predict_x0": False}, ["predict_x0"]),
+            ({"_class_name": "PNDMScheduler", "prediction_type": "v_prediction"}, ["mixes as they are"]),
+            ({**euler, "interpolation_type": "log_linear"}, ["log_linear"]), ({**euler, "timestep_type": "continuous"}, ["continuous"]),
+            ({**euler, "use_karras_sigmas": True, "timestep_spacing": "leading"}, ["timestep_spacing", "linspace alone"]),
+            ({**euler, "sigma_min": 0.1}, ["sigma_min", "use_karras_sigmas"]),
+            ({"_class_name": "DPMSolverSDEScheduler"}, ["Brownian tree"]), ({"_class_name": "DPMSolverSinglestepScheduler"}, ["singlestep"]),
+            ({"_class_name": "EDMEulerScheduler", "prediction_type": "v_prediction"}, ["prediction_type"]),
+            ({"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": True}, ["use_dynamic_shifting"])]):
+        folder = copy("plain", f"no_solver{i}")
+        json.dump(config, open(os.path.join(folder, "scheduler_config.json"), "w"))
+        _, err = demist("sample", folder, f"device={DEVICE}", "sampler.steps=2", *given, code=2)
+        assert all(w in err for w in words) and "scheduler_config.json" in err, (config, err)
+    folder = copy("plain", "infinite")  # as Python writes it
+    json.dump({**dpm, "lambda_min_clipped": float("-inf")}, open(os.path.join(folder, "scheduler_config.json"), "w"))
+    assert "-Infinity" in open(os.path.join(folder, "scheduler_config.json")).read()
+    demist("sample", folder, f"device={DEVICE}", "sampler.steps=2", *given, "--force")
 
 
 def same_folders(a, b):
@@ -438,5 +481,5 @@ if __name__ == "__main__":
                predict_refuses_unknown_config,
                predict_lists_tensors_that_do_not_fit, nan_is_refused_unless_asked_for, predict_refuses_broken_files,
                predict_refuses_an_index_that_leaves_the_folder, sample_walks_like_ddpmscheduler, sample_walks_like_ddimscheduler, sample_walks_as_diffusers_does_where_asked_to,
-               sample_refuses_unknown_schedulers, export_and_import_again, export_of_a_run, export_of_a_learned_variance, train_from_an_export, gradients_of_what_unet_adds,
+               sample_refuses_unknown_schedulers, sample_walks_like_diffusers_solvers, solvers_that_cannot_be_read_are_refused, export_and_import_again, export_of_a_run, export_of_a_learned_variance, train_from_an_export, gradients_of_what_unet_adds,
                gradients_of_hybrid, export_refuses])
