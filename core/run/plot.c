@@ -6,8 +6,6 @@
 #include "base/file.h"
 #include "base/number.h"
 #include "base/plain_text.h"
-#include "run/run_folder.h"
-#include "run/run_log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +19,9 @@
 extern char **environ;
 
 enum { FEW = 20 };                 /* points of a curve are marked where there are fewer */
+enum { WIDTH = 560, HEIGHT = 400 };  /* of a panel */
+enum { FEW_LINES = 4, LINE = 18 };  /* of a legend, which stands below: more of them make the panel higher */
+enum { FAINT = 1 };                /* the line style of what is faint; the others follow it */
 
 /* A line of a data block. Text is never written into a command: in gnuplot's quotes, backticks run a shell. The colon
  * keeps a line from being the block's end; terminals are told noenhanced. */
@@ -84,7 +85,8 @@ static int64_t put_data(FILE *f, const dm_panel *p, int panel, int series)
 
 static void put_panel(FILE *f, int index, const dm_panel *p)
 {
-    int drawn = 0;
+    int64_t drawn[DM_PLOT_SERIES] = {0};
+    int first = 1, strong = FAINT;
 
     put_texts(f, index, p);
     fprintf(f, "set title $t%d[%d][2:]\nset xlabel $t%d[%d][2:]\nset ylabel $t%d[%d][2:]\n", index, TITLE, index,
@@ -92,39 +94,45 @@ static void put_panel(FILE *f, int index, const dm_panel *p)
     fprintf(f, "unset logscale\n%s%sset autoscale\n", p->log_x && spans(p, false) ? "set logscale x\n" : "",
             p->log_y && spans(p, true) ? "set logscale y\n" : "");
     for (int k = 0; k < p->n_series; k++)
-        if (put_data(f, p, index, k))
-            drawn |= 1 << k;
-    if (!drawn) /* no range can be made of nothing */
-        fputs("unset logscale\nset xrange [0:1]\nset yrange [0:1]\nplot NaN notitle", f);
-    for (int k = 0, first = 1; k < p->n_series; k++) {
-        if (!(drawn & 1 << k))
+        drawn[k] = put_data(f, p, index, k);
+    for (int k = 0; k < p->n_series; k++) {
+        const int style = p->series[k].faint ? FAINT : ++strong;
+
+        if (!drawn[k])
             continue;
         fprintf(f, "%s $d%d_%d using 1:2 with %s ls %d %s ", first ? "plot" : ",", index, k,
-                p->series[k].n < 2 ? "points" : p->series[k].n < FEW ? "linespoints" : "lines",
-                p->n_series > 1 ? k + 1 : 2, p->series[k].n < FEW ? "pt 7 ps 0.7" : "");
+                drawn[k] < 2 ? "points" : drawn[k] < FEW ? "linespoints" : "lines", style,
+                drawn[k] < FEW ? "pt 7 ps 0.7" : "");
         if (*p->series[k].title)
             fprintf(f, "title $t%d[%d][2:]", index, SERIES + k);
         else
             fputs("notitle", f);
         first = 0;
     }
+    if (first) /* no range can be made of nothing */
+        fputs("unset logscale\nset xrange [0:1]\nset yrange [0:1]\nplot NaN notitle", f);
     fputc('\n', f);
 }
 
 static void put_script(FILE *f, const dm_panel *panels, int n)
 {
     const int columns = n > 1 ? 2 : 1, rows = (n + columns - 1) / columns;
+    int lines = FEW_LINES, height;
 
+    for (int i = 0; i < n; i++)
+        lines = panels[i].n_series > lines ? panels[i].n_series : lines;
+    height = HEIGHT + (lines - FEW_LINES) * LINE;
     fprintf(f, "set encoding utf8\nset terminal png noenhanced size %d,%d\n"
                "if (strstrt(GPVAL_TERMINALS, 'pngcairo')) { set terminal pngcairo noenhanced size %d,%d }\n",
-            columns * 560, rows * 400, columns * 560, rows * 400);
-    fputs("set grid lc rgb '#dddddd'\nset key top right opaque\nset format '%g'\n"
+            columns * WIDTH, rows * height, columns * WIDTH, rows * height);
+    fputs("set grid lc rgb '#dddddd'\nset key outside below height 0.7\nset format '%g'\n"
           "set style line 1 lc rgb '#9dbbe0' lw 1\nset style line 2 lc rgb '#1f4f94' lw 2\n"
           "set style line 3 lc rgb '#c0392b' lw 2\nset style line 4 lc rgb '#2e8b57' lw 2\n"
           "set style line 5 lc rgb '#8e44ad' lw 2\nset style line 6 lc rgb '#555555' lw 2\n"
           "set style line 7 lc rgb '#d98c00' lw 2\nset style line 8 lc rgb '#00838f' lw 2\n"
           "set style line 9 lc rgb '#ad1457' lw 2\nset style line 10 lc rgb '#6d8f00' lw 2\n"
-          "set style line 11 lc rgb '#795548' lw 2\nset style line 12 lc rgb '#90a4ae' lw 2\n", f);
+          "set style line 11 lc rgb '#795548' lw 2\nset style line 12 lc rgb '#90a4ae' lw 2\n"
+          "set style line 13 lc rgb '#000000' lw 2\n", f);
     fprintf(f, "set multiplot layout %d,%d\n", rows, columns);
     for (int i = 0; i < n; i++)
         put_panel(f, i, &panels[i]);
@@ -260,76 +268,5 @@ dm_status dm_plot_in(const dm_folder *in, const char *name, const dm_panel *pane
         fclose(script);
     if (complaints)
         fclose(complaints);
-    return s;
-}
-
-/* Exponential mean over about a fiftieth of the curve, values that are not finite passed over. */
-static void smooth(const double *y, int64_t n, double *to)
-{
-    const double keep = exp(-50.0 / (double)(n > 50 ? n : 50));
-    double mean = 0, weight = 0;
-
-    for (int64_t i = 0; i < n; i++) {
-        if (isfinite(y[i])) {
-            mean = keep * mean + (1 - keep) * y[i];
-            weight = keep * weight + (1 - keep);
-        }
-        to[i] = weight > 0 ? mean / weight : NAN;
-    }
-}
-
-enum { STEP, LOSS, LR, NORM, SPEED, VAL, BAND1, BAND2, BAND3, BAND4, FIELDS };
-
-static bool there(const double *y, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++)
-        if (isfinite(y[i]))
-            return true;
-    return false;
-}
-
-static dm_status plot_columns(const dm_folder *in, const char *name, double *const *c, int64_t n, dm_err *err)
-{
-    const dm_series loss[] = {
-        {"as logged", c[STEP], c[LOSS], n}, {"smoothed", c[STEP], c[FIELDS], n}, {"held out", c[STEP], c[VAL], n}};
-    const dm_series band[] = {{"band 1, least noise", c[STEP], c[BAND1], n}, {"band 2", c[STEP], c[BAND2], n},
-                              {"band 3", c[STEP], c[BAND3], n}, {"band 4, most noise", c[STEP], c[BAND4], n}};
-    const dm_series lr = {"", c[STEP], c[LR], n}, norm = {"", c[STEP], c[NORM], n}, speed = {"", c[STEP], c[SPEED], n};
-    const dm_panel panels[] = {
-        {"loss", "step", "", false, true, loss, there(c[VAL], n) ? 3 : 2},
-        {"learning rate", "step", "", false, false, &lr, 1},
-        {"gradient norm", "step", "", false, true, &norm, 1},
-        {"images/s", "step", "", false, false, &speed, 1},
-        {"held-out loss by noise", "step", "", false, true, band, 4},
-    };
-
-    return dm_plot_in(in, name, panels, there(c[BAND1], n) ? 5 : 4, err);
-}
-
-dm_status dm_plot_run(const dm_folder *run, const dm_folder *in, const char *name, dm_err *err)
-{
-    static const char *const names[FIELDS] = {"step", "loss", "lr", "grad_norm", "images_per_s",
-                                               "val_loss", "val_band_1", "val_band_2", "val_band_3", "val_band_4"};
-    double *rows = NULL, *all = NULL, *c[FIELDS + 1];
-    int64_t n = 0;
-    dm_status s = dm_run_log_read(run, DM_RUN_LOG, names, FIELDS, &rows, &n, err);
-
-    if (s)
-        return s;
-    if (n == 0)
-        s = dm_error(err, DM_EINVAL, "'%s' has no steps in its " DM_RUN_LOG " yet", run->path);
-    else if (!(all = malloc((size_t)n * (FIELDS + 1) * sizeof *all)))
-        s = dm_error(err, DM_ENOMEM, "out of memory: the log of '%s'", run->path);
-    if (!s) {
-        for (int k = 0; k <= FIELDS; k++)
-            c[k] = all + k * n;
-        for (int64_t i = 0; i < n; i++)
-            for (int k = 0; k < FIELDS; k++)
-                c[k][i] = rows[i * FIELDS + k];
-        smooth(c[LOSS], n, c[FIELDS]);
-        s = plot_columns(in, name, c, n, err);
-    }
-    free(all);
-    free(rows);
     return s;
 }

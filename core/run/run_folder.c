@@ -19,6 +19,31 @@
 
 struct dm_run { dm_folder folder; int lock; };
 
+/* Whether it is another process's for longer than dm_run_in_use holds it. */
+static bool is_locked(int lock)
+{
+    for (int i = 0; flock(lock, LOCK_EX | LOCK_NB); i++) {
+        if (errno != EWOULDBLOCK)
+            return false; /* no locks there */
+        if (i == 5)
+            return true;
+        nanosleep(&(struct timespec){0, 10000000}, NULL);
+    }
+    return false;
+}
+
+bool dm_run_in_use(const dm_folder *f)
+{
+    bool used;
+    int lock;
+
+    if (dm_folder_file(f, "lock", O_RDONLY, &lock, NULL, NULL))
+        return false;
+    used = flock(lock, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+    close(lock);
+    return used;
+}
+
 static dm_status take_lock(dm_run *r, dm_err *err)
 {
     char pid[24] = "";
@@ -27,7 +52,7 @@ static dm_status take_lock(dm_run *r, dm_err *err)
 
     if (s)
         return s;
-    if (flock(r->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
+    if (is_locked(r->lock)) {
         n = pread(r->lock, pid, sizeof pid - 1, 0);
         pid[n > 0 ? strspn(pid, "0123456789") : 0] = 0;
         s = dm_error(err, DM_EINVAL,

@@ -31,6 +31,8 @@ dm_status dm_run_clear(const dm_run *r, dm_err *err);
 dm_status dm_run_possible(const char *dir, dm_err *err);
 void dm_run_close(dm_run *r);
 const dm_folder *dm_run_folder(const dm_run *r);
+/* Whether a process has the lock of the run in this folder. */
+bool dm_run_in_use(const dm_folder *f);
 
 /* A small file below the folder, whole or not at all. */
 dm_status dm_run_write(const dm_run *r, const char *name, const void *data, size_t n, dm_err *err);

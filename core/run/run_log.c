@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_LINE = 65536 };
+enum { MAX_LINE = 65536, TAIL = 4 * MAX_LINE };
 
 struct dm_run_log { int fd; char *path; };
 
@@ -196,4 +196,42 @@ dm_status dm_run_log_read(const dm_folder *in, const char *name, const char *con
     *values = v;
     *rows = r;
     return DM_OK;
+}
+
+/* The numbers of a line over those of the lines before. */
+static void take_last(const json_t *o, const char *const *names, int n, double *values)
+{
+    for (int i = 0; i < n; i++) {
+        const json_t *x = json_object_get(o, names[i]);
+
+        if (json_is_number(x) && isfinite(json_number_value(x)))
+            values[i] = json_number_value(x);
+    }
+}
+
+dm_status dm_run_log_last(const dm_folder *in, const char *name, const char *const *names, int n, double *values,
+                          dm_err *err)
+{
+    char *line = malloc(MAX_LINE);
+    FILE *f = NULL;
+    int64_t step;
+    size_t len;
+    dm_status s = line ? open_read(in, name, &f, err) : dm_error(err, DM_ENOMEM, "out of memory: reading '%s'", name);
+
+    for (int i = 0; i < n; i++)
+        values[i] = NAN;
+    if (!s && !fseek(f, -TAIL, SEEK_END)) /* fails where the file is shorter: then it is read from its beginning */
+        for (int c = fgetc(f); c != '\n' && c != EOF;)
+            c = fgetc(f);
+    while (!s && next_line(f, line, &len)) {
+        json_t *o;
+
+        if (!(s = parse_line(line, len, name, &o, &step, err)))
+            take_last(o, names, n, values);
+        json_decref(o);
+    }
+    if (f)
+        fclose(f);
+    free(line);
+    return s;
 }

@@ -21,5 +21,8 @@ void dm_run_log_close(dm_run_log *l);
 /* The named numbers of all whole lines: values[row * n + i], NaN where a line lacks one; on the heap. */
 dm_status dm_run_log_read(const dm_folder *in, const char *name, const char *const *names, int n, double **values,
                           int64_t *rows, dm_err *err);
+/* The last finite one of each among the log's last lines (256 KiB of them), NaN where there is none. */
+dm_status dm_run_log_last(const dm_folder *in, const char *name, const char *const *names, int n, double *values,
+                          dm_err *err);
 
 #endif

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "experiment/resolved_lines.h"
+
 static const char *const free_keys[] = {"name",
                                         "output",
                                         "device",
@@ -19,31 +21,6 @@ static const char *const free_keys[] = {"name",
                                         "data.workers",
                                         "train.recompute"}; /* choices.json has what the run began with */
 
-typedef struct line { const char *text; size_t n; char key[256]; } line;
-
-/* The next line of a resolved file with its key; section is kept from call to call. false at the end. */
-static bool next(const char **at, char *section, size_t size, line *l)
-{
-    const char *s = *at;
-    size_t n, indent, key;
-
-    if (!*s)
-        return false;
-    n = strcspn(s, "\n");
-    indent = strspn(s, " ");
-    key = indent < n ? strcspn(s + indent, ":\n") : 0;
-    l->text = s + indent;
-    l->n = n - indent;
-    if (indent == 0) {
-        snprintf(section, size, "%.*s", (int)key, s);
-        snprintf(l->key, sizeof l->key, "%.*s", (int)key, s);
-    } else {
-        snprintf(l->key, sizeof l->key, "%s.%.*s", section, (int)key, s + indent);
-    }
-    *at = s + n + (s[n] == '\n');
-    return true;
-}
-
 /* What may differ: also what decides samples alone, though a run without a sampler stays one. */
 static bool is_free(const char *key)
 {
@@ -55,11 +32,11 @@ static bool is_free(const char *key)
     return false;
 }
 
-/* The next line that matters. */
-static bool next_fixed(const char **at, char *section, size_t size, line *l)
+/* The next line that matters, and its whole key. */
+static bool next_fixed(const char **at, dm_resolved_line *l, char key[DM_RESOLVED_KEY])
 {
-    while (next(at, section, size, l))
-        if (!is_free(l->key))
+    while (dm_resolved_next(at, l))
+        if (!is_free(dm_resolved_key(l, key)))
             return true;
     return false;
 }
@@ -98,21 +75,20 @@ char *dm_resume_today(const char *text, dm_registry *plugins)
 
 dm_status dm_resume_compare(const char *old, const char *now, const char *dir, dm_err *err)
 {
-    char in_old[128] = "", in_now[128] = "";
-    line a, b;
+    char key_old[DM_RESOLVED_KEY], key_now[DM_RESOLVED_KEY];
+    dm_resolved_line a = {.section = ""}, b = {.section = ""};
 
     for (;;) {
-        const bool more_old = next_fixed(&old, in_old, sizeof in_old, &a),
-                   more_now = next_fixed(&now, in_now, sizeof in_now, &b);
+        const bool more_old = next_fixed(&old, &a, key_old), more_now = next_fixed(&now, &b, key_now);
 
         if (!more_old && !more_now)
             return DM_OK;
-        if (!more_old || !more_now || a.n != b.n || memcmp(a.text, b.text, a.n))
+        if (!more_old || !more_now || a.length != b.length || memcmp(a.text, b.text, (size_t)a.length))
             return dm_error(err, DM_EINVAL,
                             "the run in '%s' cannot continue with another experiment: it started with '%.*s' (%s), "
                             "now it is '%.*s' (%s); use another output, or set overwrite "
                             "(--overwrite)",
-                            dir, more_old ? (int)a.n : 7, more_old ? a.text : "nothing", more_old ? a.key : "-",
-                            more_now ? (int)b.n : 7, more_now ? b.text : "nothing", more_now ? b.key : "-");
+                            dir, more_old ? a.length : 7, more_old ? a.text : "nothing", more_old ? key_old : "-",
+                            more_now ? b.length : 7, more_now ? b.text : "nothing", more_now ? key_now : "-");
     }
 }

@@ -39,6 +39,8 @@ def commands(run):
     yield ["resume", run, "train.steps=12", "--quiet"]
     yield ["plot", run]
     yield ["report", run, "--no-samples"]
+    yield ["runs", run]
+    yield ["compare", run, trained(), "--no-samples", "--out", path("compared.html"), "--force"]
     if ALL:
         yield from reading(run)
     yield ["train", *moons(run, "train.steps=2"), "--overwrite", "--quiet"]

@@ -3,6 +3,7 @@ import html.parser
 import json
 import os
 import re
+import shutil
 import struct
 import zlib
 
@@ -32,7 +33,7 @@ class Page(html.parser.HTMLParser):
         self.text += data
 
 
-ALLOWED = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "table", "tr", "th", "td", "figure", "img", "figcaption", "pre", "code"}
+ALLOWED = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "table", "tr", "th", "td", "div", "figure", "img", "figcaption", "pre", "code"}
 
 
 def page(*args, code=0):
@@ -76,7 +77,8 @@ def everything_is_in_it():
                   "Likelihood", "3.321", "learned variance", "images/s", json.load(open(path("run/env.json")))["device"], "use: toy2d"):
         assert words in p.text, (words, p.text)
     images = [a for t, a in p.tags if t == "img"]
-    assert len(images) >= (3 if os.path.exists(path("run/sweep/sweep.png")) else 1), len(images)
+    assert "Samples of each cell" in p.text and "steps=2, use=ddpm: frechet" in p.text, p.text
+    assert len(images) >= (5 if os.path.exists(path("run/sweep/sweep.png")) else 1), len(images)
     # By default it lies in the run folder, goes with the run, and is written over.
     for _ in range(2):
         out = demist("report", path("run"), "--no-samples")[0]
@@ -109,12 +111,18 @@ def hostile_files():
         assert "Experiment" in page("--no-samples", code=None).text
     likelihood()
     s = path("run/sweep/sweep.json")
+    shutil.copy(path("run/sweep/sweep.png"), path("outside.png"))
+    shutil.copy(path("outside.png"), path("run/outside.png"))
+    os.symlink(path("outside.png"), path("run/sweep/cells", "a" * 24 + "-16.png"))
     kept = open(s).read()
     for text in (deep, "{}", json.dumps({"keys": [evil] * 100, "figures": [evil, 3] * 60, "rows": [{"values": [evil, 1], "figures": [evil], "state": "done"},
-                 5, None, {"state": evil, "reason": evil, "values": {}}] * 2000, "checkpoint": evil})):
+                 5, None, {"state": evil, "reason": evil, "values": {}}] * 2000, "checkpoint": evil}),
+                 json.dumps({"keys": [evil], "figures": [5], "rows": [{"values": [evil], "figures": [1], "state": "done", "picture": x} for x in
+                             (evil, "../outside.png", "cells/../../outside.png", "cells/" + "0" * 24 + "-1.png/../../../outside.png", "/etc/passwd", 5,
+                              "cells/" + "a" * 24 + "-16.png")]})):
         open(s, "w").write(text)
         p = page("--no-samples", code=None)
-        assert "Experiment" in p.text
+        assert "Experiment" in p.text and "Samples of each cell" not in p.text
     open(s, "w").write(kept)
     # A picture that is none is left out; one that says more than it is, is only bytes to the page.
     png = path("run/sweep/sweep.png")

@@ -1,7 +1,9 @@
 """Sweeps: which cells there are, what they say, and that one which was interrupted goes on to the same table."""
 import csv
+import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -95,6 +97,7 @@ def training_keys_train():
     got = rows("grid/sweep")
     assert [r["state"] for r in got] == ["done"] * 4 + ["refused"] * 2 and "10" in got[4]["reason"], got
     runs = os.listdir(path("grid/sweep/runs"))
+    assert sorted(runs) == ["lr=1e-2", "lr=1e-3"], runs
     assert len(runs) == 2 and got[0]["frechet"] != got[2]["frechet"], (runs, got)
     for run in runs:
         assert os.listdir(path("grid/sweep/runs", run, "checkpoints")) == ["step-00000030.safetensors"]
@@ -102,12 +105,52 @@ def training_keys_train():
     shutil.rmtree(path("grid/sweep/cells"))
     demist("sweep", *args)
     assert {r: os.stat(path("grid/sweep/runs", r, "log.jsonl")).st_mtime_ns for r in runs} == times, "trained again"
+    # Each cell's samples, in one page with the table; the first seed's are the same in each of them.
+    pictures = [f for f in os.listdir(path("grid/sweep/cells")) if f.endswith("-16.png")]
+    page = open(path("grid/sweep/sweep.html")).read()
+    assert len(pictures) == 4 and page.count("<figure>") == 5 and "lr=1e-2, steps=4: frechet" in page, pictures
+    err = demist("sweep", *args, "--samples", "0")[1]
+    assert "measured before" in err and page.count("<img") > open(path("grid/sweep/sweep.html")).read().count("<img") > 0
     # A run that another experiment began is no run of this one.
     err = demist("sweep", *base("network.width=16"), *SAMPLERS, *QUALITY, "--out", path("other"), code=2)[1]
     assert "network.width" in err, err
     # A sweep of a run that is not trained trains it, once.
     demist("sweep", *moons("fresh", "data.limit=500", "train.steps=20"), "--over", "sampler.steps=2,3", *QUALITY)
     assert os.listdir(path("fresh/checkpoints")) == ["step-00000020.safetensors"] and len(rows("fresh/sweep")) == 2
+
+
+# As sweeps of before called a run.
+def hash_alone(run):
+    h, section = hashlib.sha256(), ""
+    for line in open(path(run, "resolved.yaml")).read().splitlines(keepends=True):
+        if not line.startswith(" "):
+            section = line.split(":")[0] if line.endswith(":\n") else ""
+        if section in ("sampler", "grid", "guidance") or not section and line.split(":")[0] in ("device", "allow_nan", "name", "output", "plugin_path"):
+            continue
+        h.update(section.encode() + b"\0" + line.lstrip(" ").encode())
+    return h.hexdigest()[:24]
+
+
+def runs_are_called_by_what_is_swept():
+    def sweep(folder, steps, *over):
+        demist("sweep", *moons("named", "data.limit=500", f"train.steps={steps}"), *over, "--metric", "loss", "--out", path(folder), "--samples", "0")
+        return sorted(os.listdir(path(folder, "runs")))
+
+    lr = ("--over", "train.lr=1e-3,1e-2")
+    assert sweep("two", 10, *lr) == ["lr=1e-2", "lr=1e-3"]
+    # Another experiment under the same values does not take the folder of the first, which stays.
+    names = sweep("two", 5, *lr)
+    assert len(names) == 4 and names[0] == "lr=1e-2" and re.fullmatch("lr=1e-2-[0-9a-f]{8}", names[1]) and names[2] == "lr=1e-3", names
+    assert sweep("two", 5, *lr) == names and sweep("two", 10, *lr) == names
+    # Those of before are called by a hash alone, and are not trained again.
+    old = hash_alone("two/runs/lr=1e-2")
+    os.rename(path("two/runs/lr=1e-2"), path("two/runs", old))
+    assert sweep("two", 10, *lr) == sorted([old, *names[1:]])
+    # Keys that end alike are whole; values that belong into no folder's name leave the sweep's folder nowhere.
+    assert sweep("three", 5, "--over", "schedule.use=linear,cosine", "--over", "network.use=mlp", "--over", "data.limit=200") == \
+        [f"schedule.use={s},network.use=mlp,limit=200" for s in ("cosine", "linear")]
+    name, = sweep("four", 5, "--over", "train={steps: 5, lr: 1e-3}")
+    assert re.fullmatch("train=_steps__5__lr__1e-3_-[0-9a-f]{8}", name), name
 
 
 def refuses():
@@ -128,4 +171,4 @@ def refuses():
     assert not os.path.exists(path("refused/sweep.json"))  # it would be in the way of other keys
 
 
-run_tests([cells_are_what_the_plugins_take, a_grid_from_one_checkpoint, killed_and_resumed, training_keys_train, refuses])
+run_tests([cells_are_what_the_plugins_take, a_grid_from_one_checkpoint, killed_and_resumed, training_keys_train, runs_are_called_by_what_is_swept, refuses])

@@ -30,7 +30,8 @@ static void assert_picture(const char *path, int width, int height)
 static void plot__odd_series(void **state)
 {
     const double x[] = {1, 2, NAN, 4}, y[] = {1e-3, INFINITY, 3, -1};
-    const dm_series some[] = {{"a \"quoted\" \\ `date` 50% title", x, y, 4}, {"", x, y, 1}, {"none", x, y, 0}};
+    const dm_series some[] = {
+        {"a \"quoted\" \\ `date` 50% title", x, y, 4, false}, {"", x, y, 1, true}, {"none", x, y, 0, false}};
     const dm_panel panels[] = {{"one", "x", "y", true, true, some, 3}, {"", "", "", false, false, some, 1},
                                {"empty", "", "", true, true, some + 2, 1}};
     scratch dir = scratch_new();
@@ -79,11 +80,68 @@ static void plot__titles_are_text(void **state)
         const dm_panel panel = {title[k], title[k], title[k], false, false, series, 8};
 
         for (int i = 0; i < 8; i++)
-            series[i] = (dm_series){title[(i + k) % 8], x, y, 2};
+            series[i] = (dm_series){title[(i + k) % 8], x, y, 2, false};
         assert_status(dm_plot(path, &panel, 1, &err), DM_OK, &err);
-        assert_picture(path, 560, 400);
+        assert_picture(path, 560, 400 + 4 * 18); /* a legend of eight */
     }
     assert_int_equal(scratch_entries(dir.dir), 1);
+    scratch_remove(dir.dir);
+}
+
+/* The most pixels of a row that are nearly the first curve's colour. */
+static int longest_row(const char *path)
+{
+    png_image img = {.version = PNG_IMAGE_VERSION};
+    int most = 0;
+    uint8_t *p;
+
+    assert_true(png_image_begin_read_from_file(&img, path));
+    img.format = PNG_FORMAT_RGB;
+    assert_non_null(p = malloc(PNG_IMAGE_SIZE(img)));
+    assert_true(png_image_finish_read(&img, NULL, p, 0, NULL));
+    for (uint32_t y = 0; y < img.height; y++) {
+        int n = 0;
+
+        for (uint32_t x = 0; x < img.width; x++) {
+            const uint8_t *c = p + 3 * ((size_t)y * img.width + x);
+
+            n += abs(c[0] - 0x1f) < 60 && abs(c[1] - 0x4f) < 60 && abs(c[2] - 0x94) < 60;
+        }
+        most = n > most ? n : most;
+    }
+    free(p);
+    return most;
+}
+
+static void plot__legend_covers_no_curve(void **state)
+{
+    double x[60], high[60], all[60];
+    dm_series s[] = {{"a curve that lies where legends are put", x, high, 60, false},
+                     {"another one", x, all, 60, false}};
+    const dm_panel panel = {"", "", "", false, false, s, 2};
+    scratch dir = scratch_new();
+    const char *path = scratch_path(&dir, "plot.png");
+    int whole;
+    dm_err err;
+
+    (void)state;
+    if (!have_gnuplot()) {
+        scratch_remove(dir.dir);
+        skip();
+    }
+    for (int i = 0; i < 60; i++) {
+        x[i] = i;
+        high[i] = 0.94;
+        all[i] = i / 59.0;
+    }
+    s[0].title = s[1].title = "";
+    assert_status(dm_plot(path, &panel, 1, &err), DM_OK, &err);
+    whole = longest_row(path);
+    assert_true(whole > 400);
+    s[0].title = "a curve that lies where legends are put";
+    s[1].title = "another one";
+    assert_status(dm_plot(path, &panel, 1, &err), DM_OK, &err);
+    assert_true(longest_row(path) > whole - 20);
     scratch_remove(dir.dir);
 }
 
@@ -120,7 +178,7 @@ static void plot_run__from_its_log(void **state)
 static void plot__full_disk_keeps_the_old_picture(void **state)
 {
     double x[500], y[500];
-    const dm_series s = {"", x, y, 500}, none = {"", x, y, 0};
+    const dm_series s = {"", x, y, 500, false}, none = {"", x, y, 0, false};
     const dm_panel few = {"", "", "", false, false, &none, 1}, many = {"", "", "", false, false, &s, 1};
     scratch dir = scratch_new();
     const char *path = scratch_path(&dir, "a.png");
@@ -153,7 +211,7 @@ static void plot__full_disk_keeps_the_old_picture(void **state)
 static void plot__without_gnuplot(void **state)
 {
     const double x[] = {1, 2};
-    const dm_series s = {"", x, x, 2};
+    const dm_series s = {"", x, x, 2, false};
     const dm_panel p = {"", "", "", false, false, &s, 1};
     scratch dir = scratch_new();
     char *old = strdup(getenv("PATH"));
@@ -174,6 +232,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plot__odd_series), cmocka_unit_test(plot__titles_are_text),
+        cmocka_unit_test(plot__legend_covers_no_curve),
         cmocka_unit_test(plot_run__from_its_log),
         cmocka_unit_test(plot__full_disk_keeps_the_old_picture),
         cmocka_unit_test(plot__without_gnuplot),

@@ -1,14 +1,10 @@
 /* demist report: the command line, and the order of the parts; see report.h. */
-#define _XOPEN_SOURCE 700 /* mkdtemp */
 #include "report/report.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "files/output.h"
 #include "options/command.h"
 #include "run/run_folder.h"
@@ -22,12 +18,15 @@ static const cli_option options[] = {
     CLI_FLAG(request, no_samples, "no-samples", "draw none: no device is needed"),
     CLI_SHORT_FLAG(request, force, "force", 'f', "overwrite F.html if it is there"), CLI_END};
 
-static void write_parts(report *r)
+static void write_parts(void *user, FILE *to, const char *scratch)
 {
+    report *r = user;
     const char *slash;
     char name[300];
     size_t n = strlen(r->run);
 
+    r->to = to;
+    r->scratch = scratch;
     while (n > 1 && r->run[n - 1] == '/')
         n--;
     snprintf(name, sizeof name, "%.*s", (int)n, r->run);
@@ -40,45 +39,9 @@ static void write_parts(report *r)
     report_likelihood(r);
     report_loss(r);
     report_accuracy(r);
-    report_sweep(r);
+    report_sweep(r, "sweep/");
     report_experiment(r);
     html_end(r->to);
-}
-
-/* The page in memory, so that nothing of it is on the disk before all is. */
-static dm_status make(report *r, const char *out, dm_err *err)
-{
-    const char *tmp = getenv("TMPDIR");
-    char folder[4096], *page = NULL;
-    size_t n = 0;
-    dm_status rc;
-
-    snprintf(folder, sizeof folder, "%.4000s/demist-report-XXXXXX", tmp && *tmp == '/' ? tmp : "/tmp");
-    if (!mkdtemp(folder))
-        return dm_file_error(err, "create folder", folder);
-    r->scratch = folder;
-    if (!(r->to = open_memstream(&page, &n))) {
-        rmdir(folder);
-        return dm_error(err, DM_ENOMEM, "out of memory for the report");
-    }
-    write_parts(r);
-    rmdir(folder);
-    rc = fclose(r->to) ? dm_error(err, DM_ENOMEM, "out of memory for the report") : DM_OK;
-    if (!rc && r->callbacks && r->callbacks->cancelled(r->callbacks->user))
-        rc = dm_error(err, DM_ECANCELLED, "stopped");
-    if (!rc)
-        rc = dm_file_write_in(out ? NULL : &r->folder, out ? out : "report.html", page, n, err);
-    free(page);
-    return rc;
-}
-
-static dm_status open_run(report *r, dm_err *err)
-{
-    const dm_status rc = dm_folder_open(&r->folder, r->run, err);
-
-    if (rc || dm_folder_has(&r->folder, DM_RUN_CONFIG))
-        return rc;
-    return dm_error(err, DM_EINVAL, "'%s' is not a run folder: it has no " DM_RUN_CONFIG, r->run);
 }
 
 static int write_report(report *r, const char *out, const cli_common *common)
@@ -91,7 +54,7 @@ static int write_report(report *r, const char *out, const cli_common *common)
     if (!rc) {
         r->callbacks = cli_callbacks(t);
         cli_catch_signals("stopping, no report is written");
-        rc = make(r, out, &err);
+        rc = report_page(out ? NULL : &r->folder, out ? out : "report.html", write_parts, r, r->callbacks, &err);
     }
     cli_terminal_free(t);
     if (!rc)
@@ -113,7 +76,7 @@ static int run(cli_call *call)
     dm_err err = {0};
     int code;
 
-    if (open_run(&r, &err) || output_check(&(const output_file){q->out, ".html", false}, 1, q->force, &err))
+    if (report_open(&r, &err) || output_check(&(const output_file){q->out, ".html", false}, 1, q->force, &err))
         code = cli_fail(&err);
     else
         code = write_report(&r, q->out, &call->common);

@@ -14,6 +14,7 @@
 #include "base/plain_text.h"
 #include "files/output.h"
 #include "options/command.h"
+#include "report/report.h"
 #include "run/run_folder.h"
 #include "session/session_read.h"
 #include "terminal/signals.h"
@@ -21,6 +22,7 @@
 typedef struct request {
     const char *dir;
     bool dry;
+    int64_t samples;
     cli_list over;
     eval_request eval;
 } request;
@@ -34,10 +36,14 @@ static const cli_option options[] = {
     CLI_TEXT(request, eval.layer, "layer", "NAME", "with --metric quality, the layer of it whose input they are"),
     CLI_NUMBER(request, eval.count, "count", "N", 4, 1 << 24, NULL, "samples or examples of each cell"),
     CLI_FLAG(request, eval.raw, "raw", "the weights as trained, not their first average"),
+    CLI_NUMBER(request, samples, "samples", "N", 0, 400, "16",
+               "images that are drawn of each cell for sweep.html, of points many; 0 = none"),
     CLI_STRING(request, dir, CLI_T_FOLDER, "out", 'o', "DIR", NULL,
-               "where results go (sweep/ in the run's folder): sweep.csv, .md, .json and .png, and each cell's report; "
+               "where results go (sweep/ in the run's folder): sweep.csv, .md, .json, .png and .html, and each cell's "
+               "report; "
                "by these the same command goes on where a sweep was interrupted"),
-    CLI_FLAG(request, dry, "dry-run", "print the cells, do nothing"), CLI_END};
+    CLI_FLAG(request, dry, "dry-run", "print the cells, do nothing"),
+    CLI_END};
 
 typedef struct listener { const dm_callbacks *cb; sweep *s; bool all; } listener;
 
@@ -192,6 +198,17 @@ static int outcome(const sweep *s)
     return refused == s->n ? 2 : 0;
 }
 
+static void write_page(void *user, FILE *to, const char *scratch)
+{
+    const sweep *s = user;
+    report r = {.to = to, .run = s->output, .folder = s->folder, .scratch = scratch};
+
+    html_begin(to, "Sweep");
+    html_say(to, "%s, measured by %s.", s->base, s->metric->name);
+    report_sweep(&r, "");
+    html_end(to);
+}
+
 static dm_status run_cells(sweep *s, const dm_callbacks *cb, dm_err *err)
 {
     dm_err plot = {0}, tables = {0};
@@ -206,8 +223,8 @@ static dm_status run_cells(sweep *s, const dm_callbacks *cb, dm_err *err)
         return rc ? rc : dm_error(err, tables.code, "%s", tables.msg);
     if (sweep_plot(s, &plot))
         cb->log(cb->user, DM_LOG_WARNING, dm_sprintf(s->arena, "no plot: %s", plot.msg));
-    if (!rc)
-        say(cb, "written: %s/sweep.csv, .md and .json%s", s->dir, plot.msg[0] ? "" : ", and .png");
+    if (!rc && !(rc = report_page(&s->folder, "sweep.html", write_page, s, NULL, err)))
+        say(cb, "written: %s/sweep.csv, .md, .json%s and .html", s->dir, plot.msg[0] ? "" : ", .png");
     return rc;
 }
 
@@ -295,6 +312,7 @@ static int begin_by(sweep *s, const cli_call *call)
 
     s->request = q->eval;
     s->dir = q->dir;
+    s->samples = q->samples;
     s->base = call->argument[0];
     s->fixed = call->overrides;
     s->n_fixed = call->n_overrides;
@@ -338,7 +356,8 @@ const cli_command cmd_sweep = {
                 "    --over sampler.eta=0,1 --metric quality --features runs/features-fashion-mnist --count 2000\n"
                 "  demist sweep configs/moons.yaml --over train.lr=1e-3,3e-3 --over seed=1,2,3 --metric loss\n",
     .details = "EXP.yaml is trained where its output folder is not trained yet, once for all cells that differ in "
-               "how they sample, and once for each that differs in how it is trained, in folders below the sweep's. "
+               "how they sample, and once for each that differs in how it is trained, in folders of runs/ in the "
+               "sweep's that are called by what is swept, as lr=0.001,use=cosine. "
                "RUN, a run folder or a checkpoint, is measured as it is. A key that a cell's plugin does not take "
                "is left out of the cell, and cells that are then alike are one; cells that the experiment's checks "
                "refuse are rows that say why. Ctrl-C stops with what is measured kept (exit code 75). With "

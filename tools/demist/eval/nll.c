@@ -53,7 +53,7 @@ static json_t *json(const dm_nll *n)
 static dm_status plot(const char *path, const dm_nll *n, dm_err *err)
 {
     double *terms = calloc((size_t)n->steps, sizeof *terms), *sums = calloc((size_t)n->steps, sizeof *sums);
-    const dm_series term = {"", n->t, terms, n->steps}, sum = {"", n->t, sums, n->steps};
+    const dm_series term = {"", n->t, terms, n->steps, false}, sum = {"", n->t, sums, n->steps, false};
     const dm_panel panels[] = {{"terms of the bound", "t", "bits a dimension", true, true, &term, 1},
                                {"their sum up to t", "t", "bits a dimension", true, false, &sum, 1}};
     dm_status rc = terms && sums ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for a plot");

@@ -11,6 +11,8 @@
 #include "base/file.h"
 #include "run/run_folder.h"
 
+enum { LEVELS = 4, ENTRIES = 50000, RUNS = 10000 };
+
 /* When a file of the run was last written, 0 where it is not there. */
 static double written(const char *run, const char *name)
 {
@@ -51,4 +53,119 @@ dm_status runs_newest(const char *folder, char **run, dm_err *err)
     if (dir)
         closedir(dir);
     return *run ? DM_OK : dm_error(err, DM_ENOENT, "there is no run in '%s'; give one", folder);
+}
+
+/* ---- all of them ----------------------------------------------------------------------------- */
+
+typedef struct search { runs_list *list; size_t room; int entries; } search;
+
+static dm_status add(search *s, const char *path, dm_err *err)
+{
+    runs_list *l = s->list;
+
+    if (l->n == RUNS) {
+        l->left_out = true;
+        return DM_OK;
+    }
+    if (!dm_grow((void **)&l->path, (size_t)l->n, &s->room, sizeof *l->path) || !(l->path[l->n] = strdup(path)))
+        return dm_error(err, DM_ENOMEM, "out of memory for the list of runs");
+    l->n++;
+    return DM_OK;
+}
+
+static dm_status search_in(search *s, const char *folder, int level, dm_err *err);
+
+static dm_status search_one(search *s, const char *path, int level, dm_err *err)
+{
+    struct stat st;
+    const bool there = !lstat(path, &st), link = there && S_ISLNK(st.st_mode);
+    dm_status rc = DM_OK;
+    char *sweep;
+
+    if (!there || (!link && !S_ISDIR(st.st_mode)))
+        return DM_OK;
+    if (!runs_is_one(path))
+        return link || level + 1 == LEVELS ? DM_OK : search_in(s, path, level + 1, err);
+    if ((rc = add(s, path, err)) || link || level + 1 == LEVELS)
+        return rc;
+    if (!(sweep = dm_run_path(path, "sweep")))
+        return dm_error(err, DM_ENOMEM, "out of memory for a name");
+    if (!lstat(sweep, &st) && S_ISDIR(st.st_mode))
+        rc = search_in(s, sweep, level + 1, err);
+    free(sweep);
+    return rc;
+}
+
+/* What cannot be read has no runs, but for the folder that was given. */
+static dm_status search_in(search *s, const char *folder, int level, dm_err *err)
+{
+    DIR *dir = opendir(folder);
+    dm_status rc = DM_OK;
+    struct dirent *d;
+
+    if (!dir)
+        return level ? DM_OK : dm_file_error(err, "open folder", folder);
+    while (!rc && !s->list->left_out && (d = readdir(dir))) {
+        char *path = *d->d_name == '.' ? NULL : dm_run_path(folder, d->d_name);
+
+        s->list->left_out = ++s->entries > ENTRIES;
+        if (*d->d_name != '.')
+            rc = path ? search_one(s, path, level, err) : dm_error(err, DM_ENOMEM, "out of memory for a name");
+        free(path);
+    }
+    closedir(dir);
+    return rc;
+}
+
+dm_status runs_find(const char *folder, runs_list *l, dm_err *err)
+{
+    search s = {.list = l};
+    dm_status rc;
+
+    *l = (runs_list){NULL, 0, false};
+    if (!runs_is_one(folder))
+        rc = search_in(&s, folder, 0, err);
+    else
+        rc = search_one(&s, folder, 0, err);
+    if (rc)
+        runs_list_free(l);
+    return rc;
+}
+
+void runs_list_free(runs_list *l)
+{
+    for (int i = 0; i < l->n; i++)
+        free(l->path[i]);
+    free(l->path);
+    *l = (runs_list){NULL, 0, false};
+}
+
+/* ---- titles ---------------------------------------------------------------------------------- */
+
+static const char *last_part(dm_arena *a, const char *path)
+{
+    size_t n = strlen(path), from;
+
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    for (from = n; from > 0 && path[from - 1] != '/';)
+        from--;
+    return dm_strndup(a, path + from, n - from);
+}
+
+const char **runs_titles(dm_arena *a, const char *const *paths, int n)
+{
+    const char **part = dm_alloc_n(a, (size_t)n, sizeof *part), **title = dm_alloc_n(a, (size_t)n, sizeof *title);
+
+    for (int i = 0; i < n; i++)
+        if (!part || !title || !(part[i] = last_part(a, paths[i])))
+            return NULL;
+    for (int i = 0; i < n; i++) {
+        bool twice = !*part[i];
+
+        for (int k = 0; k < n; k++)
+            twice |= k != i && !strcmp(part[k], part[i]);
+        title[i] = twice ? paths[i] : part[i];
+    }
+    return title;
 }

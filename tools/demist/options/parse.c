@@ -176,7 +176,7 @@ static int read_arguments(reader *r, int argc, char **argv, int from)
             return cli_usage(r->command, "%s", a->ask);
         if (from < argc && (a->ask || a[1].kind != CLI_T_OVERRIDES || !is_override(argv[from]))) {
             call->argument[call->n_arguments++] = argv[from++];
-            while (a->many && from < argc && !(a[1].kind == CLI_T_OVERRIDES && strchr(argv[from], '=')))
+            while (a->many && from < argc && !(a[1].kind == CLI_T_OVERRIDES && is_override(argv[from])))
                 call->argument[call->n_arguments++] = argv[from++];
         }
     }

@@ -18,6 +18,7 @@ static const char style[] =
     "overflow-wrap:anywhere}"
     "th{font-weight:600;color:#43505e;white-space:nowrap}td.n,th.n{text-align:right}"
     "figure{margin:1em 0}figcaption{color:#5a6675;font-size:.92em;margin-top:.3em}"
+    "div{display:flex;flex-wrap:wrap;gap:1.5em;align-items:flex-end}"
     "img{max-width:100%;height:auto;display:block}img.p{image-rendering:pixelated;background:#000}"
     "pre{background:#f5f7f9;padding:.9em 1.1em;overflow-x:auto;font-size:.87em;line-height:1.45;border-radius:4px}";
 
@@ -126,6 +127,8 @@ bool html_png(FILE *f, const void *bytes, size_t n, int scale, const char *capti
     width = (uint32_t)b[16] << 24 | (uint32_t)b[17] << 16 | (uint32_t)b[18] << 8 | b[19];
     if (!width || width > 65535)
         return false;
+    if (scale < 0)
+        scale = (int)width < -scale ? -scale / (int)width : 1;
     fprintf(f, "<figure><img%s width=\"%u\" alt=\"", scale ? " class=\"p\"" : "",
             width * (unsigned)(scale ? scale : 1));
     html_text(f, caption);
@@ -136,6 +139,10 @@ bool html_png(FILE *f, const void *bytes, size_t n, int scale, const char *capti
     fputs("</figcaption></figure>\n", f);
     return true;
 }
+
+void html_side_begin(FILE *f) { fputs("<div>\n", f); }
+
+void html_side_end(FILE *f) { fputs("</div>\n", f); }
 
 dm_status html_picture(FILE *f, const dm_picture *p, int scale, const char *caption, dm_err *err)
 {

@@ -36,7 +36,7 @@ static dm_status draw(const char *path, const json_t *terms, size_t n, dm_err *e
         sum[i] = so_far;
     }
     if (!rc) {
-        const dm_series one = {"", t, term, (int64_t)n}, all = {"", t, sum, (int64_t)n};
+        const dm_series one = {"", t, term, (int64_t)n, false}, all = {"", t, sum, (int64_t)n, false};
         const dm_panel panels[] = {{"terms of the bound", "t", "bits a dimension", true, true, &one, 1},
                                    {"their sum up to t", "t", "bits a dimension", true, false, &all, 1}};
 

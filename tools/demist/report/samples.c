@@ -34,8 +34,10 @@ static void keep(void *user, const dm_trace_info *now)
                        (size_t)example * sizeof *s->x);
 }
 
-/* CSS pixels for one of an image's: small ones are shown large. */
-static int scale_of(int64_t side) { return side <= 16 ? 6 : side <= 32 ? 3 : side <= 64 ? 2 : 1; }
+int report_scale(int64_t side)
+{
+    return side <= 16 ? 6 : side <= 32 ? 3 : side <= 64 ? 2 : 1;
+}
 
 static dm_status show_images(report *r, const dm_images *im, const strips *s, dm_err *err)
 {
@@ -44,11 +46,11 @@ static dm_status show_images(report *r, const dm_images *im, const strips *s, dm
     dm_status rc;
 
     if (!(rc = dm_picture_grid(im->x, d[0], d[1], d[2], d[3], d[0] > 16 ? 12 : 0, 2, &p, err)))
-        rc = html_picture(r->to, &p, scale_of(side), "Not chosen: the first of the run's seed.", err);
+        rc = html_picture(r->to, &p, report_scale(side), "Not chosen: the first of the run's seed.", err);
     dm_picture_fini(&p);
     if (!rc && s->x &&
         !(rc = dm_picture_grid(s->x, (int64_t)s->rows * s->columns, d[1], d[2], d[3], s->columns, 2, &p, err)))
-        rc = html_picture(r->to, &p, scale_of(side), "From noise, on the left, to the sample; steps spread evenly.",
+        rc = html_picture(r->to, &p, report_scale(side), "From noise, on the left, to the sample; steps spread evenly.",
                           err);
     dm_picture_fini(&p);
     return rc;
@@ -71,21 +73,20 @@ static dm_status show(report *r, const dm_images *im, const strips *s, dm_err *e
     return rc;
 }
 
-/* Points are drawn many at once, large images few. */
-static dm_status draw(const report *r, strips *s, dm_images *im, dm_err *err)
+dm_status report_draw(const report *r, dm_sample_options *o, dm_images *im, dm_err *err)
 {
     const dm_model_options how = {
         .size = sizeof how, .overrides = r->overrides, .n_overrides = r->n_overrides, .callbacks = r->callbacks};
     dm_model_properties what = {.size = sizeof what};
-    dm_sample_options o = {.size = sizeof o, .trace = keep, .trace_user = s};
     dm_model *m;
     dm_status rc;
 
     if ((rc = dm_model_open(r->run, &how, &m, err)))
         return rc;
     if (!(rc = dm_model_info(m, &what, err))) {
-        o.count = what.shape.rank == 1 ? POINTS : IMAGES;
-        rc = dm_model_sample(m, &o, im, err);
+        if (what.shape.rank == 1)
+            o->count = POINTS;
+        rc = dm_model_sample(m, o, im, err);
     }
     dm_model_close(m);
     return rc;
@@ -95,13 +96,14 @@ void report_samples(report *r)
 {
     strips s = {0};
     dm_images im = {.size = sizeof im};
+    dm_sample_options o = {.size = sizeof o, .count = IMAGES, .trace = keep, .trace_user = &s};
     dm_err err = {0};
     dm_status rc;
 
     if (!r->draw)
         return;
     html_section(r->to, "Samples");
-    if (!(rc = draw(r, &s, &im, &err))) {
+    if (!(rc = report_draw(r, &o, &im, &err))) {
         html_say(r->to, "%.400s: %d steps, %.4g s for %lld.", im.about, (int)im.steps, im.seconds,
                  (long long)im.shape.dim[0]);
         rc = show(r, &im, &s, &err);

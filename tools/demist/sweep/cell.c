@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "experiment/resolved_lines.h"
 #include "run/run_folder.h"
 #include "train/train_run.h"
 
@@ -29,62 +30,24 @@ static double now(void)
 
 /* ---- parts of a resolved experiment ---------------------------------------------------- */
 
-typedef struct line { char section[64]; const char *key, *value; int key_length, value_length; bool head; } line;
-
-/* The next line of a resolved experiment; head: it begins a section. */
-static bool next_line(const char **at, line *l)
-{
-    const char *s = *at;
-    const size_t n = strcspn(s, "\n"), indent = strspn(s, " ");
-
-    if (!*s)
-        return false;
-    *at = s + n + (s[n] == '\n');
-    l->key = s + indent;
-    l->key_length = (int)strcspn(s + indent, ":\n");
-    l->value = l->key + l->key_length + 1;
-    l->value += l->value < s + n && *l->value == ' ';
-    l->value_length = l->value < s + n ? (int)(s + n - l->value) : 0;
-    l->head = !indent && !l->value_length;
-    if (!indent)
-        snprintf(l->section, sizeof l->section, "%.*s", l->head ? l->key_length : 0, l->key);
-    return true;
-}
-
 /* A key of the top level. */
-static bool is(const line *l, const char *key)
+static bool is(const dm_resolved_line *l, const char *key)
 {
     return !*l->section && (size_t)l->key_length == strlen(key) && !strncmp(l->key, key, strlen(key));
 }
 
-/* What decides the weights, and with `sampling` also what decides samples and their speed; not where the run lies. */
-static void hash_text(SHA2_CTX *ctx, const char *text, bool sampling)
-{
-    line l = {.section = ""};
-
-    while (next_line(&text, &l)) {
-        const bool sampler = dm_settings_of_sampling(l.section) || is(&l, "device") || is(&l, "allow_nan");
-
-        if (is(&l, "name") || is(&l, "output") || is(&l, "plugin_path") || (sampler && !sampling))
-            continue;
-        SHA256Update(ctx, (const uint8_t *)l.section, strlen(l.section) + 1);
-        SHA256Update(ctx, (const uint8_t *)l.key, (size_t)(l.value + l.value_length - l.key) + 1);
-    }
-}
-
-/* "sampler.KEY=VALUE" of all keys, those of the grid and the guidance, and the device: so
- * that a run's weights are sampled as the cell says. */
-static dm_status sampling_overrides(sweep *s, const sweep_cell *c, const char ***out, int *n, dm_err *err)
+dm_status sweep_sampling_overrides(sweep *s, const sweep_cell *c, const char ***out, int *n,
+                                   dm_err *err)
 {
     const char *text = c->experiment;
-    line l = {.section = ""};
+    dm_resolved_line l = {.section = ""};
     size_t lines = 1;
 
     for (const char *p = text; (p = strchr(p, '\n')); p++)
         lines++;
     if (!(*out = dm_alloc_n(s->arena, lines, sizeof **out)))
         return no_memory(err);
-    for (*n = 0; next_line(&text, &l);) {
+    for (*n = 0; dm_resolved_next(&text, &l);) {
         const bool device = is(&l, "device");
 
         if (!device && (l.head || !dm_settings_of_sampling(l.section)))
@@ -97,31 +60,6 @@ static dm_status sampling_overrides(sweep *s, const sweep_cell *c, const char **
 }
 
 /* ---- training ----------------------------------------------------------------------------- */
-
-static const char *hex(sweep *s, SHA2_CTX *ctx)
-{
-    char all[SHA256_DIGEST_STRING_LENGTH];
-
-    SHA256End(ctx, all);
-    return dm_strndup(s->arena, all, 24);
-}
-
-/* The run folder whose weights are measured. */
-static const char *run_of(sweep *s, const sweep_cell *c)
-{
-    bool trains = false;
-    SHA2_CTX ctx;
-    const char *h;
-
-    for (int i = 0; i < s->n_axes; i++)
-        trains |= s->axis[i].trains;
-    if (!trains)
-        return s->output;
-    SHA256Init(&ctx);
-    hash_text(&ctx, c->experiment, false);
-    h = hex(s, &ctx);
-    return h ? dm_sprintf(s->arena, "%s/runs/%s", s->dir, h) : NULL;
-}
 
 /* Whether dir has this experiment's weights, trained to the end. What is another experiment's is refused. */
 static dm_status is_trained(const char *dir, const sweep_cell *c, const char *steps, bool *yes, dm_err *err)
@@ -148,14 +86,14 @@ static dm_status train(sweep *s, const sweep_cell *c, const char *run, dm_err *e
     const char *text = c->experiment, *steps = "0", *output = dm_sprintf(s->arena, "output=%s", run);
     const char **overrides = dm_alloc_n(s->arena, (size_t)c->n_overrides + 1, sizeof *overrides);
     dm_train_options o = {.size = sizeof o, .overrides = overrides, .resume = true, .callbacks = s->request.callbacks};
-    line l = {.section = ""};
+    dm_resolved_line l = {.section = ""};
     bool done;
     int n = 0;
     dm_status rc;
 
     if (!overrides || !output)
         return no_memory(err);
-    while (next_line(&text, &l))
+    while (dm_resolved_next(&text, &l))
         if (!strcmp(l.section, "train") && l.key_length == 5 && !strncmp(l.key, "steps", 5))
             steps = l.value;
     if ((rc = is_trained(run, c, steps, &done, err)) || done)
@@ -195,20 +133,18 @@ dm_status sweep_identify(const char *run, char *text, size_t n, int64_t *step, d
     return DM_OK;
 }
 
-/* What the result follows from, as the name of its file in the folder. */
-static const char *result_path(sweep *s, const sweep_cell *c, const char *checkpoint)
+/* What the result follows from: its file in the folder is called so. */
+static const char *result_hash(sweep *s, const sweep_cell *c, const char *checkpoint)
 {
     char options[600];
     SHA2_CTX ctx;
-    const char *h;
 
     snprintf(options, sizeof options, "sweep 1\n%s\n%s\n%s\n%s\ncount %lld raw %d\n", s->metric->name, checkpoint,
              s->features, s->request.layer ? s->request.layer : "", (long long)s->request.count, s->request.raw);
     SHA256Init(&ctx);
     SHA256Update(&ctx, (const uint8_t *)options, strlen(options));
-    hash_text(&ctx, c->experiment, true);
-    h = hex(s, &ctx);
-    return h ? dm_sprintf(s->arena, "cells/%s.json", h) : NULL;
+    sweep_hash_experiment(&ctx, c->experiment, true);
+    return sweep_hex(s, &ctx);
 }
 
 /* false where there is none that is whole; one that is not is measured anew. */
@@ -267,7 +203,7 @@ static dm_status measure(sweep *s, sweep_cell *c, const char *run, const char *p
     double began, sampling;
     dm_status rc;
 
-    if (!s->is_run && (rc = sampling_overrides(s, c, &overrides, &n, err)))
+    if (!s->is_run && (rc = sweep_sampling_overrides(s, c, &overrides, &n, err)))
         return rc;
     r.run = run;
     r.overrides = overrides;
@@ -306,9 +242,25 @@ static dm_status make_ready(sweep *s, sweep_cell *c, const char *run, dm_err *er
     return DM_OK;
 }
 
+/* A picture that cannot be drawn is missing, and said, where no other cell would meet that too. */
+static dm_status add_picture(sweep *s, sweep_cell *c, const char *run, const char *hash, dm_err *err)
+{
+    dm_err why = {0};
+    const char *line;
+    dm_status rc = s->samples ? sweep_draw_cell(s, c, run, hash, &why) : DM_OK;
+
+    if (!rc)
+        return DM_OK;
+    if (ends_all(rc) || rc == DM_ENOMEM)
+        return dm_error(err, rc, "%s", why.msg);
+    if ((line = dm_sprintf(s->arena, "warning: no samples of %s: %s", sweep_cell_name(s, c), why.msg)))
+        s->request.callbacks->log(s->request.callbacks->user, DM_LOG_WARNING, line);
+    return DM_OK;
+}
+
 dm_status sweep_run_cell(sweep *s, sweep_cell *c, dm_err *err)
 {
-    const char *run = c->experiment ? run_of(s, c) : NULL, *path;
+    const char *run = c->experiment ? sweep_run_folder(s, c) : NULL, *hash, *path;
     dm_err why = {0};
     dm_status rc = DM_OK;
 
@@ -318,13 +270,13 @@ dm_status sweep_run_cell(sweep *s, sweep_cell *c, dm_err *err)
         return no_memory(err);
     *s->heard.text = 0;
     if (!(rc = make_ready(s, c, run, &why))) {
-        if (!(path = result_path(s, c, s->checkpoint)))
+        if (!(hash = result_hash(s, c, s->checkpoint)) || !(path = dm_sprintf(s->arena, "cells/%s.json", hash)))
             return no_memory(err);
         if (!read_result(s, c, path))
             rc = measure(s, c, run, path, &why);
+        if (!rc)
+            return add_picture(s, c, run, hash, err);
     }
-    if (!rc)
-        return DM_OK;
     if (ends_all(rc))
         return dm_error(err, rc, "%s", why.msg);
     c->code = rc;

@@ -1,13 +1,16 @@
 /* demist sweep: a grid of experiments, each measured, resumed where it was interrupted.
- * grid.c makes the cells, cell.c trains and measures one, table.c writes what came of all. */
+ * grid.c makes the cells, run_name.c names their runs, cell.c trains and measures one, picture.c draws its samples,
+ * table.c writes what came of all. */
 #ifndef DEMIST_SWEEP_H
 #define DEMIST_SWEEP_H
+
+#include <sha256.h>
 
 #include "base/arena.h"
 #include "eval/eval.h"
 #include "session/session.h"
 
-enum { SWEEP_AXES = 8, SWEEP_CELLS = 10000 };
+enum { SWEEP_AXES = 8, SWEEP_CELLS = 10000, SWEEP_HEX = 24 };
 
 /* A key and its values; section and name are its parts, name "" where the value is a whole section. */
 typedef struct sweep_axis {
@@ -32,6 +35,7 @@ typedef struct sweep_cell {
     bool kept;                     /* measured by an earlier call */
     json_t *report;                /* of the metric */
     int64_t step;                  /* of the checkpoint */
+    const char *picture;           /* of its samples, in the sweep's folder; NULL where there is none */
     double seconds;                /* that the measurement took; of quality, sampling */
 } sweep_cell;
 
@@ -54,6 +58,7 @@ typedef struct sweep {
     const eval_metric *metric;
     eval_request request;          /* of all cells: callbacks, features, count, raw */
     char features[80];             /* the network of the features, by its checkpoint */
+    int64_t samples;               /* drawn of each cell; 0 = none */
     const char *ready;             /* the run that is trained and known, and its checkpoint */
     char checkpoint[80];
     int64_t step;
@@ -76,6 +81,18 @@ double sweep_cell_pace(const sweep_cell *c);
 /* Trains what is not trained, measures what is not measured, keeps it in s->dir. What fails there is the cell's
  * state; the status is DM_ECANCELLED, or a failure that every further cell would meet. */
 dm_status sweep_run_cell(sweep *s, sweep_cell *c, dm_err *err);
+/* Draws its samples and keeps them: c->picture. hash: of what they follow from. */
+dm_status sweep_draw_cell(sweep *s, sweep_cell *c, const char *run, const char *hash, dm_err *err);
+/* "sampler.KEY=VALUE" of all keys, those of the grid and the guidance, and the device: so that a run's weights are
+ * sampled as the cell says. */
+dm_status sweep_sampling_overrides(sweep *s, const sweep_cell *c, const char ***out, int *n, dm_err *err);
+
+/* The run folder whose weights are measured: where training keys are swept, one called by them in s->dir/runs. NULL
+ * when memory is exhausted. */
+const char *sweep_run_folder(sweep *s, const sweep_cell *c);
+/* What decides the weights, and with `sampling` also what decides samples and their speed; not where the run lies. */
+void sweep_hash_experiment(SHA2_CTX *ctx, const char *text, bool sampling);
+const char *sweep_hex(sweep *s, SHA2_CTX *ctx);
 /* Which checkpoint: its step and checksum. */
 dm_status sweep_identify(const char *run, char *text, size_t n, int64_t *step, dm_err *err);
 

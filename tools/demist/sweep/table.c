@@ -188,6 +188,8 @@ static json_t *row_of(const sweep *s, const sweep_cell *c)
         json_array_append_new(json_object_get(row, "values"), json_string(value_of(s, c, i)));
     for (const eval_column *e = s->metric->columns; e->name && row; e++)
         json_array_append_new(json_object_get(row, "figures"), eval_number(sweep_number(c->report, e->path)));
+    if (row && c->picture)
+        json_object_set_new(row, "picture", json_string(c->picture));
     if (row && c->state == SWEEP_DONE) {
         json_object_set_new(row, "seconds", eval_number(c->seconds));
         json_object_set_new(row, "step", json_integer(c->step));
@@ -312,8 +314,8 @@ static bool gather(const sweep *s, int along, int first, dm_series *time, dm_ser
             dm_number_real(value_of(s, c, along), &a[n]);
         n++;
     }
-    *time = (dm_series){curve_name(s, along, &s->cell[first]), x, y, n};
-    *axis = (dm_series){time->title, a, y, n};
+    *time = (dm_series){curve_name(s, along, &s->cell[first]), x, y, n, false};
+    *axis = (dm_series){time->title, a, y, n, false};
     return true;
 }
 
@@ -345,7 +347,7 @@ static bool add_floor(const sweep *s, dm_series *to, const dm_series *of, int n)
             xy[1] = fmax(xy[1], of[i].x[k]);
         }
     xy[2] = xy[3] = level;
-    *to = (dm_series){"floor: test images", xy, xy + 2, 2};
+    *to = (dm_series){"floor: test images", xy, xy + 2, 2, false};
     return true;
 }
 
