@@ -40,8 +40,9 @@ static dm_status open_data(dm_session *s, dm_err *err)
     return rc;
 }
 
-/* The test split, where training or evaluations read it; that there is none is a fault for training alone. */
-static dm_status examine_test_split(dm_session *s, dm_need need, dm_faults *f, dm_err *err)
+/* The test split, where training or evaluations read it; that there is none is a fault for training alone. known: what
+ * is wrong with the other split, which is not said twice. */
+static dm_status examine_test_split(dm_session *s, dm_need need, const dm_err *known, dm_faults *f, dm_err *err)
 {
     const bool held_out = s->experiment->train.validate_every > 0;
     struct dm_data *d = NULL;
@@ -52,11 +53,20 @@ static dm_status examine_test_split(dm_session *s, dm_need need, dm_faults *f, d
         return DM_OK;
     rc = dm_data_open(s->experiment, "test", &s->data_services, &d, &why);
     dm_data_close(d);
-    if (!rc || (rc == DM_ENOENT && !held_out))
+    if (!rc || (rc == DM_ENOENT && !held_out) || (known->code && !strcmp(known->msg, why.msg)))
         return DM_OK;
     if (rc == DM_ENOENT)
         dm_error_prefix(&why, "validate_every: needs data with a test split: ");
     return found(s, rc == DM_ENOENT ? DM_SEC_TRAIN : DM_SEC_DATA, &why, f, err);
+}
+
+/* Both splits, so that all that is wrong with them is said at once. */
+static dm_status examine_data(dm_session *s, dm_need need, dm_faults *f, dm_err *err)
+{
+    dm_err why = {0};
+    dm_status rc = open_data(s, &why) ? found(s, DM_SEC_DATA, &why, f, err) : DM_OK;
+
+    return rc ? rc : examine_test_split(s, need, &why, f, err);
 }
 
 dm_status dm_session_open_start(dm_session *s, dm_err *err)
@@ -315,8 +325,7 @@ dm_status dm_session_examine(dm_session *s, dm_need need, dm_faults *f, dm_err *
     if (sound(s, DM_SEC_SCHEDULE) && dm_noise_new(s->experiment, &s->noise, &why) &&
         (rc = found(s, DM_SEC_SCHEDULE, &why, f, err)))
         return rc;
-    if (data && sound(s, DM_SEC_DATA) &&
-        (rc = open_data(s, &why) ? found(s, DM_SEC_DATA, &why, f, err) : examine_test_split(s, need, f, err)))
+    if (data && sound(s, DM_SEC_DATA) && (rc = examine_data(s, need, f, err)))
         return rc;
     if (data && ((rc = examine_run(s, need, f, err)) || (rc = examine_precision(s, f, err))))
         return rc;

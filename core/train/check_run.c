@@ -5,7 +5,7 @@
 #include "data/data_alone.h"
 #include "run/run_paths.h"
 #include "session/session_source.h"
-#include "train/trainer.h"
+#include "train/estimate.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -39,6 +39,66 @@ static void say_lines(const report *r, const char *text)
     }
 }
 
+/* "2 h 5 min", "1.2 GB" */
+static const char *time_text(double seconds, char *text, size_t n)
+{
+    const double minutes = floor(seconds / 60), hours = floor(minutes / 60), days = floor(hours / 24);
+
+    if (seconds < 99.5)
+        snprintf(text, n, "%.2g s", seconds);
+    else if (hours < 1)
+        snprintf(text, n, "%.0f min", seconds / 60);
+    else if (days < 2)
+        snprintf(text, n, "%.0f h %.0f min", hours, minutes - 60 * hours);
+    else
+        snprintf(text, n, "%.0f days %.0f h", days, hours - 24 * days);
+    return text;
+}
+
+static const char *size_text(int64_t bytes, char *text, size_t n)
+{
+    const double x = (double)bytes;
+
+    snprintf(text, n,
+             x < 1e6   ? "%.0f kB"
+             : x < 1e9 ? "%.1f MB"
+                       : "%.1f GB",
+             x < 1e6   ? x / 1e3
+             : x < 1e9 ? x / 1e6
+                       : x / 1e9);
+    return text;
+}
+
+/* What training will take. That its first steps diverge is no fault of the experiment as such, and said. */
+static dm_status run_costs(dm_session *s, dm_trainer *t, const report *r, dm_err *err)
+{
+    const dm_set_train *set = &s->experiment->train;
+    const dm_run_room room = dm_estimate_room(s, dm_net_layout(s->model));
+    char all[40], one[40], there[40];
+    dm_step_time step;
+    dm_err why = {0};
+    const dm_status rc = dm_estimate_step(s, t, &step, &why);
+
+    if (rc && rc != DM_EDIVERGED)
+        return dm_error(err, rc, "%s", why.msg);
+    if (rc)
+        dm_session_log(s, DM_LOG_WARNING, "training diverges within its first steps: %s", why.msg);
+    else
+        say(r, "# time: about %s for %lld steps: %.4g s a step, measured on %lld%s",
+            time_text(step.seconds * (double)set->steps, all, sizeof all), (long long)set->steps, step.seconds,
+            (long long)step.steps,
+            set->validate_every || set->sample_every ? "; held-out losses and samples not counted" : "");
+    say(r, "# disk: at most %s: %lld checkpoints of %s, the log%s%s%s", size_text(room.all, all, sizeof all),
+        (long long)room.checkpoints, size_text(room.checkpoint, one, sizeof one), set->sample_every ? ", samples" : "",
+        room.there >= 0 ? "; free: " : "", room.there >= 0 ? size_text(room.there, there, sizeof there) : "");
+    if (room.there >= 0 && room.all > room.there)
+        dm_session_log(s, DM_LOG_WARNING,
+                       "the run may need %s, but only %s are free where it will lie; set a smaller train.keep or "
+                       "another output",
+                       all, there);
+    return DM_OK;
+}
+
 /* Implementations are measured, as training would, where they are to be explained. */
 static dm_status costs(dm_session *s, const dm_check_options *o, const report *r, dm_err *err)
 {
@@ -66,8 +126,9 @@ static dm_status costs(dm_session *s, const dm_check_options *o, const report *r
         (int)p.nodes, (int)p.recomputed);
     if (o->explain)
         dm_plan_explain(dm_trainer_plan(t), r->line, r->user);
+    rc = run_costs(s, t, r, err);
     dm_trainer_free(t);
-    return DM_OK;
+    return rc;
 }
 
 static dm_status forward_costs(dm_session *s, const report *r, dm_err *err)

@@ -116,6 +116,12 @@ def bad_data():
     refused(5, "bomb.idx.gz", "data.use=idx", f"data.train_images={write('bomb.idx.gz', gzip.compress(bytes(30000000)))}")
     refused(2, "sides", *idx_data("odd.idx", 4, 7, 9))
     refused(2, "missing", "data.use=idx", f"data.train_images={path('missing.idx')}")
+    # Images and labels of both splits at once, each in a line of its own, and what is wrong with both splits once.
+    files = {k: write(f"no-{k}", f"nothing of {k}, though long enough") for k in ("train_images", "train_labels", "test_images", "test_labels")}
+    _, err = demist("check", config("moons.yaml"), f"device={DEVICE}", "data.use=idx", *[f"data.{k}={f}" for k, f in files.items()], *UNET, code=5)
+    assert all(err.count(f"'{f}' is not an IDX file") == 1 for f in files.values()), err
+    _, err = demist("check", config("moons.yaml"), f"device={DEVICE}", "data.use=npy", f"data.file={files['train_images']}", "data.test_every=9", code=5)
+    assert err.count("is not an npy file") == 1, err
 
 
 def devices():

@@ -11,10 +11,14 @@ from cli import DEMIST, log_lines, moons, path, run_tests
 SLOW = os.path.abspath(sys.argv[1])
 
 
-def start(out, ms, *more):
+def slowed(ms):
     sanitizer = {"ASAN_OPTIONS": os.environ["ASAN_OPTIONS"] + ":verify_asan_link_order=0"} if "ASAN_OPTIONS" in os.environ else {}
-    return subprocess.Popen([DEMIST, "train", *moons(path(out), "tune=off", "train.save_every=0", "train.log_every=1", *more), "--progress", "none"],
-                            stderr=subprocess.PIPE, text=True, env={**os.environ, "LD_PRELOAD": SLOW, "CLSLOW_MS": str(ms), **sanitizer})
+    return {**os.environ, "LD_PRELOAD": SLOW, "CLSLOW_MS": str(ms), **sanitizer}
+
+
+def start(out, ms, *more, progress="none"):
+    return subprocess.Popen([DEMIST, "train", *moons(path(out), "tune=off", "train.save_every=0", "train.log_every=1", *more), "--progress", progress],
+                            stderr=subprocess.PIPE, text=True, env=slowed(ms))
 
 
 def stop(p, wait):
@@ -55,4 +59,31 @@ def speed_is_of_work_done():
     assert b["step"] > a["step"] and rate / 2 < b["images_per_s"] < rate * 2, (seen, rate)
 
 
-run_tests([between_steps, within_a_step, speed_is_of_work_done])
+# The time that is said to be left, from a third of the run on, is what it then takes.
+def time_left_is_what_it_takes():
+    p = start("bar", 1, "train.steps=60", progress="bar")
+    said, text = [], ""
+    while piece := os.read(p.stderr.fileno(), 4096).decode(errors="replace"):
+        text = (text + piece)[-300:]
+        state = re.findall(r"train +(\d+)/60 [^\r]*?(\d+):(\d+) left", text)
+        if state and (not said or said[-1][1] != int(state[-1][0])):
+            said.append((time.monotonic(), int(state[-1][0]), 60 * int(state[-1][1]) + int(state[-1][2])))
+    assert p.wait() == 0
+    end = time.monotonic()
+    later = [(end - when, left) for when, step, left in said if 20 <= step <= 45]
+    assert len(later) > 3 and end - said[0][0] > 3, (said, end)
+    assert sum(took / 2 - 1 < left < took * 2 + 1 for took, left in later) >= 0.8 * len(later), later
+
+
+# check: a step as it takes on the device, not as it is enqueued; and what the run then takes on the disk.
+def check_measures_what_is_done():
+    p = subprocess.run([DEMIST, "check", *moons(path("unused"), "tune=off", "train.steps=1000", "train.ema=[0.9, 0.99]")], capture_output=True, text=True,
+                       env=slowed(3))
+    assert p.returncode == 0, p.stderr
+    kernels = int(re.search(r"kernels: (\d+) calls", p.stdout).group(1))
+    step = float(re.search(r"1000 steps: ([0-9.e-]+) s a step", p.stdout).group(1))
+    assert step > 0.9 * 0.003 * kernels, (step, kernels, p.stdout)
+    assert not os.path.exists(path("unused"))
+
+
+run_tests([between_steps, within_a_step, speed_is_of_work_done, time_left_is_what_it_takes, check_measures_what_is_done])

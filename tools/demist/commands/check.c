@@ -33,15 +33,18 @@ static int run(cli_call *call)
 const cli_command cmd_check = {
     .name = "check",
     .summary = "check an experiment and say what it would cost",
-    .arguments = (const cli_argument[]){{CLI_T_FILE, "EXP.yaml|DIR", ".yaml|.yml|.safetensors", "which experiment?",
-                                         false},
-                                        {CLI_T_OVERRIDES, "key=value", NULL, NULL, true},
-                                        {0}},
+    .arguments =
+        (const cli_argument[]){{CLI_T_FILE, "EXP.yaml|DIR", ".yaml|.yml|.safetensors", "which experiment?", false},
+                               {CLI_T_OVERRIDES, "key=value", NULL, NULL, true},
+                               {0}},
     .options = options,
     .size = sizeof(dm_check_options),
     .examples = "  demist check configs/moons.yaml\n  demist check runs/moons\n"
                 "  demist check photos.yaml network.width=128 --data\n",
     .details = "All faults at once, each with file:line:column. When there is none: the resolved experiment, "
-               "parameters, work an image, device memory, kernels. Of a run's folder its experiment, of a "
+               "parameters, work an image, device memory, kernels, the time that training will take (measured: one "
+               "step "
+               "to compile and warm up, then those of a quarter of a second, one at least) and the room on the disk. "
+               "Of a run's folder its experiment, of a "
                "checkpoint or a folder in diffusers' layout the model.\n",
     .run = run};
