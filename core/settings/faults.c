@@ -109,7 +109,7 @@ void dm_fault(dm_faults *f, dm_status code, dm_mark at, const char *fmt, ...)
 {
     dm_arena *a = dm_arena_new();
     const char *place = a ? dm_mark_text(a, at) : NULL;
-    char message[MESSAGE], line[2 * MESSAGE];
+    char message[MESSAGE], line[2 * MESSAGE], *own;
     va_list ap;
 
     va_start(ap, fmt);
@@ -117,7 +117,11 @@ void dm_fault(dm_faults *f, dm_status code, dm_mark at, const char *fmt, ...)
         message[0] = 0;
     va_end(ap);
     f->lost |= !place;
-    snprintf(line, sizeof line, "%.900s: error: %s", place ? place : "experiment", message);
+    place = place ? place : "experiment";
+    own = message;
+    if (!strncmp(own, place, strlen(place)) && !strncmp(own + strlen(place), ": ", 2)) /* an option called as the key */
+        own += strlen(place) + 2;
+    snprintf(line, sizeof line, "%.900s: error: %s", place, own);
     make_printable(line);
     dm_arena_free(a);
     if (f->count == 0)

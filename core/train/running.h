@@ -18,7 +18,6 @@ struct dm_training {
     dm_validation *validation;     /* NULL where none is asked for */
     double best;                   /* the least held-out loss so far; NaN before */
     const char *dir;
-    char *word;                    /* dir for a shell */
     dm_experiment *before;         /* as the run began, where something of it holds */
     float *x0;
     int32_t *labels;

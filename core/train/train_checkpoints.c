@@ -68,7 +68,7 @@ static dm_status begin_again(const dm_training *r, dm_err *err)
         rows[n - 1] > (double)first)
         rc = dm_error(err, DM_EINVAL,
                       "the log of '%s' goes to step %.0f, but it has no checkpoint to resume from; restore one, or "
-                      "set overwrite (--overwrite) to start again",
+                      "set overwrite to start again",
                       r->dir, rows[n - 1]);
     else
         dm_session_log(&r->s, DM_LOG_WARNING, "'%s' has no checkpoint yet; training starts at step 0", r->dir);

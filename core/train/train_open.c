@@ -3,7 +3,6 @@
 #include "base/json_text.h"
 
 #include "base/json.h"
-#include "base/shell_word.h"
 #include "base/sized.h"
 #include "data/data.h"
 #include "session/session_read.h"
@@ -118,8 +117,6 @@ static dm_status open_folder(dm_training *r, dm_err *err)
     dm_status rc;
 
     r->dir = r->s.experiment->output;
-    if (!(r->word = dm_shell_word(r->dir)))
-        return dm_error(err, DM_ENOMEM, "out of memory for a name");
     r->resumed = r->o.resume;
     if (!r->o.overwrite && never_began(r->dir)) {
         mode = DM_RUN_RESUME; /* the folder, if there is one, is taken again */
@@ -286,7 +283,6 @@ void dm_training_close(dm_training *r)
     dm_fingerprint_fini(&r->data);
     dm_fingerprint_fini(&r->held_out);
     free(r->newer);
-    free(r->word);
     dm_experiment_free(r->before);
     free(r->x0);
     free(r->labels);

@@ -86,8 +86,7 @@ dm_status dm_resume_compare(const char *old, const char *now, const char *dir, d
         if (!more_old || !more_now || a.length != b.length || memcmp(a.text, b.text, (size_t)a.length))
             return dm_error(err, DM_EINVAL,
                             "the run in '%s' cannot continue with another experiment: it started with '%.*s' (%s), "
-                            "now it is '%.*s' (%s); use another output, or set overwrite "
-                            "(--overwrite)",
+                            "now it is '%.*s' (%s); use another output, or set overwrite",
                             dir, more_old ? a.length : 7, more_old ? a.text : "nothing", more_old ? key_old : "-",
                             more_now ? b.length : 7, more_now ? b.text : "nothing", more_now ? key_now : "-");
     }

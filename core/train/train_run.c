@@ -54,10 +54,6 @@ static void finish(dm_training *r)
         dm_session_log(&r->s, DM_LOG_WARNING, "no plot of the training: %s", why.msg);
     log = dm_checkpoint_path(r->dir, r->saved);
     dm_session_log(&r->s, DM_LOG_INFO, "checkpoint: %s", log ? log : r->dir);
-    dm_session_log(&r->s, DM_LOG_INFO,
-                   dm_net_diffuses(r->s.model) ? "next:       demist sample %s --count 64 --out samples.png"
-                                               : "next:       demist eval %s --metric accuracy",
-                   r->word);
     free(log);
 }
 
@@ -86,9 +82,8 @@ static dm_status stopped(dm_training *r, dm_err *err)
     if (step > r->saved && (rc = dm_running_save(r, NULL, err)))
         return rc;
     return dm_error(err, DM_ECANCELLED,
-                    "stopped at step %lld of %lld, a checkpoint is saved; go on with: demist "
-                    "resume %s",
-                    (long long)step, (long long)r->s.experiment->train.steps, r->word);
+                    "stopped at step %lld of %lld, a checkpoint is saved", (long long)step,
+                    (long long)r->s.experiment->train.steps);
 }
 
 /* After each step, what is due. */

@@ -219,7 +219,7 @@ dm_status dm_convert(const char *from, const char *to, const dm_convert_options 
     if (!(arena = dm_arena_new()))
         return dm_error(err, DM_ENOMEM, "out of memory for '%s'", from);
     if (!stat(to, &st) && !o.overwrite)
-        rc = dm_error(err, DM_EINVAL, "'%s' already exists; choose another name, or overwrite it (--force)", to);
+        rc = dm_error(err, DM_EINVAL, "'%s' already exists; choose another name, or set overwrite", to);
     else if (!(rc = dm_st_open(from, &f, err)) && !(rc = dm_adm_read(f, &a, err)))
         rc = (text = print_experiment(&a)) ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for an experiment");
     if (!rc && !(rc = dm_session_read_text(&s, text, from, o.overrides, o.n_overrides, o.callbacks, err))) {

@@ -159,7 +159,7 @@ dm_status dm_export(const char *run, const char *to, const char *dir, const dm_e
     if (strcmp(to, "diffusers"))
         return dm_error(err, DM_EINVAL, "unknown format '%s'; demist writes: diffusers", to);
     if (!stat(dir, &st) && !o.overwrite)
-        return dm_error(err, DM_EINVAL, "'%s' already exists; choose another folder, or overwrite it (--force)", dir);
+        return dm_error(err, DM_EINVAL, "'%s' already exists; choose another folder, or set overwrite", dir);
     if ((rc = dm_session_read_run(&s, run, o.overrides, o.n_overrides, o.callbacks, err)))
         return rc;
     if (dm_st_meta(s.checkpoint, "not_sampled"))

@@ -1,6 +1,8 @@
 /* demist export: a trained model in another program's format. */
 #include <string.h>
+#include <unistd.h>
 
+#include "base/error.h"
 #include "options/command.h"
 
 typedef struct request { dm_export_options o; const char *to; } request;
@@ -19,6 +21,11 @@ static int run(cli_call *call)
 
     if (strchr(call->argument[1], '='))
         return cli_usage(call->command, "the folder comes last, not '%s'", call->argument[1]);
+    if (!q->o.overwrite && !access(call->argument[1], F_OK)) {
+        dm_error(&err, DM_EINVAL, "'%s' already exists; choose another folder, or use --force to write into it",
+                 call->argument[1]);
+        return cli_fail(&err);
+    }
     if (!(t = cli_terminal_new(&call->common)))
         return cli_no_memory();
     q->o.size = sizeof q->o;

@@ -253,7 +253,7 @@ static dm_status add_picture(sweep *s, sweep_cell *c, const char *run, const cha
         return DM_OK;
     if (ends_all(rc) || rc == DM_ENOMEM)
         return dm_error(err, rc, "%s", why.msg);
-    if ((line = dm_sprintf(s->arena, "warning: no samples of %s: %s", sweep_cell_name(s, c), why.msg)))
+    if ((line = dm_sprintf(s->arena, "no samples of %s: %s", sweep_cell_name(s, c), why.msg)))
         s->request.callbacks->log(s->request.callbacks->user, DM_LOG_WARNING, line);
     return DM_OK;
 }
