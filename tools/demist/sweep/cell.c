@@ -28,37 +28,6 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* ---- parts of a resolved experiment ---------------------------------------------------- */
-
-/* A key of the top level. */
-static bool is(const dm_resolved_line *l, const char *key)
-{
-    return !*l->section && (size_t)l->key_length == strlen(key) && !strncmp(l->key, key, strlen(key));
-}
-
-dm_status sweep_sampling_overrides(sweep *s, const sweep_cell *c, const char ***out, int *n,
-                                   dm_err *err)
-{
-    const char *text = c->experiment;
-    dm_resolved_line l = {.section = ""};
-    size_t lines = 1;
-
-    for (const char *p = text; (p = strchr(p, '\n')); p++)
-        lines++;
-    if (!(*out = dm_alloc_n(s->arena, lines, sizeof **out)))
-        return no_memory(err);
-    for (*n = 0; dm_resolved_next(&text, &l);) {
-        const bool device = is(&l, "device");
-
-        if (!device && (l.head || !dm_settings_of_sampling(l.section)))
-            continue;
-        if (!((*out)[(*n)++] = dm_sprintf(s->arena, "%s%s%.*s=%.*s", l.section, device ? "" : ".", l.key_length, l.key,
-                                          l.value_length, l.value)))
-            return no_memory(err);
-    }
-    return DM_OK;
-}
-
 /* ---- training ----------------------------------------------------------------------------- */
 
 /* Whether dir has this experiment's weights, trained to the end. What is another experiment's is refused. */

@@ -31,6 +31,29 @@ void sweep_hash_experiment(SHA2_CTX *ctx, const char *text, bool sampling)
     }
 }
 
+dm_status sweep_sampling_overrides(sweep *s, const sweep_cell *c, const char ***out, int *n,
+                                   dm_err *err)
+{
+    const char *text = c->experiment;
+    dm_resolved_line l = {.section = ""};
+    size_t lines = 1;
+
+    for (const char *p = text; (p = strchr(p, '\n')); p++)
+        lines++;
+    if (!(*out = dm_alloc_n(s->arena, lines, sizeof **out)))
+        return dm_error(err, DM_ENOMEM, "out of memory for a cell of the sweep");
+    for (*n = 0; dm_resolved_next(&text, &l);) {
+        const bool device = is(&l, "device");
+
+        if (!device && (l.head || !dm_settings_of_sampling(l.section)))
+            continue;
+        if (!((*out)[(*n)++] = dm_sprintf(s->arena, "%s%s%.*s=%.*s", l.section, device ? "" : ".", l.key_length, l.key,
+                                          l.value_length, l.value)))
+            return dm_error(err, DM_ENOMEM, "out of memory for a cell of the sweep");
+    }
+    return DM_OK;
+}
+
 const char *sweep_hex(sweep *s, SHA2_CTX *ctx)
 {
     char all[SHA256_DIGEST_STRING_LENGTH];
