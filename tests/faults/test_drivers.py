@@ -49,7 +49,8 @@ def nothing_there():
 
 # The check that crashes is the last that is shown.
 def a_crash_names_the_check():
-    env = {**os.environ, "LD_PRELOAD": AS_GPU, "AS_GPU": "amd", "AS_GPU_REFUSE": "crash:matmul/tiled.cl", "POCL_CACHE_DIR": path()}
+    env = {**os.environ, "LD_PRELOAD": AS_GPU, "AS_GPU": "amd", "AS_GPU_REFUSE": "crash:matmul/tiled.cl", "POCL_CACHE_DIR": path(),
+           "DEMIST_CACHE": path("none")}
     p = subprocess.run([DEMIST, "selftest", "--device", DEVICE], capture_output=True, text=True, env=env)
     assert p.returncode == -6 and p.stdout.splitlines()[-1].endswith(", tiled ... "), (p.returncode, p.stdout[-300:])
     assert "crashed: abort" in p.stderr and f"empty '{path()}'" in p.stderr, p.stderr
