@@ -257,8 +257,8 @@ static dm_status part_of_walk(dm_sampling *s, const dm_plugin *sampler, dm_err *
         return DM_OK;
     return sampler->sampler->inverts ? dm_walk_reverse(&s->grid, err)
                                      : dm_error(err, DM_EINVAL,
-                                                "sampler '%s' does not go from data to noise; sampler.use=ddim "
-                                                "sampler.eta=0 does", sampler->name);
+                                                "sampler '%s' does not go from data to noise; use a deterministic one "
+                                                "that does", sampler->name);
 }
 
 dm_status dm_sampling_new(const dm_sampling_setup *setup, dm_sampling **out, dm_err *err)
