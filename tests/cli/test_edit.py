@@ -100,6 +100,9 @@ def there_and_back():
     out = edited("run", "--in", path("zero.safetensors"), "--mix", path("one.safetensors"), "--frames", 5, *eta)[0]
     assert len(out) == 5 and distance(out[0], two[0]) < 0.15 and distance(out[4], two[1]) < 0.15
     assert distance(out[2], two[0]) > distance(out[0], two[0])
+    edited("run", "--in", path("zero.safetensors"), "--mix", path("one.safetensors"), "--frames", 5, "--strip", path("mix.safetensors"), *eta)
+    name, shape = read_safetensors(path("mix.safetensors"))[0]["x"][:2]
+    assert shape == [51, 5, 1, SIDE, SIDE], "the strip shows how the five images were drawn"
 
 
 def pictures_in_and_out():
@@ -108,6 +111,8 @@ def pictures_in_and_out():
     for file, width in (("b.png", SIDE), ("strip.png", None)):
         with open(path(file), "rb") as f:
             assert width in (None, struct.unpack(">I", f.read()[16:20])[0])
+    edited("run", "--in", path("two.safetensors"), "--strength", 0, "--strip", path("still.safetensors"))
+    assert images_of("still.safetensors")[0] == [v for image in images_of("two.safetensors") for v in image], "no step, one frame"
     demist("edit", path("run"), "--in", path("a.png"), "--count", 2, "--out", path("many/%02d.png"))
     assert sorted(os.listdir(path("many"))) == ["00.png", "01.png"]
 

@@ -40,7 +40,8 @@ static const cli_option options[] = {
     CLI_LIST(request, asked, "condition", "NAME=F", DM_MAX_CONDITIONS, "as in demist sample"),
     CLI_FILE(request, out, "out", "F.png", ".png", "a grid, or one file an image where the name has %05d"),
     CLI_FILE(request, tensors, "tensors", "F.safetensors", ".safetensors", "the result as x f32[N,C,H,W]"),
-    CLI_FILE(request, trace, "strip", "F.png", ".png", "from image to image: some of the steps, a row an image"),
+    CLI_FILE(request, trace, "strip", "F", ".png|.safetensors",
+             "from image to image: some of the steps as F.png, a row an image, or x after each as F.safetensors"),
     CLI_FLAG(request, how.raw, "raw", "the weights as trained, not their first average"),
     CLI_SHORT_FLAG(request, force, "force", 'f', "overwrite files that are there"),
     CLI_FOR_KEY("deterministic", "deterministic=true", "the same images bit for bit, whatever is changed at once"),
@@ -152,8 +153,11 @@ static dm_status invert(request *r, dm_model *m, const float *from, const dm_sha
     o.start = from;
     o.start_shape = *shape;
     o.mask = NULL;
+    if (r->mix)
+        o.trace = NULL; /* the strip shows the walk to what is written, and that is another */
     if ((rc = dm_model_invert(m, &o, noise, err)))
         return rc;
+    o.trace = NULL;
     o.start = NULL;
     o.noise = noise->x;
     o.noise_shape = noise->shape;
@@ -234,7 +238,8 @@ static dm_status edit(const char *run_path, request *r, dm_err *err)
     dm_status rc;
 
     r->model.size = sizeof r->model;
-    if ((rc = output_check(files, 6, r->force, err)) || (rc = dm_model_open(run_path, &r->how, &m, err)))
+    if ((rc = output_check_trace(r->trace, err)) || (rc = output_check(files, 6, r->force, err)) ||
+        (rc = dm_model_open(run_path, &r->how, &m, err)))
         return rc;
     if (r->trace) {
         r->o.trace = output_trace_put;
@@ -248,7 +253,7 @@ static dm_status edit(const char *run_path, request *r, dm_err *err)
                        : dm_model_sample(m, &r->o, &im, err);
     if (!rc)
         rc = write_all(r, &im, &trace, err);
-    free(trace.x);
+    output_trace_fini(&trace);
     dm_images_free(&im);
     dm_model_close(m);
     return rc;

@@ -225,12 +225,9 @@ static dm_status sample(const char *run_path, request *r, const cli_common *comm
     dm_model *m;
     dm_status rc;
 
-    if (r->trace && (output_is_pattern(r->trace) ||
-                     !(output_ends_in(r->trace, ".png") || output_ends_in(r->trace, ".safetensors"))))
-        return dm_error(err, DM_EINVAL, "'%s': the trace is one file, F.png or F.safetensors", r->trace);
-    if ((rc = output_check(files, 4, r->force, err)) || (r->noise && (rc = read_noise(r, err))))
-        return rc;
-    if ((rc = output_check_numbered(r->out, r->o.first_index, count_of(r), r->force, err)))
+    if ((rc = output_check_trace(r->trace, err)) || (rc = output_check(files, 4, r->force, err)) ||
+        (r->noise && (rc = read_noise(r, err))) ||
+        (rc = output_check_numbered(r->out, r->o.first_index, count_of(r), r->force, err)))
         return rc;
     if (r->trace) {
         r->o.trace = output_trace_put;

@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/file.h"
+#include "device/tensor.h"
 #include "format/image.h"
 #include "format/safetensors.h"
 
@@ -196,6 +197,13 @@ dm_status output_tensor(const char *path, const char *name, const dm_shape *shap
     return dm_st_write(path, &t, 1, &(dm_st_pair){"demist", about}, 1, err);
 }
 
+dm_status output_check_trace(const char *path, dm_err *err)
+{
+    if (path && (output_is_pattern(path) || !(output_ends_in(path, ".png") || output_ends_in(path, ".safetensors"))))
+        return dm_error(err, DM_EINVAL, "'%s': the trace is one file, F.png or F.safetensors", path);
+    return DM_OK;
+}
+
 void output_trace_put(void *user, const dm_trace_info *now)
 {
     output_trace *t = user;
@@ -258,7 +266,10 @@ dm_status output_trace_write(const char *path, output_trace *t, const dm_images 
 {
     dm_shape s = {.rank = im->shape.rank + 1, .dim = {t->steps + 1}};
 
-    if (t->failed || !t->x)
+    if (!t->x && !t->failed) /* no step was taken: the images are those that were given */
+        output_trace_put(t, &(dm_trace_info){.count = im->shape.dim[0], .n_images = im->shape.dim[0], .x = im->x,
+                                             .example = dm_shape_count(&im->shape) / im->shape.dim[0]});
+    if (t->failed)
         return dm_error(err, DM_ENOMEM, "out of memory for %d steps of %lld images", (int)t->steps + 1,
                         (long long)t->n);
     fill(t);

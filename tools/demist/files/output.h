@@ -35,6 +35,8 @@ typedef struct output_trace {
     int32_t *last;                 /* steps of each image, of adaptive samplers fewer than the most */
     bool failed;
 } output_trace;
+/* DM_EINVAL where path, if not NULL, is neither. */
+dm_status output_check_trace(const char *path, dm_err *err);
 void output_trace_put(void *user, const dm_trace_info *now);
 dm_status output_trace_write(const char *path, output_trace *t, const dm_images *im, dm_err *err);
 void output_trace_fini(output_trace *t);
