@@ -6,7 +6,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "base/clock.h"
 
 enum { LARGE = 1024, SMALL = 192, CHECK_M = 97, CHECK_N = 70, CHECK_K = 45, MOST_SETS = 4096 };
 static const double TOLERANCE = 1e-5;
@@ -20,14 +21,6 @@ typedef struct search {
     void *user;
     dm_err *err;
 } search;
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 DM_PRINTF(2, 3) static void say(const search *s, const char *fmt, ...)
 {
@@ -66,13 +59,13 @@ static double time_of(search *s, int64_t n)
     }
     if (error > TOLERANCE * largest)
         return INFINITY;
-    for (int i = 0; i < 4 && (i < 2 || now() < s->until); i++) {
-        const double from = now();
+    for (int i = 0; i < 4 && (i < 2 || dm_seconds() < s->until); i++) {
+        const double from = dm_seconds();
 
         if (!product(s, n, n, n) || dm_device_finish(s->d, &ignored))
             return INFINITY;
         if (i) /* the first compiles */
-            best = fmin(best, now() - from);
+            best = fmin(best, dm_seconds() - from);
     }
     return best;
 }
@@ -217,7 +210,7 @@ static void best_of(search *s, const char *kernel, draw *next, int64_t n, double
 
     best->n = 0;
     say(s, "%-12s %7.1f GFLOP/s  CLBlast's own", kernel, work / own);
-    for (at = 0; at < MOST_SETS && now() < until; at++) {
+    for (at = 0; at < MOST_SETS && dm_seconds() < until; at++) {
         ocl_parameters p;
         char text[256];
         double t;
@@ -312,8 +305,8 @@ static dm_status keep(search *s, ocl_gemm_set *set)
 dm_status dm_device_tune(dm_device *d, double seconds, void (*line)(void *user, const char *text), void *user,
                          dm_err *err)
 {
-    search s = {.d = d, .until = now() + seconds, .line = line, .user = user, .err = err};
-    const double half = now() + 0.6 * seconds;
+    search s = {.d = d, .until = dm_seconds() + seconds, .line = line, .user = user, .err = err};
+    const double half = dm_seconds() + 0.6 * seconds;
     ocl_gemm_set set = {0};
     dm_status rc;
 

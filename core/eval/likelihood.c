@@ -1,5 +1,6 @@
 /* dm_eval_nll: bits a dimension of the test split. For each batch of images all steps of the chain are walked with one
  * plan: noise is added on the device, the network's output comes back, and the terms are made in double precision. */
+#include "base/clock.h"
 #include "base/sized.h"
 #include "eval/bound.h"
 #include "eval/eval_data.h"
@@ -13,7 +14,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { BATCH = 64 };
 
@@ -35,14 +35,6 @@ typedef struct job {
     double *sums;                  /* of each term, then of its squares: 2 (steps + 1) */
     double total[2], rate[2];      /* sums over images of the totals and of their squares */
 } job;
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- the chain ------------------------------------------------------------------------------ */
 
@@ -354,7 +346,7 @@ static dm_status open_images(job *j, dm_err *err)
 
 static dm_status measure(job *j, dm_err *err)
 {
-    const double began = now();
+    const double began = dm_seconds();
     dm_wset *weights = NULL;
     dm_status rc;
 
@@ -366,7 +358,7 @@ static dm_status measure(job *j, dm_err *err)
         if (!rc)
             finish(j);
     }
-    j->out->seconds = now() - began;
+    j->out->seconds = dm_seconds() - began;
     dm_wset_free(weights);
     return rc;
 }

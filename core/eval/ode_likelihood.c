@@ -1,4 +1,5 @@
 /* dm_eval_ode_nll: bits a dimension of the test split by the probability-flow ODE. */
+#include "base/clock.h"
 #include "base/philox.h"
 #include "base/sized.h"
 #include "device/ops.h"
@@ -10,7 +11,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* Examples at once; dimensions up to which the divergence is exact unless probes are asked for. */
 enum { BATCH = 64, FEW = 64 };
@@ -29,14 +29,6 @@ typedef struct job {
     dm_told conditions;            /* of a batch */
     double sums[2];                /* of bits a dimension, and of their squares */
 } job;
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* The walk ends where there is still noise, without which there is no density: a last step to the data goes to the
  * schedule's lowest noise level instead, or is left out where that has none. */
@@ -211,7 +203,7 @@ static void finish(job *j)
 
 static dm_status measure(job *j, dm_err *err)
 {
-    const double began = now();
+    const double began = dm_seconds();
     dm_wset *weights = NULL;
     dm_status rc;
 
@@ -223,7 +215,7 @@ static dm_status measure(job *j, dm_err *err)
         if (!rc)
             finish(j);
     }
-    j->out->seconds = now() - began;
+    j->out->seconds = dm_seconds() - began;
     dm_wset_free(weights);
     return rc;
 }

@@ -1,6 +1,7 @@
 /* dm_eval_quality: samples, test images and noise against the training data, by the features of a trained network. */
 #include "eval/quality.h"
 
+#include "base/clock.h"
 #include "session/examine.h"
 #include "sample/sample_job.h"
 #include "sample/told_by_data.h"
@@ -18,7 +19,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { BATCH = 128, DEFAULT_COUNT = 10000, MOST_SUBSETS = 1000000, MOST_NEIGHBOURS = 1000 };
 
@@ -39,14 +39,6 @@ typedef struct job {
     const dm_quality_kept *kept;   /* the caller's, where it fits */
     dm_quality_reference reference;
 } job;
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static bool cancelled(void *user)
 {
@@ -320,8 +312,8 @@ static dm_status sample(job *j, dm_err *err)
     if (!(rc = dm_session_open(&j->model, false, err)) &&
         !(rc = dm_session_warn_of_sampling(&j->model, j->model.model, err)) &&
         !(rc = dm_session_weights(&j->model, j->o->raw, &weights, err)) && !(rc = tell(j, &d, &of, err)) &&
-        (began = now()) > 0 && !(rc = dm_draw_images(&j->model, weights, &d, j->x, &steps, NULL, err))) {
-        j->out->seconds = now() - began;
+        (began = dm_seconds()) > 0 && !(rc = dm_draw_images(&j->model, weights, &d, j->x, &steps, NULL, err))) {
+        j->out->seconds = dm_seconds() - began;
         snprintf(j->out->about, sizeof j->out->about,
                  "demist %s name=%s sampler=%s steps=%d seed=%lld checkpoint=%lld%s", dm_version(), e->run.name,
                  e->section[DM_SEC_SAMPLER].plugin->name, (int)steps, (long long)e->run.seed, (long long)j->out->step,

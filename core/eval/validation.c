@@ -1,10 +1,10 @@
 /* The loss on held-out data; see validation.h. */
 #include "eval/validation.h"
+#include "base/clock.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* Steps of random numbers that no training reaches. */
 static const uint32_t first_step = 0xffffffffu;
@@ -134,19 +134,11 @@ static dm_mean mean_of(double sum, double squares, int64_t n)
     return (dm_mean){mean, sqrt(var)};
 }
 
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 dm_status dm_validation_run(dm_validation *v, double patience, dm_loss_row *out, dm_err *err)
 {
     double sum[DM_LOSS_BANDS] = {0}, squares[DM_LOSS_BANDS] = {0}, all = 0, all_squares = 0;
     const dm_callbacks *cb = &v->s->callbacks;
-    const double began = now();
+    const double began = dm_seconds();
     dm_status rc = DM_OK;
 
     memset(v->means, 0, (size_t)v->count * sizeof *v->means);
@@ -170,7 +162,7 @@ dm_status dm_validation_run(dm_validation *v, double patience, dm_loss_row *out,
             }
         }
         if (cb->cancelled && cb->cancelled(cb->user) &&
-            (now() - began) / (double)(first + there) * (double)(v->count - first - there) >= patience)
+            (dm_seconds() - began) / (double)(first + there) * (double)(v->count - first - there) >= patience)
             return dm_error(err, DM_ECANCELLED, "stopped after %lld of %lld held-out images",
                             (long long)(first + there), (long long)v->count);
     }

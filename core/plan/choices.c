@@ -2,9 +2,10 @@
 #include "plan/choices.h"
 
 #include "base/arena.h"
+#include "base/clock.h"
+#include "base/json_text.h"
 #include "graph/op_def.h"
 
-#include "base/json_text.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -187,7 +188,7 @@ static double seconds_left(const dm_choices *c, double work)
 
 void dm_choices_measure(dm_choices *c, const dm_opnode *const *ops, size_t n, double runs)
 {
-    const double from = dm_measure_clock();
+    const double from = dm_seconds();
     wanted *list;
     size_t count, done = 0;
     double all, left;
@@ -201,7 +202,7 @@ void dm_choices_measure(dm_choices *c, const dm_opnode *const *ops, size_t n, do
             "measuring implementations of %zu ops on this device for %.0f s; the results are cached for later "
             "runs", count,
             left);
-        for (size_t i = 0; i < count && dm_measure_clock() - from < left; i++) {
+        for (size_t i = 0; i < count && dm_seconds() - from < left; i++) {
             dm_err why = {0};
 
             /* Where it was asked for, what was begun is ended: a driver may compile for longer than there is time, and
@@ -213,8 +214,8 @@ void dm_choices_measure(dm_choices *c, const dm_opnode *const *ops, size_t n, do
             else
                 say(c, DM_LOG_DEBUG, "%s was not measured: %s", list[i].key, why.msg);
         }
-        c->spent += dm_measure_clock() - from;
-        say(c, DM_LOG_INFO, "measured %zu of %zu ops in %.1f s%s", done, count, dm_measure_clock() - from,
+        c->spent += dm_seconds() - from;
+        say(c, DM_LOG_INFO, "measured %zu of %zu ops in %.1f s%s", done, count, dm_seconds() - from,
             done < count ? "; the others use the default" : "");
     }
     free(list);

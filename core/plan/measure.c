@@ -1,27 +1,19 @@
 /* Checking and timing of implementations; see measure.h. */
 #include "plan/measure.h"
 
+#include "base/clock.h"
 #include "graph/op_def.h"
 #include "plan/op_run.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum {
     BLOCK = 65521,                 /* values that repeat in a large input: a prime, so that no extent divides it */
     COMPARED = 1 << 24             /* values of an output that are compared at most */
 };
 static const double PLAIN_FLOPS = 5e6; /* the reference implementation is a candidate up to here */
-
-double dm_measure_clock(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 const dm_impl *dm_impl_reference(const dm_device_info *dev, const dm_opnode *n)
 {
@@ -146,14 +138,14 @@ static dm_status clear(dm_op_run *b, float *block, dm_err *err)
 
 static dm_status run_once(dm_op_run *b, dm_cmds *c, int times, double *seconds, dm_err *err)
 {
-    const double from = dm_measure_clock();
+    const double from = dm_seconds();
     dm_status rc = DM_OK;
 
     for (int i = 0; i < times && !rc; i++)
         rc = dm_cmds_run(c, err);
     if (!rc)
         rc = dm_device_finish(b->d, err);
-    *seconds = (dm_measure_clock() - from) / times;
+    *seconds = (dm_seconds() - from) / times;
     return rc;
 }
 
@@ -352,7 +344,7 @@ dm_status dm_measure(dm_device *d, const dm_opnode *n, const dm_impl *const *lis
 
         *m = (dm_measured){0};
         snprintf(m->name, sizeof m->name, "%s", list[i]->name);
-        if (dm_measure_clock() > o->until) {
+        if (dm_seconds() > o->until) {
             rc = dm_error(err, DM_ECANCELLED, "no time is left");
             break;
         }

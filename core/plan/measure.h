@@ -15,14 +15,11 @@ typedef struct dm_measured {
 } dm_measured;
 
 typedef struct dm_measure_options {
-    double until;                  /* of dm_measure_clock: it gives up then */
+    double until;                  /* by dm_seconds: it gives up then */
     bool (*stopped)(void *user);   /* asked before each implementation: it gives up too; may be NULL */
     void (*dropped)(void *user, const dm_opnode *n, const dm_impl *impl, const char *why);
     void *user;
 } dm_measure_options;
-
-/* Seconds of a clock that only goes forward. */
-double dm_measure_clock(void);
 
 /* The implementation that others are compared with: the portable one, and "bf16" of nodes with bf16, which computes in
  * f32. NULL where it does not support it. */

@@ -1,13 +1,13 @@
 /* Progress on a stream; see progress.h. */
 #include "run/progress.h"
 
+#include "base/clock.h"
 #include "base/number.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { WIDEST_BAR = 30, NARROWEST_BAR = 8, STATE_ROOM = 46 }; /* columns; a state is rarely wider than its room */
@@ -22,12 +22,7 @@ struct dm_progress {
 
 static double now(const dm_progress *p)
 {
-    struct timespec t;
-
-    if (p->s.clock)
-        return p->s.clock(p->s.user);
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    return p->s.clock ? p->s.clock(p->s.user) : dm_seconds();
 }
 
 dm_progress_mode dm_progress_choose(FILE *to, bool colour)

@@ -1,6 +1,7 @@
 /* dm_model_sample: images from a trained model. */
 #include "sample/model_handle.h"
 
+#include "base/clock.h"
 #include "base/plain_text.h"
 #include "sample/asked.h"
 #include "sample/classes.h"
@@ -11,15 +12,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 void dm_images_free(dm_images *im)
 {
@@ -188,7 +180,7 @@ static dm_status sample(dm_model *m, const dm_sample_options *o, bool inverts, d
                        .trace_user = o->trace_user,
                        .progress = true};
     const dm_session *s = &m->s;
-    const double began = now();
+    const double began = dm_seconds();
     request r = {0};
     dm_status rc = check_request(m, o, inverts, &r, err);
     const dm_editing *what = r.editing.from ? &r.editing : NULL;
@@ -207,7 +199,7 @@ static dm_status sample(dm_model *m, const dm_sample_options *o, bool inverts, d
     if (rc || (rc = changes ? dm_image_sampler_draw(m->sampler, &d, out->x, &out->steps, &out->evaluations, err)
                             : copy_images(what, d.count, dm_shape_count(&s->data.shape), out)))
         goto done;
-    out->seconds = now() - began;
+    out->seconds = dm_seconds() - began;
     describe(s, o, out);
     rc = m->profile ? dm_session_log_profile(s, err) : DM_OK;
 done:

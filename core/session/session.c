@@ -1,11 +1,11 @@
 /* Sessions; see session.h. */
 #include "session/session.h"
 
+#include "base/clock.h"
 #include "data/data.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 void dm_session_log(const dm_session *s, dm_log_level level, const char *fmt, ...)
 {
@@ -29,11 +29,8 @@ static bool stopped(void *user)
 static bool building(void *user, const char *program)
 {
     dm_session *s = user;
-    struct timespec t;
-    double now;
+    const double now = dm_seconds();
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    now = (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
     dm_session_log(s, DM_LOG_DEBUG, "building %s", program);
     if (s->compiling_since == 0)
         s->compiling_since = now;

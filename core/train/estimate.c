@@ -1,24 +1,16 @@
 /* Time and room of a training run; see estimate.h. */
 #include "train/estimate.h"
 
+#include "base/clock.h"
 #include "data/data.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
-#include <time.h>
 
 static const double long_enough = 0.25; /* seconds */
 enum { MOST = 1 << 12 };
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* n further steps; what is enqueued is waited for. */
 static dm_status make_steps(dm_session *s, dm_trainer *t, int64_t n, float *x0, int32_t *labels, dm_err *err)
@@ -42,13 +34,13 @@ static dm_status measure(dm_session *s, dm_trainer *t, float *x0, int32_t *label
         (rc = make_steps(s, t, 1, x0, labels, err)))
         return rc;
     for (int64_t n = 1; seconds < long_enough && n <= MOST; n *= 2) {
-        const double began = now();
+        const double began = dm_seconds();
 
         if (n > 1 && dm_trainer_state(t)->step + n > s->experiment->train.steps) /* no learning rate is meant there */
             break;
         if ((rc = make_steps(s, t, n, x0, labels, err)))
             return rc;
-        seconds = now() - began;
+        seconds = dm_seconds() - began;
         *out = (dm_step_time){seconds / (double)n, n};
     }
     return DM_OK;

@@ -2,18 +2,10 @@
  * says. */
 #include "train/running.h"
 
+#include "base/clock.h"
 #include "run/plot.h"
 
 #include <stdlib.h>
-#include <time.h>
-
-static double wall(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static void progress(const dm_training *r)
 {
@@ -33,7 +25,8 @@ static void progress(const dm_training *r)
 static dm_status samples(dm_training *r, dm_err *err)
 {
     dm_err why = {0};
-    const dm_status rc = dm_train_samples(&r->s, r->folder, r->events, dm_trainer_state(r->trainer), wall(), &why);
+    const dm_status rc = dm_train_samples(&r->s, r->folder, r->events, dm_trainer_state(r->trainer),
+                                          dm_wall_seconds(), &why);
 
     if (rc != DM_EDIVERGED && rc != DM_ENOMEM && rc != DM_ECANCELLED)
         return rc ? dm_error(err, rc, "%s", why.msg) : DM_OK;

@@ -1,29 +1,13 @@
 /* dm_training_step and what an application calls between steps; see running.h. */
 #include "train/running.h"
 
+#include "base/clock.h"
 #include "base/sized.h"
 #include "data/data.h"
 #include "train/training.h"
 
 #include <math.h>
 #include <stdlib.h>
-#include <time.h>
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static double wall(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static dm_status diverged(dm_training *r, int64_t bad, dm_err *err)
 {
@@ -61,8 +45,9 @@ static dm_status log_numbers(dm_training *r, dm_err *err)
 
     if ((rc = dm_trainer_check(r->trainer, &bad, err)) || (rc = dm_trainer_numbers(r->trainer, &n, err)))
         return rc == DM_EDIVERGED ? diverged(r, bad, err) : rc;
-    rate = (double)((step - r->since_step) * t->batch) / (now() - r->since); /* n.steps may be of an earlier life */
-    r->since = now();
+    /* n.steps may be of an earlier life. */
+    rate = (double)((step - r->since_step) * t->batch) / (dm_seconds() - r->since);
+    r->since = dm_seconds();
     r->since_step = step;
     r->loss = n.loss;
     r->grad_norm = n.grad_norm;
@@ -73,7 +58,7 @@ static dm_status log_numbers(dm_training *r, dm_err *err)
 
         if ((rc = dm_run_log_put(r->numbers, step, f, 4, err)))
             return rc;
-        return dm_tb_scalars(r->events, step, wall(), f, 4, err);
+        return dm_tb_scalars(r->events, step, dm_wall_seconds(), f, 4, err);
     }
 }
 
@@ -112,7 +97,7 @@ static dm_status begin(dm_training *r, dm_err *err)
 
     if ((rc = dm_data_prefetch(r->s.examples, (uint64_t)(dm_trainer_state(r->trainer)->step * batch), batch, err)))
         return rc;
-    r->since = now();
+    r->since = dm_seconds();
     r->since_step = dm_trainer_state(r->trainer)->step;
     r->s.keeps_on = true;
     return DM_OK;
@@ -153,10 +138,10 @@ dm_status dm_running_open_validation(dm_training *r, dm_err *err)
 /* The held-out loss; where it is the least so far, what made it is kept. The clock of images_per_s stands still. */
 dm_status dm_running_validate(dm_training *r, double *loss, dm_err *err)
 {
-    const double began = now();
+    const double began = dm_seconds();
     const int64_t at = dm_trainer_state(r->trainer)->step;
     dm_err why = {0};
-    dm_status rc = dm_train_validate(r->validation, r->numbers, r->events, at, wall(), loss, &why);
+    dm_status rc = dm_train_validate(r->validation, r->numbers, r->events, at, dm_wall_seconds(), loss, &why);
 
     if (rc == DM_EDIVERGED) { /* of what the weights are so far */
         dm_session_log(&r->s, DM_LOG_WARNING, "no held-out loss of step %lld: %s", (long long)at, why.msg);
@@ -168,7 +153,7 @@ dm_status dm_running_validate(dm_training *r, double *loss, dm_err *err)
         r->best = *loss;
         rc = dm_running_save(r, loss, err);
     }
-    r->since += now() - began;
+    r->since += dm_seconds() - began;
     return rc;
 }
 

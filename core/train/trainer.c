@@ -1,6 +1,7 @@
 /* Training steps on one device; see trainer.h. */
 #include "train/trainer.h"
 
+#include "base/clock.h"
 #include "device/kernels.h"
 #include "train/coupling.h"
 #include "train/training.h"
@@ -8,7 +9,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 struct dm_trainer {
     dm_session *session;
@@ -36,14 +36,6 @@ struct dm_trainer {
     int64_t ahead, most_ahead;     /* micro-batches the device was given and may not have done; how many may be */
     double ahead_since;
 };
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* Halves the micro-batch until a plan fits. */
 static dm_status fit(dm_trainer *t, int64_t micro, dm_err *err)
@@ -357,10 +349,10 @@ static dm_status keep_up(dm_trainer *t, dm_err *err)
         return DM_OK;
     if ((rc = dm_device_finish(t->session->device, err)))
         return rc;
-    each = (now() - t->ahead_since) / (double)t->ahead;
+    each = (dm_seconds() - t->ahead_since) / (double)t->ahead;
     t->most_ahead = each * 256 < most ? 256 : each < most ? (int64_t)(most / each) : 1;
     t->ahead = 0;
-    t->ahead_since = now();
+    t->ahead_since = dm_seconds();
     return DM_OK;
 }
 
@@ -370,7 +362,7 @@ static bool stops(const dm_trainer *t, double began, int64_t done)
     static const double most = 2; /* seconds */
     const dm_callbacks *cb = &t->session->callbacks;
 
-    return (now() - began) / (double)done * (double)(t->batch - done) > most && cb->cancelled &&
+    return (dm_seconds() - began) / (double)done * (double)(t->batch - done) > most && cb->cancelled &&
            cb->cancelled(cb->user);
 }
 
@@ -395,7 +387,7 @@ dm_status dm_trainer_step(dm_trainer *t, const float *x0, const int32_t *labels,
                            .eps = s->eps,
                            .weight_decay = s->weight_decay,
                            .clip = s->clip};
-    const double began = now();
+    const double began = dm_seconds();
     dm_status rc;
 
     if (t->state.importance) {

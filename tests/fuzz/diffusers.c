@@ -4,8 +4,8 @@
  * or a second without an answer fails. */
 #include "../unit/scratch.h"
 
-#include <time.h>
 
+#include "base/clock.h"
 #include "experiment/experiment.h"
 #include "format/foreign.h"
 
@@ -30,14 +30,6 @@ static uint32_t below(uint32_t n)
     rng ^= rng >> 7;
     rng ^= rng << 17;
     return (uint32_t)(rng >> 33) % n;
-}
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static const char *const words[] = {"null",
@@ -125,7 +117,7 @@ static bool open_and_read(const char *dir)
 int main(int argc, char **argv)
 {
     const char *data = getenv("DEMIST_TEST_DATA"), *seconds = getenv("DEMIST_FUZZ_SECONDS");
-    const double end = now() + (seconds ? atof(seconds) : 1);
+    const double end = dm_seconds() + (seconds ? atof(seconds) : 1);
     scratch dir = scratch_new();
     long cases = 0, opened = 0;
     file files[FILES];
@@ -139,7 +131,7 @@ int main(int argc, char **argv)
         assert_true(files[i].b && files[i].n < MAX_TEXT / 2);
         scratch_file(&dir, names[i], files[i].b, files[i].n);
     }
-    for (; now() < end; cases++) {
+    for (; dm_seconds() < end; cases++) {
         static unsigned char text[MAX_TEXT];
         const uint32_t which = below(3);
         size_t n = files[which].n;

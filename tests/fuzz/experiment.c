@@ -5,8 +5,8 @@
 #include "../unit/scratch.h"
 
 #include <dirent.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "experiment/experiment.h"
 
 enum { MAX_TEXT = 1 << 16, MAX_CORPUS = 64 };
@@ -21,14 +21,6 @@ static uint32_t below(uint32_t n)
     rng ^= rng >> 7;
     rng ^= rng << 17;
     return (uint32_t)(rng >> 33) % n;
-}
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static void take_folder(corpus *c, const char *folder)
@@ -206,7 +198,7 @@ static uint64_t seed = 1;
 static void experiment__changed_at_random(void **state)
 {
     const char *seconds = getenv("DEMIST_FUZZ_SECONDS");
-    const double end = now() + (seconds ? atof(seconds) : 1);
+    const double end = dm_seconds() + (seconds ? atof(seconds) : 1);
     corpus c = {.count = 0};
     long n = 0;
 
@@ -215,11 +207,11 @@ static void experiment__changed_at_random(void **state)
     take_folder(&c, getenv("DEMIST_TEST_CONFIGS"));
     take_folder(&c, getenv("DEMIST_TEST_BAD"));
     assert_true(c.count > 10);
-    for (; now() < end; n++) {
-        const double start = now();
+    for (; dm_seconds() < end; n++) {
+        const double start = dm_seconds();
 
         one_case(&c);
-        if (now() - start > 1)
+        if (dm_seconds() - start > 1)
             fail_msg("case %ld of seed %lu took longer than a second", n, (unsigned long)seed);
     }
     print_message("%ld cases of seed %lu\n", n, (unsigned long)seed);

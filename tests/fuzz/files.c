@@ -4,12 +4,12 @@
  * The file at fault stays in the folder that the last line names. */
 #include "../plugins/dataset.h"
 
+#include "base/clock.h"
 #include "format/inspect.h"
 #include "run/run_log.h"
 #include "format/safetensors.h"
 #include "run/tb_events.h"
 
-#include <time.h>
 #include <zlib.h>
 
 enum { MAX_FILE = 1 << 16, MAX_CORPUS = 8 };
@@ -216,14 +216,6 @@ static void mend(const char *kind, unsigned char *b, size_t n)
     }
 }
 
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static const struct { const char *kind, *file; dm_status (*read)(const char *path, dm_err *err);
 } kinds[] = {
     {"safetensors", "f", read_safetensors}, {"idx", "f", read_idx},        {"npy", "f", read_npy},
@@ -238,12 +230,12 @@ static void fuzz(size_t kind, uint64_t seed, double seconds)
     corpus c = {.count = 0};
     uint64_t r = seed * 0x9e3779b97f4a7c15u + 1;
     int64_t runs = 0, sound = 0;
-    const double end = now() + seconds;
+    const double end = dm_seconds() + seconds;
 
     make_corpus(&c, kinds[kind].kind);
     printf("%s, seed %llu, in %s\n", kinds[kind].kind, (unsigned long long)seed, dir.dir);
     fflush(stdout);
-    for (double t = now(), after; t < end; t = after, runs++) {
+    for (double t = dm_seconds(), after; t < end; t = after, runs++) {
         const int k = (int)draw(&r, (uint32_t)c.count);
         size_t n = c.n[k];
         dm_err err = {DM_OK, ""};
@@ -257,7 +249,7 @@ static void fuzz(size_t kind, uint64_t seed, double seconds)
         assert_true(s == DM_OK || (err.code == s && err.msg[0]));
         assert_true(runs || s == DM_OK); /* unchanged it is sound */
         sound += s == DM_OK;
-        after = now();
+        after = dm_seconds();
         assert_true(after - t < 5); /* a second, on a machine with other work too */
     }
     printf("%lld files, %lld of them read\n", (long long)runs, (long long)sound);

@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "graph/op_def.h"
 #include "plan/op_run.h"
 
@@ -24,14 +24,6 @@ typedef struct bench {
     dm_op_run run;
     float *want[DM_MAX_OUT];       /* of the portable implementation */
 } bench;
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static dm_desc desc(int32_t rank, int64_t a, int64_t b, int64_t c, int64_t d)
 {
@@ -191,16 +183,16 @@ static dm_status operand(bench *b, const dm_desc *d, dm_buf **out, dm_err *err)
 
 static dm_status timed(bench *b, double *best, dm_err *err)
 {
-    const double began = now();
+    const double began = dm_seconds();
     dm_status rc;
 
     *best = INFINITY;
-    for (int i = 0; i < 1 || (i < MAX_RUNS && now() - began < (i < 2 ? 20 * budget : budget)); i++) {
-        const double t = now();
+    for (int i = 0; i < 1 || (i < MAX_RUNS && dm_seconds() - began < (i < 2 ? 20 * budget : budget)); i++) {
+        const double t = dm_seconds();
 
         if ((rc = dm_cmds_run(b->run.cmds, err)) || (rc = dm_device_finish(b->run.d, err)))
             return rc;
-        *best = fmin(*best, now() - t);
+        *best = fmin(*best, dm_seconds() - t);
     }
     return DM_OK;
 }

@@ -1,18 +1,10 @@
 /* The lines and the report of the checks; see selftest.h. */
 #include "selftest/selftest.h"
+#include "base/clock.h"
 
 #include <string.h>
-#include <time.h>
 
 #include <jansson.h>
-
-static double seconds(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 bool selftest_begin(selftest *t, const char *what)
 {
@@ -21,7 +13,7 @@ bool selftest_begin(selftest *t, const char *what)
     snprintf(t->what, sizeof t->what, "%s", what);
     fprintf(t->out, "%s ... ", what);
     fflush(t->out);
-    t->since = seconds();
+    t->since = dm_seconds();
     return true;
 }
 
@@ -39,7 +31,7 @@ static void report(selftest *t, const char *result, double error, double took, c
 void selftest_end(selftest *t, selftest_result result, double error, const char *why)
 {
     static const char *const names[] = {"passed", "failed", "not possible"}, *const words[] = {"OK", "FAIL", "SKIP"};
-    const double took = seconds() - t->since;
+    const double took = dm_seconds() - t->since;
     const bool passed = result == SELFTEST_PASSED;
 
     if (t->signalled() && result != SELFTEST_PASSED) { /* it was not ended */

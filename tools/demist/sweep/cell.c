@@ -1,6 +1,5 @@
 /* One cell of a sweep: trained where it must be, measured once, its result kept in a file of its own; see sweep.h. */
 #include "sweep/sweep.h"
-#include "base/json_text.h"
 
 #include <math.h>
 #include <sha256.h>
@@ -8,10 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/json_text.h"
 #include "experiment/resolved_lines.h"
 #include "run/run_folder.h"
 #include "train/train_run.h"
@@ -19,14 +19,6 @@
 enum { RESULT_BYTES = 1 << 22 };
 
 static dm_status no_memory(dm_err *err) { return dm_error(err, DM_ENOMEM, "out of memory for a cell of the sweep"); }
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- training ----------------------------------------------------------------------------- */
 
@@ -177,11 +169,11 @@ static dm_status measure(sweep *s, sweep_cell *c, const char *run, const char *p
     r.run = run;
     r.overrides = overrides;
     r.n_overrides = n;
-    began = now();
+    began = dm_seconds();
     if ((rc = s->metric->run(&r, &c->report, err)))
         return rc;
     sampling = sweep_number(c->report, "sampling_seconds");
-    c->seconds = isfinite(sampling) ? sampling : now() - began;
+    c->seconds = isfinite(sampling) ? sampling : dm_seconds() - began;
     if (!isfinite(sweep_number(c->report, s->metric->columns[0].path)))
         return dm_error(err, DM_EDIVERGED, "%s is not finite", s->metric->columns[0].name);
     c->state = SWEEP_DONE;
