@@ -142,14 +142,18 @@ uint64_t ocl_hash(uint64_t seed, const void *p, size_t n)
 void ocl_cache_dir(const char *asked, char path[OCL_PATH])
 {
     const char *demist = getenv("DEMIST_CACHE"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    const char *part = ocl_held_cpu();
+    char all[OCL_PATH];
     bool fits = false;
 
     if (asked || demist)
-        fits = snprintf(path, OCL_PATH, "%s", asked ? asked : demist) < OCL_PATH;
+        fits = snprintf(all, OCL_PATH, "%s", asked ? asked : demist) < OCL_PATH;
     else if (xdg && xdg[0] == '/')
-        fits = ocl_path(path, xdg, "demist");
+        fits = ocl_path(all, xdg, "demist");
     else if (home && home[0] == '/')
-        fits = ocl_path(path, home, ".cache/demist");
+        fits = ocl_path(all, home, ".cache/demist");
+    /* The entries' keys do not say what a driver compiled for. */
+    fits = fits && (*part ? ocl_path(path, all, part) : snprintf(path, OCL_PATH, "%s", all) < OCL_PATH);
     if (!fits || !ocl_folder(path))
         path[0] = 0;
 }

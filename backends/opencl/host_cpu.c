@@ -1,10 +1,24 @@
-/* What this machine's processor can do beyond what OpenCL says, for inline assembly in kernels. Tile registers must be
- * asked for before they are used, for the whole process: done once, before the first context. */
+/* What this machine's processor can do beyond what OpenCL says, for vectors and inline assembly in kernels, and how a
+ * process is held to less. Tile registers must be asked for before they are used, for the whole process: done once,
+ * before the first context. */
 #define _DEFAULT_SOURCE /* syscall */
 #include "opencl.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* How drivers of CPUs are told what to compile for. */
+typedef struct level { const char *name, *pocl, *intel; uint32_t lanes; } level;
+
+static const level levels[] = {
+    {"avx512", "avx512", "skx", 16},
+    {"avx2", "avx2", "core-avx2", 8},
+    {"sse", "sse41", "corei7", 4},
+};
+static const level *held;
+
+const char *ocl_held_cpu(void) { return held ? held->name : ""; }
 
 #ifdef __x86_64__
 #include <cpuid.h>
@@ -12,7 +26,21 @@
 #include <unistd.h>
 
 static bool amx, pairs;
+static uint32_t lanes;
 static char brand[49];
+
+/* What the compilers assume of a processor of this width, all of it. */
+static bool processor_has(uint32_t width)
+{
+    __builtin_cpu_init();
+    if (width == 16)
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+               __builtin_cpu_supports("avx512cd");
+    if (width == 8)
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    return __builtin_cpu_supports("sse4.2");
+}
 
 /* The system saves these states: bits 5 to 7 AVX-512, 17 and 18 tiles. */
 static uint64_t saved_states(void)
@@ -35,6 +63,7 @@ static void look(void)
     uint32_t a, b, c, d;
     uint64_t states;
 
+    lanes = held ? held->lanes : processor_has(16) ? 16 : processor_has(8) ? 8 : 4;
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & 1u << 27)) /* OSXSAVE */
         return;
     states = saved_states();
@@ -46,6 +75,8 @@ static void look(void)
     }
     for (size_t n = strlen(brand); n > 0 && brand[n - 1] == ' ';)
         brand[--n] = 0;
+    if (held)
+        return;
     if (__get_cpuid_count(7, 1, &a, &b, &c, &d))
         pairs = (a & 1u << 5) && (states & 0xe0) == 0xe0;
     if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) /* AMX-TILE and AMX-BF16 */
@@ -66,7 +97,8 @@ void ocl_host_cpu(dm_device_info *o)
         return;
     pocl = strstr(o->platform_name, "Portable Computing Language");
     intel = strstr(o->platform_name, "Intel");
-
+    /* Both say 16 of a processor that has AVX-512 whatever they compile for. */
+    o->native_float = o->native_float < lanes ? o->native_float : lanes;
     if (amx)
         o->capabilities |= DM_CAP_AMX_BF16;
     if (pocl || intel)
@@ -76,5 +108,32 @@ void ocl_host_cpu(dm_device_info *o)
         o->capabilities |= DM_CAP_AVX512_BF16;
 }
 #else
+static bool processor_has(uint32_t width)
+{
+    (void)width;
+    return false;
+}
+
 void ocl_host_cpu(dm_device_info *o) { (void)o; }
 #endif
+
+dm_status dm_cpu_hold(const char *name, dm_err *err)
+{
+    const level *found = NULL;
+
+    if (!name || !*name)
+        return DM_OK;
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++)
+        if (!strcmp(name, levels[i].name))
+            found = &levels[i];
+    if (!found)
+        return dm_error(err, DM_EINVAL, "DEMIST_CPU is '%.40s': use avx512, avx2 or sse, or unset it to use all that "
+                        "the processor has", name);
+    if (!processor_has(found->lanes))
+        return dm_error(err, DM_EDEVICE, "DEMIST_CPU is '%s', which this machine's processor does not have; unset it "
+                        "to use all that it has", name);
+    if (setenv("POCL_KERNELLIB_NAME", found->pocl, 1) || setenv("CL_CONFIG_CPU_TARGET_ARCH", found->intel, 1))
+        return dm_error(err, DM_ENOMEM, "out of memory for the environment of OpenCL drivers");
+    held = found;
+    return DM_OK;
+}

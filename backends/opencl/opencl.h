@@ -132,8 +132,10 @@ bool ocl_drivers_check(dm_findings *r);
 
 /* ---- host_cpu.c, probe.c -------------------------------------------------- */
 
-/* Fills in what inline assembly may use on a device that is this machine itself. */
+/* Fills in the width of vectors, and what inline assembly may use, on a device that is this machine itself. */
 void ocl_host_cpu(dm_device_info *o);
+/* What dm_cpu_hold was given; "": nothing. */
+const char *ocl_held_cpu(void);
 /* Takes from d's info what does not build or compute there. DM_ECANCELLED alone. */
 dm_status ocl_probe(dm_device *d, const dm_device_options *o, dm_err *err);
 

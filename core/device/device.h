@@ -15,6 +15,12 @@ typedef struct dm_buf dm_buf;   /* device memory, or a window on another buffer 
 
 /* ---- which devices there are ------------------------------------------------ */
 
+/* Has drivers of x86 CPUs compile for less than this machine's processor has: "avx512" (and no AMX), "avx2" or "sse"
+ * (4.2); what is cached then lies in a folder of its own. By the environment that those drivers read, so to be called
+ * before anything else here, by a program. NULL or "": for all that it has. DM_EINVAL: another name; DM_EDEVICE: the
+ * processor does not have it. */
+dm_status dm_cpu_hold(const char *name, dm_err *err);
+
 typedef struct dm_device_info {
     int platform, device;          /* i:j, as `device: i:j` selects them */
     char platform_name[128], name[128], vendor[128], driver[128], version[128];

@@ -48,7 +48,7 @@ int ops_setup(void **state)
     dm_device *d;
     dm_err err = {0};
 
-    if (dm_device_open(select ? select : "auto", &o, &d, &err)) {
+    if (dm_cpu_hold(getenv("DEMIST_CPU"), &err) || dm_device_open(select ? select : "auto", &o, &d, &err)) {
         print_error("%s\n", err.msg);
         return -1;
     }

@@ -296,9 +296,11 @@ int main(int argc, char **argv)
     bench b = {0};
     dm_err err = {0};
     char line[512];
-    dm_status rc = argc >= 2 ? dm_device_open(argv[1], &o, &b.run.d, &err)
-                             : dm_error(&err, DM_EINVAL, "usage: bench_ops DEVICE [IMPL...]");
+    dm_status rc = argc < 2 ? dm_error(&err, DM_EINVAL, "usage: bench_ops DEVICE [IMPL...]")
+                            : dm_cpu_hold(getenv("DEMIST_CPU"), &err);
 
+    if (!rc)
+        rc = dm_device_open(argv[1], &o, &b.run.d, &err);
     b.only = argv + 2;
     b.n_only = argc - 2;
 

@@ -267,7 +267,8 @@ int main(int argc, char **argv)
         return 2;
     }
     b.what = what == 0 ? FORWARD : what == 1 ? TRAIN : SAMPLE;
-    if (!(rc = dm_session_read_run(&b.s, argv[2], (const char *const *)argv + 6, argc - 6, &cb, &err)) &&
+    if (!(rc = dm_cpu_hold(getenv("DEMIST_CPU"), &err)) &&
+        !(rc = dm_session_read_run(&b.s, argv[2], (const char *const *)argv + 6, argc - 6, &cb, &err)) &&
         !(rc = open(&b, argv, &err))) {
         describe(&b, wall() - began);
         rc = serve(&b, &err);

@@ -71,6 +71,8 @@ static int run(int argc, char **argv)
     const cli_command *c;
 
     setlocale(LC_CTYPE, "");
+    if (!cli_hold_cpu())
+        return 2;
     cli_driver_folders();
     if (name && (!strcmp(name, "--version") || !strcmp(name, "version"))) {
         printf("demist %s (plugin interface %d.%d)\ncompiled by %s; Apache-2.0; no warranty\n", dm_version(),

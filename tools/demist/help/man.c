@@ -107,6 +107,7 @@ void man_program(const cli_program *program)
     printf(".SH ENVIRONMENT\n.nf\nDEMIST_PLUGIN_PATH  folders of plugins, separated by ':'\n"
            "DEMIST_KERNELS      a folder of kernel sources in place of those in the program\n"
            "DEMIST_CACHE        where programs and measurements are cached\n"
+           "DEMIST_CPU          avx512, avx2 or sse: on an x86 CPU no more than that, to try what others have\n"
            "DEMIST_TUNE         off, auto or on: before the key tune\n"
            "DEMIST_IMPL         implementations to force, as conv2d=portable,matmul=clblast\n"
            "DEMIST_REPLAY       on or off: whether launches are replayed by command buffers; GPUs that have them do\n"
