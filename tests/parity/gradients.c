@@ -83,55 +83,76 @@ static void compare(const char *file, const char *name, const dm_layout *l, cons
 
 #define DIFFUSION "seed: 7\nschedule: {use: linear}\nobjective: {use: simple}\nsampler: {use: ddim}\nnetwork: "
 
-static void check_in(const char *precision, const char *file, const char *name, const char *experiment, dm_shape shape,
-                     int32_t classes)
+/* A network of which the file has what PyTorch says. */
+typedef struct network {
+    const char *file, *name, *experiment;
+    dm_shape shape;
+    int32_t classes;
+    bool diffuses;
+} network;
+
+static const int32_t labels[BATCH] = {0, 1, 2, 0};
+
+static void open_session(dm_session *s, const network *of, const char *precision, dm_wset **w)
 {
     const char *device = getenv("DEMIST_DEVICE");
     char on[256], in[64];
     const char *overrides[] = {on, in};
     const dm_experiment_options o = {.overrides = overrides, .n_overrides = 2, .lenient_data = true};
-    dm_session s = {.data = {.size = sizeof s.data, .shape = shape, .classes = classes}};
-    const int32_t labels[BATCH] = {0, 1, 2, 0};
+    dm_err err = {0};
+
+    *s = (dm_session){.data = {.size = sizeof s->data, .shape = of->shape, .classes = of->classes}};
+    snprintf(on, sizeof on, "device=%s", device ? device : "auto");
+    snprintf(in, sizeof in, "precision=%s", precision);
+    if (dm_registry_new(NULL, &s->registry, &err) ||
+        dm_experiment_parse(of->experiment, strlen(of->experiment), "gradients", ".", &o, s->registry, &s->experiment,
+                            NULL, &err) ||
+        (of->diffuses && dm_noise_new(s->experiment, &s->noise, &err)) || dm_session_open(s, false, &err) ||
+        dm_wset_new(s->device, dm_net_layout(s->model), w, &err) || start_weights(*w, &err))
+        fail_msg("%s", err.msg);
+}
+
+static void fill_data(float *x0, const dm_shape *shape)
+{
+    for (int64_t i = 0; i < BATCH * dm_shape_count(shape); i++)
+        x0[i] = (float)(start_value("data", (size_t)i) * 2);
+}
+
+static void check_in(const char *precision, const network *of)
+{
     float x0[BATCH * 64], *got;
     double u[BATCH], importance[BATCH], weight[BATCH];
     dm_point at[BATCH];
     dm_buf *grads = NULL, *sum = NULL;
     dm_grad_step *g = NULL;
     dm_wset *w = NULL;
+    dm_session s;
     dm_err err = {0};
     size_t bytes;
 
-    snprintf(on, sizeof on, "device=%s", device ? device : "auto");
-    snprintf(in, sizeof in, "precision=%s", precision);
-    if (dm_registry_new(NULL, &s.registry, &err) ||
-        dm_experiment_parse(experiment, strlen(experiment), "gradients", ".", &o, s.registry, &s.experiment, NULL,
-                            &err) ||
-        (!classes && dm_noise_new(s.experiment, &s.noise, &err)) || dm_session_open(&s, false, &err) ||
-        dm_wset_new(s.device, dm_net_layout(s.model), &w, &err))
-        fail_msg("%s", err.msg);
-    if (start_weights(w, &err))
-        fail_msg("%s", err.msg);
+    open_session(&s, of, precision, &w);
     bytes = dm_net_layout(s.model)->total * sizeof(float);
-    for (int64_t i = 0; i < BATCH * dm_shape_count(&shape); i++)
-        x0[i] = (float)(start_value("data", (size_t)i) * 2);
+    fill_data(x0, &of->shape);
     for (int64_t i = 0; i < BATCH; i++) {
         u[i] = dm_train_uniform(7, DM_DRAW_UNIFORM, 0, i, BATCH);
         weight[i] = 1.0 / BATCH;
     }
     if (dm_buf_new(s.device, bytes, "gradients", &grads, &err) || dm_buf_zero(grads, 0, bytes, &err) ||
         dm_buf_new(s.device, 4, "loss", &sum, &err) || dm_buf_zero(sum, 0, 4, &err) ||
-        (!classes && dm_net_draw(s.model, BATCH, u, at, importance, &err)) ||
+        (of->diffuses && dm_net_draw(s.model, BATCH, u, at, importance, &err)) ||
         dm_grad_step_new(s.model, w, grads, sum, BATCH, false, &g, &err) ||
-        dm_grad_step_run(
-            g,
-            &(dm_grad_batch){
-                .x0 = x0, .labels = classes ? labels : NULL, .at = classes ? NULL : at, .weight = weight, .seed = 7},
-            &err))
+        dm_grad_step_run(g,
+                         &(dm_grad_batch){.x0 = x0,
+                                          .labels = of->classes ? labels : NULL,
+                                          .at = of->diffuses ? at : NULL,
+                                          .weight = weight,
+                                          .seed = 7},
+                         &err))
         fail_msg("%s", err.msg);
     assert_non_null(got = malloc(bytes));
     if (dm_buf_read(grads, 0, bytes, got, &err))
         fail_msg("%s", err.msg);
-    compare(file, name, dm_net_layout(s.model), got, !strcmp(precision, "bf16"));
+    compare(of->file, of->name, dm_net_layout(s.model), got, !strcmp(precision, "bf16"));
     free(got);
     dm_grad_step_free(g);
     dm_wset_free(w);
@@ -140,41 +161,105 @@ static void check_in(const char *precision, const char *file, const char *name, 
     dm_session_fini(&s);
 }
 
-static void check(const char *file, const char *name, const char *experiment, dm_shape shape, int32_t classes)
+static void check(const network *of)
 {
-    check_in("fp32", file, name, experiment, shape, classes);
-    if (shape.rank == 3)
-        check_in("bf16", file, name, experiment, shape, classes);
+    check_in("fp32", of);
+    if (of->shape.rank == 3)
+        check_in("bf16", of);
+}
+
+static void read_output(const network *of, int64_t n, float *want)
+{
+    char path[1024], key[64];
+    const dm_st_tensor *t;
+    dm_err err = {0};
+    dm_st *f = NULL;
+
+    snprintf(path, sizeof path, "%s/%s.safetensors", getenv("DEMIST_TEST_DATA"), of->file);
+    snprintf(key, sizeof key, "%s.output", of->name);
+    if (dm_st_open(path, &f, &err) || !(t = dm_st_find(f, key)) || t->count != n ||
+        dm_st_read_f32(f, t, 0, n, want, &err))
+        fail_msg("%s: %s", key, err.msg);
+    dm_st_close(f);
+}
+
+/* What the network says of the data at four noise levels, within 1e-4 of the largest. */
+static void check_output(const network *of)
+{
+    const double c_in[BATCH] = {1, 1, 1, 1}, t[BATCH] = {0, 3, 500, 999};
+    const int64_t n = BATCH * dm_shape_count(&of->shape);
+    float x[BATCH * 64], got[BATCH * 64], want[BATCH * 64];
+    dm_forward *f = NULL;
+    dm_wset *w = NULL;
+    dm_session s;
+    dm_err err = {0};
+
+    open_session(&s, of, "fp32", &w);
+    fill_data(x, &of->shape);
+    if (dm_forward_new(s.model, w, BATCH, NULL, &f, &err) ||
+        dm_buf_write(dm_forward_input(f), 0, (size_t)n * sizeof *x, x, &err) ||
+        dm_forward_run(f, c_in, t, of->classes ? labels : NULL, &err) ||
+        dm_buf_read(dm_forward_output(f), 0, (size_t)n * sizeof *got, got, &err))
+        fail_msg("%s", err.msg);
+    read_output(of, n, want);
+    for (int64_t i = 0; i < n; i++)
+        if (!(fabs((double)got[i] - want[i]) <= 1e-4 * largest_of(want, n)))
+            fail_msg("%s: element %lld of the output is %.8g; PyTorch has %.8g", of->name, (long long)i,
+                     (double)got[i], (double)want[i]);
+    dm_forward_free(f);
+    dm_wset_free(w);
+    dm_session_fini(&s);
 }
 
 static void gradients__perceptron(void **state)
 {
     (void)state;
-    check("gradients", "mlp", DIFFUSION "{use: mlp, width: 16, depth: 2}\n", (dm_shape){1, {2, 1, 1, 1, 1, 1, 1, 1}},
-          0);
+    check(&(network){"gradients", "mlp", DIFFUSION "{use: mlp, width: 16, depth: 2}\n",
+                     {1, {2, 1, 1, 1, 1, 1, 1, 1}}, 0, true});
 }
 
 static void gradients__unet(void **state)
 {
     (void)state;
-    check("gradients", "unet",
-          DIFFUSION "{use: unet, channels: [8, 16], attend: [0, 1], layers: 1, groups: 4, dropout: 0}\n",
-          (dm_shape){3, {1, 8, 8, 1, 1, 1, 1, 1}}, 0);
+    check(&(network){"gradients", "unet",
+                     DIFFUSION "{use: unet, channels: [8, 16], attend: [0, 1], layers: 1, groups: 4, dropout: 0}\n",
+                     {3, {1, 8, 8, 1, 1, 1, 1, 1}}, 0, true});
 }
 
 /* No diffusion: the loss of labels, on the data as they are. */
 static void gradients__classifier(void **state)
 {
     (void)state;
-    check("classifier_gradients", "classifier",
-          "objective: {use: classify}\nnetwork: {use: classifier, channels: [4, 8], groups: 2, features: 6}\n",
-          (dm_shape){3, {1, 8, 8, 1, 1, 1, 1, 1}}, 3);
+    check(&(network){"classifier_gradients", "classifier",
+                     "objective: {use: classify}\n"
+                     "network: {use: classifier, channels: [4, 8], groups: 2, features: 6}\n",
+                     {3, {1, 8, 8, 1, 1, 1, 1, 1}}, 3, false});
+}
+
+/* As published, and with all that is optional; see tools/make_dit_goldens.py. */
+static void gradients__transformer(void **state)
+{
+    static const network each[] = {
+        {"dit", "published", DIFFUSION "{use: dit, width: 16, depth: 2, heads: 2, time_in: 16}\n",
+         {3, {1, 8, 8, 1, 1, 1, 1, 1}}, 3, true},
+        {"dit", "rope", DIFFUSION "{use: dit, width: 16, depth: 1, heads: 2, patch: 4, time_in: 8, mlp_ratio: 1.5, "
+         "positions: rope, norm: rms, qk_norm: rms}\n", {3, {1, 8, 8, 1, 1, 1, 1, 1}}, 3, true},
+        {"dit", "plain", DIFFUSION "{use: dit, width: 12, depth: 1, heads: 3, patch: 1, time_in: 8, mlp_ratio: 2, "
+         "positions: none, qk_norm: layer, class_embed: false}\n", {3, {3, 4, 4, 1, 1, 1, 1, 1}}, 3, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof each / sizeof each[0]; i++) {
+        check_output(&each[i]);
+        check(&each[i]);
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(gradients__perceptron), cmocka_unit_test(gradients__unet),
-                                       cmocka_unit_test(gradients__classifier)};
+                                       cmocka_unit_test(gradients__classifier),
+                                       cmocka_unit_test(gradients__transformer)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
