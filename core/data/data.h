@@ -18,6 +18,11 @@ void dm_data_close(dm_data *d);
 /* What comes out: count (of data.limit, if set), final shape, and the range after scaling: data with levels is
  * -1..1, continuous data is left alone. */
 const dm_data_info *dm_data_get_info(const dm_data *d);
+/* Between two of the values that data with levels can have; 0 of continuous data. */
+static inline double dm_data_step(const dm_data_info *d)
+{
+    return d->levels > 1 && d->high > d->low ? (d->high - d->low) / (d->levels - 1) : 0;
+}
 
 /* What the plugin calls an example, below the data's folder where it is a file there, and as it is in *file; NULL where
  * it has no names. */

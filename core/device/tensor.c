@@ -1,6 +1,8 @@
 /* What plugins know as dm_tensor. */
 #include "device/tensor.h"
 
+#include <stdio.h>
+
 int64_t dm_shape_count(const dm_shape *s)
 {
     int64_t n = 1;
@@ -9,6 +11,16 @@ int64_t dm_shape_count(const dm_shape *s)
         if (__builtin_mul_overflow(n, s->dim[i], &n))
             return INT64_MAX; /* no array has as many */
     return n;
+}
+
+dm_shape_shown dm_shape_show(const dm_shape *s)
+{
+    dm_shape_shown shown = {""};
+    size_t at = 0;
+
+    for (int32_t i = 0; i < s->rank && at < sizeof shown.text; i++)
+        at += (size_t)snprintf(shown.text + at, sizeof shown.text - at, "%s%lld", i ? " x " : "", (long long)s->dim[i]);
+    return shown;
 }
 
 dm_status dm_check_array(const char *what, const dm_shape *s, size_t each, dm_err *err)

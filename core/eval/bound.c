@@ -1,6 +1,9 @@
 /* The variational bound's terms; see bound.h. */
 #include "eval/bound.h"
 
+#include "data/data.h"
+#include "noise/noise.h"
+
 #include <math.h>
 
 static const double ln2 = 0.69314718055994530942, root_half = 0.70710678118654752440,
@@ -65,8 +68,7 @@ static double predicted(const dm_bound_step *s, double x, double F)
 double dm_bound_term(const dm_bound_step *s, const dm_data_info *data, const float *x0, const float *x, const float *F,
                      int64_t n)
 {
-    const double half =
-        data->levels > 1 && data->high > data->low ? (data->high - data->low) / (data->levels - 1) / 2 : 0;
+    const double half = dm_data_step(data) / 2;
     const double c2 = s->q.c_x0 * s->q.c_x0, fixed_ratio = exp(s->q.log_var - s->k0), fixed_inverse = exp(-s->k0);
     const double inverse_q = exp(-s->q.log_var);
     double sum = 0, not_finite = 0;
@@ -91,8 +93,7 @@ double dm_bound_term(const dm_bound_step *s, const dm_data_info *data, const flo
 
 double dm_bound_prior(const dm_point *last, const float *x0, int64_t n)
 {
-    const double power = last->alpha * last->alpha + last->sigma * last->sigma, var = last->sigma * last->sigma;
-    const double prior = fabs(power - 1) < 1e-6 ? 1 : var; /* as sampling begins */
+    const double var = last->sigma * last->sigma, start = dm_noise_start(last), prior = start * start;
     double sum = 0;
 
     for (int64_t i = 0; i < n; i++)

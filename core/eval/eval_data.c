@@ -11,16 +11,6 @@ struct dm_eval_data { dm_services services; dm_data *data; };
 
 dm_data *dm_eval_data_of(const dm_eval_data *d) { return d->data; }
 
-dm_shape_shown dm_shape_show(const dm_shape *s)
-{
-    dm_shape_shown shown = {""};
-    size_t at = 0;
-
-    for (int32_t i = 0; i < s->rank && at < sizeof shown.text; i++)
-        at += (size_t)snprintf(shown.text + at, sizeof shown.text - at, "%s%lld", i ? " x " : "", (long long)s->dim[i]);
-    return shown;
-}
-
 static bool chose_data(const dm_session *s)
 {
     for (int i = 0; i < s->n_overrides; i++)
@@ -85,6 +75,21 @@ dm_status dm_eval_data_labels(const dm_session *s, const dm_eval_data *d, dm_err
         return DM_OK;
     return dm_error(err, DM_EINVAL, "the data's labels are of %d classes, those of the model of %d", (int)have,
                     (int)want);
+}
+
+dm_status dm_eval_data_open_test(dm_session *s, int64_t asked, dm_eval_data **out, int64_t *count, dm_err *err)
+{
+    int64_t there;
+    dm_status rc;
+
+    if ((rc = dm_eval_data_open(s, "test", out, err)) || (rc = dm_eval_data_labels(s, *out, err)))
+        return rc;
+    there = dm_data_get_info((*out)->data)->count;
+    if (asked < 0 || asked > there)
+        return dm_error(err, DM_EINVAL, "%lld examples are asked for; the test split has %lld", (long long)asked,
+                        (long long)there);
+    *count = asked ? asked : there;
+    return DM_OK;
 }
 
 void dm_eval_data_close(dm_eval_data *d)

@@ -4,6 +4,7 @@
 #include "base/sized.h"
 #include "eval/bound.h"
 #include "eval/eval_data.h"
+#include "eval/mean.h"
 #include "device/kernels.h"
 #include "device/ops.h"
 #include "model/objective.h"
@@ -32,8 +33,7 @@ typedef struct job {
     dm_told conditions;            /* of a batch */
     double *c_in, *c_noise;
     double *terms;                 /* of a batch: [n][steps + 1], as dm_nll.each has them */
-    double *sums;                  /* of each term, then of its squares: 2 (steps + 1) */
-    double total[2], rate[2];      /* sums over images of the totals and of their squares */
+    dm_sums *sums, total, rate;    /* over images, of each of the steps + 1 terms, all of them, those between */
 } job;
 
 /* ---- the chain ------------------------------------------------------------------------------ */
@@ -163,7 +163,7 @@ static dm_status host_memory(job *j, dm_err *err)
     j->c_in = calloc(n, sizeof *j->c_in);
     j->c_noise = calloc(n, sizeof *j->c_noise);
     j->terms = dm_array((int64_t)n, (int64_t)columns, sizeof *j->terms);
-    j->sums = calloc(2 * columns, sizeof *j->sums);
+    j->sums = calloc(columns, sizeof *j->sums);
     out->t = calloc(columns, sizeof *out->t);
     out->terms = calloc(columns, sizeof *out->terms);
     if (j->o->each && count < SIZE_MAX / columns / sizeof *out->each)
@@ -225,12 +225,6 @@ static dm_status run_network(job *j, int64_t first, int32_t i, dm_err *err)
     return dm_buf_read(out, 0, (size_t)(j->n * j->outputs) * sizeof *j->F, j->F, err);
 }
 
-static void add(double sums[2], double v)
-{
-    sums[0] += v;
-    sums[1] += v * v;
-}
-
 static dm_status one_step(job *j, int64_t first, int64_t there, int32_t i, dm_err *err)
 {
     const int32_t columns = j->out->steps + 1, k = j->out->steps - 1 - i;
@@ -261,11 +255,11 @@ static void count_batch(job *j, int64_t first, int64_t there)
 
         row[steps] = dm_bound_prior(&dm_sampling_walk(j->chain)->points[0], j->x0 + m * j->example, j->example);
         for (int32_t k = 0; k < columns; k++)
-            add(j->sums + 2 * k, row[k]);
+            dm_sums_add(&j->sums[k], row[k]);
         for (int32_t k = 1; k < steps; k++)
             rate += row[k];
-        add(j->rate, rate);
-        add(j->total, rate + row[0] + row[steps]);
+        dm_sums_add(&j->rate, rate);
+        dm_sums_add(&j->total, rate + row[0] + row[steps]);
         if (j->out->each)
             memcpy(j->out->each + (first + m) * columns, row, (size_t)columns * sizeof *row);
     }
@@ -302,14 +296,6 @@ static dm_status one_batch(job *j, int64_t first, dm_err *err)
     return DM_OK;
 }
 
-static dm_mean mean_of(const double sums[2], int64_t n)
-{
-    const double mean = sums[0] / (double)n,
-                 var = n > 1 ? fmax(0, sums[1] / (double)n - mean * mean) * (double)n / (double)(n - 1) : NAN;
-
-    return (dm_mean){mean, sqrt(var / (double)n)};
-}
-
 static void finish(job *j)
 {
     const dm_walk *g = dm_sampling_walk(j->chain);
@@ -317,12 +303,12 @@ static void finish(job *j)
 
     for (int32_t k = 0; k < out->steps; k++) {
         out->t[k] = g->points[out->steps - 1 - k].t;
-        out->terms[k] = mean_of(j->sums + 2 * k, out->count);
+        out->terms[k] = dm_mean_of(&j->sums[k], out->count);
     }
     out->decoder = out->terms[0];
-    out->prior = mean_of(j->sums + 2 * out->steps, out->count);
-    out->rate = mean_of(j->rate, out->count);
-    out->total = mean_of(j->total, out->count);
+    out->prior = dm_mean_of(&j->sums[out->steps], out->count);
+    out->rate = dm_mean_of(&j->rate, out->count);
+    out->total = dm_mean_of(&j->total, out->count);
 }
 
 /* ---- all of it --------------------------------------------------------------------------------- */
@@ -330,18 +316,8 @@ static void finish(job *j)
 static dm_status open_images(job *j, dm_err *err)
 {
     const dm_data_info *d = &j->s->data;
-    int64_t there;
-    dm_status rc;
-
-    j->out->levels = d->levels > 1 && d->high > d->low ? d->levels : 0;
-    if ((rc = dm_eval_data_open(j->s, "test", &j->data, err)) || (rc = dm_eval_data_labels(j->s, j->data, err)))
-        return rc;
-    there = dm_data_get_info(dm_eval_data_of(j->data))->count;
-    if (j->o->count < 0 || j->o->count > there)
-        return dm_error(err, DM_EINVAL, "%lld images are asked for; the test split has %lld", (long long)j->o->count,
-                        (long long)there);
-    j->out->count = j->o->count ? j->o->count : there;
-    return DM_OK;
+    j->out->levels = dm_data_step(d) > 0 ? d->levels : 0;
+    return dm_eval_data_open_test(j->s, j->o->count, &j->data, &j->out->count, err);
 }
 
 static dm_status measure(job *j, dm_err *err)

@@ -216,7 +216,7 @@ static double log_prior(const dm_point *p, const double *z, int64_t n)
 {
     static const double ln_2pi = 1.83787706640934548356;
     const double power = p->alpha * p->alpha + p->sigma * p->sigma;
-    const double var = (fabs(power - 1) < 1e-6 ? 1 : p->sigma * p->sigma) / power;
+    const double start = dm_noise_start(p), var = start * start / power;
     double sum = 0;
 
     for (int64_t d = 0; d < n; d++)

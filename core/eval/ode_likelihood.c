@@ -4,6 +4,7 @@
 #include "base/sized.h"
 #include "device/ops.h"
 #include "eval/eval_data.h"
+#include "eval/mean.h"
 #include "eval/ode.h"
 #include "session/session_read.h"
 #include "session/session_source.h"
@@ -27,7 +28,7 @@ typedef struct job {
     double *y, *log_density;
     int32_t *labels;
     dm_told conditions;            /* of a batch */
-    double sums[2];                /* of bits a dimension, and of their squares */
+    dm_sums bits;                  /* a dimension */
 } job;
 
 /* The walk ends where there is still noise, without which there is no density: a last step to the data goes to the
@@ -59,21 +60,11 @@ static dm_status open_walk(job *j, dm_err *err)
 
 static dm_status open_data(job *j, dm_err *err)
 {
-    int64_t there;
-    dm_status rc;
-
-    if ((rc = dm_eval_data_open(j->s, "test", &j->data, err)) || (rc = dm_eval_data_labels(j->s, j->data, err)))
-        return rc;
-    there = dm_data_get_info(dm_eval_data_of(j->data))->count;
-    if (j->o->count < 0 || j->o->count > there)
-        return dm_error(err, DM_EINVAL, "%lld examples are asked for; the test split has %lld", (long long)j->o->count,
-                        (long long)there);
     if (j->o->probes < 0 || j->o->probes > 1000000)
         return dm_error(err, DM_EINVAL, "%d probes are asked for; 1 to 1000000 are possible", (int)j->o->probes);
-    j->out->count = j->o->count ? j->o->count : there;
-    j->out->levels = j->s->data.levels > 1 && j->s->data.high > j->s->data.low ? j->s->data.levels : 0;
+    j->out->levels = dm_data_step(&j->s->data) > 0 ? j->s->data.levels : 0;
     j->out->probes = j->o->probes ? j->o->probes : j->example > FEW;
-    return DM_OK;
+    return dm_eval_data_open_test(j->s, j->o->count, &j->data, &j->out->count, err);
 }
 
 /* Halves the batch until it fits; batches are as even as can be. */
@@ -124,19 +115,19 @@ static void job_fini(job *j)
 /* Values of a few levels become continuous: each with noise that is uniform over its level. */
 static void dequantise(job *j)
 {
-    const dm_data_info *d = &j->s->data;
-    const double width = (d->high - d->low) / (d->levels - 1);
+    const double width = dm_data_step(&j->s->data);
     const uint64_t seed = (uint64_t)j->s->experiment->run.seed;
     const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
 
     for (int64_t i = 0; i < j->n; i++)
-        for (int64_t k = 0; k < j->example; k++) {
+        for (int64_t k = 0; k < j->example; k += 4) {
             const uint32_t ctr[4] = {(uint32_t)DM_PURPOSE_EVAL << 24 | 1, 0, (uint32_t)(k / 4),
                                      (uint32_t)(j->first + i)};
             uint32_t bits[4];
 
             dm_philox(key, ctr, bits);
-            j->y[i * j->example + k] += width * (dm_uniform(bits[k % 4]) - 0.5);
+            for (int64_t m = k; m < k + 4 && m < j->example; m++)
+                j->y[i * j->example + m] += width * (dm_uniform(bits[m - k]) - 0.5);
         }
 }
 
@@ -183,9 +174,8 @@ static dm_status one_batch(job *j, dm_err *err)
         double bits = -j->log_density[i] / (double)j->example / log(2);
 
         if (j->out->levels)
-            bits -= log2((d->high - d->low) / (d->levels - 1));
-        j->sums[0] += bits;
-        j->sums[1] += bits * bits;
+            bits -= log2(dm_data_step(d));
+        dm_sums_add(&j->bits, bits);
         if (j->out->each)
             j->out->each[j->first + i] = bits;
     }
@@ -194,10 +184,7 @@ static dm_status one_batch(job *j, dm_err *err)
 
 static void finish(job *j)
 {
-    const double n = (double)j->out->count, mean = j->sums[0] / n,
-                 var = n > 1 ? fmax(0, j->sums[1] / n - mean * mean) * n / (n - 1) : NAN;
-
-    j->out->total = (dm_mean){mean, sqrt(var / n)};
+    j->out->total = dm_mean_of(&j->bits, j->out->count);
     j->out->evaluations = dm_ode_evaluations(j->ode);
 }
 

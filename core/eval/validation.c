@@ -1,6 +1,7 @@
 /* The loss on held-out data; see validation.h. */
 #include "eval/validation.h"
 #include "base/clock.h"
+#include "eval/mean.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -126,17 +127,9 @@ static dm_status one_batch(dm_validation *v, int64_t first, int64_t there, int32
     return DM_OK;
 }
 
-static dm_mean mean_of(double sum, double squares, int64_t n)
-{
-    const double mean = sum / (double)n,
-                 var = n > 1 ? fmax(0, squares / (double)n - mean * mean) / (double)(n - 1) : NAN;
-
-    return (dm_mean){mean, sqrt(var)};
-}
-
 dm_status dm_validation_run(dm_validation *v, double patience, dm_loss_row *out, dm_err *err)
 {
-    double sum[DM_LOSS_BANDS] = {0}, squares[DM_LOSS_BANDS] = {0}, all = 0, all_squares = 0;
+    dm_sums band[DM_LOSS_BANDS] = {{0}}, all = {0};
     const dm_callbacks *cb = &v->s->callbacks;
     const double began = dm_seconds();
     dm_status rc = DM_OK;
@@ -156,8 +149,7 @@ dm_status dm_validation_run(dm_validation *v, double patience, dm_loss_row *out,
             for (int64_t i = 0; i < there; i++) {
                 const double loss = (double)v->loss[i] * (dm_net_diffuses(v->s->model) ? v->importance[i] : 1);
 
-                sum[k] += loss;
-                squares[k] += loss * loss;
+                dm_sums_add(&band[k], loss);
                 v->means[first + i] += loss / v->bands;
             }
         }
@@ -166,13 +158,11 @@ dm_status dm_validation_run(dm_validation *v, double patience, dm_loss_row *out,
             return dm_error(err, DM_ECANCELLED, "stopped after %lld of %lld held-out images",
                             (long long)(first + there), (long long)v->count);
     }
-    for (int64_t i = 0; i < v->count; i++) {
-        all += v->means[i];
-        all_squares += v->means[i] * v->means[i];
-    }
-    out->loss = mean_of(all, all_squares, v->count);
+    for (int64_t i = 0; i < v->count; i++)
+        dm_sums_add(&all, v->means[i]);
+    out->loss = dm_mean_of(&all, v->count);
     for (int32_t k = 0; k < v->bands; k++)
-        out->band[k] = mean_of(sum[k], squares[k], v->count);
+        out->band[k] = dm_mean_of(&band[k], v->count);
     return DM_OK;
 }
 

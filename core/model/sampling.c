@@ -362,7 +362,7 @@ static dm_status first_x(dm_sampling *s, dm_err *err)
 {
     const dm_sampling_run_options *o = &s->run;
     const dm_point *p = &s->grid.points[0];
-    const double power = p->alpha * p->alpha + p->sigma * p->sigma;
+    const double start = dm_noise_start(p);
     const int64_t count = s->setup.n * s->inner;
     dm_status rc;
 
@@ -370,9 +370,9 @@ static dm_status first_x(dm_sampling *s, dm_err *err)
         return dm_buf_write(s->x.buf, 0, (size_t)count * sizeof(float), o->noise, err);
     if ((rc = dm_launch_randn(s->setup.device, s->x.buf, s->setup.n, s->inner,
                            &(dm_randn){.seed = (uint64_t)s->setup.experiment->run.seed, .purpose = DM_PURPOSE_PRIOR,
-                                       .first_index = (uint32_t)o->first_index}, err)) || fabs(power - 1) < 1e-6)
+                                       .first_index = (uint32_t)o->first_index}, err)) || start == 1)
         return rc;
-    return dm_launch_sum(s->setup.device, s->x.buf, &p->sigma, &s->x.buf, 1, count, err);
+    return dm_launch_sum(s->setup.device, s->x.buf, &start, &s->x.buf, 1, count, err);
 }
 
 static dm_status walk(dm_sampling *s, dm_err *err)

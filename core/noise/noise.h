@@ -5,6 +5,8 @@
 
 #include "experiment/experiment.h"
 
+#include <math.h>
+
 typedef struct dm_noise dm_noise;
 
 /* From the experiment's schedule section; tables for all T are made here. */
@@ -21,6 +23,11 @@ double dm_noise_posterior_variance(const dm_noise *n, int32_t t); /* 0 at t = 1 
 /* Any t in [0,T], between whole t in the angle; beyond the ends, the end. */
 void dm_noise_at(const dm_noise *n, double t, dm_point *p);
 void dm_noise_at_log_snr(const dm_noise *n, double log_snr, dm_point *p);
+/* The standard deviation of x where sampling begins at p: 1 where the process preserves variance, else sigma. */
+static inline double dm_noise_start(const dm_point *p)
+{
+    return fabs(p->alpha * p->alpha + p->sigma * p->sigma - 1) < 1e-6 ? 1 : p->sigma;
+}
 /* The highest and the lowest level, and T of a discrete one. */
 void dm_noise_span(const dm_noise *n, dm_span *s);
 dm_status dm_noise_posterior(const dm_noise *n, const dm_point *at, const dm_point *to, dm_posterior *q, dm_err *err);

@@ -76,8 +76,7 @@ dm_status dm_edit_batch(dm_edit *e, const dm_editing *what, int64_t first, int64
 /* x is the noise that sampling begins with: unit noise where the process preserves variance, else sigma times that. */
 static dm_status begin(dm_edit *e, const dm_point *p, dm_buf *x, dm_err *err)
 {
-    const bool preserves = fabs(p->alpha * p->alpha + p->sigma * p->sigma - 1) < 1e-6;
-    const double k[] = {p->alpha, e->inverts ? 0 : preserves ? p->sigma : 1};
+    const double k[] = {p->alpha, e->inverts ? 0 : p->sigma / dm_noise_start(p)};
     dm_buf *const of[] = {e->x0, x};
 
     return dm_launch_sum(e->device, x, k, of, 2, e->n * e->example, err);

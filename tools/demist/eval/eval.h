@@ -47,5 +47,7 @@ int eval_usage(const cli_command *c, const eval_request *r, const eval_metric *m
 
 /* null where x is not finite. */
 json_t *eval_number(double x);
+/* The bound's n terms over t, and what they add up to from the data on; what is not finite is passed over. */
+dm_status eval_plot_terms(const char *path, const double *t, const double *terms, int64_t n, dm_err *err);
 
 #endif

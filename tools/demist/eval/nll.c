@@ -1,6 +1,7 @@
 /* demist eval --metric nll. */
 #include "eval/eval.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/error.h"
@@ -49,23 +50,34 @@ static json_t *json(const dm_nll *n)
     return all;
 }
 
-/* The terms over t, and what they add up to from the data on. */
-static dm_status plot(const char *path, const dm_nll *n, dm_err *err)
+dm_status eval_plot_terms(const char *path, const double *t, const double *terms, int64_t n, dm_err *err)
 {
-    double *terms = calloc((size_t)n->steps, sizeof *terms), *sums = calloc((size_t)n->steps, sizeof *sums);
-    const dm_series term = {"", n->t, terms, n->steps, false}, sum = {"", n->t, sums, n->steps, false};
+    double *sums = calloc((size_t)n, sizeof *sums), so_far = 0;
+    const dm_series term = {"", t, terms, n, false}, sum = {"", t, sums, n, false};
     const dm_panel panels[] = {{"terms of the bound", "t", "bits a dimension", true, true, &term, 1},
                                {"their sum up to t", "t", "bits a dimension", true, false, &sum, 1}};
-    dm_status rc = terms && sums ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for a plot");
+    dm_status rc;
 
-    for (int32_t k = 0; k < n->steps && !rc; k++) {
-        terms[k] = n->terms[k].mean;
-        sums[k] = (k ? sums[k - 1] : 0) + terms[k];
-    }
-    if (!rc)
-        rc = dm_plot(path, panels, 2, err);
-    free(terms);
+    if (!sums)
+        return dm_error(err, DM_ENOMEM, "out of memory for a plot");
+    for (int64_t k = 0; k < n; k++)
+        sums[k] = so_far += isfinite(terms[k]) ? terms[k] : 0;
+    rc = dm_plot(path, panels, 2, err);
     free(sums);
+    return rc;
+}
+
+static dm_status plot(const char *path, const dm_nll *n, dm_err *err)
+{
+    double *terms = calloc((size_t)n->steps, sizeof *terms);
+    dm_status rc;
+
+    if (!terms)
+        return dm_error(err, DM_ENOMEM, "out of memory for a plot");
+    for (int32_t k = 0; k < n->steps; k++)
+        terms[k] = n->terms[k].mean;
+    rc = eval_plot_terms(path, n->t, terms, n->steps, err);
+    free(terms);
     return rc;
 }
 

@@ -5,7 +5,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "eval/eval.h"
@@ -13,8 +12,6 @@
 #include "run/plot.h"
 #include "run/run_folder.h"
 #include "sweep/sweep.h"
-
-enum { PNG_BYTES = 1 << 24 };
 
 /* ---- how far each is --------------------------------------------------------------------------- */
 
@@ -32,6 +29,7 @@ void compare_heads(const comparison *c)
 
         if (!path || run_state_look(path, &s, &why)) {
             report_lacks(&c->run[i], "its state", &(dm_err){DM_ENOMEM, "out of memory"});
+            run_state_fini(&s);
             continue;
         }
         env = report_json(&c->run[i], "env.json");
@@ -53,32 +51,25 @@ void compare_heads(const comparison *c)
 
 /* ---- curves ------------------------------------------------------------------------------------ */
 
+static dm_status draw_curves(void *user, const char *path, dm_err *err)
+{
+    const comparison *c = user;
+    dm_folder *folders = calloc((size_t)c->n, sizeof *folders);
+    dm_status rc;
+
+    if (!folders)
+        return dm_error(err, DM_ENOMEM, "out of memory");
+    for (int i = 0; i < c->n; i++)
+        folders[i] = c->run[i].folder;
+    rc = dm_plot_runs(folders, c->title, c->n, path, err);
+    free(folders);
+    return rc;
+}
+
 void compare_curves(const comparison *c)
 {
-    report *r = &c->run[0];
-    dm_folder *folders = calloc((size_t)c->n, sizeof *folders);
-    char *png = dm_run_path(r->scratch, "curves.png"), *bytes = NULL;
-    dm_err err = {0};
-    size_t n = 0;
-
-    html_section(r->to, "Training");
-    if (!png || !folders) {
-        report_lacks(r, "curves", &(dm_err){DM_ENOMEM, "out of memory"});
-    } else {
-        for (int i = 0; i < c->n; i++)
-            folders[i] = c->run[i].folder;
-        if (dm_plot_runs(folders, c->title, c->n, png, &err))
-            html_say(r->to, "No curves: %s", err.msg);
-        else if (!(bytes = report_file(r, png, PNG_BYTES, &n)) ||
-                 !html_png(r->to, bytes, n, 0, "As logged; the loss is smoothed."))
-            html_say(r->to, "No curves: gnuplot's picture could not be read.");
-        if (err.code == DM_ENOMEM) /* gnuplot need not be there */
-            report_lacks(r, "curves", &err);
-        unlink(png);
-    }
-    free(bytes);
-    free(png);
-    free(folders);
+    html_section(c->run[0].to, "Training");
+    report_plot(&c->run[0], "curves", draw_curves, (void *)c, "As logged; the loss is smoothed.");
 }
 
 /* ---- samples ----------------------------------------------------------------------------------- */

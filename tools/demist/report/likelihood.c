@@ -1,16 +1,13 @@
 /* The likelihood of a run, and the terms of its bound over t; see report.h. */
 #include "report/report.h"
 
-#include <math.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/error.h"
-#include "run/plot.h"
-#include "run/run_folder.h"
+#include "eval/eval.h"
 #include "sweep/sweep.h"
 
-enum { TERMS = 1000000, PNG_BYTES = 1 << 23 };
+enum { TERMS = 1000000 };
 
 static void row(FILE *f, const char *name, const json_t *j, const char *key)
 {
@@ -23,25 +20,21 @@ static void row(FILE *f, const char *name, const json_t *j, const char *key)
     fputs("</tr>\n", f);
 }
 
-/* Terms, and their sum from the data on; what is no number is passed over. */
-static dm_status draw(const char *path, const json_t *terms, size_t n, dm_err *err)
+/* What is no number is passed over. */
+static dm_status draw(void *user, const char *path, dm_err *err)
 {
-    double *t = calloc(3 * n, sizeof *t), *term = t + n, *sum = t + 2 * n, so_far = 0;
-    dm_status rc = t ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for the terms");
+    const json_t *terms = user;
+    const size_t n = json_array_size(terms);
+    double *t = calloc(2 * n, sizeof *t), *term = t + n;
+    dm_status rc;
 
-    for (size_t i = 0; i < n && !rc; i++) {
+    if (!t)
+        return dm_error(err, DM_ENOMEM, "out of memory for the terms");
+    for (size_t i = 0; i < n; i++) {
         t[i] = sweep_number(json_array_get(terms, i), "t");
         term[i] = sweep_number(json_array_get(terms, i), "mean");
-        so_far += isfinite(term[i]) ? term[i] : 0;
-        sum[i] = so_far;
     }
-    if (!rc) {
-        const dm_series one = {"", t, term, (int64_t)n, false}, all = {"", t, sum, (int64_t)n, false};
-        const dm_panel panels[] = {{"terms of the bound", "t", "bits a dimension", true, true, &one, 1},
-                                   {"their sum up to t", "t", "bits a dimension", true, false, &all, 1}};
-
-        rc = dm_plot(path, panels, 2, err);
-    }
+    rc = eval_plot_terms(path, t, term, (int64_t)n, err);
     free(t);
     return rc;
 }
@@ -49,19 +42,10 @@ static dm_status draw(const char *path, const json_t *terms, size_t n, dm_err *e
 static void show_terms(report *r, const json_t *terms)
 {
     const size_t n = json_array_size(terms);
-    char *path, *bytes = NULL;
-    dm_err err = {0};
-    size_t size = 0;
 
-    if (!n || n > TERMS || !(path = dm_run_path(r->scratch, "terms.png")))
-        return;
-    if (draw(path, terms, n, &err))
-        html_say(r->to, "No plot of the terms: %s", err.msg);
-    else if ((bytes = report_file(r, path, PNG_BYTES, &size)))
-        html_png(r->to, bytes, size, 0, "The terms of the bound over t, and what they add up to from the data on.");
-    free(bytes);
-    unlink(path);
-    free(path);
+    if (n && n <= TERMS)
+        report_plot(r, "plot of the terms", draw, (void *)terms,
+                    "The terms of the bound over t, and what they add up to from the data on.");
 }
 
 static void begin_table(report *r, const json_t *made)

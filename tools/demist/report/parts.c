@@ -14,7 +14,7 @@
 #include "run/run_folder.h"
 #include "run/run_log.h"
 
-enum { JSON_BYTES = 1 << 24, TEXT_BYTES = 1 << 20 };
+enum { JSON_BYTES = 1 << 24, PNG_BYTES = 1 << 24, TEXT_BYTES = 1 << 20 };
 
 void report_lacks(report *r, const char *part, const dm_err *why)
 {
@@ -159,24 +159,36 @@ void report_head(report *r)
 
 /* ---- curves --------------------------------------------------------------------------------- */
 
-void report_curves(report *r)
+void report_plot(report *r, const char *what, report_draw_plot *draw, void *user, const char *caption)
 {
-    char *png = dm_run_path(r->scratch, "curves.png"), *bytes = NULL;
+    char *png = dm_run_path(r->scratch, "plot.png"), *bytes = NULL;
     dm_err err = {0};
     size_t n = 0;
 
-    html_section(r->to, "Training");
-    if (!png || dm_plot_run(&r->folder, NULL, png, &err))
-        html_say(r->to, "No curves: %s", png ? err.msg : "out of memory");
-    else if (!(bytes = report_file(r, png, JSON_BYTES, &n)) ||
-             !html_png(r->to, bytes, n, 0, "As logged, means over the steps between two lines."))
-        html_say(r->to, "No curves: gnuplot's picture could not be read.");
-    if (!png || err.code == DM_ENOMEM) /* gnuplot need not be there */
-        report_lacks(r, "curves", &(dm_err){DM_ENOMEM, "out of memory"});
+    if (!png)
+        dm_error(&err, DM_ENOMEM, "out of memory");
+    else if (!draw(user, png, &err) &&
+             (!(bytes = report_file(r, png, PNG_BYTES, &n)) || !html_png(r->to, bytes, n, 0, caption)))
+        dm_error(&err, DM_ECORRUPT, "gnuplot's picture could not be read");
+    if (err.code)
+        html_say(r->to, "No %s: %s", what, err.msg);
+    if (err.code == DM_ENOMEM)
+        report_lacks(r, what, &err);
     free(bytes);
     if (png)
         unlink(png);
     free(png);
+}
+
+static dm_status draw_curves(void *user, const char *path, dm_err *err)
+{
+    return dm_plot_run(&((report *)user)->folder, NULL, path, err);
+}
+
+void report_curves(report *r)
+{
+    html_section(r->to, "Training");
+    report_plot(r, "curves", draw_curves, r, "As logged, means over the steps between two lines.");
 }
 
 /* ---- experiment ------------------------------------------------------------------------------ */

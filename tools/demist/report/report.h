@@ -62,6 +62,10 @@ json_t *report_json(report *r, const char *name);
 const char *report_string(const json_t *o, const char *key);
 /* A file of the run folder or, with an absolute name, any; at most so many bytes; NULL where there is none. */
 char *report_file(report *r, const char *name, size_t limit, size_t *n);
+/* A plot that draw writes to a path, with its caption; where there is none, why. what: "curves". Only a lack of memory
+ * is an error: gnuplot need not be there. */
+typedef dm_status report_draw_plot(void *user, const char *path, dm_err *err);
+void report_plot(report *r, const char *what, report_draw_plot *draw, void *user, const char *caption);
 void report_head(report *r);
 void report_curves(report *r);
 void report_experiment(report *r);
