@@ -1,0 +1,245 @@
+/* Checks of data sets: each example by itself, and several threads at once. */
+#include "plugin_test/guard.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device/tensor.h"
+
+/* A split as the plugin itself has it, without what the host makes of it. */
+typedef struct split {
+    plugin_test *t;
+    dm_experiment *e;
+    dm_services services;
+    dm_instance i;
+    dm_data_info about;
+    bool open;
+} split;
+
+enum { LOOKED_AT = 200, MOST_VALUES = 1 << 26 };
+
+static dm_status open_split(plugin_test *t, const char *name, split *s, dm_err *err)
+{
+    const plugin_test_overrides o = plugin_test_change(t, PLUGIN_TEST_AS_IT_IS);
+    const dm_experiment_options options = {.overrides = o.item, .n_overrides = o.n, .override_name = "change"};
+    dm_status rc;
+
+    *s = (split){.t = t, .about = {.size = sizeof s->about}};
+    dm_services_init(&s->services, NULL);
+    if ((rc = dm_experiment_load(plugin_test_experiment(t), &options, t->registry, &s->e, NULL, err)) ||
+        (rc = dm_instance_init(&s->i, t->plugin, s->e->section[DM_SEC_DATA].cfg, &s->services, err)))
+        return rc;
+    s->open = true;
+    return DM_CALL(&s->i, DM_CB_DATA_OPEN, err, t->plugin->dataset->open(&s->i.ctx, name, &s->about));
+}
+
+static void close_split(split *s)
+{
+    if (s->open)
+        dm_instance_fini(&s->i);
+    dm_experiment_free(s->e);
+}
+
+static int64_t values_of(const dm_data_info *a)
+{
+    dm_shape s = a->shape;
+
+    for (int32_t k = s.rank; k < 8; k++)
+        s.dim[k] = 1;
+    return dm_shape_count(&s);
+}
+
+/* Values in their range and on their levels; -1 or the place of the first that is not. */
+static int64_t misfit(const dm_data_info *a, const float *x, int64_t n)
+{
+    for (int64_t k = 0; k < n; k++) {
+        const double v = (double)x[k], room = 1e-5 * (a->high - a->low);
+        const double level = (v - a->low) / (a->high - a->low) * (a->levels - 1);
+
+        if (a->high > a->low && (v < a->low - room || v > a->high + room))
+            return k;
+        if (a->levels > 1 && fabs(level - round(level)) > 1e-3)
+            return k;
+    }
+    return -1;
+}
+
+/* On any thread. */
+static dm_status read_one(split *s, int64_t index, float *x, int32_t *label, dm_err *err)
+{
+    dm_err why = {0};
+    dm_ctx c = dm_instance_ctx(&s->i, &why);
+
+    return DM_CALL_WITH(&s->i, DM_CB_READ, &why, err,
+                        s->t->plugin->dataset->read(&c, index, x, s->about.classes ? label : NULL));
+}
+
+/* The shape of an example that may be smaller than the largest; false was said. */
+static bool shape_of(split *s, const char *name, int64_t index, int64_t *n)
+{
+    plugin_test *t = s->t;
+    const int64_t most = *n;
+    dm_shape shape = s->about.shape;
+    dm_err err = {0};
+
+    if (!t->plugin->dataset->shape)
+        return true;
+    if (DM_CALL(&s->i, DM_CB_DATA_SHAPE, &err, t->plugin->dataset->shape(&s->i.ctx, index, &shape))) {
+        plugin_test_fail(t, "shape() of example %lld of the %s split: %s", (long long)index, name, err.msg);
+        return false;
+    }
+    for (int32_t d = shape.rank; d < 8; d++)
+        shape.dim[d] = 1;
+    *n = dm_shape_count(&shape);
+    if (*n <= most)
+        return true;
+    plugin_test_fail(t, "shape() of example %lld has %lld values; info.shape, which is the largest, has %lld",
+                     (long long)index, (long long)*n, (long long)most);
+    return false;
+}
+
+static void check_values(split *s, const char *name, int64_t index, const float *x, int64_t n, int32_t label)
+{
+    plugin_test *t = s->t;
+    int64_t k;
+
+    if ((k = plugin_test_bad(x, n)) >= 0)
+        plugin_test_fail(t, "read() leaves value %lld of example %lld of the %s split unwritten, or it is not finite; "
+                         "write all %lld", (long long)k, (long long)index, name, (long long)n);
+    else if ((k = misfit(&s->about, x, n)) >= 0)
+        plugin_test_fail(t, "value %lld of example %lld is %g; info says %g to %g%s", (long long)k, (long long)index,
+                         (double)x[k], s->about.low, s->about.high, s->about.levels ? ", in even levels" : "");
+    else if (s->about.classes && (label < 0 || label >= s->about.classes))
+        plugin_test_fail(t, "example %lld has label %d; info says %d classes", (long long)index, (int)label,
+                         (int)s->about.classes);
+}
+
+/* Twice, into memory of `most` values each. */
+static void check_example(split *s, const char *name, int64_t index, float *x, float *again, int64_t most)
+{
+    plugin_test *t = s->t;
+    int32_t label = INT32_MIN, label_again = INT32_MIN;
+    dm_err err = {0};
+    int64_t n = most;
+    dm_status rc;
+
+    for (int64_t i = 0; i < most; i++)
+        x[i] = again[i] = NAN;
+    if (!shape_of(s, name, index, &n))
+        return;
+    rc = read_one(s, index, x, &label, &err);
+    if (rc == DM_ECORRUPT && s->about.replaces)
+        return;
+    if (rc)
+        plugin_test_fail(t, "read() of example %lld of the %s split: %s", (long long)index, name, err.msg);
+    else if (plugin_test_intact_f32(t, x, most, "read()", "x"))
+        check_values(s, name, index, x, n, label);
+    if (t->failed)
+        return;
+    rc = read_one(s, index, again, &label_again, &err);
+    if (rc || memcmp(x, again, (size_t)n * sizeof *x) || label != label_again)
+        plugin_test_fail(t, "read() of example %lld gives something else the second time; it may depend on the index "
+                         "alone", (long long)index);
+}
+
+static void check_split(plugin_test *t, const char *name, bool needed)
+{
+    split s;
+    dm_err err = {0};
+    float *x = NULL, *again = NULL;
+    int64_t n = 0;
+    const dm_status rc = open_split(t, name, &s, &err);
+
+    if (rc == DM_ENOENT && !needed) {
+        plugin_test_note(t, "there is no %s split", name);
+    } else if (rc) {
+        plugin_test_fail(t, "open() of the %s split: %s", name, err.msg);
+    } else if ((n = values_of(&s.about)) < 1 || n > MOST_VALUES || s.about.count < 1) {
+        plugin_test_fail(t, "the %s split has %lld examples of %lld values; set info.count and info.shape", name,
+                         (long long)s.about.count, (long long)n);
+    } else if ((x = plugin_test_guarded_f32(n)) && (again = plugin_test_guarded_f32(n))) {
+        const int64_t looked = s.about.count < LOOKED_AT ? s.about.count : LOOKED_AT;
+
+        for (int64_t i = 0; i < looked && !t->failed; i++)
+            check_example(&s, name, (int64_t)((double)(s.about.count - 1) * (double)i / (double)looked), x, again, n);
+        plugin_test_note(t, "the %s split has %lld examples of %lld values, %d classes; %lld were read", name,
+                         (long long)s.about.count, (long long)n, (int)s.about.classes, (long long)looked);
+    } else {
+        plugin_test_fail(t, "out of memory for an example of %lld values", (long long)n);
+    }
+    plugin_test_unguard_f32(x);
+    plugin_test_unguard_f32(again);
+    close_split(&s);
+}
+
+void plugin_test_dataset(plugin_test *t)
+{
+    check_split(t, "train", true);
+    check_split(t, "test", false);
+}
+
+/* ---- threads ------------------------------------------------------------------------------------------------ */
+
+enum { READERS = 4, EACH = 64 };
+typedef struct reader { split *s; float *x; int32_t *labels; int64_t n, looked; int number; dm_err err; } reader;
+
+static void *read_all(void *user)
+{
+    reader *r = user;
+
+    for (int64_t k = 0; k < r->looked && !r->err.code; k++) {
+        const int64_t i = (k + r->number * r->looked / READERS) % r->looked; /* each begins elsewhere */
+
+        if (read_one(r->s, i, r->x + i * r->n, r->labels + i, &r->err) == DM_ECORRUPT && r->s->about.replaces)
+            r->err.code = DM_OK;
+    }
+    return NULL;
+}
+
+void plugin_test_readers(plugin_test *t)
+{
+    reader r[READERS + 1] = {{0}};
+    pthread_t thread[READERS];
+    split s;
+    dm_err err = {0};
+    int64_t n, looked;
+
+    if (open_split(t, "train", &s, &err)) {
+        plugin_test_fail(t, "open(): %s", err.msg);
+        close_split(&s);
+        return;
+    }
+    n = values_of(&s.about);
+    looked = s.about.count < EACH ? s.about.count : EACH;
+    if (n * looked > MOST_VALUES)
+        looked = MOST_VALUES / n > 1 ? MOST_VALUES / n : 1;
+    for (int i = 0; i <= READERS; i++) {
+        r[i] = (reader){&s, dm_array(n, looked, sizeof(float)), dm_array(1, looked, sizeof(int32_t)), n, looked,
+                        i % READERS, {0}};
+        if (!r[i].x || !r[i].labels)
+            plugin_test_fail(t, "out of memory");
+    }
+    if (!t->failed) {
+        int started = 0;
+
+        read_all(&r[READERS]);
+        while (started < READERS && !pthread_create(&thread[started], NULL, read_all, &r[started]))
+            started++;
+        for (int i = 0; i < started; i++)
+            pthread_join(thread[i], NULL);
+        for (int i = 0; i < started && !t->failed; i++)
+            if (r[i].err.code)
+                plugin_test_fail(t, "read() fails with %d threads: %s", READERS, r[i].err.msg);
+            else if (memcmp(r[i].x, r[READERS].x, (size_t)(n * looked) * sizeof(float)) ||
+                     memcmp(r[i].labels, r[READERS].labels, (size_t)looked * sizeof(int32_t)))
+                plugin_test_fail(t, "%d threads that read at once get other examples than one; read() may change "
+                                 "neither self nor static variables", READERS);
+    }
+    for (int i = 0; i <= READERS; i++) {
+        free(r[i].x);
+        free(r[i].labels);
+    }
+    close_split(&s);
+}
