@@ -317,3 +317,20 @@ dm_status dm_device_pick(const char *select, dm_device_info *info, dm_err *err)
     free(all);
     return s;
 }
+
+dm_status dm_device_pick_all(const char *select, dm_device_info **list, int *n, dm_err *err)
+{
+    dm_device_info first, *all;
+    int count, kept = 0;
+    dm_status s;
+
+    if ((s = dm_device_pick(select, &first, err)) != DM_OK || (s = dm_device_list(&all, &count, err)) != DM_OK)
+        return s;
+    for (int i = 0; i < count; i++)
+        if (fits(&all[i], select && *select ? select : "auto") && all[i].platform == first.platform &&
+            all[i].gpu == first.gpu)
+            all[kept++] = all[i];
+    *list = all;
+    *n = kept;
+    return DM_OK;
+}

@@ -369,11 +369,12 @@ dm_status dm_data_try(dm_data *d, int64_t index, float *x, dm_err *err)
     return dm_example_make(&d->instance, &d->rules, &d->scratch, index, NULL, x, label_of(d, &label, 0), err);
 }
 
-dm_status dm_data_prefetch(dm_data *d, uint64_t position, int64_t n, dm_err *err)
+dm_status dm_data_prefetch(dm_data *d, uint64_t position, int64_t n, int64_t stride, dm_err *err)
 {
     stop_ahead(d);
     if (!(d->scratches = calloc((size_t)d->workers, sizeof *d->scratches)))
         return dm_error(err, DM_ENOMEM, "out of memory: reading ahead");
     return dm_prefetch_new(&(dm_prefetch_setup){.make = make_ahead, .user = d, .workers = d->workers,
-                                                .position = position, .n = n, .size = d->size}, &d->ahead, err);
+                                                .position = position, .n = n, .size = d->size,
+                                                .stride = stride}, &d->ahead, err);
 }

@@ -26,7 +26,7 @@ struct dm_prefetch {
 
 static void fill(dm_prefetch *p, int worker_index, uint64_t batch, slot *to)
 {
-    const uint64_t first = p->s.position + batch * (uint64_t)p->s.n;
+    const uint64_t first = p->s.position + batch * (uint64_t)p->s.stride;
 
     to->err.code = DM_OK;
     for (int64_t i = 0; i < p->s.n; i++)
@@ -79,7 +79,8 @@ dm_status dm_prefetch_new(const dm_prefetch_setup *s, dm_prefetch **out, dm_err 
     dm_prefetch *p;
     bool ok = true;
 
-    if (s->workers < 1 || s->workers > MAX_WORKERS || s->n < 1 || s->size < 1 || s->n > INT64_MAX / 8 / s->size)
+    if (s->workers < 1 || s->workers > MAX_WORKERS || s->n < 1 || s->size < 1 || s->n > INT64_MAX / 8 / s->size ||
+        s->stride < s->n)
         return dm_error(err, DM_EINVAL, "unable to read ahead batches of %lld with %d threads", (long long)s->n,
                         s->workers);
     if (!(p = calloc(1, sizeof *p)))
@@ -128,7 +129,7 @@ bool dm_prefetch_take(dm_prefetch *p, uint64_t position, int64_t n, float *x, in
 {
     slot *s;
 
-    if (n != p->s.n || position != p->s.position + p->taken * (uint64_t)n)
+    if (n != p->s.n || position != p->s.position + p->taken * (uint64_t)p->s.stride)
         return false;
     s = &p->slot[p->taken % (uint64_t)p->slots];
     pthread_mutex_lock(&p->mutex);

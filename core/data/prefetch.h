@@ -14,6 +14,7 @@ typedef struct dm_prefetch_setup {
     int workers;                   /* 1..64 */
     uint64_t position;             /* of the first example of the first batch */
     int64_t n, size;               /* examples of a batch, floats of an example */
+    int64_t stride;                /* positions from batch to batch, n at least */
 } dm_prefetch_setup;
 
 dm_status dm_prefetch_new(const dm_prefetch_setup *s, dm_prefetch **out, dm_err *err);

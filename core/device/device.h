@@ -42,6 +42,8 @@ dm_status dm_device_list(dm_device_info **list, int *n, dm_err *err);
 /* select: auto | cpu | gpu | part of a platform's or device's name (any case) | i:j. auto takes a
  * GPU before a CPU, then the first. DM_EDEVICE names what was found and what to install. */
 dm_status dm_device_pick(const char *select, dm_device_info *info, dm_err *err);
+/* That one, and those like it that select means too: of the same platform and type; in their order, free() it. */
+dm_status dm_device_pick_all(const char *select, dm_device_info **list, int *n, dm_err *err);
 
 typedef struct dm_device_options {
     bool profile;                  /* time each launch (slower) */

@@ -121,7 +121,7 @@ static dm_status check_elf(int fd, uint64_t bytes, dm_err *err)
     return check_segments(fd, &head, bytes, err);
 }
 
-static dm_status check_file(const char *file, dm_err *err)
+dm_status dm_plugin_check_file(const char *file, dm_err *err)
 {
     const int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat st;
@@ -315,7 +315,7 @@ dm_status dm_plugin_open(const char *file, void **handle, const dm_plugin **out,
 
     if (file[0] != '/')
         return REFUSE(err, "is not an absolute path");
-    if ((rc = check_file(file, err)))
+    if ((rc = dm_plugin_check_file(file, err)))
         return rc;
     if (!(*handle = dlopen(file, OPEN_FLAGS))) {
         const char *why = dlerror();

@@ -11,6 +11,9 @@ typedef enum dm_writers { DM_WRITERS_OWNER, DM_WRITERS_GROUP, DM_WRITERS_ANYONE 
 /* DM_ENOENT if it is not there. */
 dm_status dm_writers_of(const char *path, dm_writers *w, dm_err *err);
 
+/* Whether the file is a shared object that this machine can load and that not anyone may write; DM_EABI says why not,
+ * and does not name it. */
+dm_status dm_plugin_check_file(const char *file, dm_err *err);
 /* Whether the table can be used, and its kind. Reads abi and size first, and the rest only if they fit. */
 dm_status dm_plugin_check(const dm_plugin *p, dm_kind *kind, dm_err *err);
 

@@ -315,10 +315,19 @@ static dm_status examine_model(dm_session *s, dm_need need, dm_faults *f, dm_err
     return rc;
 }
 
+/* Of a list, one for each rank, the first stands for all. */
+static dm_status pick_device(const dm_session *s, dm_err *err)
+{
+    char device[DM_RANK_DEVICE];
+    dm_device_info info;
+    const dm_status rc = dm_rank_device(dm_comm_one(), s->experiment->run.device, device, err);
+
+    return rc ? rc : dm_device_pick(device, &info, err);
+}
+
 dm_status dm_session_examine(dm_session *s, dm_need need, dm_faults *f, dm_err *err)
 {
     const bool data = need >= DM_NEED_DATA;
-    dm_device_info device;
     dm_err why = {0};
     dm_status rc;
 
@@ -335,7 +344,7 @@ dm_status dm_session_examine(dm_session *s, dm_need need, dm_faults *f, dm_err *
         (rc = examine_model(s, need, f, err)))
         return rc;
     if ((data || s->data.shape.rank) && !s->experiment->section[DM_SEC_RUN].faults &&
-        dm_device_pick(s->experiment->run.device, &device, &why)) {
+        pick_device(s, &why)) {
         dm_error_prefix(&why, "device: ");
         return found(s, DM_SEC_RUN, &why, f, err);
     }

@@ -74,10 +74,14 @@ static dm_status open_device(dm_session *s, bool profile, dm_err *err)
                                  .high = s->experiment->run.matmul_precision == DM_PRODUCTS_HIGH,
                                  .building = building,
                                  .user = s};
+    char device[DM_RANK_DEVICE];
     const dm_device_info *d;
     dm_status rc;
 
-    if ((rc = dm_device_open(s->experiment->run.device, &o, &s->device, err)))
+    if (!s->comm)
+        s->comm = dm_comm_one();
+    if ((rc = dm_rank_device(s->comm, s->experiment->run.device, device, err)) ||
+        (rc = dm_device_open(device, &o, &s->device, err)))
         return rc;
     d = dm_device_get_info(s->device);
     if (s->experiment->run.precision == DM_PRECISION_FP16 && !d->fp16)

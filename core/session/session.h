@@ -5,6 +5,7 @@
 
 #include <demist/demist.h>
 
+#include "comm/comm.h"
 #include "model/checkpoint.h"
 #include "base/log.h"
 #include "model/net.h"
@@ -14,7 +15,8 @@ typedef struct dm_session {
     dm_registry *registry;
     dm_experiment *experiment;
     dm_noise *noise;               /* NULL where the experiment has no schedule */
-    dm_device *device;
+    dm_comm *comm;                 /* the ranks that work together; the caller closes it. NULL = one alone */
+    dm_device *device;             /* this rank's */
     dm_choices *choices;
     dm_net *model;
     dm_data_info data;

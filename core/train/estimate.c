@@ -30,7 +30,7 @@ static dm_status measure(dm_session *s, dm_trainer *t, float *x0, int32_t *label
     double seconds = 0;
     dm_status rc;
 
-    if ((rc = dm_data_prefetch(s->examples, 0, s->experiment->train.batch, err)) ||
+    if ((rc = dm_data_prefetch(s->examples, 0, s->experiment->train.batch, s->experiment->train.batch, err)) ||
         (rc = make_steps(s, t, 1, x0, labels, err)))
         return rc;
     for (int64_t n = 1; seconds < long_enough && n <= MOST; n *= 2) {

@@ -11,6 +11,9 @@
 struct dm_training {
     dm_train_options o; /* the caller's; what it points to only until it is open */
     dm_session s;
+    dm_comm *comm;                 /* the ranks that train together; rank 0 alone has a run folder */
+    bool stop;                     /* a rank was asked to stop, as all know */
+    bool data_failed;              /* a rank's data could not be read: what is learned is saved */
     dm_run *folder;
     dm_run_log *numbers;
     dm_tb *events;
@@ -35,9 +38,18 @@ struct dm_training {
     int64_t since_step;            /* and at which step */
 };
 
+/* Whether this rank is the one that writes. */
+static inline bool dm_running_first(const dm_training *r) { return r->comm->rank == 0; }
+/* DM_EINVAL where a rank has another experiment, other plugins, data or another demist than rank 0: what differs. */
+dm_status dm_running_same(dm_training *r, dm_err *err);
+/* Who trains where, and which devices are shared, as log lines of rank 0. */
+dm_status dm_running_say_ranks(dm_training *r, dm_err *err);
+
 /* A checkpoint of the step that it is at; never of what diverged. best: the held-out loss of a checkpoint that is kept
  * as the best one; NULL: one of the last. */
 dm_status dm_running_save(dm_training *r, const double *best, dm_err *err);
+/* The same of all ranks together, by rank 0, a checkpoint of the last. */
+dm_status dm_running_save_all(dm_training *r, dm_err *err);
 /* The newest whole checkpoint of the run folder as r->from, with its step; NULL where there is none yet, and none can
  * be lost. Nothing in the folder is changed. */
 dm_status dm_running_find(dm_training *r, dm_err *err);

@@ -50,6 +50,16 @@ dm_status dm_running_save(dm_training *r, const double *best, dm_err *err)
     return rc;
 }
 
+dm_status dm_running_save_all(dm_training *r, dm_err *err)
+{
+    const dm_status own = dm_running_first(r) ? dm_running_save(r, NULL, err) : DM_OK,
+                    rc = dm_comm_agree(r->comm, own, NULL, err);
+
+    if (!rc)
+        r->saved = dm_trainer_state(r->trainer)->step;
+    return rc;
+}
+
 /* A run that was killed before its first checkpoint begins again; one that has lost its checkpoints does not,
  * since its log would be cut back to nothing. */
 static dm_status begin_again(const dm_training *r, dm_err *err)

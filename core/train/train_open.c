@@ -1,5 +1,6 @@
 /* dm_training_open and dm_training_close: a training run up to its first step, with its run folder. */
 #include "train/running.h"
+#include "train/spread.h"
 #include "base/json_text.h"
 
 #include "base/json.h"
@@ -44,19 +45,16 @@ static dm_status write_choices(const dm_training *r, dm_err *err)
     return rc;
 }
 
-static dm_status read_choices(const dm_training *r, int64_t *micro, dm_err *err)
+static dm_status take_choices(const dm_training *r, const char *text, int64_t *micro, dm_err *err)
 {
     static const char name[] = "choices.json",
                       remedy[] = "; put it back, or remove it: choices are made anew, and the run goes on, though no "
                                  "longer with the same bits";
-    char *text = NULL;
     json_t *j = NULL;
     dm_err bad = {0};
-    size_t n;
     dm_status rc;
 
-    if (!(rc = dm_file_slurp_in(dm_run_folder(r->folder), name, 1 << 20, &text, &n, err)) &&
-        (rc = dm_json_read(text, n, name, &j, &bad)))
+    if ((rc = dm_json_read(text, strlen(text), name, &j, &bad)))
         dm_error(err, rc, "'%s/%s': %s%s", r->dir, name, bad.msg, rc == DM_ECORRUPT ? remedy : "");
     if (!rc) {
         *micro = (int64_t)json_integer_value(json_object_get(j, "micro_batch"));
@@ -73,13 +71,26 @@ static dm_status read_choices(const dm_training *r, int64_t *micro, dm_err *err)
             rc = dm_error(err, DM_ECORRUPT, "'%s/%s': %s%s", r->dir, name, bad.msg, remedy);
     }
     json_decref(j);
-    free(text);
     return rc;
 }
 
 static bool has_choices(const dm_training *r)
 {
     return r->resumed && dm_folder_has(dm_run_folder(r->folder), "choices.json");
+}
+
+/* What rank 0 finds in the run folder, for all. */
+static dm_status read_choices(const dm_training *r, int64_t *micro, dm_err *err)
+{
+    char *text = NULL;
+    dm_status rc = DM_OK;
+
+    if (dm_running_first(r) && has_choices(r))
+        rc = dm_file_slurp_in(dm_run_folder(r->folder), "choices.json", 1 << 20, &text, NULL, err);
+    if (!(rc = dm_comm_agree(r->comm, rc, NULL, err)) && !(rc = dm_comm_text(r->comm, &text, err)) && text)
+        rc = take_choices(r, text, micro, err);
+    free(text);
+    return dm_comm_agree(r->comm, rc, NULL, err);
 }
 
 static dm_status keep_choices(const dm_training *r, dm_err *err)
@@ -116,7 +127,6 @@ static dm_status open_folder(dm_training *r, dm_err *err)
     dm_run_mode mode = r->o.overwrite ? DM_RUN_OVERWRITE : r->o.resume ? DM_RUN_RESUME : DM_RUN_NEW;
     dm_status rc;
 
-    r->dir = r->s.experiment->output;
     r->resumed = r->o.resume;
     if (!r->o.overwrite && never_began(r->dir)) {
         mode = DM_RUN_RESUME; /* the folder, if there is one, is taken again */
@@ -197,11 +207,30 @@ static dm_status make_trainer(dm_training *r, dm_err *err)
     int64_t micro = r->s.experiment->train.micro_batch;
     dm_status rc;
 
-    if (has_choices(r) && (rc = read_choices(r, &micro, err)))
+    if ((rc = read_choices(r, &micro, err)) || (rc = dm_trainer_new(&r->s, micro, &r->trainer, err)))
         return rc;
-    if ((rc = dm_trainer_new(&r->s, micro, &r->trainer, err)))
+    if (dm_running_first(r) && r->s.experiment->train.validate_every)
+        rc = dm_running_open_validation(r, err);
+    return dm_comm_agree(r->comm, rc, NULL, err);
+}
+
+/* All that can be wrong with the experiment is found before the run folder is touched. */
+static dm_status prepare(dm_training *r, dm_err *err)
+{
+    dm_status rc;
+
+    r->dir = r->s.experiment->output;
+    if ((rc = make_folder(r, err)) || (rc = dm_session_open(&r->s, r->o.profile, err)) ||
+        (dm_running_first(r) && (rc = open_folder(r, err))))
         return rc;
-    return r->s.experiment->train.validate_every ? dm_running_open_validation(r, err) : DM_OK;
+    return dm_running_know_data(r, err);
+}
+
+static dm_status write_files(dm_training *r, dm_err *err)
+{
+    const dm_status rc = write_config(r, err);
+
+    return rc ? rc : write_messages(r, err);
 }
 
 /* The earlier run goes once the new one can begin, up to its first step. */
@@ -209,28 +238,55 @@ static dm_status replace(dm_training *r, dm_err *err)
 {
     dm_status rc;
 
-    if ((rc = make_trainer(r, err)) || (rc = dm_running_use_start(r, err)))
+    if ((rc = dm_running_use_start(r, err)))
         return rc;
-    return dm_running_cancelled(r) ? dm_error(err, DM_ECANCELLED, "stopped") : dm_run_clear(r->folder, err);
+    if (dm_running_cancelled(r))
+        return dm_error(err, DM_ECANCELLED, "stopped");
+    return (rc = dm_run_clear(r->folder, err)) ? rc : write_files(r, err);
+}
+
+/* The folder, and what training goes on from: rank 0's. */
+static dm_status begin(dm_training *r, dm_err *err)
+{
+    dm_status rc;
+
+    if ((r->o.overwrite && (rc = replace(r, err))) || (rc = keep_choices(r, err)))
+        return rc;
+    say_what(r);
+    if ((r->resumed && (rc = dm_running_load(r, err))) ||
+        (!r->o.overwrite && dm_trainer_state(r->trainer)->step == 0 && (rc = dm_running_use_start(r, err))))
+        return rc;
+    return open_logs(r, dm_trainer_state(r->trainer)->step, err);
 }
 
 static dm_status open(dm_training *r, dm_err *err)
 {
+    const bool first = dm_running_first(r);
     dm_status rc;
 
-    /* All that can be wrong with the experiment is found before the run folder is touched. */
-    if ((rc = make_folder(r, err)) || (rc = dm_session_open(&r->s, r->o.profile, err)) || (rc = open_folder(r, err)) ||
-        (rc = dm_running_know_data(r, err)) || (r->o.overwrite && (rc = replace(r, err))) ||
-        (rc = write_config(r, err)) || (rc = write_messages(r, err)) ||
-        (!r->o.overwrite && (rc = make_trainer(r, err))) || (rc = keep_choices(r, err)))
-        return rc;
-    say_what(r);
-    if ((r->resumed && (rc = dm_running_load(r, err))) ||
-        (!r->o.overwrite && dm_trainer_state(r->trainer)->step == 0 && (rc = dm_running_use_start(r, err))) ||
-        (rc = open_logs(r, dm_trainer_state(r->trainer)->step, err)))
+    if ((rc = dm_comm_agree(r->comm, prepare(r, err), NULL, err)) || (rc = dm_running_same(r, err)) ||
+        (rc = dm_comm_agree(r->comm, first && !r->o.overwrite ? write_files(r, err) : DM_OK, NULL, err)) ||
+        (rc = make_trainer(r, err)) || (rc = dm_comm_agree(r->comm, first ? begin(r, err) : DM_OK, NULL, err)) ||
+        (rc = dm_running_say_ranks(r, err)) || (rc = dm_spread_state(r->comm, dm_trainer_state(r->trainer), err)))
         return rc;
     r->saved = dm_trainer_state(r->trainer)->step;
-    return dm_running_cancelled(r) ? dm_error(err, DM_ECANCELLED, "stopped") : DM_OK;
+    return dm_comm_agree(r->comm, dm_running_cancelled(r) ? dm_error(err, DM_ECANCELLED, "stopped") : DM_OK, NULL, err);
+}
+
+/* The experiment, by all ranks; rank 0 alone tells of it. */
+static dm_status read_experiment(dm_training *r, const char *experiment, dm_err *err)
+{
+    dm_callbacks quiet;
+    dm_status rc = DM_SIZED_READ(dm_callbacks, &quiet, r->o.callbacks, err);
+
+    quiet.log = NULL;
+    quiet.progress = NULL;
+    if (!rc)
+        rc = dm_session_read(&r->s, experiment, r->o.overrides, r->o.n_overrides,
+                             r->o.resume ? DM_NEED_DATA : DM_NEED_START, dm_running_first(r) ? r->o.callbacks : &quiet,
+                             err);
+    r->s.comm = r->comm;
+    return dm_comm_agree(r->comm, rc, NULL, err);
 }
 
 dm_status dm_training_open(const char *experiment, const dm_train_options *options, dm_training **out, dm_err *err)
@@ -255,8 +311,7 @@ dm_status dm_training_open(const char *experiment, const dm_train_options *optio
         return dm_error(err, DM_ENOMEM, "out of memory for training");
     r->o = o;
     r->loss = r->grad_norm = r->rate = r->best = NAN;
-    if (!(rc = dm_session_read(&r->s, experiment, o.overrides, o.n_overrides, o.resume ? DM_NEED_DATA : DM_NEED_START,
-                               o.callbacks, err)))
+    if (!(rc = dm_comm_open(&r->comm, err)) && !(rc = read_experiment(r, experiment, err)))
         rc = open(r, err);
     /* These are the caller's, for this call alone. */
     r->o.overrides = r->o.argv = NULL;
@@ -287,5 +342,6 @@ void dm_training_close(dm_training *r)
     free(r->x0);
     free(r->labels);
     dm_session_fini(&r->s);
+    dm_comm_close(r->comm);
     free(r);
 }

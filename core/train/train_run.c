@@ -25,8 +25,10 @@ static void progress(const dm_training *r)
 static dm_status samples(dm_training *r, dm_err *err)
 {
     dm_err why = {0};
-    const dm_status rc = dm_train_samples(&r->s, r->folder, r->events, dm_trainer_state(r->trainer),
-                                          dm_wall_seconds(), &why);
+    dm_status rc = DM_OK;
+
+    if (dm_running_first(r))
+        rc = dm_train_samples(&r->s, r->folder, r->events, dm_trainer_state(r->trainer), dm_wall_seconds(), &why);
 
     if (rc != DM_EDIVERGED && rc != DM_ENOMEM && rc != DM_ECANCELLED)
         return rc ? dm_error(err, rc, "%s", why.msg) : DM_OK;
@@ -72,7 +74,7 @@ static dm_status stopped(dm_training *r, dm_err *err)
     if (!step)
         return dm_error(err, DM_ECANCELLED,
                         "stopped before a step was done, so there is nothing to save; the same command starts again");
-    if (step > r->saved && (rc = dm_running_save(r, NULL, err)))
+    if (step > r->saved && (rc = dm_running_save_all(r, err)))
         return rc;
     return dm_error(err, DM_ECANCELLED,
                     "stopped at step %lld of %lld, a checkpoint is saved", (long long)step,
@@ -89,11 +91,13 @@ static dm_status due(dm_training *r, dm_err *err)
     if (t->validate_every && dm_running_due(t->validate_every, step, t->steps) &&
         (rc = validate(r, err)))
         return rc;
-    if (t->sample_every > 0 && step % t->sample_every == 0 && (rc = samples(r, err)))
+    if (t->sample_every > 0 && step % t->sample_every == 0 &&
+        (rc = dm_comm_agree(r->comm, samples(r, err), NULL, err)))
         return rc;
-    if (dm_running_due(t->save_every, step, t->steps) && (rc = dm_running_save(r, NULL, err)))
+    if (dm_running_due(t->save_every, step, t->steps) && (rc = dm_running_save_all(r, err)))
         return rc;
-    return step < t->steps && dm_running_cancelled(r) ? stopped(r, err) : DM_OK;
+    /* Of several ranks all know at the same step; one alone need not wait for the next. */
+    return step < t->steps && (r->comm->size == 1 ? dm_running_cancelled(r) : r->stop) ? stopped(r, err) : DM_OK;
 }
 
 dm_status dm_training_run(dm_training *r, dm_err *err)
@@ -115,9 +119,10 @@ dm_status dm_training_run(dm_training *r, dm_err *err)
             return rc;
     }
     /* The caller may have made the last step, and left it to this call to save it. */
-    if (state->step > r->saved && (rc = dm_running_save(r, NULL, err)))
+    if (state->step > r->saved && (rc = dm_running_save_all(r, err)))
         return rc;
-    finish(r);
+    if (dm_running_first(r))
+        finish(r);
     return r->o.profile ? dm_session_log_profile(&r->s, err) : DM_OK;
 }
 

@@ -1,5 +1,6 @@
 /* dm_training_step and what an application calls between steps; see running.h. */
 #include "train/running.h"
+#include "train/spread.h"
 
 #include "base/clock.h"
 #include "base/sized.h"
@@ -8,6 +9,15 @@
 
 #include <math.h>
 #include <stdlib.h>
+
+/* What this rank is given of a step's batch. */
+static dm_status read_batch(dm_training *r, int64_t step, dm_err *err)
+{
+    const dm_share mine = dm_trainer_given(r->trainer);
+
+    return dm_data_batch(r->s.examples, (uint64_t)(step * r->s.experiment->train.batch + mine.first), mine.n, r->x0,
+                         r->s.data.classes ? r->labels : NULL, err);
+}
 
 static dm_status diverged(dm_training *r, int64_t bad, dm_err *err)
 {
@@ -21,7 +31,7 @@ static dm_status diverged(dm_training *r, int64_t bad, dm_err *err)
     if (!dm_checkpoint_list(r->dir, &steps, &n, &ignored) && n)
         snprintf(kept, sizeof kept, "the checkpoint of step %lld is whole", (long long)steps[0]);
     free(steps);
-    if (dm_data_batch(r->s.examples, (uint64_t)(bad * t->batch), t->batch, r->x0, r->labels, &ignored) ||
+    if (read_batch(r, bad, &ignored) ||
         !dm_trainer_find_nonfinite(r->trainer, bad, r->x0, r->labels, what, sizeof what, &ignored))
         found = false;
     return dm_error(err, DM_EDIVERGED,
@@ -56,6 +66,8 @@ static dm_status log_numbers(dm_training *r, dm_err *err)
         const dm_field f[] = {
             {"loss", n.loss}, {"lr", dm_train_lr(t, step - 1)}, {"grad_norm", n.grad_norm}, {"images_per_s", rate}};
 
+        if (!dm_running_first(r))
+            return DM_OK;
         if ((rc = dm_run_log_put(r->numbers, step, f, 4, err)))
             return rc;
         return dm_tb_scalars(r->events, step, dm_wall_seconds(), f, 4, err);
@@ -69,33 +81,58 @@ static dm_status data_failed(dm_training *r, const dm_err *why, dm_err *err)
     char note[64] = "";
     dm_err ignored = {0};
 
-    if (step > r->saved && !dm_running_save(r, NULL, &ignored))
+    if (dm_running_first(r) && step > r->saved && !dm_running_save(r, NULL, &ignored))
         snprintf(note, sizeof note, "; a checkpoint of step %lld is saved", (long long)step);
     return dm_error(err, why->code, "%.900s%s", why->msg, note);
 }
 
+/* Weights of ranks that drift apart are found before they are saved, and now and then. */
+static dm_status check_ranks(dm_training *r, dm_err *err)
+{
+    enum { EVERY = 100 };
+    const dm_set_train *t = &r->s.experiment->train;
+    const dm_train_state *state = dm_trainer_state(r->trainer);
+
+    if (r->comm->size == 1 || (state->step % EVERY && !dm_running_due(t->save_every, state->step, t->steps)))
+        return DM_OK;
+    return dm_comm_agree(r->comm, dm_spread_check(r->comm, state, err), NULL, err);
+}
+
+/* Every rank its share, then all together. */
 static dm_status take_step(dm_training *r, dm_err *err)
 {
-    const int64_t batch = r->s.experiment->train.batch, first = dm_trainer_state(r->trainer)->step * batch;
+    enum { STOP = 1, DATA = 2 };
+    uint32_t flags = dm_running_cancelled(r) ? STOP : 0;
     int32_t *labels = r->s.data.classes ? r->labels : NULL;
     dm_err why = {0};
     int64_t bad;
-    dm_status rc;
+    dm_status rc = read_batch(r, dm_trainer_state(r->trainer)->step, &why);
 
-    if (dm_data_batch(r->s.examples, (uint64_t)first, batch, r->x0, labels, &why))
+    if (rc)
+        flags |= DATA;
+    else
+        rc = dm_trainer_gradients(r->trainer, r->x0, labels, &why);
+    rc = dm_comm_agree(r->comm, rc, &flags, &why);
+    r->stop = flags & STOP;
+    if (rc && flags & DATA)
         return data_failed(r, &why, err);
-    if ((rc = dm_trainer_step(r->trainer, r->x0, labels, err)) != DM_EDIVERGED)
-        return rc;
+    if (rc == DM_ECANCELLED && (r->comm->size == 1 || !dm_trainer_abandon(r->trainer, err)))
+        return dm_error(err, rc, "%s", why.msg);
+    if (!rc && (rc = dm_trainer_update(r->trainer, &why)) == DM_OK)
+        return check_ranks(r, err);
+    if (rc != DM_EDIVERGED)
+        return dm_error(err, rc, "%s", why.msg);
     return (rc = dm_trainer_check(r->trainer, &bad, err)) == DM_EDIVERGED ? diverged(r, bad, err) : rc;
 }
 
 /* Before the first step: the clock of images_per_s begins, and batches are read ahead. */
 static dm_status begin(dm_training *r, dm_err *err)
 {
-    const int64_t batch = r->s.experiment->train.batch;
-    dm_status rc;
+    const int64_t batch = r->s.experiment->train.batch, step = dm_trainer_state(r->trainer)->step;
+    const dm_share mine = dm_trainer_given(r->trainer);
+    dm_status rc = dm_data_prefetch(r->s.examples, (uint64_t)(step * batch + mine.first), mine.n, batch, err);
 
-    if ((rc = dm_data_prefetch(r->s.examples, (uint64_t)(dm_trainer_state(r->trainer)->step * batch), batch, err)))
+    if ((rc = dm_comm_agree(r->comm, rc, NULL, err)))
         return rc;
     r->since = dm_seconds();
     r->since_step = dm_trainer_state(r->trainer)->step;
@@ -119,7 +156,8 @@ dm_status dm_training_step(dm_training *r, dm_err *err)
                         (long long)t->steps);
     if ((!r->s.keeps_on && (rc = begin(r, err))) || (rc = take_step(r, err)))
         return rc;
-    return dm_running_due(t->log_every, state->step, t->steps) ? log_numbers(r, err) : DM_OK;
+    rc = dm_running_due(t->log_every, state->step, t->steps) ? log_numbers(r, err) : DM_OK;
+    return dm_comm_agree(r->comm, rc, NULL, err);
 }
 
 dm_status dm_running_open_validation(dm_training *r, dm_err *err)
@@ -164,9 +202,16 @@ dm_status dm_training_validate(dm_training *r, double *loss, dm_err *err)
 
     if (!r)
         return dm_running_no_training(err);
-    if (!r->validation && ((rc = dm_running_know_held_out(r, err)) || (rc = dm_running_open_validation(r, err))))
+    rc = DM_OK;
+    if (!loss)
+        loss = &own;
+    *loss = r->best;
+    if (dm_running_first(r) && (r->validation || (!(rc = dm_running_know_held_out(r, err)) &&
+                                                  !(rc = dm_running_open_validation(r, err)))))
+        rc = dm_running_validate(r, loss, err);
+    if ((rc = dm_comm_agree(r->comm, rc, NULL, err)))
         return rc;
-    return dm_running_validate(r, loss ? loss : &own, err);
+    return r->comm->calls->broadcast(r->comm, loss, sizeof *loss, 0, err);
 }
 
 dm_status dm_training_save(dm_training *r, dm_err *err)
@@ -175,7 +220,7 @@ dm_status dm_training_save(dm_training *r, dm_err *err)
         return dm_running_no_training(err);
     if (dm_trainer_state(r->trainer)->step < 1)
         return dm_error(err, DM_EINVAL, "there is no step to save yet");
-    return dm_running_save(r, NULL, err);
+    return dm_running_save_all(r, err);
 }
 
 dm_status dm_training_info(const dm_training *r, dm_training_state *out, dm_err *err)

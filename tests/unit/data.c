@@ -266,7 +266,7 @@ static void prefetch__changes_nothing(void **state)
         float x[16 * 27], y[16 * 27];
         int32_t a[16], b[16];
 
-        assert_status(dm_data_prefetch(d, 1000, 16, &err), DM_OK, &err);
+        assert_status(dm_data_prefetch(d, 1000, 16, 16, &err), DM_OK, &err);
         for (uint64_t k = 0; k < 40; k++) {
             const uint64_t at = k % 10 == 9 ? 5 : 1000 + 16 * (k - k / 10);
 
@@ -275,7 +275,14 @@ static void prefetch__changes_nothing(void **state)
             assert_memory_equal(x, y, sizeof x);
             assert_memory_equal(a, b, sizeof a);
         }
-        assert_status(dm_data_prefetch(d, 0, 8, &err), DM_OK, &err);
+        /* A part of each batch of 24. */
+        assert_status(dm_data_prefetch(d, 9, 8, 24, &err), DM_OK, &err);
+        for (uint64_t k = 0; k < 9; k++) {
+            assert_status(dm_data_batch(d, 9 + 24 * k, 8, x, a, &err), DM_OK, &err);
+            assert_status(dm_data_batch(plain, 9 + 24 * k, 8, y, b, &err), DM_OK, &err);
+            assert_memory_equal(x, y, 8 * 27 * sizeof *x);
+        }
+        assert_status(dm_data_prefetch(d, 0, 8, 8, &err), DM_OK, &err);
         assert_status(dm_data_batch(d, 0, 8, x, a, &err), DM_OK, &err);
         dm_data_close(plain);
         dm_data_close(d);
@@ -294,7 +301,7 @@ static void prefetch__errors_surface(void **state)
     (void)state;
     f->c.bad = 50;
     d = open_data(f);
-    assert_status(dm_data_prefetch(d, 0, 10, &err), DM_OK, &err);
+    assert_status(dm_data_prefetch(d, 0, 10, 10, &err), DM_OK, &err);
     for (uint64_t k = 0; k < 10 && !failed; k++)
         if (dm_data_batch(d, k * 10, 10, x, NULL, &err)) {
             assert_fails(err.code, DM_ECORRUPT, &err, "plugin 'made': image 50 is broken");

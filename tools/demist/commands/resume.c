@@ -40,7 +40,7 @@ static dm_status choose(const cli_call *call, char **run, dm_err *err)
         *run = strdup(given); /* what is wrong with it is said later */
         return *run ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for a name");
     }
-    if (!rc && !call->common.quiet)
+    if (!rc && !call->common.quiet && !cli_is_silent())
         fprintf(stderr, "resuming %s, the newest run in %s\n", *run, folder);
     return rc;
 }
@@ -83,4 +83,5 @@ const cli_command cmd_resume = {
                "constant), what it logs and saves, how it samples. The data must be those it was trained on: as "
                "many examples, files of the same names below the data's folder and of the same sizes, the same "
                "contents where a sample of them is looked at, the same classes.\n",
+    .ranks = true,
     .run = run};

@@ -37,4 +37,5 @@ const cli_command cmd_train = {
                 "  demist train configs/fashion-mnist.yaml --resume\n",
     .details = "key=value changes a key of the file, by its dotted path, with the same checks. Ctrl-C saves a "
                "checkpoint and stops (exit code 75); a second one stops at once.\n",
+    .ranks = true,
     .run = run};

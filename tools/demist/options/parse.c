@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "comm/launch.h"
 #include "options/command.h"
 #include "options/keys.h"
 #include "options/suggest.h"
@@ -248,6 +249,8 @@ int cli_run(const cli_program *program, const cli_command *c, int argc, char **a
     reader r = {.command = c, .call = &call};
     int code;
 
+    if (c->ranks && dm_launch_read().rank > 0)
+        cli_be_silent();
     call.options = calloc(1, c->size + 1);
     call.argument = calloc((size_t)argc + 8, sizeof *call.argument);   /* rows that may be missing read as NULL */
     call.overrides = calloc((size_t)argc + 8, sizeof *call.overrides); /* and room for cli_put_override */

@@ -158,6 +158,8 @@ int cli_usage(const cli_command *c, const char *fmt, ...)
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     cli_error("%s", text);
+    if (cli_is_silent())
+        return 2;
     fputs("usage: demist ", stderr);
     cli_put_synopsis(stderr, c);
     fprintf(stderr, "\n       demist %s --help tells more\n", c->name);

@@ -11,6 +11,10 @@
 #include "base/plain_text.h"
 
 static const char *color = "auto";
+static bool silent;
+
+void cli_be_silent(void) { silent = true; }
+bool cli_is_silent(void) { return silent; }
 
 void cli_set_color(const char *when) { color = when; }
 
@@ -49,7 +53,8 @@ static void put(const char *head, const char *message)
 {
     char text[64];
 
-    fprintf(stderr, "%s%s\n", cli_colored(head, text, sizeof text), message);
+    if (!silent)
+        fprintf(stderr, "%s%s\n", cli_colored(head, text, sizeof text), message);
 }
 
 static void put_formatted(const char *head, const char *fmt, va_list ap)

@@ -2,6 +2,7 @@
 #ifndef DEMIST_CLI_MESSAGE_H
 #define DEMIST_CLI_MESSAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <demist/demist.h>
@@ -9,6 +10,9 @@
 /* Whether "error" and "warning" are coloured on standard error: "always", "never", or "auto", where it is a terminal
  * that has colours and NO_COLOR does not ask for none. It is "auto" until this is called. */
 void cli_set_color(const char *when);
+/* From now on nothing is said: another rank of the job says it. */
+void cli_be_silent(void);
+bool cli_is_silent(void);
 /* The line with its first such word coloured, where they are; in text, or line itself. */
 const char *cli_colored(const char *line, char *text, size_t n);
 /* "demist: error: message" or "demist: warning: message" as a line. Whatever was formatted is plain text. */

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "plugin/callback.h"
+#include "terminal/message.h"
 
 static volatile sig_atomic_t signalled;
 static volatile sig_atomic_t begun; /* kernels are built, and steps are made */
@@ -47,7 +48,8 @@ static void *wait_for_signals(void *set)
             cli_end_by(sig);
         first = then;
         signalled = sig;
-        fprintf(stderr, "\ndemist: %s; press Ctrl-C again to stop at once\n",
+        if (!cli_is_silent())
+            fprintf(stderr, "\ndemist: %s; press Ctrl-C again to stop at once\n",
                 begun ? promise : "stopping once the kernel that is being built is ready");
     }
     return NULL;

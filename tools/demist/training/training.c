@@ -65,7 +65,7 @@ static dm_status train(const char *file, dm_train_options *o, char **how, dm_err
     if ((!rc || rc == DM_ECANCELLED) && !dm_training_info(t, &state, &ignored)) {
         if (rc)
             note_resume(&state, how);
-        else
+        else if (!cli_is_silent())
             say_next(o->callbacks, &state);
     }
     dm_training_close(t);
@@ -90,7 +90,7 @@ int training_run(const cli_call *call, const char *file, dm_train_options *o)
     cli_catch_signals("a checkpoint is saved after this step");
     rc = train(file, o, &how, &err);
     cli_terminal_free(t);
-    if (rc == DM_ECANCELLED)
+    if (rc == DM_ECANCELLED && !cli_is_silent())
         fprintf(stderr, "demist: %s%s\n", err.msg, how ? how : "");
     free(how);
     return rc == DM_ECANCELLED ? 75 : rc ? cli_fail(&err) : 0;

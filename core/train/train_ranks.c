@@ -1,0 +1,162 @@
+/* The ranks of a training run: whether they are about to do the same, and who does it where; see running.h. */
+#include "train/running.h"
+
+#include <sha2.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "experiment/resolved_lines.h"
+
+/* ---- the same? ---------------------------------------------------------------------- */
+
+/* What each host may have its own way. */
+static bool is_own(const char *key)
+{
+    static const char *const keys[] = {"device", "plugin_path", "tune", "data.workers"};
+
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        if (!strcmp(key, keys[i]))
+            return true;
+    return false;
+}
+
+/* Each plugin, by its file's contents. */
+static void print_plugins(FILE *to, const dm_session *s)
+{
+    for (int k = 0; k < DM_SEC_COUNT; k++) {
+        const dm_plugin *p = s->experiment->section[k].plugin;
+        char digest[SHA256_DIGEST_STRING_LENGTH] = "";
+
+        if (p && !SHA256File(dm_registry_file(s->registry, p), digest))
+            snprintf(digest, sizeof digest, "unknown");
+        if (p)
+            fprintf(to, "%s '%s': version %s, SHA-256 %.16s\n", dm_settings[k].name, p->name, p->version, digest);
+    }
+}
+
+static bool print_experiment(FILE *to, const dm_experiment *e)
+{
+    char *text = dm_experiment_print(e, false), key[DM_RESOLVED_KEY];
+    dm_resolved_line l = {.section = ""};
+
+    for (const char *at = text; text && dm_resolved_next(&at, &l);)
+        if (!is_own(dm_resolved_key(&l, key)))
+            fprintf(to, "%s: %.*s\n", key, l.value_length, l.value ? l.value : "");
+    free(text);
+    return text != NULL;
+}
+
+/* All that ranks must have alike, a line each; on the heap, NULL when memory is exhausted. */
+static char *describe(const dm_training *r)
+{
+    char *text = NULL;
+    size_t n;
+    FILE *to = open_memstream(&text, &n);
+    bool whole;
+
+    if (!to)
+        return NULL;
+    fprintf(to, "demist: %s\n", dm_version());
+    print_plugins(to, &r->s);
+    whole = print_experiment(to, r->s.experiment);
+    fprintf(to, "training data: %s\nheld-out data: %s\n", r->data.text, r->held_out.text);
+    if (!fclose(to) && whole)
+        return text;
+    free(text);
+    return NULL;
+}
+
+static dm_status compare(const char *mine, const char *theirs, dm_err *err)
+{
+    while (*mine || *theirs) {
+        const size_t m = strcspn(mine, "\n"), t = strcspn(theirs, "\n");
+
+        if (m != t || memcmp(mine, theirs, m))
+            return dm_error(err, DM_EINVAL,
+                            "it has '%.*s', rank 0 has '%.*s'; start all ranks with the same experiment, plugins, data "
+                            "and demist",
+                            m > 300 ? 300 : (int)m, mine, t > 300 ? 300 : (int)t, theirs);
+        mine += m + (mine[m] == '\n');
+        theirs += t + (theirs[t] == '\n');
+    }
+    return DM_OK;
+}
+
+dm_status dm_running_same(dm_training *r, dm_err *err)
+{
+    char *mine, *theirs = NULL;
+    dm_status rc;
+
+    if (r->comm->size == 1)
+        return DM_OK;
+    mine = describe(r);
+    rc = mine ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for the experiment's text");
+    rc = dm_comm_agree(r->comm, rc, NULL, err);
+    if (!rc) {
+        theirs = r->comm->rank ? NULL : mine;
+        rc = dm_comm_text(r->comm, &theirs, err);
+        rc = dm_comm_agree(r->comm, rc ? rc : compare(mine, theirs, err), NULL, err);
+    }
+    if (theirs != mine)
+        free(theirs);
+    free(mine);
+    return rc;
+}
+
+/* ---- who is where -------------------------------------------------------------------- */
+
+typedef struct place { char host[64], name[128]; int32_t platform, device; int64_t n; } place;
+
+static bool shared(const place *a, const place *b)
+{
+    return !strcmp(a->host, b->host) && a->platform == b->platform && a->device == b->device;
+}
+
+static void warn_of_shared(const dm_training *r, const place *all, int n)
+{
+    for (int i = 0; i < n; i++) {
+        int ranks = 0, before = 0;
+
+        for (int k = 0; k < n; k++) {
+            ranks += shared(&all[i], &all[k]);
+            before += k < i && shared(&all[i], &all[k]);
+        }
+        if (ranks > 1 && !before)
+            dm_session_log(&r->s, DM_LOG_WARNING,
+                           "%d ranks share device %d:%d '%s' of %s: each has about 1/%d of it. Start one rank a "
+                           "device, or, where it is a CPU, give each rank cores of its own",
+                           ranks, (int)all[i].platform, (int)all[i].device, all[i].name, all[i].host, ranks);
+    }
+}
+
+static void say(const dm_training *r, const place *all)
+{
+    enum { SHOWN = 16 };
+    const int n = r->comm->size;
+
+    dm_session_log(&r->s, DM_LOG_INFO, "ranks: %d, by %s", n, r->comm->library);
+    for (int i = 0; i < n && i < SHOWN; i++)
+        dm_session_log(&r->s, DM_LOG_INFO, "  rank %d: %lld examples a step, on device %d:%d '%s' of %s", i,
+                       (long long)all[i].n, (int)all[i].platform, (int)all[i].device, all[i].name, all[i].host);
+    if (n > SHOWN)
+        dm_session_log(&r->s, DM_LOG_INFO, "  and %d more", n - SHOWN);
+    warn_of_shared(r, all, n);
+}
+
+dm_status dm_running_say_ranks(dm_training *r, dm_err *err)
+{
+    const dm_device_info *d = dm_device_get_info(r->s.device);
+    place mine = {.platform = d->platform, .device = d->device, .n = dm_trainer_share(r->trainer).n}, *all;
+    dm_status rc;
+
+    if (r->comm->size == 1)
+        return DM_OK;
+    snprintf(mine.host, sizeof mine.host, "%s", r->comm->host);
+    snprintf(mine.name, sizeof mine.name, "%s", d->name);
+    if (!(all = calloc((size_t)r->comm->size, sizeof *all)))
+        return dm_error(err, DM_ENOMEM, "out of memory for %d ranks", r->comm->size);
+    if (!(rc = r->comm->calls->gather(r->comm, &mine, sizeof mine, all, 0, err)) && dm_running_first(r))
+        say(r, all);
+    free(all);
+    return rc;
+}
