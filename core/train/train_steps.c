@@ -9,6 +9,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* What this rank is given of a step's batch. */
 static dm_status read_batch(dm_training *r, int64_t step, dm_err *err)
@@ -19,28 +20,54 @@ static dm_status read_batch(dm_training *r, int64_t step, dm_err *err)
                          r->s.data.classes ? r->labels : NULL, err);
 }
 
+/* What is not finite in this rank's share of a step. */
+typedef struct cause { int32_t found; char what[256], host[64]; } cause;
+
+/* That of the first rank that has one, as *c; its number. */
+static int find_cause(dm_training *r, int64_t step, cause *c)
+{
+    cause *all = calloc((size_t)r->comm->size, sizeof *all);
+    dm_err ignored = {0};
+    int rank = 0;
+
+    memset(c, 0, sizeof *c);
+    snprintf(c->host, sizeof c->host, "%s", r->comm->host);
+    c->found = !read_batch(r, step, &ignored) &&
+               dm_trainer_find_nonfinite(r->trainer, step, r->x0, r->labels, c->what, sizeof c->what, &ignored);
+    /* Where one has no memory, none is asked: the others do not wait for it. */
+    if (!dm_comm_agree(r->comm, all ? DM_OK : DM_ENOMEM, NULL, &ignored) &&
+        !r->comm->calls->all_gather(r->comm, c, sizeof *c, all, &ignored)) {
+        while (rank < r->comm->size - 1 && !all[rank].found)
+            rank++;
+        *c = all[rank];
+    }
+    free(all);
+    return rank;
+}
+
+/* Of all ranks together. */
 static dm_status diverged(dm_training *r, int64_t bad, dm_err *err)
 {
     const dm_set_train *t = &r->s.experiment->train;
-    char what[256] = "", kept[96] = "there is no checkpoint yet";
+    char where[128] = "", kept[96] = "there is no checkpoint yet";
     dm_err ignored = {0};
     int64_t *steps = NULL;
-    bool found = true;
-    int n = 0;
+    cause c;
+    int n = 0, rank;
 
     if (!dm_checkpoint_list(r->dir, &steps, &n, &ignored) && n)
         snprintf(kept, sizeof kept, "the checkpoint of step %lld is whole", (long long)steps[0]);
     free(steps);
-    if (read_batch(r, bad, &ignored) ||
-        !dm_trainer_find_nonfinite(r->trainer, bad, r->x0, r->labels, what, sizeof what, &ignored))
-        found = false;
+    rank = find_cause(r, bad, &c);
+    if (r->comm->size > 1 && c.found)
+        snprintf(where, sizeof where, "on rank %d (%s) ", rank, c.host);
     return dm_error(err, DM_EDIVERGED,
-                    "training diverged at step %lld: %s%s; %s. "
+                    "training diverged at step %lld: %s%s%s; %s. "
                     "%s a lower train.lr (now %g), a longer train.warmup or train.clip may help",
-                    (long long)bad + 1,
-                    found ? "the first tensor that is not finite is the "
+                    (long long)bad + 1, where,
+                    c.found ? "the first tensor that is not finite is the "
                           : "the norm of the gradient is not finite, though each tensor is",
-                    found ? what : "", kept,
+                    c.found ? c.what : "", kept,
                     bad ? "If the data are sound," : "Data of a large range are likely at the first step; else", t->lr);
 }
 
@@ -49,12 +76,11 @@ static dm_status log_numbers(dm_training *r, dm_err *err)
     const dm_set_train *t = &r->s.experiment->train;
     const int64_t step = dm_trainer_state(r->trainer)->step;
     dm_train_numbers n;
-    int64_t bad;
     double rate;
     dm_status rc;
 
-    if ((rc = dm_trainer_check(r->trainer, &bad, err)) || (rc = dm_trainer_numbers(r->trainer, &n, err)))
-        return rc == DM_EDIVERGED ? diverged(r, bad, err) : rc;
+    if ((rc = dm_trainer_numbers(r->trainer, &n, err)))
+        return rc;
     /* n.steps may be of an earlier life. */
     rate = (double)((step - r->since_step) * t->batch) / (dm_seconds() - r->since);
     r->since = dm_seconds();
@@ -98,6 +124,23 @@ static dm_status check_ranks(dm_training *r, dm_err *err)
     return dm_comm_agree(r->comm, dm_spread_check(r->comm, state, err), NULL, err);
 }
 
+/* rc, on which all ranks agree; where it is that the training diverged, at which step and how is found out. */
+static dm_status look_for_divergence(dm_training *r, dm_status rc, dm_err *err)
+{
+    int64_t bad;
+    dm_status got;
+
+    if (rc != DM_EDIVERGED)
+        return rc;
+    got = dm_trainer_check(r->trainer, &bad, err);
+    if (got && got != DM_EDIVERGED)
+        bad = -1;
+    /* Unlike devices may see it at different steps: rank 0's is looked at. */
+    if (r->comm->calls->broadcast(r->comm, &bad, sizeof bad, 0, err) || bad < 0)
+        return rc;
+    return diverged(r, bad, err);
+}
+
 /* Every rank its share, then all together. */
 static dm_status take_step(dm_training *r, dm_err *err)
 {
@@ -105,7 +148,6 @@ static dm_status take_step(dm_training *r, dm_err *err)
     uint32_t flags = dm_running_cancelled(r) ? STOP : 0;
     int32_t *labels = r->s.data.classes ? r->labels : NULL;
     dm_err why = {0};
-    int64_t bad;
     dm_status rc = read_batch(r, dm_trainer_state(r->trainer)->step, &why);
 
     if (rc)
@@ -122,7 +164,7 @@ static dm_status take_step(dm_training *r, dm_err *err)
         return check_ranks(r, err);
     if (rc != DM_EDIVERGED)
         return dm_error(err, rc, "%s", why.msg);
-    return (rc = dm_trainer_check(r->trainer, &bad, err)) == DM_EDIVERGED ? diverged(r, bad, err) : rc;
+    return look_for_divergence(r, rc, err);
 }
 
 /* Before the first step: the clock of images_per_s begins, and batches are read ahead. */
@@ -156,8 +198,9 @@ dm_status dm_training_step(dm_training *r, dm_err *err)
                         (long long)t->steps);
     if ((!r->s.keeps_on && (rc = begin(r, err))) || (rc = take_step(r, err)))
         return rc;
-    rc = dm_running_due(t->log_every, state->step, t->steps) ? log_numbers(r, err) : DM_OK;
-    return dm_comm_agree(r->comm, rc, NULL, err);
+    if (!dm_running_due(t->log_every, state->step, t->steps))
+        return DM_OK;
+    return look_for_divergence(r, dm_comm_agree(r->comm, log_numbers(r, err), NULL, err), err);
 }
 
 dm_status dm_running_open_validation(dm_training *r, dm_err *err)

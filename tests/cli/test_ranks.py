@@ -1,8 +1,13 @@
 """Several ranks under MPI on one machine: the same training as one, or a refusal that one rank tells."""
 import os
+import random
 import re
+import resource
 import shutil
+import signal
+import struct
 import subprocess
+import time
 
 from cli import DEMIST, WORK, config, demist, floats, log_lines, moons, path, read_safetensors, run_tests, same_tensors
 
@@ -13,12 +18,12 @@ ENV = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONF
 LAST = os.path.join("checkpoints", "step-%08d.safetensors")
 
 
-def start(n, *args, env=None):
+def start(n, *args, env=None, preexec=None):
     """mpirun of so many ranks; or of ranks with their own arguments, where n is a list of lists of them."""
     each = [["-n", "1", DEMIST, *own, *args] for own in n] if isinstance(n, list) else [["-n", str(n), DEMIST, *args]]
     words = [w for i, one in enumerate(each) for w in ([":"] if i else []) + one]
     return subprocess.Popen(MPIRUN + words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=WORK,
-                            env={**ENV, **(env or {})})
+                            env={**ENV, **(env or {})}, preexec_fn=preexec)
 
 
 def finish(p, code=0, seconds=120):
@@ -27,8 +32,39 @@ def finish(p, code=0, seconds=120):
     return out
 
 
-def ranks(n, *args, code=0, env=None):
-    return finish(start(n, *args, env=env), code)
+def ranks(n, *args, code=0, **how):
+    return finish(start(n, *args, **how), code)
+
+
+def processes(launcher):
+    """{rank: process} of what the launcher has started, here."""
+    found = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.readlink(f"/proc/{pid}/exe") != os.path.realpath(DEMIST) or not descends(pid, launcher.pid):
+                continue
+            env = dict(e.split("=", 1) for e in open(f"/proc/{pid}/environ").read().split("\0") if "=" in e)
+        except OSError:
+            continue
+        found[int(env.get("OMPI_COMM_WORLD_RANK", env.get("PMI_RANK", "0")))] = int(pid)
+    return found
+
+
+def descends(pid, ancestor):
+    while int(pid) > 1 and int(pid) != ancestor:
+        pid = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1]
+    return int(pid) == ancestor
+
+
+def wait_for_steps(p, run, since=0):
+    """Whether the run has written a line since then; it may have ended before."""
+    log, deadline = path(run, "log.jsonl"), time.time() + 100
+    while not os.path.exists(log) or not os.path.getsize(log) or os.stat(log).st_mtime <= since:
+        if p.poll() is not None:
+            return False
+        assert time.time() < deadline
+        time.sleep(0.02)
+    return True
 
 
 def train(n, out, *more, code=0, env=None):
@@ -135,6 +171,91 @@ def one_rank_fails():
     told_once(out, "rank 1 (")
 
 
+def killed():
+    """A rank that is killed ends the job, which goes on from its last checkpoint to the bits of one that was not."""
+    kills, rng = int(os.environ.get("DEMIST_KILLS", "2")), random.Random(7)
+    args = [*moons("killed", "train.steps=400", "train.log_every=1", "train.save_every=7", "train.micro_batch=8"),
+            "--deterministic", "-q"]
+    ranks(2, "train", *args, f"output={path('unkilled')}")
+    done = 0
+    while done < kills:
+        began, n = time.time(), rng.choice([2, 2, 3])
+        p = start(n, "train", *args, "--resume")
+        if not wait_for_steps(p, "killed", began):
+            finish(p)
+            shutil.rmtree(path("killed"))  # it came to its end: again
+            continue
+        time.sleep(rng.random() * 0.2)
+        there = processes(p)
+        victim = rng.randrange(n)
+        if len(there) < n:
+            finish(p)  # the end was reached
+            continue
+        os.kill(there[victim], signal.SIGKILL)
+        began = time.time()
+        out = finish(p, None, 30)
+        assert p.returncode and time.time() - began < 30
+        assert re.search(rf"rank {victim}\b.*signal 9|EXIT CODE: 9", out, re.S), out
+        done += 1
+    ranks(2, "train", *args, "--resume")
+    assert not same_tensors(path("unkilled", LAST % 400), path("killed", LAST % 400))
+    assert [x["loss"] for x in log_lines(path("unkilled"))] == [x["loss"] for x in log_lines(path("killed"))]
+
+
+def stopped():
+    """A signal to any rank stops all at one step, with a checkpoint."""
+    for victim in 0, 1:
+        shutil.rmtree(path("stopped"), ignore_errors=True)
+        p = start(2, "train", *moons("stopped", "train.steps=1000000", "train.save_every=0", "train.decay=constant"))
+        wait_for_steps(p, "stopped")
+        os.kill(processes(p)[victim], signal.SIGTERM)
+        out = finish(p, 75, 30)
+        step = int(re.search(r"stopped at step (\d+) of 1000000, a checkpoint is saved", out)[1])
+        assert os.listdir(path("stopped/checkpoints")) == [f"step-{step:08d}.safetensors"], out
+    ranks(3, "train", *moons("stopped", f"train.steps={step + 2}", "train.save_every=0", "train.decay=constant"),
+          "--resume", "-q")
+
+
+def write_points(file, bad):
+    """64 points of which one is beyond what its square can be."""
+    values = [0.01 * i for i in range(128)]
+    values[2 * bad] = 3e38
+    header = "{'descr': '<f4', 'fortran_order': False, 'shape': (64, 2), }"
+    header += " " * (-(len(header) + 11) % 64) + "\n"
+    with open(file, "wb") as f:
+        f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + struct.pack("<128f", *values))
+
+
+def diverged():
+    """What is not finite on one rank stops all, and its rank and tensor are named."""
+    write_points(path("points.npy"), 5)
+    named = set()
+    for seed in 1, 2, 3:
+        out = train(2, f"nan{seed}", "data={use: npy, file: " + path("points.npy") + "}", "train.batch=64",
+                    f"seed={seed}", code=7)
+        told_once(out, "training diverged at step ")
+        assert "the first tensor that is not finite is the " in out, out
+        named.add(re.search(r"on rank (\d) \(", out)[1])
+    assert named == {"0", "1"}, named
+
+
+def full_disk():
+    """On rank 0 it ends all; the last checkpoint is whole."""
+    args = moons("full", "train.save_every=5", "network.width=640")  # checkpoints of 20 MB
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 23, 1 << 23))
+
+    ranks(2, "train", *args, "train.steps=5", "-q")
+    before = open(path("full", LAST % 5), "rb").read()
+    assert len(before) > 1 << 24
+    out = ranks(2, "train", *args, "train.steps=20", "--resume", "-q", code=6, preexec=limit)
+    told_once(out, "step-00000010")
+    assert open(path("full", LAST % 5), "rb").read() == before
+    ranks(3, "train", *args, "train.steps=7", "--resume", "-q")
+
+
 if __name__ == "__main__":
-    run_tests([the_same_as_one, one_rank_keeps_its_bits, what_needs_the_whole_batch, fixed_order, devices, refusals,
+    run_tests([killed, stopped, diverged, full_disk, the_same_as_one, one_rank_keeps_its_bits, what_needs_the_whole_batch, fixed_order, devices, refusals,
                one_rank_fails])
