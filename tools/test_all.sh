@@ -85,6 +85,13 @@ folders_are_hostile() { DEMIST_FOLDERS=all DEMIST=$root/build/demist DEMIST_SOUR
 # A thousand models and data sets opened and closed.
 opened() { DEMIST_OPENS=1000 DEMIST_SOURCE=$root step opens build/tests/library/library_opens; }
 
+# demist's own plugins, the skeletons and the guide's, each through all checks for its kind.
+plugins_pass() {
+  DEMIST=$root/build/demist DEMIST_SOURCE=$root DEMIST_DEVICE=$first PYTHONPATH=tests/cli \
+    DEMIST_PLUGIN_PATH=$root/build/tests/plugins/misbehaving DEMIST_TEST_QUIET=$root/build/tests/plugins/quiet \
+    DEMIST_TEST_PLUGINS=$root/build/plugins step plugins python3 tests/plugins/test_plugin_test.py own
+}
+
 # What demist reads and writes of others' models, live against diffusers and PyTorch.
 compared() {
   local python id what
@@ -110,3 +117,4 @@ forced
 fuzzed
 folders_are_hostile
 opened
+plugins_pass

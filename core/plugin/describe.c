@@ -84,7 +84,22 @@ dm_status dm_describe_section(FILE *to, dm_section_id id, dm_err *err)
     return write_rows(to, t->rows, err);
 }
 
-dm_status dm_describe_list(FILE *to, dm_registry *r, dm_kind kind, dm_err *err)
+/* Where it is from, unless it is one of demist's own, and what it hides. */
+static void write_file(FILE *to, const dm_found *f, int width)
+{
+    if (!f->own) {
+        fprintf(to, "  %*s  from ", width, "");
+        dm_plain_put(to, f->file);
+        fputc('\n', to);
+    }
+    if (!f->own && f->hides) {
+        fprintf(to, "  %*s  hides ", width, "");
+        dm_plain_put(to, f->hides);
+        fputc('\n', to);
+    }
+}
+
+dm_status dm_describe_list(FILE *to, dm_registry *r, dm_kind kind, int *n_refused, dm_err *err)
 {
     const dm_found *list;
     dm_kind last = DM_KIND_COUNT;
@@ -102,10 +117,12 @@ dm_status dm_describe_list(FILE *to, dm_registry *r, dm_kind kind, dm_err *err)
             fprintf(to, "%s\n", dm_kind_folder(list[i].kind));
         last = list[i].kind;
         fprintf(to, "  %-*s  %s\n", width, list[i].name, list[i].plugin->doc);
+        write_file(to, &list[i], width);
     }
     for (int i = 0; i < n; i++)
         if (!list[i].plugin)
             fprintf(to, "%s  %s\n", refused++ ? "" : "refused\n", list[i].refusal);
+    *n_refused = refused;
     return DM_OK;
 }
 

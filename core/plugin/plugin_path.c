@@ -68,11 +68,23 @@ dm_status dm_plugin_path_insert(dm_plugin_path *p, int at, const char *folders, 
     return DM_OK;
 }
 
+bool dm_plugin_user_folder(char *path, size_t n)
+{
+    const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+
+    if (data && *data == '/')
+        return (size_t)snprintf(path, n, "%s/demist/plugins", data) < n;
+    return home && *home == '/' && (size_t)snprintf(path, n, "%s/.local/share/demist/plugins", home) < n;
+}
+
 dm_status dm_plugin_path_append_defaults(dm_plugin_path *p, dm_err *err)
 {
+    char user[PATH_MAX];
     dm_status rc;
 
     if ((rc = dm_plugin_path_insert(p, p->n, getenv("DEMIST_PLUGIN_PATH"), "DEMIST_PLUGIN_PATH", err)) ||
+        (dm_plugin_user_folder(user, sizeof user) && is_folder(user) &&
+         (rc = dm_plugin_path_insert(p, p->n, user, "user", err))) ||
         (rc = dm_plugin_path_insert(p, p->n, DEMIST_PLUGIN_DIR, "installed", err)))
         return rc;
     if (!is_folder(DEMIST_BUILD_PLUGIN_DIR))

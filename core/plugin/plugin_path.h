@@ -17,7 +17,8 @@ typedef struct dm_plugin_path {
 /* Puts folders, separated by ':', before the one at place `at`; one that is there before is left, one that
  * is there behind moves. origin: as in dm_plugin_folder. */
 dm_status dm_plugin_path_insert(dm_plugin_path *p, int at, const char *folders, const char *origin, dm_err *err);
-/* $DEMIST_PLUGIN_PATH, the installed folder and, if it is there, the build folder, at the end. */
+/* $DEMIST_PLUGIN_PATH, the user's folder if it is there, the installed folder and, if it is there, the build folder, at
+ * the end. */
 dm_status dm_plugin_path_append_defaults(dm_plugin_path *p, dm_err *err);
 
 /* Calls take for each NAME.so of a folder in the order of names, until it returns false. */

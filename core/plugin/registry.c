@@ -235,6 +235,27 @@ static const dm_plugin *find_other(dm_registry *r, dm_kind kind, const char *nam
     return NULL;
 }
 
+/* Is this one of demist's own folders, not of the user's? */
+static bool is_own(const dm_plugin_folder *f) { return !strcmp(f->origin, "installed") || !strcmp(f->origin, "build"); }
+
+/* Says once that a plugin of the user's is used in place of another file of its kind and name. */
+static void tell_hidden(dm_registry *r, dm_kind kind, const char *name, const char *file, int from)
+{
+    for (int i = from; i < r->path.n; i++) {
+        char other[PATH_MAX], real[PATH_MAX];
+        const char *note;
+
+        if ((size_t)snprintf(other, sizeof other, "%s/%s/%s.so", r->path.folders[i].path, dm_kind_folder(kind), name) >=
+                sizeof other ||
+            !realpath(other, real) || !strcmp(real, file))
+            continue;
+        note = dm_sprintf(r->arena, "%s plugin '%s' is '%s', which hides '%s'", dm_kind_name(kind), name, file, real);
+        if (note && !strstr(dm_registry_warnings(r), note))
+            dm_fault_note(&r->notes, "%s", note);
+        return;
+    }
+}
+
 dm_status dm_registry_get(dm_registry *r, dm_kind kind, const char *name, const dm_plugin **out, dm_err *err)
 {
     const dm_plugin *other = NULL;
@@ -258,6 +279,8 @@ dm_status dm_registry_get(dm_registry *r, dm_kind kind, const char *name, const 
                 return rc;
             if (l->kind == kind) {
                 *out = l->plugin;
+                if (!is_own(&r->path.folders[i]))
+                    tell_hidden(r, kind, name, l->file, i + 1);
                 return DM_OK;
             }
             other = l->plugin;
@@ -269,13 +292,13 @@ dm_status dm_registry_get(dm_registry *r, dm_kind kind, const char *name, const 
     return fail_unknown(r, kind, name, other, other_kind, err);
 }
 
-typedef struct scan { dm_registry *r; const char *root; dm_kind kind; bool no_memory; } scan;
+typedef struct scan { dm_registry *r; const char *root; dm_kind kind; bool own, no_memory; } scan;
 
 static bool take_found(void *user, const char *file, const char *stem)
 {
     scan *s = user;
     dm_registry *r = s->r;
-    dm_found f = {.kind = s->kind};
+    dm_found f = {.kind = s->kind, .own = s->own};
     dm_err err;
     loaded *l = NULL;
 
@@ -294,8 +317,11 @@ static bool take_found(void *user, const char *file, const char *stem)
     f.name = dm_strdup(r->arena, stem);
     f.file = dm_strdup(r->arena, l ? l->file : file);
     for (size_t i = 0; f.name && i < r->n_list; i++)
-        if (r->list[i].kind == f.kind && !strcmp(r->list[i].name, f.name))
+        if (r->list[i].kind == f.kind && !strcmp(r->list[i].name, f.name)) {
+            if (f.file && strcmp(r->list[i].file, f.file) && !r->list[i].hides)
+                r->list[i].hides = f.file;
             return true;
+        }
     if (!f.name || !f.file || (!f.plugin && !f.refusal) ||
         !dm_grow((void **)&r->list, r->n_list, &r->cap_list, sizeof *r->list)) {
         s->no_memory = true;
@@ -319,6 +345,7 @@ dm_status dm_registry_list(dm_registry *r, const dm_found **list, int *n, dm_err
     r->n_list = 0;
     for (int i = 0; i < r->path.n && !s.no_memory; i++) {
         s.root = r->path.folders[i].path;
+        s.own = is_own(&r->path.folders[i]);
         for (int k = 0; k < DM_KIND_COUNT && !s.no_memory; k++) {
             s.kind = (dm_kind)k;
             if ((size_t)snprintf(path, sizeof path, "%s/%s", s.root, dm_kind_folder((dm_kind)k)) < sizeof path)

@@ -7,9 +7,9 @@
 
 typedef struct dm_registry dm_registry;
 
-/* path: folders separated by ':', searched before $DEMIST_PLUGIN_PATH, the installed folder and the
- * build folder; may be NULL. Each folder holds schedules/NAME.so and so on, or NAME.so of any kind. A folder
- * that is not there is passed over; one that anyone may write is refused with all that is in it. */
+/* path: folders separated by ':', searched before $DEMIST_PLUGIN_PATH, the user's folder (dm_plugin_user_folder), the
+ * installed folder and the build folder; may be NULL. Each folder holds schedules/NAME.so and so on, or NAME.so of any
+ * kind. A folder that is not there is passed over; one that anyone may write is refused with all that is in it. */
 dm_status dm_registry_new(const char *path, dm_registry **out, dm_err *err);
 void dm_registry_free(dm_registry *r); /* closes the shared objects: no instance may be alive */
 /* Puts folders first. */
@@ -23,11 +23,14 @@ dm_status dm_registry_get(dm_registry *r, dm_kind kind, const char *name, const 
 dm_status dm_registry_open(dm_registry *r, const char *file, const dm_plugin **out, dm_kind *kind, dm_err *err);
 /* The file a plugin came from. */
 const char *dm_registry_file(const dm_registry *r, const dm_plugin *p);
-/* What was passed over or may be written by a group, one line each; "" if nothing. Valid until the next call
- * into the registry. */
+/* Where a user's own plugins are put: $XDG_DATA_HOME/demist/plugins, or ~/.local/share/demist/plugins; false where
+ * neither is known, or it is too long. */
+bool dm_plugin_user_folder(char *path, size_t n);
+/* What was passed over, hides another or may be written by a group, one line each; "" if nothing. Valid until the next
+ * call into the registry. */
 const char *dm_registry_warnings(const dm_registry *r);
 
-/* The folders in the order of the search. origin: "plugin_path", "DEMIST_PLUGIN_PATH", "installed", "build". */
+/* The folders in the order of the search. origin: "plugin_path", "DEMIST_PLUGIN_PATH", "user", "installed", "build". */
 typedef struct dm_plugin_folder { const char *path, *origin; bool exists; } dm_plugin_folder;
 const dm_plugin_folder *dm_registry_folders(const dm_registry *r, int *n);
 
@@ -36,6 +39,8 @@ typedef struct dm_found {
     const char *name, *file;
     const dm_plugin *plugin;       /* NULL: refused */
     const char *refusal;
+    const char *hides;             /* a file of the same kind and name that is not used because of it; NULL = none */
+    bool own;                      /* it is not from the user's folders, but demist's */
 } dm_found;
 /* All plugins on the path, sorted by kind and name; the first of a name wins. The kind of a refused file is
  * that of its folder, or DM_KIND_COUNT. Valid until the registry goes. */

@@ -194,7 +194,8 @@ dm_status dm_run_write(const dm_run *r, const char *name, const void *data, size
     return dm_file_write_in(&r->folder, name, data, n, err);
 }
 
-dm_status dm_run_write_env(const dm_run *r, int argc, const char *const *argv, const dm_pair *more, int n, dm_err *err)
+dm_status dm_run_write_env(const dm_run *r, int argc, const char *const *argv, const dm_pair *more, int n,
+                           json_t *plugins, dm_err *err)
 {
     json_t *o = dm_json_new(), *args = json_array();
     const time_t now = time(NULL);
@@ -220,6 +221,8 @@ dm_status dm_run_write_env(const dm_run *r, int argc, const char *const *argv, c
     json_object_set_new(o, "argv", args);
     for (int i = 0; i < n; i++)
         json_object_set_new(o, more[i].key, json_string(more[i].value));
+    if (plugins)
+        json_object_set_new(o, "plugins", plugins);
     text = dm_json_text(o, JSON_INDENT(2));
     json_decref(o);
     if (!text)

@@ -37,8 +37,12 @@ bool dm_run_in_use(const dm_folder *f);
 /* A small file below the folder, whole or not at all. */
 dm_status dm_run_write(const dm_run *r, const char *name, const void *data, size_t n, dm_err *err);
 
-/* env.json: demist, the system, the libraries, the command line, and the pairs (device, driver, ...). */
-dm_status dm_run_write_env(const dm_run *r, int argc, const char *const *argv, const dm_pair *more, int n, dm_err *err);
+struct json_t;
+
+/* env.json: demist, the system, the libraries, the command line, the pairs (device, driver, ...), and the plugins,
+ * which are taken; NULL = none. After dm_json_begin where there are some. */
+dm_status dm_run_write_env(const dm_run *r, int argc, const char *const *argv, const dm_pair *more, int n,
+                           struct json_t *plugins, dm_err *err);
 
 /* Checkpoints need no lock to be read; dir is the run folder. */
 char *dm_checkpoint_path(const char *dir, int64_t step);

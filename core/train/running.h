@@ -66,6 +66,13 @@ dm_status dm_running_know_held_out(dm_training *r, dm_err *err);
 enum { DM_RUNNING_DATA_PAIRS = 4 };
 void dm_running_data_pairs(const dm_training *r, dm_st_pair pairs[DM_RUNNING_DATA_PAIRS]);
 
+struct json_t;
+
+/* The plugins of the run, each with its kind, name, version, file and SHA-256, after dm_json_begin; and a warning for
+ * each that is another than env.json has. */
+struct json_t *dm_running_plugins(const dm_training *r);
+void dm_running_warn_of_plugins(const dm_training *r, const struct json_t *now);
+
 /* The raw weights and every average begin with these, the first average of what is there. */
 dm_status dm_running_use_start(dm_training *r, dm_err *err);
 

@@ -154,10 +154,25 @@ static dm_status compare_config(const dm_training *r, const char *text, const ch
     return rc;
 }
 
-static dm_status write_config(dm_training *r, dm_err *err)
+static dm_status write_env(dm_training *r, dm_err *err)
 {
     const dm_device_info *d = dm_device_get_info(r->s.device);
     const dm_pair more[] = {{"device", d->name}, {"platform", d->platform_name}, {"driver", d->driver}};
+    json_t *plugins;
+
+    dm_json_begin();
+    plugins = dm_running_plugins(r);
+    if (dm_json_lost()) {
+        json_decref(plugins);
+        return dm_error(err, DM_ENOMEM, "out of memory: env.json");
+    }
+    if (r->resumed)
+        dm_running_warn_of_plugins(r, plugins);
+    return dm_run_write_env(r->folder, r->o.argc, r->o.argv, more, 3, plugins, err);
+}
+
+static dm_status write_config(dm_training *r, dm_err *err)
+{
     char *text = NULL, *old = NULL;
     dm_status rc = DM_OK;
 
@@ -171,7 +186,7 @@ static dm_status write_config(dm_training *r, dm_err *err)
     if (!rc && (!old || strcmp(old, text)))
         rc = dm_run_write(r->folder, DM_RUN_CONFIG, text, strlen(text), err);
     if (!rc)
-        rc = dm_run_write_env(r->folder, r->o.argc, r->o.argv, more, 3, err);
+        rc = write_env(r, err);
     free(text);
     free(old);
     return rc;

@@ -1,5 +1,6 @@
 """demist plugin test: plugins that run and are wrong fail the check that is made for it, whole ones pass; what crashes or
-hangs is named. Those of 'host' are found without a device."""
+hangs is named. demist plugin build, and which file a plugin is from. Those of 'host' are found without a device."""
+import hashlib
 import json
 import os
 import re
@@ -136,24 +137,176 @@ def stops():
     assert p.returncode in (130, -signal.SIGINT), (p.returncode, out)
 
 
-# What demist's own plugins need to be given. In the usual suite one of them; all by tools/test --all (DEMIST_OWN=all).
+# What demist's own plugins need to be given. In the usual suite one of them; all by tools/test --all (where = own).
 DATA = os.path.join(os.environ["DEMIST_SOURCE"], "tests/unit/data")
-GIVEN = {"grids/list": ["timesteps=[900, 500, 100]"], "datasets/npy": [f"file={DATA}/points.npy"]}
+GUIDE = os.path.join(os.environ["DEMIST_SOURCE"], "tests/plugins/guide")
+GIVEN = {"grids/list": ["timesteps=[900, 500, 100]"], "datasets/npy": [f"file={DATA}/points.npy"],
+         "datasets/image_folder": [f"folder={DATA}/images", "data.size=[16]", "data.channels=3"]}
+KINDS = ["schedule", "grid", "guidance", "sampler", "network", "objective", "dataset"]
 
 
-def own_plugins_pass():
+def passes(file, *given):
+    out, err = demist("plugin", "test", file, *given, "--device", DEVICE, "--json", code=None)
+    report = json.loads(out)
+    return "" if report["failed"] == 0 and report["passed"] >= 5 else f"{file}: {err}"
+
+
+def one_of_our_own_passes():
+    assert not passes(f"{PLUGINS}/samplers/heun.so", "--order", "2")
+
+
+def all_of_our_own_pass():
     every = [f"{kind}/{name[:-3]}" for kind in sorted(os.listdir(PLUGINS)) if os.path.isdir(f"{PLUGINS}/{kind}")
              for name in sorted(os.listdir(f"{PLUGINS}/{kind}")) if name.endswith(".so")]
-    wrong = []
-    for plugin in every if os.environ.get("DEMIST_OWN") == "all" else ["samplers/heun"]:
-        out, err = demist("plugin", "test", f"{PLUGINS}/{plugin}.so", *GIVEN.get(plugin, []), "--device", DEVICE, "--json",
-                          code=None)
-        report = json.loads(out)
-        if report["failed"] or report["passed"] < 5:
-            wrong.append(f"{plugin}: {err}")
-    assert not wrong, "\n".join(wrong)
+    with open(path("images.idx"), "wb") as f:
+        f.write(bytes([0, 0, 8, 3, 0, 0, 0, 20, 0, 0, 0, 8, 0, 0, 0, 8]) + bytes(range(256)) * 5)
+    GIVEN["datasets/idx"] = [f"train_images={path('images.idx')}"]
+    wrong = [passes(f"{PLUGINS}/{p}.so", *GIVEN.get(p, [])) for p in every]
+    assert not any(wrong), "\n".join(wrong)
 
 
-TESTS = {"host": [every_behaviour_is_run, found_without_a_device, host_ones_pass, refusals],
-         "device": [found_on_a_device, device_ones_pass, crashes_and_hangs, stops, own_plugins_pass]}
+def written_ones():
+    """A skeleton of each kind, and the guide's plugins, built by demist."""
+    for kind in KINDS:
+        if not os.path.isdir(path("my_" + kind)):
+            demist("new-plugin", kind, "my_" + kind, cwd=path())
+        yield path("my_" + kind, f"my_{kind}.c")
+    for file in sorted(os.listdir(GUIDE)):
+        yield os.path.join(GUIDE, file)
+
+
+def build(file):
+    return demist("plugin", "build", file, "--folder", path("written"))[0].strip()
+
+
+def written_ones_build():
+    for file in written_ones():
+        demist("plugin", "test", build(file), "--check", "defaults")
+
+
+def written_ones_pass():
+    wrong = [passes(build(file)) for file in written_ones()]
+    assert not any(wrong), "\n".join(wrong)
+
+
+# ---- from which file ------------------------------------------------------------------------------------------
+
+def source(name, more=""):
+    return f"""#include <demist/plugin.h>
+static dm_status fill(dm_ctx *c, int32_t T, double *beta)
+{{
+    (void)c;
+    for (int32_t i = 0; i < T; i++)
+        beta[i] = 0.01;{more}
+    return DM_OK;
+}}
+const dm_plugin dm_plugin_entry = {{.abi = DM_ABI, .size = sizeof(dm_plugin), .name = "{name}", .version = "1",
+    .license = "Apache-2.0", .doc = "a schedule", .schedule = &(const dm_schedule){{.size = sizeof(dm_schedule), .fill = fill}}}};
+"""
+
+
+def write(name, text):
+    with open(path(name), "w") as f:
+        f.write(text)
+    return path(name)
+
+
+def home(name):
+    return {"XDG_DATA_HOME": path(name), "DEMIST_PLUGIN_PATH": ""}
+
+
+def builds():
+    env = home("built")
+    object = path("built/demist/plugins/flat.so")
+    out, err = demist("plugin", "build", write("flat.c", source("flat")), env=env)
+    assert out == object + "\n" and not err, (out, err)
+    out, _ = demist("plugins", "schedule", env=env)
+    assert re.search(rf"^  flat +a schedule\n +from {object}$", out, re.M) and "hides" not in out, out
+    before = open(object, "rb").read()
+    _, err = demist("plugin", "build", write("flat.c", source("flat", " beta = nonsense;")), env=env, code=1)
+    assert re.search(r"flat\.c:6:\d+: .*nonsense", err), err
+    assert open(object, "rb").read() == before and os.listdir(os.path.dirname(object)) == ["flat.so"]
+    _, err = demist("plugin", "build", path("flat.c"), env={**env, "CC": "no-such-compiler"}, code=1)
+    assert "unable to run 'no-such-compiler'" in err, err
+    demist("plugin", "build", write("flat.c", source("flat")), "--folder", path("elsewhere"), env=env)
+    assert os.listdir(path("elsewhere")) == ["flat.so"]
+    for args, says in ((["build", "none.c"], "none.c"), (["build", write("x.cpp", "")], "is no C file"),
+                       (["build", path("flat.c"), "--json"], "--json is for test"), (["test", object, "--watch"], "--watch is for build"),
+                       (["make", "x"], "build")):
+        _, err = demist("plugin", *args, env=env, code=2)
+        assert says in err, err
+
+
+def watches():
+    """Built and tested at once, and again when the file changes."""
+    env = {**os.environ, **home("watched")}
+    object = path("watched/demist/plugins/seen.so")
+    p = subprocess.Popen([DEMIST, "plugin", "build", write("seen.c", source("seen")), "--watch"], stdout=subprocess.PIPE,
+                         stderr=open(path("seen.err"), "w"), text=True, env={**env, "OCL_ICD_VENDORS": "/nonexistent/"})
+    try:
+        results = []
+        for line in p.stdout:
+            if " passed, " in line:
+                results.append(line.strip())
+                if len(results) == 2:
+                    break
+                while "waiting for" not in open(path("seen.err")).read():
+                    time.sleep(0.1)
+                write("seen.c", source("seen", " beta[0] = -1;"))
+        assert results[0].endswith("passed, 0 failed") and not results[1].endswith(" 0 failed"), results
+        assert os.path.exists(object)
+        p.send_signal(signal.SIGINT)
+        assert p.wait(timeout=60) == 130
+    finally:
+        p.kill()
+
+
+def hidden_ones_are_said():
+    env = home("hides")
+    demist("plugin", "build", write("cosine.c", source("cosine")), env=env)
+    out, _ = demist("plugins", "schedule", env=env)
+    assert re.search(r"^  cosine +a schedule\n +from \S+/hides/demist/plugins/cosine.so\n +hides \S+/schedules/cosine.so$", out, re.M), out
+    file = write("hides.yaml", "schedule: {use: cosine, timesteps: 20}\nnetwork: {use: mlp}\nobjective: {use: simple}\nsampler: {use: ddim, steps: 5}\n")
+    _, err = demist("schedule", file, env=env)
+    assert re.search(r"schedule plugin 'cosine' is '\S+/hides/demist/plugins/cosine.so', which hides '\S+/schedules/cosine.so'", err), err
+    _, err = demist("schedule", file, env=home("nothing"))
+    assert "hides" not in err, err
+
+
+def refused_ones_end_with_3():
+    env = home("refused")
+    os.makedirs(path("refused/demist/plugins"))
+    write("refused/demist/plugins/broken.so", "no plugin")
+    out, _ = demist("plugins", env=env, code=3)
+    assert "refused\n" in out and "broken.so" in out and "cosine" in out, out
+    demist("plugins", env=home("nothing"), code=0)
+
+
+def runs_know_their_plugins():
+    """env.json has each one's file, version and hash; a run that goes on with another says so."""
+    env = home("run_of")
+    demist("plugin", "build", write("mine.c", source("mine")), env=env)
+    file = write("run.yaml", f"output: {path('run')}\ndevice: '{DEVICE}'\ndata: {{use: toy2d}}\nschedule: {{use: mine, timesteps: 20}}\n"
+                 "network: {use: mlp, width: 8, depth: 1}\nobjective: {use: simple}\nsampler: {use: ddim, steps: 2}\n"
+                 "train: {steps: 2, batch: 4}\n")
+    _, err = demist("train", file, "--progress", "none", env=env)
+    object = path("run_of/demist/plugins/mine.so")
+    plugins = {p["kind"]: p for p in json.load(open(path("run/env.json")))["plugins"]}
+    hash = hashlib.sha256(open(object, "rb").read()).hexdigest()
+    assert plugins["schedule"] == {"kind": "schedule", "name": "mine", "version": "1", "file": os.path.realpath(object), "sha256": hash}, plugins
+    assert set(plugins) == {"schedule", "sampler", "network", "objective", "dataset", "grid"} and "another than" not in err
+    _, err = demist("train", file, "train.steps=3", "--resume", "--progress", "none", env=env)
+    assert "another than" not in err, err
+    demist("plugin", "build", write("mine.c", source("mine", " beta[0] = 0.02;")), env=env)
+    _, err = demist("train", file, "train.steps=4", "--resume", "--progress", "none", env=env)
+    assert "warning: schedule plugin 'mine' is another than the run was trained with: version 1 of" in err, err
+    assert err.count("another than") == 1, err
+
+
+TESTS = {"host": [every_behaviour_is_run, found_without_a_device, host_ones_pass, refusals, builds, watches,
+                  written_ones_build,
+                  hidden_ones_are_said, refused_ones_end_with_3],
+         "device": [found_on_a_device, device_ones_pass, crashes_and_hangs, stops, one_of_our_own_passes,
+                    runs_know_their_plugins],
+         "own": [all_of_our_own_pass, written_ones_pass]}
 run_tests(TESTS[sys.argv[1]])

@@ -80,6 +80,7 @@ static void reference__complete(void **state)
 {
     dm_registry *r;
     const dm_found *list;
+    int refused;
     int n;
     FILE *f = tmpfile(), *g = tmpfile();
     char *text, *names, cell[160];
@@ -89,7 +90,7 @@ static void reference__complete(void **state)
     unsetenv("DEMIST_PLUGIN_PATH");
     assert_int_equal(dm_registry_new(getenv("DEMIST_TEST_PLUGINS"), &r, &err), DM_OK);
     assert_int_equal(dm_describe_reference(f, r, &err), DM_OK);
-    assert_int_equal(dm_describe_list(g, r, DM_KIND_COUNT, &err), DM_OK);
+    assert_int_equal(dm_describe_list(g, r, DM_KIND_COUNT, &refused, &err), DM_OK);
     text = written(f);
     names = written(g);
     for (int id = 0; id < DM_SEC_COUNT; id++)

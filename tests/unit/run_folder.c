@@ -194,7 +194,7 @@ static void open__removes_leftovers(void **state)
     assert_status(dm_run_open(dir.dir, DM_RUN_NEW, &r, &err), DM_OK, &err);
     assert_int_equal(scratch_entries(scratch_path(&dir, "checkpoints")), 0);
     assert_int_equal(scratch_entries(dir.dir), 5);
-    assert_status(dm_run_write_env(r, 3, argv, &(dm_pair){"device", "none \"at\" all"}, 1, &err), DM_OK, &err);
+    assert_status(dm_run_write_env(r, 3, argv, &(dm_pair){"device", "none \"at\" all"}, 1, NULL, &err), DM_OK, &err);
     text = (char *)scratch_read(scratch_path(&dir, "env.json"), &n);
     assert_non_null(strstr(text, "\"device\": \"none \\\"at\\\" all\""));
     assert_non_null(strstr(text, "\"train\",\n    null"));

@@ -11,12 +11,17 @@
 #include "terminal/signals.h"
 
 typedef struct request {
-    const char *check, *device, *order;
+    const char *check, *device, *order, *folder;
     int64_t limit;
-    bool json;
+    bool json, watch;
 } request;
 
 static const cli_option options[] = {
+    CLI_HEADING("of build:"),
+    CLI_FLAG(request, watch, "watch", "build and test it again at each change of the file, until Ctrl-C"),
+    CLI_STRING(request, folder, CLI_T_FOLDER, "folder", 0, "D", NULL,
+               "into this folder (~/.local/share/demist/plugins, where every command finds it)"),
+    CLI_HEADING("of test:"),
     CLI_TEXT(request, check, "check", "NAME", "this check alone, in this process: for a debugger"),
     CLI_STRING(request, device, CLI_T_DEVICE, "device", 0, "D", NULL, "on this device, not on one of each platform"),
     CLI_TEXT(request, order, "order", "P", "a sampler's order, which its convergence must reach"),
@@ -71,24 +76,47 @@ static int run_test(const cli_call *call, const request *q)
     return plugin_test_all(&all);
 }
 
+static int run_build(const cli_call *call, const request *q)
+{
+    if (q->check || q->order || q->json)
+        return cli_usage(call->command, "--%s is for test, not for build",
+                         q->check ? "check" : q->order ? "order" : "json");
+    if (q->watch) {
+        cli_catch_signals("stopping");
+        cli_steps_begun();
+    }
+    return plugin_test_build_file(&(plugin_test_build){.file = call->argument[1], .folder = q->folder,
+                                                       .watch = q->watch, .given = call->overrides,
+                                                       .n_given = call->n_overrides});
+}
+
 static int run(cli_call *call)
 {
-    return run_test(call, call->options);
+    const request *q = call->options;
+
+    if (!strcmp(call->argument[0], "build"))
+        return run_build(call, q);
+    if (q->watch || q->folder)
+        return cli_usage(call->command, "--%s is for build, not for test", q->watch ? "watch" : "folder");
+    return run_test(call, q);
 }
 
 const cli_command cmd_plugin = {
     .name = "plugin",
-    .summary = "test a plugin that you write",
-    .arguments = (const cli_argument[]){{CLI_T_CHOICE, "test", "test", "what to do? test", false},
-                                        {CLI_T_FILE, "FILE.so", ".so", "which file?", false},
+    .summary = "build and test a plugin that you write",
+    .arguments = (const cli_argument[]){{CLI_T_CHOICE, "build|test", "build|test", "what to do? build or test", false},
+                                        {CLI_T_FILE, "FILE.c|FILE.so", ".c|.so", "which file?", false},
                                         {CLI_T_OVERRIDES, "key=value", NULL, NULL, true},
                                         {0}},
     .options = options,
     .size = sizeof(request),
-    .examples = "  demist plugin test my_curve.so\n  demist plugin test my_sampler.so --order 2 eta=0.5\n"
+    .examples = "  demist plugin build my_curve.c\n  demist plugin build my_curve.c --watch\n"
+                "  demist plugin test my_curve.so\n  demist plugin test my_sampler.so --order 2 eta=0.5\n"
                 "  demist plugin test my_data.so file=photos.bin --json > report.json\n",
-    .details = "Each check runs in a process of its own, and those that need a device once on each OpenCL platform; "
-               "one that fails says what is wrong and what to do.\n"
+    .details = "build compiles one C file with the compiler's own messages ($CC, else cc) into NAME.so in your folder "
+               "of plugins, $XDG_DATA_HOME/demist/plugins or ~/.local/share/demist/plugins.\n"
+               "test: each check runs in a process of its own, and those that need a device once on each OpenCL "
+               "platform; one that fails says what is wrong and what to do.\n"
                "key=value is a parameter of the plugin, or, with a section, of the experiment that it is tested in: "
                "beta_max=0.1, network.width=32. Parameters without a default must be given.\n",
     .run = run};

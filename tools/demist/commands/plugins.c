@@ -20,7 +20,7 @@ static bool kind_of(const char *name, size_t n, dm_kind *kind)
     return false;
 }
 
-static dm_status show(dm_registry *r, const char *what, dm_err *err)
+static dm_status show(dm_registry *r, const char *what, int *refused, dm_err *err)
 {
     const char *slash = strchr(what, '/');
     const size_t n = strlen(what);
@@ -31,7 +31,7 @@ static dm_status show(dm_registry *r, const char *what, dm_err *err)
     if (n > 3 && !strcmp(what + n - 3, ".so"))
         rc = dm_registry_open(r, what, &p, &kind, err);
     else if (kind_of(what, n, &kind))
-        return dm_describe_list(stdout, r, kind, err);
+        return dm_describe_list(stdout, r, kind, refused, err);
     else if (!slash || !kind_of(what, (size_t)(slash - what), &kind))
         rc = dm_error(err, DM_EINVAL,
                       "'%s' is neither KIND/NAME nor a file; kinds are "
@@ -48,13 +48,15 @@ static int run(cli_call *call)
 {
     dm_registry *r;
     dm_err err = {0};
+    int refused = 0;
     dm_status rc;
 
     if (dm_registry_new(NULL, &r, &err))
         return cli_fail(&err);
-    rc = call->argument[0] ? show(r, call->argument[0], &err) : dm_describe_list(stdout, r, DM_KIND_COUNT, &err);
+    rc = call->argument[0] ? show(r, call->argument[0], &refused, &err)
+                           : dm_describe_list(stdout, r, DM_KIND_COUNT, &refused, &err);
     dm_registry_free(r);
-    return rc ? cli_fail(&err) : 0;
+    return rc ? cli_fail(&err) : refused ? dm_status_exit(DM_EABI) : 0;
 }
 
 const cli_command cmd_plugins = {
@@ -64,6 +66,6 @@ const cli_command cmd_plugins = {
     .examples = "  demist plugins\n  demist plugins sampler\n  demist plugins schedule/cosine\n"
                 "  demist plugins ./my_curve.so\n",
     .details = "Kinds: schedule, grid, guidance, sampler, network, objective, dataset. A file is checked and shown "
-               "without "
-               "being run.\n",
+               "without being run. Of plugins that are not demist's own the file is shown, and of one that hides "
+               "another the other. Where one is refused, the exit code is 3.\n",
     .run = run};

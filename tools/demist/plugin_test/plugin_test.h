@@ -115,4 +115,13 @@ typedef struct plugin_test_request {
 /* All checks, each in a process of its own, on every platform; the exit code. */
 int plugin_test_all(const plugin_test_request *q);
 
+typedef struct plugin_test_build {
+    const char *file, *folder;     /* NAME.c; NULL: the user's folder of plugins */
+    bool watch;                    /* again at each change, and tested, until a signal comes */
+    const char *const *given;      /* for the tests */
+    int n_given;
+} plugin_test_build;
+/* Compiles into FOLDER/NAME.so; the exit code. */
+int plugin_test_build_file(const plugin_test_build *q);
+
 #endif

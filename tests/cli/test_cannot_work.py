@@ -1,0 +1,62 @@
+"""Combinations that cannot work: each an error of check at its key, and without any device."""
+import re
+
+from cli import demist, path, run_tests
+
+EXPERIMENT = """data: {use: toy2d}
+schedule: {use: linear}
+network: {use: mlp, width: 16, depth: 1}
+objective: {use: simple}
+sampler: {use: ddim, steps: 10}
+train: {steps: 3, batch: 8}
+"""
+CLASSES = ["data.labels=true", "network.use=exact_gaussians", "network.classes=true", "network.means=[-1,1]",
+           "network.deviations=[0.5,0.5]"]
+
+# Overrides, and what is said (regular expressions).
+CASES = [
+    # a grid that the schedule does not reach
+    (["grid.use=karras", "grid.s_max=1000"], r"grid\.use: karras: .*point 0 has log-SNR -13\.8155, which schedule 'linear' does not reach"),
+    (["grid.use=list", "grid.timesteps=[2000, 5]"], r"grid\.use: list: .*point 0 has t 2001, which schedule 'linear' does not reach"),
+    (["grid.use=list", "grid.timesteps=[5, 500]"], r"grid\.use: list: .*point 1 of 2 has t 501 after 6; the noise must fall"),
+    # a network that needs labels, or images, and has none
+    (["network.use=exact_gaussians", "network.classes=true"], r"network\.classes: the data has none"),
+    (["network.use=unet"], r"network\.use: unet: is for images, f32\[N,C,H,W\]; for points use mlp"),
+    (["train.drop_condition=0.1"], r"train\.drop_condition: the data has no classes that could be kept from the network"),
+    # an order above the number of steps
+    *[([f"sampler.use={s}", f"sampler.order={order}", "sampler.steps=2"], rf"sampler\.order: {order} needs at least as many steps; the grid has 2")
+      for s, order in (("dpmpp", 3), ("unipc", 3), ("deis", 3), ("pndm", 4), ("lms", 4))],
+    # guidance without a second prediction, or with a sampler that does not read what it gives
+    (["guidance.use=cfg"], r"guidance\.use: cfg: needs a prediction without a class; the data has no classes"),
+    (["guidance.use=cfg", *CLASSES], r"guidance\.use: cfg: needs a prediction without a class; the model is trained with train\.drop_condition = 0"),
+    (["guidance.use=autoguidance"], r"guidance\.guide: guidance 'autoguidance' needs another model"),
+    (["guidance.use=cfgpp", "sampler.use=dpmpp", "train.drop_condition=0.1", *CLASSES],
+     r"guidance\.use: cfgpp: guides eps apart from x0, and sampler 'dpmpp' does not read eps"),
+    # alpha_bar and beta outside their range, with the u where they are
+    (["schedule.use=formula", "schedule.formula=1-2*u"], r"schedule\.formula: alpha_bar is -0\.002 at u = 0\.501; it must lie in \[0, 1\]"),
+    (["schedule.use=formula", "schedule.formula=1-0.5*u+0.2*sin(40*u)"], r"schedule\.formula: alpha_bar is 1\.0075 at u = 0\.001"),
+    (["schedule.use=formula", "schedule.formula=1-0.5*u-0.2*sin(40*u)"], r"schedule\.formula: .* at u = 0\.0\d+"),
+    (["schedule.use=formula", "schedule.of=beta", "schedule.formula=2*u"], r"schedule\.formula: beta is 1\.002 at u = 0\.501; it must lie in \(0, 1\]"),
+    (["schedule.use=formula", "schedule.of=beta", "schedule.formula=0.01-0.02*u"], r"schedule\.formula: beta is 0 at u = 0\.5; it must lie in \(0, 1\]"),
+    (["schedule.use=formula", "schedule.formula=1-(u"], r"schedule\.formula: column 6: Missing parenthesis"),
+    # no tolerance; no bound of data without levels; no variance
+    (["sampler.use=adaptive", "sampler.rtol=0", "sampler.atol=0"], r"sampler\.rtol: rtol and atol are both 0"),
+    (["objective.use=hybrid"], r"objective\.use: hybrid: the bound needs pixels of known levels"),
+    (["sampler.use=ddpm", "sampler.variance=learned"], r"sampler\.variance: this model has no learned variance"),
+    (["schedule.use=flow"], r"objective\.predict: no signal is left at t = 1000"),
+]
+
+
+def each_is_said_at_its_key():
+    with open(path("e.yaml"), "w") as f:
+        f.write(EXPERIMENT + f"output: {path('run')}\n")
+    wrong = []
+    for overrides, says in CASES:
+        _, err = demist("check", path("e.yaml"), *overrides, env={"OCL_ICD_VENDORS": "/nonexistent/"}, code=None)
+        at_key = [line for line in err.splitlines() if re.search(r"^(command line: argument \d+|\S+:\d+:\d+): error: ", line)]
+        if len(at_key) != 1 or not re.search("error: " + says, at_key[0]):
+            wrong.append(f"{' '.join(overrides)}:\n{err}")
+    assert not wrong, "\n".join(wrong)
+
+
+run_tests([each_is_said_at_its_key])
