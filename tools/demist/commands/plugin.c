@@ -25,7 +25,7 @@ static const cli_option options[] = {
     CLI_TEXT(request, check, "check", "NAME", "this check alone, in this process: for a debugger"),
     CLI_STRING(request, device, CLI_T_DEVICE, "device", 0, "D", NULL, "on this device, not on one of each platform"),
     CLI_TEXT(request, order, "order", "P", "a sampler's order, which its convergence must reach"),
-    CLI_NUMBER(request, limit, "limit", "S", 1, 86400, "60", "seconds that a check may take"),
+    CLI_NUMBER(request, limit, "limit", "S", 1, 86400, "300", "seconds that a check may take"),
     CLI_FLAG(request, json, "json", "a report as JSON on standard output, the lines on standard error"),
     CLI_END};
 

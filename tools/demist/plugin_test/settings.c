@@ -80,6 +80,21 @@ const plugin_test_data *plugin_test_taken(plugin_test *t, const char *const *cha
     return NULL;
 }
 
+/* With a network for points, or else one for images. */
+static dm_status examine_data(plugin_test *t, const char *const *changes, const char **why, dm_err *err)
+{
+    static const char *const networks[][6] = {
+        {"network.use=mlp"},
+        {"network.use=unet", "network.channels=[8]", "network.attend=[0]", "network.layers=1", "network.groups=4"}};
+    const char *const *all;
+    dm_status rc = DM_OK;
+
+    for (int k = 0; k < 2 && !rc && (!k || strstr(*why, "is for points")); k++)
+        rc = (all = plugin_test_both(t, changes, networks[k])) ? examine(t, all, NULL, why, err)
+                                                                : dm_error(err, DM_ENOMEM, "out of memory");
+    return rc;
+}
+
 dm_status plugin_test_try(plugin_test *t, const char *const *changes, plugin_test_setting *s, const char **why,
                           dm_err *err)
 {
@@ -95,10 +110,7 @@ dm_status plugin_test_try(plugin_test *t, const char *const *changes, plugin_tes
         s->with = taken ? taken->name : "";
         return err->code;
     }
-    if (t->kind == DM_KIND_DATASET)
-        changes = plugin_test_both(t, changes, PLUGIN_TEST_CHANGES("network.use=mlp"));
-    rc = changes ? examine(t, changes, t->kind == DM_KIND_DATASET ? NULL : &points, why, err)
-                 : dm_error(err, DM_ENOMEM, "out of memory");
+    rc = t->kind == DM_KIND_DATASET ? examine_data(t, changes, why, err) : examine(t, changes, &points, why, err);
     s->works = !rc && !**why;
     s->with = "demist's other plugins";
     return rc;
