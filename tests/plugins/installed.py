@@ -7,7 +7,8 @@ sys.path.insert(0, os.path.join(os.environ["DEMIST_SOURCE"], "tests/cli"))
 from cli import SOURCE, demist, path
 
 KINDS = ("schedule", "grid", "guidance", "sampler", "network", "objective", "dataset")
-GUIDE = {"geometric": "schedule", "roots": "grid", "toward": "guidance", "midpoint": "sampler", "gated": "network"}
+GUIDE = {"geometric": "schedule", "roots": "grid", "toward": "guidance", "midpoint": "sampler", "gated": "network",
+         "gates": "network", "huber": "objective", "checks": "dataset"}
 STRICT = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror", "-O1"]
 
 

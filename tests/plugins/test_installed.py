@@ -44,6 +44,9 @@ def the_guide():
         out = "guide-" + override.split("=")[1]
         train(out, f"plugin_path={build_guide()}", override, "train.steps=20", "train.batch=16")
         assert len(sample(out)) == 128
+    train("guide-gates", f"plugin_path={build_guide()}", "data.use=checks", "network.use=gates", "objective.use=huber", "train.steps=5",
+          "train.batch=8")
+    assert len(sample("guide-gates", "sampler.steps=5")) == 64 * 16 * 16
     classes = ["data.labels=true", "network.use=exact_gaussians", "network.classes=true", "network.means=[-1, 1]", "network.deviations=[0.5, 0.5]"]
     guided = [f"plugin_path={build_guide()}", "guidance.use=toward"]
     train("guide-toward", *guided, *classes, "train.drop_condition=0.1", "train.steps=1")

@@ -86,7 +86,7 @@ def the_guide_shows_its_files():
     blocks = re.findall(r"^```c\n(.*?)^```$", text, re.S | re.M)
     assert blocks == [open(guide_source(name)).read() for name in GUIDE]
     assert sorted(os.listdir(os.path.dirname(guide_source("")))) == sorted(f"{name}.c" for name in GUIDE)
-    for block, lines in zip(blocks, (40, 40, 40, 80, 100), strict=True):
+    for block, lines in zip(blocks, (40, 40, 40, 80, 100, 100, 40, 60), strict=True):
         assert len(block.splitlines()) <= lines
 
 
