@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from cli import DEMIST, DEVICE, demist, path, run_tests
+from cli import DEMIST, DEVICE, demist, moons, path, run_tests
 
 QUIET, PLUGINS, LOUD = os.environ["DEMIST_TEST_QUIET"], os.environ["DEMIST_TEST_PLUGINS"], os.environ["DEMIST_PLUGIN_PATH"]
 
@@ -161,6 +161,8 @@ def all_of_our_own_pass():
     with open(path("images.idx"), "wb") as f:
         f.write(bytes([0, 0, 8, 3, 0, 0, 0, 20, 0, 0, 0, 8, 0, 0, 0, 8]) + bytes(range(256)) * 5)
     GIVEN["datasets/idx"] = [f"train_images={path('images.idx')}"]
+    demist("train", *moons("guide"), "train.steps=2", "-q")
+    GIVEN["guidance/autoguidance"] = [f"guidance.guide={path('guide')}"]
     wrong = [passes(f"{PLUGINS}/{p}.so", *GIVEN.get(p, [])) for p in every]
     assert not any(wrong), "\n".join(wrong)
 
