@@ -16,6 +16,7 @@ static const double MOST = 30, MOST_AUTO = 30, SHARE = 0.02, LEAST = 1;
 static const double CLEARLY = 0.97;
 enum { KEY = 512 };
 
+/* What was measured of an op, of some of its implementations or all. */
 typedef struct record { char key[KEY]; dm_measured m[DM_MAX_CANDIDATES]; int n; } record;
 typedef struct pair { char key[KEY], name[32]; } pair;
 
@@ -27,7 +28,9 @@ struct dm_choices {
     dm_refused *refused;
     pair *used, *kept;
     size_t n_used, cap_used, n_kept, cap_kept;
-    double spent;
+    double spent, began, until;    /* until, began: of measuring that goes on */
+    int parts;                     /* of implementations, that were measured since */
+    struct { double share; int n; } gained[DM_OP_COUNT]; /* by measuring ops of a kind: sum of the times' parts saved */
 };
 
 dm_status dm_choices_new(dm_device *d, const dm_choices_options *o, dm_choices **out, dm_err *err)
@@ -74,25 +77,67 @@ DM_PRINTF(3, 4) static void say(const dm_choices *c, dm_log_level level, const c
 
 static bool by_rule(const dm_choices *c) { return !c || c->o.tune == DM_TUNE_OFF || c->o.deterministic; }
 
-/* The same implementations as are candidates now, in the same order. */
-static bool complete(const record *r, const dm_impl *const *list, int n)
+/* What is known of this implementation, or NULL. */
+static const dm_measured *known_of(const record *r, const dm_impl *impl)
 {
-    for (int i = 0; i < n; i++)
-        if (r->n != n || strcmp(r->m[i].name, list[i]->name))
-            return false;
-    return n > 0;
+    for (int i = 0; r && i < r->n; i++)
+        if (!strcmp(r->m[i].name, impl->name))
+            return &r->m[i];
+    return NULL;
 }
 
-/* From memory or the cache; NULL where it was not measured. */
-static const record *find(dm_choices *c, const char *key, const dm_impl *const *list, int n)
+static int known_count(const record *r, const dm_impl *const *list, int n)
+{
+    int count = 0;
+
+    for (int i = 0; i < n; i++)
+        count += known_of(r, list[i]) != NULL;
+    return count;
+}
+
+static double seconds_of(const dm_measured *m, bool trains) { return m->run + (trains ? m->refresh : 0); }
+
+/* What choosing by r saves of the time of the first of the list. */
+static void learn(dm_choices *c, const dm_opnode *op, const record *r, const dm_impl *const *list, int n)
+{
+    const dm_measured *first = known_of(r, list[0]);
+    double best;
+
+    if (!first || first->dropped || known_count(r, list, n) < 2)
+        return;
+    best = seconds_of(first, true);
+    for (int i = 0; i < r->n; i++)
+        if (!r->m[i].dropped)
+            best = fmin(best, seconds_of(&r->m[i], true));
+    c->gained[op->kind].share += 1 - best / seconds_of(first, true);
+    c->gained[op->kind].n++;
+}
+
+/* All are implementations of this op. */
+static bool exist(dm_op_kind kind, const record *r)
+{
+    for (int i = 0; i < r->n; i++) {
+        const dm_impl *impl;
+        int k = 0;
+
+        while ((impl = dm_impl_at(kind, k)) && strcmp(impl->name, r->m[i].name))
+            k++;
+        if (!impl)
+            return false;
+    }
+    return true;
+}
+
+/* From memory or the cache; NULL where nothing of it was measured. */
+static record *find(dm_choices *c, dm_op_kind kind, const char *key)
 {
     record r;
 
     for (size_t i = 0; i < c->n_records; i++)
         if (!strcmp(c->records[i].key, key))
-            return complete(&c->records[i], list, n) ? &c->records[i] : NULL;
+            return &c->records[i];
     r.n = dm_choices_load(c->device, key, r.m);
-    if (!complete(&r, list, n) || !dm_grow((void **)&c->records, c->n_records, &c->cap_records, sizeof *c->records))
+    if (!r.n || !exist(kind, &r) || !dm_grow((void **)&c->records, c->n_records, &c->cap_records, sizeof *c->records))
         return NULL;
     snprintf(r.key, sizeof r.key, "%s", key);
     c->records[c->n_records] = r;
@@ -107,10 +152,14 @@ static void dropped(void *user, const dm_opnode *n, const dm_impl *impl, const c
     say(user, DM_LOG_WARNING, "%s is not used for %s on this device: %s", impl->name, key, why);
 }
 
+/* Also where the next part, compiling most of it, would not end in time if it took as long as those before it. */
 static bool stopped(void *user)
 {
-    const dm_choices *c = user;
+    dm_choices *c = user;
+    const double now = dm_seconds();
 
+    if (c->parts++ && now + (now - c->began) / (c->parts - 1) > c->until)
+        return true;
     return c->o.stopped && c->o.stopped(c->o.user);
 }
 
@@ -125,14 +174,16 @@ static double expected(const dm_device_info *dev, const dm_opnode *n)
 
 typedef struct wanted { const dm_opnode *op; double seconds; char key[KEY]; } wanted;
 
-static int longest_first(const void *a, const void *b)
+/* Its operands can be made up. */
+static bool measurable(const dm_opnode *n)
 {
-    const wanted *x = a, *y = b;
-
-    return x->seconds < y->seconds ? 1 : x->seconds > y->seconds ? -1 : strcmp(x->key, y->key);
+    for (int i = 0; i < n->n_in; i++)
+        if (n->in[i].rank >= 0 && n->in[i].type == DM_DT_I32)
+            return false;
+    return true;
 }
 
-/* Those that were not measured, each once, with the time that all of its kind take. */
+/* Those that were not measured whole, each once, with the time that all of its kind take. */
 static size_t collect(dm_choices *c, const dm_opnode *const *ops, size_t n, double runs, wanted *list, double *all)
 {
     const dm_device_info *dev = dm_device_get_info(c->device);
@@ -144,11 +195,16 @@ static size_t collect(dm_choices *c, const dm_opnode *const *ops, size_t n, doub
         wanted *w = &list[count];
         const int m = dm_candidates(dev, ops[i], c->o.high, candidates);
         const double seconds = expected(dev, ops[i]) * runs;
+        const record *r;
         size_t k = 0;
 
         *all += seconds;
-        if (m < 2 || dm_op_key(ops[i], w->key, sizeof w->key) >= sizeof w->key || find(c, w->key, candidates, m))
+        if (m < 2 || !measurable(ops[i]) || dm_op_key(ops[i], w->key, sizeof w->key) >= sizeof w->key)
             continue;
+        if ((r = find(c, ops[i]->kind, w->key)) && known_count(r, candidates, m) == m) {
+            learn(c, ops[i], r, candidates, m);
+            continue;
+        }
         while (k < count && strcmp(list[k].key, w->key))
             k++;
         if (k == count) {
@@ -158,25 +214,82 @@ static size_t collect(dm_choices *c, const dm_opnode *const *ops, size_t n, doub
         }
         list[k].seconds += seconds;
     }
-    qsort(list, count, sizeof *list, longest_first);
     return count;
 }
 
-static bool measure_one(dm_choices *c, const wanted *w, double until, dm_err *err)
+/* The part of an op's time that measuring is expected to save: what it saved of ops of its kind, and as one more of
+ * them a guess. */
+static double share(const dm_choices *c, const dm_opnode *op)
 {
-    const dm_measure_options o = {.until = until, .stopped = stopped, .dropped = dropped, .user = c};
+    static const double GUESS = 0.1;
+
+    return (c->gained[op->kind].share + GUESS) / (c->gained[op->kind].n + 1);
+}
+
+/* The one with the most to gain becomes the first of the list. */
+static void take_first(const dm_choices *c, wanted *list, size_t n)
+{
+    size_t best = 0;
+    wanted w;
+
+    for (size_t i = 1; i < n; i++)
+        if (list[i].seconds * share(c, list[i].op) > list[best].seconds * share(c, list[best].op))
+            best = i;
+    w = list[best];
+    list[best] = list[0];
+    list[0] = w;
+}
+
+/* Keeps what was found of an op beside what is known of its other implementations. */
+static bool keep_record(dm_choices *c, dm_op_kind kind, const char *key, const dm_measured *m, int n)
+{
+    record *r = find(c, kind, key);
+
+    if (!r) {
+        if (!dm_grow((void **)&c->records, c->n_records, &c->cap_records, sizeof *c->records))
+            return false;
+        r = &c->records[c->n_records++];
+        snprintf(r->key, sizeof r->key, "%s", key);
+        r->n = 0;
+    }
+    for (int i = 0; i < n; i++) {
+        int k = 0;
+
+        if (!m[i].name[0])
+            continue;
+        while (k < r->n && strcmp(r->m[k].name, m[i].name))
+            k++;
+        if (k < DM_MAX_CANDIDATES) {
+            r->m[k] = m[i];
+            r->n = k == r->n ? k + 1 : r->n;
+        }
+    }
+    if (r->n)
+        dm_choices_store(c->device, key, r->m, r->n);
+    return true;
+}
+
+static dm_status measure_one(dm_choices *c, const wanted *w, dm_err *err)
+{
+    const dm_measure_options o = {.until = c->until, .stopped = stopped, .dropped = dropped, .user = c};
     const dm_impl *list[DM_MAX_CANDIDATES];
     const int n = dm_candidates(dm_device_get_info(c->device), w->op, c->o.high, list);
-    record r = {.n = n};
+    dm_measured m[DM_MAX_CANDIDATES] = {{{0}, false, 0, 0, 0}};
+    const record *r = find(c, w->op->kind, w->key);
+    dm_status rc;
 
-    if (dm_measure(c->device, w->op, list, n, &o, r.m, err))
-        return false;
-    snprintf(r.key, sizeof r.key, "%s", w->key);
-    if (!dm_grow((void **)&c->records, c->n_records, &c->cap_records, sizeof *c->records))
-        return false;
-    c->records[c->n_records++] = r;
-    dm_choices_store(c->device, w->key, r.m, n);
-    return true;
+    for (int i = 0; i < n; i++) {
+        const dm_measured *known = known_of(r, list[i]);
+
+        if (known)
+            m[i] = *known;
+    }
+    rc = dm_measure(c->device, w->op, list, n, &o, m, err);
+    if (!keep_record(c, w->op->kind, w->key, m, n))
+        return dm_error(err, DM_ENOMEM, "out of memory for choices");
+    if (!rc)
+        learn(c, w->op, find(c, w->op->kind, w->key), list, n);
+    return rc;
 }
 
 static double seconds_left(const dm_choices *c, double work)
@@ -199,19 +312,21 @@ void dm_choices_measure(dm_choices *c, const dm_opnode *const *ops, size_t n, do
     left = seconds_left(c, all);
     if (count && left > 0 && (left >= LEAST || c->o.tune == DM_TUNE_ON)) {
         say(c, DM_LOG_INFO,
-            "measuring implementations of %zu ops on this device for %.0f s; the results are cached for later "
-            "runs", count,
-            left);
-        for (size_t i = 0; i < count && dm_seconds() - from < left; i++) {
+            "measuring implementations of %zu ops on this device for %.0f s at most; the results are cached for later "
+            "runs", count, left);
+        c->began = from;
+        c->until = from + left;
+        c->parts = 0;
+        for (size_t i = 0; i < count; i++) {
             dm_err why = {0};
+            dm_status rc;
 
-            /* Where it was asked for, what was begun is ended: a driver may compile for longer than there is time, and
-             * then nothing would ever be measured. */
-            if (measure_one(c, &list[i], c->o.tune == DM_TUNE_ON ? INFINITY : from + left, &why))
-                done++;
-            else if (why.code == DM_ECANCELLED)
+            take_first(c, list + i, count - i);
+            rc = measure_one(c, &list[i], &why);
+            done += rc == DM_OK;
+            if (rc == DM_ECANCELLED)
                 break;
-            else
+            if (rc)
                 say(c, DM_LOG_DEBUG, "%s was not measured: %s", list[i].key, why.msg);
         }
         c->spent += dm_seconds() - from;
@@ -223,46 +338,55 @@ void dm_choices_measure(dm_choices *c, const dm_opnode *const *ops, size_t n, do
 
 /* ---- picking --------------------------------------------------------------------------------------- */
 
-static double seconds_of(const dm_measured *m, bool trains) { return m->run + (trains ? m->refresh : 0); }
-
-/* The fastest that was right; those before it in the list win ties. */
-static int fastest(const record *r, bool trains)
+/* The fastest of the list that was right; those before it win ties. */
+static const dm_impl *fastest(const record *r, const dm_impl *const *list, int n, bool trains)
 {
-    int best = -1;
+    const dm_measured *best = NULL;
+    const dm_impl *impl = NULL;
 
-    for (int i = 0; i < r->n; i++)
-        if (!r->m[i].dropped && (best < 0 || seconds_of(&r->m[i], trains) < CLEARLY * seconds_of(&r->m[best], trains)))
-            best = i;
-    return best;
+    for (int i = 0; i < n; i++) {
+        const dm_measured *m = known_of(r, list[i]);
+
+        if (m && !m->dropped && (!best || seconds_of(m, trains) < CLEARLY * seconds_of(best, trains))) {
+            best = m;
+            impl = list[i];
+        }
+    }
+    return impl;
 }
 
-static void explain(const record *r, bool trains, char *why, size_t size)
+static void explain(const record *r, const dm_impl *const *list, int n, bool trains, char *why, size_t size)
 {
     size_t at = (size_t)snprintf(why, size, "measured:");
 
-    for (int i = 0; i < r->n && at < size; i++)
-        at += r->m[i].dropped
-                  ? (size_t)snprintf(why + at, size - at, " %s dropped (off by %.1g)", r->m[i].name, r->m[i].error)
-                  : (size_t)snprintf(why + at, size - at, " %s %.3f ms", r->m[i].name,
-                                     1e3 * seconds_of(&r->m[i], trains));
+    for (int i = 0; i < n && at < size; i++) {
+        const dm_measured *m = known_of(r, list[i]);
+
+        if (m && m->dropped)
+            at += (size_t)snprintf(why + at, size - at, " %s dropped (off by %.1g)", m->name, m->error);
+        else if (m)
+            at += (size_t)snprintf(why + at, size - at, " %s %.3f ms", m->name, 1e3 * seconds_of(m, trains));
+    }
 }
 
 /* By measurement, or NULL. */
 static const dm_impl *measured(dm_choices *c, const dm_device_info *dev, const dm_opnode *n, const char *key,
                                bool trains, char *why, size_t size)
 {
-    const dm_impl *list[DM_MAX_CANDIDATES];
+    const dm_impl *list[DM_MAX_CANDIDATES], *best;
     const int count = dm_candidates(dev, n, c->o.high, list);
-    const record *r = count > 1 ? find(c, key, list, count) : NULL;
-    int best;
+    const record *r = count > 1 ? find(c, n->kind, key) : NULL;
+    const int known = r ? known_count(r, list, count) : 0;
 
-    if (!r)
+    if (!known)
         return NULL;
-    best = fastest(r, trains);
-    if (best >= 0 && dm_refused_has(c->refused, n, list[best]))
+    best = fastest(r, list, count, trains);
+    for (int i = 0; !best && known < count && i < count; i++)
+        best = known_of(r, list[i]) ? NULL : list[i]; /* all are wrong that were measured */
+    if (best && dm_refused_has(c->refused, n, best))
         return NULL;
-    explain(r, trains, why, size);
-    return best >= 0 ? list[best] : dm_impl_reference(dev, n); /* the latter where all of them are wrong */
+    explain(r, list, count, trains, why, size);
+    return best ? best : dm_impl_reference(dev, n);
 }
 
 static const char *find_pair(const pair *p, size_t n, const char *key)

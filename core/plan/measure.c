@@ -301,12 +301,24 @@ static void drop(const dm_opnode *n, const dm_impl *impl, const dm_measure_optio
     o->dropped(o->user, n, impl, why ? why : text);
 }
 
+static dm_status go_on(const dm_measure_options *o, dm_err *err)
+{
+    if (dm_seconds() > o->until)
+        return dm_error(err, DM_ECANCELLED, "no time is left");
+    if (o->stopped && o->stopped(o->user))
+        return dm_error(err, DM_ECANCELLED, "stopped while measuring");
+    return DM_OK;
+}
+
 /* On the problem itself; trusted: results of the first that was right, filled by that one. */
 static dm_status time_one(dm_op_run *b, const dm_impl *impl, const dm_measure_options *o, float *block,
                           results *trusted, dm_measured *m, dm_err *err)
 {
     results r;
     dm_status rc = result_of(b, impl, block, &r, err);
+
+    if (!rc)
+        rc = go_on(o, err);
 
     if (!rc && trusted->n[0]) {
         const double error = difference(&r, trusted);
@@ -325,6 +337,22 @@ static dm_status time_one(dm_op_run *b, const dm_impl *impl, const dm_measure_op
     return rc;
 }
 
+/* The results of one that was measured before, to compare others with. */
+static dm_status trust_known(dm_op_run *b, const dm_impl *const *list, const dm_measured *known, int count,
+                             float *block, results *trusted, dm_err *err)
+{
+    int i = 0;
+    dm_status rc;
+
+    while (i < count && (!known[i].name[0] || known[i].dropped))
+        i++;
+    if (i == count)
+        return DM_OK;
+    rc = result_of(b, list[i], block, trusted, err);
+    dm_op_run_forget(b);
+    return rc;
+}
+
 /* Memory that runs out and a wish to stop say nothing of an implementation; anything else does. */
 static bool its_fault(dm_status rc) { return rc && rc != DM_ENOMEM && rc != DM_ECANCELLED; }
 
@@ -338,31 +366,31 @@ dm_status dm_measure(dm_device *d, const dm_opnode *n, const dm_impl *const *lis
     dm_status rc = block ? make_operands(&b, block, err) : dm_error(err, DM_ENOMEM, "out of memory while measuring");
 
     begin_trial(d, n, &t);
+    if (!rc)
+        rc = trust_known(&b, list, out, count, block, &trusted, err);
     for (int i = 0; i < count && !rc; i++) {
-        dm_measured *m = &out[i];
+        dm_measured m = {0};
         dm_err why = {0};
 
-        *m = (dm_measured){0};
-        snprintf(m->name, sizeof m->name, "%s", list[i]->name);
-        if (dm_seconds() > o->until) {
-            rc = dm_error(err, DM_ECANCELLED, "no time is left");
-            break;
-        }
-        if (o->stopped && o->stopped(o->user)) {
-            rc = dm_error(err, DM_ECANCELLED, "stopped while measuring");
-            break;
-        }
-        rc = check(&t, list[i], block, &m->error, &why);
-        if (!rc && !(m->error <= tolerance(list[i], n)))
-            drop(n, list[i], o, m, m->error, NULL);
+        if (out[i].name[0])
+            continue;
+        rc = go_on(o, &why);
+        if (!rc && !(rc = check(&t, list[i], block, &m.error, &why)))
+            rc = go_on(o, &why);
+        if (!rc && !(m.error <= tolerance(list[i], n)))
+            drop(n, list[i], o, &m, m.error, NULL);
         else if (!rc)
-            rc = time_one(&b, list[i], o, block, &trusted, m, &why);
+            rc = time_one(&b, list[i], o, block, &trusted, &m, &why);
         if (its_fault(rc)) {
-            drop(n, list[i], o, m, INFINITY, why.msg);
+            drop(n, list[i], o, &m, INFINITY, why.msg);
             rc = DM_OK;
         }
-        if (rc)
+        if (rc) {
             dm_error(err, rc, "%s", why.msg);
+            break;
+        }
+        out[i] = m;
+        snprintf(out[i].name, sizeof out[i].name, "%s", list[i]->name);
     }
     end_trial(&t);
     dm_op_run_forget(&b);

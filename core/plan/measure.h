@@ -15,8 +15,8 @@ typedef struct dm_measured {
 } dm_measured;
 
 typedef struct dm_measure_options {
-    double until;                  /* by dm_seconds: it gives up then */
-    bool (*stopped)(void *user);   /* asked before each implementation: it gives up too; may be NULL */
+    double until;                  /* by dm_seconds: it gives up then, also in the middle of an implementation */
+    bool (*stopped)(void *user);   /* asked as often: it gives up too; may be NULL */
     void (*dropped)(void *user, const dm_opnode *n, const dm_impl *impl, const char *why);
     void *user;
 } dm_measure_options;
@@ -30,8 +30,9 @@ int dm_candidates(const dm_device_info *dev, const dm_opnode *n, bool high, cons
 /* A problem of the same kind, small enough for the portable implementation of a large one. */
 dm_opnode dm_measure_small(const dm_opnode *n);
 /* Compares each with the portable implementation on a small problem, times it on this one, and compares with the
- * others' results there. DM_ECANCELLED where time ran out or a stop was wished for, DM_ENOMEM where the problem does
- * not fit twice. */
+ * others' results there. An entry of out that has a name already is known and stays as it is. DM_ECANCELLED where time
+ * ran out or a stop was wished for, DM_ENOMEM where the problem does not fit twice; entries of what was not measured
+ * then have no name. A driver's compiler is waited for. */
 dm_status dm_measure(dm_device *d, const dm_opnode *n, const dm_impl *const *list, int count,
                      const dm_measure_options *o, dm_measured *out, dm_err *err);
 

@@ -125,36 +125,173 @@ static void choices__rule(void **state)
     dm_device_close(d);
 }
 
-typedef struct stop { heard h; int asked; } stop;
+typedef struct stop { heard h; int asked, allowed; } stop;
 
 static void hear_of_stop(void *user, dm_log_level level, const char *line) { hear(&((stop *)user)->h, level, line); }
-static bool at_the_third_question(void *user) { return ++((stop *)user)->asked > 2; }
+static bool at_a_question(void *user) { return ++((stop *)user)->asked > ((stop *)user)->allowed; }
 
-/* A wish to stop ends it within an op; what is not whole is not kept, and the next process measures it. */
-static void choices__stopped(void **state)
+static dm_choices *open_stopping(dm_device *d, bool high, int allowed, stop *w)
 {
-    dm_device *d = open_device(*state, NULL);
-    stop w = {.asked = 0};
     const dm_choices_options o = {.tune = DM_TUNE_ON,
-                                  .high = true,
-                                  .budget = -1,
+                                  .high = high,
+                                  .budget = 1000,
                                   .log = hear_of_stop,
-                                  .stopped = at_the_third_question,
-                                  .user = &w};
+                                  .stopped = at_a_question,
+                                  .user = w};
     dm_choices *c;
     dm_err err = {0};
 
+    *w = (stop){.allowed = allowed};
     must(dm_choices_new(d, &o, &c, &err), &err);
+    return c;
+}
+
+/* The one entry of the cache. */
+static void entry_path(const char *dir, char path[512])
+{
+    char choices[256];
+    struct dirent *e;
+    DIR *all;
+
+    snprintf(choices, sizeof choices, "%s/choices", dir);
+    all = opendir(choices);
+    path[0] = 0;
+    while (all && (e = readdir(all)))
+        if (e->d_name[0] != '.')
+            snprintf(path, 512, "%s/%.200s", choices, e->d_name);
+    if (all)
+        closedir(all);
+}
+
+static json_t *entry(const char *dir)
+{
+    char path[512];
+    json_t *j;
+
+    entry_path(dir, path);
+    assert_true(path[0]);
+    assert_non_null(j = json_load_file(path, 0, NULL));
+    return j;
+}
+
+/* A wish to stop ends it within an implementation; what is not whole is not kept. What is, is not measured again, and
+ * may be chosen. */
+static void choices__stopped(void **state)
+{
+    dm_device *d = open_device(*state, NULL);
+    json_t *before, *after, *list;
+    dm_choices *c;
+    char path[512];
+    stop w;
+    int asked = 2;
+
+    c = open_stopping(d, true, asked, &w);
     measure(c);
     assert_int_equal(w.asked, 3);
     assert_non_null(strstr(w.h.lines, "measured 0 of 1 ops"));
     assert_string_equal(pick(c, d, true).why, "by rule");
     dm_choices_free(c);
-    w = (stop){.asked = -1000};
-    must(dm_choices_new(d, &o, &c, &err), &err);
+    for (entry_path(*state, path); !path[0]; entry_path(*state, path)) {
+        assert_true(asked < 10);
+        c = open_stopping(d, true, ++asked, &w);
+        measure(c);
+        assert_non_null(strstr(w.h.lines, "measured 0 of 1 ops"));
+        dm_choices_free(c);
+    }
+    before = entry(*state);
+    assert_int_equal(json_array_size(json_object_get(before, "measured")), 1);
+
+    c = open_stopping(d, true, 1000, &w);
+    measure(c);
+    assert_non_null(strstr(w.h.lines, "measured 1 of 1 ops"));
+    assert_non_null(strstr(pick(c, d, true).why, "measured: "));
+    dm_choices_free(c);
+    after = entry(*state);
+    list = json_object_get(after, "measured");
+    assert_true(json_array_size(list) > 1);
+    assert_true(json_equal(json_array_get(list, 0), json_array_get(json_object_get(before, "measured"), 0)));
+    json_decref(before);
+    json_decref(after);
+    dm_device_close(d);
+}
+
+/* Those that round more are more candidates: what others took is known. */
+static void choices__of_both_precisions(void **state)
+{
+    dm_device *d = open_device(*state, NULL);
+    json_t *before, *after;
+    dm_choices *c;
+    stop w;
+
+    c = open_stopping(d, false, 1000, &w);
+    measure(c);
+    dm_choices_free(c);
+    before = entry(*state);
+    c = open_stopping(d, true, 1000, &w);
     measure(c);
     assert_non_null(strstr(w.h.lines, "measured 1 of 1 ops"));
     dm_choices_free(c);
+    after = entry(*state);
+    assert_true(json_array_size(json_object_get(after, "measured")) >
+                json_array_size(json_object_get(before, "measured")));
+    for (size_t i = 0; i < json_array_size(json_object_get(before, "measured")); i++)
+        assert_true(json_equal(json_array_get(json_object_get(after, "measured"), i),
+                               json_array_get(json_object_get(before, "measured"), i)));
+    json_decref(before);
+    json_decref(after);
+    c = open_stopping(d, false, 1000, &w);
+    measure(c);
+    assert_string_equal(w.h.lines, "");
+    dm_choices_free(c);
+    dm_device_close(d);
+}
+
+/* The seconds are used up before anything is begun. */
+static void choices__no_time(void **state)
+{
+    dm_device *d = open_device(*state, NULL);
+    heard h = {0};
+    const dm_choices_options o = {.tune = DM_TUNE_ON, .high = true, .budget = 1e-9, .log = hear, .user = &h};
+    char path[512];
+    dm_choices *c;
+    dm_err err = {0};
+
+    must(dm_choices_new(d, &o, &c, &err), &err);
+    measure(c);
+    assert_non_null(strstr(h.lines, "measured 0 of 1 ops"));
+    dm_choices_free(c);
+    entry_path(*state, path);
+    assert_string_equal(path, "");
+    dm_device_close(d);
+}
+
+/* Of two ops, with time for one, the one with more work. */
+static void choices__most_to_gain(void **state)
+{
+    const dm_opnode small = convolution();
+    dm_opnode large = convolution();
+    const dm_opnode *const ops[] = {&small, &large};
+    dm_device *d = open_device(*state, NULL);
+    char key[512];
+    dm_choices *c;
+    json_t *j;
+    stop w;
+
+    large.in[0].dim[0] = large.out[0].dim[0] = 64;
+    dm_op_key(&large, key, sizeof key);
+    for (int asked = 3; asked < 10; asked++) {
+        char path[512];
+
+        c = open_stopping(d, true, asked, &w);
+        dm_choices_measure(c, ops, 2, 1);
+        dm_choices_free(c);
+        entry_path(*state, path);
+        if (path[0])
+            break;
+    }
+    j = entry(*state);
+    assert_string_equal(json_string_value(json_object_get(j, "op")), key);
+    json_decref(j);
     dm_device_close(d);
 }
 
@@ -194,23 +331,6 @@ static void choices__deterministic(void **state)
     assert_false(got.impl->batch_dependent);
     dm_choices_free(c);
     dm_device_close(d);
-}
-
-/* The one entry of the cache. */
-static void entry_path(const char *dir, char path[512])
-{
-    char choices[256];
-    struct dirent *e;
-    DIR *all;
-
-    snprintf(choices, sizeof choices, "%s/choices", dir);
-    all = opendir(choices);
-    path[0] = 0;
-    while (all && (e = readdir(all)))
-        if (e->d_name[0] != '.')
-            snprintf(path, 512, "%s/%.200s", choices, e->d_name);
-    if (all)
-        closedir(all);
 }
 
 static void choices__measured_once(void **state)
@@ -405,6 +525,9 @@ int main(void)
         cmocka_unit_test_setup(choices__deterministic, no_choices),
         cmocka_unit_test_setup(choices__measured_once, no_choices),
         cmocka_unit_test_setup(choices__stopped, no_choices),
+        cmocka_unit_test_setup(choices__of_both_precisions, no_choices),
+        cmocka_unit_test_setup(choices__no_time, no_choices),
+        cmocka_unit_test_setup(choices__most_to_gain, no_choices),
         cmocka_unit_test_setup(choices__entries_are_not_trusted, no_choices),
         cmocka_unit_test_setup(choices__wrong_one_is_dropped, no_choices),
         cmocka_unit_test_setup(choices__as_the_run_began, no_choices),
