@@ -1,12 +1,15 @@
 """tools/bench: demist against what a user would pick instead, on the same machine, weights, shapes and threads.
 
     tools/bench [WORK ...] [--device auto,0:0] [--rounds 5] [--turn 1] [--peers pytorch,compile] [--json F] [--first]
+    tools/bench drawn --seed S [--seconds N] [--only PART] [...]   networks drawn by the seed, beside PyTorch
     tools/bench [WORK ...] --against BUILD        another build folder of demist is the peer, in turns (forward, train)
 
-WORK: NETWORK-forward-PRECISION or NETWORK-train-PRECISION (networks ddpm-cifar10 and fashion, fp32 and bf16),
+WORK: NETWORK-forward-PRECISION or NETWORK-train-PRECISION (networks ddpm-cifar10 and fashion; fp32, bf16, and highest, which
+is fp32 with matmul_precision=highest), drawn (not begun for more networks after --seconds),
 sample-fp32, sample-bf16, first-use, memory, ops (--only PART of an op's name and extents), growth (--plots FOLDER; --only PART of what grows);
 or a part of such a name (all that have it). Without one, all.
 Turns of about --turn seconds go round --rounds times; the best time of each counts.
+With DEMIST_CPU=avx512|avx2|sse PyTorch, its oneDNN and its MKL are held to the same.
 --first: on Linux, as root, before all other programs of the machine (SCHED_RR): keep it short where others work too.
 """
 import argparse
@@ -17,21 +20,24 @@ import subprocess
 import sys
 import time
 
+import drawn
 import growth
 import ops
 import processes
 import steps
+import workers
 
 GOALS = {"ddpm-cifar10-forward-fp32": 2, "ddpm-cifar10-train-fp32": 2.5, "ddpm-cifar10-forward-bf16": 1.5, "ddpm-cifar10-train-bf16": 2.5,
          "fashion-forward-fp32": 2, "fashion-train-fp32": 2, "fashion-forward-bf16": 1.5, "fashion-train-bf16": 2, "sample-fp32": 4,
-         "sample-bf16": 8, "first-use": 1}
+         "sample-bf16": 8, "first-use": 1,
+         "ddpm-cifar10-forward-highest": 1.5, "ddpm-cifar10-train-highest": 1.5}
 MEMORY_GOALS = {8: 0.7, 32: 0.5}
 FIRST_LAUNCH_GOAL = 0.15
 
 
 def works():
     for network in ("ddpm-cifar10", "fashion"):
-        for precision in ("fp32", "bf16"):
+        for precision in ("fp32", "highest", "bf16"):
             for work in ("forward", "train"):
                 yield f"{network}-{work}-{precision}", lambda o, n=network, w=work, p=precision: steps.measure(o, n, w, p)
     yield "sample-fp32", lambda o: processes.sampling(o, "fp32")
@@ -40,6 +46,7 @@ def works():
     yield "memory", processes.memory
     yield "ops", ops.measure
     yield "growth", growth.measure
+    yield "drawn", None   # many
 
 
 def options():
@@ -51,6 +58,8 @@ def options():
     p.add_argument("--peers")
     p.add_argument("--against", metavar="BUILD")
     p.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--seconds", type=float, default=7200)
     p.add_argument("--only", help=argparse.SUPPRESS)
     p.add_argument("--plots", help=argparse.SUPPRESS)
     p.add_argument("--json", metavar="F")
@@ -61,11 +70,14 @@ def options():
     o.device, o.peers = o.device.split(","), [w for w in peers.split(",") if w]
     if o.against and not os.access(os.path.join(o.against, "tools/benchmark/bench_steps"), os.X_OK):
         p.error(f"'{o.against}' is not a build folder of demist: it has no tools/benchmark/bench_steps")
+    if "drawn" in o.works and o.peers == list(steps.PEERS):
+        o.peers = ["pytorch", "channels-last"]
     o.data = os.path.join(o.build, "bench-data")
     names = [n for n, _ in works() if not o.against or "-forward-" in n or "-train-" in n]
+    all_but_many = [n for n in names if n != "drawn"]
     o.chosen = [n for n in names if n in o.works] + [n for n in names if n not in o.works and any(w in n for w in o.works if w not in names)]
     if not o.works:
-        o.chosen = names
+        o.chosen = all_but_many
     if wrong := [w for w in o.works if not any(w in n for n in names)]:
         p.error(f"no work is called {wrong[0]}; there are {', '.join(names)}")
     return o
@@ -98,13 +110,16 @@ def verdict(o, ratio, goal):
         return ""
     if o.against:
         return f"{ratio:.3f} x the speed of {o.against}"
+    if goal is None:
+        return f"{ratio:.2f} x the best peer"
     return f"{ratio:.2f} x the best peer, goal {goal}: {'met' if ratio >= goal else 'NOT met'}"
 
 
 def show(o, r):
     if r["work"] in ("ops", "growth"):   # shown as they came
         return
-    print(f"\n{r['work']}" + (f", batch {r['batch']}" if "batch" in r else ""))
+    held = os.environ.get("DEMIST_CPU")
+    print(f"\n{r['work']}" + (f", batch {r['batch']}" if "batch" in r else "") + (f", held to {held}" if held else ""))
     if r["work"] == "memory":
         for batch, goal in MEMORY_GOALS.items():
             rows = [x for x in r["rows"] if x["batch"] == batch]
@@ -118,11 +133,13 @@ def show(o, r):
         rate = f"{x['rate']:9.1f} images/s" if "rate" in x else ""
         more = f"  differs by {x['difference']:.1e}{'' if x['agrees'] else ': WRONG'}" if x.get("difference") is not None else ""
         more += f"  first launch after {x['first_launch']:.3f} s" if "first_launch" in x else ""
+        if held and not x["who"].startswith("demist"):
+            more += "  not known to be held" if x["who"] == "openvino" else f"  says {x.get('about', {}).get('processor')}"
         more += f"  host {100 * x['host'] / x['median']:.1f} %" if x.get("host") else ""
         print(f"  {x['who']:18} {rate} {x['best']:9.4f} s  median +{100 * x['spread']:.0f} %  of {x['repeats']:3}{more}")
     for who, why in r["absent"].items():
         print(f"  {who:18} not available: {why}")
-    text = verdict(o, gain(r["rows"], "best"), GOALS[r["work"]])
+    text = verdict(o, gain(r["rows"], "best"), GOALS.get(r["work"]))
     if text:
         print(f"  {text}")
 
@@ -140,11 +157,12 @@ def table(results):
             v = [x[unit] for x in r["rows"] if x["who"].split(" ")[0] in kinds]
             cells.append((f"{pick(v):.1f}" if unit == "rate" else f"{pick(v):.2f} s") if v else "")
         ratio = gain(r["rows"], "best")
-        print(f"| {r['work']} | {' | '.join(cells)} | {f'{ratio:.2f}' if ratio else ''} | {GOALS[r['work']]} |")
+        print(f"| {r['work']} | {' | '.join(cells)} | {f'{ratio:.2f}' if ratio else ''} | {GOALS.get(r['work'], '')} |")
 
 
 def main():
     o = options()
+    os.environ.update(workers.held())   # before PyTorch is imported here
     if o.first:
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     about = machine(o)
@@ -153,12 +171,18 @@ def main():
     for name, work in works():
         if name in o.chosen:
             print(f"\n{name}") if name in ("ops", "growth") else None
-            results.append(work(o))
-            show(o, results[-1])
-            sys.stdout.flush()
-            if o.json:
-                with open(o.json, "w") as f:
-                    json.dump({"machine": about, "results": results}, f, indent=1)
+            def keep(o, result):
+                results.append(result)
+                show(o, result)
+                sys.stdout.flush()
+                if o.json:
+                    with open(o.json, "w") as f:
+                        json.dump({"machine": about, "results": results}, f, indent=1)
+
+            if name == "drawn":
+                print("\n".join(drawn.summary(drawn.measure(o, keep), gain)))
+            else:
+                keep(o, work(o))
     if len(results) > 1 and not o.against:
         table(results)
     wrong = any(not x.get("agrees", True) for r in results for x in r["rows"])

@@ -83,7 +83,8 @@ def main():
         model = torch.compile(model)
     began = time.monotonic()
     it = OpenVino(model, x, t, precision, int(threads)) if kind == "openvino" else {"forward": Forward, "train": Train}[work](model, x, t, precision, threads)
-    print(json.dumps({"opened": time.monotonic() - began, "torch": torch.__version__, "threads": int(threads)}), flush=True)
+    print(json.dumps({"opened": time.monotonic() - began, "torch": torch.__version__, "threads": int(threads),
+                      "processor": torch.backends.cpu.get_cpu_capability()}), flush=True)
     for line in sys.stdin:
         word, _, rest = line.strip().partition(" ")
         if word == "run":

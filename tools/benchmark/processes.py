@@ -29,7 +29,7 @@ def demist_sampling(o, folder, device, precision, env, out):
 
 
 def torch_sampling(o, folder, precision, out):
-    env = {k: v for k, v in os.environ.items() if k != "OPENBLAS_CORETYPE"}
+    env = workers.peer_environment()
     began = time.monotonic()
     subprocess.run([sys.executable, os.path.join(workers.HERE, "sample_torch.py"), folder, str(IMAGES), str(STEPS), precision, out, str(o.threads)],
                    env=env, check=True, capture_output=True)

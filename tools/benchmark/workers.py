@@ -68,16 +68,34 @@ class Worker:
         self.process.wait()
 
 
+KEYS = {"fp32": [], "highest": ["matmul_precision=highest"], "bf16": ["precision=bf16"]}
+
+
 def demist(build, work, folder, files, batch, precision, device, keys=()):
     """What is not fp32 is asked for; a demist that does not know it says so."""
-    keys = [f"device={device}", *keys] + ([] if precision == "fp32" else [f"precision={precision}"])
+    keys = [f"device={device}", *keys, *KEYS[precision]]
     if work == "train":
         keys += [f"train.batch={batch}", "train.ema=[]", "train.lr=1e-6", "train.weight_decay=0.01", "train.clip=1"]
     return Worker(f"demist {device}", [os.path.join(build, "tools/benchmark/bench_steps"), work, folder, *files, str(batch), *keys])
 
 
+# The same processor for PyTorch, its oneDNN and its MKL as DEMIST_CPU is for demist.
+HELD = {"avx512": {"ATEN_CPU_CAPABILITY": "avx512", "ONEDNN_MAX_CPU_ISA": "AVX512_CORE", "MKL_ENABLE_INSTRUCTIONS": "AVX512"},
+        "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
+        "sse": {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}}
+
+
+def held():
+    return HELD.get(os.environ.get("DEMIST_CPU", ""), {})
+
+
+def peer_environment():
+    return {k: v for k, v in {**os.environ, **held()}.items() if k != "OPENBLAS_CORETYPE"}
+
+
 def peer(kind, work, folder, files, batch, precision, threads):
     if kind == "openvino" and work != "forward":
         raise NotAvailable("does not train")
-    env = {k: v for k, v in os.environ.items() if k != "OPENBLAS_CORETYPE"}
-    return Worker(kind, [sys.executable, os.path.join(HERE, "peer.py"), kind, work, folder, *files, str(batch), precision, str(threads)], env)
+    precision = "fp32" if precision == "highest" else precision
+    return Worker(kind, [sys.executable, os.path.join(HERE, "peer.py"), kind, work, folder, *files, str(batch), precision, str(threads)],
+                  peer_environment())
