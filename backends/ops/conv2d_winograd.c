@@ -165,7 +165,8 @@ static size_t scratch_dw(const dm_device_info *dev, const dm_opnode *n)
 static dm_status emit_dw(dm_emit *e)
 {
     const dm_conv_args g = dm_conv_args_of(e->node);
-    const dw p = dw_of(dm_device_get_info(e->dev), &g);
+    const dm_device_info *dev = dm_device_get_info(e->dev);
+    const dw p = dw_of(dev, &g);
     const size_t runs = (size_t)p.runs, channels = (size_t)p.channels, outputs = (size_t)p.outputs;
     const dm_range parts = {.dim = 1, .global = {(size_t)p.parts}, .local = {1}},
                    in = {.dim = 2, .global = {runs, channels}, .local = {1, 1}};
@@ -176,7 +177,8 @@ static dm_status emit_dw(dm_emit *e)
     char options[64];
     dm_status rc = DM_OK;
 
-    snprintf(options, sizeof options, "-DNV=%d -DTAIL=%d", p.vectors, tail(&g));
+    snprintf(options, sizeof options, "-DNV=%d -DMB=%d -DTAIL=%d", p.vectors, dev->native_float >= 16 ? 8 : 4,
+             tail(&g));
     if (p.parts)
         rc = dm_emit_launch(e, e->cmds, file_dw, "parts", options, &parts,
                             DM_KARGS(DM_KB(e->in[0]), DM_KB(e->in[1]), DM_KB(e->scratch), DM_KI(p.z), DM_KI(p.d),

@@ -30,7 +30,8 @@ bool dm_bf16_dw_serves(const dm_device_info *dev, dm_bf16_unit unit, const dm_co
 size_t dm_bf16_dw_scratch(const dm_device_info *dev, dm_bf16_unit unit, const dm_conv_args *g);
 dm_status dm_bf16_dw(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, dm_buf *x, dm_buf *dy);
 
-/* The three implementations of an op, from its supports(dev, unit, node) and emit(e, unit). */
+/* The three implementations of an op; the last one is what others are compared with, and slower than casts to f32 and
+ * its own implementations: no device prefers it. From its supports(dev, unit, node) and emit(e, unit). */
 #define DM_BF16_UNITS(supports, emit)                                            \
     static bool supports##_tiles(const dm_device_info *d, const dm_opnode *n)    \
     {                                                                            \
@@ -53,7 +54,8 @@ dm_status dm_bf16_dw(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, dm_bu
 #define DM_BF16_IMPLS_OF(op, predicate, bytes, run)                                \
     DM_BF16_IMPL("amx", op, predicate##_tiles, bytes, run##_tiles)},               \
     DM_BF16_IMPL("avx512_bf16", op, predicate##_pairs, bytes, run##_pairs)},       \
-    DM_BF16_IMPL("bf16", op, predicate##_plain, bytes, run##_plain), .reference = true}
+    DM_BF16_IMPL("bf16", op, predicate##_plain, bytes, run##_plain), .reference = true, \
+     .devices = DM_ON_NONE}
 #define DM_BF16_IMPLS(kind, scratch) DM_BF16_IMPLS_OF(kind, supports, scratch, emit)
 
 /* bf16x3 of an op: on tiles, or, where it is forced, on any CPU. Of a product it leaves out less than 2^-16, either

@@ -12,7 +12,7 @@ typedef struct dm_emit dm_emit;
 /* Sets of types and of devices. */
 #define DM_TYPE(t) (1u << (t))
 #define DM_ANY_TYPE (DM_TYPE(DM_DT_F32) | DM_TYPE(DM_DT_BF16) | DM_TYPE(DM_DT_F16))
-enum { DM_ON_CPUS = 1, DM_ON_OTHERS = 2 };
+enum { DM_ON_CPUS = 1, DM_ON_OTHERS = 2, DM_ON_NONE = 4 };
 
 typedef struct dm_impl {
     const char *name;              /* "portable", "vec16", ...: for people and files; says nothing of what it is */

@@ -75,8 +75,16 @@ void dm_graph_choose_16bit(dm_graph_core *g, dm_dtype type, const dm_val *result
 
 /* ---- casts --------------------------------------------------------------------------------- */
 
-/* The list is made anew, casts put in; the latest cast of each value is kept for those that read it next. */
-typedef struct casting { dm_graph_core *g; dm_val *cast; size_t n_values; const dm_device_info *dev; } casting;
+/* The list is made anew, casts put in; the latest cast of each value is kept for those that read it next. One to f32 is
+ * made again for those that read it later, as gradients do: else it would be kept in memory for them, in 32 bits. */
+typedef struct casting {
+    dm_graph_core *g;
+    dm_val *cast;
+    size_t *made;                  /* node that each is of */
+    size_t n_values;
+    const dm_device_info *dev;
+} casting;
+enum { NEAR = 16 };
 
 static dm_val as(casting *s, dm_val v, dm_dtype type)
 {
@@ -85,11 +93,14 @@ static dm_val as(casting *s, dm_val v, dm_dtype type)
 
     if (v < 0 || g->values[v].type == type)
         return v;
-    if ((size_t)v < s->n_values && s->cast[v] != DM_NONE)
+    if ((size_t)v < s->n_values && s->cast[v] != DM_NONE &&
+        (type != DM_DT_F32 || g->n_nodes - s->made[v] <= NEAR))
         return s->cast[v];
     c = dm_graph_cast(g, v, type);
-    if ((size_t)v < s->n_values && c >= 0)
+    if ((size_t)v < s->n_values && c >= 0) {
         s->cast[v] = c;
+        s->made[v] = g->n_nodes;
+    }
     return c;
 }
 
@@ -172,9 +183,12 @@ void dm_graph_insert_casts(dm_graph_core *g, const dm_device_info *dev)
 {
     dm_gnode *old = g->nodes;
     const size_t n_old = g->n_nodes;
-    casting s = {g, malloc((g->n_values + 1) * sizeof *s.cast), g->n_values, dev};
+    casting s = {g, malloc((g->n_values + 1) * sizeof *s.cast), calloc(g->n_values + 1, sizeof *s.made), g->n_values,
+                 dev};
 
-    if (!s.cast) {
+    if (!s.cast || !s.made) {
+        free(s.cast);
+        free(s.made);
         dm_graph_fail(g, DM_ENOMEM, "out of memory for the graph");
         return;
     }
@@ -190,4 +204,5 @@ void dm_graph_insert_casts(dm_graph_core *g, const dm_device_info *dev)
             g->values[i].node = g->values[g->values[i].of].node;
     free(old);
     free(s.cast);
+    free(s.made);
 }

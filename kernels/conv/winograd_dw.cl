@@ -9,7 +9,9 @@
 #define NV 2 /* vectors of outputs of a register tile */
 #endif
 #define WIDE (16 * NV)
+#ifndef MB
 #define MB 8 /* channels of it */
+#endif
 #define RUN 16 /* tiles that lie together */
 #define D_BLOCK (36 * 16 * WIDE)
 #include "conv/winograd.clh"

@@ -316,6 +316,29 @@ static void choices__close(void **state)
     dm_device_close(d);
 }
 
+/* A CPU without instructions for products of bf16 casts to f32, whose implementations are faster; the one that others
+ * are compared with runs where it is forced. */
+static void choices__no_products_of_bf16(void **state)
+{
+    dm_device *d = open_device(*state, NULL);
+    dm_device_info dev = *dm_device_get_info(d);
+    dm_opnode n = convolution();
+    const dm_impl *impl;
+    bool forced;
+    dm_err err = {0};
+
+    n.in[0].type = n.out[0].type = DM_DT_BF16;
+    dev.capabilities |= DM_CAP_AMX_BF16;
+    must(dm_choose(&dev, &n, NULL, NULL, &impl, &forced, &err), &err);
+    assert_string_equal(impl->name, "amx");
+    dev.capabilities &= ~(uint64_t)(DM_CAP_AMX_BF16 | DM_CAP_AVX512_BF16);
+    assert_int_equal(dm_choose(&dev, &n, NULL, NULL, &impl, &forced, &err), DM_EDEVICE);
+    must(dm_choose(&dev, &n, NULL, "conv2d=bf16", &impl, &forced, &err), &err);
+    assert_string_equal(impl->name, "bf16");
+    assert_true(forced && dm_impl_is_reference(impl, &n));
+    dm_device_close(d);
+}
+
 static void choices__deterministic(void **state)
 {
     const dm_choices_options o = {.tune = DM_TUNE_ON, .high = true, .deterministic = true, .budget = -1};
@@ -522,6 +545,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(choices__rule, no_choices),
         cmocka_unit_test_setup(choices__close, no_choices),
+        cmocka_unit_test_setup(choices__no_products_of_bf16, no_choices),
         cmocka_unit_test_setup(choices__deterministic, no_choices),
         cmocka_unit_test_setup(choices__measured_once, no_choices),
         cmocka_unit_test_setup(choices__stopped, no_choices),
