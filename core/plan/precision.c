@@ -145,6 +145,23 @@ static bool supported(const casting *s, const dm_opnode *n)
     return dm_choose(s->dev, n, NULL, getenv("DEMIST_IMPL"), &impl, &forced, &ignored) == DM_OK;
 }
 
+bool dm_multiplies_bf16(const dm_device_info *dev)
+{
+    enum { SIDE = 32, CHANNELS = 64 };
+    const dm_desc x = {DM_DT_BF16, 4, {1, SIDE, SIDE, CHANNELS, 1, 1, 1, 1}}, none = {.rank = -1};
+    const dm_opnode conv = {.kind = DM_OP_CONV2D,
+                            .n_in = 5,
+                            .n_out = 1,
+                            .in = {x, {DM_DT_F32, 4, {CHANNELS, CHANNELS, 3, 3, 1, 1, 1, 1}}, none, none, none},
+                            .out = {x},
+                            .a.conv = {3, 1, {1, 1}}};
+    const dm_impl *impl;
+    dm_err ignored = {0};
+    bool forced;
+
+    return dm_choose(dev, &conv, NULL, NULL, &impl, &forced, &ignored) == DM_OK;
+}
+
 static void insert_casts(casting *s, dm_gnode n)
 {
     dm_graph_core *g = s->g;

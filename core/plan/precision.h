@@ -11,5 +11,7 @@ void dm_graph_choose_16bit(dm_graph_core *g, dm_dtype type, const dm_val *result
 /* Puts casts where an op reads or writes another type than a value has, or no implementation of this device does the
  * 16-bit one; after the gradient. */
 void dm_graph_insert_casts(dm_graph_core *g, const struct dm_device_info *dev);
+/* Does the device multiply bf16 itself? Else casts to f32 and back save memory, not time. */
+bool dm_multiplies_bf16(const struct dm_device_info *dev);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "data/data.h"
+#include "plan/precision.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +91,10 @@ static dm_status open_device(dm_session *s, bool profile, dm_err *err)
                         "have; use bf16 or fp32, or a "
                         "device that has it (demist devices lists them)",
                         d->platform, d->device, d->name, d->platform_name);
+    if (s->experiment->run.precision == DM_PRECISION_BF16 && !dm_multiplies_bf16(d))
+        dm_session_log(s, DM_LOG_WARNING,
+                       "precision: bf16 saves memory but no time here: device %d:%d '%s' has no products of bf16 and "
+                       "multiplies in fp32, with casts; fp32 is as fast or faster", d->platform, d->device, d->name);
     return DM_OK;
 }
 

@@ -70,6 +70,9 @@ def no_tile_registers():
             out, _ = demist("check", config("moons.yaml"), f"device={DEVICE}", "network.depth=1", "tune=off",
                             "--explain", env={"DEMIST_CPU": held})
             assert ("bf16x3" in out) == (held == ""), (held, out)
+            _, err = demist("check", config("moons.yaml"), f"device={DEVICE}", "network.depth=1", "tune=off",
+                            "precision=bf16", env={"DEMIST_CPU": held})
+            assert ("bf16 saves memory but no time here" in err) == (held == "avx512"), (held, err)
 
 
 def what_is_no_processor():
