@@ -166,12 +166,12 @@ conv2d_dx(global const float *dy, global const float *w, global float *dx, int4 
                 }
                 TAP(p, weights + (size_t)(r * k + s) * O * WIDE, O)
             }
-        for (int i = 0; i < MR; i++)
+        _Pragma("unroll") for (int i = 0; i < MR; i++) /* else the sums would lie in memory */
             if (first + i < N * PH * PW && row[i] < H && column[i] < W) {
                 const int n = (first + i) / (PH * PW);
                 global float *to = dx + (((long)n * H + row[i]) * W + column[i]) * C;
 
-                for (int v = 0; v < NV; v++)
+                _Pragma("unroll") for (int v = 0; v < NV; v++)
                     if (C - c0 - 16 * v > 0)
                         store_some(acc[i][v], to + c0 + 16 * v, C - c0 - 16 * v);
             }
