@@ -53,6 +53,35 @@ dm_status dm_comm_agree(dm_comm *c, dm_status rc, uint32_t *flags, dm_err *err)
     return got;
 }
 
+static dm_status compare(const char *mine, const char *theirs, dm_err *err)
+{
+    while (*mine || *theirs) {
+        const size_t m = strcspn(mine, "\n"), t = strcspn(theirs, "\n");
+
+        if (m != t || memcmp(mine, theirs, m))
+            return dm_error(err, DM_EINVAL,
+                            "it has '%.*s', rank 0 has '%.*s'; start all ranks with the same experiment, plugins, data "
+                            "and demist",
+                            m > 300 ? 300 : (int)m, mine, t > 300 ? 300 : (int)t, theirs);
+        mine += m + (mine[m] == '\n');
+        theirs += t + (theirs[t] == '\n');
+    }
+    return DM_OK;
+}
+
+dm_status dm_comm_same(dm_comm *c, const char *text, dm_err *err)
+{
+    char *theirs = c->rank ? NULL : strdup(text);
+    dm_status rc = c->rank || theirs ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for the experiment's text");
+
+    if (!(rc = dm_comm_agree(c, rc, NULL, err))) {
+        rc = dm_comm_text(c, &theirs, err);
+        rc = dm_comm_agree(c, rc ? rc : compare(text, theirs, err), NULL, err);
+    }
+    free(theirs);
+    return rc;
+}
+
 dm_status dm_comm_text(dm_comm *c, char **text, dm_err *err)
 {
     uint64_t n = c->rank == 0 && *text ? strlen(*text) + 1 : 0;

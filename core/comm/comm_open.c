@@ -90,8 +90,12 @@ dm_status dm_comm_open(dm_comm **out, dm_err *err)
     }
     if ((rc = load(&l, &b, err)) || (rc = b->open(out, err)))
         return rc;
-    if ((*out)->size == l.size && (*out)->rank == l.rank)
+    if ((*out)->size == l.size && (*out)->rank == l.rank) {
+        /* What this rank does alone, it does on its own device. */
+        dm_comm_one()->local_rank = (*out)->local_rank;
+        dm_comm_one()->local_size = (*out)->local_size;
         return DM_OK;
+    }
     rc = dm_error(err, DM_EINVAL,
                   "%s started %d ranks, but demist's MPI backend, built for %s, sees %d: start it with that MPI's own "
                   "mpirun, or build demist for this one (meson option mpi)",

@@ -7,6 +7,7 @@
 
 struct dm_model {
     dm_session s;
+    dm_comm *comm;   /* the ranks that work together */
     bool profile;
     char *run;       /* as given */
     dm_arena *arena; /* the overrides that it was opened with */

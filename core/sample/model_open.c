@@ -38,12 +38,48 @@ static dm_status open(dm_model *m, const char *run, const dm_model_options *o, d
     if (!(m->arena = dm_arena_new()) || !(m->run = dm_strdup(m->arena, run)))
         return dm_error(err, DM_ENOMEM, "out of memory for a model");
     if ((rc = copy_overrides(m, o, &overrides, &n, err)) ||
-        (rc = dm_session_read_model(&m->s, run, overrides, n, n - o->n_overrides, o->callbacks, err)) ||
-        (rc = dm_session_open(&m->s, o->profile, err)) || (rc = dm_session_weights(&m->s, o->raw, &m->weights, err)))
+        (rc = dm_session_read_model(&m->s, run, overrides, n, n - o->n_overrides, o->callbacks, err)))
+        return rc;
+    m->s.comm = m->comm;
+    if ((rc = dm_session_open(&m->s, o->profile, err)) || (rc = dm_session_weights(&m->s, o->raw, &m->weights, err)))
         return rc;
     if (!(m->experiment = dm_experiment_print(m->s.experiment, false)))
         return dm_error(err, DM_ENOMEM, "out of memory for the experiment");
     return dm_forwards_new(m->s.model, m->weights, &m->forwards, err);
+}
+
+/* Ranks draw of one model: the same weights, sampled the same way. */
+static dm_status same(const dm_model *m, dm_err *err)
+{
+    const char *sum = dm_st_meta(m->s.checkpoint, DM_ST_CHECKSUM);
+    char *text = NULL;
+    size_t n;
+    FILE *to;
+    dm_status rc;
+
+    if (m->comm->size == 1)
+        return DM_OK;
+    if ((to = open_memstream(&text, &n))) {
+        fprintf(to, "demist: %s\nstep: %lld\nchecksum: %s\n%s", dm_version(), (long long)m->s.step, sum ? sum : "",
+                m->experiment);
+        fclose(to);
+    }
+    rc = text ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for the experiment");
+    if (!(rc = dm_comm_agree(m->comm, rc, NULL, err)))
+        rc = dm_comm_same(m->comm, text, err);
+    free(text);
+    return rc;
+}
+
+static dm_status open_together(dm_model *m, const char *run, const dm_model_options *o, dm_err *err)
+{
+    dm_status rc;
+
+    m->comm = dm_comm_one();
+    if (o->ranks && (rc = dm_comm_open(&m->comm, err)))
+        return rc;
+    rc = dm_comm_agree(m->comm, open(m, run, o, err), NULL, err);
+    return rc ? rc : same(m, err);
 }
 
 dm_status dm_model_open(const char *run, const dm_model_options *options, dm_model **out, dm_err *err)
@@ -61,7 +97,7 @@ dm_status dm_model_open(const char *run, const dm_model_options *options, dm_mod
         return dm_error(err, DM_EINVAL, "which run?");
     if (!(m = calloc(1, sizeof *m)))
         return dm_error(err, DM_ENOMEM, "out of memory for a model");
-    if ((rc = open(m, run, &o, err)))
+    if ((rc = open_together(m, run, &o, err)))
         dm_model_close(m);
     else
         *out = m;
@@ -77,6 +113,7 @@ void dm_model_close(dm_model *m)
     dm_wset_free(m->weights);
     dm_experiment_free(m->other);
     dm_session_fini(&m->s);
+    dm_comm_close(m->comm);
     free(m->other_key);
     free(m->experiment);
     dm_arena_free(m->arena);

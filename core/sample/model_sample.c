@@ -190,13 +190,21 @@ static dm_status sample(dm_model *m, const dm_sample_options *o, bool inverts, d
     d.labels = r.labels ? r.labels : o->labels;
     d.conditions = r.conditions.conditions ? &r.conditions : NULL;
     d.editing = what;
-    if (rc || (changes && (rc = set_up(m, d.count, what, err))))
+    d.comm = o->trace ? NULL : m->comm; /* a trace is of all images: every rank draws them all */
+    if (!rc && changes) {
+        const int64_t n = dm_sample_share(&d).n;
+
+        rc = set_up(m, n ? n : 1, what, err);
+    }
+    if ((rc = dm_comm_agree(m->comm, rc, NULL, err)))
         goto done;
     out->shape = dm_net_batch_shape(&s->data.shape, d.count, s->data.shape.dim[0]);
     out->pixels = s->data.levels > 0 && !dm_st_meta(s->checkpoint, "latents");
     if (!(out->x = dm_array(dm_shape_count(&out->shape), 1, sizeof *out->x)))
         rc = dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)d.count);
-    if (rc || (rc = changes ? dm_image_sampler_draw(m->sampler, &d, out->x, &out->steps, &out->evaluations, err)
+    if ((rc = dm_comm_agree(m->comm, rc, NULL, err)))
+        goto done;
+    if ((rc = changes ? dm_image_sampler_draw(m->sampler, &d, out->x, &out->steps, &out->evaluations, err)
                             : copy_images(what, d.count, dm_shape_count(&s->data.shape), out)))
         goto done;
     out->seconds = dm_seconds() - began;

@@ -24,6 +24,7 @@ struct dm_image_sampler {
     float *x;                      /* a batch */
     /* of a call */
     const dm_sample_job *job;
+    dm_share mine; /* of its images */
     int64_t first; /* of this batch, counted from 0 */
 };
 
@@ -100,8 +101,8 @@ static dm_status after_step(void *user, int32_t i, int32_t n, dm_buf *x, dm_err 
 {
     dm_image_sampler *d = user;
     const dm_callbacks *cb = &d->s->callbacks;
-    const int64_t left = d->job->count - d->first, there = left < d->n ? left : d->n,
-                  batches = (d->job->count + d->n - 1) / d->n;
+    const int64_t left = d->mine.first + d->mine.n - d->first, there = left < d->n ? left : d->n,
+                  batches = (d->mine.n + d->n - 1) / d->n;
     dm_status rc;
 
     if (d->edit && (rc = dm_edit_step(d->edit, dm_sampling_at(d->sampling), i,
@@ -126,7 +127,7 @@ static dm_status after_step(void *user, int32_t i, int32_t n, dm_buf *x, dm_err 
             return rc;
         cb->progress(cb->user, &(dm_progress_info){.size = sizeof(dm_progress_info),
                                                    .what = "sample",
-                                                   .step = d->first / d->n * n +
+                                                   .step = (d->first - d->mine.first) / d->n * n +
                                                            (int64_t)(dm_sampling_progress(d->sampling) * n + 1e-6),
                                                    .steps = batches * n,
                                                    .per_step = (double)d->n / n,
@@ -262,7 +263,7 @@ bool dm_image_sampler_serves(const dm_image_sampler *d, int64_t count, const dm_
 static dm_status batch(dm_image_sampler *d, float *x, dm_err *err)
 {
     const dm_sample_job *o = d->job;
-    const int64_t left = o->count - d->first, there = left < d->n ? left : d->n;
+    const int64_t left = d->mine.first + d->mine.n - d->first, there = left < d->n ? left : d->n;
     const size_t bytes = (size_t)(there * d->example) * sizeof *x;
     dm_sampling_run_options run = {.first_index = o->first_index + d->first,
                                    .z = o->z,
@@ -299,23 +300,53 @@ static dm_status batch(dm_image_sampler *d, float *x, dm_err *err)
     return rc;
 }
 
+/* What the ranks have drawn, to all; the most steps of any, the evaluations of all. */
+static dm_status exchange(const dm_image_sampler *d, float *x, int32_t *steps, int64_t *evaluations, dm_err *err)
+{
+    dm_comm *c = d->job->comm;
+    const int64_t own[2] = {*steps, *evaluations};
+    dm_status rc = DM_OK;
+
+    *evaluations = 0;
+    for (int k = 0; k < c->size && !rc; k++) {
+        const dm_share part = dm_share_of(d->job->count, 0, k, c->size);
+        int64_t count[2] = {own[0], own[1]};
+
+        if (!(rc = c->calls->broadcast(c, count, sizeof count, k, err)))
+            rc = c->calls->broadcast(c, x + part.first * d->example, (size_t)(part.n * d->example) * sizeof *x, k,
+                                     err);
+        *steps = count[0] > *steps ? (int32_t)count[0] : *steps;
+        *evaluations += count[1];
+    }
+    return rc;
+}
+
+dm_share dm_sample_share(const dm_sample_job *job)
+{
+    return job->comm ? dm_share_of(job->count, 0, job->comm->rank, job->comm->size) : (dm_share){0, job->count};
+}
+
 dm_status dm_image_sampler_draw(dm_image_sampler *d, const dm_sample_job *job, float *x, int32_t *steps,
                                 int64_t *evaluations, dm_err *err)
 {
-    const int64_t before = dm_sampling_evaluations(d->sampling);
-    dm_status rc;
+    int64_t made = dm_sampling_evaluations(d->sampling);
+    int32_t most = 0;
+    dm_status rc = DM_OK;
 
     d->job = job;
-    if (steps)
-        *steps = 0;
-    for (d->first = 0, rc = DM_OK; d->first < job->count && !rc; d->first += d->n) {
+    d->mine = dm_sample_share(job);
+    for (d->first = d->mine.first; d->first < d->mine.first + d->mine.n && !rc; d->first += d->n) {
         rc = batch(d, x + d->first * d->example, err);
-        if (steps && dm_sampling_steps(d->sampling) > *steps)
-            *steps = dm_sampling_steps(d->sampling);
+        most = dm_sampling_steps(d->sampling) > most ? dm_sampling_steps(d->sampling) : most;
     }
+    made = dm_sampling_evaluations(d->sampling) - made;
+    if (job->comm && !(rc = dm_comm_agree(job->comm, rc, NULL, err)))
+        rc = exchange(d, x, &most, &made, err);
     d->job = NULL;
+    if (steps)
+        *steps = most;
     if (!rc && evaluations)
-        *evaluations = dm_sampling_evaluations(d->sampling) - before;
+        *evaluations = made;
     return rc;
 }
 

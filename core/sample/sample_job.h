@@ -2,6 +2,7 @@
 #ifndef DEMIST_CORE_SAMPLE_JOB_H
 #define DEMIST_CORE_SAMPLE_JOB_H
 
+#include "comm/share.h"
 #include "model/forwards.h"
 #include "sample/edit.h"
 #include "session/session.h"
@@ -16,7 +17,11 @@ typedef struct dm_sample_job {
     void (*trace)(void *user, const dm_trace_info *t);
     void *trace_user;
     bool progress;
+    dm_comm *comm;                 /* ranks that draw a part each, of one job, and all get the whole; NULL = alone */
 } dm_sample_job;
+
+/* Which of a job's images this rank draws. */
+dm_share dm_sample_share(const dm_sample_job *job);
 
 /* Set up for so many images by s->experiment as it is now, which must outlive it, and used as often as wanted. what:
  * an editing, of which strength, direction and whether there is a mask must be the same in each use; NULL without. */

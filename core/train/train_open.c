@@ -326,7 +326,8 @@ dm_status dm_training_open(const char *experiment, const dm_train_options *optio
         return dm_error(err, DM_ENOMEM, "out of memory for training");
     r->o = o;
     r->loss = r->grad_norm = r->rate = r->best = NAN;
-    if (!(rc = dm_comm_open(&r->comm, err)) && !(rc = read_experiment(r, experiment, err)))
+    r->comm = dm_comm_one();
+    if ((!o.ranks || !(rc = dm_comm_open(&r->comm, err))) && !(rc = read_experiment(r, experiment, err)))
         rc = open(r, err);
     /* These are the caller's, for this call alone. */
     r->o.overrides = r->o.argv = NULL;

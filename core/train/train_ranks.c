@@ -66,39 +66,17 @@ static char *describe(const dm_training *r)
     return NULL;
 }
 
-static dm_status compare(const char *mine, const char *theirs, dm_err *err)
-{
-    while (*mine || *theirs) {
-        const size_t m = strcspn(mine, "\n"), t = strcspn(theirs, "\n");
-
-        if (m != t || memcmp(mine, theirs, m))
-            return dm_error(err, DM_EINVAL,
-                            "it has '%.*s', rank 0 has '%.*s'; start all ranks with the same experiment, plugins, data "
-                            "and demist",
-                            m > 300 ? 300 : (int)m, mine, t > 300 ? 300 : (int)t, theirs);
-        mine += m + (mine[m] == '\n');
-        theirs += t + (theirs[t] == '\n');
-    }
-    return DM_OK;
-}
-
 dm_status dm_running_same(dm_training *r, dm_err *err)
 {
-    char *mine, *theirs = NULL;
+    char *mine;
     dm_status rc;
 
     if (r->comm->size == 1)
         return DM_OK;
     mine = describe(r);
     rc = mine ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for the experiment's text");
-    rc = dm_comm_agree(r->comm, rc, NULL, err);
-    if (!rc) {
-        theirs = r->comm->rank ? NULL : mine;
-        rc = dm_comm_text(r->comm, &theirs, err);
-        rc = dm_comm_agree(r->comm, rc ? rc : compare(mine, theirs, err), NULL, err);
-    }
-    if (theirs != mine)
-        free(theirs);
+    if (!(rc = dm_comm_agree(r->comm, rc, NULL, err)))
+        rc = dm_comm_same(r->comm, mine, err);
     free(mine);
     return rc;
 }

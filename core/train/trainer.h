@@ -3,7 +3,7 @@
 #define DEMIST_CORE_TRAINER_H
 
 #include "session/session.h"
-#include "train/share.h"
+#include "comm/share.h"
 
 typedef struct dm_trainer dm_trainer;
 

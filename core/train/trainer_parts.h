@@ -5,7 +5,7 @@
 #include "device/kernels.h"
 #include "train/coupling.h"
 #include "train/reducer.h"
-#include "train/share.h"
+#include "comm/share.h"
 #include "train/trainer.h"
 
 struct dm_trainer {

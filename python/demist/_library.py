@@ -51,7 +51,8 @@ class Callbacks(Sized):
 
 class ModelOptions(Sized):
     _fields_ = [("size", c_uint32), ("n_overrides", c_int32), ("overrides", POINTER(c_char_p)), ("device", c_char_p),
-                ("precision", c_char_p), ("raw", c_bool), ("profile", c_bool), ("callbacks", POINTER(Callbacks))]
+                ("precision", c_char_p), ("raw", c_bool), ("profile", c_bool), ("callbacks", POINTER(Callbacks)),
+                ("ranks", c_int64)]
 
 
 class Condition(Structure):
@@ -104,7 +105,7 @@ class PredictOptions(Sized):
 class TrainOptions(Sized):
     _fields_ = [("size", c_uint32), ("n_overrides", c_int32), ("overrides", POINTER(c_char_p)), ("resume", c_bool),
                 ("overwrite", c_bool), ("profile", c_bool), ("data_changed", c_bool), ("argc", c_int32),
-                ("argv", POINTER(c_char_p)), ("callbacks", POINTER(Callbacks))]
+                ("argv", POINTER(c_char_p)), ("callbacks", POINTER(Callbacks)), ("ranks", c_int64)]
 
 
 class State(Sized):

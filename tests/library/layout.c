@@ -25,7 +25,8 @@ int main(void)
     FIELD(dm_model_options, size); FIELD(dm_model_options, n_overrides); FIELD(dm_model_options, overrides);
     FIELD(dm_model_options, device); FIELD(dm_model_options, precision); FIELD(dm_model_options, raw);
     FIELD(dm_model_options, profile); FIELD(dm_model_options, callbacks);
-    LAST(dm_model_options, callbacks);
+    FIELD(dm_model_options, ranks);
+    LAST(dm_model_options, ranks);
     SIZE(dm_model_properties);
     FIELD(dm_model_properties, size); FIELD(dm_model_properties, classes); FIELD(dm_model_properties, shape);
     FIELD(dm_model_properties, label_width); FIELD(dm_model_properties, step); FIELD(dm_model_properties, parameters);
@@ -70,8 +71,8 @@ int main(void)
     FIELD(dm_train_options, size); FIELD(dm_train_options, n_overrides); FIELD(dm_train_options, overrides);
     FIELD(dm_train_options, resume); FIELD(dm_train_options, overwrite); FIELD(dm_train_options, profile);
     FIELD(dm_train_options, data_changed); FIELD(dm_train_options, argc); FIELD(dm_train_options, argv);
-    FIELD(dm_train_options, callbacks);
-    LAST(dm_train_options, callbacks);
+    FIELD(dm_train_options, callbacks); FIELD(dm_train_options, ranks);
+    LAST(dm_train_options, ranks);
     SIZE(dm_training_state);
     FIELD(dm_training_state, size); FIELD(dm_training_state, step); FIELD(dm_training_state, steps);
     FIELD(dm_training_state, batch); FIELD(dm_training_state, micro_batch); FIELD(dm_training_state, parameters);

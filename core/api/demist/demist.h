@@ -74,6 +74,9 @@ typedef struct dm_model_options {
     bool raw;                      /* the raw weights instead of the first EMA */
     bool profile;                  /* log time, FLOP/s and GB/s of each kernel after each call */
     const dm_callbacks *callbacks; /* for this call, and for later calls without callbacks of their own */
+    /* Not 0: the ranks of this process's MPI job work together (docs/distributed.md). All of them make the same calls
+     * with the same options, and files are written by rank 0 alone. Without a job it changes nothing. */
+    int64_t ranks;
 } dm_model_options;
 
 DM_EXPORT dm_status dm_model_open(const char *run, const dm_model_options *o, dm_model **out, dm_err *err);
@@ -197,6 +200,7 @@ typedef struct dm_train_options {
     int32_t argc;                  /* the command line for the run folder's env.json; may be 0 */
     const char *const *argv;
     const dm_callbacks *callbacks;
+    int64_t ranks;                 /* as dm_model_options.ranks */
 } dm_train_options;
 
 /* Prepares a training run from a YAML experiment, up to its first step: creates and locks the run folder. */

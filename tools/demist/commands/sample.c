@@ -235,7 +235,8 @@ static dm_status sample(const char *run_path, request *r, const cli_common *comm
     }
     if ((rc = dm_model_open(run_path, &r->how, &m, err)))
         return rc;
-    if (!(rc = prepare(r, m, common->quiet, err)) && !(rc = dm_model_sample(m, &r->o, &im, err))) {
+    if (!(rc = prepare(r, m, common->quiet || cli_is_silent(), err)) && !(rc = dm_model_sample(m, &r->o, &im, err)) &&
+        !cli_is_silent()) {
         rc = write_all(r, &im, &trace, err);
         if (!rc && !common->quiet)
             fprintf(stderr, "%lld images in %.2f s, %lld evaluations (%s)\n", (long long)im.shape.dim[0], im.seconds,
@@ -269,6 +270,7 @@ static int run(cli_call *call)
         rc = dm_error(&err, DM_ENOMEM, "out of memory");
     if (!rc) {
         r->how.size = sizeof r->how;
+        r->how.ranks = true;
         r->o.size = sizeof r->o;
         r->how.overrides = call->overrides;
         r->how.n_overrides = call->n_overrides;
@@ -309,4 +311,5 @@ const cli_command cmd_sample = {
                 "    --out large.png\n",
     .details = "key=value: another sampler, number of steps, seed or device than in training. The data need not be "
                "there.\n",
+    .ranks = true,
     .run = run};

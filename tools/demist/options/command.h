@@ -41,7 +41,7 @@ struct cli_command {
     const char *examples;          /* lines that can be typed */
     const char *details;           /* paragraphs, which are filled; a line that begins with a blank stays */
     bool hidden;                   /* for programs, not in the list of commands */
-    bool ranks;                    /* several ranks work together: the first alone says something */
+    bool ranks;                    /* several ranks may work together: the first alone says something */
     int (*run)(cli_call *call);    /* returns the exit code */
 };
 

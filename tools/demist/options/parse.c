@@ -247,10 +247,16 @@ int cli_run(const cli_program *program, const cli_command *c, int argc, char **a
 {
     cli_call call = {.program = program, .command = c, .argc = argc, .argv = argv};
     reader r = {.command = c, .call = &call};
+    const dm_launch launch = dm_launch_read();
     int code;
 
-    if (c->ranks && dm_launch_read().rank > 0)
+    if (launch.rank > 0)
         cli_be_silent();
+    if (launch.size > 1 && !c->ranks) {
+        cli_error("%s started %d processes, but '%s' works in one; start it without, or, for each to work alone, set "
+                  "DEMIST_MPI=off", launch.by, launch.size, c->name);
+        return 2;
+    }
     call.options = calloc(1, c->size + 1);
     call.argument = calloc((size_t)argc + 8, sizeof *call.argument);   /* rows that may be missing read as NULL */
     call.overrides = calloc((size_t)argc + 8, sizeof *call.overrides); /* and room for cli_put_override */

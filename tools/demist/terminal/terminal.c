@@ -54,7 +54,7 @@ static void on_log(void *user, dm_log_level level, const char *line)
     cli_terminal *t = user;
     char text[2304], colored[2400];
 
-    if (level > (t->common.quiet ? DM_LOG_WARNING : t->common.verbose ? DM_LOG_DEBUG : DM_LOG_INFO))
+    if (cli_is_silent() || level > (t->common.quiet ? DM_LOG_WARNING : t->common.verbose ? DM_LOG_DEBUG : DM_LOG_INFO))
         return;
     /* A fault in an experiment begins with where it is, and says "error" itself. */
     snprintf(text, sizeof text, "%s%s", level == DM_LOG_ERROR ? "" : prefix[level], line);
@@ -84,7 +84,7 @@ static void on_progress(void *user, const dm_progress_info *p)
     cli_terminal *t = user;
 
     cli_steps_begun();
-    if (t->common.quiet)
+    if (t->common.quiet || cli_is_silent())
         return;
     if (t->bar && strcmp(t->what, p->what))
         end_bar(t);

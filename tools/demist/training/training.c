@@ -82,6 +82,7 @@ int training_run(const cli_call *call, const char *file, dm_train_options *o)
     if (!t)
         return cli_no_memory();
     o->size = sizeof *o;
+    o->ranks = true;
     o->argc = call->argc;
     o->argv = (const char *const *)call->argv;
     o->overrides = call->overrides;

@@ -1,5 +1,5 @@
 /* Ranks' parts of a batch; see share.h. */
-#include "train/share.h"
+#include "comm/share.h"
 
 static int64_t less(int64_t a, int64_t b) { return a < b ? a : b; }
 
