@@ -141,7 +141,8 @@ def stops():
 DATA = os.path.join(os.environ["DEMIST_SOURCE"], "tests/unit/data")
 GUIDE = os.path.join(os.environ["DEMIST_SOURCE"], "tests/plugins/guide")
 GIVEN = {"grids/list": ["timesteps=[900, 500, 100]"], "datasets/npy": [f"file={DATA}/points.npy"],
-         "datasets/image_folder": [f"folder={DATA}/images", "data.size=[16]", "data.channels=3"]}
+         "datasets/image_folder": [f"folder={DATA}/images", "data.size=[16]", "data.channels=3"],
+         "networks/classifier": ["objective.use=classify"]}
 KINDS = ["schedule", "grid", "guidance", "sampler", "network", "objective", "dataset"]
 
 

@@ -15,6 +15,7 @@ const plugin_test_data plugin_test_datas[] = {
     {"points of 256 levels", {1, {2, 1, 1, 1, 1, 1, 1, 1}}, 0, 256},
     {"images f32[1,16,16]", {3, {1, 16, 16, 1, 1, 1, 1, 1}}, 0, 0},
     {"images f32[3,32,32]", {3, {3, 32, 32, 1, 1, 1, 1, 1}}, 0, 0},
+    {"images of 2 classes", {3, {1, 16, 16, 1, 1, 1, 1, 1}}, 2, 256},
     {NULL, {0, {0}}, 0, 0}};
 
 dm_data_info plugin_test_info(const plugin_test_data *d)
@@ -152,15 +153,58 @@ static dm_status write_npy(const char *path, const plugin_test_data *d, dm_err *
     return rc;
 }
 
+/* The same images as an idx file, or the classes of as many: 0, 1, 0, ... */
+static dm_status write_idx(const char *path, const plugin_test_data *d, bool labels, dm_err *err)
+{
+    enum { COUNT = 64, HEAD = 16 };
+    const size_t side = (size_t)d->shape.dim[1], values = COUNT * (labels ? 1 : side * side), head = labels ? 8 : HEAD;
+    unsigned char *all = calloc(1, HEAD + COUNT * side * side);
+    dm_status rc;
+
+    if (!all)
+        return dm_error(err, DM_ENOMEM, "out of memory");
+    all[2] = 8;
+    all[3] = labels ? 1 : 3;
+    all[7] = COUNT;
+    all[11] = all[15] = labels ? 0 : (unsigned char)side;
+    for (size_t i = 0; i < values; i++)
+        all[head + i] = labels ? (unsigned char)(i % (size_t)d->classes)
+                               : (unsigned char)(127.5 + 127 * sin(1.7 * (double)i));
+    rc = dm_file_write_atomic(path, all, head + values, err);
+    free(all);
+    return rc;
+}
+
+/* Images with labels, which NumPy's files have no place for. */
+static const char *const *idx_of(plugin_test *t, const plugin_test_data *d, dm_err *err)
+{
+    const char *images = dm_sprintf(t->arena, "%s/images.idx", t->folder);
+    const char *labels = dm_sprintf(t->arena, "%s/labels.idx", t->folder), **changes;
+
+    if (!images || !labels || !(changes = dm_alloc_n(t->arena, 4, sizeof *changes))) {
+        dm_error(err, DM_ENOMEM, "out of memory");
+        return NULL;
+    }
+    if (write_idx(images, d, false, err) || write_idx(labels, d, true, err))
+        return NULL;
+    changes[0] = "data.use=idx";
+    changes[1] = dm_sprintf(t->arena, "data.train_images=%s", images);
+    changes[2] = dm_sprintf(t->arena, "data.train_labels=%s", labels);
+    return changes;
+}
+
 const char *const *plugin_test_data_of(plugin_test *t)
 {
     const char *file = dm_sprintf(t->arena, "%s/data.npy", t->folder), *why = "out of memory";
     const char **changes = dm_alloc_n(t->arena, 8, sizeof *changes);
-    const plugin_test_data *d;
+    const plugin_test_data *d = NULL;
+    const char *const *images;
     dm_err err = {0};
+    const bool found = file && changes && (d = plugin_test_taken(t, PLUGIN_TEST_AS_IT_IS, &why, &err)) != NULL;
 
-    if (!file || !changes || !(d = plugin_test_taken(t, PLUGIN_TEST_AS_IT_IS, &why, &err)) ||
-        write_npy(file, d, &err)) {
+    if (found && d->classes && d->shape.rank == 3 && (images = idx_of(t, d, &err)))
+        return images;
+    if (!found || err.code || write_npy(file, d, &err)) {
         plugin_test_fail(t, "%s", err.code ? err.msg : why);
         return NULL;
     }
