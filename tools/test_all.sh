@@ -77,6 +77,12 @@ begin_allocations() {
 }
 end_allocations() { wait "$sweep"; local rc=$?; cat "$logs/sweep_allocations.log"; return $rc; }
 
+# Each call for a file fails once in each command, for ten minutes.
+io_fails() {
+  FAULT_SECONDS=600 DEMIST=$root/build/demist DEMIST_SOURCE=$root DEMIST_DEVICE=$first \
+    step io python3 tests/faults/sweep_io.py build/tests/faults/iofault.so
+}
+
 # Many more kills while training and saving.
 killed() { DEMIST_KILLS=200 tests kills build kills --timeout-multiplier 20; }
 
@@ -117,5 +123,6 @@ forced
 [ "$(uname -m)" != x86_64 ] || held
 fuzzed
 folders_are_hostile
+io_fails
 opened
 plugins_pass

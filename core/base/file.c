@@ -109,8 +109,12 @@ static dm_status create(dm_file_out *f, const struct stat *st, dm_err *err)
     for (int tries = 0; f->fd < 0 && tries < 8; tries++) {
         uint64_t number;
 
-        if (getrandom(&number, sizeof number, 0) != sizeof number)
-            return dm_error(err, DM_EIO, "unable to create '%s': no random numbers from the system", f->path);
+        if (getrandom(&number, sizeof number, 0) != sizeof number) {
+            s = dm_file_error(err, "get a random number for the name of", f->path);
+            free(f->temp);
+            f->temp = NULL;
+            return s;
+        }
         snprintf(f->temp, n, "%s.%020llu.tmp", f->name, (unsigned long long)number);
         f->fd = openat(f->dir, f->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
         if (f->fd < 0 && errno != EEXIST)

@@ -105,7 +105,14 @@ static dm_status check_file(int fd, int flags, const dm_folder *f, const char *n
     char path[PATH_MAX];
     struct stat st;
 
-    if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+    if (fd >= 0 && fstat(fd, &st)) {
+        const int why = errno;
+
+        whole_name(f, name, path);
+        errno = why;
+        return dm_file_error(err, "look at", path);
+    }
+    if (fd < 0 || !S_ISREG(st.st_mode)) {
         whole_name(f, name, path);
         return dm_error(err, DM_EINVAL, "unable to open '%s': not a regular file", path);
     }
@@ -141,18 +148,28 @@ dm_status dm_folder_file(const dm_folder *f, const char *name, int flags, int *f
     return rc;
 }
 
-bool dm_folder_has(const dm_folder *f, const char *name)
+dm_status dm_folder_has(const dm_folder *f, const char *name, bool *there, dm_err *err)
 {
     const char *base;
     struct stat st;
-    bool there;
     int parent;
+    dm_status rc = dm_folder_parent(f, name, "look at", &parent, &base, err);
 
-    if (dm_folder_parent(f, name, "open", &parent, &base, NULL))
-        return false;
-    there = !fstatat(parent, base, &st, AT_SYMLINK_NOFOLLOW);
+    *there = false;
+    if (rc)
+        return rc == DM_ENOENT ? DM_OK : rc;
+    if (!fstatat(parent, base, &st, AT_SYMLINK_NOFOLLOW)) {
+        *there = true;
+    } else if (errno != ENOENT) {
+        char path[PATH_MAX];
+        const int why = errno;
+
+        whole_name(f, name, path);
+        errno = why;
+        rc = dm_file_error(err, "look at", path);
+    }
     close(parent);
-    return there;
+    return rc;
 }
 
 static dm_status open_below(const dm_folder *f, const char *name, int *fd, dm_err *err)
@@ -199,6 +216,13 @@ dm_status dm_folder_list(const dm_folder *f, const char *name, DIR **out, dm_err
     return rc;
 }
 
+dm_status dm_folder_next(DIR *d, const char *folder, struct dirent **e, dm_err *err)
+{
+    errno = 0;
+    *e = readdir(d);
+    return *e || !errno ? DM_OK : dm_file_error(err, "read folder", folder);
+}
+
 dm_status dm_folder_remove(const dm_folder *f, const char *name, dm_err *err)
 {
     const char *base;
@@ -215,4 +239,20 @@ dm_status dm_folder_remove(const dm_folder *f, const char *name, dm_err *err)
     }
     close(parent);
     return rc;
+}
+
+dm_status dm_path_look(const char *path, dm_path_kind *kind, dm_err *err)
+{
+    struct stat st;
+
+    *kind = DM_PATH_NOTHING;
+    if (stat(path, &st))
+        return errno == ENOENT || errno == ENOTDIR ? DM_OK : dm_file_error(err, "look at", path);
+    *kind = S_ISREG(st.st_mode) ? DM_PATH_FILE : S_ISDIR(st.st_mode) ? DM_PATH_FOLDER : DM_PATH_OTHER;
+    return DM_OK;
+}
+
+bool dm_path_unreachable(void)
+{
+    return errno == ENOENT || errno == ENOTDIR || errno == EACCES || errno == ELOOP || errno == ENAMETOOLONG;
 }

@@ -24,12 +24,20 @@ dm_status dm_folder_file(const dm_folder *f, const char *name, int flags, int *f
 dm_status dm_folder_parent(const dm_folder *f, const char *name, const char *verb, int *fd, const char **base,
                            dm_err *err);
 /* Whether something of this name, a link too, is there. */
-bool dm_folder_has(const dm_folder *f, const char *name);
+dm_status dm_folder_has(const dm_folder *f, const char *name, bool *there, dm_err *err);
 /* A folder below it, made where it is not there. */
 dm_status dm_folder_add(const dm_folder *f, const char *name, dm_err *err);
 /* To read the names in a folder below it, "." for itself; DM_ENOENT where it is not there. */
 dm_status dm_folder_list(const dm_folder *f, const char *name, DIR **out, dm_err *err);
+/* The next name; *e is NULL behind the last. folder: what it is called in messages. */
+dm_status dm_folder_next(DIR *d, const char *folder, struct dirent **e, dm_err *err);
 /* Fine where it is not there. */
 dm_status dm_folder_remove(const dm_folder *f, const char *name, dm_err *err);
+
+/* What lies at a path, links followed. What cannot be looked at is an error, not nothing. */
+typedef enum dm_path_kind { DM_PATH_NOTHING, DM_PATH_FILE, DM_PATH_FOLDER, DM_PATH_OTHER } dm_path_kind;
+dm_status dm_path_look(const char *path, dm_path_kind *kind, dm_err *err);
+/* Whether errno, after a call with a path, says that nothing can be reached by it, rather than that looking failed. */
+bool dm_path_unreachable(void);
 
 #endif

@@ -59,8 +59,9 @@ dm_status dm_log_to_file(dm_log *l, const dm_folder *in, const char *name, dm_er
     if (name && (s = dm_folder_file(in, name, O_WRONLY | O_APPEND | O_CREAT, &fd, NULL, err)))
         return s;
     if (name && !(f = fdopen(fd, "a"))) {
+        s = dm_file_error(err, "open", name);
         close(fd);
-        return dm_error(err, DM_ENOMEM, "out of memory: opening '%s'", name);
+        return s;
     }
     pthread_mutex_lock(&l->mutex);
     old = l->file;

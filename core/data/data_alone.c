@@ -56,7 +56,7 @@ static dm_status read_all(dm_data_alone *a, const char *split, dm_data *d, float
         dm_err why = {0};
 
         if (dm_data_try(d, i, x, &why)) {
-            if (why.code == DM_ENOMEM)
+            if (why.code == DM_ENOMEM || why.code == DM_EIO)
                 return dm_error(err, why.code, "%s", why.msg);
             ++*bad;
             dm_log_put(a->log, DM_LOG_ERROR, "%s split: %s", split, why.msg);

@@ -21,25 +21,27 @@ static void hash_int(SHA256_CTX *sha, int64_t v)
 }
 
 /* Names and sizes of files; true where the examples have names. */
-static bool hash_names(const dm_data *d, char hash[SHA256_DIGEST_STRING_LENGTH])
+static dm_status hash_names(const dm_data *d, char hash[SHA256_DIGEST_STRING_LENGTH], bool *named, dm_err *err)
 {
     const int64_t count = dm_data_get_info(d)->count;
-    bool named = false;
     struct stat st;
     SHA256_CTX sha;
 
+    *named = false;
     SHA256Init(&sha);
     for (int64_t i = 0; i < count; i++) {
         const char *file, *name = dm_data_name(d, i, &file);
 
         if (!name)
             continue;
-        named = true;
+        *named = true;
+        if (stat(file, &st))
+            return dm_file_error(err, "look at", file);
         SHA256Update(&sha, (const uint8_t *)name, strlen(name) + 1);
-        hash_int(&sha, stat(file, &st) ? -1 : (int64_t)st.st_size);
+        hash_int(&sha, (int64_t)st.st_size);
     }
     SHA256End(&sha, hash);
-    return named;
+    return DM_OK;
 }
 
 /* An example that cannot be read counts as such: training says so when it comes to it. */
@@ -54,7 +56,7 @@ static dm_status hash_example(dm_data *d, int64_t index, SHA256_CTX *sha, dm_err
     hash_int(sha, index);
     if (dm_data_raw(d, index, &shape, &x, &label, &why)) {
         hash_int(sha, -1);
-        return why.code == DM_ENOMEM ? dm_error(err, why.code, "%s", why.msg) : DM_OK;
+        return why.code == DM_ENOMEM || why.code == DM_EIO ? dm_error(err, why.code, "%s", why.msg) : DM_OK;
     }
     for (int32_t k = 0; k < shape.rank; k++) {
         hash_int(sha, shape.dim[k]);
@@ -109,12 +111,11 @@ static dm_status join_classes(const dm_data *d, char **out, dm_err *err)
 dm_status dm_fingerprint_make(dm_data *d, dm_fingerprint *out, dm_err *err)
 {
     char names[SHA256_DIGEST_STRING_LENGTH], content[SHA256_DIGEST_STRING_LENGTH];
-    const bool named = hash_names(d, names);
-
+    bool named;
     dm_status rc;
 
     *out = (dm_fingerprint){0};
-    if ((rc = hash_content(d, named, content, err)))
+    if ((rc = hash_names(d, names, &named, err)) || (rc = hash_content(d, named, content, err)))
         return rc;
     snprintf(out->text, sizeof out->text, "%lld %s %s", (long long)dm_data_get_info(d)->count, names, content);
     return join_classes(d, &out->classes, err);

@@ -3,8 +3,8 @@
 #include "experiment/experiment_impl.h"
 
 #include <string.h>
-#include <sys/stat.h>
 
+#include "base/folder.h"
 #include "base/suggest.h"
 
 void *dm_section_settings(dm_experiment *e, dm_section_id id)
@@ -182,13 +182,19 @@ static void set_rows(dm_reading *r, dm_section_id id, const dm_param *rows, void
 static void look_for_files(dm_reading *r, const dm_section *s)
 {
     for (const dm_param *row = s->plugin->params; row && row->type != DM_T_END; row++) {
-        struct stat st;
+        dm_path_kind kind;
         const char *path;
+        dm_err why;
 
         if (row->type != DM_T_PATH)
             continue;
         path = *(const char *const *)(const void *)((const char *)s->cfg + row->offset);
-        if (path && *path && stat(path, &st))
+        if (!path || !*path)
+            continue;
+        if (dm_path_look(path, &kind, &why))
+            dm_fault(r->faults, why.code, dm_said_mark(r, DM_SEC_DATA, row->name), "%s: %s",
+                     full_key(r, DM_SEC_DATA, row->name), why.msg);
+        else if (kind == DM_PATH_NOTHING)
             dm_fault(r->faults, DM_EINVAL, dm_said_mark(r, DM_SEC_DATA, row->name), "%s: there is no '%s'",
                      full_key(r, DM_SEC_DATA, row->name), path);
     }

@@ -307,7 +307,7 @@ dm_status dm_inspect(const char *path, FILE *to, dm_err *err)
     unsigned char b[9] = {0};
     int64_t size;
     dm_status s;
-    int fd;
+    int fd, fault;
 
     if ((s = dm_file_open(path, &fd, &size, err)))
         return s;
@@ -327,6 +327,9 @@ dm_status dm_inspect(const char *path, FILE *to, dm_err *err)
         s = inspect_idx(&a, b, to, err);
     else
         s = unknown(&a, b, err);
+    gzerror(a.gz, &fault);
+    if (s && fault == Z_ERRNO)
+        s = dm_file_error(err, "read", path);
     gzclose(a.gz);
     return s;
 }

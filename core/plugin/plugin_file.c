@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "settings/param.h"
 
 #define REFUSE(err, ...) dm_error((err), DM_EABI, __VA_ARGS__)
@@ -27,30 +28,12 @@ dm_status dm_writers_of(const char *path, dm_writers *w, dm_err *err)
     struct stat st;
 
     if (stat(path, &st))
-        return dm_error(err, DM_ENOENT, "unable to look at '%s': %s", path, strerror(errno));
+        return dm_file_error(err, "look at", path);
     *w = st.st_mode & S_IWOTH ? DM_WRITERS_ANYONE : st.st_mode & S_IWGRP ? DM_WRITERS_GROUP : DM_WRITERS_OWNER;
     return DM_OK;
 }
 
 /* ---- the file ---------------------------------------------------------------- */
-
-static bool read_at(int fd, void *to, size_t n, uint64_t at)
-{
-    char *p = to;
-
-    while (n > 0) {
-        const ssize_t got = pread(fd, p, n, (off_t)at);
-
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return false;
-        p += got;
-        at += (uint64_t)got;
-        n -= (size_t)got;
-    }
-    return true;
-}
 
 /* The loader maps what the program headers say; beyond the file's end that would be a fault of the process. */
 static dm_status check_segments(int fd, const ElfW(Ehdr) *head, uint64_t bytes, dm_err *err)
@@ -59,9 +42,13 @@ static dm_status check_segments(int fd, const ElfW(Ehdr) *head, uint64_t bytes, 
         return REFUSE(err, "is not a shared object: its ELF header has %u program headers", (unsigned)head->e_phnum);
     for (unsigned i = 0; i < head->e_phnum; i++) {
         ElfW(Phdr) seg;
+        dm_status rc = DM_ECORRUPT;
 
-        if (head->e_phoff > bytes || !read_at(fd, &seg, sizeof seg, head->e_phoff + i * sizeof seg) ||
-            seg.p_filesz > bytes || seg.p_offset > bytes - seg.p_filesz)
+        if (head->e_phoff <= bytes)
+            rc = dm_file_read_at(fd, "it", (int64_t)(head->e_phoff + i * sizeof seg), &seg, sizeof seg, err);
+        if (rc && rc != DM_ECORRUPT)
+            return rc;
+        if (rc || seg.p_filesz > bytes || seg.p_offset > bytes - seg.p_filesz)
             return REFUSE(err, "is cut short: %llu bytes are fewer than its ELF header says; copy or build it again",
                           (unsigned long long)bytes);
     }
@@ -89,7 +76,7 @@ static unsigned own_machine(void)
 {
     const int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
     ElfW(Ehdr) head;
-    const bool known = fd >= 0 && read_at(fd, &head, sizeof head, 0);
+    const bool known = fd >= 0 && !dm_file_read_at(fd, "it", 0, &head, sizeof head, NULL);
 
     if (fd >= 0)
         close(fd);
@@ -101,11 +88,16 @@ static dm_status check_elf(int fd, uint64_t bytes, dm_err *err)
     static const uint16_t one = 1;
     const unsigned char order = *(const unsigned char *)&one ? ELFDATA2LSB : ELFDATA2MSB;
     const unsigned char class = sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32;
+    const unsigned own = own_machine();
     ElfW(Ehdr) head;
+    dm_status rc;
 
     if (!bytes)
         return REFUSE(err, "is empty");
-    if (!read_at(fd, &head, bytes < sizeof head ? SELFMAG : sizeof head, 0) || memcmp(head.e_ident, ELFMAG, SELFMAG))
+    rc = dm_file_read_at(fd, "it", 0, &head, bytes < sizeof head ? SELFMAG : sizeof head, err);
+    if (rc && rc != DM_ECORRUPT)
+        return rc;
+    if (rc || memcmp(head.e_ident, ELFMAG, SELFMAG))
         return REFUSE(err, "is not a shared object: no ELF header; build a plugin with cc -shared -fPIC");
     if (bytes < sizeof head)
         return REFUSE(err, "is cut short: %llu bytes are no ELF header", (unsigned long long)bytes);
@@ -113,9 +105,9 @@ static dm_status check_elf(int fd, uint64_t bytes, dm_err *err)
         return REFUSE(err, "is a shared object for another machine (%s, %s-endian); build it for this one",
                       head.e_ident[EI_CLASS] == ELFCLASS64 ? "64 bits" : "32 bits",
                       head.e_ident[EI_DATA] == ELFDATA2MSB ? "big" : "little");
-    if (own_machine() != EM_NONE && head.e_machine != own_machine())
+    if (own != EM_NONE && head.e_machine != own)
         return REFUSE(err, "is a shared object for %s, and this is %s; build it for this machine",
-                      show_machine(head.e_machine).text, show_machine(own_machine()).text);
+                      show_machine(head.e_machine).text, show_machine(own).text);
     if (head.e_type != ET_DYN)
         return REFUSE(err, "is an ELF file, but not a shared object; build a plugin with cc -shared -fPIC");
     return check_segments(fd, &head, bytes, err);
@@ -128,8 +120,11 @@ dm_status dm_plugin_check_file(const char *file, dm_err *err)
     dm_status rc;
 
     if (fd < 0)
-        return REFUSE(err, "unable to open it: %s", strerror(errno));
-    if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+        return errno == ENOMEM || errno == EIO ? dm_file_error(err, "open", file)
+                                               : REFUSE(err, "unable to open it: %s", strerror(errno));
+    if (fstat(fd, &st))
+        rc = dm_file_error(err, "look at", file);
+    else if (!S_ISREG(st.st_mode))
         rc = REFUSE(err, "is not a regular file");
     else if (st.st_mode & S_IWOTH)
         rc = REFUSE(err, "it is writable by anyone; chmod o-w");

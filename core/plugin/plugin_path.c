@@ -8,10 +8,16 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static bool is_folder(const char *path)
+#include "base/folder.h"
+
+/* The folder without links in its name; *exists is false where there is none. */
+static dm_status find_folder(const char *path, char real[PATH_MAX], bool *exists, dm_err *err)
 {
-    struct stat st;
-    return !stat(path, &st) && S_ISDIR(st.st_mode);
+    struct stat st = {0};
+    const bool failed = !realpath(path, real) || stat(real, &st);
+
+    *exists = !failed && S_ISDIR(st.st_mode);
+    return failed && !dm_path_unreachable() ? dm_file_error(err, "look at plugin folder", path) : DM_OK;
 }
 
 static void take_out(dm_plugin_path *p, int i)
@@ -24,11 +30,14 @@ static void take_out(dm_plugin_path *p, int i)
 static dm_status insert_folder(dm_plugin_path *p, int *at, const char *path, const char *origin, dm_err *err)
 {
     char real[PATH_MAX];
-    const bool exists = realpath(path, real) && is_folder(real);
     const bool wanted = !strcmp(origin, "plugin_path") || !strcmp(origin, "DEMIST_PLUGIN_PATH");
-    const char *kept = dm_strdup(p->arena, exists ? real : path);
+    const char *kept;
+    bool exists;
+    dm_status rc;
 
-    if (!kept)
+    if ((rc = find_folder(path, real, &exists, err)))
+        return rc;
+    if (!(kept = dm_strdup(p->arena, exists ? real : path)))
         return dm_error(err, DM_ENOMEM, "out of memory");
     for (int i = 0; i < p->n; i++) {
         if (strcmp(p->folders[i].path, kept))
@@ -68,6 +77,15 @@ dm_status dm_plugin_path_insert(dm_plugin_path *p, int at, const char *folders, 
     return DM_OK;
 }
 
+static dm_status append_if_there(dm_plugin_path *p, const char *folder, const char *origin, dm_err *err)
+{
+    char real[PATH_MAX];
+    bool there;
+    const dm_status rc = find_folder(folder, real, &there, err);
+
+    return rc || !there ? rc : dm_plugin_path_insert(p, p->n, folder, origin, err);
+}
+
 bool dm_plugin_user_folder(char *path, size_t n)
 {
     const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
@@ -83,13 +101,10 @@ dm_status dm_plugin_path_append_defaults(dm_plugin_path *p, dm_err *err)
     dm_status rc;
 
     if ((rc = dm_plugin_path_insert(p, p->n, getenv("DEMIST_PLUGIN_PATH"), "DEMIST_PLUGIN_PATH", err)) ||
-        (dm_plugin_user_folder(user, sizeof user) && is_folder(user) &&
-         (rc = dm_plugin_path_insert(p, p->n, user, "user", err))) ||
+        (dm_plugin_user_folder(user, sizeof user) && (rc = append_if_there(p, user, "user", err))) ||
         (rc = dm_plugin_path_insert(p, p->n, DEMIST_PLUGIN_DIR, "installed", err)))
         return rc;
-    if (!is_folder(DEMIST_BUILD_PLUGIN_DIR))
-        return DM_OK;
-    return dm_plugin_path_insert(p, p->n, DEMIST_BUILD_PLUGIN_DIR, "build", err);
+    return append_if_there(p, DEMIST_BUILD_PLUGIN_DIR, "build", err);
 }
 
 static int is_plugin_file(const struct dirent *e)
@@ -98,12 +113,15 @@ static int is_plugin_file(const struct dirent *e)
     return n > 3 && !strcmp(e->d_name + n - 3, ".so");
 }
 
-void dm_plugin_path_each(const char *folder, bool (*take)(void *user, const char *file, const char *stem), void *user)
+dm_status dm_plugin_path_each(const char *folder, bool (*take)(void *user, const char *file, const char *stem),
+                              void *user, dm_err *err)
 {
     struct dirent **entries;
     const int n = scandir(folder, &entries, is_plugin_file, alphasort);
     bool more = true;
 
+    if (n < 0)
+        return dm_path_unreachable() ? DM_OK : dm_file_error(err, "read plugin folder", folder);
     for (int i = 0; i < n; i++) {
         const char *name = entries[i]->d_name;
         char file[PATH_MAX], stem[NAME_MAX + 1];
@@ -113,6 +131,6 @@ void dm_plugin_path_each(const char *folder, bool (*take)(void *user, const char
             more = take(user, file, stem);
         free(entries[i]);
     }
-    if (n >= 0)
-        free(entries);
+    free(entries);
+    return DM_OK;
 }

@@ -22,6 +22,7 @@ dm_status dm_plugin_path_insert(dm_plugin_path *p, int at, const char *folders, 
 dm_status dm_plugin_path_append_defaults(dm_plugin_path *p, dm_err *err);
 
 /* Calls take for each NAME.so of a folder in the order of names, until it returns false. */
-void dm_plugin_path_each(const char *folder, bool (*take)(void *user, const char *file, const char *stem), void *user);
+dm_status dm_plugin_path_each(const char *folder, bool (*take)(void *user, const char *file, const char *stem),
+                              void *user, dm_err *err);
 
 #endif

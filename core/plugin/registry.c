@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "base/arena.h"
+#include "base/folder.h"
 #include "settings/faults.h"
 #include "settings/param.h"
 #include "plugin/plugin_file.h"
@@ -124,7 +125,7 @@ static dm_status load(dm_registry *r, const char *root, const char *file, loaded
     loaded *l;
 
     if (!realpath(file, real))
-        return dm_error(err, DM_ENOENT, "unable to open plugin '%s'", file);
+        return dm_file_error(err, "open plugin", file);
     for (l = r->files; l; l = l->next)
         if (!strcmp(l->file, real))
             break;
@@ -174,8 +175,8 @@ static void each_candidate(const dm_registry *r, dm_kind kind, bool (*take)(void
         const char *root = r->path.folders[i].path;
 
         if ((size_t)snprintf(path, sizeof path, "%s/%s", root, dm_kind_folder(kind)) < sizeof path)
-            dm_plugin_path_each(path, take, user);
-        dm_plugin_path_each(root, take, user);
+            dm_plugin_path_each(path, take, user, NULL);
+        dm_plugin_path_each(root, take, user, NULL);
     }
 }
 
@@ -273,9 +274,10 @@ dm_status dm_registry_get(dm_registry *r, dm_kind kind, const char *name, const 
 
             if ((size_t)snprintf(file, sizeof file, "%s/%s%s%s.so", r->path.folders[i].path,
                                  flat ? "" : dm_kind_folder(kind), flat ? "" : "/", name) >= sizeof file ||
-                lstat(file, &st))
+                (lstat(file, &st) && dm_path_unreachable()))
                 continue;
-            if ((rc = load(r, r->path.folders[i].path, file, &l, err)))
+            rc = load(r, r->path.folders[i].path, file, &l, err); /* what could not be looked at fails here */
+            if (rc)
                 return rc;
             if (l->kind == kind) {
                 *out = l->plugin;
@@ -341,21 +343,23 @@ dm_status dm_registry_list(dm_registry *r, const dm_found **list, int *n, dm_err
 {
     scan s = {.r = r};
     char path[PATH_MAX];
+    dm_status rc = DM_OK;
 
     r->n_list = 0;
-    for (int i = 0; i < r->path.n && !s.no_memory; i++) {
+    for (int i = 0; i < r->path.n && !s.no_memory && !rc; i++) {
         s.root = r->path.folders[i].path;
         s.own = is_own(&r->path.folders[i]);
-        for (int k = 0; k < DM_KIND_COUNT && !s.no_memory; k++) {
+        for (int k = 0; k < DM_KIND_COUNT && !s.no_memory && !rc; k++) {
             s.kind = (dm_kind)k;
             if ((size_t)snprintf(path, sizeof path, "%s/%s", s.root, dm_kind_folder((dm_kind)k)) < sizeof path)
-                dm_plugin_path_each(path, take_found, &s);
+                rc = dm_plugin_path_each(path, take_found, &s, err);
         }
         s.kind = DM_KIND_COUNT;
-        dm_plugin_path_each(s.root, take_found, &s);
+        if (!rc && !s.no_memory)
+            rc = dm_plugin_path_each(s.root, take_found, &s, err);
     }
-    if (s.no_memory)
-        return no_memory(err);
+    if (rc || s.no_memory)
+        return rc ? rc : no_memory(err);
     if (r->n_list)
         qsort(r->list, r->n_list, sizeof *r->list, by_kind_and_name);
     *list = r->list;

@@ -52,7 +52,7 @@ static dm_status list_in(const dm_folder *f, int64_t **steps, int *n, dm_err *er
 
     if (s == DM_ENOENT)
         s = DM_OK;
-    for (struct dirent *e; d && !s && (e = readdir(d));) {
+    for (struct dirent *e; d && !s && !(s = dm_folder_next(d, f->path, &e, err)) && e;) {
         if ((step = parse_name(e->d_name)) < 0)
             continue;
         if (!dm_grow((void **)&list, count, &cap, sizeof *list))

@@ -69,7 +69,7 @@ static dm_status each(const dm_folder *f, bool leftovers, visit *v, void *user, 
 
         if ((rc = dm_folder_list(f, folders[i], &d, err)) == DM_ENOENT)
             rc = DM_OK;
-        for (struct dirent *e; d && !rc && (e = readdir(d));)
+        for (struct dirent *e; d && !rc && !(rc = dm_folder_next(d, f->path, &e, err)) && e;)
             if (leftovers ? is_leftover(folders[i], e->d_name) : is_own(folders[i], e->d_name, strlen(e->d_name))) {
                 snprintf(name, sizeof name, "%s%s%s", i ? folders[i] : "", i ? "/" : "", e->d_name);
                 rc = v(user, f, name, err);

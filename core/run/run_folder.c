@@ -79,11 +79,13 @@ static dm_status make_folders(const dm_folder *f, dm_err *err)
  */
 static dm_status check(const dm_folder *f, dm_run_mode mode, dm_err *err)
 {
-    const bool run = dm_folder_has(f, DM_RUN_CONFIG);
     const char *dir = f->path;
     char found[256];
+    bool run;
     dm_status s;
 
+    if ((s = dm_folder_has(f, DM_RUN_CONFIG, &run, err)))
+        return s;
     if (mode == DM_RUN_RESUME && !run)
         return dm_error(err, DM_ENOENT, "nothing to resume: '%s' has no " DM_RUN_CONFIG, dir);
     if (mode == DM_RUN_NEW && run)
@@ -116,7 +118,10 @@ static dm_status check_above(const char *dir, dm_err *err)
     dm_status s = above ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory: a name");
     struct stat st;
 
-    if (!s && (why == ENAMETOOLONG || why == ELOOP))
+    if (!s && why != ENOENT && why != ENOTDIR && why != ENAMETOOLONG && why != ELOOP) {
+        errno = why;
+        s = dm_file_error(err, "look at", dir);
+    } else if (!s && why != ENOENT && why != ENOTDIR)
         s = dm_error(err, DM_EINVAL, "unable to create '%s': %s", dir,
                      why == ELOOP ? "too many links" : "the name is too long");
     while (!s && stat(above, &st)) {
@@ -157,11 +162,13 @@ dm_status dm_run_possible(const char *dir, dm_err *err)
 
 dm_status dm_run_open(const char *dir, dm_run_mode mode, dm_run **out, dm_err *err)
 {
-    struct stat st;
+    dm_path_kind kind;
     dm_run *r;
     dm_status s;
 
-    if (mode == DM_RUN_RESUME && stat(dir, &st))
+    if ((s = dm_path_look(dir, &kind, err)))
+        return s;
+    if (mode == DM_RUN_RESUME && kind == DM_PATH_NOTHING)
         return dm_error(err, DM_ENOENT, "nothing to resume: '%s' does not exist", dir);
     if ((s = dm_folder_make(dir, err)))
         return s;

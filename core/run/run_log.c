@@ -66,7 +66,7 @@ static dm_status copy_until(FILE *in, int64_t last, dm_file_out *out, dm_err *er
         json_decref(o);
     }
     if (!s && ferror(in))
-        s = dm_error(err, DM_EIO, "unable to read '%s'", out->path);
+        s = dm_file_error(err, "read", out->path);
     free(line);
     return s;
 }
@@ -74,14 +74,15 @@ static dm_status copy_until(FILE *in, int64_t last, dm_file_out *out, dm_err *er
 static dm_status open_read(const dm_folder *in, const char *name, FILE **out, dm_err *err)
 {
     int fd;
-    const dm_status s = dm_folder_file(in, name, O_RDONLY, &fd, NULL, err);
+    dm_status s = dm_folder_file(in, name, O_RDONLY, &fd, NULL, err);
 
     if (s)
         return s;
     if ((*out = fdopen(fd, "r")))
         return DM_OK;
+    s = dm_file_error(err, "read", name);
     close(fd);
-    return dm_error(err, DM_ENOMEM, "out of memory: reading '%s'", name);
+    return s;
 }
 
 static dm_status cut(const dm_folder *in, const char *name, int64_t last, dm_err *err)
@@ -186,6 +187,8 @@ dm_status dm_run_log_read(const dm_folder *in, const char *name, const char *con
         r += o && !s;
         json_decref(o);
     }
+    if (!s && ferror(f))
+        s = dm_file_error(err, "read", name);
     if (f)
         fclose(f);
     free(line);
@@ -230,6 +233,8 @@ dm_status dm_run_log_last(const dm_folder *in, const char *name, const char *con
             take_last(o, names, n, values);
         json_decref(o);
     }
+    if (!s && ferror(f))
+        s = dm_file_error(err, "read", name);
     if (f)
         fclose(f);
     free(line);

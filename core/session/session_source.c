@@ -1,27 +1,25 @@
 /* Where a session's weights come from, and whether they fit; see session_source.h. */
 #include "session/session_source.h"
 
+#include "base/folder.h"
 #include "format/foreign.h"
 #include "run/run_folder.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 dm_status dm_session_source(const dm_session *s, const char *run, dm_st **out, int64_t *step, dm_err *err)
 {
-    struct stat st;
+    dm_path_kind kind;
     dm_err damaged = {0};
     dm_status rc;
 
-    if (stat(run, &st)) {
-        const bool none = errno == ENOENT || errno == ENOTDIR;
-
-        return dm_error(err, none ? DM_ENOENT : DM_EIO, "unable to open '%s': %s; give a run folder or a checkpoint",
-                        run, none ? "no such file or folder" : "not readable");
-    }
-    if (!S_ISDIR(st.st_mode)) {
+    if ((rc = dm_path_look(run, &kind, err)))
+        return rc;
+    if (kind == DM_PATH_NOTHING)
+        return dm_error(err, DM_ENOENT,
+                        "unable to open '%s': no such file or folder; give a run folder or a checkpoint", run);
+    if (kind != DM_PATH_FOLDER) {
         if (!(rc = dm_st_open(run, out, err)) && (rc = dm_st_verify(*out, err))) {
             dm_st_close(*out);
             *out = NULL;

@@ -1,4 +1,5 @@
 /* dm_check: all that training does before its first step, and what it would cost. */
+#include "base/folder.h"
 #include "base/sized.h"
 #include "session/session.h"
 #include "session/session_read.h"
@@ -10,7 +11,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static void no_line(void *user, const char *text)
 {
@@ -223,7 +223,7 @@ dm_status dm_check(const char *experiment, const dm_check_options *options, dm_e
     const size_t n = experiment ? strlen(experiment) : 0;
     dm_check_options o;
     char *resolved = NULL;
-    struct stat st;
+    dm_path_kind kind;
     report r;
     dm_status rc;
 
@@ -232,11 +232,14 @@ dm_status dm_check(const char *experiment, const dm_check_options *options, dm_e
     r = (report){o.line ? o.line : no_line, o.line_user};
     if (n > 12 && !strcmp(experiment + n - 12, ".safetensors"))
         return check_model(experiment, &o, &r, err);
-    if (!n || stat(experiment, &st) || !S_ISDIR(st.st_mode))
+    if (n && (rc = dm_path_look(experiment, &kind, err)))
+        return rc;
+    if (!n || kind != DM_PATH_FOLDER)
         return check_experiment(experiment, &o, &r, err);
     if (!(resolved = dm_run_path(experiment, DM_RUN_CONFIG)))
         return dm_error(err, DM_ENOMEM, "out of memory for a name");
-    rc = stat(resolved, &st) ? check_model(experiment, &o, &r, err) : check_experiment(resolved, &o, &r, err);
+    if (!(rc = dm_path_look(resolved, &kind, err)))
+        rc = kind == DM_PATH_NOTHING ? check_model(experiment, &o, &r, err) : check_experiment(resolved, &o, &r, err);
     free(resolved);
     return rc;
 }

@@ -74,18 +74,20 @@ static dm_status take_choices(const dm_training *r, const char *text, int64_t *m
     return rc;
 }
 
-static bool has_choices(const dm_training *r)
+static dm_status has_choices(const dm_training *r, bool *there, dm_err *err)
 {
-    return r->resumed && dm_folder_has(dm_run_folder(r->folder), "choices.json");
+    *there = false;
+    return r->resumed ? dm_folder_has(dm_run_folder(r->folder), "choices.json", there, err) : DM_OK;
 }
 
 /* What rank 0 finds in the run folder, for all. */
 static dm_status read_choices(const dm_training *r, int64_t *micro, dm_err *err)
 {
     char *text = NULL;
-    dm_status rc = DM_OK;
+    bool there = false;
+    dm_status rc = dm_running_first(r) ? has_choices(r, &there, err) : DM_OK;
 
-    if (dm_running_first(r) && has_choices(r))
+    if (!rc && there)
         rc = dm_file_slurp_in(dm_run_folder(r->folder), "choices.json", 1 << 20, &text, NULL, err);
     if (!(rc = dm_comm_agree(r->comm, rc, NULL, err)) && !(rc = dm_comm_text(r->comm, &text, err)) && text)
         rc = take_choices(r, text, micro, err);
@@ -95,7 +97,10 @@ static dm_status read_choices(const dm_training *r, int64_t *micro, dm_err *err)
 
 static dm_status keep_choices(const dm_training *r, dm_err *err)
 {
-    return has_choices(r) ? DM_OK : write_choices(r, err);
+    bool there;
+    const dm_status rc = has_choices(r, &there, err);
+
+    return rc || there ? rc : write_choices(r, err);
 }
 
 /* From now on messages go to log.txt too. */

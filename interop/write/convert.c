@@ -1,6 +1,7 @@
 /* dm_convert: a UNet of improved-diffusion or guided-diffusion as a checkpoint of demist, with the experiment that is
  * the same model. What those projects have as defaults stands in it, and overrides change it. */
 #include "interop/read/adm.h"
+#include "base/folder.h"
 #include "base/sized.h"
 #include "session/session.h"
 #include "session/data_meta.h"
@@ -10,7 +11,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { MOST_SIDE = 16384 };
 
@@ -202,7 +202,7 @@ dm_status dm_convert(const char *from, const char *to, const dm_convert_options 
 {
     dm_arena *arena = NULL;
     char *text = NULL;
-    struct stat st;
+    dm_path_kind there;
     dm_session s = {0};
     dm_st *f = NULL;
     dm_convert_options o;
@@ -218,7 +218,9 @@ dm_status dm_convert(const char *from, const char *to, const dm_convert_options 
                         (long long)o.height, (long long)o.width, (int)MOST_SIDE);
     if (!(arena = dm_arena_new()))
         return dm_error(err, DM_ENOMEM, "out of memory for '%s'", from);
-    if (!stat(to, &st) && !o.overwrite)
+    if ((rc = dm_path_look(to, &there, err)))
+        ;
+    else if (there != DM_PATH_NOTHING && !o.overwrite)
         rc = dm_error(err, DM_EINVAL, "'%s' already exists; choose another name, or set overwrite", to);
     else if (!(rc = dm_st_open(from, &f, err)) && !(rc = dm_adm_read(f, &a, err)))
         rc = (text = print_experiment(&a)) ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for an experiment");

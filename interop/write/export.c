@@ -13,7 +13,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 typedef struct piece {
     const dm_st *file;
@@ -148,7 +147,7 @@ static dm_status write_folder(const dm_session *s, bool raw, const char *dir, dm
 dm_status dm_export(const char *run, const char *to, const char *dir, const dm_export_options *options, dm_err *err)
 {
     dm_export_options o;
-    struct stat st;
+    dm_path_kind there;
     dm_session s;
     dm_status rc;
 
@@ -158,7 +157,9 @@ dm_status dm_export(const char *run, const char *to, const char *dir, const dm_e
         return dm_error(err, DM_EINVAL, "there is no %s to export to", to ? "folder" : "format");
     if (strcmp(to, "diffusers"))
         return dm_error(err, DM_EINVAL, "unknown format '%s'; demist writes: diffusers", to);
-    if (!stat(dir, &st) && !o.overwrite)
+    if ((rc = dm_path_look(dir, &there, err)))
+        return rc;
+    if (there != DM_PATH_NOTHING && !o.overwrite)
         return dm_error(err, DM_EINVAL, "'%s' already exists; choose another folder, or set overwrite", dir);
     if ((rc = dm_session_read_run(&s, run, o.overrides, o.n_overrides, o.callbacks, err)))
         return rc;

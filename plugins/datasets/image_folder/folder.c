@@ -5,6 +5,7 @@
 #include "image_file.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -59,6 +60,15 @@ static void leave_out(image_list *l, const char *name)
     l->left[i < l->n_left ? i : MAX_LEFT_OUT].n++;
 }
 
+/* A link to nothing, as errno says; all else is a fault of the machine. */
+static dm_status leave_out_unseen(dm_ctx *c, image_list *l, const char *path, const char *name)
+{
+    if (errno != ENOENT && errno != EACCES && errno != ELOOP)
+        return dm_fail(c, DM_EIO, "unable to look at '%s': %s", path, strerror(errno));
+    leave_out(l, name);
+    return DM_OK;
+}
+
 static int most_first(const void *a, const void *b)
 {
     const left_out *x = a, *y = b;
@@ -84,6 +94,22 @@ void folder_left_out(const image_list *l, char *text, size_t n)
 static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 static int by_path(const void *a, const void *b) { return strcmp(((const image *)a)->path, ((const image *)b)->path); }
 
+static dm_status no_folder(dm_ctx *c, const char *dir)
+{
+    const bool refused = errno == ENOENT || errno == ENOTDIR || errno == EACCES;
+
+    return dm_fail(c, refused ? DM_EINVAL : errno == ENOMEM ? DM_ENOMEM : DM_EIO, "unable to read folder '%s': %s", dir,
+                   strerror(errno));
+}
+
+/* The next name; NULL behind the last. */
+static dm_status next(dm_ctx *c, DIR *d, const char *dir, struct dirent **e)
+{
+    errno = 0;
+    *e = readdir(d);
+    return *e || !errno ? DM_OK : no_folder(c, dir);
+}
+
 static dm_status walk(dm_ctx *c, const char *dir, bool webp, int depth, image_list *l)
 {
     DIR *d = opendir(dir);
@@ -91,8 +117,8 @@ static dm_status walk(dm_ctx *c, const char *dir, bool webp, int depth, image_li
     struct stat sb;
 
     if (!d)
-        return dm_fail(c, DM_EINVAL, "unable to read folder '%s'", dir);
-    for (struct dirent *e; !s && (e = readdir(d));) {
+        return no_folder(c, dir);
+    for (struct dirent *e; !s && !(s = next(c, d, dir, &e)) && e;) {
         char *path;
 
         if (e->d_name[0] == '.')
@@ -100,7 +126,7 @@ static dm_status walk(dm_ctx *c, const char *dir, bool webp, int depth, image_li
         if (!(path = join(dir, e->d_name)))
             s = dm_fail(c, DM_ENOMEM, "out of memory: names in '%s'", dir);
         else if (stat(path, &sb))
-            leave_out(l, e->d_name); /* a link to nothing */
+            s = leave_out_unseen(c, l, path, e->d_name);
         else if (S_ISDIR(sb.st_mode))
             s = depth < MAX_DEPTH ? walk(c, path, webp, depth + 1, l)
                                   : dm_fail(c, DM_EINVAL, "'%s' is more than %d folders deep", path, MAX_DEPTH);
@@ -168,8 +194,8 @@ dm_status folder_classes(dm_ctx *c, const char *dir, class_list *out)
     struct stat sb;
 
     if (!d)
-        return dm_fail(c, DM_EINVAL, "unable to read folder '%s'", dir);
-    for (struct dirent *e; !s && (e = readdir(d));) {
+        return no_folder(c, dir);
+    for (struct dirent *e; !s && !(s = next(c, d, dir, &e)) && e;) {
         char *path = join(dir, e->d_name), **more;
 
         if (path && e->d_name[0] != '.' && stat(path, &sb) == 0 && S_ISDIR(sb.st_mode)) {

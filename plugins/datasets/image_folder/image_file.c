@@ -23,6 +23,12 @@ bool image_no_memory(image_file *j)
     return image_fail(j, "out of memory");
 }
 
+bool image_no_read(image_file *j)
+{
+    j->no_read = true;
+    return image_fail(j, strerror(errno));
+}
+
 bool image_holds(image_file *j, double w, double h, double least_bytes)
 {
     if (w * h <= SMALL || least_bytes <= (double)j->bytes)
@@ -170,10 +176,12 @@ static bool read_kind(image_file *j, bool pixels)
     unsigned char b[12] = {0};
     const size_t n = fread(b, 1, sizeof b, j->f);
 
+    if (ferror(j->f))
+        return image_no_read(j);
     if (n == 0)
         return image_fail(j, "it is empty");
     if (fseek(j->f, 0, SEEK_SET))
-        return image_fail(j, "it cannot be read from its beginning");
+        return image_no_read(j);
     if (memcmp(b, "\x89PNG", 4) == 0)
         return image_read_png(j, pixels);
     if (b[0] == 0xff && b[1] == 0xd8)
@@ -185,6 +193,16 @@ static bool read_kind(image_file *j, bool pixels)
     return image_fail(j, "neither PNG nor JPEG nor WebP");
 }
 
+/* What is not there, or not for us, is a fault of the folder; all else is one of the machine. */
+static dm_status fail_to_open(dm_ctx *c, const char *path)
+{
+    const int why = errno;
+    const bool refused = why == ENOENT || why == EACCES || why == EPERM || why == ELOOP;
+
+    return dm_fail(c, why == ENOMEM ? DM_ENOMEM : refused ? DM_EINVAL : DM_EIO, "unable to open '%s': %s", path,
+                   strerror(why));
+}
+
 dm_status image_open(dm_ctx *c, const char *path, const image_rules *rules, bool pixels, image_file *j)
 {
     struct stat st;
@@ -193,11 +211,16 @@ dm_status image_open(dm_ctx *c, const char *path, const image_rules *rules, bool
     memset(j, 0, sizeof *j);
     j->rules = rules;
     j->turn = 1;
-    if (stat(path, &st) || !S_ISREG(st.st_mode) || !(j->f = fopen(path, "rb")))
-        return errno == ENOMEM ? dm_fail(c, DM_ENOMEM, "out of memory: opening '%s'", path)
-                               : dm_fail(c, DM_EIO, "unable to open '%s'", path);
+    if (stat(path, &st))
+        return fail_to_open(c, path);
+    if (!S_ISREG(st.st_mode))
+        return dm_fail(c, DM_EINVAL, "unable to open '%s': not a regular file", path);
+    if (!(j->f = fopen(path, "rb")))
+        return fail_to_open(c, path);
     j->bytes = st.st_size;
-    ok = read_kind(j, pixels) && !j->no_memory;
+    ok = read_kind(j, pixels) && !j->no_memory && !j->no_read;
+    if (ferror(j->f) && !j->no_read)
+        ok = image_no_read(j);
     fclose(j->f);
     free(j->row);
     if (ok && j->pixels && j->planes > j->c)
@@ -209,6 +232,8 @@ dm_status image_open(dm_ctx *c, const char *path, const image_rules *rules, bool
     }
     if (j->no_memory)
         return dm_fail(c, DM_ENOMEM, "out of memory: reading '%s'", path);
+    if (j->no_read)
+        return dm_fail(c, DM_EIO, "unable to read '%s': %s", path, j->msg);
     return ok ? DM_OK : dm_fail(c, DM_ECORRUPT, "'%s' is not an image that can be read: %s", path, j->msg);
 }
 

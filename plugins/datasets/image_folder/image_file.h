@@ -21,7 +21,7 @@ typedef struct image_file {
     int64_t bytes;                 /* of the file */
     jmp_buf jump;                  /* out of libpng and libjpeg */
     char msg[200];                 /* why it cannot be read */
-    bool no_memory;                /* which says nothing of the file */
+    bool no_memory, no_read;       /* the machine failed, which says nothing of the file */
     int32_t w, h, c;               /* of what comes out: 1 = grey, 3 = RGB */
     int32_t planes;                /* bytes of a pixel while it is decoded: alpha and CMYK too */
     int32_t turn;                  /* EXIF's orientation, 1..8 */
@@ -29,7 +29,7 @@ typedef struct image_file {
 } image_file;
 
 /* Extents, and pixels if wanted, which the caller frees. DM_ECORRUPT names the file and
- * says why; DM_ENOMEM says nothing of the file. */
+ * says why, DM_EINVAL where it cannot be opened; DM_ENOMEM and DM_EIO say nothing of the file. */
 dm_status image_open(dm_ctx *c, const char *path, const image_rules *rules, bool pixels, image_file *j);
 /* Extents, and whether all of it seems to be there; what does not end as it should is decoded to know. */
 dm_status image_check(dm_ctx *c, const char *path, const image_rules *rules, image_file *j);
@@ -40,6 +40,8 @@ bool image_has_name(const char *name, bool webp);
 
 bool image_fail(image_file *j, const char *msg);
 bool image_no_memory(image_file *j);
+/* After a seek that failed; a stream that failed to read is known by itself. */
+bool image_no_read(image_file *j);
 /* False after an error where the file is shorter than what so many pixels take at least. Small pictures always pass. */
 bool image_holds(image_file *j, double w, double h, double least_bytes);
 /* Checks the extents and makes room, unless only they are wanted. c: of what comes out, planes: of what is decoded. */

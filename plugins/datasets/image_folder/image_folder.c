@@ -97,8 +97,8 @@ static dm_status check_files(dm_ctx *c, size_t below, trouble *t, dm_data_info *
         tell_progress(c, i, l->n, &last);
         own.err = &why;
         if (image_check(&own, m.path, &st->rules, &j)) {
-            if (why.code == DM_ENOMEM)
-                return dm_fail(c, DM_ENOMEM, "%s", why.msg);
+            if (why.code == DM_ENOMEM || why.code == DM_EIO)
+                return dm_fail(c, why.code, "%s", why.msg);
             tell(c, &why, t);
             free(m.path);
             continue;

@@ -58,7 +58,7 @@ static bool take_exif(image_file *j)
         free(b);
         break;
     }
-    return !fseek(j->f, 0, SEEK_SET) || image_fail(j, "it cannot be read from its beginning");
+    return (!ferror(j->f) && !fseek(j->f, 0, SEEK_SET)) || image_no_read(j);
 }
 
 /* libpng has a limit of its own, and calls what is beyond it invalid. */

@@ -13,8 +13,12 @@ static unsigned char *read_bytes(image_file *j, size_t most, size_t *n)
     long size = fseek(j->f, 0, SEEK_END) ? -1 : ftell(j->f);
     unsigned char *b;
 
-    if (size < 0 || size > MAX_FILE || fseek(j->f, 0, SEEK_SET)) {
-        image_fail(j, "it is larger than 256 MiB, or cannot be read");
+    if (size < 0 || fseek(j->f, 0, SEEK_SET)) {
+        image_no_read(j);
+        return NULL;
+    }
+    if (size > MAX_FILE) {
+        image_fail(j, "it is larger than 256 MiB");
         return NULL;
     }
     *n = (size_t)size < most ? (size_t)size : most;

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -71,13 +70,14 @@ static dm_status keep_report(const eval_request *r, const char *text, dm_err *er
 {
     dm_folder run = {-1, NULL};
     char name[64];
-    struct stat st;
+    dm_path_kind kind;
+    bool there;
     dm_status rc;
 
-    if (r->images || stat(r->run, &st) || !S_ISDIR(st.st_mode))
-        return DM_OK;
+    if (r->images || (rc = dm_path_look(r->run, &kind, err)) || kind != DM_PATH_FOLDER)
+        return r->images ? DM_OK : rc;
     snprintf(name, sizeof name, "eval/%s%s.json", r->metric, r->ode ? "-ode" : "");
-    if (!(rc = dm_folder_open(&run, r->run, err)) && dm_folder_has(&run, DM_RUN_CONFIG) &&
+    if (!(rc = dm_folder_open(&run, r->run, err)) && !(rc = dm_folder_has(&run, DM_RUN_CONFIG, &there, err)) && there &&
         !(rc = dm_folder_add(&run, "eval", err)))
         rc = dm_file_write_in(&run, name, text, strlen(text), err);
     dm_folder_close(&run);

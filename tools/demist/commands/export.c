@@ -2,7 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/error.h"
+#include "base/folder.h"
 #include "options/command.h"
 
 typedef struct request { dm_export_options o; const char *to; } request;
@@ -15,13 +15,16 @@ static const cli_option options[] = {
 static int run(cli_call *call)
 {
     request *q = call->options;
+    dm_path_kind there;
     cli_terminal *t;
     dm_err err = {0};
     dm_status rc;
 
     if (strchr(call->argument[1], '='))
         return cli_usage(call->command, "the folder comes last, not '%s'", call->argument[1]);
-    if (!q->o.overwrite && !access(call->argument[1], F_OK)) {
+    if (dm_path_look(call->argument[1], &there, &err))
+        return cli_fail(&err);
+    if (!q->o.overwrite && there != DM_PATH_NOTHING) {
         dm_error(&err, DM_EINVAL, "'%s' already exists; choose another folder, or use --force to write into it",
                  call->argument[1]);
         return cli_fail(&err);

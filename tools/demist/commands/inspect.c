@@ -4,9 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "base/error.h"
+#include "base/folder.h"
 #include "data/data_alone.h"
 #include "files/output.h"
 #include "options/command.h"
@@ -63,9 +62,12 @@ static int run(cli_call *call)
     const request *q = call->options;
     const char *what = call->argument[0];
     dm_err err = {0};
-    struct stat st;
-    const bool folder = !stat(what, &st) && S_ISDIR(st.st_mode);
+    dm_path_kind kind;
+    bool folder;
 
+    if (dm_path_look(what, &kind, &err))
+        return cli_fail(&err);
+    folder = kind == DM_PATH_FOLDER;
     if (folder || output_ends_in(what, ".yaml") || output_ends_in(what, ".yml")) {
         if (output_check(&(const output_file){q->preview, ".png", false}, 1, q->force, &err) ||
             look_at_data(call, folder, &err))

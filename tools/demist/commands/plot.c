@@ -19,9 +19,10 @@ static const cli_option options[] = {
 
 static dm_status open_run(const char *name, dm_folder *folder, dm_err *err)
 {
-    const dm_status rc = dm_folder_open(folder, name, err);
+    bool log;
+    dm_status rc = dm_folder_open(folder, name, err);
 
-    if (rc || dm_folder_has(folder, DM_RUN_LOG))
+    if (rc || (rc = dm_folder_has(folder, DM_RUN_LOG, &log, err)) || log)
         return rc;
     return dm_error(err, DM_ENOENT, "'%s' is not a run folder: it has no " DM_RUN_LOG, name);
 }

@@ -83,11 +83,13 @@ DM_PRINTF(2, 3) static void say(const dm_callbacks *cb, const char *fmt, ...)
 }
 
 /* A folder or a file of weights is a run, all else an experiment's file. */
-static bool is_run(const char *base)
+static dm_status is_run(const char *base, bool *run, dm_err *err)
 {
-    struct stat st;
+    dm_path_kind kind;
+    const dm_status rc = dm_path_look(base, &kind, err);
 
-    return output_ends_in(base, ".safetensors") || (!stat(base, &st) && S_ISDIR(st.st_mode));
+    *run = !rc && (kind == DM_PATH_FOLDER || output_ends_in(base, ".safetensors"));
+    return rc;
 }
 
 static dm_status read_run(sweep *s, dm_err *err)
@@ -152,15 +154,14 @@ static dm_status check_tables(const sweep *s, dm_err *err)
     char *text = NULL;
     const char *names[SWEEP_AXES], *metric;
     json_t *old = NULL;
+    bool there;
     size_t n;
-    dm_err none;
-    dm_status rc = DM_OK;
+    dm_status rc = dm_folder_has(&s->folder, "sweep.json", &there, err);
 
     for (int i = 0; i < s->n_axes; i++)
         names[i] = s->axis[i].key;
-    if (dm_folder_has(&s->folder, "sweep.json")) {
-        if (!dm_file_slurp_in(&s->folder, "sweep.json", 1 << 24, &text, &n, &none))
-            dm_json_read(text, n, "sweep.json", &old, NULL);
+    if (!rc && there && !(rc = dm_file_slurp_in(&s->folder, "sweep.json", 1 << 24, &text, &n, err))) {
+        dm_json_read(text, n, "sweep.json", &old, NULL);
         metric = json_string_value(json_object_get(old, "metric"));
         if (!metric || strcmp(metric, s->metric->name) ||
             !same_names(json_object_get(old, "keys"), names, (size_t)s->n_axes))
@@ -321,7 +322,8 @@ static int begin_by(sweep *s, const cli_call *call)
         return cli_usage(call->command, "give --over KEY=A,B,...");
     if ((!q->dry || q->eval.metric) && (code = eval_usage(call->command, &s->request, s->metric)))
         return code;
-    s->is_run = is_run(s->base);
+    if (is_run(s->base, &s->is_run, &err))
+        return cli_fail(&err);
     for (int i = 0; i < q->over.n; i++)
         if (sweep_add_axis(s, q->over.item[i], &err))
             return cli_fail(&err);

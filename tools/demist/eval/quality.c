@@ -3,9 +3,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "base/error.h"
+#include "base/folder.h"
 #include "files/output.h"
 #include "format/safetensors.h"
 
@@ -38,11 +37,14 @@ static dm_status read_tensor(const char *path, given *g, dm_quality_options *o, 
 static dm_status find_images(const char *path, given *g, dm_quality_options *o, dm_err *err)
 {
     const bool npy = output_ends_in(path, ".npy");
-    struct stat st;
+    dm_path_kind kind;
+    dm_status rc;
 
-    if (stat(path, &st))
+    if ((rc = dm_path_look(path, &kind, err)))
+        return rc;
+    if (kind == DM_PATH_NOTHING)
         return dm_error(err, DM_ENOENT, "unable to open the images '%s'", path);
-    if (!S_ISDIR(st.st_mode) && !npy)
+    if (kind != DM_PATH_FOLDER && !npy)
         return read_tensor(path, g, o, err);
     snprintf(g->use, sizeof g->use, "data.use=%s", npy ? "npy" : "image_folder");
     if ((size_t)snprintf(g->path, sizeof g->path, "data.%s=%s", npy ? "file" : "folder", path) >= sizeof g->path)

@@ -59,8 +59,11 @@ static bool same_file(const char *a, const char *b)
 
 static dm_status check_new(const char *path, bool force, dm_err *err)
 {
-    if (force || access(path, F_OK))
-        return DM_OK;
+    dm_path_kind there;
+    dm_status rc;
+
+    if (force || (rc = dm_path_look(path, &there, err)) || there == DM_PATH_NOTHING)
+        return force ? DM_OK : rc;
     return dm_error(err, DM_EINVAL, "'%s' already exists; use --force to overwrite it, or choose another name", path);
 }
 

@@ -33,11 +33,12 @@ dm_status runs_newest(const char *folder, char **run, dm_err *err)
     double newest = 0;
     struct dirent *d;
     DIR *dir;
+    dm_status rc = DM_OK;
 
     *run = NULL;
     if (!(dir = opendir(folder)) && errno != ENOENT)
         return dm_file_error(err, "open folder", folder);
-    while (dir && (d = readdir(dir))) {
+    while (dir && !(rc = dm_folder_next(dir, folder, &d, err)) && d) {
         char *path = *d->d_name == '.' ? NULL : dm_run_path(folder, d->d_name);
         const double log = path && runs_is_one(path) ? written(path, DM_RUN_LOG) : 0;
         const double t = path && runs_is_one(path) && log <= 0 ? written(path, DM_RUN_CONFIG) : log;
@@ -52,7 +53,7 @@ dm_status runs_newest(const char *folder, char **run, dm_err *err)
     }
     if (dir)
         closedir(dir);
-    return *run ? DM_OK : dm_error(err, DM_ENOENT, "there is no run in '%s'; give one", folder);
+    return rc || *run ? rc : dm_error(err, DM_ENOENT, "there is no run in '%s'; give one", folder);
 }
 
 /* ---- all of them ----------------------------------------------------------------------------- */
@@ -105,7 +106,7 @@ static dm_status search_in(search *s, const char *folder, int level, dm_err *err
 
     if (!dir)
         return level ? DM_OK : dm_file_error(err, "open folder", folder);
-    while (!rc && !s->list->left_out && (d = readdir(dir))) {
+    while (!rc && !s->list->left_out && !(rc = dm_folder_next(dir, folder, &d, err)) && d) {
         char *path = *d->d_name == '.' ? NULL : dm_run_path(folder, d->d_name);
 
         s->list->left_out = ++s->entries > ENTRIES;

@@ -38,9 +38,10 @@ dm_status report_page(const dm_folder *in, const char *name, report_write *write
 
 dm_status report_open(report *r, dm_err *err)
 {
-    const dm_status rc = dm_folder_open(&r->folder, r->run, err);
+    bool run;
+    dm_status rc = dm_folder_open(&r->folder, r->run, err);
 
-    if (rc || dm_folder_has(&r->folder, DM_RUN_CONFIG))
+    if (rc || (rc = dm_folder_has(&r->folder, DM_RUN_CONFIG, &run, err)) || run)
         return rc;
     return dm_error(err, DM_EINVAL, "'%s' is not a run folder: it has no " DM_RUN_CONFIG, r->run);
 }

@@ -54,11 +54,14 @@ dm_status sweep_draw_cell(sweep *s, sweep_cell *c, const char *run, const char *
     int n = c->n_overrides;
     uint8_t *png = NULL;
     size_t size = 0;
+    bool there;
     dm_status rc;
 
     if (!name)
         return dm_error(err, DM_ENOMEM, "out of memory for a cell of the sweep");
-    if (dm_folder_has(&s->folder, name)) {
+    if ((rc = dm_folder_has(&s->folder, name, &there, err)))
+        return rc;
+    if (there) {
         c->picture = name;
         return DM_OK;
     }

@@ -125,11 +125,12 @@ static bool is_free(sweep *s, const char *name, const char *hash)
     const char *config = dm_sprintf(s->arena, "%s/" DM_RUN_CONFIG, name), *other;
     char *text = NULL;
     dm_err ignored;
+    bool there;
     dm_status rc;
 
-    if (!config)
+    if (!config || dm_folder_has(&s->folder, config, &there, &ignored))
         return false;
-    if (!dm_folder_has(&s->folder, config))
+    if (!there)
         return true;
     if ((rc = dm_file_slurp_in(&s->folder, config, CONFIG_BYTES, &text, NULL, &ignored)))
         return false;
@@ -141,7 +142,8 @@ static bool is_free(sweep *s, const char *name, const char *hash)
 const char *sweep_run_folder(sweep *s, const sweep_cell *c)
 {
     const char *hash, *name, *run;
-    bool trains = false;
+    bool trains = false, there;
+    dm_err ignored;
 
     for (int i = 0; i < s->n_axes; i++)
         trains |= s->axis[i].trains;
@@ -151,7 +153,8 @@ const char *sweep_run_folder(sweep *s, const sweep_cell *c)
         !(run = dm_sprintf(s->arena, "runs/%s", hash)))
         return NULL;
     /* Sweeps of before named them by the hash alone. */
-    if (!dm_folder_has(&s->folder, run) && !(run = dm_sprintf(s->arena, "runs/%s", name)))
+    if (!dm_folder_has(&s->folder, run, &there, &ignored) && !there &&
+        !(run = dm_sprintf(s->arena, "runs/%s", name)))
         return NULL;
     if (!is_free(s, run, hash)) /* the same values of another experiment */
         run = dm_sprintf(s->arena, "runs/%s-%.*s", name, SHORT, hash);
