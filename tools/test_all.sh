@@ -89,6 +89,13 @@ killed() { DEMIST_KILLS=200 tests kills build kills --timeout-multiplier 20; }
 # Each name of a run folder as a link, a FIFO, a folder and a file, for each command that reads or writes one.
 folders_are_hostile() { DEMIST_FOLDERS=all DEMIST=$root/build/demist DEMIST_SOURCE=$root step folders python3 tests/cli/test_folders.py; }
 
+# Debian's packages, from what is committed, without a word from lintian.
+package() {
+  local dir=$root/build/debian
+  rm -rf "$dir" && mkdir -p "$dir/demist" && git -C "$root" archive HEAD | tar -x -C "$dir/demist" || return 1
+  (cd "$dir/demist" && env -u CC dpkg-buildpackage -b -us -uc) && lintian --allow-root --fail-on error,warning "$dir"/*.changes
+}
+
 # A thousand models and data sets opened and closed.
 opened() { DEMIST_OPENS=1000 DEMIST_SOURCE=$root step opens build/tests/library/library_opens; }
 
@@ -124,5 +131,6 @@ forced
 fuzzed
 folders_are_hostile
 io_fails
+step package package
 opened
 plugins_pass

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/folder.h"
 
@@ -77,13 +78,18 @@ dm_status dm_plugin_path_insert(dm_plugin_path *p, int at, const char *folders, 
     return DM_OK;
 }
 
-static dm_status append_if_there(dm_plugin_path *p, const char *folder, const char *origin, dm_err *err)
+/* Only what is root's or the user's own: of what is not there, somebody else may have made another of that name, as of
+ * an installed program's build folder. */
+static dm_status append_if_own(dm_plugin_path *p, const char *folder, const char *origin, dm_err *err)
 {
     char real[PATH_MAX];
+    struct stat st;
     bool there;
     const dm_status rc = find_folder(folder, real, &there, err);
 
-    return rc || !there ? rc : dm_plugin_path_insert(p, p->n, folder, origin, err);
+    if (rc || !there || stat(real, &st) || (st.st_uid != 0 && st.st_uid != geteuid()))
+        return rc;
+    return dm_plugin_path_insert(p, p->n, folder, origin, err);
 }
 
 bool dm_plugin_user_folder(char *path, size_t n)
@@ -101,10 +107,10 @@ dm_status dm_plugin_path_append_defaults(dm_plugin_path *p, dm_err *err)
     dm_status rc;
 
     if ((rc = dm_plugin_path_insert(p, p->n, getenv("DEMIST_PLUGIN_PATH"), "DEMIST_PLUGIN_PATH", err)) ||
-        (dm_plugin_user_folder(user, sizeof user) && (rc = append_if_there(p, user, "user", err))) ||
+        (dm_plugin_user_folder(user, sizeof user) && (rc = append_if_own(p, user, "user", err))) ||
         (rc = dm_plugin_path_insert(p, p->n, DEMIST_PLUGIN_DIR, "installed", err)))
         return rc;
-    return append_if_there(p, DEMIST_BUILD_PLUGIN_DIR, "build", err);
+    return append_if_own(p, DEMIST_BUILD_PLUGIN_DIR, "build", err);
 }
 
 static int is_plugin_file(const struct dirent *e)

@@ -65,6 +65,12 @@ def a_classifier_learns():
     r, out, _ = report(path("kinds"), "--metric", "accuracy")
     assert r["accuracy"] > 0.9 and r["count"] == TEST and r["step"] == 150, r
     assert f"{r['accuracy']:.4f}" in out
+    # A report and a comparison say that there are no samples, and have all else.
+    demist("report", path("kinds"), "--out", path("kinds.html"))
+    demist("compare", path("kinds"), path("kinds"), "--out", path("both.html"))
+    for name in ("kinds.html", "both.html"):
+        page = open(path(name)).read()
+        assert "it is a classifier, no diffusion model" in page and f"{r['accuracy']:.4g}" in page, name
     # Again by way of the network's outputs.
     images = test_pixels()
     save_images("test.safetensors", images)

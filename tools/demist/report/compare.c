@@ -160,10 +160,14 @@ void compare_samples(const comparison *c)
     for (int i = 0; i < c->n; i++) {
         dm_sample_options o = {.size = sizeof o, .count = c->count, .seed = &c->seed};
         dm_err err = {0};
+        bool draws;
 
         im[i].size = sizeof im[i];
-        if (!report_draw(&c->run[i], &o, &im[i], &err)) {
-            html_say(f, "%s: %.400s: %.4g s.", c->title[i], im[i].about, im[i].seconds);
+        if (!report_draw(&c->run[i], &o, &im[i], &draws, &err)) {
+            if (draws)
+                html_say(f, "%s: %.400s: %.4g s.", c->title[i], im[i].about, im[i].seconds);
+            else
+                html_say(f, "%s: " REPORT_NO_SAMPLES, c->title[i]);
             continue;
         }
         html_say(f, "%s: none: %s", c->title[i], err.msg);

@@ -73,7 +73,7 @@ static dm_status show(report *r, const dm_images *im, const strips *s, dm_err *e
     return rc;
 }
 
-dm_status report_draw(const report *r, dm_sample_options *o, dm_images *im, dm_err *err)
+dm_status report_draw(const report *r, dm_sample_options *o, dm_images *im, bool *draws, dm_err *err)
 {
     const dm_model_options how = {
         .size = sizeof how, .overrides = r->overrides, .n_overrides = r->n_overrides, .callbacks = r->callbacks};
@@ -86,7 +86,8 @@ dm_status report_draw(const report *r, dm_sample_options *o, dm_images *im, dm_e
     if (!(rc = dm_model_info(m, &what, err))) {
         if (what.shape.rank == 1)
             o->count = POINTS;
-        rc = dm_model_sample(m, o, im, err);
+        *draws = what.diffuses;
+        rc = what.diffuses ? dm_model_sample(m, o, im, err) : DM_OK;
     }
     dm_model_close(m);
     return rc;
@@ -98,12 +99,16 @@ void report_samples(report *r)
     dm_images im = {.size = sizeof im};
     dm_sample_options o = {.size = sizeof o, .count = IMAGES, .trace = keep, .trace_user = &s};
     dm_err err = {0};
+    bool draws;
     dm_status rc;
 
     if (!r->draw)
         return;
     html_section(r->to, "Samples");
-    if (!(rc = report_draw(r, &o, &im, &err))) {
+    rc = report_draw(r, &o, &im, &draws, &err);
+    if (!rc && !draws)
+        html_say(r->to, REPORT_NO_SAMPLES);
+    else if (!rc) {
         html_say(r->to, "%.400s: %d steps, %.4g s for %lld.", im.about, (int)im.steps, im.seconds,
                  (long long)im.shape.dim[0]);
         rc = show(r, &im, &s, &err);
