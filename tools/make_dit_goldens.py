@@ -16,6 +16,15 @@ LABELS = torch.tensor([0, 1, 2, 0])
 CLASSES = 3
 
 
+def told(*shape):
+    n = torch.Size(shape).numel()
+    return torch.tensor([start_value("told", i) for i in range(n)]).float().double().reshape(shape)
+
+
+# What the case `told` is told; of a sequence of three rows an example has some.
+VECTOR, IMAGE, SEQUENCE, ROWS = told(4, 5), told(4, 1, 8, 8), told(4, 3, 6), [0, 1, 2, 3]
+
+
 def waves(at, count):
     """Sines and cosines [n, 2 count] of places [n], of frequencies 10000^(-i / count)."""
     angle = at[:, None] * 10000.0 ** (-torch.arange(count) / count)
@@ -62,14 +71,36 @@ class Attention(Module):
         return torch.cat([z.real, z.imag], -1)
 
 
+class Cross(Module):
+    """Attention to the rows of a sequence that are there; to none of them, the output's bias is left."""
+
+    def __init__(self, width, heads, dim):
+        super().__init__()
+        self.heads, self.to_out = heads, ModuleList([Linear(width, width)])
+        self.to_q, self.to_k, self.to_v = (Linear(n, width, bias=False) for n in (width, dim, dim))
+
+    def forward(self, x):
+        parts = lambda t: t.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        out = []
+        for i, rows in enumerate(ROWS):
+            seq = SEQUENCE[i:i + 1, :rows]
+            y = tf.scaled_dot_product_attention(parts(self.to_q(x[i:i + 1])), parts(self.to_k(seq)), parts(self.to_v(seq))) if rows else None
+            out.append(y.transpose(1, 2).flatten(2) if rows else torch.zeros_like(x[i:i + 1]))
+        return self.to_out[0](torch.cat(out))
+
+
 class DiT(Module):
     def __init__(self, channels, side, width, depth, heads, patch, time_in, mlp_ratio=4, positions="sincos", norm="layer", qk_norm="none",
-                 classes=True):
+                 classes=True, told=False):
         super().__init__()
         hidden = int(mlp_ratio * width)
         self.side, self.width, self.heads, self.patch, self.time_in = side, width, heads, patch, time_in
         self.positions, self.norm = positions, Norm(norm)
-        self.pos_embed = ModuleDict({"proj": torch.nn.Conv2d(channels, width, patch, patch)})
+        self.pos_embed = ModuleDict({"proj": torch.nn.Conv2d(channels + told, width, patch, patch)})
+        if told:
+            vector = ModuleDict({"linear_1": Linear(VECTOR.shape[1], width), "linear_2": Linear(width, width)})
+            self.condition_embedding = ModuleDict({"vector": vector})
+        self.told = told
         self.timestep_embedder = ModuleDict({"linear_1": Linear(time_in, width), "linear_2": Linear(width, width)})
         if classes:
             self.class_embedder = ModuleDict({"embedding_table": torch.nn.Embedding(CLASSES + 1, width)})
@@ -79,6 +110,8 @@ class DiT(Module):
             "attn1": Attention(width, heads, qk_norm),
             "ff": ModuleDict({"net": ModuleList([ModuleDict({"proj": Linear(width, hidden)}), torch.nn.Identity(), Linear(hidden, width)])}),
         }) for _ in range(depth))
+        for b in self.transformer_blocks if told else []:
+            b["attn2"] = Cross(width, heads, SEQUENCE.shape[2])
         self.proj_out_1, self.proj_out_2 = Linear(width, 2 * width), Linear(width, patch * patch * channels)
         self.double()
 
@@ -92,6 +125,10 @@ class DiT(Module):
         c = self.timestep_embedder["linear_2"](tf.silu(c))
         if self.classes:
             c = c + self.class_embedder["embedding_table"](LABELS)
+        if self.told:
+            vector = self.condition_embedding["vector"]
+            c = c + vector["linear_2"](tf.silu(vector["linear_1"](VECTOR)))
+            x = torch.cat([x, IMAGE], 1)
         c, angles = tf.silu(c), None
         x = self.pos_embed["proj"](x).flatten(2).transpose(1, 2)
         if self.positions == "sincos":
@@ -102,6 +139,8 @@ class DiT(Module):
         for b in self.transformer_blocks:
             shift1, scale1, gate1, shift2, scale2, gate2 = b["norm1"]["linear"](c).chunk(6, 1)
             x = x + gate1[:, None] * b["attn1"](self.modulate(x, shift1, scale1), angles)
+            if self.told:
+                x = x + b["attn2"](self.norm(x))
             y = tf.gelu(b["ff"]["net"][0]["proj"](self.modulate(x, shift2, scale2)), approximate="tanh")
             x = x + gate2[:, None] * b["ff"]["net"][2](y)
         x = self.proj_out_2(self.modulate(x, *self.proj_out_1(c).chunk(2, 1)))
@@ -111,6 +150,7 @@ class DiT(Module):
 CASES = {
     "published": (DiT(1, 8, 16, 2, 2, 2, 16), (1, 8, 8)),
     "rope": (DiT(1, 8, 16, 1, 2, 4, 8, 1.5, "rope", "rms", "rms"), (1, 8, 8)),
+    "told": (DiT(1, 8, 16, 1, 2, 4, 8, 2, classes=False, told=True), (1, 8, 8)),
     "plain": (DiT(3, 4, 12, 1, 3, 1, 8, 2, "none", "layer", "layer", False), (3, 4, 4)),
 }
 

@@ -23,7 +23,7 @@ def structs(text):
             if pointer:
                 fields.append(pointer[1])
             elif part:
-                fields += [re.search(r"(\w+)(?:\[\d+\])*$", one.strip())[1] for one in part.split(",")]
+                fields += [re.search(r"(\w+)(?:\[\w+\])*$", one.strip())[1] for one in part.split(",")]
         yield match[1], fields
 
 

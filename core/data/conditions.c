@@ -35,15 +35,20 @@ static dm_status derive_shape(const dm_set_condition *set, int64_t derive, const
 dm_status dm_conditions_find(const dm_set_condition *set, const dm_reals *drop, const dm_data_info *data,
                              dm_conditions *out, dm_section_id *at, dm_err *err)
 {
-    const int32_t class = data->classes > 0, all = set->derive.n + class;
+    const int32_t class = data->classes > 0, given = data->n_conditions, all = given + set->derive.n + class;
     dm_status rc;
 
-    *out = (dm_conditions){.n = set->derive.n, .together = drop->n < 2};
+    *out = (dm_conditions){.together = drop->n < 2};
     *at = DM_SEC_CONDITION;
     if (all > DM_MAX_CONDITIONS)
         return dm_error(err, DM_EINVAL, "derive: %d conditions; at most %d", (int)all, DM_MAX_CONDITIONS);
-    for (int32_t k = 0; k < out->n; k++) {
-        const int64_t derive = set->derive.v[k];
+    for (int32_t k = 0; k < given; k++) {
+        out->derive[k] = DM_DERIVE_NONE;
+        out->is[k] = data->conditions[k];
+    }
+    out->n = given + set->derive.n;
+    for (int32_t k = given; k < out->n; k++) {
+        const int64_t derive = set->derive.v[k - given];
 
         out->derive[k] = (int32_t)derive;
         out->is[k] = (dm_condition){.name = names[derive], .kind = DM_CONDITION_IMAGE};
@@ -59,6 +64,20 @@ dm_status dm_conditions_find(const dm_set_condition *set, const dm_reals *drop, 
         out->drop[k] = !drop->n ? 0 : drop->v[out->together ? 0 : k + class];
     out->drop_class = drop->n && class ? drop->v[0] : 0;
     return DM_OK;
+}
+
+int64_t dm_condition_size(const dm_condition *is)
+{
+    return dm_shape_count(&is->shape) + (is->kind == DM_CONDITION_SEQUENCE);
+}
+
+int64_t dm_conditions_given(const dm_conditions *c)
+{
+    int64_t n = 0;
+
+    for (int32_t k = 0; k < c->n; k++)
+        n += c->derive[k] == DM_DERIVE_NONE ? dm_condition_size(&c->is[k]) : 0;
+    return n;
 }
 
 dm_conditions_shown dm_conditions_show(const dm_conditions *c, int32_t classes)
@@ -82,12 +101,16 @@ dm_conditions_shown dm_conditions_show(const dm_conditions *c, int32_t classes)
     return s;
 }
 
+bool dm_condition_same(const dm_condition *a, const dm_condition *b)
+{
+    return !strcmp(a->name, b->name) && a->kind == b->kind && dm_same_shape(&a->shape, &b->shape);
+}
+
 bool dm_conditions_same(const dm_conditions *a, const dm_conditions *b)
 {
     bool same = a->n == b->n;
 
     for (int32_t k = 0; k < a->n && same; k++)
-        same = !strcmp(a->is[k].name, b->is[k].name) && a->is[k].kind == b->is[k].kind &&
-               dm_same_shape(&a->is[k].shape, &b->is[k].shape);
+        same = dm_condition_same(&a->is[k], &b->is[k]);
     return same;
 }

@@ -3,9 +3,11 @@
 #include "data/data_example.h"
 
 #include "data/data.h"
+#include "data/given.h"
 #include "device/ops.h"
 #include "data/prefetch.h"
 #include "data/shuffle.h"
+#include "base/arena.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -28,6 +30,9 @@ struct dm_data {
     dm_example_scratch *scratches;
     dm_data_info about;
     int64_t size;                  /* floats of an example */
+    dm_given *given;
+    float *told;                   /* what the last batch is told, room for `told_room` examples */
+    int64_t told_room;
     dm_prefetch *ahead;
     bool survey;                   /* what cannot be read is left out and told */
     pthread_mutex_t replacing;     /* over what follows: examples that gave way to the next, each told once */
@@ -196,6 +201,8 @@ static dm_status open_set(dm_data *d, const dm_experiment *e, dm_err *err)
         info.shape.dim[k] = 1;
     if ((s = check_info(d, &info, err)))
         return s;
+    if ((s = dm_given_open(&e->condition, &d->instance, d->train, &info, &d->given, err)))
+        return s;
     d->about = info;
     if (e->data.limit && e->data.limit < info.count)
         d->about.count = e->data.limit;
@@ -259,6 +266,8 @@ void dm_data_close(dm_data *d)
         return;
     stop_ahead(d);
     dm_example_scratch_fini(&d->scratch);
+    dm_given_close(d->given);
+    free(d->told);
     if (d->alive)
         dm_instance_fini(&d->instance);
     pthread_mutex_destroy(&d->replacing);
@@ -294,14 +303,14 @@ static void tell_replaced(dm_data *d, int64_t index, const dm_err *why)
 
 /* Example `index`, or, where it cannot be read and the plugin says so, the next one that can. */
 static dm_status make_example(dm_data *d, dm_example_scratch *scratch, int64_t index, const dm_example_draw *draw,
-                              float *x, int32_t *label, dm_err *err)
+                              float *x, float *given, int32_t *label, dm_err *err)
 {
     for (int64_t tried = 1;; tried++) {
         dm_err why = {DM_OK, ""};
         const dm_status s = dm_example_make(&d->instance, &d->rules, scratch, index, draw, x, label, &why);
 
         if (!s)
-            return s;
+            return dm_given_read(d->given, index, given, err);
         if (s != DM_ECORRUPT || !d->about.replaces || tried == d->about.count)
             return dm_error(err, s, "%s", why.msg);
         tell_replaced(d, index, &why);
@@ -310,32 +319,50 @@ static dm_status make_example(dm_data *d, dm_example_scratch *scratch, int64_t i
 }
 
 /* Example of the training stream at `position`. */
-static dm_status stream(dm_data *d, dm_example_scratch *scratch, uint64_t position, float *x, int32_t *label,
-                        dm_err *err)
+static dm_status stream(dm_data *d, dm_example_scratch *scratch, uint64_t position, float *x, float *given,
+                        int32_t *label, dm_err *err)
 {
     const uint64_t count = (uint64_t)d->about.count;
     const int64_t index = dm_shuffle(d->seed, position / count, (int64_t)(position % count), d->about.count);
     dm_example_draw draw;
 
     dm_example_draw_init(&draw, d->seed, position);
-    return make_example(d, scratch, index, &draw, x, label, err);
+    return make_example(d, scratch, index, &draw, x, given, label, err);
 }
 
-static dm_status make_ahead(void *user, int worker, uint64_t position, float *x, int32_t *label, dm_err *err)
+static dm_status make_ahead(void *user, int worker, uint64_t position, float *x, float *given, int32_t *label,
+                            dm_err *err)
 {
     dm_data *d = user;
 
-    return stream(d, &d->scratches[worker], position, x, label_of(d, label, 0), err);
+    return stream(d, &d->scratches[worker], position, x, given, label_of(d, label, 0), err);
 }
+
+/* Room for what n examples are told. */
+static dm_status make_room(dm_data *d, int64_t n, dm_err *err)
+{
+    if (n <= d->told_room || !dm_given_size(d->given))
+        return DM_OK;
+    free(d->told);
+    d->told = dm_array(n, dm_given_size(d->given), sizeof *d->told);
+    d->told_room = d->told ? n : 0;
+    return d->told ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for the conditions of %lld examples",
+                                      (long long)n);
+}
+
+static float *told_of(const dm_data *d, int64_t i) { return d->told ? d->told + i * dm_given_size(d->given) : NULL; }
+
+const float *dm_data_given(const dm_data *d) { return d->told; }
 
 dm_status dm_data_batch(dm_data *d, uint64_t position, int64_t n, float *x, int32_t *labels, dm_err *err)
 {
-    dm_status s = DM_OK;
+    dm_status s = make_room(d, n, err);
 
-    if (d->ahead && dm_prefetch_take(d->ahead, position, n, x, labels, &s, err))
+    if (!s && d->ahead && dm_prefetch_take(d->ahead, position, n, x, d->told, labels, &s, err))
         return s;
     for (int64_t i = 0; i < n && !s; i++)
-        s = stream(d, &d->scratch, position + (uint64_t)i, x + i * d->size, label_of(d, labels, i), err);
+        s = stream(d, &d->scratch, position + (uint64_t)i, x + i * d->size, told_of(d, i), label_of(d, labels, i),
+                   err);
     return s;
 }
 
@@ -352,13 +379,14 @@ int64_t dm_data_raw_size(const dm_data *d) { return dm_shape_count(&d->rules.lar
 
 dm_status dm_data_at(dm_data *d, int64_t first, int64_t n, float *x, int32_t *labels, dm_err *err)
 {
-    dm_status s = DM_OK;
+    dm_status s;
 
     if (first < 0 || n < 0 || first > d->about.count || n > d->about.count - first)
         return dm_error(err, DM_EINVAL, "examples %lld to %lld: the %s split has %lld", (long long)first,
                         (long long)(first + n), d->split, (long long)d->about.count);
+    s = make_room(d, n, err);
     for (int64_t i = 0; i < n && !s; i++)
-        s = make_example(d, &d->scratch, first + i, NULL, x + i * d->size, label_of(d, labels, i), err);
+        s = make_example(d, &d->scratch, first + i, NULL, x + i * d->size, told_of(d, i), label_of(d, labels, i), err);
     return s;
 }
 
@@ -376,5 +404,5 @@ dm_status dm_data_prefetch(dm_data *d, uint64_t position, int64_t n, int64_t str
         return dm_error(err, DM_ENOMEM, "out of memory: reading ahead");
     return dm_prefetch_new(&(dm_prefetch_setup){.make = make_ahead, .user = d, .workers = d->workers,
                                                 .position = position, .n = n, .size = d->size,
-                                                .stride = stride}, &d->ahead, err);
+                                                .more = dm_given_size(d->given), .stride = stride}, &d->ahead, err);
 }

@@ -43,6 +43,9 @@ dm_status dm_data_batch(dm_data *d, uint64_t position, int64_t n, float *x, int3
  * be read gives way to the next example where the plugin says so (dm_data_info.replaces); dm_data_try says why not. */
 dm_status dm_data_at(dm_data *d, int64_t first, int64_t n, float *x, int32_t *labels, dm_err *err);
 dm_status dm_data_try(dm_data *d, int64_t index, float *x, dm_err *err);
+/* What the data tell of the examples of the last dm_data_batch or dm_data_at (given.h), until the next; NULL only where
+ * they tell nothing. */
+const float *dm_data_given(const dm_data *d);
 /* From now on data.workers threads make the batches of n from `position`, and from every `stride` after it, ahead of
  * dm_data_batch, which gives the same as without. Calls for other batches still work, at their own speed. */
 dm_status dm_data_prefetch(dm_data *d, uint64_t position, int64_t n, int64_t stride, dm_err *err);

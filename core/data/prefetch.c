@@ -10,7 +10,7 @@
 
 enum { MAX_WORKERS = 64 };
 
-typedef struct slot { float *x; int32_t *labels; bool made; dm_err err; } slot;
+typedef struct slot { float *x, *others; int32_t *labels; bool made; dm_err err; } slot;
 typedef struct worker { dm_prefetch *p; int index; pthread_t thread; } worker;
 
 struct dm_prefetch {
@@ -30,7 +30,8 @@ static void fill(dm_prefetch *p, int worker_index, uint64_t batch, slot *to)
 
     to->err.code = DM_OK;
     for (int64_t i = 0; i < p->s.n; i++)
-        if (p->s.make(p->s.user, worker_index, first + (uint64_t)i, to->x + i * p->s.size, to->labels + i, &to->err))
+        if (p->s.make(p->s.user, worker_index, first + (uint64_t)i, to->x + i * p->s.size, to->others + i * p->s.more,
+                      to->labels + i, &to->err))
             return;
 }
 
@@ -79,8 +80,8 @@ dm_status dm_prefetch_new(const dm_prefetch_setup *s, dm_prefetch **out, dm_err 
     dm_prefetch *p;
     bool ok = true;
 
-    if (s->workers < 1 || s->workers > MAX_WORKERS || s->n < 1 || s->size < 1 || s->n > INT64_MAX / 8 / s->size ||
-        s->stride < s->n)
+    if (s->workers < 1 || s->workers > MAX_WORKERS || s->n < 1 || s->size < 1 || s->more < 0 ||
+        s->n > INT64_MAX / 8 / s->size || (s->more && s->n > INT64_MAX / 8 / s->more) || s->stride < s->n)
         return dm_error(err, DM_EINVAL, "unable to read ahead batches of %lld with %d threads", (long long)s->n,
                         s->workers);
     if (!(p = calloc(1, sizeof *p)))
@@ -92,8 +93,9 @@ dm_status dm_prefetch_new(const dm_prefetch_setup *s, dm_prefetch **out, dm_err 
     pthread_cond_init(&p->room, NULL);
     for (int i = 0; i < p->slots; i++) {
         p->slot[i].x = malloc((size_t)(s->n * s->size) * sizeof(float));
+        p->slot[i].others = malloc((size_t)(s->n * s->more) * sizeof(float) + 1);
         p->slot[i].labels = calloc((size_t)s->n, sizeof(int32_t));
-        ok = ok && p->slot[i].x && p->slot[i].labels;
+        ok = ok && p->slot[i].x && p->slot[i].others && p->slot[i].labels;
     }
     if (!ok || !start(p)) {
         dm_prefetch_free(p);
@@ -116,6 +118,7 @@ void dm_prefetch_free(dm_prefetch *p)
         pthread_join(p->worker[i].thread, NULL);
     for (int i = 0; i < p->slots; i++) {
         free(p->slot[i].x);
+        free(p->slot[i].others);
         free(p->slot[i].labels);
     }
     pthread_cond_destroy(&p->made);
@@ -124,8 +127,8 @@ void dm_prefetch_free(dm_prefetch *p)
     free(p);
 }
 
-bool dm_prefetch_take(dm_prefetch *p, uint64_t position, int64_t n, float *x, int32_t *labels, dm_status *status,
-                      dm_err *err)
+bool dm_prefetch_take(dm_prefetch *p, uint64_t position, int64_t n, float *x, float *others, int32_t *labels,
+                      dm_status *status, dm_err *err)
 {
     slot *s;
 
@@ -143,6 +146,8 @@ bool dm_prefetch_take(dm_prefetch *p, uint64_t position, int64_t n, float *x, in
         return true;
     }
     memcpy(x, s->x, (size_t)(n * p->s.size) * sizeof *x);
+    if (p->s.more)
+        memcpy(others, s->others, (size_t)(n * p->s.more) * sizeof *others);
     if (labels)
         memcpy(labels, s->labels, (size_t)n * sizeof *labels);
     pthread_mutex_lock(&p->mutex);

@@ -1,6 +1,7 @@
 /* The data of an evaluation; see eval_data.h. */
 #include "eval/eval_data.h"
 
+#include "data/conditions.h"
 #include "data/fingerprint.h"
 #include "session/data_meta.h"
 
@@ -43,6 +44,15 @@ static dm_status compare(const dm_session *s, const char *split, dm_data *data, 
     return rc;
 }
 
+static bool same_conditions(const dm_data_info *a, const dm_data_info *b)
+{
+    bool same = a->n_conditions == b->n_conditions;
+
+    for (int32_t k = 0; k < a->n_conditions && same; k++)
+        same = dm_condition_same(&a->conditions[k], &b->conditions[k]);
+    return same;
+}
+
 dm_status dm_eval_data_open(dm_session *s, const char *split, dm_eval_data **out, dm_err *err)
 {
     dm_eval_data *d = calloc(1, sizeof *d);
@@ -57,6 +67,9 @@ dm_status dm_eval_data_open(dm_session *s, const char *split, dm_eval_data **out
         if (have->rank != want->rank || memcmp(have->dim, want->dim, (size_t)want->rank * sizeof want->dim[0]))
             rc = dm_error(err, DM_EINVAL, "the data's examples are %s, those of the model %s", dm_shape_show(have).text,
                           dm_shape_show(want).text);
+        else if (!same_conditions(dm_data_get_info(d->data), &s->data))
+            rc = dm_error(err, DM_EINVAL, "the data tell other conditions, or of other shapes, than the model was "
+                          "trained with (section condition)");
         else
             rc = compare(s, split, d->data, err);
     }

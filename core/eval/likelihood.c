@@ -276,8 +276,8 @@ static dm_status one_batch(job *j, int64_t first, dm_err *err)
     if ((rc = dm_data_at(dm_eval_data_of(j->data), first, there, j->x0, j->labels, err)) ||
         (rc = dm_buf_write(j->clean, 0, (size_t)(j->n * j->example) * sizeof *j->x0, j->x0, err)))
         return rc;
-    dm_net_derive(j->s->model, j->x0, j->n, (uint64_t)j->s->experiment->run.seed, DM_STEP_OF_EVALUATION,
-                  (uint32_t)first, &j->conditions);
+    dm_net_derive(j->s->model, j->x0, dm_data_given(dm_eval_data_of(j->data)), there,
+                  (uint64_t)j->s->experiment->run.seed, DM_STEP_OF_EVALUATION, (uint32_t)first, &j->conditions);
     for (int32_t i = 0; i < steps; i++) {
         if ((rc = one_step(j, first, there, i, err)))
             return rc;

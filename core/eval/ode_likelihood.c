@@ -159,8 +159,8 @@ static dm_status one_batch(job *j, dm_err *err)
     memset(j->x0, 0, (size_t)(j->n * j->example) * sizeof *j->x0);
     if ((rc = dm_data_at(dm_eval_data_of(j->data), j->first, there, j->x0, j->labels, err)))
         return rc;
-    dm_net_derive(j->s->model, j->x0, j->n, (uint64_t)j->s->experiment->run.seed, DM_STEP_OF_EVALUATION,
-                  (uint32_t)j->first, &j->conditions);
+    dm_net_derive(j->s->model, j->x0, dm_data_given(dm_eval_data_of(j->data)), there,
+                  (uint64_t)j->s->experiment->run.seed, DM_STEP_OF_EVALUATION, (uint32_t)j->first, &j->conditions);
     if ((rc = dm_ode_tell(j->ode, &j->conditions, (uint64_t)j->first + 1, err)))
         return rc;
     for (int64_t i = 0; i < j->n * j->example; i++)

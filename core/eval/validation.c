@@ -141,8 +141,8 @@ dm_status dm_validation_run(dm_validation *v, double patience, dm_loss_row *out,
         memset(v->x0, 0, (size_t)(v->n * v->example) * sizeof *v->x0);
         if ((rc = dm_data_at(dm_eval_data_of(v->data), first, there, v->x0, v->labels, err)))
             return rc;
-        dm_net_derive(v->s->model, v->x0, there, (uint64_t)v->s->experiment->run.seed, DM_STEP_OF_EVALUATION,
-                      (uint32_t)first, &v->conditions);
+        dm_net_derive(v->s->model, v->x0, dm_data_given(dm_eval_data_of(v->data)), there,
+                      (uint64_t)v->s->experiment->run.seed, DM_STEP_OF_EVALUATION, (uint32_t)first, &v->conditions);
         for (int32_t k = 0; k < v->bands; k++) {
             if ((rc = one_batch(v, first, there, k, err)))
                 return rc;

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/plain_text.h"
+#include "format/npy_header.h"
 #include "format/safetensors.h"
 
 #include <math.h>
@@ -11,7 +12,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-enum { PIECE = 1024, MAX_HEAD = 65536, MAX_RANK = 8 };
+enum { PIECE = 1024, MAX_RANK = 8 };
 
 typedef struct stats { int64_t n, nan, inf; double min, max, sum; bool known; } stats;
 
@@ -164,17 +165,6 @@ static dm_status take(array *a, void *to, size_t n, dm_err *err)
     return DM_OK;
 }
 
-static void swap_bytes(unsigned char *b, int64_t n, size_t size)
-{
-    for (; n-- > 0; b += size)
-        for (size_t i = 0; i < size / 2; i++) {
-            const unsigned char t = b[i];
-
-            b[i] = b[size - 1 - i];
-            b[size - 1 - i] = t;
-        }
-}
-
 /* The rest of the file is the array, no more and no less. */
 static dm_status inspect_array(array *a, const char *kind, FILE *to, dm_err *err)
 {
@@ -195,7 +185,7 @@ static dm_status inspect_array(array *a, const char *kind, FILE *to, dm_err *err
         if ((s = take(a, b, (size_t)n * size, err)))
             return s;
         if (a->swap)
-            swap_bytes(b, n, size);
+            dm_npy_swap(b, n, size);
         dm_st_to_f64(a->type, b, n, v);
         stats_add(&st, v, n);
     }
@@ -228,46 +218,10 @@ static dm_status inspect_idx(array *a, const unsigned char *head, FILE *to, dm_e
     return inspect_array(a, "idx", to, err);
 }
 
-/* What follows a key of the header's dictionary, or "". */
-static const char *after(const char *head, const char *key)
-{
-    const char *p = strstr(head, key);
-
-    return p ? p + strlen(key) + strspn(p + strlen(key), " :") : "";
-}
-
-static dm_status parse_npy(array *a, const char *head, dm_err *err)
-{
-    static const struct { char name[3]; dm_st_type type; } types[] = {
-        {"b1", DM_ST_BOOL}, {"u1", DM_ST_U8}, {"i1", DM_ST_I8}, {"u2", DM_ST_U16}, {"i2", DM_ST_I16}, {"u4", DM_ST_U32},
-        {"i4", DM_ST_I32},
-        {"u8", DM_ST_U64}, {"i8", DM_ST_I64}, {"f2", DM_ST_F16}, {"f4", DM_ST_F32}, {"f8", DM_ST_F64}};
-    const char *type = after(head, "'descr'"), *p = after(head, "'shape'");
-    size_t k = 0;
-
-    while (k < sizeof types / sizeof types[0] && (strlen(type) < 5 || strncmp(type + 2, types[k].name, 2) ||
-                                                  type[4] != '\''))
-        k++;
-    if (k == sizeof types / sizeof types[0] || *p != '(')
-        return dm_error(err, DM_ECORRUPT, "'%s': not a known number type: %.100s", a->path, head);
-    a->type = types[k].type;
-    a->swap = type[1] == '>';
-    for (p++; *p != ')'; p += strspn(p, ", ")) {
-        char *end = NULL;
-        const long long d = *p >= '0' && *p <= '9' ? strtoll(p, &end, 10) : -1;
-
-        if (d < 0 || d == INT64_MAX || a->shape.rank == MAX_RANK)
-            return dm_error(err, DM_ECORRUPT, "'%s': a shape of another kind, or of rank above %d: %.100s", a->path,
-                            MAX_RANK, head);
-        a->shape.dim[a->shape.rank++] = d;
-        p = end;
-    }
-    return DM_OK;
-}
-
 static dm_status inspect_npy(array *a, FILE *to, dm_err *err)
 {
     unsigned char b[8] = {0};
+    dm_npy_header h = {0};
     char *head;
     size_t n;
     dm_status s;
@@ -277,14 +231,17 @@ static dm_status inspect_npy(array *a, FILE *to, dm_err *err)
     if (b[2] > 1 && (s = take(a, b + 6, 2, err)))
         return s;
     n = b[4] | (size_t)b[5] << 8 | (size_t)b[6] << 16 | (size_t)b[7] << 24;
-    if (memcmp(b, "PY", 2) || b[2] < 1 || b[2] > 3 || n > MAX_HEAD)
+    if (memcmp(b, "PY", 2) || b[2] < 1 || b[2] > 3 || n > DM_NPY_MAX_HEAD)
         return dm_error(err, DM_ECORRUPT, "'%s' is not an npy file: version %d.%d, header of %zu bytes", a->path, b[2],
                         b[3], n);
     if (!(head = calloc(n + 1, 1)))
         return dm_error(err, DM_ENOMEM, "out of memory: header of '%s'", a->path);
-    if (!(s = take(a, head, n, err)) && !(s = parse_npy(a, head, err)))
-        s = inspect_array(a, strncmp(after(head, "'fortran_order'"), "True", 4) ? "npy" : "npy in Fortran order", to,
-                          err);
+    if (!(s = take(a, head, n, err)) && !(s = dm_npy_header_parse(a->path, head, &h, err))) {
+        a->type = h.type;
+        a->swap = h.swap;
+        a->shape = h.shape;
+        s = inspect_array(a, h.fortran ? "npy in Fortran order" : "npy", to, err);
+    }
     free(head);
     return s;
 }

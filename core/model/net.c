@@ -125,17 +125,25 @@ static uint32_t takes(const dm_net *m)
     return DM_HAS(dm_network, n, takes) && n->takes ? n->takes : DM_TAKES(DM_CONDITION_CLASS);
 }
 
-void dm_net_derive(const dm_net *m, const float *x0, int64_t n, uint64_t seed, uint32_t step, uint32_t first_index,
-                   dm_told *t)
+void dm_net_derive(const dm_net *m, const float *x0, const float *given, int64_t n, uint64_t seed, uint32_t step,
+                   uint32_t first_index, dm_told *t)
 {
-    const int64_t example = dm_shape_count(&m->data.shape);
+    const int64_t example = dm_shape_count(&m->data.shape), all = dm_conditions_given(&m->conditions);
 
-    for (int32_t k = 0; k < t->conditions; k++)
+    for (int32_t k = 0; k < t->conditions; k++) {
+        const bool of_data = m->conditions.derive[k] == DM_DERIVE_NONE;
+
         for (int64_t i = 0; i < n; i++) {
+            if (of_data) {
+                dm_told_set(t, k, i, given + i * all, t->length[k] ? (int64_t)given[i * all + t->size[k]] : 0);
+                continue;
+            }
             dm_condition_derive(&m->experiment->condition, &m->conditions, k, &m->data.shape, x0 + i * example, seed,
                                 step, first_index + (uint32_t)i, t->value[k] + i * t->size[k]);
             t->given[k][i] = 1;
         }
+        given += of_data ? dm_condition_size(&m->conditions.is[k]) : 0;
+    }
 }
 
 /* All that the network is told, of the kinds that it takes. */
@@ -149,7 +157,7 @@ static int32_t list_conditions(const dm_net *m, const dm_told_inputs *t, dm_val 
         list[n++] = (dm_condition_in){{"class", DM_CONDITION_CLASS, m->data.classes, {0}}, labels, DM_NONE, DM_NONE};
     for (int32_t k = 0; k < c->n; k++)
         if (t->value[k] != DM_NONE)
-            list[n++] = (dm_condition_in){c->is[k], t->value[k], t->given[k], DM_NONE};
+            list[n++] = (dm_condition_in){c->is[k], t->value[k], t->given[k], t->rows[k]};
     return n;
 }
 
@@ -346,8 +354,9 @@ static dm_status find_conditions(dm_net *m, dm_section_id *at, dm_err *err)
     *at = rc ? *at : DM_SEC_CONDITION;
     for (int32_t k = 0; k < c->n && !rc; k++)
         if (!(takes(m) & DM_TAKES(c->is[k].kind)))
-            rc = dm_error(err, DM_EINVAL, "derive: network '%s' takes %s; the experiment's conditions are %s",
-                          m->network.plugin->name, its, dm_conditions_show(c, m->data.classes).text);
+            rc = dm_error(err, DM_EINVAL, "%s: network '%s' takes %s; the experiment's conditions are %s",
+                          c->derive[k] == DM_DERIVE_NONE ? c->is[k].name : "derive", m->network.plugin->name, its,
+                          dm_conditions_show(c, m->data.classes).text);
     return rc;
 }
 

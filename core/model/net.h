@@ -45,9 +45,10 @@ bool dm_net_couples(const dm_net *m);
 const dm_conditions *dm_net_conditions(const dm_net *m);
 /* A step of random numbers that no training reaches, for what is derived outside of it. */
 #define DM_STEP_OF_EVALUATION UINT32_C(0xfffffff0)
-/* Fills t, of n examples or more, from the images x0 f32[n,...] that they are of; index of the first in its batch. */
-void dm_net_derive(const dm_net *m, const float *x0, int64_t n, uint64_t seed, uint32_t step, uint32_t first_index,
-                   dm_told *t);
+/* Fills t, of n examples or more, from the images x0 f32[n,...] that they are of, and from what the data tell of them
+ * (dm_data_given); index of the first in its batch. */
+void dm_net_derive(const dm_net *m, const float *x0, const float *given, int64_t n, uint64_t seed, uint32_t step,
+                   uint32_t first_index, dm_told *t);
 /* What guidance of it can have. */
 dm_guiding_facts dm_net_can_be_guided(const dm_net *m);
 /* Does the network tell the variance of a step? */

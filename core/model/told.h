@@ -9,26 +9,30 @@
 
 /* Of a graph; DM_NONE where there is none. input is what is uploaded, value what the network reads of it. */
 typedef struct dm_told_inputs {
-    dm_val input[DM_MAX_CONDITIONS], value[DM_MAX_CONDITIONS], given[DM_MAX_CONDITIONS];
+    dm_val input[DM_MAX_CONDITIONS], value[DM_MAX_CONDITIONS], given[DM_MAX_CONDITIONS],
+        rows[DM_MAX_CONDITIONS];
 } dm_told_inputs;
-enum { DM_TOLD_KEPT = 2 * DM_MAX_CONDITIONS };
+enum { DM_TOLD_KEPT = 3 * DM_MAX_CONDITIONS };
 
 void dm_told_inputs_none(dm_told_inputs *t);
-/* New inputs of a graph for n examples; given where a condition may be null. */
+/* New inputs of a graph for n examples; given where a condition may be null, rows of a sequence. */
 void dm_told_inputs_add(dm_told_inputs *t, const dm_conditions *c, dm_graph_core *g, int64_t n);
 /* Those that a plan has to keep. */
 void dm_told_inputs_keep(const dm_told_inputs *t, dm_val keep[DM_TOLD_KEPT]);
 
-/* Of n examples: condition k is value[k] f32[n,...], of which each has size[k] elements, and given[k] f32[n]. */
+/* Of n examples: condition k is value[k] f32[n,...], of which each has size[k] elements, and given[k] f32[n];
+ * of a sequence of at most length[k] rows also rows[k] f32[n,length[k]], 1 for each row that is there. */
 typedef struct dm_told {
     int32_t conditions;
-    int64_t n, size[DM_MAX_CONDITIONS];
-    float *value[DM_MAX_CONDITIONS], *given[DM_MAX_CONDITIONS];
+    int64_t n, size[DM_MAX_CONDITIONS], length[DM_MAX_CONDITIONS];
+    float *value[DM_MAX_CONDITIONS], *given[DM_MAX_CONDITIONS], *rows[DM_MAX_CONDITIONS];
 } dm_told;
 
 /* All null. Zeroed is one of no conditions. */
 dm_status dm_told_init(dm_told *t, const dm_conditions *c, int64_t n, dm_err *err);
 void dm_told_fini(dm_told *t);
+/* Example i is told condition k, size[k] values, of a sequence the first n rows. */
+void dm_told_set(dm_told *t, int32_t k, int64_t i, const float *value, int64_t rows);
 /* Example i is told nothing of condition k. */
 void dm_told_null(dm_told *t, int32_t k, int64_t i);
 /* The first n of another's from `first` on; those behind them become null. */

@@ -44,6 +44,7 @@ static const char *const names[DM_CB_COUNT] = {
     [DM_CB_DATA_SHAPE] = "shape()",
     [DM_CB_NAME] = "name()",
     [DM_CB_CLASS_NAME] = "class_name()",
+    [DM_CB_READ_CONDITION] = "read_condition()",
     [DM_CB_OPEN] = "open()",
     [DM_CB_AFFINE] = "affine()",
     [DM_CB_LOG_VAR] = "log_var()",

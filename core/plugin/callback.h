@@ -15,6 +15,7 @@ typedef enum dm_callback {
     DM_CB_CHECK, DM_CB_BEGIN, DM_CB_STEP, DM_CB_STEP_LOG_VAR,  /* samplers */
     DM_CB_BUILD,                                               /* networks */
     DM_CB_DATA_OPEN, DM_CB_READ, DM_CB_DATA_SHAPE, DM_CB_NAME, DM_CB_CLASS_NAME, /* data sets */
+    DM_CB_READ_CONDITION,
     DM_CB_OPEN, DM_CB_AFFINE, DM_CB_LOG_VAR, DM_CB_SCALARS, DM_CB_LOSS, DM_CB_DRAW, /* objectives */
     DM_CB_OP_SHAPE, DM_CB_FORWARD, DM_CB_BACKWARD,             /* custom ops */
     DM_CB_CLOSE,

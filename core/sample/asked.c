@@ -55,7 +55,8 @@ static dm_status check_value(const dm_condition *is, const dm_condition_value *v
     bool fits = v->shape.rank == is->shape.rank + 1;
 
     for (int32_t i = 0; i < is->shape.rank && fits; i++)
-        fits = v->shape.dim[i + 1] == is->shape.dim[i];
+        fits = is->kind == DM_CONDITION_SEQUENCE && i == 0 ? v->shape.dim[1] <= is->shape.dim[0]
+                                                           : v->shape.dim[i + 1] == is->shape.dim[i];
     if (!fits) {
         dm_conditions given = one;
 
@@ -97,6 +98,19 @@ static dm_status find(const dm_conditions *c, int32_t k, const dm_condition_valu
     return DM_OK;
 }
 
+/* Image i condition k; a sequence may have fewer rows than the longest. */
+static void tell(dm_told *out, int32_t k, int64_t i, const dm_condition_value *its)
+{
+    const int64_t n = dm_shape_count(&its->shape) / its->shape.dim[0];
+
+    dm_told_null(out, k, i);
+    memcpy(out->value[k] + i * out->size[k], its->x + (its->shape.dim[0] == 1 ? 0 : i) * n,
+           (size_t)n * sizeof *its->x);
+    out->given[k][i] = 1;
+    for (int64_t j = 0; out->length[k] && j < its->shape.dim[1]; j++)
+        out->rows[k][i * out->length[k] + j] = 1;
+}
+
 static dm_status fill(const dm_conditions *c, const dm_condition_value *v, int64_t n, int64_t count, dm_told *out,
                       dm_err *err)
 {
@@ -104,18 +118,14 @@ static dm_status fill(const dm_conditions *c, const dm_condition_value *v, int64
     dm_status rc;
 
     for (int32_t k = 0; k < c->n; k++) {
-        const size_t bytes = (size_t)out->size[k] * sizeof *out->value[k];
-
         if ((rc = find(c, k, v, n, &its, err)))
             return rc;
         if (!its || !its->x)
             continue;
         if ((rc = check_value(&c->is[k], its, count, err)))
             return rc;
-        for (int64_t i = 0; i < count; i++) {
-            memcpy(out->value[k] + i * out->size[k], its->x + (its->shape.dim[0] == 1 ? 0 : i) * out->size[k], bytes);
-            out->given[k][i] = 1;
-        }
+        for (int64_t i = 0; i < count; i++)
+            tell(out, k, i, its);
     }
     return DM_OK;
 }

@@ -17,10 +17,14 @@ static dm_status fill(const dm_session *s, dm_data *d, int64_t count, float *x, 
     for (int64_t i = 0; i < count && !rc; i++) {
         if ((rc = dm_data_at(d, i % have, 1, x, &label, err)))
             return rc;
-        dm_net_derive(s->model, x, 1, (uint64_t)s->experiment->run.seed, DM_STEP_OF_EVALUATION, (uint32_t)i, t1);
+        dm_net_derive(s->model, x, dm_data_given(d), 1, (uint64_t)s->experiment->run.seed, DM_STEP_OF_EVALUATION,
+                      (uint32_t)i, t1);
         for (int32_t k = 0; k < t1->conditions; k++) {
-            memcpy(out->told.value[k] + i * t1->size[k], t1->value[k], (size_t)t1->size[k] * sizeof *t1->value[k]);
-            out->told.given[k][i] = 1;
+            int64_t rows = 0;
+
+            while (rows < t1->length[k] && t1->rows[k][rows] > 0)
+                rows++;
+            dm_told_set(&out->told, k, i, t1->value[k], rows);
         }
         if (out->labels)
             out->labels[i] = label;

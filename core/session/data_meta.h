@@ -13,10 +13,14 @@
 #define DM_CLASSES_CHANGED "data.classes_changed"
 
 /* How data's facts travel in a checkpoint's metadata: "demist.data.shape" and so on. text: room for the values. */
-typedef struct dm_data_meta { char shape[96], classes[16], levels[16], low[DM_NUMBER_TEXT],
-                             high[DM_NUMBER_TEXT]; } dm_data_meta;
-enum { DM_DATA_PAIRS = 5 };
-void dm_data_meta_write(const dm_data_info *data, dm_data_meta *text, dm_st_pair pairs[DM_DATA_PAIRS]);
+typedef struct dm_data_meta {
+    char shape[96], classes[16], levels[16], low[DM_NUMBER_TEXT], high[DM_NUMBER_TEXT];
+    char condition_key[DM_MAX_CONDITIONS][64], condition[DM_MAX_CONDITIONS][96];
+} dm_data_meta;
+enum { DM_DATA_PAIRS = 5 + DM_MAX_CONDITIONS };
+/* How many pairs there are. */
+int dm_data_meta_write(const dm_data_info *data, dm_data_meta *text, dm_st_pair pairs[DM_DATA_PAIRS]);
+/* The names of data's conditions are f's. */
 dm_status dm_data_meta_read(const dm_st *f, dm_data_info *data, dm_err *err);
 
 #endif

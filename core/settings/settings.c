@@ -50,6 +50,13 @@ static const dm_param condition_rows[] = {
     DM_REAL(S, hole, "0.5", 0.05, 1, "", "most of a side that a box of mask takes"),
     DM_REAL(S, noise, "0.5", 0, 100, "",
             "standard deviation of noised's noise, in units of the data as the network sees it"),
+    DM_PATH(S, vector, "",
+            "a .npy file, or a .safetensors file with a tensor x, f32[N,D]: a vector of each training example, in the "
+            "data's order; empty = none"),
+    DM_PATH(S, test_vector, "", "the same of the test split; empty = the data have none then"),
+    DM_PATH(S, sequence, "",
+            "the same of sequences, f32[N,L,D]; a tensor `rows`, [N], says how many rows each has; empty = none"),
+    DM_PATH(S, test_sequence, "", "the same of the test split"),
     DM_END,
 };
 #undef S

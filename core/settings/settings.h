@@ -34,6 +34,7 @@ typedef struct dm_set_condition {
     dm_ints derive;                /* DM_DERIVE_*, of each example's own x */
     int64_t factor;                /* of downscale */
     double hole, noise;            /* of mask, of noised */
+    const char *vector, *test_vector, *sequence, *test_sequence; /* files, "" = none */
 } dm_set_condition;
 enum { DM_DERIVE_DOWNSCALE, DM_DERIVE_MASK, DM_DERIVE_GREY, DM_DERIVE_NOISED };
 

@@ -18,6 +18,7 @@ dm_status dm_running_save(dm_training *r, const double *best, dm_err *err)
     enum { MORE = DM_DATA_PAIRS + DM_RUNNING_DATA_PAIRS };
     dm_st_pair meta[MORE + 4];
     dm_data_meta data;
+    int more;
     float loss_sum;
     int64_t steps, bad;
     dm_status rc = text ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for a checkpoint");
@@ -30,14 +31,15 @@ dm_status dm_running_save(dm_training *r, const double *best, dm_err *err)
         memcpy(&bits, &loss_sum, sizeof bits);
         snprintf(sum, sizeof sum, "%08x", (unsigned)bits);
         snprintf(since, sizeof since, "%lld", (long long)steps);
-        dm_data_meta_write(&r->s.data, &data, meta);
-        dm_running_data_pairs(r, meta + DM_DATA_PAIRS);
-        meta[MORE] = (dm_st_pair){"experiment", text};
-        meta[MORE + 1] = (dm_st_pair){"loss_sum", sum};
-        meta[MORE + 2] = (dm_st_pair){"loss_steps", since};
-        meta[MORE + 3] = (dm_st_pair){DM_BEST_LOSS, best ? dm_number_write(*best, held_out) : ""};
+        more = dm_data_meta_write(&r->s.data, &data, meta);
+        dm_running_data_pairs(r, meta + more);
+        more += DM_RUNNING_DATA_PAIRS;
+        meta[more] = (dm_st_pair){"experiment", text};
+        meta[more + 1] = (dm_st_pair){"loss_sum", sum};
+        meta[more + 2] = (dm_st_pair){"loss_steps", since};
+        meta[more + 3] = (dm_st_pair){DM_BEST_LOSS, best ? dm_number_write(*best, held_out) : ""};
         rc = dm_checkpoint_save(folder, best ? DM_RUN_BEST : dm_checkpoint_name(state->step, name), state, meta,
-                                MORE + (best ? 4 : 3), err);
+                                more + (best ? 4 : 3), err);
         if (!rc && !best)
             rc = dm_checkpoint_prune(folder, state->step, r->s.experiment->train.keep, r->newer, r->n_newer, err);
         if (!rc)

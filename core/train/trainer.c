@@ -2,6 +2,7 @@
 #include "train/trainer_parts.h"
 
 #include "base/clock.h"
+#include "data/data.h"
 #include "train/spread.h"
 #include "train/training.h"
 
@@ -68,6 +69,7 @@ static void tell(dm_trainer *t, int64_t first, int64_t n, dm_grad_batch *b)
     const dm_net *net = t->session->model;
     const dm_conditions *c = dm_net_conditions(net);
     const int64_t step = t->state.step;
+    const float *given;
 
     if (b->labels && dm_net_drops_labels(net)) {
         for (int64_t i = 0; i < t->micro; i++)
@@ -77,7 +79,9 @@ static void tell(dm_trainer *t, int64_t first, int64_t n, dm_grad_batch *b)
     }
     if (!c->n)
         return;
-    dm_net_derive(net, b->x0, n, b->seed, (uint32_t)step, (uint32_t)first, &t->conditions);
+    given = t->session->examples ? dm_data_given(t->session->examples) : NULL;
+    dm_net_derive(net, b->x0, given ? given + (first - t->given.first) * dm_conditions_given(c) : NULL, n, b->seed,
+                  (uint32_t)step, (uint32_t)first, &t->conditions);
     for (int32_t k = 0; k < c->n; k++)
         for (int64_t i = 0; i < t->micro; i++)
             if (i >= n || dm_train_drops(b->seed, c->drop[k], step, first + i, c->together ? 0 : k + 1))

@@ -116,12 +116,12 @@ static dm_status write_checkpoint(const char *path, const dm_st_source *t, int64
     char *text = dm_experiment_print(s->experiment, false);
     dm_st_pair meta[DM_DATA_PAIRS + 6];
     dm_data_meta data;
-    int k = DM_DATA_PAIRS;
+    int k;
     dm_status rc;
 
     if (!text)
         return dm_error(err, DM_ENOMEM, "out of memory for the experiment");
-    dm_data_meta_write(&s->data, &data, meta);
+    k = dm_data_meta_write(&s->data, &data, meta);
     meta[k++] = (dm_st_pair){"format", "demist checkpoint 1"};
     meta[k++] = (dm_st_pair){"version", dm_version()};
     meta[k++] = (dm_st_pair){DM_ST_CHECKSUM, ""};

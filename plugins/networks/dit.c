@@ -1,9 +1,10 @@
 /* dit: the diffusion transformer with adaLN-Zero (Peebles & Xie 2023, figure 3 and table 1). An image is cut into
- * patches, which are tokens; the noise level and the class shift, scale and gate what each block adds. Weights are
- * named as in diffusers' DiTTransformer2DModel, where it has them. */
+ * patches, which are tokens; the noise level, the class and vectors shift, scale and gate what each block adds.
+ * Images that are conditions are more channels of the input, and each block attends to a sequence. Weights are named as
+ * in diffusers' DiTTransformer2DModel, where it has them. */
 #include <math.h>
 #include <stdlib.h>
-#include <demist/plugin.h>
+#include "conditions.h"
 
 enum { POSITIONS_SINCOS, POSITIONS_ROPE, POSITIONS_NONE };
 enum { NORM_LAYER, NORM_RMS };
@@ -71,6 +72,7 @@ static dm_status check(dm_ctx *c, const dm_graph *g, const dm_net_in *in)
     if (p->positions == POSITIONS_SINCOS && d.D % 4)
         dm_fail_also(c, DM_EINVAL, "positions: sincos needs a width that is a multiple of 4; it is %lld",
                      (long long)d.D);
+    check_sequences(c, in);
     if (p->class_embed && in->labels != DM_NONE && g->shape(g, in->labels).rank != 1)
         dm_fail_also(c, DM_EINVAL, "class_embed is true; the labels are vectors, not classes");
     return c->err->code;
@@ -163,12 +165,15 @@ static dm_val hidden(const dm_graph *g, const cfg *p, const dims *d, dm_val x)
 }
 
 /* told [N,D]: the activated embedding of noise level and class. Zero at first, what a block adds grows in training. */
-static dm_val block(const dm_graph *g, const cfg *p, const dims *d, dm_val x, dm_val told, dm_val angles)
+static dm_val block(const dm_graph *g, const cfg *p, const dims *d, dm_val x, dm_val told, dm_val angles,
+                    const dm_condition_in *sequence)
 {
     const dm_val m = g->linear(g, "norm1.linear", told, 6 * d->D, DM_ZERO_INIT);
     dm_val h = attend(g->scope(g, "attn1"), p, d, modulate(g, p, d, x, m, 0), angles);
 
     x = g->add(g, x, g->mul(g, h, column(g, d, m, 2)));
+    if (sequence)
+        x = g->add(g, x, cross_attention(g->scope(g, "attn2"), norm(g, p, x), sequence, d->heads));
     h = hidden(g->scope(g, "ff"), p, d, modulate(g, p, d, x, m, 3));
     return g->add(g, x, g->mul(g, h, column(g, d, m, 5)));
 }
@@ -181,12 +186,11 @@ static dm_val embed(const dm_graph *g, const cfg *p, const dims *d, const dm_net
     const dm_val t = p->time_scale == 1 ? in->noise : g->scale(g, in->noise, p->time_scale, 0);
     const dm_val waves = g->time_embed(g, t, p->time_in, p->freq_shift, true);
     const dm_val h = g->silu(g, time->linear(time, "linear_1", waves, d->D, 0));
-    const dm_val y = time->linear(time, "linear_2", h, d->D, 0);
+    dm_val y = time->linear(time, "linear_2", h, d->D, 0);
 
-    if (!p->class_embed || in->labels == DM_NONE)
-        return g->silu(g, y);
-    return g->silu(g, g->add(g, y, g->embedding(g, "class_embedder.embedding_table", in->labels, in->classes + 1,
-                                                d->D)));
+    if (p->class_embed && in->labels != DM_NONE)
+        y = g->add(g, y, g->embedding(g, "class_embedder.embedding_table", in->labels, in->classes + 1, d->D));
+    return g->silu(g, add_conditions(g, in, y));
 }
 
 /* [N,C,H,W] to tokens [N,L,D]. */
@@ -219,13 +223,13 @@ static dm_val build(dm_ctx *c, const dm_graph *g, const dm_net_in *in)
     if ((rc = check(c, g, in)))
         return rc;
     told = embed(g, p, &d, in);
-    x = patchify(g, p, &d, in->x);
+    x = patchify(g, p, &d, add_images(g, in, in->x));
     if (p->positions == POSITIONS_SINCOS)
         x = g->add(g, x, table(g, &d, d.D, (dm_shape){3, {1, d.L, d.D}}, sine_or_cosine));
     if (p->positions == POSITIONS_ROPE)
         angles = table(g, &d, d.D / d.heads / 2, (dm_shape){2, {d.L, d.D / d.heads / 2}}, angle_of_pair);
     for (int64_t i = 0; i < d.depth; i++)
-        x = block(g->scope(g, "transformer_blocks.%d", (int)i), p, &d, x, told, angles);
+        x = block(g->scope(g, "transformer_blocks.%d", (int)i), p, &d, x, told, angles, sequence_of(in));
     m = g->linear(g, "proj_out_1", told, 2 * d.D, DM_ZERO_INIT);
     x = g->linear(g, "proj_out_2", modulate(g, p, &d, x, m, 0), p->patch * p->patch * in->out_channels, DM_ZERO_INIT);
     return unpatchify(g, p, &d, x, in->out_channels);
@@ -236,5 +240,6 @@ const dm_plugin dm_plugin_entry = {
     .doc = "diffusion transformer with adaLN-Zero (Peebles & Xie 2023)",
     .params = params, .cfg_size = sizeof(cfg),
     .network = &(const dm_network){.size = sizeof(dm_network), .build = build,
-                                   .takes = DM_TAKES(DM_CONDITION_CLASS)},
+                                   .takes = DM_TAKES(DM_CONDITION_CLASS) | DM_TAKES(DM_CONDITION_VECTOR) |
+                                            DM_TAKES(DM_CONDITION_IMAGE) | DM_TAKES(DM_CONDITION_SEQUENCE)},
 };

@@ -1,8 +1,9 @@
 """Models of conditions: images that a network is told beside x, made of x itself in training and given when sampled."""
 import os
 import struct
+import subprocess
 
-from cli import DEVICE, demist, floats, log_lines, path, read_safetensors, run_tests, same_tensors, write_safetensors
+from cli import DEVICE, SOURCE, demist, floats, log_lines, path, read_safetensors, run_tests, same_tensors, write_safetensors
 
 LAST = "checkpoints/step-00000240.safetensors"
 SIDE, COUNT = 8, 48
@@ -160,4 +161,123 @@ def measured_with_the_conditions_of_the_test_images():
           "train.drop_condition=[0.1, 0.2, 0]", "train.steps=4", "train.log_every=1")
 
 
-run_tests([a_condition_is_learned, each_image_has_its_own, conditions_that_do_not_fit, without_it, measured_with_the_conditions_of_the_test_images])
+SHADES = [17 * (i % 16) / 127.5 - 1 for i in range(COUNT)]
+
+
+def write_npy(file, shape, values):
+    head = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {tuple(shape)}, }}".encode()
+    head += b" " * (-(len(head) + 11) % 64) + b"\n"
+    with open(path(file), "wb") as f:
+        f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head + struct.pack(f"<{len(values)}f", *values))
+    return path(file)
+
+
+def write_sequences(file, behind):
+    """Each has 1 to 3 rows, of which the first says how bright the image is; behind its last row lies what nobody may read."""
+    rows = [1 + i % 3 for i in range(COUNT)]
+    x = [v for i in range(COUNT) for j in range(3) for v in ((SHADES[i], 1) if j == 0 else (0.5, 0) if j < rows[i] else (behind, behind))]
+    write_safetensors(path(file), {"x": ("F32", [COUNT, 3, 2], struct.pack(f"<{len(x)}f", *x)), "rows": ("I64", [COUNT], struct.pack(f"<{COUNT}q", *rows))})
+    return path(file)
+
+
+def follow(means):
+    """Four images, the one brighter than the one before."""
+    return all(b > a for a, b in zip(means, means[1:])) and means[3] - means[0] > 0.8
+
+
+def vectors_of_the_data():
+    """Arrays with a row an example: the network learns what they say, and is asked by them."""
+    file = write_npy("v.npy", [COUNT, 2], [v for s in SHADES for v in (s, 0.3)])
+    told = ["condition.derive=[]", f"condition.vector={file}", f"condition.test_vector={file}", "train.drop_condition=0.1"]
+    train("vector", *told, "train.validate_every=120")
+    ask = write_npy("ask.npy", [4, 2], [v for s in (-0.8, -0.2, 0.3, 0.8) for v in (s, 0.3)])
+    means = [mean(x) for x in drawn("vector", "--condition", f"vector={ask}")[0]]
+    assert follow(means), means
+    one = write_npy("one.npy", [2], [0.3, 0.3])
+    assert len(drawn("vector", "--condition", f"vector={one}", "--count", 2)[0]) == 2
+    assert len(drawn("vector", "--count", 2)[0]) == 2
+    assert "condition   vector, vector 2\n" in demist("info", path("vector"))[0]
+    demist("eval", path("vector"), "--metric", "loss")
+    train("vector2", *told, "train.validate_every=120", "train.steps=100")
+    train("vector2", *told, "train.validate_every=120", "--resume")
+    assert not same_tensors(path("vector", LAST), path("vector2", LAST))
+    refuse("vector", "--condition", f"vector={write_npy('w.npy', [1, 3], [0] * 3)}", says="takes vector (vector 2); what is given is vector (vector 3)")
+    for args, says, *code in (([f"condition.vector={write_npy('few.npy', [3, 2], [0] * 6)}"], "few.npy' is of 3 examples; the data have 48"),
+                       ([f"condition.vector={write_npy('flat.npy', [COUNT], SHADES)}"], "flat.npy' has rank 1; it must be 2, [N,D]"),
+                       ([f"condition.vector={path('none.npy')}"], "none.npy"),
+                       ([f"condition.vector={path('x')}"], "x'", 5),
+                       ([f"condition.vector={write_npy('nan.npy', [COUNT, 1], [float('nan')] * COUNT)}"], "condition 'vector' of example", 5),
+                       ([f"condition.vector={file}", "network={use: classifier}", "objective={use: classify}", f"data.train_labels={path('y')}"],
+                        "network 'classifier' takes classes; the experiment's conditions are class of 10, vector (vector 2)")):
+        err = train("bad", "condition.derive=[]", *args, code=(code or [2])[0])[1]
+        assert says in err, (args, err)
+
+
+def sequences_of_the_data():
+    """By attention; what lies behind an example's rows changes nothing, and a sequence that is asked for may be shorter."""
+    told = ["condition.derive=[]", "network.attend=[1]"]
+    train("sequence", *told, f"condition.sequence={write_sequences('s.safetensors', 0)}")
+    ask = write_npy("rows.npy", [4, 1, 2], [v for s in (-0.8, -0.2, 0.3, 0.8) for v in (s, 1)])
+    means = [mean(x) for x in drawn("sequence", "--condition", f"sequence={ask}")[0]]
+    assert follow(means), means
+    train("other", *told, f"condition.sequence={write_sequences('t.safetensors', 7)}")
+    assert not same_tensors(path("sequence", LAST), path("other", LAST))
+    refuse("sequence", "--condition", f"sequence={write_npy('long.npy', [1, 4, 2], [0] * 8)}", says="takes sequence (sequence 3 x 2); what is given is sequence (sequence 4 x 2)")
+    refuse("sequence", says="this model needs sequence (sequence 3 x 2), and none is given")
+    train("dit", *told[:1], f"condition.sequence={path('s.safetensors')}", f"condition.vector={path('v.npy')}", "condition.derive=[downscale]",
+          "network={use: dit, width: 16, depth: 1, heads: 2, patch: 4}", "train.drop_condition=[0.1, 0.2, 0.3]", "train.steps=4", "train.log_every=1")
+    out = demist("info", path("dit"))[0]
+    assert "condition   vector, vector 2\ncondition   sequence, sequence 3 x 2\ncondition   downscale, image 1 x 2 x 2\n" in out, out
+
+
+PLUGIN = """#include <demist/plugin.h>
+typedef struct { int64_t rows; } cfg;
+static const dm_param params[] = {DM_INT(cfg, rows, "1", 0, 9, "", "of each sequence"), DM_END};
+static dm_status open_(dm_ctx *c, const char *split, dm_data_info *info)
+{
+    if (split[1] != 'r')
+        return dm_fail(c, DM_ENOENT, "no test split");
+    info->count = 16;
+    info->shape = (dm_shape){3, {1, 8, 8}};
+    info->n_conditions = 2;
+    info->conditions[0] = (dm_condition){"hue", DM_CONDITION_VECTOR, 0, {1, {1}}};
+    info->conditions[1] = (dm_condition){"words", DM_CONDITION_SEQUENCE, 0, {2, {2, 3}}};
+    return DM_OK;
+}
+static dm_status read_(dm_ctx *c, int64_t index, float *x, int32_t *label)
+{
+    for (int i = 0; i < 64; i++)
+        x[i] = (float)index / 8 - 1;
+    return (void)c, (void)label, DM_OK;
+}
+static dm_status told(dm_ctx *c, int64_t index, int32_t k, float *x, int64_t *rows)
+{
+    x[0] = (float)index / 8 - 1;
+    if (k == 1)
+        *rows = ((const cfg *)c->cfg)->rows;
+    return DM_OK;
+}
+const dm_plugin dm_plugin_entry = {.abi = DM_ABI, .size = sizeof(dm_plugin), .name = "told", .version = "1", .license = "Apache-2.0",
+    .doc = "tells", .params = params, .cfg_size = sizeof(cfg),
+    .dataset = &(const dm_dataset){.size = sizeof(dm_dataset), .open = open_, .read = read_, .read_condition = told}};
+"""
+
+
+def conditions_of_a_plugin():
+    """A data set of its own tells what it likes, by name."""
+    with open(path("told.c"), "w") as f:
+        f.write(PLUGIN)
+    subprocess.run(["cc", "-std=c11", "-Wall", "-Werror", "-shared", "-fPIC", "-fvisibility=hidden", "-I", os.path.join(SOURCE, "core/api"),
+                    path("told.c"), "-o", path("told.so")], check=True)
+    own = ["condition.derive=[]", f"plugin_path={path('.')}", "data={use: told}", "network.attend=[1]", "train.steps=3", "train.log_every=1"]
+    train("own", *own)
+    out = demist("info", path("own"))[0]
+    assert "condition   hue, vector 1\ncondition   words, sequence 2 x 3\n" in out, out
+    hue, words = write_npy("hue.npy", [2, 1], [0.5, -0.5]), write_npy("words.npy", [1, 1, 3], [1, 2, 3])
+    assert len(drawn("own", "--condition", f"hue={hue}", "--condition", f"words={words}")[0]) == 2
+    err = train("bad", *own, "data.rows=5", code=5)[1]
+    assert "condition 'words' of example" in err and "a number of rows that is not 0 to 2" in err, err
+
+
+run_tests([a_condition_is_learned, each_image_has_its_own, conditions_that_do_not_fit, without_it, measured_with_the_conditions_of_the_test_images,
+           vectors_of_the_data, sequences_of_the_data, conditions_of_a_plugin])

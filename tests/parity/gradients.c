@@ -88,10 +88,35 @@ typedef struct network {
     const char *file, *name, *experiment;
     dm_shape shape;
     int32_t classes;
-    bool diffuses;
+    bool diffuses, told;
 } network;
 
 static const int32_t labels[BATCH] = {0, 1, 2, 0};
+
+/* What tools/make_dit_goldens.py tells of each example: of the sequence, as many rows as its number. */
+static const dm_condition conditions[] = {
+    {"vector", DM_CONDITION_VECTOR, 0, {1, {5, 1, 1, 1, 1, 1, 1, 1}}},
+    {"image", DM_CONDITION_IMAGE, 0, {3, {1, 8, 8, 1, 1, 1, 1, 1}}},
+    {"sequence", DM_CONDITION_SEQUENCE, 0, {2, {3, 6, 1, 1, 1, 1, 1, 1}}},
+};
+enum { CONDITIONS = sizeof conditions / sizeof conditions[0] };
+
+static void tell(dm_told *t, const dm_net *m)
+{
+    float value[64] = {0};
+    dm_err err = {0};
+
+    if (dm_told_init(t, dm_net_conditions(m), BATCH, &err))
+        fail_msg("%s", err.msg);
+    for (int32_t k = 0; k < t->conditions; k++)
+        for (int64_t i = 0; i < BATCH; i++) {
+            const int64_t there = t->length[k] ? i * t->size[k] / t->length[k] : t->size[k];
+
+            for (int64_t j = 0; j < t->size[k]; j++)
+                value[j] = j < there ? (float)start_value("told", (size_t)(i * t->size[k] + j)) : 0;
+            dm_told_set(t, k, i, value, i);
+        }
+}
 
 static void open_session(dm_session *s, const network *of, const char *precision, dm_wset **w)
 {
@@ -102,6 +127,8 @@ static void open_session(dm_session *s, const network *of, const char *precision
     dm_err err = {0};
 
     *s = (dm_session){.data = {.size = sizeof s->data, .shape = of->shape, .classes = of->classes}};
+    s->data.n_conditions = of->told ? CONDITIONS : 0;
+    memcpy(s->data.conditions, conditions, sizeof conditions);
     snprintf(on, sizeof on, "device=%s", device ? device : "auto");
     snprintf(in, sizeof in, "precision=%s", precision);
     if (dm_registry_new(NULL, &s->registry, &err) ||
@@ -127,10 +154,12 @@ static void check_in(const char *precision, const network *of)
     dm_grad_step *g = NULL;
     dm_wset *w = NULL;
     dm_session s;
+    dm_told told;
     dm_err err = {0};
     size_t bytes;
 
     open_session(&s, of, precision, &w);
+    tell(&told, s.model);
     bytes = dm_net_layout(s.model)->total * sizeof(float);
     fill_data(x0, &of->shape);
     for (int64_t i = 0; i < BATCH; i++) {
@@ -146,6 +175,7 @@ static void check_in(const char *precision, const network *of)
                                           .labels = of->classes ? labels : NULL,
                                           .at = of->diffuses ? at : NULL,
                                           .weight = weight,
+                                          .conditions = &told,
                                           .seed = 7},
                          &err))
         fail_msg("%s", err.msg);
@@ -154,6 +184,7 @@ static void check_in(const char *precision, const network *of)
         fail_msg("%s", err.msg);
     compare(of->file, of->name, dm_net_layout(s.model), got, !strcmp(precision, "bf16"));
     free(got);
+    dm_told_fini(&told);
     dm_grad_step_free(g);
     dm_wset_free(w);
     dm_buf_free(grads);
@@ -192,11 +223,13 @@ static void check_output(const network *of)
     dm_forward *f = NULL;
     dm_wset *w = NULL;
     dm_session s;
+    dm_told told;
     dm_err err = {0};
 
     open_session(&s, of, "fp32", &w);
+    tell(&told, s.model);
     fill_data(x, &of->shape);
-    if (dm_forward_new(s.model, w, BATCH, NULL, &f, &err) ||
+    if (dm_forward_new(s.model, w, BATCH, NULL, &f, &err) || dm_forward_tell(f, &told, 1, &err) ||
         dm_buf_write(dm_forward_input(f), 0, (size_t)n * sizeof *x, x, &err) ||
         dm_forward_run(f, c_in, t, of->classes ? labels : NULL, &err) ||
         dm_buf_read(dm_forward_output(f), 0, (size_t)n * sizeof *got, got, &err))
@@ -206,6 +239,7 @@ static void check_output(const network *of)
         if (!(fabs((double)got[i] - want[i]) <= 1e-4 * largest_of(want, n)))
             fail_msg("%s: element %lld of the output is %.8g; PyTorch has %.8g", of->name, (long long)i,
                      (double)got[i], (double)want[i]);
+    dm_told_fini(&told);
     dm_forward_free(f);
     dm_wset_free(w);
     dm_session_fini(&s);
@@ -215,7 +249,7 @@ static void gradients__perceptron(void **state)
 {
     (void)state;
     check(&(network){"gradients", "mlp", DIFFUSION "{use: mlp, width: 16, depth: 2}\n",
-                     {1, {2, 1, 1, 1, 1, 1, 1, 1}}, 0, true});
+                     {1, {2, 1, 1, 1, 1, 1, 1, 1}}, 0, true, false});
 }
 
 static void gradients__unet(void **state)
@@ -223,7 +257,7 @@ static void gradients__unet(void **state)
     (void)state;
     check(&(network){"gradients", "unet",
                      DIFFUSION "{use: unet, channels: [8, 16], attend: [0, 1], layers: 1, groups: 4, dropout: 0}\n",
-                     {3, {1, 8, 8, 1, 1, 1, 1, 1}}, 0, true});
+                     {3, {1, 8, 8, 1, 1, 1, 1, 1}}, 0, true, false});
 }
 
 /* No diffusion: the loss of labels, on the data as they are. */
@@ -233,7 +267,7 @@ static void gradients__classifier(void **state)
     check(&(network){"classifier_gradients", "classifier",
                      "objective: {use: classify}\n"
                      "network: {use: classifier, channels: [4, 8], groups: 2, features: 6}\n",
-                     {3, {1, 8, 8, 1, 1, 1, 1, 1}}, 3, false});
+                     {3, {1, 8, 8, 1, 1, 1, 1, 1}}, 3, false, false});
 }
 
 /* As published, and with all that is optional; see tools/make_dit_goldens.py. */
@@ -241,11 +275,13 @@ static void gradients__transformer(void **state)
 {
     static const network each[] = {
         {"dit", "published", DIFFUSION "{use: dit, width: 16, depth: 2, heads: 2, time_in: 16}\n",
-         {3, {1, 8, 8, 1, 1, 1, 1, 1}}, 3, true},
+         {3, {1, 8, 8, 1, 1, 1, 1, 1}}, 3, true, false},
         {"dit", "rope", DIFFUSION "{use: dit, width: 16, depth: 1, heads: 2, patch: 4, time_in: 8, mlp_ratio: 1.5, "
-         "positions: rope, norm: rms, qk_norm: rms}\n", {3, {1, 8, 8, 1, 1, 1, 1, 1}}, 3, true},
+         "positions: rope, norm: rms, qk_norm: rms}\n", {3, {1, 8, 8, 1, 1, 1, 1, 1}}, 3, true, false},
         {"dit", "plain", DIFFUSION "{use: dit, width: 12, depth: 1, heads: 3, patch: 1, time_in: 8, mlp_ratio: 2, "
-         "positions: none, qk_norm: layer, class_embed: false}\n", {3, {3, 4, 4, 1, 1, 1, 1, 1}}, 3, true},
+         "positions: none, qk_norm: layer, class_embed: false}\n", {3, {3, 4, 4, 1, 1, 1, 1, 1}}, 3, true, false},
+        {"dit", "told", DIFFUSION "{use: dit, width: 16, depth: 1, heads: 2, patch: 4, time_in: 8, mlp_ratio: 2}\n",
+         {3, {1, 8, 8, 1, 1, 1, 1, 1}}, 0, true, true},
     };
 
     (void)state;

@@ -9,25 +9,30 @@
 #include "data/data_alone.h"
 #include "device/tensor.h"
 #include "files/output.h"
-#include "format/safetensors.h"
+#include "format/array_file.h"
 #include "settings/param.h"
 
-static dm_status read_tensor(const char *path, images_in *out, dm_err *err)
+/* An array as it is; one of so few axes gets an axis of one in front. */
+static dm_status array_read(const char *path, int32_t rank, images_in *out, dm_err *err)
 {
-    const dm_st_tensor *t;
-    dm_st *f;
+    dm_array_file *f;
     dm_status rc;
+    int64_t n;
 
-    if ((rc = dm_st_open(path, &f, err)))
+    if ((rc = dm_array_file_open(path, NULL, &f, err)))
         return rc;
-    t = dm_st_count(f) == 1 ? dm_st_at(f, 0) : dm_st_find(f, "x");
-    if (!t || t->count < 1 || t->shape.rank < 1)
-        rc = dm_error(err, DM_EINVAL, "'%s' has %lld tensors, none of them x", path, (long long)dm_st_count(f));
-    else if (!(out->x = malloc((size_t)t->count * sizeof *out->x)))
-        rc = dm_error(err, DM_ENOMEM, "out of memory: '%s'", path);
-    else if (!(rc = dm_st_read_f32(f, t, 0, t->count, out->x, err)))
-        out->shape = t->shape;
-    dm_st_close(f);
+    out->shape = dm_array_file_shape(f);
+    n = dm_shape_count(&out->shape);
+    if (n < 1 || !(out->x = dm_array(n, 1, sizeof *out->x)))
+        rc = dm_error(err, n < 1 ? DM_EINVAL : DM_ENOMEM, n < 1 ? "'%s' has no values" : "out of memory: '%s'", path);
+    else
+        rc = dm_array_file_read(f, 0, n, out->x, err);
+    if (out->shape.rank == rank) {
+        memmove(out->shape.dim + 1, out->shape.dim, 7 * sizeof out->shape.dim[0]);
+        out->shape.dim[0] = 1;
+        out->shape.rank++;
+    }
+    dm_array_file_close(f);
     return rc;
 }
 
@@ -74,7 +79,7 @@ dm_status images_in_read(const char *path, int64_t channels, const dm_callbacks 
 
     *out = (images_in){0};
     if (output_ends_in(path, ".safetensors"))
-        return read_tensor(path, out, err);
+        return array_read(path, -1, out, err);
     if (!output_ends_in(path, ".npy") && channels != 1 && channels != 3)
         return dm_error(err, DM_EINVAL, "'%s': pictures have 1 or 3 channels, and %lld are wanted; give F.safetensors",
                         path, (long long)channels);
@@ -96,13 +101,21 @@ void images_in_fini(images_in *in)
     in->x = NULL;
 }
 
-/* Channels of a condition by its name; 1 where the model has none such, which sampling will say. */
-static int64_t channels_of(const dm_model_properties *model, const char *name)
+/* NULL where the model has none such, which sampling will say. */
+static const dm_condition *condition_of(const dm_model_properties *model, const char *name)
 {
     for (int64_t k = 0; k < model->n_conditions; k++)
         if (!strcmp(model->conditions[k].name, name))
-            return model->conditions[k].shape.dim[0];
-    return 1;
+            return &model->conditions[k];
+    return NULL;
+}
+
+static dm_status condition_read(const char *path, const dm_condition *is, const dm_callbacks *cb, images_in *out,
+                                dm_err *err)
+{
+    if (is && is->kind != DM_CONDITION_IMAGE)
+        return array_read(path, is->shape.rank, out, err);
+    return images_in_read(path, is ? is->shape.dim[0] : 1, cb, out, err);
 }
 
 dm_status conditions_in_read(const char *const *given, int n, const dm_model_properties *model, const dm_callbacks *cb,
@@ -123,7 +136,7 @@ dm_status conditions_in_read(const char *const *given, int n, const dm_model_pro
         if (!(out->name[i] = strndup(given[i], (size_t)(equals - given[i]))))
             return dm_error(err, DM_ENOMEM, "out of memory for conditions");
         out->n = i + 1;
-        rc = images_in_read(equals + 1, channels_of(model, out->name[i]), cb, &out->file[i], err);
+        rc = condition_read(equals + 1, condition_of(model, out->name[i]), cb, &out->file[i], err);
         out->value[i] = (dm_condition_value){out->name[i], out->file[i].x, out->file[i].shape};
     }
     return rc;
