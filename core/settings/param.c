@@ -208,7 +208,7 @@ static dm_status read_scalar(const dm_param *row, const dm_scalar *s, const char
 {
     const bool is_choice = row->type == DM_T_ENUM || row->type == DM_T_ENUMS,
                is_text = row->type == DM_T_STRING || row->type == DM_T_PATH || is_choice;
-    int32_t choice;
+    int32_t choice = 0; /* gcc 12 at -O3 does not see that it is read only where it was written */
     dm_status rc;
 
     if (is_null(s))
