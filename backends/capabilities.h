@@ -10,6 +10,11 @@ enum {
     DM_CAP_AVX512_BF16 = 2,
     DM_CAP_MMA_BF16 = 4,           /* an NVIDIA GPU whose tensor cores multiply bf16, by inline PTX */
     DM_CAP_X86 = 8,                /* this machine's own processor, an x86 one, by a compiler that takes its assembly */
+    DM_CAP_PACKED_FMA = 16,        /* an AMD GPU with two f32 FMAs in one instruction (CDNA 2 and later) */
+    /* An Intel GPU whose kernels may say how many lanes they want; one of the two: the fewer, which leave more
+     * registers to each. */
+    DM_CAP_LANES_8 = 32,
+    DM_CAP_LANES_16 = 64,
 };
 
 #endif

@@ -82,6 +82,25 @@ static cl_uint nvidia_generation(cl_device_id d)
                                                                                                                : 0;
 }
 
+/* The fewest lanes that its kernels may ask for, where 8 or 16. */
+static uint64_t fewest_lanes(cl_device_id d)
+{
+    enum { SUB_GROUP_SIZES_INTEL = 0x4108 };
+    size_t sizes[16], n = 0, least = SIZE_MAX;
+
+    if (clGetDeviceInfo(d, SUB_GROUP_SIZES_INTEL, sizeof sizes, sizes, &n) != CL_SUCCESS)
+        return 0;
+    for (size_t i = 0; i < n / sizeof sizes[0]; i++)
+        least = sizes[i] < least ? sizes[i] : least;
+    return least == 8 ? DM_CAP_LANES_8 : least == 16 ? DM_CAP_LANES_16 : 0;
+}
+
+/* CDNA 2 and later, by the names that AMD's driver gives: gfx90a, gfx942, gfx950. */
+static bool packs_fma(const dm_device_info *o)
+{
+    return o->gpu && (!strncmp(o->name, "gfx90a", 6) || !strncmp(o->name, "gfx94", 5) || !strncmp(o->name, "gfx95", 5));
+}
+
 /* False when memory ran out. */
 static bool extensions(cl_device_id d, dm_device_info *o)
 {
@@ -102,6 +121,10 @@ static bool extensions(cl_device_id d, dm_device_info *o)
         o->command_buffer = has_word(s, "cl_khr_command_buffer");
         if (has_word(s, "cl_nv_device_attribute_query") && o->gpu && nvidia_generation(d) >= 8)
             o->capabilities |= DM_CAP_MMA_BF16;
+        if (has_word(s, "cl_intel_required_subgroup_size") && o->gpu)
+            o->capabilities |= fewest_lanes(d);
+        if (packs_fma(o))
+            o->capabilities |= DM_CAP_PACKED_FMA;
     }
     free(s);
     return true;

@@ -7,6 +7,7 @@ extern const dm_impl dm_impls_conv2d[];
 extern const dm_impl dm_impls_conv2d_portable[];
 extern const dm_impl dm_impls_conv2d_bf16[];
 extern const dm_impl dm_impls_attention_bf16[];
+extern const dm_impl dm_impls_attention_flash[];
 extern const dm_impl dm_impls_matmul[];
 extern const dm_impl dm_impls_eltwise[];
 extern const dm_impl dm_impls_unary[];
@@ -62,6 +63,7 @@ static const dm_impl *const families[] = {
     dm_impls_norm_vec16,
     dm_impls_norm,
     dm_impls_rms_norm,
+    dm_impls_attention_flash,
     dm_impls_attention_bf16,
     dm_impls_attention_bf16x3,
     dm_impls_attention_vec16,

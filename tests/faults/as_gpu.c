@@ -12,6 +12,8 @@
 
 #include <demist/plugin.h>
 
+enum { SUB_GROUP_SIZES_INTEL = 0x4108 };
+
 as_gpu_compiler as_gpu_how = AS_GPU_TAKES;
 int as_gpu_built;
 
@@ -22,14 +24,16 @@ typedef struct profile {
     cl_uint nvidia, lanes;
     size_t group;
     cl_ulong local, alloc;
+    size_t intel_lanes;            /* the fewest that a kernel may ask for */
 } profile;
 
 static const profile profiles[] = {
-    {"nvidia", " cl_nv_device_attribute_query", CL_DEVICE_TYPE_GPU, 8, 1, 1024, 48 << 10, 0},
-    {"amd", "", CL_DEVICE_TYPE_GPU, 0, 1, 256, 64 << 10, 0},
-    {"intel", " cl_khr_fp16", CL_DEVICE_TYPE_GPU, 0, 1, 512, 64 << 10, 0},
-    {"small", "", CL_DEVICE_TYPE_GPU, 0, 1, 64, 32 << 10, 128 << 20},
-    {"one-lane", "", CL_DEVICE_TYPE_CPU, 0, 1, 0, 0, 0},
+    {"nvidia", " cl_nv_device_attribute_query", CL_DEVICE_TYPE_GPU, 8, 1, 1024, 48 << 10, 0, 0},
+    {"amd", "", CL_DEVICE_TYPE_GPU, 0, 1, 256, 64 << 10, 0, 0},
+    {"intel", " cl_khr_fp16 cl_intel_required_subgroup_size", CL_DEVICE_TYPE_GPU, 0, 1, 512, 64 << 10, 0, 8},
+    {"intel-hpc", " cl_khr_fp16 cl_intel_required_subgroup_size", CL_DEVICE_TYPE_GPU, 0, 1, 1024, 64 << 10, 0, 16},
+    {"small", "", CL_DEVICE_TYPE_GPU, 0, 1, 64, 32 << 10, 128 << 20, 0},
+    {"one-lane", "", CL_DEVICE_TYPE_CPU, 0, 1, 0, 0, 0, 0},
 };
 
 static const profile *now(void)
@@ -81,6 +85,8 @@ DM_EXPORT cl_int clGetDeviceInfo(cl_device_id d, cl_device_info what, size_t n, 
         return number(&p->nvidia, sizeof p->nvidia, n, v, size);
     if (p->nvidia && what == CL_DEVICE_COMPUTE_CAPABILITY_MINOR_NV)
         return number(&minor, sizeof minor, n, v, size);
+    if (p->intel_lanes && what == SUB_GROUP_SIZES_INTEL)
+        return number((const size_t[]){p->intel_lanes, 32}, 2 * sizeof(size_t), n, v, size);
     if (what == CL_DEVICE_EXTENSIONS) {
         const size_t more = strlen(p->extensions);
 
@@ -133,6 +139,35 @@ static int refuses(const char *how, cl_program program)
     return found;
 }
 
+/* AS_GPU_SOURCES is a folder: what is built is written there, its source as HASH.cl and its options as HASH.opt. */
+static void keep(cl_program program, const char *options)
+{
+    const char *folder = getenv("AS_GPU_SOURCES");
+    unsigned long long hash = 14695981039346656037u;
+    char path[4096], *source;
+    size_t n = 0;
+    FILE *f;
+
+    if (!folder || clGetProgramInfo(program, CL_PROGRAM_SOURCE, 0, NULL, &n) || n < 2 || !(source = calloc(1, n + 1)))
+        return;
+    clGetProgramInfo(program, CL_PROGRAM_SOURCE, n, source, NULL);
+    for (const char *p = source; *p; p++)
+        hash = (hash ^ (unsigned char)*p) * 1099511628211u;
+    for (const char *p = options; *p; p++)
+        hash = (hash ^ (unsigned char)*p) * 1099511628211u;
+    snprintf(path, sizeof path, "%s/%016llx.cl", folder, hash);
+    if ((f = fopen(path, "w"))) {
+        fputs(source, f);
+        fclose(f);
+    }
+    snprintf(path, sizeof path, "%s/%016llx.opt", folder, hash);
+    if ((f = fopen(path, "w"))) {
+        fputs(options, f);
+        fclose(f);
+    }
+    free(source);
+}
+
 static int refuses_kernel(const char *how, cl_kernel k)
 {
     cl_program program;
@@ -149,6 +184,7 @@ DM_EXPORT cl_int clBuildProgram(cl_program p, cl_uint n, const cl_device_id *ids
 
     REAL(clBuildProgram);
     as_gpu_built += ptx != NULL;
+    keep(p, options ? options : "");
     if (refuses("crash", p))
         abort();
     if ((ptx && as_gpu_how == AS_GPU_REFUSES) || refuses("build", p))

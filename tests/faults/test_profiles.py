@@ -9,7 +9,7 @@ from cli import DEVICE, demist, path, run_tests
 from pretended import AS_GPU, SANITIZER, images, losses, train
 
 ALL = os.environ.get("DEMIST_PROFILES") == "all"
-PROFILES = ["amd", "intel", "nvidia", "small", "one-lane"] if ALL else ["small"]
+PROFILES = ["amd", "intel", "intel-hpc", "nvidia", "small", "one-lane"] if ALL else ["small"]
 OPS = sys.argv[2]
 
 
