@@ -42,6 +42,9 @@ pretended() {
     step profiles python3 tests/faults/test_profiles.py build/tests/faults/libas_gpu.so build/tests/ops
 }
 
+# What compilers for GPUs make of the kernels.
+offline() { step gpus tools/compile-gpus --device "$first"; }
+
 # Ops and gradients with each implementation forced where it serves.
 forced() {
   local impl
@@ -126,6 +129,7 @@ compiled
 step allocations end_allocations
 sanitized
 pretended
+offline
 forced
 [ "$(uname -m)" != x86_64 ] || held
 fuzzed
