@@ -16,6 +16,8 @@ typedef struct mpi_comm {
     dm_comm base;
     MPI_Comm world;
     int *count, *from;             /* of each rank's part of a sum */
+    float *part;                   /* this rank's */
+    int room;                      /* floats of it */
 } mpi_comm;
 
 /* open: handles that were not closed. Where the process ends with one, it failed: the launcher is to see that. */
@@ -75,9 +77,17 @@ static int sum(mpi_comm *c, float *x, int n)
         c->from[i] = (int)((int64_t)n * i / size);
         c->count[i] = (int)((int64_t)n * (i + 1) / size) - c->from[i];
     }
-    if ((code = MPI_Reduce_scatter(MPI_IN_PLACE, x, c->count, MPI_FLOAT, MPI_SUM, c->world)))
+    if (c->room < c->count[rank]) {
+        free(c->part);
+        c->room = 0;
+        if (!(c->part = malloc((size_t)c->count[rank] * sizeof *x)))
+            return MPI_ERR_NO_MEM;
+        c->room = c->count[rank];
+    }
+    /* Not in place: MPICH 4.0 copies a part over itself then. */
+    if ((code = MPI_Reduce_scatter(x, c->part, c->count, MPI_FLOAT, MPI_SUM, c->world)))
         return code;
-    memmove(x + c->from[rank], x, (size_t)c->count[rank] * sizeof *x);
+    memcpy(x + c->from[rank], c->part, (size_t)c->count[rank] * sizeof *x);
     return MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, x, c->count, c->from, MPI_FLOAT, c->world);
 }
 
@@ -129,6 +139,7 @@ static void close_comm(dm_comm *base)
     process.open--;
     free(c->count);
     free(c->from);
+    free(c->part);
     free(c);
 }
 
