@@ -142,6 +142,7 @@ DATA = os.path.join(os.environ["DEMIST_SOURCE"], "tests/unit/data")
 GUIDE = os.path.join(os.environ["DEMIST_SOURCE"], "tests/plugins/guide")
 GIVEN = {"grids/list": ["timesteps=[900, 500, 100]"], "datasets/npy": [f"file={DATA}/points.npy"],
          "datasets/image_folder": [f"folder={DATA}/images", "data.size=[16]", "data.channels=3"],
+         "schedules/betas": ["timesteps=4", "betas=[0.1, 0.3, 0.6, 0.999]"],
          "networks/classifier": ["objective.use=classify"],
          "networks/unet": ["channels=[8, 16]", "attend=[0, 1]", "groups=4", "layers=1"]}
 KINDS = ["schedule", "grid", "guidance", "sampler", "network", "objective", "dataset"]

@@ -2,6 +2,7 @@
 #include "plugin_test/guard.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "noise/noise_services.h"
@@ -103,25 +104,42 @@ static void check_process(plugin_test *t, const dm_experiment *e, int32_t T, dou
     dm_noise_free(n);
 }
 
+/* The T that was given for the tests, 0 without: a schedule may be of just one. */
+static int32_t given_length(const plugin_test *t)
+{
+    static const char key[] = "timesteps=";
+    int32_t T = 0;
+
+    for (int i = 0; i < t->n_given; i++) {
+        const char *at = strrchr(t->given[i], '.'), *name = at && at < strchr(t->given[i], '=') ? at + 1 : t->given[i];
+
+        if (!strncmp(name, key, sizeof key - 1))
+            T = (int32_t)strtol(name + sizeof key - 1, NULL, 10);
+    }
+    return T;
+}
+
 void plugin_test_schedule(plugin_test *t)
 {
     static const int32_t lengths[] = {1, 2, 7, 100, 1000, 4000};
+    const int32_t given = given_length(t);
     double left = NAN;
 
-    for (size_t k = 0; k < sizeof lengths / sizeof lengths[0] && !t->failed; k++) {
-        const char *change = dm_sprintf(t->arena, "timesteps=%d", (int)lengths[k]);
+    for (size_t k = 0; k < sizeof lengths / sizeof lengths[0] && !t->failed && !(given && k); k++) {
+        const int32_t T = given ? given : lengths[k];
+        const char *change = dm_sprintf(t->arena, "timesteps=%d", (int)T);
         dm_experiment *e = change ? open_experiment(t, PLUGIN_TEST_CHANGES(change)) : NULL;
 
         if (!e)
             return;
-        check_writes(t, e, lengths[k]);
+        check_writes(t, e, T);
         if (!t->failed)
-            check_process(t, e, lengths[k], &left);
+            check_process(t, e, T, &left);
         dm_experiment_free(e);
-        if (lengths[k] == 1000 && isnan(left))
-            plugin_test_fail(t, "it does not work with its defaults and T = 1000");
-        else if (lengths[k] == 1000)
-            plugin_test_note(t, "the noisiest of T = 1000 keeps %.3g of the signal%s", left,
+        if ((given || T == 1000) && isnan(left))
+            plugin_test_fail(t, "it does not work with T = %d%s", (int)T, given ? "" : " and its defaults");
+        else if (given || T == 1000)
+            plugin_test_note(t, "the noisiest of T = %d keeps %.3g of the signal%s", (int)T, left,
                              left > 0.15 ? "; samples begin without any, so let it end in more noise" : "");
     }
 }
