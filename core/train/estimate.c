@@ -5,6 +5,7 @@
 #include "data/data.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -68,11 +69,12 @@ static int64_t whole(double x) { return x < 9e18 ? (int64_t)x : INT64_MAX; }
 /* Free bytes where the folder is, or will be made. */
 static int64_t free_bytes(const char *dir)
 {
-    char *above = strdup(dir), *slash;
+    char above[4096], *slash; /* no name that the system takes is longer */
     struct statvfs v;
     int64_t n = -1;
 
-    while (above && n < 0) {
+    snprintf(above, sizeof above, "%s", dir);
+    while (n < 0) {
         if (!statvfs(*above ? above : "/", &v))
             n = whole((double)v.f_bavail * (double)v.f_frsize);
         else if (!(slash = strrchr(above, '/')))
@@ -80,7 +82,6 @@ static int64_t free_bytes(const char *dir)
         else
             *slash = 0;
     }
-    free(above);
     return n;
 }
 

@@ -199,19 +199,23 @@ static int outcome(const sweep *s)
     return refused == s->n ? 2 : 0;
 }
 
+typedef struct page { const sweep *sweep; report report; } page;
+
 static void write_page(void *user, FILE *to, const char *scratch)
 {
-    const sweep *s = user;
-    report r = {.to = to, .run = s->output, .folder = s->folder, .scratch = scratch};
+    page *p = user;
 
+    p->report.to = to;
+    p->report.scratch = scratch;
     html_begin(to, "Sweep");
-    html_say(to, "%s, measured by %s.", s->base, s->metric->name);
-    report_sweep(&r, "");
+    html_say(to, "%s, measured by %s.", p->sweep->base, p->sweep->metric->name);
+    report_sweep(&p->report, "");
     html_end(to);
 }
 
 static dm_status run_cells(sweep *s, const dm_callbacks *cb, dm_err *err)
 {
+    page p = {s, {.run = s->output, .folder = s->folder, .callbacks = cb}};
     dm_err plot = {0}, tables = {0};
     dm_status rc = DM_OK;
 
@@ -224,7 +228,9 @@ static dm_status run_cells(sweep *s, const dm_callbacks *cb, dm_err *err)
         return rc ? rc : dm_error(err, tables.code, "%s", tables.msg);
     if (sweep_plot(s, &plot))
         cb->log(cb->user, DM_LOG_WARNING, dm_sprintf(s->arena, "no plot: %s", plot.msg));
-    if (!rc && !(rc = report_page(&s->folder, "sweep.html", write_page, s, NULL, err)))
+    if (!rc && !(rc = report_page(&s->folder, "sweep.html", write_page, &p, NULL, err)) && p.report.failed)
+        rc = dm_error(err, p.report.failed, "'%s/sweep.html' is not whole", s->dir);
+    if (!rc)
         say(cb, "written: %s/sweep.csv, .md, .json%s and .html", s->dir, plot.msg[0] ? "" : ", .png");
     return rc;
 }
