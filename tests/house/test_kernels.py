@@ -15,10 +15,13 @@ TYPED = [f"{w}{t}" for w in LANES for t in ("", " -DBF16", " -DF16")]
 TILES = ["", "-DSPLIT"]
 PRODUCTS = ["-DOP=0 -DTA=0 -DTB=0 -DVEC_A=0 -DVEC_B=0", "-DOP=0 -DTA=1 -DTB=1 -DVEC_A=1 -DVEC_B=1",
             *(f"-DOP={op} -DVEC_A={v} -DVEC_B={v}" for op in (1, 2, 3) for v in (0, 1))]
+FLASH = [f"-DW={w} -DTX={tx} -DTY={128 // tx}{more}{which}" for which in ("", " -DBACKWARD_Q", " -DBACKWARD_KV")
+         for w, tx, more in ((32, 16, ""), (64, 8, " -DVECTORS -DSIMD=16"), (128, 16, " -DFULL -DVECTORS -DPACK -DDK=16 -DVK=8"))]
 # Options below kernels/; a folder's are those of its files.
 OPTIONS = {
     "attention": TILES, "attention/attention.cl": ["-DW=8", "-DW=4"], "attention/attention_vec16.cl": ["-DMR=8 -DNV=2", "-DMR=4 -DNV=1"],
-    "attention/rope.cl": TYPED, "conv": TILES, "conv/conv2d_bf16.cl": ["", "-DY_F32", "-DSPLIT -DY_F32"], "conv/bf16_probe.cl": [""],
+    "attention/rope.cl": TYPED, "attention/flash.cl": ["-DDELTAS", *FLASH],
+    "conv": TILES, "conv/conv2d_bf16.cl": ["", "-DY_F32", "-DSPLIT -DY_F32"], "conv/bf16_probe.cl": [""],
     "conv/conv2d_vec16.cl": ["-DMR=6 -DNV=2 -DTILES=1", "-DMR=12 -DNV=1 -DTILES=1"], "conv/conv2d_dw_vec16.cl": ["-DMB=4 -DNV=2 -DSWAP=0"],
     "conv/conv2d_portable.cl": [""], "conv/grouped.cl": LANES, "conv/im2col.cl": ["", "-DBF16", "-DF16"],
     "conv/winograd.cl": ["-DMR=12 -DNV=2 -DTAIL=1", "-DMR=6 -DNV=1 -DTAIL=0"], "conv/winograd_dw.cl": ["-DNV=2 -DTAIL=1"],
