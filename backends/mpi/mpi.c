@@ -224,10 +224,11 @@ static dm_status open_comm(dm_comm **out, dm_err *err)
     code = ask(c);
     c->count = calloc((size_t)c->base.size + 1, sizeof *c->count);
     c->from = calloc((size_t)c->base.size + 1, sizeof *c->from);
-    process.open++;
-    *out = &c->base;
-    if (!code && c->count && c->from)
+    process.open++; /* where this fails too: MPI was started, and is not ended as after success */
+    if (!code && c->count && c->from) {
+        *out = &c->base;
         return DM_OK;
+    }
     rc = code ? fail(err, "MPI's start", code) : no_memory(err);
     free(c->count);
     free(c->from);
