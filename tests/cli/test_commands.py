@@ -74,6 +74,8 @@ COMMANDS = {
     "info": (["info", path("run")], ["info", DAMAGED], 5, "x.safetensors", {}),
     "inspect": (["inspect", CHECKPOINT], ["inspect", DAMAGED], 5, "x.safetensors", {}),
     "new-plugin": (["new-plugin", "sampler", "mine", "--dir", path("mine")], ["new-plugin", "sampler", "mine", "--dir", path("run/log.txt/x")], None, "", {}),
+    "plugin": (["plugin", "test", os.path.join(os.path.dirname(DEMIST), "plugins/schedules/linear.so"), "--check", "table"],
+               ["plugin", "build", path("none.c")], 2, "none.c", {}),
     "cache": (["cache"], ["cache"], None, "", {"DEMIST_CACHE": path("run/log.txt")}),
     "docs": (["docs"], ["docs", "nothing"], 2, "nothing", {}),
 }
