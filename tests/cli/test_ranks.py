@@ -102,7 +102,8 @@ def the_same_as_one():
 
 
 def one_rank_keeps_its_bits():
-    train(1, "alone")
+    # Open MPI gives a rank one core otherwise, and a runtime that counts those plans for it.
+    train(1, "alone", env={"OMPI_MCA_hwloc_base_binding_policy": "none"})
     assert not same_tensors(path("one", LAST % 20), path("alone", LAST % 20))
 
 
