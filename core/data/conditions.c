@@ -1,6 +1,7 @@
 /* Which conditions an experiment has; see conditions.h. */
 #include "data/conditions.h"
 
+#include "device/tensor.h"
 #include "graph/graph_shape.h"
 
 #include <string.h>
@@ -66,6 +67,16 @@ dm_status dm_conditions_find(const dm_set_condition *set, const dm_reals *drop, 
     return DM_OK;
 }
 
+static const struct { const char *name; int32_t rank; } kinds[] = {
+    [DM_CONDITION_CLASS] = {"class", 0},
+    [DM_CONDITION_VECTOR] = {"vector", 1},
+    [DM_CONDITION_IMAGE] = {"image", 3},
+    [DM_CONDITION_SEQUENCE] = {"sequence", 2},
+};
+
+const char *dm_condition_kind_name(dm_condition_kind kind) { return kinds[kind].name; }
+int32_t dm_condition_rank(dm_condition_kind kind) { return kinds[kind].rank; }
+
 int64_t dm_condition_size(const dm_condition *is)
 {
     return dm_shape_count(&is->shape) + (is->kind == DM_CONDITION_SEQUENCE);
@@ -82,7 +93,6 @@ int64_t dm_conditions_given(const dm_conditions *c)
 
 dm_conditions_shown dm_conditions_show(const dm_conditions *c, int32_t classes)
 {
-    static const char *const kinds[] = {"class", "vector", "image", "sequence"};
     dm_conditions_shown s = {"nothing"};
     size_t at = 0;
 
@@ -91,12 +101,8 @@ dm_conditions_shown dm_conditions_show(const dm_conditions *c, int32_t classes)
     for (int32_t k = 0; k < c->n && at < sizeof s.text; k++) {
         const dm_condition *is = &c->is[k];
 
-        at += (size_t)snprintf(s.text + at, sizeof s.text - at, "%s%s (%s", at ? ", " : "", is->name, kinds[is->kind]);
-        for (int32_t i = 0; i < is->shape.rank && at < sizeof s.text; i++)
-            at += (size_t)snprintf(s.text + at, sizeof s.text - at, i ? " x %lld" : " %lld",
-                                   (long long)is->shape.dim[i]);
-        if (at < sizeof s.text)
-            at += (size_t)snprintf(s.text + at, sizeof s.text - at, ")");
+        at += (size_t)snprintf(s.text + at, sizeof s.text - at, "%s%s (%s %s)", at ? ", " : "", is->name,
+                               dm_condition_kind_name(is->kind), dm_shape_show(&is->shape).text);
     }
     return s;
 }

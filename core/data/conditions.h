@@ -16,6 +16,9 @@ typedef struct dm_conditions {
 } dm_conditions;
 enum { DM_DERIVE_NONE = -1 };
 
+/* "vector"; the rank of such a condition's shape, 0 of a class. */
+const char *dm_condition_kind_name(dm_condition_kind kind);
+int32_t dm_condition_rank(dm_condition_kind kind);
 /* Values of an example of such a condition as the data give it: those of its shape, and of a sequence the number of its
  * rows behind them. */
 int64_t dm_condition_size(const dm_condition *is);

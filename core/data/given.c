@@ -32,7 +32,6 @@ static bool good_name(const char *name)
 /* What is wrong with a condition that a data set has, or NULL. */
 static const char *fault_of(const dm_data_info *info, int32_t k)
 {
-    static const int32_t ranks[] = {[DM_CONDITION_VECTOR] = 1, [DM_CONDITION_IMAGE] = 3, [DM_CONDITION_SEQUENCE] = 2};
     const dm_condition *is = &info->conditions[k];
     int64_t n = 1;
 
@@ -41,7 +40,8 @@ static const char *fault_of(const dm_data_info *info, int32_t k)
     for (int32_t i = 0; i < k; i++)
         if (!strcmp(info->conditions[i].name, is->name))
             return "its name is there twice";
-    if (is->kind < DM_CONDITION_VECTOR || is->kind > DM_CONDITION_SEQUENCE || is->shape.rank != ranks[is->kind])
+    if (is->kind < DM_CONDITION_VECTOR || is->kind > DM_CONDITION_SEQUENCE ||
+        is->shape.rank != dm_condition_rank(is->kind))
         return "its shape is not of its kind: a vector has rank 1, a sequence 2, an image 3";
     for (int32_t i = 0; i < is->shape.rank; i++) {
         if (is->shape.dim[i] < 1 || is->shape.dim[i] > max_values / n)
@@ -120,7 +120,7 @@ static dm_status add_file(dm_given *g, const char *key, const char *file, dm_con
     if ((rc = dm_array_file_open(file, NULL, &values, err)))
         return rc;
     s = dm_array_file_shape(values);
-    if ((rc = check_file(g, key, file, &s, kind == DM_CONDITION_VECTOR ? 2 : 3, count, err))) {
+    if ((rc = check_file(g, key, file, &s, 1 + dm_condition_rank(kind), count, err))) {
         dm_array_file_close(values);
         return rc;
     }

@@ -1,6 +1,7 @@
 /* The data's facts in a checkpoint; see data_meta.h. */
 #include "session/data_meta.h"
 
+#include "data/conditions.h"
 #include "device/tensor.h"
 
 #include <errno.h>
@@ -8,12 +9,11 @@
 #include <string.h>
 
 static const char condition_prefix[] = "data.condition.";
-static const char *const kinds[] = {"class", "vector", "image", "sequence"};
 
 /* "data.condition.NAME": its place among the conditions, its kind and its shape, "0 vector 64". */
 static void write_condition(const dm_condition *is, int32_t k, char *key, size_t n_key, char *text, size_t n)
 {
-    int at = snprintf(text, n, "%d %s", (int)k, kinds[is->kind]);
+    int at = snprintf(text, n, "%d %s", (int)k, dm_condition_kind_name(is->kind));
 
     snprintf(key, n_key, "%s%s", condition_prefix, is->name);
     for (int32_t i = 0; i < is->shape.rank; i++)
@@ -49,14 +49,13 @@ int dm_data_meta_write(const dm_data_info *data, dm_data_meta *t, dm_st_pair pai
 /* What write_condition wrote. */
 static bool parse_condition(const char *text, dm_condition *is, int32_t *k)
 {
-    static const int32_t ranks[] = {[DM_CONDITION_VECTOR] = 1, [DM_CONDITION_IMAGE] = 3, [DM_CONDITION_SEQUENCE] = 2};
     char kind[16];
     int at, place;
 
     if (sscanf(text, "%d %15s%n", &place, kind, &at) != 2 || place < 0 || place >= DM_MAX_CONDITIONS)
         return false;
     for (int i = DM_CONDITION_VECTOR; i <= DM_CONDITION_SEQUENCE; i++)
-        if (!strcmp(kind, kinds[i]))
+        if (!strcmp(kind, dm_condition_kind_name((dm_condition_kind)i)))
             is->kind = (dm_condition_kind)i;
     if (is->kind == DM_CONDITION_CLASS)
         return false;
@@ -72,7 +71,7 @@ static bool parse_condition(const char *text, dm_condition *is, int32_t *k)
     for (int32_t i = is->shape.rank; i < 8; i++)
         is->shape.dim[i] = 1;
     *k = place;
-    return is->shape.rank == ranks[is->kind] && dm_shape_count(&is->shape) <= INT32_MAX;
+    return is->shape.rank == dm_condition_rank(is->kind) && dm_shape_count(&is->shape) <= INT32_MAX;
 }
 
 static dm_status read_conditions(const dm_st *f, dm_data_info *data, dm_err *err)

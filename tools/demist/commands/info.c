@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "data/conditions.h"
+#include "device/tensor.h"
 #include "options/command.h"
 
 static void print_data(const dm_model_properties *p)
@@ -33,12 +35,7 @@ static void print_names(const dm_model_properties *p)
 
 static void print_condition(const dm_condition *c)
 {
-    static const char *const kinds[] = {"class", "vector", "image", "sequence"};
-
-    printf("condition   %s, %s", c->name, kinds[c->kind]);
-    for (int32_t i = 0; i < c->shape.rank; i++)
-        printf(i ? " x %lld" : " %lld", (long long)c->shape.dim[i]);
-    printf("\n");
+    printf("condition   %s, %s %s\n", c->name, dm_condition_kind_name(c->kind), dm_shape_show(&c->shape).text);
 }
 
 static void print_what_can_be_asked(const dm_model_properties *p)
