@@ -29,22 +29,22 @@ static const cli_option options[] = {
     CLI_FLAG(request, json, "json", "a report as JSON on standard output, the lines on standard error"),
     CLI_END};
 
-static int run_one(const cli_call *call, const request *q, const char *file)
+static int run_one(const cli_call *call, const request *q, const char *file, double order)
 {
     const plugin_test_check *c = plugin_test_find(q->check);
-    plugin_test t = {.file = file, .device = q->device, .given = call->overrides, .n_given = call->n_overrides};
+    plugin_test t = {.file = file, .order = order, .given = call->overrides, .n_given = call->n_overrides};
     dm_device_info about;
     char device[24];
     dm_err err = {0};
 
     if (!c)
         return cli_usage(call->command, "there is no check '%s'; demist plugin test FILE.so shows them", q->check);
-    if (c->device && dm_device_pick(q->device ? q->device : "auto", &about, &err))
-        return cli_fail(&err);
-    snprintf(device, sizeof device, "%d:%d", about.platform, about.device);
-    t.device = c->device ? device : NULL;
-    if (q->order)
-        dm_number_real(q->order, &t.order);
+    if (c->device) {
+        if (dm_device_pick(q->device ? q->device : "auto", &about, &err))
+            return cli_fail(&err);
+        snprintf(device, sizeof device, "%d:%d", about.platform, about.device);
+        t.device = device;
+    }
     if (plugin_test_run_check(&t, c, &err))
         return 0;
     return err.code ? cli_fail(&err) : 1;
@@ -53,7 +53,7 @@ static int run_one(const cli_call *call, const request *q, const char *file)
 static int run_test(const cli_call *call, const request *q)
 {
     char file[PATH_MAX];
-    double order = 1;
+    double order = 0;
     const plugin_test_request all = {.file = file, .order = q->order, .device = q->device, .limit = q->limit,
                                      .json = q->json, .given = call->overrides, .n_given = call->n_overrides};
     const size_t n = strlen(call->argument[1]);
@@ -70,7 +70,7 @@ static int run_test(const cli_call *call, const request *q)
     if (q->order && (dm_number_real(q->order, &order) != DM_NUMBER_OK || !(order > 0) || order > 16))
         return cli_usage(call->command, "--order is '%s'; it must be a number above 0, to 16", q->order);
     if (q->check)
-        return run_one(call, q, file);
+        return run_one(call, q, file, order);
     cli_catch_signals("stopping after this check");
     cli_steps_begun();
     return plugin_test_all(&all);

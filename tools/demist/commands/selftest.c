@@ -32,13 +32,8 @@ static int print_report(const selftest *t, const dm_device_info *about)
     json_t *j = json_pack("{s:s, s:o, s:O, s:i, s:i, s:i, s:b}", "demist", dm_version(), "device",
                           dm_device_json(about), "checks", t->checks, "passed", t->passed, "failed", t->failed,
                           "not_possible", t->impossible, "stopped", t->stopped);
-    const bool lost = !j || dm_json_lost(), written = !lost && json_dumpf(j, stdout, JSON_INDENT(2)) == 0;
 
-    json_decref(j);
-    putchar('\n');
-    if (lost)
-        return cli_no_memory();
-    return written ? 0 : cli_fail(&(dm_err){DM_EIO, "unable to write the report"});
+    return cli_print_json(j);
 }
 
 static int run(cli_call *call)

@@ -49,6 +49,7 @@ const plugin_test_check *plugin_test_find(const char *name)
     return NULL;
 }
 
+/* A file of a folder that is removed. */
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
 {
     (void)st;
@@ -56,6 +57,8 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
     (void)at;
     return remove(path);
 }
+
+void plugin_test_remove(const char *folder) { nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS); }
 
 static dm_status make_folder(plugin_test *t, dm_err *err)
 {
@@ -93,7 +96,7 @@ bool plugin_test_run_check(plugin_test *t, const plugin_test_check *c, dm_err *e
         c->run(t);
     }
     if (t->folder)
-        nftw(t->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+        plugin_test_remove(t->folder);
     dm_registry_free(t->registry);
     dm_arena_free(t->arena);
     return !t->failed;

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "data/data.h"
 #include "model/guiding.h"
 #include "model/sampling.h"
@@ -45,14 +45,6 @@ static held look(void)
     h.files = entries("/proc/self/fd");
     h.threads = entries("/proc/self/task");
     return h;
-}
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 /* ---- once, by kind -------------------------------------------------------------------------------------- */
@@ -124,11 +116,11 @@ static dm_status use_once(const plugin_test *t, dm_session *s, dm_err *err)
 /* How often; 0 was said. */
 static int use_often(plugin_test *t, dm_session *s, int most)
 {
-    const double end = now() + longest;
+    const double end = dm_seconds() + longest;
     dm_err err = {0};
     int n = 0;
 
-    for (; n < most && (now() < end || n < 10); n++)
+    for (; n < most && (dm_seconds() < end || n < 10); n++)
         if (use_once(t, s, &err)) {
             plugin_test_fail(t, "opened %s: %s", n ? "once more" : "once", err.msg);
             return 0;

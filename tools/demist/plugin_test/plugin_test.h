@@ -39,6 +39,8 @@ const plugin_test_check *plugin_test_find(const char *name);
 /* One check, in this process: what it finds goes to standard output, a line each. False where it failed, or could not
  * be tried: then err says why. */
 bool plugin_test_run_check(plugin_test *t, const plugin_test_check *c, dm_err *err);
+/* A temporary folder and all that is in it; links are not followed. */
+void plugin_test_remove(const char *folder);
 
 /* ---- for checks ------------------------------------------------------------------------------------- */
 

@@ -1,20 +1,19 @@
 /* Each check in a process of its own, on each platform, with a limit of time; the lines and the report. */
-#define _XOPEN_SOURCE 700 /* nftw */
+#define _XOPEN_SOURCE 700 /* mkdtemp */
 #include "plugin_test/plugin_test.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <jansson.h>
 
+#include "base/clock.h"
 #include "base/json_text.h"
 #include "base/plain_text.h"
 #include "device/device.h"
@@ -41,14 +40,6 @@ typedef struct tests {
     child c;
 } tests;
 
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* In the child, between fork and exec. */
 static void become(char *const *argv, int out, int complaints)
 {
@@ -60,7 +51,7 @@ static void become(char *const *argv, int out, int complaints)
 /* Reads what it says until it ends, the limit is over or a signal came. */
 static void listen_to(child *c, int from, pid_t pid, double limit)
 {
-    const double end = now() + limit;
+    const double end = dm_seconds() + limit;
     struct pollfd p = {.fd = from, .events = POLLIN};
 
     c->late = false;
@@ -69,7 +60,7 @@ static void listen_to(child *c, int from, pid_t pid, double limit)
         const int ready = poll(&p, 1, 200); /* another thread may have taken the signal */
         ssize_t got = 0;
 
-        if (cli_signal() || (ready == 0 && now() > end)) {
+        if (cli_signal() || (ready == 0 && dm_seconds() > end)) {
             c->late = !cli_signal();
             kill(pid, SIGKILL);
             break;
@@ -93,7 +84,7 @@ static bool run_child(tests *t, char *const *argv, dm_err *err)
     child *c = &t->c;
     int ends[2];
     pid_t pid;
-    const double since = now();
+    const double since = dm_seconds();
     size_t n;
 
     if (!complaints || pipe(ends)) {
@@ -113,7 +104,7 @@ static bool run_child(tests *t, char *const *argv, dm_err *err)
         dm_error(err, DM_EIO, "unable to start a process: %s", strerror(errno));
     }
     close(ends[0]);
-    c->seconds = now() - since;
+    c->seconds = dm_seconds() - since;
     rewind(complaints);
     n = fread(c->complaints, 1, sizeof c->complaints - 1, complaints);
     c->complaints[n] = 0;
@@ -283,21 +274,8 @@ static int print_report(tests *t)
 {
     json_t *j = json_pack("{s:s, s:s, s:s, s:O, s:i, s:i}", "demist", dm_version(), "file", t->q->file, "kind",
                           t->kind, "checks", t->checks, "passed", t->passed, "failed", t->failed);
-    const bool lost = !j || dm_json_lost(), written = !lost && json_dumpf(j, stdout, JSON_INDENT(2)) == 0;
 
-    json_decref(j);
-    putchar('\n');
-    if (lost)
-        return cli_no_memory();
-    return written ? 0 : cli_fail(&(dm_err){DM_EIO, "unable to write the report"});
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-    (void)st;
-    (void)type;
-    (void)at;
-    return remove(path);
+    return cli_print_json(j);
 }
 
 int plugin_test_all(const plugin_test_request *q)
@@ -320,7 +298,7 @@ int plugin_test_all(const plugin_test_request *q)
     } else {
         setenv("TMPDIR", t->folder, 1);
         run_all(t, &err);
-        nftw(t->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+        plugin_test_remove(t->folder);
     }
     code = err.code ? cli_fail(&err) : cli_signal() ? 128 + cli_signal() : t->failed ? (t->code == 3 ? 3 : 1) : 0;
     if (!err.code)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/json_text.h"
 #include "base/plain_text.h"
 
 static const char *color = "auto";
@@ -91,6 +92,17 @@ int cli_fail(const dm_err *err)
 }
 
 int cli_no_memory(void) { return cli_fail(&(dm_err){DM_ENOMEM, "out of memory"}); }
+
+int cli_print_json(json_t *report)
+{
+    const bool lost = !report || dm_json_lost(), written = !lost && !json_dumpf(report, stdout, JSON_INDENT(2));
+
+    json_decref(report);
+    putchar('\n');
+    if (lost)
+        return cli_no_memory();
+    return written ? 0 : cli_fail(&(dm_err){DM_EIO, "unable to write the report"});
+}
 
 void cli_print_path(const char *path)
 {

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include <demist/demist.h>
+#include <jansson.h>
 
 /* Whether "error" and "warning" are coloured on standard error: "always", "never", or "auto", where it is a terminal
  * that has colours and NO_COLOR does not ask for none. It is "auto" until this is called. */
@@ -24,6 +25,8 @@ int cli_fail(const dm_err *err);
 int cli_no_memory(void);
 /* A file that was written, as a line: as it is for programs, as plain text on a terminal. */
 void cli_print_path(const char *path);
+/* A report that was built since dm_json_begin, on standard output, and its end; 0 or the exit code. */
+int cli_print_json(json_t *report);
 /* A line of a report; user is the FILE * that it goes to. */
 void cli_print_line(void *user, const char *text);
 
