@@ -12,12 +12,11 @@
 #include "base/folder.h"
 
 /* The folder without links in its name; *exists is false where there is none. */
-static dm_status find_folder(const char *path, char real[PATH_MAX], bool *exists, dm_err *err)
+static dm_status find_folder(const char *path, char real[PATH_MAX], struct stat *st, bool *exists, dm_err *err)
 {
-    struct stat st = {0};
-    const bool failed = !realpath(path, real) || stat(real, &st);
+    const bool failed = !realpath(path, real) || stat(real, st);
 
-    *exists = !failed && S_ISDIR(st.st_mode);
+    *exists = !failed && S_ISDIR(st->st_mode);
     return failed && !dm_path_unreachable() ? dm_file_error(err, "look at plugin folder", path) : DM_OK;
 }
 
@@ -32,11 +31,12 @@ static dm_status insert_folder(dm_plugin_path *p, int *at, const char *path, con
 {
     char real[PATH_MAX];
     const bool wanted = !strcmp(origin, "plugin_path") || !strcmp(origin, "DEMIST_PLUGIN_PATH");
+    struct stat st;
     const char *kept;
     bool exists;
     dm_status rc;
 
-    if ((rc = find_folder(path, real, &exists, err)))
+    if ((rc = find_folder(path, real, &st, &exists, err)))
         return rc;
     if (!(kept = dm_strdup(p->arena, exists ? real : path)))
         return dm_error(err, DM_ENOMEM, "out of memory");
@@ -85,9 +85,9 @@ static dm_status append_if_own(dm_plugin_path *p, const char *folder, const char
     char real[PATH_MAX];
     struct stat st;
     bool there;
-    const dm_status rc = find_folder(folder, real, &there, err);
+    const dm_status rc = find_folder(folder, real, &st, &there, err);
 
-    if (rc || !there || stat(real, &st) || (st.st_uid != 0 && st.st_uid != geteuid()))
+    if (rc || !there || (st.st_uid != 0 && st.st_uid != geteuid()))
         return rc;
     return dm_plugin_path_insert(p, p->n, folder, origin, err);
 }

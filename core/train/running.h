@@ -66,6 +66,10 @@ dm_status dm_running_know_held_out(dm_training *r, dm_err *err);
 enum { DM_RUNNING_DATA_PAIRS = 4 };
 void dm_running_data_pairs(const dm_training *r, dm_st_pair pairs[DM_RUNNING_DATA_PAIRS]);
 
+/* SHA-256 of a plugin's file; "" where it cannot be read. */
+typedef struct dm_file_hash { char text[65]; } dm_file_hash;
+dm_file_hash dm_running_hash(const char *file);
+
 struct json_t;
 
 /* The plugins of the run, each with its kind, name, version, file and SHA-256, after dm_json_begin; and a warning for

@@ -10,12 +10,21 @@
 #include "base/json.h"
 #include "base/json_text.h"
 
+_Static_assert(sizeof(dm_file_hash) == SHA256_DIGEST_STRING_LENGTH, "it holds a digest's text");
+
+dm_file_hash dm_running_hash(const char *file)
+{
+    dm_file_hash h;
+
+    if (!SHA256File(file, h.text))
+        *h.text = 0;
+    return h;
+}
+
 static json_t *one(const dm_plugin *p, dm_kind kind, const char *file)
 {
-    char hash[SHA256_DIGEST_STRING_LENGTH];
-
     return json_pack("{s:s, s:s, s:s, s:s, s:s}", "kind", dm_kind_name(kind), "name", p->name, "version", p->version,
-                     "file", file, "sha256", SHA256File(file, hash) ? hash : "");
+                     "file", file, "sha256", dm_running_hash(file).text);
 }
 
 json_t *dm_running_plugins(const dm_training *r)

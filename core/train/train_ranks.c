@@ -1,7 +1,6 @@
 /* The ranks of a training run: whether they are about to do the same, and who does it where; see running.h. */
 #include "train/running.h"
 
-#include <sha2.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,12 +24,13 @@ static void print_plugins(FILE *to, const dm_session *s)
 {
     for (int k = 0; k < DM_SEC_COUNT; k++) {
         const dm_plugin *p = s->experiment->section[k].plugin;
-        char digest[SHA256_DIGEST_STRING_LENGTH] = "";
 
-        if (p && !SHA256File(dm_registry_file(s->registry, p), digest))
-            snprintf(digest, sizeof digest, "unknown");
-        if (p)
-            fprintf(to, "%s '%s': version %s, SHA-256 %.16s\n", dm_settings[k].name, p->name, p->version, digest);
+        if (p) {
+            const dm_file_hash h = dm_running_hash(dm_registry_file(s->registry, p));
+
+            fprintf(to, "%s '%s': version %s, SHA-256 %.16s\n", dm_settings[k].name, p->name, p->version,
+                    *h.text ? h.text : "unknown");
+        }
     }
 }
 

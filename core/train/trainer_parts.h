@@ -2,17 +2,17 @@
 #ifndef DEMIST_CORE_TRAINER_PARTS_H
 #define DEMIST_CORE_TRAINER_PARTS_H
 
+#include "comm/share.h"
 #include "device/kernels.h"
 #include "train/coupling.h"
 #include "train/reducer.h"
-#include "comm/share.h"
 #include "train/trainer.h"
 
 struct dm_trainer {
     dm_session *session;
     const dm_set_train *set;
     dm_train_state state;
-    dm_buf *grads, *loss_sum, *zeros;
+    dm_buf *grads, *loss_sum;
     dm_optimizer *optimizer;
     dm_grad_step *grad;
     dm_comm *comm;
