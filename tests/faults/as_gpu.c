@@ -139,32 +139,39 @@ static int refuses(const char *how, cl_program program)
     return found;
 }
 
+static unsigned long long hash_of(unsigned long long hash, const char *text)
+{
+    for (; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * 1099511628211u;
+    return hash;
+}
+
+static void write_as(const char *folder, unsigned long long hash, const char *end, const char *text)
+{
+    char path[4096];
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/%016llx%s", folder, hash, end);
+    if (!(f = fopen(path, "w")))
+        return;
+    fputs(text, f);
+    fclose(f);
+}
+
 /* AS_GPU_SOURCES is a folder: what is built is written there, its source as HASH.cl and its options as HASH.opt. */
 static void keep(cl_program program, const char *options)
 {
     const char *folder = getenv("AS_GPU_SOURCES");
-    unsigned long long hash = 14695981039346656037u;
-    char path[4096], *source;
+    unsigned long long hash;
+    char *source;
     size_t n = 0;
-    FILE *f;
 
     if (!folder || clGetProgramInfo(program, CL_PROGRAM_SOURCE, 0, NULL, &n) || n < 2 || !(source = calloc(1, n + 1)))
         return;
     clGetProgramInfo(program, CL_PROGRAM_SOURCE, n, source, NULL);
-    for (const char *p = source; *p; p++)
-        hash = (hash ^ (unsigned char)*p) * 1099511628211u;
-    for (const char *p = options; *p; p++)
-        hash = (hash ^ (unsigned char)*p) * 1099511628211u;
-    snprintf(path, sizeof path, "%s/%016llx.cl", folder, hash);
-    if ((f = fopen(path, "w"))) {
-        fputs(source, f);
-        fclose(f);
-    }
-    snprintf(path, sizeof path, "%s/%016llx.opt", folder, hash);
-    if ((f = fopen(path, "w"))) {
-        fputs(options, f);
-        fclose(f);
-    }
+    hash = hash_of(hash_of(14695981039346656037u, source), options);
+    write_as(folder, hash, ".cl", source);
+    write_as(folder, hash, ".opt", options);
     free(source);
 }
 
