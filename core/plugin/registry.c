@@ -273,11 +273,14 @@ dm_status dm_registry_get(dm_registry *r, dm_kind kind, const char *name, const 
             dm_status rc;
 
             if ((size_t)snprintf(file, sizeof file, "%s/%s%s%s.so", r->path.folders[i].path,
-                                 flat ? "" : dm_kind_folder(kind), flat ? "" : "/", name) >= sizeof file ||
-                (lstat(file, &st) && dm_path_unreachable()))
+                                 flat ? "" : dm_kind_folder(kind), flat ? "" : "/", name) >= sizeof file)
                 continue;
-            rc = load(r, r->path.folders[i].path, file, &l, err); /* what could not be looked at fails here */
-            if (rc)
+            if (lstat(file, &st)) {
+                if (dm_path_unreachable())
+                    continue;
+                return dm_file_error(err, "look at plugin", file);
+            }
+            if ((rc = load(r, r->path.folders[i].path, file, &l, err)))
                 return rc;
             if (l->kind == kind) {
                 *out = l->plugin;
