@@ -271,7 +271,9 @@ dm_status dm_folder_make(const char *path, dm_err *err)
             *end++ = '/';
     }
     free(p);
-    if (!s && (stat(path, &st) || !S_ISDIR(st.st_mode)))
+    if (!s && stat(path, &st))
+        return dm_file_error(err, "look at", path);
+    if (!s && !S_ISDIR(st.st_mode))
         return dm_error(err, DM_EINVAL, "unable to create folder '%s': a file has that name", path);
     return s;
 }

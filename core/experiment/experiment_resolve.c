@@ -228,7 +228,7 @@ static void find_plugin(dm_reading *r, dm_section_id id, dm_section *s)
     rc = dm_registry_get(r->registry, dm_section_kind(id), use->value->text, &s->plugin, &err);
     if (rc == DM_ENOMEM)
         r->failed = rc;
-    else if (rc && id == DM_SEC_DATA && r->o->lenient_data)
+    else if (rc && rc != DM_EIO && id == DM_SEC_DATA && r->o->lenient_data)
         dm_fault_note(r->faults, "the data set's plugin is not used: %s", err.msg);
     else if (rc)
         dm_fault(r->faults, rc == DM_ENOENT ? DM_EINVAL : rc, use->value->at, "%s: %s", key, err.msg);

@@ -66,7 +66,9 @@ static dm_status read_file(const char *path, dm_arena *a, dm_origin *s, chain *w
 
     if (fd < 0)
         return dm_file_error(err, "open", s->name);
-    if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+    if (fstat(fd, &st))
+        rc = dm_file_error(err, "look at", s->name);
+    else if (!S_ISREG(st.st_mode))
         rc = dm_error(err, DM_EINVAL, "'%s' is not a file", s->name);
     else if (st.st_size > DM_YAML_BYTES)
         rc = dm_error(err, DM_EINVAL, "'%s' has %lld bytes, more than %d", s->name, (long long)st.st_size,

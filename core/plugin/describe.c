@@ -230,6 +230,9 @@ dm_status dm_describe_reference(FILE *to, dm_registry *r, dm_err *err)
     int n;
     dm_status rc = dm_registry_list(r, &list, &n, err);
 
+    for (int i = 0; i < n && !rc; i++)
+        if (list[i].code == DM_EIO) /* what is refused for what it is has no keys; this one may have */
+            rc = dm_error(err, DM_EIO, "%s", list[i].refusal);
     if (!rc)
         fputs(intro, to);
     for (int id = 0; id < DM_SEC_COUNT && !rc; id++)

@@ -318,6 +318,7 @@ static bool take_found(void *user, const char *file, const char *stem)
         f.plugin = l->plugin;
     } else {
         f.refusal = dm_strdup(r->arena, err.msg);
+        f.code = err.code;
     }
     f.name = dm_strdup(r->arena, stem);
     f.file = dm_strdup(r->arena, l ? l->file : file);

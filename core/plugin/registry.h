@@ -39,6 +39,7 @@ typedef struct dm_found {
     const char *name, *file;
     const dm_plugin *plugin;       /* NULL: refused */
     const char *refusal;
+    dm_status code;                /* of the refusal */
     const char *hides;             /* a file of the same kind and name that is not used because of it; NULL = none */
     bool own;                      /* it is not from the user's folders, but demist's */
 } dm_found;

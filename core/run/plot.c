@@ -184,7 +184,7 @@ static dm_status take_picture(int from, dm_file_out *out, dm_err *err)
             s = dm_file_put(out, part, (size_t)n, err);
         }
     if (!s && n < 0)
-        return dm_error(err, DM_EIO, "unable to read what gnuplot draws for '%s'", path);
+        return dm_file_error(err, "read what gnuplot draws for", path);
     return s || total ? s : dm_error(err, DM_EIO, "gnuplot drew nothing for '%s'", path);
 }
 
@@ -242,6 +242,23 @@ static dm_status run_gnuplot(FILE *script, dm_file_out *out, FILE *complaints, d
     return s;
 }
 
+static dm_status write_script(FILE *to, const dm_panel *panels, int n, dm_err *err)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *script = open_memstream(&text, &size);
+    dm_status s = DM_OK;
+
+    if (script)
+        put_script(script, panels, n);
+    if (!script || ferror(script) | fclose(script))
+        s = dm_error(err, DM_ENOMEM, "out of memory: what gnuplot is to draw");
+    else if (fwrite(text, 1, size, to) < size || fflush(to))
+        s = dm_file_error(err, "write a file for", "gnuplot");
+    free(text);
+    return s;
+}
+
 dm_status dm_plot(const char *path, const dm_panel *panels, int n, dm_err *err)
 {
     return dm_plot_in(NULL, path, panels, n, err);
@@ -249,14 +266,11 @@ dm_status dm_plot(const char *path, const dm_panel *panels, int n, dm_err *err)
 
 dm_status dm_plot_in(const dm_folder *in, const char *name, const dm_panel *panels, int n, dm_err *err)
 {
-    FILE *script = tmpfile(), *complaints = tmpfile();
+    FILE *script = tmpfile(), *complaints = script ? tmpfile() : NULL;
     dm_file_out out = {.fd = -1};
-    dm_status s = script && complaints ? DM_OK : dm_error(err, DM_EIO, "unable to create a temporary file for gnuplot");
+    dm_status s = complaints ? write_script(script, panels, n, err)
+                             : dm_file_error(err, "create a file for", "gnuplot");
 
-    if (!s)
-        put_script(script, panels, n);
-    if (!s && (fflush(script) || ferror(script)))
-        s = dm_error(err, DM_ENOSPC, "unable to write a temporary file for gnuplot");
     if (!s && !(s = dm_file_begin_in(&out, in, name, err))) {
         rewind(script);
         s = run_gnuplot(script, &out, complaints, err);

@@ -110,6 +110,13 @@ static dm_status prepare(dm_run *r, dm_run_mode mode, dm_err *err)
     return make_folders(&r->folder, err);
 }
 
+/* Whether files can be made there; *writable is false where that is forbidden. */
+static dm_status look_writable(const char *path, int how, bool *writable, dm_err *err)
+{
+    *writable = !access(path, how);
+    return *writable || errno == EACCES || errno == EROFS ? DM_OK : dm_file_error(err, "look at", path);
+}
+
 /* Where nothing is there, as errno says: what is above must be a folder that this one can be made in. */
 static dm_status check_above(const char *dir, dm_err *err)
 {
@@ -117,6 +124,7 @@ static dm_status check_above(const char *dir, dm_err *err)
     char *above = strdup(*dir ? dir : ".");
     dm_status s = above ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory: a name");
     struct stat st;
+    bool writable;
 
     if (!s && why != ENOENT && why != ENOTDIR && why != ENAMETOOLONG && why != ELOOP) {
         errno = why;
@@ -127,14 +135,16 @@ static dm_status check_above(const char *dir, dm_err *err)
     while (!s && stat(above, &st)) {
         char *slash = strrchr(above, '/');
 
-        if (slash && slash != above)
+        if (!dm_path_unreachable())
+            s = dm_file_error(err, "look at", above);
+        else if (slash && slash != above)
             *slash = 0;
         else
             strcpy(above, slash ? "/" : ".");
     }
     if (!s && !S_ISDIR(st.st_mode))
         s = dm_error(err, DM_EINVAL, "unable to create '%s': '%s' is not a folder", dir, above);
-    else if (!s && access(above, W_OK | X_OK))
+    else if (!s && !(s = look_writable(above, W_OK | X_OK, &writable, err)) && !writable)
         s = dm_error(err, DM_EINVAL, "unable to create '%s': '%s' is not writable", dir, above);
     free(above);
     return s;
@@ -144,6 +154,7 @@ dm_status dm_run_possible(const char *dir, dm_err *err)
 {
     dm_folder f = {-1, NULL};
     struct stat st, root;
+    bool writable;
     dm_status s;
 
     if (stat(dir, &st))
@@ -152,7 +163,9 @@ dm_status dm_run_possible(const char *dir, dm_err *err)
         return dm_error(err, DM_EINVAL, "'%s' is not a folder; a run needs one of its own", dir);
     if (!stat("/", &root) && st.st_dev == root.st_dev && st.st_ino == root.st_ino)
         return dm_error(err, DM_EINVAL, "'%s' is the root folder; a run needs its own folder", dir);
-    if (access(dir, R_OK | W_OK | X_OK))
+    if ((s = look_writable(dir, R_OK | W_OK | X_OK, &writable, err)))
+        return s;
+    if (!writable)
         return dm_error(err, DM_EINVAL, "'%s' is not writable; choose another folder", dir);
     if (!(s = dm_folder_open(&f, dir, err)))
         s = check(&f, DM_RUN_OVERWRITE, err);

@@ -223,9 +223,11 @@ dm_status dm_run_log_last(const dm_folder *in, const char *name, const char *con
 
     for (int i = 0; i < n; i++)
         values[i] = NAN;
-    if (!s && !fseek(f, -TAIL, SEEK_END)) /* fails where the file is shorter: then it is read from its beginning */
+    if (!s && !fseek(f, -TAIL, SEEK_END))
         for (int c = fgetc(f); c != '\n' && c != EOF;)
             c = fgetc(f);
+    else if (!s && errno != EINVAL) /* EINVAL: the file is shorter, and read from its beginning */
+        s = dm_file_error(err, "read", name);
     while (!s && next_line(f, line, &len)) {
         json_t *o;
 

@@ -12,6 +12,7 @@ dm_status dm_session_source(const dm_session *s, const char *run, dm_st **out, i
 {
     dm_path_kind kind;
     dm_err damaged = {0};
+    bool foreign;
     dm_status rc;
 
     if ((rc = dm_path_look(run, &kind, err)))
@@ -26,8 +27,8 @@ dm_status dm_session_source(const dm_session *s, const char *run, dm_st **out, i
         }
         return rc;
     }
-    if (dm_foreign_is(run))
-        return dm_foreign_open(run, out, err);
+    if ((rc = dm_foreign_is(run, &foreign, err)) || foreign)
+        return rc ? rc : dm_foreign_open(run, out, err);
     rc = dm_checkpoint_latest(run, out, step, &damaged, err);
     if (damaged.msg[0])
         dm_session_log(s, DM_LOG_WARNING, "the newest checkpoint is damaged, an older one is used: %s", damaged.msg);

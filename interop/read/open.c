@@ -1,13 +1,13 @@
 /* A model in diffusers' layout as a source of weights with an experiment in its metadata; see core/format/foreign.h. */
 #include "format/foreign.h"
 
+#include "base/folder.h"
 #include "base/json.h"
 #include "interop/read/diffusers.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { MAX_SHARDS = 1024, PATH_ROOM = 4096 };
 
@@ -21,23 +21,30 @@ typedef struct model {
     char *text;                    /* the experiment */
 } model;
 
-static bool there(const char *path)
-{
-    struct stat st;
-
-    return !stat(path, &st) && S_ISREG(st.st_mode);
-}
-
-static bool is_in(const char *dir, const char *name)
+/* The first of n files that the folder has: *which is its number, n where it has none. */
+static dm_status first_in(const char *dir, const char *const *names, int n, int *which, dm_err *err)
 {
     char path[PATH_ROOM];
+    dm_path_kind kind;
+    dm_status rc;
 
-    return (size_t)snprintf(path, sizeof path, "%s/%s", dir, name) < sizeof path && there(path);
+    for (*which = 0; *which < n; ++*which) {
+        if ((size_t)snprintf(path, sizeof path, "%s/%s", dir, names[*which]) >= sizeof path)
+            continue;
+        if ((rc = dm_path_look(path, &kind, err)) || kind == DM_PATH_FILE)
+            return rc;
+    }
+    return DM_OK;
 }
 
-bool dm_foreign_is(const char *dir)
+dm_status dm_foreign_is(const char *dir, bool *is, dm_err *err)
 {
-    return is_in(dir, "unet/config.json") || is_in(dir, "config.json") || is_in(dir, "model_index.json");
+    static const char *const names[] = {"unet/config.json", "config.json", "model_index.json"};
+    int which;
+    const dm_status rc = first_in(dir, names, 3, &which, err);
+
+    *is = which < 3;
+    return rc;
 }
 
 /* ---- the experiment ------------------------------------------------------------------------ */
@@ -47,29 +54,36 @@ static dm_status find(model *m, dm_err *err)
     static const char *const schedulers[] = {"scheduler/scheduler_config.json", "scheduler_config.json",
                                              "../scheduler/scheduler_config.json"};
 
+    static const char *const configs[] = {"unet/config.json", "config.json"};
+    int which;
+    dm_status rc;
+
     if (strlen(m->dir) > PATH_ROOM - 200)
         return dm_error(err, DM_EINVAL, "the path '%.60s...' is too long", m->dir);
-    snprintf(m->unet, sizeof m->unet, "%s%s", m->dir, is_in(m->dir, "unet/config.json") ? "/unet" : "");
-    if (!is_in(m->unet, "config.json"))
+    if ((rc = first_in(m->dir, configs, 2, &which, err)))
+        return rc;
+    if (which == 2)
         return dm_error(err, DM_EINVAL, "'%s' has no config.json, neither by itself nor in unet/", m->dir);
-    for (size_t i = 0; i < 3 && !*m->scheduler; i++)
-        if (is_in(m->dir, schedulers[i]))
-            snprintf(m->scheduler, sizeof m->scheduler, "%s/%s", m->dir, schedulers[i]);
-    return DM_OK;
+    snprintf(m->unet, sizeof m->unet, "%s%s", m->dir, which ? "" : "/unet");
+    if (!(rc = first_in(m->dir, schedulers, 3, &which, err)) && which < 3)
+        snprintf(m->scheduler, sizeof m->scheduler, "%s/%s", m->dir, schedulers[which]);
+    return rc;
 }
 
-/* The folder of the network that makes pixels of what this one draws; "" where that are pixels. */
-static const char *decoder_of(const model *m)
+/* The folder of the network that makes pixels of what this one draws; *decoder is "" where those are pixels. */
+static dm_status find_decoder(const model *m, const char **decoder, dm_err *err)
 {
-    static const char *const folders[] = {"vae", "vqvae", "movq", "../vae", "../vqvae", "../movq"};
-    char config[64];
+    static const char *const configs[] = {"vae/config.json",    "vqvae/config.json",    "movq/config.json",
+                                          "../vae/config.json", "../vqvae/config.json", "../movq/config.json"};
+    static const char *const folders[] = {"vae", "vqvae", "movq", "../vae", "../vqvae", "../movq", ""};
+    static const char *const pipeline[] = {"../model_index.json"};
+    int which, other;
+    dm_status rc = first_in(m->dir, pipeline, 1, &other, err);
 
-    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
-        snprintf(config, sizeof config, "%s/config.json", folders[i]);
-        if (is_in(m->dir, config) && (*folders[i] != '.' || is_in(m->dir, "../model_index.json")))
-            return folders[i];
-    }
-    return "";
+    if (!rc)
+        rc = first_in(m->dir, configs, other ? 3 : 6, &which, err);
+    *decoder = rc || which == (other ? 3 : 6) ? "" : folders[which];
+    return rc;
 }
 
 static dm_status write_experiment(model *m, dm_err *err)
@@ -131,11 +145,10 @@ static dm_status open_map(model *m, const char *path, const json_t *map, dm_err 
         while (i < m->n_files && strcmp(opened[i], name))
             i++;
         if (i == m->n_files) {
-            if (!is_in(m->unet, name))
-                return dm_error(err, DM_ECORRUPT, "'%s' has tensor '%.80s' in '%s'; there is no such file", path, key,
-                                name);
             if ((rc = open_shard(m, name, err)))
-                return rc;
+                return rc == DM_ENOENT ? dm_error(err, DM_ECORRUPT, "'%s' has tensor '%.80s' in '%s'; there is no "
+                                                                    "such file", path, key, name)
+                                       : rc;
             opened[i] = name;
         }
         if (!dm_st_find(m->file[i], key))
@@ -168,15 +181,18 @@ static dm_status open_index(model *m, dm_err *err)
 
 static dm_status open_weights(model *m, dm_err *err)
 {
-    static const char *const names[] = {DM_DIFFUSERS_WEIGHTS, "diffusion_pytorch_model.fp16.safetensors",
-                                        "diffusion_pytorch_model.non_ema.safetensors"};
+    enum { INDEX, PICKLE = 4, NONE };
+    static const char *const names[] = {DM_DIFFUSERS_WEIGHTS ".index.json", /* before the file, as diffusers does */
+                                        DM_DIFFUSERS_WEIGHTS, "diffusion_pytorch_model.fp16.safetensors",
+                                        "diffusion_pytorch_model.non_ema.safetensors", "diffusion_pytorch_model.bin"};
+    int which;
+    const dm_status rc = first_in(m->unet, names, NONE, &which, err);
 
-    if (is_in(m->unet, DM_DIFFUSERS_WEIGHTS ".index.json")) /* before the file, as diffusers does */
-        return open_index(m, err);
-    for (size_t i = 0; i < 3; i++)
-        if (is_in(m->unet, names[i]))
-            return open_shard(m, names[i], err);
-    if (is_in(m->unet, "diffusion_pytorch_model.bin"))
+    if (rc || which == INDEX)
+        return rc ? rc : open_index(m, err);
+    if (which < PICKLE)
+        return open_shard(m, names[which], err);
+    if (which == PICKLE)
         return dm_error(err, DM_EINVAL,
                         "'%s/diffusion_pytorch_model.bin' is a pickle, a program that demist does not run; convert it "
                         "where it came from: UNet2DModel.from_pretrained(dir).save_pretrained(dir, "
@@ -251,18 +267,19 @@ static dm_status gather(model *m, dm_st **out, dm_err *err)
                         {"data.classes", classes}, {"data.levels", "256"}, {"data.low", "-1"}, {"data.high", "1"}};
     int64_t n_meta = 8;
     dm_st_part *parts = NULL;
+    const char *decoder;
     int64_t n;
     dm_status rc;
 
-    if ((rc = list_parts(m, &parts, &n, err)))
+    if ((rc = list_parts(m, &parts, &n, err)) || (rc = find_decoder(m, &decoder, err)))
         return rc;
     snprintf(shape, sizeof shape, "%lld,%lld,%lld", (long long)f->channels, (long long)f->height, (long long)f->width);
     snprintf(wide, sizeof wide, "%lld", (long long)f->label_width);
     snprintf(classes, sizeof classes, "%lld", (long long)f->classes);
     if (f->label_width)
         meta[n_meta++] = (dm_pair){"label_width", wide};
-    if (*decoder_of(m))
-        meta[n_meta++] = (dm_pair){"latents", decoder_of(m)};
+    if (*decoder)
+        meta[n_meta++] = (dm_pair){"latents", decoder};
     /* The network runs without a scheduler or a size; there is then nothing to sample by. */
     if (!*m->scheduler || !f->sized || f->label_width)
         meta[n_meta++] = (dm_pair){"not_sampled", f->label_width ? "its labels are vectors, which predict alone is "

@@ -34,9 +34,12 @@ static dm_status check_config(const char *run, dm_err *err)
 static dm_status choose(const cli_call *call, char **run, dm_err *err)
 {
     const char *given = call->argument[0], *folder = given ? given : "runs";
-    dm_status rc = given && runs_is_one(given) ? DM_ENOENT : runs_newest(folder, run, err);
+    bool is_run = false;
+    dm_status rc = given ? runs_is_one(given, &is_run, err) : DM_OK;
 
-    if (given && rc) {
+    if (!rc && !is_run)
+        rc = runs_newest(folder, run, err);
+    if (given && (is_run || (rc && rc != DM_EIO))) {
         *run = strdup(given); /* what is wrong with it is said later */
         return *run ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for a name");
     }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/folder.h"
 #include "base/json_text.h"
 #include "base/number.h"
 #include "base/plain_text.h"
@@ -22,46 +23,62 @@ enum { CONFIG_BYTES = 1 << 20, DEPTH = 6, ENTRIES = 100000, NAME = 60 };
 
 /* ---- looking ------------------------------------------------------------------------------- */
 
-typedef struct counted { int64_t bytes; int entries; } counted;
+typedef struct counted { const char *run; int64_t bytes; int entries; } counted;
 
-/* What the files in a folder take on the disk; fd is closed. */
-static void count_files(int fd, int depth, counted *c)
+static dm_status count_files(counted *c, int fd, int depth, dm_err *err);
+
+/* What is gone meanwhile, or may not be looked at, takes nothing. */
+static dm_status count_one(counted *c, int in, const char *name, int depth, dm_err *err)
 {
-    DIR *d = fdopendir(fd);
-    struct dirent *e;
     struct stat st;
     int below;
 
+    if (fstatat(in, name, &st, AT_SYMLINK_NOFOLLOW))
+        return dm_path_unreachable() ? DM_OK : dm_file_error(err, "look at what is in", c->run);
+    if (S_ISREG(st.st_mode) && st.st_blocks > 0 && st.st_blocks < (INT64_MAX - c->bytes) / 512)
+        c->bytes += st.st_blocks * 512;
+    if (!S_ISDIR(st.st_mode) || depth == DEPTH)
+        return DM_OK;
+    if ((below = openat(in, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
+        return dm_path_unreachable() ? DM_OK : dm_file_error(err, "open what is in", c->run);
+    return count_files(c, below, depth + 1, err);
+}
+
+/* What the files in a folder take on the disk; fd is closed. */
+static dm_status count_files(counted *c, int fd, int depth, dm_err *err)
+{
+    DIR *d = fdopendir(fd);
+    struct dirent *e;
+    dm_status rc = d ? DM_OK : dm_file_error(err, "read what is in", c->run);
+
     if (!d)
         close(fd);
-    while (d && c->entries < ENTRIES && (e = readdir(d))) {
+    while (!rc && c->entries < ENTRIES && !(rc = dm_folder_next(d, c->run, &e, err)) && e) {
         c->entries++;
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") ||
-            fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW))
-            continue;
-        if (S_ISREG(st.st_mode) && st.st_blocks > 0 && st.st_blocks < (INT64_MAX - c->bytes) / 512)
-            c->bytes += st.st_blocks * 512;
-        else if (S_ISDIR(st.st_mode) && depth < DEPTH &&
-                 (below = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) >= 0)
-            count_files(below, depth + 1, c);
+        if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
+            rc = count_one(c, dirfd(d), e->d_name, depth, err);
     }
     if (d)
         closedir(d);
+    return rc;
 }
 
 /* When it was last written, 0 where it is no file. */
-static int64_t written(const dm_folder *f, const char *name)
+static dm_status look_written(const dm_folder *f, const char *name, int64_t *when, dm_err *err)
 {
+    dm_status rc;
     struct stat st;
-    int64_t when = 0;
     int fd;
 
-    if (dm_folder_file(f, name, O_RDONLY, &fd, NULL, NULL))
-        return 0;
-    if (!fstat(fd, &st))
-        when = st.st_mtim.tv_sec;
+    *when = 0;
+    if ((rc = dm_folder_file(f, name, O_RDONLY, &fd, NULL, err)))
+        return rc == DM_EIO ? rc : DM_OK;
+    if (fstat(fd, &st))
+        rc = dm_file_error(err, "look at", name);
+    else
+        *when = st.st_mtim.tv_sec;
     close(fd);
-    return when;
+    return rc;
 }
 
 /* train.steps of the resolved experiment. */
@@ -93,9 +110,9 @@ static dm_status look(const dm_folder *f, run_state *s, dm_err *err)
     const bool running = dm_run_in_use(f);
     dm_status rc;
 
-    s->written = written(f, DM_RUN_LOG);
-    if (!s->written)
-        s->written = written(f, DM_RUN_CONFIG);
+    if ((rc = look_written(f, DM_RUN_LOG, &s->written, err)) ||
+        (!s->written && (rc = look_written(f, DM_RUN_CONFIG, &s->written, err))))
+        return rc;
     if ((rc = read_steps(f, s, err)) || (rc = dm_checkpoint_list(s->path, &steps, &n, err)))
         return rc;
     s->step = n ? steps[0] : 0;
@@ -113,16 +130,16 @@ static dm_status look(const dm_folder *f, run_state *s, dm_err *err)
 dm_status run_state_look(char *path, run_state *s, dm_err *err)
 {
     dm_folder f = {-1, NULL};
-    counted c = {0};
+    counted c = {path, 0, 0};
     dm_err why = {0};
     dm_status rc;
     int fd;
 
     *s = (run_state){.path = path, .state = "unreadable", .loss = NAN, .held_out = NAN};
     if (!(rc = dm_folder_open(&f, path, &why))) {
-        rc = look(&f, s, &why);
-        if ((fd = openat(f.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) >= 0)
-            count_files(fd, 0, &c);
+        fd = openat(f.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        rc = fd < 0 ? dm_file_error(&why, "open folder", path) : count_files(&c, fd, 0, &why);
+        rc = rc ? rc : look(&f, s, &why);
     }
     dm_folder_close(&f);
     s->bytes = c.bytes;

@@ -9,24 +9,46 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/folder.h"
 #include "run/run_folder.h"
 
 enum { LEVELS = 4, ENTRIES = 50000, RUNS = 10000 };
 
 /* When a file of the run was last written, 0 where it is not there. */
-static double written(const char *run, const char *name)
+static dm_status look_written(const char *run, const char *name, double *when, dm_err *err)
 {
     char *path = dm_run_path(run, name);
+    dm_status rc = path ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for a name");
     struct stat st;
-    double t = 0;
 
+    *when = 0;
     if (path && !stat(path, &st))
-        t = (double)st.st_mtim.tv_sec + 1e-9 * (double)st.st_mtim.tv_nsec;
+        *when = (double)st.st_mtim.tv_sec + 1e-9 * (double)st.st_mtim.tv_nsec;
+    else if (path && !dm_path_unreachable())
+        rc = dm_file_error(err, "look at", path);
     free(path);
-    return t;
+    return rc;
 }
 
-bool runs_is_one(const char *folder) { return written(folder, DM_RUN_CONFIG) > 0; }
+dm_status runs_is_one(const char *folder, bool *is, dm_err *err)
+{
+    double when;
+    const dm_status rc = look_written(folder, DM_RUN_CONFIG, &when, err);
+
+    *is = when > 0;
+    return rc;
+}
+
+/* When the run was last written: its log, or what it began with; 0 where this is no run. */
+static dm_status look_newest(const char *run, double *when, dm_err *err)
+{
+    double log;
+    dm_status rc = look_written(run, DM_RUN_CONFIG, when, err);
+
+    if (!rc && *when > 0 && !(rc = look_written(run, DM_RUN_LOG, &log, err)) && log > 0)
+        *when = log;
+    return rc;
+}
 
 dm_status runs_newest(const char *folder, char **run, dm_err *err)
 {
@@ -38,12 +60,17 @@ dm_status runs_newest(const char *folder, char **run, dm_err *err)
     *run = NULL;
     if (!(dir = opendir(folder)) && errno != ENOENT)
         return dm_file_error(err, "open folder", folder);
-    while (dir && !(rc = dm_folder_next(dir, folder, &d, err)) && d) {
-        char *path = *d->d_name == '.' ? NULL : dm_run_path(folder, d->d_name);
-        const double log = path && runs_is_one(path) ? written(path, DM_RUN_LOG) : 0;
-        const double t = path && runs_is_one(path) && log <= 0 ? written(path, DM_RUN_CONFIG) : log;
+    while (dir && !rc && !(rc = dm_folder_next(dir, folder, &d, err)) && d) {
+        char *path = NULL;
+        double t = 0;
 
-        if (t > newest) {
+        if (*d->d_name == '.')
+            continue;
+        if (!(path = dm_run_path(folder, d->d_name)))
+            rc = dm_error(err, DM_ENOMEM, "out of memory for a name");
+        else
+            rc = look_newest(path, &t, err);
+        if (!rc && t > newest) {
             free(*run);
             *run = path;
             newest = t;
@@ -79,19 +106,26 @@ static dm_status search_in(search *s, const char *folder, int level, dm_err *err
 static dm_status search_one(search *s, const char *path, int level, dm_err *err)
 {
     struct stat st;
-    const bool there = !lstat(path, &st), link = there && S_ISLNK(st.st_mode);
-    dm_status rc = DM_OK;
+    bool link, is_run;
+    dm_status rc;
     char *sweep;
 
-    if (!there || (!link && !S_ISDIR(st.st_mode)))
+    if (lstat(path, &st))
+        return dm_path_unreachable() ? DM_OK : dm_file_error(err, "look at", path);
+    link = S_ISLNK(st.st_mode);
+    if (!link && !S_ISDIR(st.st_mode))
         return DM_OK;
-    if (!runs_is_one(path))
+    if ((rc = runs_is_one(path, &is_run, err)))
+        return rc;
+    if (!is_run)
         return link || level + 1 == LEVELS ? DM_OK : search_in(s, path, level + 1, err);
     if ((rc = add(s, path, err)) || link || level + 1 == LEVELS)
         return rc;
     if (!(sweep = dm_run_path(path, "sweep")))
         return dm_error(err, DM_ENOMEM, "out of memory for a name");
-    if (!lstat(sweep, &st) && S_ISDIR(st.st_mode))
+    if (lstat(sweep, &st))
+        rc = dm_path_unreachable() ? DM_OK : dm_file_error(err, "look at", sweep);
+    else if (S_ISDIR(st.st_mode))
         rc = search_in(s, sweep, level + 1, err);
     free(sweep);
     return rc;
@@ -105,7 +139,7 @@ static dm_status search_in(search *s, const char *folder, int level, dm_err *err
     struct dirent *d;
 
     if (!dir)
-        return level ? DM_OK : dm_file_error(err, "open folder", folder);
+        return level && dm_path_unreachable() ? DM_OK : dm_file_error(err, "open folder", folder);
     while (!rc && !s->list->left_out && !(rc = dm_folder_next(dir, folder, &d, err)) && d) {
         char *path = *d->d_name == '.' ? NULL : dm_run_path(folder, d->d_name);
 
@@ -121,13 +155,12 @@ static dm_status search_in(search *s, const char *folder, int level, dm_err *err
 dm_status runs_find(const char *folder, runs_list *l, dm_err *err)
 {
     search s = {.list = l};
+    bool is_run;
     dm_status rc;
 
     *l = (runs_list){NULL, 0, false};
-    if (!runs_is_one(folder))
-        rc = search_in(&s, folder, 0, err);
-    else
-        rc = search_one(&s, folder, 0, err);
+    if (!(rc = runs_is_one(folder, &is_run, err)))
+        rc = is_run ? search_one(&s, folder, 0, err) : search_in(&s, folder, 0, err);
     if (rc)
         runs_list_free(l);
     return rc;

@@ -9,7 +9,7 @@
 #include "base/arena.h"
 
 /* Is it a run's folder? */
-bool runs_is_one(const char *folder);
+dm_status runs_is_one(const char *folder, bool *is, dm_err *err);
 /* The run in this folder that was last written to, on the heap; DM_ENOENT where there is none. */
 dm_status runs_newest(const char *folder, char **run, dm_err *err);
 
