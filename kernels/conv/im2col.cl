@@ -4,13 +4,13 @@
 #include "bf16_one.clh"
 #ifdef BF16
 #define WEIGHT ushort
-#define WEIGHT_OF bf16_of
+#define PUT_WEIGHT(v, at, to) ((to)[at] = bf16_of(v))
 #elif defined(F16)
 #define WEIGHT half
-#define WEIGHT_OF convert_half_rte
+#define PUT_WEIGHT vstore_half_rte
 #else
 #define WEIGHT float
-#define WEIGHT_OF
+#define PUT_WEIGHT(v, at, to) ((to)[at] = (v))
 #endif
 
 /* x f32[N,H,W,C] -> cols, of images n0.. on. */
@@ -47,7 +47,7 @@ kernel void by_taps(global const float *w, global WEIGHT *matrix, int C, int tap
     const long id = (long)get_global_id(0);
     const int c = (int)(id % C), tap = (int)(id / C % taps);
 
-    matrix[id] = WEIGHT_OF(w[((id / ((long)C * taps)) * C + c) * taps + tap]);
+    PUT_WEIGHT(w[((id / ((long)C * taps)) * C + c) * taps + tap], id, matrix);
 }
 
 /* dw f32[O,C,k k] (+)= matrix f32[O,k k,C], from element `at` on. */
@@ -82,7 +82,7 @@ kernel void by_inputs(global const float *w, global WEIGHT *matrix, int O, int C
     const long id = (long)get_global_id(0);
     const int o = (int)(id % O), tap = (int)(id / O % taps);
 
-    matrix[id] = WEIGHT_OF(w[((long)o * C + id / ((long)O * taps)) * taps + tap]);
+    PUT_WEIGHT(w[((long)o * C + id / ((long)O * taps)) * taps + tap], id, matrix);
 }
 
 /* dw f32[O,C,k k] (+)= the sum of parts f32[slices,O,k k,C], in their order. */

@@ -23,10 +23,10 @@ typedef float4 value4;
 #endif
 #ifdef F16_OUT
 #define OUT half
-#define OUT_OF convert_half_rte
+#define PUT vstore_half_rte
 #else
 #define OUT float
-#define OUT_OF
+#define PUT(v, at, to) ((to)[at] = (v))
 #endif
 
 static value4 a_four(global const value *a, extents e, image g, int m, int k)
@@ -175,7 +175,7 @@ product(global const value *a, global const value *b, global const float *bias, 
                 v += temb[(long)(m / (OH * OW)) * N + n];
             if (res)
                 v += res[to];
-            y[to] = OUT_OF(accum ? y[to] + v : v);
+            PUT(accum ? y[to] + v : v, to, y);
         }
     }
 }

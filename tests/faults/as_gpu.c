@@ -17,7 +17,7 @@ enum { SUB_GROUP_SIZES_INTEL = 0x4108 };
 as_gpu_compiler as_gpu_how = AS_GPU_TAKES;
 int as_gpu_built;
 
-/* 0, NULL: as the device has it. */
+/* 0, NULL: as the device has it. Half arithmetic is its compiler's, and cannot be pretended: tools/compile-gpus has it. */
 typedef struct profile {
     const char *name, *extensions;
     cl_device_type type;
@@ -30,8 +30,8 @@ typedef struct profile {
 static const profile profiles[] = {
     {"nvidia", " cl_nv_device_attribute_query", CL_DEVICE_TYPE_GPU, 8, 1, 1024, 48 << 10, 0, 0},
     {"amd", "", CL_DEVICE_TYPE_GPU, 0, 1, 256, 64 << 10, 0, 0},
-    {"intel", " cl_khr_fp16 cl_intel_required_subgroup_size", CL_DEVICE_TYPE_GPU, 0, 1, 512, 64 << 10, 0, 8},
-    {"intel-hpc", " cl_khr_fp16 cl_intel_required_subgroup_size", CL_DEVICE_TYPE_GPU, 0, 1, 1024, 64 << 10, 0, 16},
+    {"intel", " cl_intel_required_subgroup_size", CL_DEVICE_TYPE_GPU, 0, 1, 512, 64 << 10, 0, 8},
+    {"intel-hpc", " cl_intel_required_subgroup_size", CL_DEVICE_TYPE_GPU, 0, 1, 1024, 64 << 10, 0, 16},
     {"small", "", CL_DEVICE_TYPE_GPU, 0, 1, 64, 32 << 10, 128 << 20, 0},
     {"one-lane", "", CL_DEVICE_TYPE_CPU, 0, 1, 0, 0, 0, 0},
 };

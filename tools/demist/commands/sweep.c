@@ -117,7 +117,7 @@ static void print_cells(const sweep *s)
         const sweep_cell *c = &s->cell[k];
 
         dm_plain_put(stdout, sweep_cell_name(s, c));
-        fputs(c->state == SWEEP_REFUSED ? "  refused: " : "", stdout);
+        fputs(c->state == SWEEP_REFUSED ? "  refused: " : c->state == SWEEP_FAILED ? "  failed: " : "", stdout);
         dm_plain_put(stdout, c->why);
         putchar('\n');
     }

@@ -225,7 +225,7 @@ dm_status sweep_run_cell(sweep *s, sweep_cell *c, dm_err *err)
     dm_err why = {0};
     dm_status rc = DM_OK;
 
-    if (c->state == SWEEP_REFUSED)
+    if (c->state != SWEEP_PLANNED) /* it was refused, or could not be read */
         return DM_OK;
     if (!run)
         return no_memory(err);

@@ -197,7 +197,8 @@ static dm_status check_cell(sweep *s, sweep_cell *c, dm_err *err)
     if (load(s, c->overrides, c->n_overrides, &session, &cb, &why)) {
         if (why.code == DM_ENOMEM)
             return dm_error(err, why.code, "%s", why.msg);
-        c->state = SWEEP_REFUSED;
+        c->state = why.code == DM_EIO ? SWEEP_FAILED : SWEEP_REFUSED;
+        c->code = why.code;
         snprintf(c->why, sizeof c->why, "%.*s", (int)sizeof c->why - 1, *heard.text ? heard.text : why.msg);
         return DM_OK;
     }
