@@ -7,6 +7,7 @@
 #include "eval/mean.h"
 #include "device/kernels.h"
 #include "device/ops.h"
+#include "model/batch_fit.h"
 #include "model/objective.h"
 #include "model/sampling.h"
 #include "session/session_read.h"
@@ -127,8 +128,9 @@ static dm_status open_chain(job *j, dm_err *err)
 static dm_status open_forward(job *j, dm_wset *weights, dm_err *err)
 {
     const int64_t asked = j->s->experiment->sampler.batch;
+    bool again = false;
 
-    for (int64_t most = asked ? asked : BATCH;; most = (most + 1) / 2) {
+    for (int64_t most = asked ? asked : BATCH;;) {
         const int64_t batches = (j->out->count + most - 1) / most;
         const size_t bytes = (size_t)((j->out->count + batches - 1) / batches * j->example) * sizeof(float);
         dm_err why = {0};
@@ -146,7 +148,7 @@ static dm_status open_forward(job *j, dm_wset *weights, dm_err *err)
         dm_buf_free(j->clean);
         dm_buf_free(j->noise);
         j->clean = j->noise = NULL;
-        if (rc != DM_ENOMEM || asked || most == 1)
+        if (asked || !dm_batch_fit(&most, &again, rc))
             return dm_error(err, rc, "%s", why.msg);
     }
 }

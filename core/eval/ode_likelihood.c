@@ -6,6 +6,7 @@
 #include "eval/eval_data.h"
 #include "eval/mean.h"
 #include "eval/ode.h"
+#include "model/batch_fit.h"
 #include "session/session_read.h"
 #include "session/session_source.h"
 
@@ -73,8 +74,9 @@ static dm_status open_ode(job *j, dm_wset *weights, dm_err *err)
     const int64_t asked = j->s->experiment->sampler.batch;
     dm_ode_setup setup = {.net = j->s->model, .weights = weights, .noise = j->s->noise, .probes = j->out->probes,
                           .seed = (uint64_t)j->s->experiment->run.seed};
+    bool again = false;
 
-    for (int64_t most = asked ? asked : BATCH;; most = (most + 1) / 2) {
+    for (int64_t most = asked ? asked : BATCH;;) {
         const int64_t batches = (j->out->count + most - 1) / most;
         dm_err why = {0};
         dm_status rc;
@@ -82,7 +84,7 @@ static dm_status open_ode(job *j, dm_wset *weights, dm_err *err)
         setup.n = j->n = (j->out->count + batches - 1) / batches;
         if (!(rc = dm_ode_new(&setup, &j->ode, &why)))
             return DM_OK;
-        if (rc != DM_ENOMEM || asked || most == 1)
+        if (asked || !dm_batch_fit(&most, &again, rc))
             return dm_error(err, rc, "%s", why.msg);
     }
 }

@@ -2,6 +2,7 @@
 #include "eval/validation.h"
 #include "base/clock.h"
 #include "eval/mean.h"
+#include "model/batch_fit.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -29,13 +30,15 @@ int64_t dm_validation_count(const dm_validation *v) { return v->count; }
 /* Halves the batch until it fits. */
 static dm_status open_step(dm_validation *v, dm_wset *weights, int64_t batch, dm_err *err)
 {
-    for (v->n = v->count < batch ? v->count : batch;; v->n = (v->n + 1) / 2) {
+    bool again = false;
+
+    for (v->n = v->count < batch ? v->count : batch;;) {
         dm_err why = {0};
         const dm_status rc = dm_grad_step_new(v->s->model, weights, NULL, NULL, v->n, false, &v->step, &why);
 
         if (!rc)
             return DM_OK;
-        if (rc != DM_ENOMEM || v->n == 1)
+        if (!dm_batch_fit(&v->n, &again, rc))
             return dm_error(err, rc, "%s", why.msg);
     }
 }

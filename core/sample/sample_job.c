@@ -1,6 +1,7 @@
 /* Images in batches; see sample_job.h. */
 #include "sample/sample_job.h"
 
+#include "model/batch_fit.h"
 #include "sample/guide.h"
 
 #include <math.h>
@@ -158,8 +159,9 @@ static int64_t times_of(const dm_experiment *e)
 static dm_status fit(dm_image_sampler *d, int64_t count, dm_err *err)
 {
     const int64_t times = times_of(d->experiment);
+    bool again = false;
 
-    for (d->n = d->asked;; d->n = (d->n + 1) / 2) {
+    for (d->n = d->asked;;) {
         const dm_sampling_setup setup = {.experiment = d->experiment,
                                          .noise = d->s->noise,
                                          .device = d->s->device,
@@ -182,7 +184,7 @@ static dm_status fit(dm_image_sampler *d, int64_t count, dm_err *err)
             return DM_OK;
         dm_sampling_free(d->sampling);
         d->sampling = NULL;
-        if (rc != DM_ENOMEM || d->experiment->sampler.batch || d->n == 1)
+        if (d->experiment->sampler.batch || !dm_batch_fit(&d->n, &again, rc))
             return dm_error(err, rc, "%s", why.msg);
     }
 }

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "model/batch_fit.h"
 #include "train/spread.h"
 
 /* Halves the micro-batch until a plan fits. */
@@ -12,24 +13,25 @@ static dm_status fit(dm_trainer *t, int64_t micro, dm_err *err)
     const bool fixed = micro > 0;
     const int64_t most = dm_share_most(t->batch, micro, t->comm->size);
     int64_t last = 0;              /* the smallest that did not fit */
+    bool again = false;
     dm_err why = {0};
     dm_status rc;
 
-    for (t->micro = fixed && micro < most ? micro : most;; t->micro = (t->micro + 1) / 2) {
+    for (t->micro = fixed && micro < most ? micro : most;;) {
         dm_net_expect(t->session->model, (double)t->set->steps * ceil((double)most / (double)t->micro));
         rc = dm_grad_step_new(t->session->model, t->state.model, t->grads, t->loss_sum, t->micro, t->micro == most,
                               &t->grad, &why);
         dm_net_expect(t->session->model, 0);
         if (!rc) {
-            if (last)
+            if (last > t->micro)
                 dm_session_log(t->session, DM_LOG_INFO, "micro-batches of %lld, as %lld do not fit: %s",
                                (long long)t->micro, (long long)last, why.msg);
             return DM_OK;
         }
-        if (rc != DM_ENOMEM || fixed || t->micro == 1)
+        last = t->micro;
+        if (fixed || !dm_batch_fit(&t->micro, &again, rc))
             return dm_error(err, rc, "%s%s", why.msg,
                             rc == DM_ENOMEM && fixed ? " (train.micro_batch is fixed; a smaller one may fit)" : "");
-        last = t->micro;
     }
 }
 

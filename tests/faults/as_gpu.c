@@ -17,7 +17,7 @@ enum { SUB_GROUP_SIZES_INTEL = 0x4108 };
 as_gpu_compiler as_gpu_how = AS_GPU_TAKES;
 int as_gpu_built;
 
-/* 0, NULL: as the device has it. Half arithmetic is its compiler's, and cannot be pretended: tools/compile-gpus has it. */
+/* 0, NULL: as the device has it. Half arithmetic is its compiler's, so that no profile pretends it. */
 typedef struct profile {
     const char *name, *extensions;
     cl_device_type type;
