@@ -166,7 +166,8 @@ static dm_status add_source(dm_layers *l, const dm_origin *s, const chain *insid
     if (rc || !root)
         return rc;
     if (root->kind != DM_YAML_MAP) {
-        FAIL_FILE(l, DM_EINVAL, root->at, "an experiment is a map of keys and values, like 'name: moons'");
+        FAIL_FILE(l, DM_EINVAL, root->at, "an experiment is a map of keys and values, like 'name: moons'%s",
+                  dm_file_hint(s->text, s->n));
         return DM_OK;
     }
     if ((rc = add_includes(l, s, root, inside, err)))

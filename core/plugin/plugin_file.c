@@ -75,7 +75,7 @@ static shown show_machine(unsigned machine)
 static unsigned own_machine(void)
 {
     const int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-    ElfW(Ehdr) head;
+    ElfW(Ehdr) head = {0};
     const bool known = fd >= 0 && !dm_file_read_at(fd, "it", 0, &head, sizeof head, NULL);
 
     if (fd >= 0)
@@ -89,7 +89,7 @@ static dm_status check_elf(int fd, uint64_t bytes, dm_err *err)
     const unsigned char order = *(const unsigned char *)&one ? ELFDATA2LSB : ELFDATA2MSB;
     const unsigned char class = sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32;
     const unsigned own = own_machine();
-    ElfW(Ehdr) head;
+    ElfW(Ehdr) head = {0};
     dm_status rc;
 
     if (!bytes)
@@ -98,7 +98,9 @@ static dm_status check_elf(int fd, uint64_t bytes, dm_err *err)
     if (rc && rc != DM_ECORRUPT)
         return rc;
     if (rc || memcmp(head.e_ident, ELFMAG, SELFMAG))
-        return REFUSE(err, "is not a shared object: no ELF header; build a plugin with cc -shared -fPIC");
+        return REFUSE(err, "is not a shared object: no ELF header%s",
+                      rc || !*dm_file_hint(&head, sizeof head) ? "; build a plugin with cc -shared -fPIC"
+                                                               : dm_file_hint(&head, sizeof head));
     if (bytes < sizeof head)
         return REFUSE(err, "is cut short: %llu bytes are no ELF header", (unsigned long long)bytes);
     if (head.e_ident[EI_CLASS] != class || head.e_ident[EI_DATA] != order)

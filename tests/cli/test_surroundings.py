@@ -89,6 +89,11 @@ def pointers_of_git_lfs():
         open(path(name), "wb").write(pointer)
         _, err = demist("check", config("moons.yaml"), *use, code=5)
         assert "git-lfs" in err and name in err, err
+    open(path("lfs.yaml"), "wb").write(pointer)
+    assert "git lfs pull" in demist("check", path("lfs.yaml"), code=2)[1]
+    os.makedirs(path("pointed/schedules"), mode=0o755)
+    open(path("pointed/schedules/linear.so"), "wb").write(pointer)
+    assert "git lfs pull" in demist("check", config("moons.yaml"), f"plugin_path={path('pointed')}", code=3)[1]
 
 
 def a_size_that_is_not_said():
