@@ -375,6 +375,11 @@ dm_status dm_data_raw(dm_data *d, int64_t index, dm_shape *shape, const float **
     return s;
 }
 
+dm_status dm_data_raw_shape(const dm_data *d, int64_t index, dm_shape *shape, dm_err *err)
+{
+    return dm_example_shape(&d->instance, index, &d->rules.largest, shape, err);
+}
+
 int64_t dm_data_raw_size(const dm_data *d) { return dm_shape_count(&d->rules.largest); }
 
 dm_status dm_data_at(dm_data *d, int64_t first, int64_t n, float *x, int32_t *labels, dm_err *err)

@@ -34,6 +34,8 @@ const char *dm_data_class_name(const dm_data *d, int32_t label);
  * left alone where the data has none. raw_size: the values of the largest. */
 dm_status dm_data_raw(dm_data *d, int64_t index, dm_shape *shape, const float **x, int32_t *label, dm_err *err);
 int64_t dm_data_raw_size(const dm_data *d);
+/* Its shape as the plugin has it, without reading it. */
+dm_status dm_data_raw_shape(const dm_data *d, int64_t index, dm_shape *shape, dm_err *err);
 
 /* The n examples of the endless training stream from `position`: x[n,...] and labels, NULL if not wanted,
  * 0 where the data has none.

@@ -55,6 +55,7 @@ COMMANDS = {
     "plot": (["plot", "kept", "--out", "out.png"], []),
     "report": (["report", "kept", "--no-samples", "--out", "out.html"], ["out.html"]),
     "init": (["init", "new.yaml"], ["new.yaml"]),
+    "init_images": (["init", "new.yaml", "images", "photos"], ["new.yaml"]),
     "docs": (["docs"], []),
     "devices": (["devices"], []),
     "export": (["export", "model", "--to", "diffusers", "out"], ["out/unet/config.json", "out/scheduler/scheduler_config.json"]),

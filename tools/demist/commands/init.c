@@ -1,4 +1,5 @@
 /* demist init: an experiment to begin with, every key with its meaning. */
+#define _XOPEN_SOURCE 700 /* realpath */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,82 +8,37 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "files/output.h"
+#include "init/init.h"
 #include "options/command.h"
-#include "plugin/registry.h"
 #include "session/session.h"
 #include "session/session_read.h"
-#include "settings/param.h"
-#include "settings/settings.h"
 
-typedef struct request { const char *from; } request;
+typedef struct request { const char *from, *template; } request;
 
 static const cli_option options[] = {
+    CLI_CHOICE(request, template, "template", "NAME", INIT_TEMPLATES, NULL,
+               "images with a small network or that of Ho et al. 2020, points in the plane, or images of classes, "
+               "which subfolders are; without, points, and small for images"),
     CLI_STRING(request, from, CLI_T_RUN, "from", 0, "DIR", NULL,
                "the experiment of a run, of a checkpoint, or of a folder in diffusers' layout"), CLI_END};
 
-/* What each section uses. */
-static const char *const points[DM_SEC_COUNT] = {[DM_SEC_DATA] = "toy2d",
-                                                 [DM_SEC_SCHEDULE] = "linear",
-                                                 [DM_SEC_NETWORK] = "mlp",
-                                                 [DM_SEC_OBJECTIVE] = "simple",
-                                                 [DM_SEC_SAMPLER] = "ddim"};
-static const char *const images[DM_SEC_COUNT] = {[DM_SEC_DATA] = "image_folder",
-                                                 [DM_SEC_SCHEDULE] = "linear",
-                                                 [DM_SEC_NETWORK] = "unet",
-                                                 [DM_SEC_OBJECTIVE] = "simple",
-                                                 [DM_SEC_SAMPLER] = "ddim"};
-static const dm_kind kinds[DM_SEC_COUNT] = {[DM_SEC_DATA] = DM_KIND_DATASET, [DM_SEC_SCHEDULE] = DM_KIND_SCHEDULE,
-                                            [DM_SEC_NETWORK] = DM_KIND_NETWORK, [DM_SEC_OBJECTIVE] = DM_KIND_OBJECTIVE,
-                                            [DM_SEC_SAMPLER] = DM_KIND_SAMPLER};
+enum { MOST_NAME = 100 };          /* bytes of an experiment's name */
 
-static dm_status rows(FILE *to, const dm_param *p, const char *indent, dm_arena *a, dm_err *err)
+/* The last part of a path up to its first dot, as an experiment may be called. */
+static void name_of(const char *path, char *name, size_t n)
 {
-    const char *range;
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+    size_t end = strlen(path), begin, at = 0;
 
-    for (; p && p->type != DM_T_END; p++) {
-        const bool text = p->type == DM_T_STRING || p->type == DM_T_PATH;
-
-        fprintf(to, "%s%s%s: %s%s%s", indent, p->def ? "" : "# ", p->name, text && p->def ? "\"" : "",
-                p->def ? p->def : "(needed)", text && p->def ? "\"" : "");
-        fprintf(to, "  # %s", p->doc);
-        if (p->choices)
-            fprintf(to, " (%s)", p->choices);
-        else if (p->type == DM_T_INT || p->type == DM_T_REAL) {
-            if (!(range = dm_param_range(p, a)))
-                return dm_error(err, DM_ENOMEM, "out of memory");
-            fprintf(to, ": %s", range);
-        }
-        fprintf(to, "\n");
-    }
-    return DM_OK;
-}
-
-static dm_status print(FILE *to, const char *const *use, dm_err *err)
-{
-    dm_arena *a = dm_arena_new();
-    dm_registry *r = NULL;
-    dm_status rc = a ? dm_registry_new(NULL, &r, err) : dm_error(err, DM_ENOMEM, "out of memory");
-
-    for (int s = 0; s < DM_SEC_COUNT && !rc; s++) {
-        const dm_settings_table *t = &dm_settings[s];
-        const dm_plugin *p = NULL;
-
-        if (t->plugin && !use[s]) /* it may be absent */
-            continue;
-        if (*t->name)
-            fprintf(to, "\n%s:  # %s\n", t->name, t->doc);
-        if (use[s] && (rc = dm_registry_get(r, kinds[s], use[s], &p, err)))
-            break;
-        if (p) {
-            fprintf(to, "  use: %s  # %s; demist plugins lists the others\n", p->name, p->doc);
-            rc = rows(to, p->params, "  ", a, err);
-        }
-        if (!rc)
-            rc = rows(to, t->rows, *t->name ? "  " : "", a, err);
-    }
-    dm_registry_free(r);
-    dm_arena_free(a);
-    return rc;
+    while (end > 1 && path[end - 1] == '/')
+        end--;
+    for (begin = end; begin && path[begin - 1] != '/';)
+        begin--;
+    while (begin < end && (path[begin] == '-' || !strchr(allowed, path[begin])))
+        begin++;
+    for (; begin < end && path[begin] != '.' && at + 1 < n; begin++)
+        name[at++] = strchr(allowed, path[begin]) ? path[begin] : '-';
+    snprintf(name + at, n - at, "%s", at ? "" : "run");
 }
 
 /* The experiment's text, but for where the other went. */
@@ -98,13 +54,12 @@ static void put_experiment(FILE *to, const char *text)
 /* The same experiment as that of a trained model, under the file's name. */
 static dm_status print_from(FILE *to, const char *from, const char *file, const dm_callbacks *cb, dm_err *err)
 {
-    const char *slash = strrchr(file, '/'), *stem = slash ? slash + 1 : file;
-    char name[300], *text;
+    char name[MOST_NAME + 1 + sizeof "name="] = "name=", *text;
     const char *overrides[] = {name, "output="};
     dm_session s;
     dm_status rc;
 
-    snprintf(name, sizeof name, "name=%.*s", (int)strcspn(stem, "."), stem);
+    name_of(file, name + strlen(name), MOST_NAME + 1);
     if ((rc = dm_session_read_run(&s, from, overrides, 2, cb, err)))
         return rc;
     if (!(text = dm_experiment_print(s.experiment, false)))
@@ -122,27 +77,102 @@ static dm_status print_from(FILE *to, const char *from, const char *file, const 
     return rc;
 }
 
+/* The folder as the file can say it: relative paths in it start where it lies. */
+static dm_status folder_in(const char *file, const char *folder, dm_arena *a, const char **out, dm_err *err)
+{
+    char *real;
+
+    *out = folder;
+    if (*folder == '/' || !strchr(file, '/'))
+        return DM_OK;
+    if (!(real = realpath(folder, NULL)))
+        return dm_file_error(err, "look at", folder);
+    *out = dm_strdup(a, real);
+    free(real);
+    return *out ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for '%s'", folder);
+}
+
+/* One line: what is there, and what the template makes of it. */
+static void tell(const init_images *i, const init_experiment *e, const char *folder, const dm_callbacks *cb,
+                 dm_arena *a)
+{
+    const char *text = init_images_text(i, a), *classes = i->classes ? dm_sprintf(a, ", %d classes", i->classes) : "";
+    const char *size = "", *line;
+
+    for (int k = 0; k < e->n; k++)
+        if (e->value[k].section == DM_SEC_DATA && !strcmp(e->value[k].key, "size"))
+            size = e->value[k].value;
+    if (text && classes && (line = dm_sprintf(a, "%s: %s%s; data.size is %s", folder, text, classes, size)))
+        cb->log(cb->user, DM_LOG_INFO, line);
+}
+
+static dm_status print_template(FILE *to, const char *template, const char *folder, const char *file,
+                                const dm_callbacks *cb, dm_err *err)
+{
+    dm_arena *a = dm_arena_new();
+    const char *written = NULL;
+    char name[MOST_NAME + 1];
+    init_images images;
+    init_experiment e;
+    dm_status rc = a ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory");
+
+    name_of(file, name, sizeof name);
+    if (!rc && folder && !(rc = init_look(folder, !strcmp(template, "classes"), cb, &images, err)))
+        rc = folder_in(file, folder, a, &written, err);
+    if (!rc)
+        rc = init_template(template, name, folder ? &images : NULL, written, a, &e, err);
+    if (!rc && folder)
+        tell(&images, &e, folder, cb, a);
+    if (!rc)
+        rc = init_print(to, &e, a, err);
+    dm_arena_free(a);
+    return rc;
+}
+
+/* What the file is called where it was not said: as the folder, the template, or "images"; "" = it has to be said. */
+static void default_file(const cli_call *call, char *path, size_t n)
+{
+    const request *q = call->options;
+    const char *images = call->argument[1], *folder = call->argument[2];
+    char name[MOST_NAME + 1];
+
+    *path = 0;
+    if (q->from || (!images && !q->template))
+        return;
+    name_of(folder ? folder : q->template ? q->template : images, name, sizeof name);
+    snprintf(path, n, "%s.yaml", name);
+}
+
 static int run(cli_call *call)
 {
-    const char *path = call->argument[0], *from = ((request *)call->options)->from;
+    const request *q = call->options;
+    const char *images = call->argument[1], *folder = call->argument[2];
+    const char *template = q->template ? q->template : images ? "small" : "points";
+    char named[MOST_NAME + sizeof ".yaml"];
+    const char *path = call->argument[0] ? call->argument[0] : named;
     cli_terminal *t;
     char *text = NULL;
     dm_err err = {0};
     size_t n = 0;
     FILE *to;
 
-    if (from && call->argument[1])
-        return cli_usage(call->command, "--from and 'images' exclude each other");
+    default_file(call, named, sizeof named);
+    if (path == named && !*named)
+        return cli_usage(call->command, "which file?");
+    if (q->from && (images || q->template))
+        return cli_usage(call->command, "--from and %s exclude each other", images ? "'images'" : "--template");
+    if (images && !strcmp(template, "points"))
+        return cli_usage(call->command, "the template points is without images");
     if (output_check(&(const output_file){path, NULL, false}, 1, false, &err))
         return cli_fail(&err);
     t = cli_terminal_new(&call->common);
     to = open_memstream(&text, &n);
     if (!t || !to)
         dm_error(&err, DM_ENOMEM, "out of memory");
-    else if (from)
-        print_from(to, from, path, cli_callbacks(t), &err);
+    else if (q->from)
+        print_from(to, q->from, path, cli_callbacks(t), &err);
     else
-        print(to, call->argument[1] ? images : points, &err);
+        print_template(to, template, folder, path, cli_callbacks(t), &err);
     if (to && fclose(to) && !err.code)
         dm_error(&err, DM_ENOMEM, "out of memory");
     if (!err.code && !dm_file_write_atomic(path, text, n, &err))
@@ -155,11 +185,16 @@ static int run(cli_call *call)
 const cli_command cmd_init = {
     .name = "init",
     .summary = "write an experiment to begin with",
-    .arguments = (const cli_argument[]){{CLI_T_FILE, "FILE.yaml", ".yaml|.yml", "which file?", false},
-                                        {CLI_T_CHOICE, "images", "images", NULL, false}, {0}},
+    .arguments = (const cli_argument[]){{CLI_T_FILE, "FILE.yaml", ".yaml|.yml", NULL, false},
+                                        {CLI_T_CHOICE, "images", "images", NULL, false},
+                                        {CLI_T_FOLDER, "FOLDER", NULL, NULL, false}, {0}},
     .options = options,
     .size = sizeof(request),
-    .examples = "  demist init my.yaml && demist train my.yaml\n  demist init photos.yaml images\n"
+    .examples = "  demist init my.yaml && demist train my.yaml\n  demist init images photos\n"
+                "  demist init faces.yaml images photos --template classes\n"
                 "  demist init again.yaml --from runs/moons\n",
-    .details = "Every key is there with its default and its meaning: points in the plane, or images from a folder.\n",
+    .details = "Every key is there with its value and its meaning: points in the plane, or images from a folder. Of "
+               "a FOLDER of images, sizes and channels are looked at: data.size, data.channels and the levels of the "
+               "network follow from them. Without FILE.yaml the file is named after the folder or the template. "
+               "Nothing is overwritten.\n",
     .run = run};

@@ -2,14 +2,11 @@
 #include "format/inspect.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "base/folder.h"
-#include "data/data_alone.h"
+#include "files/images_in.h"
 #include "files/output.h"
 #include "options/command.h"
-#include "settings/param.h"
 
 typedef struct request { const char *preview; bool test, force; int64_t count; } request;
 
@@ -20,32 +17,18 @@ static const cli_option options[] = {
     CLI_NUMBER(request, count, "count", "N", 1, 4096, "64", "so many"),
     CLI_SHORT_FLAG(request, force, "force", 'f', "overwrite F.png if it is there"), CLI_END};
 
-/* The experiment that a folder of images is; on the heap. */
-static char *text_of(const char *folder)
-{
-    static const char before[] = "data: {use: image_folder, folder: ", behind[] = "}\n";
-    dm_arena *a = dm_arena_new();
-    const char *name = a ? dm_param_quote(folder, a) : NULL;
-    const size_t n = name ? strlen(name) + sizeof before + sizeof behind : 0;
-    char *text = n ? malloc(n) : NULL;
-
-    if (text)
-        snprintf(text, n, "%s%s%s", before, name, behind);
-    dm_arena_free(a);
-    return text;
-}
-
 static dm_status look_at_data(const cli_call *call, bool folder, dm_err *err)
 {
     const request *q = call->options;
     const char *what = call->argument[0];
-    char *text = folder ? text_of(what) : NULL;
     cli_terminal *t = cli_terminal_new(&call->common);
     dm_data_alone a;
-    dm_status rc = t && (text || !folder) ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory");
+    dm_status rc = t ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory");
 
-    if (!rc)
-        rc = dm_data_alone_open(&a, what, text, call->overrides, call->n_overrides, cli_callbacks(t), err);
+    if (!rc && folder)
+        rc = images_in_open(&a, what, call->overrides, call->n_overrides, cli_callbacks(t), err);
+    else if (!rc)
+        rc = dm_data_alone_open(&a, what, NULL, call->overrides, call->n_overrides, cli_callbacks(t), err);
     if (!rc) {
         rc = dm_data_preview(&a, q->test ? "test" : "train", q->count, q->preview, cli_print_line, stdout, err);
         dm_data_alone_close(&a);
@@ -53,7 +36,6 @@ static dm_status look_at_data(const cli_call *call, bool folder, dm_err *err)
     if (!rc && q->preview)
         cli_print_path(q->preview);
     cli_terminal_free(t);
-    free(text);
     return rc;
 }
 

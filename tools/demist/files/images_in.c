@@ -6,7 +6,6 @@
 
 #include "base/arena.h"
 #include "base/error.h"
-#include "data/data_alone.h"
 #include "device/tensor.h"
 #include "files/output.h"
 #include "format/array_file.h"
@@ -37,19 +36,27 @@ static dm_status array_read(const char *path, int32_t rank, images_in *out, dm_e
 }
 
 /* The experiment that a file or folder of images is; on the heap. */
-static char *text_of(const char *path, int64_t channels)
+static char *text_of(const char *path)
 {
-    const bool array = output_ends_in(path, ".npy");
+    const char *form = output_ends_in(path, ".npy") ? "data: {use: npy, file: %s}\n"
+                                                    : "data: {use: image_folder, folder: %s}\n";
     dm_arena *a = dm_arena_new();
-    const char *name = a ? dm_param_quote(path, a) : NULL;
-    char *text = name ? malloc(strlen(name) + 96) : NULL;
+    const char *name = a ? dm_param_quote(path, a) : NULL, *text = name ? dm_sprintf(a, form, name) : NULL;
+    char *out = text ? strdup(text) : NULL;
 
-    if (text && array)
-        sprintf(text, "data: {use: npy, file: %s}\n", name);
-    else if (text)
-        sprintf(text, "data: {use: image_folder, folder: %s, channels: %lld}\n", name, (long long)channels);
     dm_arena_free(a);
-    return text;
+    return out;
+}
+
+dm_status images_in_open(dm_data_alone *a, const char *path, const char *const *overrides, int n,
+                         const dm_callbacks *cb, dm_err *err)
+{
+    char *text = text_of(path);
+    const dm_status rc = text ? dm_data_alone_open(a, path, text, overrides, n, cb, err)
+                              : dm_error(err, DM_ENOMEM, "out of memory for '%s'", path);
+
+    free(text);
+    return rc;
 }
 
 static dm_status read_all(dm_data_alone *a, const char *path, images_in *out, dm_err *err)
@@ -73,23 +80,23 @@ static dm_status read_all(dm_data_alone *a, const char *path, images_in *out, dm
 
 dm_status images_in_read(const char *path, int64_t channels, const dm_callbacks *cb, images_in *out, dm_err *err)
 {
+    const bool array = output_ends_in(path, ".npy");
+    char wanted[40];
+    const char *overrides[] = {wanted};
     dm_data_alone a;
-    char *text;
     dm_status rc;
 
     *out = (images_in){0};
     if (output_ends_in(path, ".safetensors"))
         return array_read(path, -1, out, err);
-    if (!output_ends_in(path, ".npy") && channels != 1 && channels != 3)
+    if (!array && channels != 1 && channels != 3)
         return dm_error(err, DM_EINVAL, "'%s': pictures have 1 or 3 channels, and %lld are wanted; give F.safetensors",
                         path, (long long)channels);
-    if (!(text = text_of(path, channels)))
-        return dm_error(err, DM_ENOMEM, "out of memory");
-    if (!(rc = dm_data_alone_open(&a, path, text, NULL, 0, cb, err))) {
+    snprintf(wanted, sizeof wanted, "data.channels=%lld", (long long)channels);
+    if (!(rc = images_in_open(&a, path, overrides, array ? 0 : 1, cb, err))) {
         rc = read_all(&a, path, out, err);
         dm_data_alone_close(&a);
     }
-    free(text);
     if (rc)
         images_in_fini(out);
     return rc;

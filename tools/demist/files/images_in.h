@@ -4,12 +4,18 @@
 
 #include <demist/demist.h>
 
+#include "data/data_alone.h"
+
 typedef struct images_in { float *x; dm_shape shape; } images_in; /* f32[N,...] */
 
 /* F.safetensors (its only tensor, or x) and F.npy are read as they are, bytes as pixels; else PNG, JPEG and WebP, a
  * file or all below a folder in the order of their names, in so many channels, as -1..1. All must be of one size. */
 dm_status images_in_read(const char *path, int64_t channels, const dm_callbacks *cb, images_in *out, dm_err *err);
 void images_in_fini(images_in *in);
+
+/* A folder of images, one image or F.npy as data alone, with overrides of the section data. */
+dm_status images_in_open(dm_data_alone *a, const char *path, const char *const *overrides, int n,
+                         const dm_callbacks *cb, dm_err *err);
 
 /* n conditions that were given as NAME=FILE. */
 typedef struct conditions_in { dm_condition_value *value; images_in *file; char **name; int n; } conditions_in;

@@ -236,7 +236,8 @@ static void offer_argument(const cli_program *program, const cli_command *c, int
             offer_commands(program, &t);
         else
             offer_value(&t, a->kind, a->words);
-        if (!a->many || strchr(word, '='))
+        const bool may_be_left_out = !a->ask && a[1].kind == CLI_T_CHOICE;
+        if (!may_be_left_out && (!a->many || strchr(word, '=')))
             return;
     }
 }
@@ -245,6 +246,7 @@ void complete(const cli_program *program, const char *const *words, int n)
 {
     const char *word = n ? words[n - 1] : "", *equals = strchr(word, '=');
     const cli_option *o;
+    const cli_argument *a;
     const cli_command *c;
     const typed t = {word, ""};
     char before[100];
@@ -263,7 +265,7 @@ void complete(const cli_program *program, const char *const *words, int n)
         return;
     for (int i = 1; i < n - 1; i++) {
         if (*words[i] != '-' || !words[i][1])
-            place++;
+            place += 1 + ((a = argument_at(c, place)) && cli_is_left_out(a, words[i]));
         else if ((o = option_of(c, words[i])) && o->value && !strchr(words[i], '=') && ++i == n - 1) {
             offer_value(&t, o->kind, o->words);
             return;

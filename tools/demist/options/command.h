@@ -56,6 +56,8 @@ const cli_command *cli_find(const cli_program *program, const char *name);
 
 /* A usage fault: prints it with the command's usage; returns 2. */
 int cli_usage(const cli_command *c, const char *fmt, ...) DM_PRINTF(2, 3);
+/* Whether an argument that may be missing is: the word given is that of the choice behind it. */
+bool cli_is_left_out(const cli_argument *a, const char *given);
 /* Puts an override before the others; once in a call. */
 void cli_put_override(cli_call *call, const char *override);
 /* A whole number in [min, max]; false, with what is wrong in text, otherwise. */

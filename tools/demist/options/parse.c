@@ -164,6 +164,11 @@ static int read_options(reader *r, int argc, char **argv)
 /* Where an argument may be missing: key=value, and nothing of this name. */
 static bool is_override(const char *given) { return strchr(given, '=') && access(given, F_OK); }
 
+bool cli_is_left_out(const cli_argument *a, const char *given)
+{
+    return !a->ask && a[1].kind == CLI_T_CHOICE && cli_is_word(a[1].words, given, strlen(given));
+}
+
 /* argv[from ..] by the command's arguments: those before the overrides from the front, those behind them from the
  * end, what lies between are overrides. */
 static int read_arguments(reader *r, int argc, char **argv, int from)
@@ -175,7 +180,9 @@ static int read_arguments(reader *r, int argc, char **argv, int from)
     for (; a && a->kind && a->kind != CLI_T_OVERRIDES; a++) {
         if (from == argc && a->ask)
             return cli_usage(r->command, "%s", a->ask);
-        if (from < argc && (a->ask || a[1].kind != CLI_T_OVERRIDES || !is_override(argv[from]))) {
+        if (from < argc && cli_is_left_out(a, argv[from]))
+            call->n_arguments++;
+        else if (from < argc && (a->ask || a[1].kind != CLI_T_OVERRIDES || !is_override(argv[from]))) {
             call->argument[call->n_arguments++] = argv[from++];
             while (a->many && from < argc && !(a[1].kind == CLI_T_OVERRIDES && is_override(argv[from])))
                 call->argument[call->n_arguments++] = argv[from++];
@@ -205,7 +212,7 @@ static int check_words(const reader *r)
         if (a->kind == CLI_T_OVERRIDES)
             continue;
         given = r->call->argument[i++];
-        if (a->kind != CLI_T_CHOICE || cli_is_word(a->words, given, strlen(given)))
+        if (!given || a->kind != CLI_T_CHOICE || cli_is_word(a->words, given, strlen(given)))
             continue;
         cli_nearest_word(a->words, given, text, sizeof text);
         cli_words_text(a->words, words, sizeof words);
