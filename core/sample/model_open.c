@@ -1,10 +1,13 @@
 /* dm_model_open, dm_model_info, dm_model_close: a trained model on a device. */
 #include "sample/model_handle.h"
+#include "base/number.h"
 #include "session/data_meta.h"
 #include "session/session_read.h"
 #include "session/session_source.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* The overrides, copied: calls that follow read them again. Device and precision are two more, last. */
 static dm_status copy_overrides(dm_model *m, const dm_model_options *o, const char ***out, int *n, dm_err *err)
@@ -125,6 +128,18 @@ static const char *name_of(const dm_experiment *e, dm_section_id id)
     return e->section[id].plugin ? e->section[id].plugin->name : NULL;
 }
 
+/* How many examples a fingerprint, which begins with that, is of; 0 where there is none. */
+static int64_t examples_of(const dm_st *checkpoint)
+{
+    const char *text = dm_st_meta(checkpoint, DM_DATA_FINGERPRINT);
+    char number[24];
+    int64_t n = 0;
+
+    if (!text || (size_t)snprintf(number, sizeof number, "%.*s", (int)strcspn(text, " "), text) >= sizeof number)
+        return 0;
+    return dm_number_int(number, &n) == DM_NUMBER_OK && n > 0 ? n : 0;
+}
+
 dm_status dm_model_info(const dm_model *m, dm_model_properties *out, dm_err *err)
 {
     static const char *const precisions[] = {
@@ -145,6 +160,7 @@ dm_status dm_model_info(const dm_model *m, dm_model_properties *out, dm_err *err
     p.label_width = s->label_width;
     p.class_names = dm_st_meta(s->checkpoint, DM_CLASS_NAMES);
     p.class_names = p.class_names && *p.class_names ? p.class_names : NULL;
+    p.examples = examples_of(s->checkpoint);
     p.takes_class = s->data.classes && dm_net_reads_labels(s->model);
     p.takes_none = dm_net_can_be_guided(s->model).takes_none;
     p.conditions = dm_net_conditions(s->model)->is;

@@ -120,7 +120,8 @@ static dm_status after_step(void *user, int32_t i, int32_t n, dm_buf *x, dm_err 
                                                            .n_images = there,
                                                            .count = d->job->count,
                                                            .example = d->example,
-                                                           .x = d->x});
+                                                           .x = d->x,
+                                                           .log_snr = dm_sampling_at(d->sampling)->log_snr});
     }
     if (d->job->progress && cb->progress) {
         /* The device is let finish, so that the bar tells of work done, not of work queued. */

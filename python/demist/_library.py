@@ -66,12 +66,12 @@ class ModelProperties(Sized):
                 ("objective", c_char_p), ("schedule", c_char_p), ("sampler", c_char_p), ("device", c_char_p),
                 ("precision", c_char_p), ("experiment", c_char_p), ("latents", c_char_p),
                 ("class_names", c_char_p), ("takes_class", c_int32), ("takes_none", c_int32),
-                ("conditions", POINTER(Condition)), ("n_conditions", c_int64)]
+                ("conditions", POINTER(Condition)), ("n_conditions", c_int64), ("examples", c_int64)]
 
 
 class TraceInfo(Sized):
     _fields_ = [("size", c_uint32), ("i", c_int32), ("n", c_int32), ("first", c_int64), ("n_images", c_int64),
-                ("count", c_int64), ("example", c_int64), ("x", POINTER(c_float))]
+                ("count", c_int64), ("example", c_int64), ("x", POINTER(c_float)), ("log_snr", c_double)]
 
 
 TRACE = CFUNCTYPE(None, c_void_p, POINTER(TraceInfo))

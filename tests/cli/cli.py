@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+import zlib
 
 DEMIST = os.environ["DEMIST"]
 SOURCE = os.environ["DEMIST_SOURCE"]
@@ -54,6 +55,28 @@ def floats(tensor):
     a = array.array("f")
     a.frombytes(tensor[2])
     return a
+
+
+def read_png(file):
+    """Of 8 bits: width, height, channels, and its bytes row by row."""
+    data, at, packed = open(file, "rb").read(), 8, b""
+    while at < len(data):
+        n, kind = struct.unpack(">I4s", data[at:at + 8])
+        if kind == b"IHDR":
+            width, height, _, colour = struct.unpack(">2I2B", data[at + 8:at + 18])
+        packed += data[at + 8:at + 8 + n] if kind == b"IDAT" else b""
+        at += 12 + n
+    channels = {0: 1, 2: 3}[colour]
+    raw, n, above, rows = zlib.decompress(packed), width * channels, bytes(width * channels), []
+    for y in range(height):
+        kind, row = raw[y * (n + 1)], bytearray(raw[y * (n + 1) + 1:(y + 1) * (n + 1)])
+        for i in range(n):
+            left, up, corner = (row[i - channels], above[i], above[i - channels]) if i >= channels else (0, above[i], 0)
+            nearest = min((left, up, corner), key=lambda v: abs(left + up - corner - v))
+            row[i] = (row[i] + (0, left, up, (left + up) // 2, nearest)[kind]) % 256
+        rows.append(bytes(row))
+        above = row
+    return width, height, channels, rows
 
 
 def write_safetensors(file, tensors, meta=None):

@@ -3,7 +3,7 @@ import os
 import shutil
 import zlib
 
-from cli import DEVICE, SOURCE, demist, path, read_safetensors, run_tests
+from cli import DEVICE, SOURCE, demist, floats, path, read_png, read_safetensors, run_tests
 
 PHOTOS = os.path.join(SOURCE, "tests/unit/data/photos")
 IMAGES = os.path.join(SOURCE, "tests/unit/data/images")
@@ -76,6 +76,47 @@ def a_preview_shows_what_the_network_sees():
     assert "class 0: cat\nclass 1: dog\n" in demist("inspect", path("c"), "data.labels=true")[0]
 
 
+def strips_are_spaced_by_signal():
+    """A strip has the frames of the whole trace whose share of signal grows evenly, not the steps; the report too, with what it was made of."""
+    file = experiment("walk", f"folder: {PHOTOS}")
+    demist("train", file, "data.channels=1", "-q")
+    args = ["sample", path("walk"), "--count", 2, "sampler.steps=20", "schedule.beta_end=0.5"]
+    demist(*args, "--tensors", path("end.safetensors"), "--trace", path("all.safetensors"))
+    demist(*args, "--out", path("end.png"), "--trace", path("strip.png"))
+    shape, x = (f(read_safetensors(path("all.safetensors"))[0]["x"]) for f in (lambda t: t[1], floats))
+    assert shape == [21, 2, 1, 8, 8], shape
+    width, height, channels, rows = read_png(path("strip.png"))
+    columns = (width + 2) // 10
+    assert columns == 12 and channels == 1 and height == 18, (width, height)
+
+    def frame(step, image):
+        at = (step * 2 + image) * 64
+        return [min(255, max(0, round((v + 1) * 127.5))) for v in x[at:at + 64]]
+
+    def column(k, image):
+        return [v for y in range(8) for v in rows[10 * image + y][10 * k:10 * k + 8]]
+
+    def apart(a, b):
+        return max(abs(v - w) for v, w in zip(a, b))
+
+    chosen = [[min(range(20, -1, -1), key=lambda s: apart(frame(s, image), column(k, image))) for k in range(columns)] for image in range(2)]
+    assert all(apart(frame(s, i), column(k, i)) <= 1 for i in range(2) for k, s in enumerate(chosen[i])), chosen
+    betas = [1e-4 + (0.5 - 1e-4) * t / 19 for t in range(20)]
+    signal = [1.0]
+    for b in betas:
+        signal.append(signal[-1] * (1 - b) ** 0.5)
+    signal.reverse()  # of step i, from noise
+    for steps in chosen:
+        assert steps[0] == 0 and steps[-1] == 20 and steps == sorted(set(steps)), steps
+        even = [signal[0] + (1 - signal[0]) * k / 11 for k in range(12)]
+        by_step = [signal[round(k * 20 / 11)] for k in range(12)]
+        off = [sum(abs(v - w) for v, w in zip(values, even)) for values in ([signal[s] for s in steps], by_step)]
+        assert off[0] < 0.6 * off[1], (steps, off)
+    demist("report", path("walk"), "--out", path("walk.html"))
+    text = open(path("walk.html")).read()
+    assert "trained on 18 images." in text and " parameters, " in text and "signal grows evenly" in text
+
+
 def runs_of_before_keep_their_bits():
     """Without the keys for it, in what a run has kept, nothing is turned, blended or read that was not then."""
     file = experiment("new", f"folder: {folder('mixed', *(os.path.join(PHOTOS, f) for f in ('turn6.jpg', 'rgba.png', 'alpha.webp')))}")
@@ -101,4 +142,4 @@ def runs_of_before_keep_their_bits():
     assert "background: none" in err, err
 
 
-run_tests([all_faults_at_once, faults_are_skipped_when_said, a_preview_shows_what_the_network_sees, runs_of_before_keep_their_bits])
+run_tests([all_faults_at_once, faults_are_skipped_when_said, a_preview_shows_what_the_network_sees, strips_are_spaced_by_signal, runs_of_before_keep_their_bits])

@@ -103,6 +103,7 @@ typedef struct dm_model_properties {
     /* What it is told besides the class; valid until the model is closed. */
     const dm_condition *conditions;
     int64_t n_conditions;
+    int64_t examples;              /* that it was trained on, as its checkpoint says; 0 = not known */
 } dm_model_properties;
 
 DM_EXPORT dm_status dm_model_info(const dm_model *m, dm_model_properties *out, dm_err *err);
@@ -114,6 +115,7 @@ typedef struct dm_trace_info {
     int32_t i, n;
     int64_t first, n_images, count, example;
     const float *x;
+    double log_snr;                /* where x is: 2 ln(alpha / sigma), +-infinity at the ends */
 } dm_trace_info;
 
 /* A condition other than the class: x f32[shape], [N,...], of each image; with N = 1, of all. x = NULL: none, which a

@@ -10,6 +10,7 @@
 #include "device/tensor.h"
 #include "files/images_in.h"
 #include "files/output.h"
+#include "files/walk.h"
 #include "options/command.h"
 #include "terminal/signals.h"
 
@@ -213,7 +214,7 @@ static dm_status mix(request *r, dm_model *m, dm_images *out, dm_err *err)
     return rc;
 }
 
-static dm_status write_all(const request *r, const dm_images *im, output_trace *trace, dm_err *err)
+static dm_status write_all(const request *r, const dm_images *im, output_walk *walk, dm_err *err)
 {
     dm_status rc = DM_OK;
 
@@ -221,8 +222,8 @@ static dm_status write_all(const request *r, const dm_images *im, output_trace *
         rc = output_pictures(r->out, im, 0, NULL, 0, err);
     if (!rc && r->tensors)
         rc = output_tensor(r->tensors, "x", &im->shape, im->x, im->about, err);
-    if (!rc && r->trace)
-        rc = output_trace_write(r->trace, trace, im, err);
+    if (!rc)
+        rc = output_walk_write(walk, im, err);
     if (!rc && r->out)
         cli_print_path(r->out);
     return rc;
@@ -233,18 +234,14 @@ static dm_status edit(const char *run_path, request *r, dm_err *err)
     const output_file files[] = {{r->out, ".png", false}, {r->tensors, NULL, false}, {r->trace, NULL, false},
                                  {r->in, NULL, true},     {r->mask, NULL, true},     {r->mix, NULL, true}};
     dm_images im = {.size = sizeof im};
-    output_trace trace = {0};
+    output_walk walk;
     dm_model *m;
     dm_status rc;
 
     r->model.size = sizeof r->model;
-    if ((rc = output_check_trace(r->trace, err)) || (rc = output_check(files, 6, r->force, err)) ||
+    if ((rc = output_walk_begin(&walk, r->trace, &r->o, err)) || (rc = output_check(files, 6, r->force, err)) ||
         (rc = dm_model_open(run_path, &r->how, &m, err)))
         return rc;
-    if (r->trace) {
-        r->o.trace = output_trace_put;
-        r->o.trace_user = &trace;
-    }
     if (!(rc = dm_model_info(m, &r->model, err)) && !(rc = read_inputs(r, err)) &&
         !(rc = output_check_numbered(r->out, 0, r->mix ? r->frames : r->count ? r->count : r->from.shape.dim[0],
                                      r->force, err)))
@@ -252,8 +249,8 @@ static dm_status edit(const char *run_path, request *r, dm_err *err)
              : r->mix  ? mix(r, m, &im, err)
                        : dm_model_sample(m, &r->o, &im, err);
     if (!rc)
-        rc = write_all(r, &im, &trace, err);
-    output_trace_fini(&trace);
+        rc = write_all(r, &im, &walk, err);
+    output_walk_fini(&walk);
     dm_images_free(&im);
     dm_model_close(m);
     return rc;

@@ -7,6 +7,7 @@
 #include "files/best.h"
 #include "files/images_in.h"
 #include "files/output.h"
+#include "files/walk.h"
 #include "format/safetensors.h"
 #include "options/command.h"
 #include "terminal/signals.h"
@@ -177,7 +178,7 @@ static dm_status check_kind(request *r, const dm_model *m, bool quiet, dm_model_
     return DM_OK;
 }
 
-static dm_status write_all(const request *r, const dm_images *im, output_trace *trace, dm_err *err)
+static dm_status write_all(const request *r, const dm_images *im, output_walk *walk, dm_err *err)
 {
     dm_status rc = DM_OK;
 
@@ -185,9 +186,7 @@ static dm_status write_all(const request *r, const dm_images *im, output_trace *
         rc = output_pictures(r->out, im, r->o.first_index, r->row, r->n_classes > 1 ? r->n_classes : 0, err);
     if (!rc && r->tensors)
         rc = output_tensor(r->tensors, "x", &im->shape, im->x, im->about, err);
-    if (!rc && r->trace)
-        rc = output_trace_write(r->trace, trace, im, err);
-    return rc;
+    return rc ? rc : output_walk_write(walk, im, err);
 }
 
 /* How many images, of each class. */
@@ -221,23 +220,19 @@ static dm_status sample(const char *run_path, request *r, const cli_common *comm
     const output_file files[] = {
         {r->out, ".png", false}, {r->tensors, NULL, false}, {r->trace, NULL, false}, {r->noise, NULL, true}};
     dm_images im = {.size = sizeof im};
-    output_trace trace = {0};
+    output_walk walk;
     dm_model *m;
     dm_status rc;
 
-    if ((rc = output_check_trace(r->trace, err)) || (rc = output_check(files, 4, r->force, err)) ||
+    if ((rc = output_walk_begin(&walk, r->trace, &r->o, err)) || (rc = output_check(files, 4, r->force, err)) ||
         (r->noise && (rc = read_noise(r, err))) ||
         (rc = output_check_numbered(r->out, r->o.first_index, count_of(r), r->force, err)))
         return rc;
-    if (r->trace) {
-        r->o.trace = output_trace_put;
-        r->o.trace_user = &trace;
-    }
     if ((rc = dm_model_open(run_path, &r->how, &m, err)))
         return rc;
     if (!(rc = prepare(r, m, common->quiet || cli_is_silent(), err)) && !(rc = dm_model_sample(m, &r->o, &im, err)) &&
         !cli_is_silent()) {
-        rc = write_all(r, &im, &trace, err);
+        rc = write_all(r, &im, &walk, err);
         if (!rc && !common->quiet)
             fprintf(stderr, "%lld images in %.2f s, %lld evaluations (%s)\n", (long long)im.shape.dim[0], im.seconds,
                     (long long)im.evaluations, im.about);
@@ -246,7 +241,7 @@ static dm_status sample(const char *run_path, request *r, const cli_common *comm
         if (!rc && r->out)
             cli_print_path(r->out);
     }
-    output_trace_fini(&trace);
+    output_walk_fini(&walk);
     dm_images_free(&im);
     dm_model_close(m);
     return rc;

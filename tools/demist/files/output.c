@@ -117,7 +117,7 @@ static dm_status picture_of(const dm_images *im, const float *x, int64_t n, int6
     return dm_error(err, DM_EINVAL, "f32[N,%lld] is not a picture; use --tensors", (long long)d[1]);
 }
 
-static dm_status write_picture(const char *path, const dm_picture *p, const dm_images *im, dm_err *err)
+dm_status output_picture(const char *path, const dm_picture *p, const dm_images *im, dm_err *err)
 {
     return dm_png_write(path, p, &(dm_pair){"demist", im->about}, 1, err);
 }
@@ -172,7 +172,7 @@ dm_status output_pictures(const char *path, const dm_images *im, int64_t first, 
     if (!percent) {
         if (!(rc = picture_of(im, im->x, n, columns, &p, err)) &&
             (im->shape.rank != 4 || !(rc = dm_picture_label_rows(&p, rows, (int32_t)n_rows, err))))
-            rc = write_picture(path, &p, im, err);
+            rc = output_picture(path, &p, im, err);
         dm_picture_fini(&p);
         return rc;
     }
@@ -186,7 +186,7 @@ dm_status output_pictures(const char *path, const dm_images *im, int64_t first, 
 
         number(path, first + i, name, sizeof name);
         if (!(rc = picture_of(im, im->x + i * example, 1, 1, &p, err)))
-            rc = write_picture(name, &p, im, err);
+            rc = output_picture(name, &p, im, err);
         dm_picture_fini(&p);
     }
     return rc;
@@ -198,89 +198,4 @@ dm_status output_tensor(const char *path, const char *name, const dm_shape *shap
     const dm_st_source t = {.name = name, .type = DM_ST_F32, .shape = *shape, .data = x};
 
     return dm_st_write(path, &t, 1, &(dm_st_pair){"demist", about}, 1, err);
-}
-
-dm_status output_check_trace(const char *path, dm_err *err)
-{
-    if (path && (output_is_pattern(path) || !(output_ends_in(path, ".png") || output_ends_in(path, ".safetensors"))))
-        return dm_error(err, DM_EINVAL, "'%s': the trace is one file, F.png or F.safetensors", path);
-    return DM_OK;
-}
-
-void output_trace_put(void *user, const dm_trace_info *now)
-{
-    output_trace *t = user;
-
-    if (!t->x && !t->failed) {
-        t->n = now->count;
-        t->example = now->example;
-        t->x = dm_array((now->n + 1) * t->n, t->example, sizeof *t->x);
-        t->last = calloc((size_t)t->n, sizeof *t->last);
-        t->failed = !t->x || !t->last;
-    }
-    t->steps = now->i > t->steps ? now->i : t->steps;
-    for (int64_t i = now->first; i < now->first + now->n_images && !t->failed; i++)
-        t->last[i] = now->i;
-    if (!t->failed)
-        memcpy(t->x + ((size_t)now->i * (size_t)t->n + (size_t)now->first) * (size_t)t->example, now->x,
-               (size_t)now->n_images * (size_t)t->example * sizeof *t->x);
-}
-
-/* Images that took fewer steps than others stay where they are. */
-static void fill(output_trace *t)
-{
-    for (int64_t n = 0; n < t->n; n++)
-        for (int32_t i = t->last[n] + 1; i <= t->steps; i++)
-            memcpy(t->x + (i * t->n + n) * t->example, t->x + (t->last[n] * t->n + n) * t->example,
-                   (size_t)t->example * sizeof *t->x);
-}
-
-/* Some steps of the first images, a row each. */
-static dm_status write_strip(const char *path, const output_trace *t, const dm_images *im, dm_err *err)
-{
-    const int64_t rows = t->n < 8 ? t->n : 8, columns = t->steps + 1 < 12 ? t->steps + 1 : 12;
-    float *x = malloc((size_t)(rows * columns * t->example) * sizeof *x);
-    dm_picture p = {0};
-    dm_status rc;
-
-    if (!x)
-        return dm_error(err, DM_ENOMEM, "out of memory for the strip");
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t k = 0; k < columns; k++) {
-            const int64_t step = columns > 1 ? k * t->steps / (columns - 1) : 0;
-
-            memcpy(x + (r * columns + k) * t->example, t->x + (step * t->n + r) * t->example,
-                   (size_t)t->example * sizeof *x);
-        }
-    if (!(rc = picture_of(im, x, rows * columns, columns, &p, err)))
-        rc = write_picture(path, &p, im, err);
-    dm_picture_fini(&p);
-    free(x);
-    return rc;
-}
-
-void output_trace_fini(output_trace *t)
-{
-    free(t->x);
-    free(t->last);
-}
-
-dm_status output_trace_write(const char *path, output_trace *t, const dm_images *im, dm_err *err)
-{
-    dm_shape s = {.rank = im->shape.rank + 1, .dim = {t->steps + 1}};
-
-    if (!t->x && !t->failed) /* no step was taken: the images are those that were given */
-        output_trace_put(t, &(dm_trace_info){.count = im->shape.dim[0], .n_images = im->shape.dim[0], .x = im->x,
-                                             .example = dm_shape_count(&im->shape) / im->shape.dim[0]});
-    if (t->failed)
-        return dm_error(err, DM_ENOMEM, "out of memory for %d steps of %lld images", (int)t->steps + 1,
-                        (long long)t->n);
-    fill(t);
-    for (int32_t i = 0; i < im->shape.rank; i++)
-        s.dim[i + 1] = im->shape.dim[i];
-    if (output_ends_in(path, ".safetensors"))
-        return output_tensor(path, "x", &s, t->x, im->about, err);
-    if (im->shape.rank != 4)
-        return dm_error(err, DM_EINVAL, "the strip of points is not a picture; give --trace F.safetensors");
-    return write_strip(path, t, im, err);
 }

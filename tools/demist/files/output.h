@@ -4,6 +4,8 @@
 
 #include <demist/demist.h>
 
+#include "format/image.h"
+
 /* A file that a command will write, or one that it reads and must not write over. */
 typedef struct output_file {
     const char *path;              /* NULL or "" = not asked for */
@@ -27,18 +29,7 @@ dm_status output_pictures(const char *path, const dm_images *im, int64_t first, 
 dm_status output_tensor(const char *path, const char *name, const dm_shape *shape, const float *x, const char *about,
                         dm_err *err);
 
-/* x after each step: f32[steps+1,N,...] in a .safetensors file, or a strip of some of them as PNG. */
-typedef struct output_trace {
-    int32_t steps;                 /* of the images with the most */
-    int64_t n, example;            /* images, elements of one */
-    float *x;                      /* [the most steps that there may be + 1][n][example] */
-    int32_t *last;                 /* steps of each image, of adaptive samplers fewer than the most */
-    bool failed;
-} output_trace;
-/* DM_EINVAL where path, if not NULL, is neither. */
-dm_status output_check_trace(const char *path, dm_err *err);
-void output_trace_put(void *user, const dm_trace_info *now);
-dm_status output_trace_write(const char *path, output_trace *t, const dm_images *im, dm_err *err);
-void output_trace_fini(output_trace *t);
+/* With what the images are about in it. */
+dm_status output_picture(const char *path, const dm_picture *p, const dm_images *im, dm_err *err);
 
 #endif

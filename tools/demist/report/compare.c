@@ -160,11 +160,11 @@ void compare_samples(const comparison *c)
     for (int i = 0; i < c->n; i++) {
         dm_sample_options o = {.size = sizeof o, .count = c->count, .seed = &c->seed};
         dm_err err = {0};
-        bool draws;
+        dm_model_properties what;
 
         im[i].size = sizeof im[i];
-        if (!report_draw(&c->run[i], &o, &im[i], &draws, &err)) {
-            if (draws)
+        if (!report_draw(&c->run[i], &o, &im[i], &what, &err)) {
+            if (what.diffuses)
                 html_say(f, "%s: %.400s: %.4g s.", c->title[i], im[i].about, im[i].seconds);
             else
                 html_say(f, "%s: " REPORT_NO_SAMPLES, c->title[i]);
