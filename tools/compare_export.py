@@ -1,15 +1,19 @@
 """Opens what `demist export --to diffusers` writes of a training run with diffusers, and compares: UNet2DModel.from_pretrained
 with `demist predict` of the run (1e-4 of the largest output), and the pipeline's network and scheduler, walking from given
-noise, with `demist sample` (1e-3 of the range). Needs diffusers, numpy, torch and safetensors.
+noise, with `demist sample` (1e-3 of the range). Then the schedulers of diffusers' solvers: read by demist and written again,
+their configs are what they were (compare_solvers.py compares walks by them). Needs diffusers, numpy, torch and safetensors.
 
     DEMIST=build/demist python tools/compare_export.py [--device cpu] [--only NAME]
 """
 import argparse
+import json
 import os
 import subprocess
 import sys
 import tempfile
 
+import compare_solvers
+import diffusers
 import numpy as np
 import torch
 from diffusers import DDIMPipeline, DDPMPipeline, UNet2DModel
@@ -72,6 +76,31 @@ def walks(d, keys, raw, device):
     return ((load_file(f"{d}/x.st")["x"] - x).abs().max() / (x.max() - x.min())).item()
 
 
+# What a config may say and demist does not keep: it means nothing to these schedulers, or to the way that demist's steps go.
+FREE = {"_use_default_values", "_diffusers_version", "variance_type", "euler_at_final"}
+
+
+def solvers():
+    """Whether each scheduler is written as it was read; the number of those that are not."""
+    bad = 0
+    for kind, config, _ in compare_solvers.configs():
+        with tempfile.TemporaryDirectory() as d:
+            os.mkdir(f"{d}/theirs")
+            compare_solvers.save(f"{d}/theirs", kind, config)
+            demist("export", f"{d}/theirs", "--to", "diffusers", f"{d}/out")
+            given, written = dict(getattr(diffusers, kind)(**config).config), json.load(open(f"{d}/out/scheduler/scheduler_config.json"))
+            # On whole timesteps Euler's steps are DDIM's, which has a pipeline.
+            whole = kind in (compare_solvers.EULER, compare_solvers.ANCESTRAL) and config.get("timestep_spacing", "linspace") != "linspace"
+            want = diffusers.DDIMScheduler if whole else getattr(diffusers, kind)
+            assert written.pop("_class_name") == want.__name__, (kind, config)
+            got = dict(want.from_pretrained(f"{d}/out", subfolder="scheduler").config)
+        unknown = written.keys() - want().config.keys()
+        differ = {k: (given[k], got.get(k)) for k in given.keys() & want().config.keys() - FREE if given[k] != got.get(k)}
+        bad += bool(differ or unknown)
+        print(f"{'BAD ' if differ or unknown else 'ok  '} {kind} {config} {differ or ''} {unknown or ''}", flush=True)
+    return bad
+
+
 def main():
     torch.set_num_threads(1)  # such small networks are only slowed by more
     a = argparse.ArgumentParser()
@@ -95,6 +124,8 @@ def main():
         worst = [max(p, q) for p, q in zip(worst, got)]
         print(f"{'ok  ' if ok else 'BAD '} {got[0]:.2e}, run {got[1]:.2e}  {name}", flush=True)
     print(f"{n} configurations, largest difference {worst[0]:.1e} of the largest output, {worst[1]:.1e} of the range of a run; {failed} failed")
+    if not a.only:
+        failed += solvers()
     sys.exit(1 if failed else 0)
 
 

@@ -76,7 +76,16 @@ static void say_rest(const dm_session *s)
 {
     const dm_set_sampler *set = &s->experiment->sampler;
     const dm_section *sampler = &s->experiment->section[DM_SEC_SAMPLER], *grid = &s->experiment->section[DM_SEC_GRID];
+    const char *solver = dm_solver_class(s->experiment);
 
+    if (solver) {
+        dm_session_log(s, DM_LOG_INFO,
+                       "diffusers has no pipeline for it: load the parts by UNet2DModel.from_pretrained(DIR, "
+                       "subfolder=\"unet\") and %s.from_pretrained(DIR, subfolder=\"scheduler\"), and call "
+                       "set_timesteps(%lld)",
+                       solver, (long long)set->steps);
+        return;
+    }
     dm_session_log(s, DM_LOG_INFO, "for the same images call diffusers' pipeline with num_inference_steps=%lld%s%s",
                    (long long)(set->steps ? set->steps : s->experiment->schedule.timesteps),
                    dm_uses(sampler, "ddim") && dm_value_real(sampler, "eta") > 0 ? ", eta" : "",
@@ -135,7 +144,8 @@ static dm_status write_folder(const dm_session *s, bool raw, const char *dir, dm
             !(rc = put_file(dir, "unet/config.json", t.unet, err)) &&
             !(rc = put_file(dir, "scheduler/scheduler_config.json", t.scheduler, err))) {
             snprintf(weights, sizeof weights, "%s/unet/" DM_DIFFUSERS_WEIGHTS, dir);
-            if (!(rc = write_weights(s, raw, weights, err)))
+            rc = write_weights(s, raw, weights, err);
+            if (!rc && !dm_solver_class(s->experiment)) /* its pipelines are for those alone */
                 rc = put_file(dir, "model_index.json", index, err);
         }
     }

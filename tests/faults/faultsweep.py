@@ -1,6 +1,7 @@
 """Runs each command with one call after another failing, each distinct call stack once, as a module for LD_PRELOAD does it
 (callstacks.h): what sweep_allocations.py and sweep_io.py share. FAULT_SECONDS (1200): all of it at most."""
 import collections
+import glob
 import hashlib
 import os
 import random
@@ -29,6 +30,7 @@ sampler: {{use: ddpm, steps: 2}}
 train: {{steps: 2, batch: 8, micro_batch: 8, ema: [0.99]}}
 """
 KEPT = "kept/checkpoints/step-00000002.safetensors"
+PICTURE = "sw/cells/*.png"  # of the sweep's one cell
 # command: what it writes; what it says may differ (times), what it writes may not.
 COMMANDS = {
     "check": (["check", "e.yaml"], []),
@@ -46,7 +48,8 @@ COMMANDS = {
     "diffusers": (["sample", "model", "sampler.steps=1", "--out", "out.png"], ["out.png"]),
     "predict": (["predict", "kept", "--in", "in.safetensors", "--out", "out.safetensors"], ["out.safetensors"]),
     "sweep": (["sweep", "kept", "--over", "sampler.steps=1,2", "--metric", "loss", "--out", "sw", "--samples", "0"], []),
-    "pictures": (["sweep", "kept", "--over", "sampler.steps=1", "--metric", "loss", "--out", "sw"], ["sw/sweep.md"]),
+    "pictures": (["sweep", "kept", "--over", "sampler.steps=1", "--metric", "loss", "--out", "sw"],
+                 ["sw/sweep.md", PICTURE]),
     "runs": (["runs", ".", "--json"], []),
     "curves": (["plot", "kept", "kept", "--out", "out.png"], ["out.png"]),
     "compare": (["compare", "kept", "kept", "--no-samples", "--out", "out.html"], []),
@@ -79,13 +82,18 @@ def prepare(name):
         shutil.copytree(os.path.join(WORK, "kept"), os.path.join(WORK, "run"))
 
 
-def written(files):
-    return [hashlib.sha256(open(os.path.join(WORK, f), "rb").read()).hexdigest() if os.path.exists(os.path.join(WORK, f)) else None
-            for f in files]
-
-
 def steady(text):
     return re.sub(r"[0-9.:]+ ?(m?s|h|min|images/s|MB|GB)?\b", "#", text)
+
+
+def content(path):
+    if path.endswith(".md"):  # a table that has seconds
+        return steady(open(path).read())
+    return hashlib.sha256(open(path, "rb").read()).hexdigest()
+
+
+def written(files):
+    return [[content(f) for f in sorted(glob.glob(os.path.join(WORK, pattern)))] for pattern in files]
 
 
 def functions(frames):

@@ -238,6 +238,46 @@ def export_and_import_again():
                 assert theirs[k] == v or (k, v) == ("clip_sample", False), f"{model}: {k} is {v}, not {theirs[k]}"
 
 
+def solvers_are_written_as_they_were_read():
+    """By diffusers itself: tools/compare_export.py."""
+    whole = ("EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler")  # on whole timesteps their steps are DDIM's
+    for i, r in enumerate(json.load(open(f"{MODELS}/solvers.json"))):
+        folder, given = copy("plain", f"written{i}"), r["config"]
+        json.dump(given, open(os.path.join(folder, "scheduler_config.json"), "w"))
+        for k, of in (1, folder), (2, path(f"again{i}-1")):
+            demist("export", of, "--to", "diffusers", path(f"again{i}-{k}"))
+        assert "model_index.json" not in same_folders(path(f"again{i}-1"), path(f"again{i}-2")) or given["_class_name"] in whole, given
+        got = json.load(open(path(f"again{i}-1", "scheduler/scheduler_config.json")))
+        if given["_class_name"] in whole and given.get("timestep_spacing", "linspace") != "linspace":
+            given = {**given, "_class_name": "DDIMScheduler"}
+        assert {k: got.get(k) for k in given if k != "euler_at_final"} == {k: v for k, v in given.items() if k != "euler_at_final"}, (got, given)
+
+
+def what_a_solver_cannot_express_is_refused():
+    for i, (config, keys, words) in enumerate([
+            ("DPMSolverMultistepScheduler", ["sampler.eta=0.5"], ["this sampler.eta"]),
+            ("DPMSolverMultistepScheduler", ["sampler.order=3", "sampler.compat=none"], ["sampler.compat=diffusers"]),
+            ("DPMSolverMultistepScheduler", ["sampler.method=singlestep"], ["sampler.method=multistep"]),
+            ("DPMSolverMultistepScheduler", ["sampler.clip=1"], ["sampler.clip=off or dynamic"]),
+            ("DPMSolverMultistepScheduler", ["grid.one_more=false"], ["grid.one_more=true"]),
+            ("DPMSolverMultistepScheduler", ["grid={use: karras, rho: 3}"], ["grid.rho=7"]),
+            ("UniPCMultistepScheduler", ["sampler.corrector=false"], ["sampler.corrector=false", "disable_corrector"]),
+            ("UniPCMultistepScheduler", ["grid.use=quadratic"], ["grid 'quadratic'", "grid.use=uniform"]),
+            ("DEISMultistepScheduler", ["grid.last=data"], ["grid.last=first"]),
+            ("DEISMultistepScheduler", ["schedule.zero_terminal_snr=true", "objective.predict=v"], ["zero_terminal_snr"]),
+            ("PNDMScheduler", ["sampler.start=lower_order"], ["sampler.start=repeat or runge_kutta"]),
+            ("HeunDiscreteScheduler", ["sampler.churn=4"], ["sampler.churn=0"]),
+            ("LMSDiscreteScheduler", ["sampler.order=2"], ["sampler.order=4"]),
+            ("LMSDiscreteScheduler", ["grid={use: karras, s_max: 20}"], ["grid.s_min and grid.s_max"]),
+            ("EDMEulerScheduler", ["grid.use=uniform"], ["grid.use=karras or exponential"]),
+            ("FlowMatchEulerDiscreteScheduler", ["grid.until=0.5"], ["grid.until=0.001"])]):
+        folder = copy("plain", f"inexpressible{i}")
+        json.dump({"_class_name": config}, open(os.path.join(folder, "scheduler_config.json"), "w"))
+        _, err = demist("export", folder, *keys, path(f"no_export{i}"), "--to", "diffusers", code=2)
+        assert all(w in err for w in [config, *words]), (config, keys, err)
+        assert not os.path.exists(path(f"no_export{i}"))
+
+
 def images(out, *more):
     """A short training run on a few images."""
     import random
@@ -481,5 +521,6 @@ if __name__ == "__main__":
                predict_refuses_unknown_config,
                predict_lists_tensors_that_do_not_fit, nan_is_refused_unless_asked_for, predict_refuses_broken_files,
                predict_refuses_an_index_that_leaves_the_folder, sample_walks_like_ddpmscheduler, sample_walks_like_ddimscheduler, sample_walks_as_diffusers_does_where_asked_to,
-               sample_refuses_unknown_schedulers, sample_walks_like_diffusers_solvers, solvers_that_cannot_be_read_are_refused, export_and_import_again, export_of_a_run, export_of_a_learned_variance, train_from_an_export, gradients_of_what_unet_adds,
+               sample_refuses_unknown_schedulers, sample_walks_like_diffusers_solvers, solvers_that_cannot_be_read_are_refused,
+               solvers_are_written_as_they_were_read, what_a_solver_cannot_express_is_refused, export_and_import_again, export_of_a_run, export_of_a_learned_variance, train_from_an_export, gradients_of_what_unet_adds,
                gradients_of_hybrid, export_refuses])
