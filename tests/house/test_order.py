@@ -89,23 +89,18 @@ def test_breaking_it():
 
 def calls(build):
     """{file: the files whose functions and data it uses}, by the symbols of the build's objects; core/base/a.c is core/base_a."""
-    defined, needed = {}, {}
-    for top, pattern in (("core/", "core/libdemist_core.a.p/*.o"), ("interop/", "interop/libdemist_interop.a.p/*.o"),
-                         ("", "demist.p/tools_demist_*.o")):
-        for obj in sorted(Path(build).glob(pattern)):
-            read_symbols(obj, top + obj.name[:-len(".c.o")], defined, needed)
-    return {f: {defined[s] for s in n if s in defined} - {f} for f, n in needed.items()}
-
-
-def read_symbols(obj, file, defined, needed):
-    out = subprocess.run(["nm", str(obj)], capture_output=True, text=True, check=True).stdout
-    needed[file] = set()
-    for line in out.splitlines():
+    files = {str(obj): top + obj.name[:-len(".c.o")]
+             for top, pattern in (("core/", "core/libdemist_core.a.p/*.o"), ("interop/", "interop/libdemist_interop.a.p/*.o"),
+                                  ("", "demist.p/tools_demist_*.o")) for obj in Path(build).glob(pattern)}
+    defined, needed = {}, {file: set() for file in files.values()}
+    lines = subprocess.run(["nm", "-A", *sorted(files)], capture_output=True, text=True, check=True).stdout.splitlines() if files else []
+    for obj, _, line in (line.partition(":") for line in lines):
         kind, symbol = line.split()[-2:]
         if kind in "TDRBV":
-            defined[symbol] = file
+            defined[symbol] = files[obj]
         elif kind == "U":
-            needed[file].add(symbol)
+            needed[files[obj]].add(symbol)
+    return {f: {defined[s] for s in n if s in defined} - {f} for f, n in needed.items()}
 
 
 def upward(uses, order):
