@@ -22,8 +22,9 @@ dm_status dm_comm_text(dm_comm *c, char **text, dm_err *err);
  * differs. Nothing may have failed. */
 dm_status dm_comm_same(dm_comm *c, const char *text, dm_err *err);
 
-/* The device that this rank takes of those that `select` means, as "i:j" or as it is said: of a list "A,B,..." the one
- * of the local rank, which must be in it; else the ranks of a host take turns with the devices of that kind. */
+/* The device that this rank takes of those that `select` means, as "i:j" or as it is said: of a list "A,B,...", as the
+ * experiment has it, the one of the local rank, which must be in it; else the ranks of a host take turns with the
+ * devices of that kind. */
 enum { DM_RANK_DEVICE = 256 };
 dm_status dm_rank_device(const dm_comm *c, const char *select, char device[DM_RANK_DEVICE], dm_err *err);
 

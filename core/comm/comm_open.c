@@ -94,6 +94,7 @@ dm_status dm_comm_open(dm_comm **out, dm_err *err)
         /* What this rank does alone, it does on its own device. */
         dm_comm_one()->local_rank = (*out)->local_rank;
         dm_comm_one()->local_size = (*out)->local_size;
+        memcpy(dm_comm_one()->host, (*out)->host, sizeof (*out)->host);
         return DM_OK;
     }
     rc = dm_error(err, DM_EINVAL,

@@ -16,18 +16,15 @@ static dm_status of_list(const dm_comm *c, const char *select, char device[DM_RA
         n++;
     if (n < c->local_size)
         return dm_error(err, DM_EINVAL,
-                        "device: '%s' names %d devices, and %d ranks were started on this host (%s); name one for "
+                        "[%s] names %d devices, and %d ranks were started on this host (%s); name one for "
                         "each, or start fewer",
                         select, n, c->local_size, c->host);
     for (int i = 0; i < c->local_rank; i++)
         at = strchr(at, ',') + 1;
-    at += strspn(at, " ");
     length = (int)strcspn(at, ",");
-    while (length && at[length - 1] == ' ')
-        length--;
-    if (!length || length >= DM_RANK_DEVICE)
-        return dm_error(err, DM_EINVAL, "device: '%s': its part %d is %s", select, c->local_rank + 1,
-                        length ? "too long" : "empty");
+    if (length >= DM_RANK_DEVICE)
+        return dm_error(err, DM_EINVAL, "item %d of the list is longer than %d bytes", c->local_rank + 1,
+                        DM_RANK_DEVICE - 1);
     snprintf(device, DM_RANK_DEVICE, "%.*s", length, at);
     return DM_OK;
 }

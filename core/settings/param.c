@@ -258,6 +258,55 @@ static dm_status read_list(const dm_param *row, const dm_param_value *v, dm_aren
     return DM_OK;
 }
 
+/* One item of a list of texts, of n bytes, to *all, without the spaces around it. */
+static dm_status join(char **all, const char *item, size_t n, int32_t i, dm_arena *a, dm_err *err)
+{
+    while (n && *item == ' ')
+        item++, n--;
+    while (n && item[n - 1] == ' ')
+        n--;
+    if (!n)
+        return dm_error(err, DM_EINVAL, "item %d of the list is empty", (int)i + 1);
+    if (n + (*all ? strlen(*all) : 0) >= LONGEST_TEXT)
+        return dm_error(err, DM_EINVAL, "a list of texts is longer than %d bytes", LONGEST_TEXT);
+    if (!(*all = dm_sprintf(a, "%s%s%.*s", *all ? *all : "", *all ? "," : "", (int)n, item)))
+        return dm_error(err, DM_ENOMEM, "out of memory");
+    return DM_OK;
+}
+
+/* A list, or a text that has commas: "A, B". */
+static dm_status read_texts(const dm_param *row, const dm_param_value *v, dm_arena *a, const char **out, int32_t *bad,
+                            dm_err *err)
+{
+    const char *text = v->n ? v->item[0].text : NULL;
+    char *all = NULL;
+    dm_status rc = DM_OK;
+
+    if (!v->n)
+        return dm_error(err, DM_EINVAL, "is an empty list; write one item at least (%s)", row->doc);
+    if (!v->list && !strchr(text, ','))
+        return read_scalar(row, v->item, NULL, a, out, err);
+    for (int32_t i = 0; !v->list && text && !rc; i++) {
+        const size_t n = strcspn(text, ",");
+
+        rc = join(&all, text, n, i, a, err);
+        text = text[n] ? text + n + 1 : NULL;
+    }
+    for (int32_t i = 0; v->list && i < v->n && !rc; i++) {
+        const char *item = "";
+
+        *bad = i;
+        if (!(rc = read_scalar(row, &v->item[i], NULL, a, &item, err)) && strchr(item, ','))
+            rc = dm_error(err, DM_EINVAL, "'%s' has a comma; write each as an item of its own", dm_show(item).text);
+        if (!rc)
+            rc = join(&all, item, strlen(item), i, a, err);
+    }
+    if (!rc)
+        *bad = -1;
+    *out = all;
+    return rc;
+}
+
 dm_status dm_param_set(const dm_param *row, const dm_param_value *v, const char *dir, dm_arena *a, void *cfg,
                        int32_t *bad, dm_err *err)
 {
@@ -268,6 +317,8 @@ dm_status dm_param_set(const dm_param *row, const dm_param_value *v, const char 
     *bad = -1;
     if (dm_param_is_list(row))
         return read_list(row, v, a, field(row, cfg), bad, err);
+    if (dm_param_is_texts(row))
+        return read_texts(row, v, a, field(row, cfg), bad, err);
     if (v->list)
         return dm_error(err, DM_EINVAL, "is a list; a single value is expected");
     return read_scalar(row, &v->item[0], dir, a, field(row, cfg), err);

@@ -26,6 +26,10 @@ char *dm_param_print(const dm_param *row, const void *cfg, dm_arena *a);
 /* text as a YAML scalar, quoted where it must be. */
 char *dm_param_quote(const char *text, dm_arena *a);
 
+/* A row of the host's own: a text, or a list of texts, which is kept as one with a comma between its items. */
+#define DM_TEXTS(S, f, def, doc) {DM_T_STRING, #f, DM_AT(S, f, const char *), def, 0, 0, ",", "", doc}
+bool dm_param_is_texts(const dm_param *row);
+
 /* "int", "real", "list of int", ... */
 const char *dm_param_type(const dm_param *row);
 /* What is allowed, for documentation and messages: "[0, 1]", "0 or above", "any", "eps|x0|v", "" where it is text. */

@@ -11,7 +11,15 @@ const char *dm_param_type(const dm_param *row)
     static const char *const names[] = {"",     "int",  "real",        "bool",        "enum",
                                         "text", "path", "list of int", "list of real",
                                         "list of enum"};
+
+    if (dm_param_is_texts(row))
+        return "text or list of text";
     return row->type >= DM_T_INT && row->type <= DM_T_ENUMS ? names[row->type] : "";
+}
+
+bool dm_param_is_texts(const dm_param *row)
+{
+    return row->type == DM_T_STRING && row->choices && !strcmp(row->choices, ",");
 }
 
 size_t dm_param_size(const dm_param *row)
@@ -181,6 +189,20 @@ static char *print_choices(const dm_param *row, const dm_ints *list, dm_arena *a
     return out ? dm_sprintf(a, "%s]", out) : NULL;
 }
 
+static char *print_texts(const char *text, dm_arena *a)
+{
+    char *out = NULL;
+
+    for (const char *at = text; at; at = at[strcspn(at, ",")] ? at + strcspn(at, ",") + 1 : NULL) {
+        char *item = dm_strndup(a, at, strcspn(at, ","));
+
+        if (!item || !(item = dm_param_quote(item, a)) ||
+            !(out = dm_sprintf(a, "%s%s%s", out ? out : "[", out ? ", " : "", item)))
+            return NULL;
+    }
+    return dm_sprintf(a, "%s]", out);
+}
+
 char *dm_param_print(const dm_param *row, const void *cfg, dm_arena *a)
 {
     const void *from = (const char *)cfg + row->offset;
@@ -192,6 +214,9 @@ char *dm_param_print(const dm_param *row, const void *cfg, dm_arena *a)
     case DM_T_BOOL: return dm_strdup(a, *(const bool *)from ? "true" : "false");
     case DM_T_ENUM: return print_choice(row, *(const int32_t *)from, a);
     case DM_T_STRING:
+        if (dm_param_is_texts(row) && strchr(*(const char *const *)from, ','))
+            return print_texts(*(const char *const *)from, a);
+        return dm_param_quote(*(const char *const *)from, a);
     case DM_T_PATH: return dm_param_quote(*(const char *const *)from, a);
     case DM_T_INTS:
     case DM_T_REALS: return print_list(row, from, a);

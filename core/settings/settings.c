@@ -3,13 +3,15 @@
 
 #include <string.h>
 
+#include "settings/param.h"
+
 #define S dm_set_run
 static const dm_param run_rows[] = {
     DM_STRING(S, name, "run", "name of the experiment, and of its run folder below runs/"),
     DM_INT(S, seed, "0", 0, 9007199254740992.0, "", "every random number follows from it"),
-    DM_STRING(S, device, "auto",
-              "auto, cpu, gpu, part of a platform's or device's name, or i:j; of several ranks each takes its own of "
-              "those that fit, or, of a list \"A,B\", that of its place on its host"),
+    DM_TEXTS(S, device, "auto",
+             "auto, cpu, gpu, part of a platform's or device's name, or i:j; of several ranks each takes its own of "
+             "those that fit, or, of a list [A, B], that of its place on its host"),
     DM_PATH(S, output, "", "run folder, relative to where the command is run; empty = runs/ and the name"),
     DM_STRING(S, plugin_path, "",
               "folders to search for plugins first, separated by ':', relative to the file that says so"),

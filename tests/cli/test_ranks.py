@@ -138,10 +138,18 @@ def devices():
     assert len(share) == 1, out
     found = re.findall(r"^ *(\d+:\d+)", demist("devices", "--list")[0], re.M)
     if len(found) > 1:  # of different vendors, in one run
-        train(2, "unlike", "device=" + ",".join(found[:2]))
+        train(2, "unlike", "device=[" + ", ".join(found[:2]) + "]")
         compare_runs("one", "unlike")
-    out = train(3, "short", "device=0:0,0:0", code=2)
-    assert "names 2 devices, and 3 ranks were started on this host" in out, out
+    train(2, "list", "device=[0:0, 0:0]", "train.steps=2")
+    assert "\ndevice: [0:0, 0:0]\n" in open(path("list/resolved.yaml")).read()
+    for devices in "0:0,0:0", "[0:0, 0:0]":
+        out = train(3, "short", f"device={devices}", code=2)
+        assert re.search(r"device: \[0:0,0:0\] names 2 devices, and 3 ranks were started on this host \(.+\)", out), out
+    told_once(train(2, "short", "device=[0:0, 9:9]", code=None), "rank 1 (")
+    assert "no OpenCL device matches '9:9'" in train(2, "short", "device=[0:0, 9:9]", code=None)
+    for devices, why in ("[]", "is an empty list"), ("[0:0, '']", "item 2"), ("[0:0, {a: 1}]", "is a map"):
+        told_once(train(2, "short", f"device={devices}", code=2), "1 error in the experiment")
+        assert why in demist("check", *moons("short", f"device={devices}"), code=2)[1]
 
 
 def told_once(out, text):

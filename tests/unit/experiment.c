@@ -356,7 +356,7 @@ static char *print_again(const char *text, const char *dir, char **first)
 static void print__reads_back(void **state)
 {
     static const char *const overrides[] = {
-        "output=a b/\"quo\\te\"", "plugin_path='x:/y/z:'", "device='é: # no comment'",
+        "output=a b/\"quo\\te\"", "plugin_path='x:/y/z:'", "device=[0:0, 'é: # no comment']",
         "train.lr=0.1234567890123456789",
         "sampler.at=[9, 3, 1]", "train.from=./w", "sampler.clip=1.5", "deterministic=true",
     };

@@ -24,6 +24,7 @@ typedef struct {
     dm_ints is;
     dm_reals rs;
     dm_ints es;
+    const char *ts;
 } cfg;
 
 static const dm_param rows[] = {
@@ -36,6 +37,7 @@ static const dm_param rows[] = {
     DM_INTS(cfg, is, "[1, 2]", 1, 64, "pixels", "whole numbers"),
     DM_REALS(cfg, rs, "[]", 0, 1, "", "numbers"),
     DM_ENUMS(cfg, es, "[x0]", "eps|x0|velocity", "choices"),
+    DM_TEXTS(cfg, ts, "one", "texts"),
     DM_END,
 };
 
@@ -104,6 +106,11 @@ static const scalar_case scalars[] = {
     {"is", "32", "[32]", NULL, false},
     {"es", "velocity", "[velocity]", NULL, false},
     {"es", "epz", NULL, "'epz' is not one of eps|x0|velocity; did you mean 'eps'? (choices)", false},
+    {"ts", "a b", "\"a b\"", NULL, false},
+    {"ts", " 0:0 ,a b,0:1", "[0:0, \"a b\", 0:1]", NULL, true},
+    {"ts", "0:0,,0:1", NULL, "item 2 of the list is empty", false},
+    {"ts", "0:0,", NULL, "item 2 of the list is empty", false},
+    {"ts", "", NULL, "has no value; write '' for an empty text", false},
     {"is", "65", NULL, "65 is outside [1, 64] pixels (whole numbers)", false},
 };
 
@@ -154,6 +161,42 @@ static void set__lists(void **state)
     assert_int_equal(out.is.n, 0);
     assert_int_equal(dm_param_set(dm_param_find(rows, "r"), &v, "/", a, &out, &at, &err), DM_EINVAL);
     assert_string_equal(err.msg, "is a list; a single value is expected");
+    dm_arena_free(a);
+}
+
+static void set__lists_of_texts(void **state)
+{
+    static const struct { dm_scalar item[3]; int32_t n, at; const char *printed, *error; } cases[] = {
+        {{{"0:0", false}, {" a b ", true}, {"0:0", false}}, 3, -1, "[0:0, \"a b\", 0:0]", NULL},
+        {{{"gpu", false}}, 1, -1, "gpu", NULL},
+        {{{"", false}}, 0, -1, NULL, "is an empty list; write one item at least (texts)"},
+        {{{"0:0", false}, {" ", true}}, 2, 1, NULL, "item 2 of the list is empty"},
+        {{{"0:0", false}, {"", false}}, 2, 1, NULL, "has no value; write '' for an empty text"},
+        {{{"0:0,0:1", true}, {"0:2", false}}, 2, 0, NULL, "'0:0,0:1' has a comma; write each as an item of its own"}};
+    char longest[5000];
+    const dm_scalar items[2] = {{"0:0", false}, {longest, true}};
+    const dm_param_value two = {true, 2, items};
+    const dm_param *row = dm_param_find(rows, "ts");
+    dm_arena *a = dm_arena_new();
+    dm_err err;
+    cfg out = {0};
+    int32_t at;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const dm_param_value v = {true, cases[i].n, cases[i].item};
+        const dm_status rc = dm_param_set(row, &v, "/", a, &out, &at, &err);
+
+        assert_int_equal(rc, cases[i].error ? DM_EINVAL : DM_OK);
+        assert_int_equal(at, cases[i].at);
+        assert_string_equal(rc ? err.msg : dm_param_print(row, &out, a), rc ? cases[i].error : cases[i].printed);
+    }
+    for (size_t n = 4094; n >= 4092; n--) { /* 4096 bytes hold "0:0," and the second, with room for no more */
+        memset(longest, 'x', n);
+        longest[n] = 0;
+        assert_int_equal(dm_param_set(row, &two, "/", a, &out, &at, &err), n > 4092 ? DM_EINVAL : DM_OK);
+    }
+    assert_string_equal(dm_param_type(row), "text or list of text");
     dm_arena_free(a);
 }
 
@@ -379,7 +422,8 @@ static void suggest__distance(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(set__scalars), cmocka_unit_test(set__lists), cmocka_unit_test(set__open_ranges),
+        cmocka_unit_test(set__scalars), cmocka_unit_test(set__lists),
+        cmocka_unit_test(set__lists_of_texts), cmocka_unit_test(set__open_ranges),
         cmocka_unit_test(set_text__defaults),
         cmocka_unit_test(check__tables), cmocka_unit_test(number__round_trips), cmocka_unit_test(number__decimal_comma),
         cmocka_unit_test(number__integers), cmocka_unit_test(suggest__distance),

@@ -32,7 +32,7 @@ static dm_status print_rows(FILE *to, const init_experiment *e, int section, con
         if (!range || (value && !shown))
             return dm_error(err, DM_ENOMEM, "out of memory for an experiment's text");
         fprintf(to, "%s%s%s: %s  # %s", indent, value ? "" : "# ", p->name, value ? shown : "(needed)", p->doc);
-        if (p->choices)
+        if (p->choices && !text)
             fprintf(to, " (%s)", p->choices);
         else if (*range)
             fprintf(to, ": %s", range);
