@@ -1,71 +1,13 @@
 """Several ranks under MPI on one machine: the same training as one, or a refusal that one rank tells."""
 import os
-import random
 import re
 import resource
 import shutil
 import signal
 import struct
-import subprocess
-import time
 
-from cli import DEMIST, DEVICE, WORK, config, demist, floats, log_lines, moons, path, read_safetensors, run_tests, same_tensors
-
-MPIRUN = os.environ["DEMIST_MPIRUN"].split()
-# As root, and with more ranks than processors, Open MPI wants to be told; MPICH does not heed these.
-ENV = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-       "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_btl_base_warn_component_unused": "0"}
-LAST = os.path.join("checkpoints", "step-%08d.safetensors")
-
-
-def start(n, *args, env=None, preexec=None):
-    """mpirun of so many ranks; or of ranks with their own arguments, where n is a list of lists of them."""
-    each = [["-n", "1", DEMIST, *own, *args] for own in n] if isinstance(n, list) else [["-n", str(n), DEMIST, *args]]
-    words = [str(w) for i, one in enumerate(each) for w in ([":"] if i else []) + one]
-    return subprocess.Popen(MPIRUN + words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=WORK,
-                            env={**ENV, **(env or {})}, preexec_fn=preexec)
-
-
-def finish(p, code=0, seconds=120):
-    out, _ = p.communicate(timeout=seconds)
-    assert code is None or p.returncode == code, (p.returncode, out[-3000:])
-    return out
-
-
-def ranks(n, *args, code=0, **how):
-    return finish(start(n, *args, **how), code)
-
-
-def processes(launcher):
-    """{rank: process} of what the launcher has started, here."""
-    found = {}
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            if os.readlink(f"/proc/{pid}/exe") != os.path.realpath(DEMIST) or not descends(pid, launcher.pid):
-                continue
-            env = dict(e.split("=", 1) for e in open(f"/proc/{pid}/environ").read().split("\0") if "=" in e)
-        except OSError:
-            continue
-        found[int(env.get("OMPI_COMM_WORLD_RANK", env.get("PMI_RANK", "0")))] = int(pid)
-    return found
-
-
-def descends(pid, ancestor):
-    while int(pid) > 1 and int(pid) != ancestor:
-        pid = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1]
-    return int(pid) == ancestor
-
-
-def wait_for_steps(p, run, since=0):
-    """Whether the run has written a line since then; it may have ended before."""
-    log, deadline = path(run, "log.jsonl"), time.time() + 100
-    while not os.path.exists(log) or not os.path.getsize(log) or os.stat(log).st_mtime <= since:
-        if p.poll() is not None:
-            return False
-        assert time.time() < deadline
-        time.sleep(0.02)
-    return True
-
+from cli import DEVICE, config, demist, floats, log_lines, moons, path, read_safetensors, run_tests, same_tensors
+from mpi import LAST, finish, processes, ranks, start, wait_for_steps
 
 def train(n, out, *more, code=0, env=None):
     keys = "train.steps=20", "train.log_every=1", "train.save_every=1", "train.keep=30"
@@ -180,37 +122,6 @@ def one_rank_fails():
     told_once(out, "rank 1 (")
 
 
-def killed():
-    """A rank that is killed ends the job, which goes on from its last checkpoint to the bits of one that was not."""
-    kills, rng = int(os.environ.get("DEMIST_KILLS", "1")), random.Random(7)
-    args = [*moons("killed", "train.steps=400", "train.log_every=1", "train.save_every=7", "train.micro_batch=8"),
-            "--deterministic", "-q"]
-    ranks(2, "train", *args, f"output={path('unkilled')}")
-    done = 0
-    while done < kills:
-        began, n = time.time(), rng.choice([2, 2, 3])
-        p = start(n, "train", *args, "--resume")
-        if not wait_for_steps(p, "killed", began):
-            finish(p)
-            shutil.rmtree(path("killed"))  # it came to its end: again
-            continue
-        time.sleep(rng.random() * 0.2)
-        there = processes(p)
-        victim = rng.randrange(n)
-        if len(there) < n:
-            finish(p)  # the end was reached
-            continue
-        os.kill(there[victim], signal.SIGKILL)
-        began = time.time()
-        out = finish(p, None, 30)
-        assert p.returncode and time.time() - began < 30
-        assert re.search(rf"rank {victim}\b.*signal 9|EXIT CODE: 9", out, re.S), out
-        done += 1
-    ranks(2, "train", *args, "--resume")
-    assert not same_tensors(path("unkilled", LAST % 400), path("killed", LAST % 400))
-    assert [x["loss"] for x in log_lines(path("unkilled"))] == [x["loss"] for x in log_lines(path("killed"))]
-
-
 def stopped():
     """A signal to any rank stops all at one step, with a checkpoint."""
     for victim in 0, 1:
@@ -282,5 +193,5 @@ def sampled():
 
 
 if __name__ == "__main__":
-    run_tests([killed, stopped, diverged, full_disk, the_same_as_one, one_rank_keeps_its_bits, what_needs_the_whole_batch, fixed_order, devices, sampled, refusals,
+    run_tests([stopped, diverged, full_disk, the_same_as_one, one_rank_keeps_its_bits, what_needs_the_whole_batch, fixed_order, devices, sampled, refusals,
                one_rank_fails])
