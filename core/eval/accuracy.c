@@ -1,7 +1,8 @@
 /* dm_eval_accuracy: how often a classifier is right on data that it was not trained on. */
 #include "base/sized.h"
+#include "comm/share.h"
 #include "eval/eval_data.h"
-#include "session/session_read.h"
+#include "session/session_ranks.h"
 #include "session/session_source.h"
 
 #include <math.h>
@@ -50,14 +51,16 @@ static dm_status count_one(dm_accuracy *a, const float *logits, int32_t classes,
     return DM_OK;
 }
 
+/* This rank's part of the test split. */
 static dm_status measure(dm_session *s, dm_data *data, dm_forward *f, scratch *r, dm_accuracy *out, dm_err *err)
 {
-    const int64_t count = dm_data_get_info(data)->count, example = dm_shape_count(&s->data.shape);
+    const dm_share mine = dm_share_of(dm_data_get_info(data)->count, 0, s->comm->rank, s->comm->size);
+    const int64_t end = mine.first + mine.n, example = dm_shape_count(&s->data.shape);
     const dm_callbacks *cb = &s->callbacks;
     dm_status rc = DM_OK;
 
-    for (int64_t first = 0; first < count && !rc; first += BATCH) {
-        const int64_t n = count - first < BATCH ? count - first : BATCH;
+    for (int64_t first = mine.first; first < end && !rc; first += BATCH) {
+        const int64_t n = end - first < BATCH ? end - first : BATCH;
         const int32_t classes = s->data.classes;
 
         if ((rc = dm_data_at(data, first, n, r->x, r->labels, err)) ||
@@ -69,11 +72,24 @@ static dm_status measure(dm_session *s, dm_data *data, dm_forward *f, scratch *r
             rc = count_one(out, r->logits + i * classes, classes, r->labels[i], first + i, err);
         if (cb->progress)
             cb->progress(cb->user, &(dm_progress_info){.size = sizeof(dm_progress_info), .what = "test",
-                                                       .step = first + n, .steps = count, .per_step = 1, .loss = NAN});
+                                                       .step = first + n - mine.first, .steps = mine.n, .per_step = 1,
+                                                       .loss = NAN});
         if (!rc && cb->cancelled && cb->cancelled(cb->user))
-            rc = dm_error(err, DM_ECANCELLED, "stopped after %lld of %lld images", (long long)(first + n),
-                          (long long)count);
+            rc = dm_error(err, DM_ECANCELLED, "stopped after %lld of %lld images", (long long)(first + n - mine.first),
+                          (long long)mine.n);
     }
+    return rc;
+}
+
+/* Of all ranks. */
+static dm_status add_up(dm_session *s, dm_accuracy *a, dm_err *err)
+{
+    double sums[] = {(double)a->correct, (double)a->count, a->loss};
+    const dm_status rc = dm_share_add(s->comm, sums, sizeof sums / sizeof sums[0], err);
+
+    a->correct = (int64_t)sums[0];
+    a->count = (int64_t)sums[1];
+    a->loss = sums[2];
     return rc;
 }
 
@@ -99,7 +115,7 @@ static dm_status accuracy(dm_session *s, const dm_accuracy_options *o, dm_accura
         else if (!(rc = scratch_init(&r, BATCH, dm_shape_count(&s->data.shape), s->data.classes, err)))
             rc = measure(s, dm_eval_data_of(data), f, &r, out, err);
     }
-    if (!rc) {
+    if (!(rc = dm_comm_agree(s->comm, rc, NULL, err)) && !(rc = add_up(s, out, err))) {
         out->loss /= (double)out->count;
         out->accuracy = (double)out->correct / (double)out->count;
         out->error = sqrt(out->accuracy * (1 - out->accuracy) / (double)out->count);
@@ -120,11 +136,12 @@ dm_status dm_eval_accuracy(const char *run, const dm_accuracy_options *options, 
 
     if ((rc = DM_SIZED_CLEAR(dm_accuracy, out, size, err)) ||
         (rc = DM_SIZED_READ(dm_accuracy_options, &o, options, err)) ||
-        (rc = dm_session_read_run(&s, run, o.overrides, o.n_overrides, o.callbacks, err)))
+        (rc = dm_session_join(&s, o.ranks, run, o.overrides, o.n_overrides, o.callbacks,
+                              o.raw ? "weights: raw\n" : "weights: the first average\n", err)))
         return rc;
     a.step = dm_session_step(&s);
     if (!(rc = accuracy(&s, &o, &a, err)))
         DM_SIZED_WRITE(dm_accuracy, out, &a);
-    dm_session_fini(&s);
+    dm_session_leave(&s);
     return rc;
 }

@@ -1,7 +1,7 @@
 /* dm_eval_loss: the loss on held-out data of the raw weights and of each of their averages. */
 #include "base/sized.h"
 #include "eval/validation.h"
-#include "session/session_read.h"
+#include "session/session_ranks.h"
 #include "session/session_source.h"
 
 #include <stdlib.h>
@@ -37,36 +37,45 @@ static int32_t list_sets(const dm_session *s, const dm_loss_options *o, dm_loss 
     return n;
 }
 
+/* All that comes before the first row, by each rank alone. */
+static dm_status prepare(dm_session *s, const dm_loss_options *o, dm_loss *out, dm_wset **weights, dm_validation **v,
+                         dm_err *err)
+{
+    dm_status rc;
+
+    if ((rc = dm_session_open(s, false, err)) ||
+        (rc = dm_session_fits(s, dm_net_layout(s->model), s->checkpoint, o->raw, err)) ||
+        (rc = dm_wset_new(s->device, dm_net_layout(s->model), weights, err)) ||
+        (rc = dm_validation_new(s, *weights, o->count, BATCH, v, err)))
+        return rc;
+    out->count = dm_validation_count(*v);
+    if (o->count > out->count)
+        return dm_error(err, DM_EINVAL, "%lld images are asked for; the test split has %lld", (long long)o->count,
+                        (long long)out->count);
+    out->bands = dm_validation_bands(*v, out->from);
+    return DM_OK;
+}
+
 static dm_status measure(dm_session *s, const dm_loss_options *o, dm_loss *out, dm_err *err)
 {
     const dm_callbacks *cb = &s->callbacks;
     char prefix[DM_MAX_EMA + 1][16];
     dm_validation *v = NULL;
     dm_wset *weights = NULL;
-    dm_status rc;
+    dm_status rc = dm_comm_agree(s->comm, prepare(s, o, out, &weights, &v, err), NULL, err);
 
-    if (!(rc = dm_session_open(s, false, err)) &&
-        !(rc = dm_session_fits(s, dm_net_layout(s->model), s->checkpoint, o->raw, err)) &&
-        !(rc = dm_wset_new(s->device, dm_net_layout(s->model), &weights, err)) &&
-        !(rc = dm_validation_new(s, weights, o->count, BATCH, &v, err))) {
-        out->count = dm_validation_count(v);
-        if (o->count > out->count)
-            rc = dm_error(err, DM_EINVAL, "%lld images are asked for; the test split has %lld", (long long)o->count,
-                          (long long)out->count);
-        out->bands = dm_validation_bands(v, out->from);
-        out->rows = list_sets(s, o, out, prefix);
-        for (int32_t i = 0; i < out->rows && !rc; i++) {
-            if (!(rc =
-                      dm_checkpoint_load_weights(s->checkpoint, prefix[i], s->experiment->run.allow_nan, weights, err)))
-                rc = dm_validation_run(v, 0, &out->row[i], err);
-            if (!rc && cb->progress)
-                cb->progress(cb->user, &(dm_progress_info){.size = sizeof(dm_progress_info),
-                                                           .what = "loss",
-                                                           .step = i + 1,
-                                                           .steps = out->rows,
-                                                           .per_step = (double)out->count,
-                                                           .loss = out->row[i].loss.mean});
-        }
+    out->rows = rc ? 0 : list_sets(s, o, out, prefix);
+    for (int32_t i = 0; i < out->rows && !rc; i++) {
+        rc = dm_checkpoint_load_weights(s->checkpoint, prefix[i], s->experiment->run.allow_nan, weights, err);
+        if (!(rc = dm_comm_agree(s->comm, rc, NULL, err)))
+            rc = dm_validation_run(v, 0, &out->row[i], err);
+        if (!rc && cb->progress)
+            cb->progress(cb->user, &(dm_progress_info){.size = sizeof(dm_progress_info),
+                                                       .what = "loss",
+                                                       .step = i + 1,
+                                                       .steps = out->rows,
+                                                       .per_step = (double)out->count,
+                                                       .loss = out->row[i].loss.mean});
     }
     dm_validation_free(v);
     dm_wset_free(weights);
@@ -78,17 +87,20 @@ dm_status dm_eval_loss(const char *run, const dm_loss_options *options, dm_loss 
     dm_loss_options o;
     dm_loss l = {.size = sizeof l};
     dm_session s;
+    char asked[96];
     dm_status rc;
 
     if ((rc = DM_SIZED_CLEAR(dm_loss, out, size, err)) || (rc = DM_SIZED_READ(dm_loss_options, &o, options, err)))
         return rc;
     if (o.count < 0)
         return dm_error(err, DM_EINVAL, "%lld examples are asked for; 0 means all", (long long)o.count);
-    if ((rc = dm_session_read_run(&s, run, o.overrides, o.n_overrides, o.callbacks, err)))
+    snprintf(asked, sizeof asked, "count: %lld\nweights: %s\n", (long long)o.count,
+             o.all ? "all" : o.raw ? "raw" : "the first average");
+    if ((rc = dm_session_join(&s, o.ranks, run, o.overrides, o.n_overrides, o.callbacks, asked, err)))
         return rc;
     l.step = dm_session_step(&s);
     if (!(rc = measure(&s, &o, &l, err)))
         DM_SIZED_WRITE(dm_loss, out, &l);
-    dm_session_fini(&s);
+    dm_session_leave(&s);
     return rc;
 }

@@ -2,6 +2,7 @@
  * plan: noise is added on the device, the network's output comes back, and the terms are made in double precision. */
 #include "base/clock.h"
 #include "base/sized.h"
+#include "comm/share.h"
 #include "eval/bound.h"
 #include "eval/eval_data.h"
 #include "eval/mean.h"
@@ -10,7 +11,7 @@
 #include "model/batch_fit.h"
 #include "model/objective.h"
 #include "model/sampling.h"
-#include "session/session_read.h"
+#include "session/session_ranks.h"
 #include "session/session_source.h"
 
 #include <math.h>
@@ -28,13 +29,14 @@ typedef struct job {
     dm_forward *forward;
     dm_buf *clean, *noise;         /* f32[n,example] */
     dm_bound_step *steps;          /* as the grid goes, noisiest first */
+    dm_share mine;                 /* the images that this rank measures */
     int64_t n, example, outputs;   /* images at once; elements of an image and of the output for one */
     float *x0, *x, *F;
     int32_t *labels;
     dm_told conditions;            /* of a batch */
     double *c_in, *c_noise;
     double *terms;                 /* of a batch: [n][steps + 1], as dm_nll.each has them */
-    dm_sums *sums, total, rate;    /* over images, of each of the steps + 1 terms, all of them, those between */
+    dm_sums *sums;                 /* over images, of each of the steps + 1 terms, all of them, those between */
 } job;
 
 /* ---- the chain ------------------------------------------------------------------------------ */
@@ -127,16 +129,16 @@ static dm_status open_chain(job *j, dm_err *err)
 /* Halves the batch until it fits; batches are as even as can be. */
 static dm_status open_forward(job *j, dm_wset *weights, dm_err *err)
 {
-    const int64_t asked = j->s->experiment->sampler.batch;
+    const int64_t asked = j->s->experiment->sampler.batch, count = j->mine.n ? j->mine.n : 1;
     bool again = false;
 
     for (int64_t most = asked ? asked : BATCH;;) {
-        const int64_t batches = (j->out->count + most - 1) / most;
-        const size_t bytes = (size_t)((j->out->count + batches - 1) / batches * j->example) * sizeof(float);
+        const int64_t batches = (count + most - 1) / most;
+        const size_t bytes = (size_t)((count + batches - 1) / batches * j->example) * sizeof(float);
         dm_err why = {0};
         dm_status rc;
 
-        j->n = (j->out->count + batches - 1) / batches;
+        j->n = (count + batches - 1) / batches;
         if (!(rc = dm_buf_new(j->s->device, bytes, "images", &j->clean, &why)) &&
             !(rc = dm_buf_new(j->s->device, bytes, "noise", &j->noise, &why)) &&
             !(rc = dm_forward_new(j->s->model, weights, j->n, NULL, &j->forward, &why))) {
@@ -165,7 +167,7 @@ static dm_status host_memory(job *j, dm_err *err)
     j->c_in = calloc(n, sizeof *j->c_in);
     j->c_noise = calloc(n, sizeof *j->c_noise);
     j->terms = dm_array((int64_t)n, (int64_t)columns, sizeof *j->terms);
-    j->sums = calloc(columns, sizeof *j->sums);
+    j->sums = calloc(columns + 2, sizeof *j->sums);
     out->t = calloc(columns, sizeof *out->t);
     out->terms = calloc(columns, sizeof *out->terms);
     if (j->o->each && count < SIZE_MAX / columns / sizeof *out->each)
@@ -260,8 +262,8 @@ static void count_batch(job *j, int64_t first, int64_t there)
             dm_sums_add(&j->sums[k], row[k]);
         for (int32_t k = 1; k < steps; k++)
             rate += row[k];
-        dm_sums_add(&j->rate, rate);
-        dm_sums_add(&j->total, rate + row[0] + row[steps]);
+        dm_sums_add(&j->sums[columns], rate + row[0] + row[steps]);
+        dm_sums_add(&j->sums[columns + 1], rate);
         if (j->out->each)
             memcpy(j->out->each + (first + m) * columns, row, (size_t)columns * sizeof *row);
     }
@@ -269,7 +271,7 @@ static void count_batch(job *j, int64_t first, int64_t there)
 
 static dm_status one_batch(job *j, int64_t first, dm_err *err)
 {
-    const int64_t left = j->out->count - first, there = left < j->n ? left : j->n;
+    const int64_t done = first - j->mine.first, left = j->mine.n - done, there = left < j->n ? left : j->n;
     const int32_t steps = j->out->steps;
     const dm_callbacks *cb = &j->s->callbacks;
     dm_status rc;
@@ -287,8 +289,8 @@ static dm_status one_batch(job *j, int64_t first, dm_err *err)
             cb->progress(cb->user, &(dm_progress_info){.size = sizeof(dm_progress_info),
                                                        .what = "bound",
                                                        .loss = NAN,
-                                                       .step = first * steps + there * (i + 1),
-                                                       .steps = j->out->count * steps,
+                                                       .step = done * steps + there * (i + 1),
+                                                       .steps = j->mine.n * steps,
                                                        .per_step = 1.0 / steps});
         if (cb->cancelled && cb->cancelled(cb->user))
             return dm_error(err, DM_ECANCELLED, "stopped at step %d of %d of image %lld", (int)i + 1, (int)steps,
@@ -296,6 +298,17 @@ static dm_status one_batch(job *j, int64_t first, dm_err *err)
     }
     count_batch(j, first, there);
     return DM_OK;
+}
+
+/* Of all ranks. */
+static dm_status add_up(job *j, dm_err *err)
+{
+    const size_t columns = (size_t)j->out->steps + 1;
+    const dm_status rc = dm_share_add(j->s->comm, &j->sums->x, 2 * (columns + 2), err);
+
+    return rc || !j->out->each
+               ? rc
+               : dm_share_collect(j->s->comm, j->out->each, columns * sizeof *j->out->each, j->out->count, err);
 }
 
 static void finish(job *j)
@@ -309,8 +322,8 @@ static void finish(job *j)
     }
     out->decoder = out->terms[0];
     out->prior = dm_mean_of(&j->sums[out->steps], out->count);
-    out->rate = dm_mean_of(&j->rate, out->count);
-    out->total = dm_mean_of(&j->total, out->count);
+    out->total = dm_mean_of(&j->sums[out->steps + 1], out->count);
+    out->rate = dm_mean_of(&j->sums[out->steps + 2], out->count);
 }
 
 /* ---- all of it --------------------------------------------------------------------------------- */
@@ -318,24 +331,40 @@ static void finish(job *j)
 static dm_status open_images(job *j, dm_err *err)
 {
     const dm_data_info *d = &j->s->data;
+    dm_status rc;
+
     j->out->levels = dm_data_step(d) > 0 ? d->levels : 0;
-    return dm_eval_data_open_test(j->s, j->o->count, &j->data, &j->out->count, err);
+    if ((rc = dm_eval_data_open_test(j->s, j->o->count, &j->data, &j->out->count, err)))
+        return rc;
+    j->mine = dm_share_of(j->out->count, 0, j->s->comm->rank, j->s->comm->size);
+    return DM_OK;
 }
 
-static dm_status measure(job *j, dm_err *err)
+/* This rank's images. */
+static dm_status measure_mine(job *j, dm_wset **weights, dm_err *err)
 {
+    dm_status rc;
+
+    if ((rc = open_images(j, err)) || (rc = dm_session_open(j->s, false, err)) || (rc = open_chain(j, err)) ||
+        (rc = dm_session_weights(j->s, j->o->raw, weights, err)) || (rc = open_forward(j, *weights, err)) ||
+        (rc = host_memory(j, err)))
+        return rc;
+    for (int64_t first = j->mine.first; first < j->mine.first + j->mine.n && !rc; first += j->n)
+        rc = one_batch(j, first, err);
+    return rc;
+}
+
+static dm_status measure(job *j, const char *run, dm_err *err)
+{
+    const dm_session *s = j->s;
     const double began = dm_seconds();
     dm_wset *weights = NULL;
     dm_status rc;
 
-    if (!(rc = open_images(j, err)) && !(rc = dm_session_open(j->s, false, err)) && !(rc = open_chain(j, err)) &&
-        !(rc = dm_session_weights(j->s, j->o->raw, &weights, err)) && !(rc = open_forward(j, weights, err)) &&
-        !(rc = host_memory(j, err))) {
-        for (int64_t first = 0; first < j->out->count && !rc; first += j->n)
-            rc = one_batch(j, first, err);
-        if (!rc)
-            finish(j);
-    }
+    if (!s->noise || !s->experiment->section[DM_SEC_OBJECTIVE].plugin->objective->affine)
+        return dm_error(err, DM_EINVAL, "'%s' is not a diffusion model; it has no bound", run);
+    if (!(rc = dm_comm_agree(s->comm, measure_mine(j, &weights, err), NULL, err)) && !(rc = add_up(j, err)))
+        finish(j);
     j->out->seconds = dm_seconds() - began;
     dm_wset_free(weights);
     return rc;
@@ -347,20 +376,20 @@ dm_status dm_eval_nll(const char *run, const dm_nll_options *options, dm_nll *ou
     dm_nll n = {.size = sizeof n};
     dm_session s;
     job j = {.s = &s, .o = &o, .out = &n};
+    char asked[128];
     dm_status rc;
 
-    if ((rc = DM_SIZED_CLEAR(dm_nll, out, each, err)) || (rc = DM_SIZED_READ(dm_nll_options, &o, options, err)) ||
-        (rc = dm_session_read_run(&s, run, o.overrides, o.n_overrides, o.callbacks, err)))
+    if ((rc = DM_SIZED_CLEAR(dm_nll, out, each, err)) || (rc = DM_SIZED_READ(dm_nll_options, &o, options, err)))
+        return rc;
+    snprintf(asked, sizeof asked, "count: %lld\nsteps: %d\nraw: %d\neach: %d\n", (long long)o.count, (int)o.steps,
+             o.raw, o.each);
+    if ((rc = dm_session_join(&s, o.ranks, run, o.overrides, o.n_overrides, o.callbacks, asked, err)))
         return rc;
     n.step = dm_session_step(&s);
     j.example = dm_shape_count(&s.data.shape);
-    if (!s.noise || !s.experiment->section[DM_SEC_OBJECTIVE].plugin->objective->affine) {
-        rc = dm_error(err, DM_EINVAL, "'%s' is not a diffusion model; it has no bound", run);
-    } else {
-        rc = measure(&j, err);
-    }
+    rc = measure(&j, run, err);
     job_fini(&j);
-    dm_session_fini(&s);
+    dm_session_leave(&s);
     if (rc)
         dm_nll_free(&n);
     else

@@ -2,12 +2,13 @@
 #include "base/clock.h"
 #include "base/philox.h"
 #include "base/sized.h"
+#include "comm/share.h"
 #include "device/ops.h"
 #include "eval/eval_data.h"
 #include "eval/mean.h"
 #include "eval/ode.h"
 #include "model/batch_fit.h"
-#include "session/session_read.h"
+#include "session/session_ranks.h"
 #include "session/session_source.h"
 
 #include <math.h>
@@ -24,6 +25,7 @@ typedef struct job {
     dm_eval_data *data;
     dm_walk walk;
     dm_ode *ode;
+    dm_share mine;                 /* the examples that this rank measures */
     int64_t n, example, first;     /* examples at once, elements of one, the first of the batch at work */
     float *x0;
     double *y, *log_density;
@@ -61,27 +63,32 @@ static dm_status open_walk(job *j, dm_err *err)
 
 static dm_status open_data(job *j, dm_err *err)
 {
+    dm_status rc;
+
     if (j->o->probes < 0 || j->o->probes > 1000000)
         return dm_error(err, DM_EINVAL, "%d probes are asked for; 1 to 1000000 are possible", (int)j->o->probes);
     j->out->levels = dm_data_step(&j->s->data) > 0 ? j->s->data.levels : 0;
     j->out->probes = j->o->probes ? j->o->probes : j->example > FEW;
-    return dm_eval_data_open_test(j->s, j->o->count, &j->data, &j->out->count, err);
+    if ((rc = dm_eval_data_open_test(j->s, j->o->count, &j->data, &j->out->count, err)))
+        return rc;
+    j->mine = dm_share_of(j->out->count, 0, j->s->comm->rank, j->s->comm->size);
+    return DM_OK;
 }
 
 /* Halves the batch until it fits; batches are as even as can be. */
 static dm_status open_ode(job *j, dm_wset *weights, dm_err *err)
 {
-    const int64_t asked = j->s->experiment->sampler.batch;
+    const int64_t asked = j->s->experiment->sampler.batch, count = j->mine.n ? j->mine.n : 1;
     dm_ode_setup setup = {.net = j->s->model, .weights = weights, .noise = j->s->noise, .probes = j->out->probes,
                           .seed = (uint64_t)j->s->experiment->run.seed};
     bool again = false;
 
     for (int64_t most = asked ? asked : BATCH;;) {
-        const int64_t batches = (j->out->count + most - 1) / most;
+        const int64_t batches = (count + most - 1) / most;
         dm_err why = {0};
         dm_status rc;
 
-        setup.n = j->n = (j->out->count + batches - 1) / batches;
+        setup.n = j->n = (count + batches - 1) / batches;
         if (!(rc = dm_ode_new(&setup, &j->ode, &why)))
             return DM_OK;
         if (asked || !dm_batch_fit(&most, &again, rc))
@@ -137,14 +144,15 @@ static dm_status after_step(void *user, int32_t done, dm_err *err)
 {
     const job *j = user;
     const dm_callbacks *cb = &j->s->callbacks;
-    const int64_t left = j->out->count - j->first, there = left < j->n ? left : j->n;
+    const int64_t done_before = j->first - j->mine.first, left = j->mine.n - done_before,
+                  there = left < j->n ? left : j->n;
 
     if (cb->progress)
         cb->progress(cb->user, &(dm_progress_info){.size = sizeof(dm_progress_info),
                                                    .what = "density",
                                                    .loss = NAN,
-                                                   .step = j->first * j->walk.n + there * done,
-                                                   .steps = j->out->count * j->walk.n,
+                                                   .step = done_before * j->walk.n + there * done,
+                                                   .steps = j->mine.n * j->walk.n,
                                                    .per_step = 1.0 / j->walk.n});
     if (cb->cancelled && cb->cancelled(cb->user))
         return dm_error(err, DM_ECANCELLED, "stopped at step %d of %d of example %lld", (int)done, (int)j->walk.n,
@@ -154,7 +162,7 @@ static dm_status after_step(void *user, int32_t done, dm_err *err)
 
 static dm_status one_batch(job *j, dm_err *err)
 {
-    const int64_t left = j->out->count - j->first, there = left < j->n ? left : j->n;
+    const int64_t left = j->mine.first + j->mine.n - j->first, there = left < j->n ? left : j->n;
     const dm_data_info *d = &j->s->data;
     dm_status rc;
 
@@ -184,26 +192,44 @@ static dm_status one_batch(job *j, dm_err *err)
     return DM_OK;
 }
 
-static void finish(job *j)
+/* Of all ranks. */
+static dm_status add_up(job *j, dm_err *err)
 {
-    j->out->total = dm_mean_of(&j->bits, j->out->count);
-    j->out->evaluations = dm_ode_evaluations(j->ode);
+    double sums[] = {j->bits.x, j->bits.xx, (double)dm_ode_evaluations(j->ode)};
+    dm_status rc;
+
+    if ((rc = dm_share_add(j->s->comm, sums, sizeof sums / sizeof sums[0], err)))
+        return rc;
+    j->out->total = dm_mean_of(&(dm_sums){sums[0], sums[1]}, j->out->count);
+    j->out->evaluations = (int64_t)sums[2];
+    return j->out->each ? dm_share_collect(j->s->comm, j->out->each, sizeof *j->out->each, j->out->count, err) : DM_OK;
 }
 
-static dm_status measure(job *j, dm_err *err)
+/* This rank's examples. */
+static dm_status measure_mine(job *j, dm_wset **weights, dm_err *err)
 {
+    dm_status rc;
+
+    if ((rc = open_data(j, err)) || (rc = open_walk(j, err)) || (rc = dm_session_open(j->s, false, err)) ||
+        (rc = dm_session_weights(j->s, j->o->raw, weights, err)) || (rc = open_ode(j, *weights, err)) ||
+        (rc = host_memory(j, err)))
+        return rc;
+    for (j->first = j->mine.first; j->first < j->mine.first + j->mine.n && !rc; j->first += j->n)
+        rc = one_batch(j, err);
+    return rc;
+}
+
+static dm_status measure(job *j, const char *run, dm_err *err)
+{
+    const dm_session *s = j->s;
     const double began = dm_seconds();
     dm_wset *weights = NULL;
     dm_status rc;
 
-    if (!(rc = open_data(j, err)) && !(rc = open_walk(j, err)) && !(rc = dm_session_open(j->s, false, err)) &&
-        !(rc = dm_session_weights(j->s, j->o->raw, &weights, err)) && !(rc = open_ode(j, weights, err)) &&
-        !(rc = host_memory(j, err))) {
-        for (; j->first < j->out->count && !rc; j->first += j->n)
-            rc = one_batch(j, err);
-        if (!rc)
-            finish(j);
-    }
+    if (!s->noise || !s->experiment->section[DM_SEC_OBJECTIVE].plugin->objective->affine)
+        return dm_error(err, DM_EINVAL, "'%s' is not a diffusion model; it has no probability-flow ODE", run);
+    if (!(rc = dm_comm_agree(s->comm, measure_mine(j, &weights, err), NULL, err)))
+        rc = add_up(j, err);
     j->out->seconds = dm_seconds() - began;
     dm_wset_free(weights);
     return rc;
@@ -215,20 +241,21 @@ dm_status dm_eval_ode_nll(const char *run, const dm_ode_nll_options *options, dm
     dm_ode_nll n = {.size = sizeof n};
     dm_session s;
     job j = {.s = &s, .o = &o, .out = &n};
+    char asked[160];
     dm_status rc;
 
     if ((rc = DM_SIZED_CLEAR(dm_ode_nll, out, each, err)) ||
-        (rc = DM_SIZED_READ(dm_ode_nll_options, &o, options, err)) ||
-        (rc = dm_session_read_run(&s, run, o.overrides, o.n_overrides, o.callbacks, err)))
+        (rc = DM_SIZED_READ(dm_ode_nll_options, &o, options, err)))
+        return rc;
+    snprintf(asked, sizeof asked, "count: %lld\nsteps: %d\nprobes: %d\nraw: %d\neach: %d\n", (long long)o.count,
+             (int)o.steps, (int)o.probes, o.raw, o.each);
+    if ((rc = dm_session_join(&s, o.ranks, run, o.overrides, o.n_overrides, o.callbacks, asked, err)))
         return rc;
     n.step = dm_session_step(&s);
     j.example = dm_shape_count(&s.data.shape);
-    if (!s.noise || !s.experiment->section[DM_SEC_OBJECTIVE].plugin->objective->affine)
-        rc = dm_error(err, DM_EINVAL, "'%s' is not a diffusion model; it has no probability-flow ODE", run);
-    else
-        rc = measure(&j, err);
+    rc = measure(&j, run, err);
     job_fini(&j);
-    dm_session_fini(&s);
+    dm_session_leave(&s);
     if (rc)
         dm_ode_nll_free(&n);
     else

@@ -13,6 +13,7 @@
 #include "base/sized.h"
 #include "device/tensor.h"
 #include "data/shuffle.h"
+#include "session/session_ranks.h"
 #include "session/session_read.h"
 #include "session/session_source.h"
 
@@ -24,6 +25,8 @@ enum { BATCH = 128, DEFAULT_COUNT = 10000, MOST_SUBSETS = 1000000, MOST_NEIGHBOU
 
 typedef struct job {
     const dm_quality_options *o;
+    const dm_callbacks *callbacks; /* of sessions beside the model's, whose ranks are theirs too */
+    dm_callbacks quiet;
     dm_quality *out;
     dm_session model, net, given;  /* net: of the features; given: of images as a data set */
     bool has_net, has_given;
@@ -132,29 +135,41 @@ static dm_status noise_image(job *j, int64_t i, float *x, dm_err *err)
 /* A set of images: where they come from, how many; how messages, the bar and the caller's features name it. */
 typedef struct image_set { image_fn *image; int64_t count; const char *what, *bar, *name; } image_set;
 
-static dm_status features(job *j, const image_set *set, dm_features *out, dm_err *err)
+/* Of this rank's part of the set. */
+static dm_status own_features(job *j, const image_set *set, float *batch, float *to, dm_err *err)
 {
-    const int64_t count = set->count;
-    const int64_t d = dm_extractor_features(j->extractor);
-    float *batch = dm_array(BATCH, j->example, sizeof *batch);
-    float *to = dm_array(count, d, sizeof *to);
-    dm_status rc = batch && to ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for %lld features of %lld images",
-                                                  (long long)d, (long long)count);
+    const dm_share mine = dm_share_of(set->count, 0, j->model.comm->rank, j->model.comm->size);
+    const int64_t d = dm_extractor_features(j->extractor), end = mine.first + mine.n;
+    dm_status rc = DM_OK;
 
-    for (int64_t first = 0; first < count && !rc; first += BATCH) {
-        const int64_t n = count - first < BATCH ? count - first : BATCH;
+    for (int64_t first = mine.first; first < end && !rc; first += BATCH) {
+        const int64_t n = end - first < BATCH ? end - first : BATCH;
 
         for (int64_t i = 0; i < n && !rc; i++)
             rc = set->image(j, first + i, batch + i * j->example, err);
         if (!rc)
             rc = dm_extractor_run(j->extractor, batch, n, to + first * d, err);
         if (!rc)
-            progress(j, set->bar, first + n, count, 1);
+            progress(j, set->bar, first + n - mine.first, mine.n, 1);
         if (!rc && cancelled(j))
-            rc = dm_error(err, DM_ECANCELLED, "stopped after %lld of %lld features %s", (long long)(first + n),
-                          (long long)count, set->what);
+            rc = dm_error(err, DM_ECANCELLED, "stopped after %lld of %lld features %s",
+                          (long long)(first + n - mine.first), (long long)mine.n, set->what);
     }
+    return rc;
+}
+
+static dm_status features(job *j, const image_set *set, dm_features *out, dm_err *err)
+{
+    const int64_t count = set->count, d = dm_extractor_features(j->extractor);
+    dm_comm *c = j->model.comm;
+    float *batch = dm_array(BATCH, j->example, sizeof *batch), *to = dm_array(count, d, sizeof *to);
+    dm_status rc = batch && to ? own_features(j, set, batch, to, err)
+                               : dm_error(err, DM_ENOMEM, "out of memory for %lld features of %lld images",
+                                          (long long)d, (long long)count);
+
     free(batch);
+    if (!(rc = dm_comm_agree(c, rc, NULL, err)))
+        rc = dm_share_collect(c, to, (size_t)d * sizeof *to, count, err);
     *out = (dm_features){.n = count, .d = d, .x = to, .what = set->what};
     if (!rc && j->o->features_done)
         rc = j->o->features_done(j->o->features_user,
@@ -163,7 +178,7 @@ static dm_status features(job *j, const image_set *set, dm_features *out, dm_err
                                                      .shape = {2, {count, d, 1, 1, 1, 1, 1, 1}},
                                                      .x = to},
                                  err);
-    if (rc)
+    if ((rc = dm_comm_agree(c, rc, NULL, err)))
         free(to);
     return rc;
 }
@@ -197,9 +212,10 @@ static dm_status open_net(job *j, dm_err *err)
     dm_status rc;
 
     snprintf(device, sizeof device, "device=%s", j->model.experiment->run.device);
-    if ((rc = dm_session_read_run(&j->net, j->o->features, &override, 1, j->o->callbacks, err)))
+    if ((rc = dm_session_read_run(&j->net, j->o->features, &override, 1, j->callbacks, err)))
         return rc;
     j->has_net = true;
+    j->net.comm = j->model.comm;
     if (j->net.data.shape.rank != j->model.data.shape.rank ||
         memcmp(j->net.data.shape.dim, j->model.data.shape.dim, (size_t)j->model.data.shape.rank * sizeof(int64_t)))
         return dm_error(err, DM_EINVAL, "'%s' gives features of images of %s; those of this run are %s", j->o->features,
@@ -218,9 +234,10 @@ static dm_status open_images(job *j, const char *run, dm_err *err)
 {
     dm_status rc;
 
-    if ((rc = dm_session_read_run(&j->given, run, j->o->data, j->o->n_data, j->o->callbacks, err)))
+    if ((rc = dm_session_read_run(&j->given, run, j->o->data, j->o->n_data, j->callbacks, err)))
         return rc;
     j->has_given = true;
+    j->given.comm = j->model.comm;
     if (!(rc = dm_eval_data_open(&j->given, "train", &j->images, err)))
         j->count = dm_data_get_info(dm_eval_data_of(j->images))->count;
     return rc;
@@ -297,38 +314,53 @@ static dm_status tell(const job *j, dm_sample_job *d, dm_told_by_data *of, dm_er
     return rc;
 }
 
-static dm_status sample(job *j, dm_err *err)
+static dm_status prepare_samples(job *j, dm_wset **weights, dm_sample_job *d, dm_told_by_data *of, dm_err *err)
 {
-    dm_sample_job d = {.count = j->count, .progress = true};
-    dm_told_by_data of = {0};
-    const dm_experiment *e = j->model.experiment;
-    dm_wset *weights = NULL;
-    double began = 0;
-    int32_t steps = 0;
     dm_status rc;
 
     if (!(j->x = dm_array(j->count, j->example, sizeof *j->x)))
         return dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)j->count);
-    if (!(rc = dm_session_open(&j->model, false, err)) &&
-        !(rc = dm_session_warn_of_sampling(&j->model, j->model.model, err)) &&
-        !(rc = dm_session_weights(&j->model, j->o->raw, &weights, err)) && !(rc = tell(j, &d, &of, err)) &&
-        (began = dm_seconds()) > 0 && !(rc = dm_draw_images(&j->model, weights, &d, j->x, &steps, NULL, err))) {
+    if ((rc = dm_session_open(&j->model, false, err)) ||
+        (rc = dm_session_warn_of_sampling(&j->model, j->model.model, err)) ||
+        (rc = dm_session_weights(&j->model, j->o->raw, weights, err)))
+        return rc;
+    return tell(j, d, of, err);
+}
+
+static void describe_samples(job *j, int32_t steps)
+{
+    const dm_experiment *e = j->model.experiment;
+
+    snprintf(j->out->about, sizeof j->out->about, "demist %s name=%s sampler=%s steps=%d seed=%lld checkpoint=%lld%s",
+             dm_version(), e->run.name, e->section[DM_SEC_SAMPLER].plugin->name, (int)steps, (long long)e->run.seed,
+             (long long)j->out->step, j->o->raw ? " raw" : "");
+    dm_plain_text(j->out->about);
+}
+
+static dm_status sample(job *j, dm_err *err)
+{
+    dm_sample_job d = {.count = j->count, .progress = true, .comm = j->model.comm};
+    dm_told_by_data of = {0};
+    dm_wset *weights = NULL;
+    double began;
+    int32_t steps = 0;
+    dm_status rc = dm_comm_agree(j->model.comm, prepare_samples(j, &weights, &d, &of, err), NULL, err);
+
+    began = dm_seconds();
+    if (!rc && !(rc = dm_draw_images(&j->model, weights, &d, j->x, &steps, NULL, err))) {
         j->out->seconds = dm_seconds() - began;
-        snprintf(j->out->about, sizeof j->out->about,
-                 "demist %s name=%s sampler=%s steps=%d seed=%lld checkpoint=%lld%s", dm_version(), e->run.name,
-                 e->section[DM_SEC_SAMPLER].plugin->name, (int)steps, (long long)e->run.seed, (long long)j->out->step,
-                 j->o->raw ? " raw" : "");
-        dm_plain_text(j->out->about);
+        describe_samples(j, steps);
     }
     dm_wset_free(weights);
     dm_told_by_data_fini(&of);
     return rc;
 }
 
-/* What the caller keeps, if it is of the same data, features and counts; a caller that wants all features gets them. */
+/* What the caller keeps, if it is of the same data, features and counts; a caller that wants all features gets them,
+ * and ranks do not ask each other what each of them keeps. */
 static dm_status find_kept(job *j, dm_err *err)
 {
-    if (!j->o->kept || j->o->features_done)
+    if (!j->o->kept || j->o->features_done || j->model.comm->size > 1)
         return DM_OK;
     if (!(j->key = dm_quality_key(j->model.experiment, j->out, j->count, j->reference.size)))
         return dm_error(err, DM_ENOMEM, "out of memory");
@@ -410,7 +442,7 @@ static void job_fini(job *j)
         dm_session_fini(&j->net);
     if (j->has_given)
         dm_session_fini(&j->given);
-    dm_session_fini(&j->model);
+    dm_session_leave(&j->model);
 }
 
 /* Counts that no memory holds, before there is any. */
@@ -426,11 +458,21 @@ static dm_status check_counts(const dm_quality_options *o, dm_err *err)
     return o->images ? dm_check_array("the array of given images", &o->images_shape, sizeof *o->images, err) : DM_OK;
 }
 
+/* What ranks must be asked alike. */
+static void print_asked(const dm_quality_options *o, const dm_quality *q, char *to, size_t size)
+{
+    snprintf(to, size, "features: %.200s\nlayer: %.100s\ncount: %lld\nraw: %d\ngiven images: %s\nKID: %lld of %lld\n"
+             "neighbours: %d\n", o->features, o->layer ? o->layer : "the last", (long long)o->count, o->raw,
+             o->images ? "an array" : o->data ? "data" : "none", (long long)q->subsets, (long long)o->subset_size,
+             (int)q->neighbours);
+}
+
 dm_status dm_eval_quality(const char *run, const dm_quality_options *options, dm_quality *out, dm_err *err)
 {
     dm_quality_options o;
     dm_quality q = {.size = sizeof q};
     job j = {.o = &o, .out = &q};
+    char asked[512];
     dm_status rc;
 
     if ((rc = DM_SIZED_CLEAR(dm_quality, out, size, err)) || (rc = DM_SIZED_READ(dm_quality_options, &o, options, err)))
@@ -439,11 +481,14 @@ dm_status dm_eval_quality(const char *run, const dm_quality_options *options, dm
         return dm_error(err, DM_EINVAL, "quality needs a network for its features; none is given");
     q.subsets = o.subsets ? o.subsets : 100;
     q.neighbours = o.neighbours ? o.neighbours : 3;
-    if ((rc = check_counts(&o, err)) ||
-        (rc = dm_session_read_run(&j.model, run, o.overrides, o.n_overrides, o.callbacks, err)))
+    if ((rc = check_counts(&o, err)) || (rc = dm_session_quiet(o.callbacks, &j.quiet, err)))
         return rc;
-    if (!(rc = open_all(&j, run, err))) {
-        j.host = (dm_metric_host){.lapack = j.lapack, .cancelled = cancelled, .user = &j};
+    print_asked(&o, &q, asked, sizeof asked);
+    if ((rc = dm_session_join(&j.model, o.ranks, run, o.overrides, o.n_overrides, o.callbacks, asked, err)))
+        return rc;
+    j.callbacks = j.model.comm->rank ? &j.quiet : o.callbacks;
+    if (!(rc = dm_comm_agree(j.model.comm, open_all(&j, run, err), NULL, err))) {
+        j.host = (dm_metric_host){.lapack = j.lapack, .cancelled = cancelled, .user = &j, .comm = j.model.comm};
         warn_of_rank(&j, j.count, o.images || o.data ? "images" : "samples");
         warn_of_rank(&j, q.train, "training images");
         rc = o.images || o.data ? DM_OK : sample(&j, err);

@@ -51,19 +51,28 @@ static dm_status kid(dm_quality_reference *r, const dm_features *set, dm_quality
     return rc;
 }
 
-/* The first n of the reference, and how far each is from its neighbours. */
+/* Room for how far each of the first n of the reference is from its neighbours, and each of the set. */
+static dm_status make_room(dm_quality_reference *r, int64_t n, int64_t set, double **radii, dm_err *err)
+{
+    double *real = realloc(r->radii, (size_t)n * sizeof *real);
+    dm_status rc = DM_OK;
+
+    *radii = malloc((size_t)set * sizeof **radii);
+    if (real)
+        r->radii = real;
+    if (!real || !*radii)
+        rc = dm_error(err, DM_ENOMEM, "out of memory for the neighbours of %lld images", (long long)set);
+    return dm_comm_agree(dm_metric_ranks(r->host), rc, NULL, err);
+}
+
 static dm_status real_radii(dm_quality_reference *r, const dm_features *real, dm_err *err)
 {
-    double *radii;
     dm_status rc;
 
     if (r->n_radii == real->n)
         return DM_OK;
-    if (!(radii = realloc(r->radii, (size_t)real->n * sizeof *radii)))
-        return dm_error(err, DM_ENOMEM, "out of memory for the neighbours of %lld images", (long long)real->n);
-    r->radii = radii;
     r->n_radii = 0;
-    if (!(rc = dm_metric_radii(r->host, real, r->neighbours, radii, err)))
+    if (!(rc = dm_metric_radii(r->host, real, r->neighbours, r->radii, err)))
         r->n_radii = real->n;
     return rc;
 }
@@ -71,13 +80,11 @@ static dm_status real_radii(dm_quality_reference *r, const dm_features *real, dm
 static dm_status precision_recall(dm_quality_reference *r, const dm_features *set, dm_quality_row *out, dm_err *err)
 {
     dm_features real = r->features;
-    double *radii = malloc((size_t)set->n * sizeof *radii);
+    double *radii;
     dm_status rc;
 
     real.n = set->n < real.n ? set->n : real.n;
-    if (!radii)
-        return dm_error(err, DM_ENOMEM, "out of memory for the neighbours of %lld images", (long long)set->n);
-    if (!(rc = real_radii(r, &real, err)) &&
+    if (!(rc = make_room(r, real.n, set->n, &radii, err)) && !(rc = real_radii(r, &real, err)) &&
         !(rc = dm_metric_covered(r->host, set, &real, r->radii, &out->precision, err)) &&
         !(rc = dm_metric_radii(r->host, set, r->neighbours, radii, err)))
         rc = dm_metric_covered(r->host, &real, set, radii, &out->recall, err);

@@ -1,6 +1,7 @@
 /* The loss on held-out data; see validation.h. */
 #include "eval/validation.h"
 #include "base/clock.h"
+#include "comm/share.h"
 #include "eval/mean.h"
 #include "model/batch_fit.h"
 
@@ -22,7 +23,8 @@ struct dm_validation {
     dm_told conditions;
     dm_point *at;
     double *u, *importance, *weight;
-    double *means;                 /* of each image over bands */
+    dm_share mine;                 /* the images that this rank measures */
+    double *losses;                /* of each image in each band: [count,bands] */
 };
 
 int64_t dm_validation_count(const dm_validation *v) { return v->count; }
@@ -30,9 +32,10 @@ int64_t dm_validation_count(const dm_validation *v) { return v->count; }
 /* Halves the batch until it fits. */
 static dm_status open_step(dm_validation *v, dm_wset *weights, int64_t batch, dm_err *err)
 {
+    const int64_t most = v->mine.n ? v->mine.n : 1;
     bool again = false;
 
-    for (v->n = v->count < batch ? v->count : batch;;) {
+    for (v->n = most < batch ? most : batch;;) {
         dm_err why = {0};
         const dm_status rc = dm_grad_step_new(v->s->model, weights, NULL, NULL, v->n, false, &v->step, &why);
 
@@ -54,8 +57,8 @@ static dm_status host_memory(dm_validation *v, dm_err *err)
     v->u = calloc(n, sizeof *v->u);
     v->importance = calloc(n, sizeof *v->importance);
     v->weight = calloc(n, sizeof *v->weight);
-    v->means = calloc((size_t)v->count, sizeof *v->means);
-    if (!v->x0 || !v->loss || !v->labels || !v->at || !v->u || !v->importance || !v->weight || !v->means)
+    v->losses = dm_array(v->count, v->bands, sizeof *v->losses);
+    if (!v->x0 || !v->loss || !v->labels || !v->at || !v->u || !v->importance || !v->weight || !v->losses)
         return dm_error(err, DM_ENOMEM, "out of memory for held-out data");
     return dm_told_init(&v->conditions, dm_net_conditions(v->s->model), v->n, err);
 }
@@ -74,6 +77,7 @@ dm_status dm_validation_new(dm_session *s, dm_wset *weights, int64_t count, int6
     if (!(rc = dm_eval_data_open(s, "test", &v->data, err)) && !(rc = dm_eval_data_labels(s, v->data, err))) {
         v->count = dm_data_get_info(dm_eval_data_of(v->data))->count;
         v->count = count && count < v->count ? count : v->count;
+        v->mine = dm_share_of(v->count, 0, s->comm->rank, s->comm->size);
         if (!(rc = open_step(v, weights, batch, err)))
             rc = host_memory(v, err);
     }
@@ -98,7 +102,7 @@ void dm_validation_free(dm_validation *v)
     free(v->u);
     free(v->importance);
     free(v->weight);
-    free(v->means);
+    free(v->losses);
     free(v);
 }
 
@@ -130,16 +134,16 @@ static dm_status one_batch(dm_validation *v, int64_t first, int64_t there, int32
     return DM_OK;
 }
 
-dm_status dm_validation_run(dm_validation *v, double patience, dm_loss_row *out, dm_err *err)
+/* The losses of this rank's images. */
+static dm_status measure(dm_validation *v, double patience, dm_err *err)
 {
-    dm_sums band[DM_LOSS_BANDS] = {{0}}, all = {0};
+    const int64_t end = v->mine.first + v->mine.n;
     const dm_callbacks *cb = &v->s->callbacks;
     const double began = dm_seconds();
     dm_status rc = DM_OK;
 
-    memset(v->means, 0, (size_t)v->count * sizeof *v->means);
-    for (int64_t first = 0; first < v->count; first += v->n) {
-        const int64_t there = v->count - first < v->n ? v->count - first : v->n;
+    for (int64_t first = v->mine.first; first < end; first += v->n) {
+        const int64_t there = end - first < v->n ? end - first : v->n, done = first + there - v->mine.first;
 
         memset(v->x0, 0, (size_t)(v->n * v->example) * sizeof *v->x0);
         if ((rc = dm_data_at(dm_eval_data_of(v->data), first, there, v->x0, v->labels, err)))
@@ -149,23 +153,46 @@ dm_status dm_validation_run(dm_validation *v, double patience, dm_loss_row *out,
         for (int32_t k = 0; k < v->bands; k++) {
             if ((rc = one_batch(v, first, there, k, err)))
                 return rc;
-            for (int64_t i = 0; i < there; i++) {
-                const double loss = (double)v->loss[i] * (dm_net_diffuses(v->s->model) ? v->importance[i] : 1);
-
-                dm_sums_add(&band[k], loss);
-                v->means[first + i] += loss / v->bands;
-            }
+            for (int64_t i = 0; i < there; i++)
+                v->losses[(first + i) * v->bands + k] =
+                    (double)v->loss[i] * (dm_net_diffuses(v->s->model) ? v->importance[i] : 1);
         }
         if (cb->cancelled && cb->cancelled(cb->user) &&
-            (dm_seconds() - began) / (double)(first + there) * (double)(v->count - first - there) >= patience)
-            return dm_error(err, DM_ECANCELLED, "stopped after %lld of %lld held-out images",
-                            (long long)(first + there), (long long)v->count);
+            (dm_seconds() - began) / (double)done * (double)(v->mine.n - done) >= patience)
+            return dm_error(err, DM_ECANCELLED, "stopped after %lld of %lld held-out images", (long long)done,
+                            (long long)v->mine.n);
     }
-    for (int64_t i = 0; i < v->count; i++)
-        dm_sums_add(&all, v->means[i]);
+    return DM_OK;
+}
+
+/* In the order of images, so that the sums are the same for any number of ranks. */
+static void add_up(const dm_validation *v, dm_loss_row *out)
+{
+    dm_sums band[DM_LOSS_BANDS] = {{0}}, all = {0};
+
+    for (int64_t i = 0; i < v->count; i++) {
+        double mean = 0;
+
+        for (int32_t k = 0; k < v->bands; k++) {
+            dm_sums_add(&band[k], v->losses[i * v->bands + k]);
+            mean += v->losses[i * v->bands + k] / v->bands;
+        }
+        dm_sums_add(&all, mean);
+    }
     out->loss = dm_mean_of(&all, v->count);
     for (int32_t k = 0; k < v->bands; k++)
         out->band[k] = dm_mean_of(&band[k], v->count);
+}
+
+dm_status dm_validation_run(dm_validation *v, double patience, dm_loss_row *out, dm_err *err)
+{
+    dm_comm *c = v->s->comm;
+    dm_status rc;
+
+    if ((rc = dm_comm_agree(c, measure(v, patience, err), NULL, err)) ||
+        (rc = dm_share_collect(c, v->losses, (size_t)v->bands * sizeof *v->losses, v->count, err)))
+        return rc;
+    add_up(v, out);
     return DM_OK;
 }
 

@@ -1,9 +1,11 @@
 /* How near one set of images is to another, from the features that a network gives of each: Frechet distance
  * (Heusel et al. 2017), kernel distance KID (Binkowski et al. 2018), improved precision and recall
- * (Kynkaanniemi et al. 2019). All sums are in double precision, on the host. */
+ * (Kynkaanniemi et al. 2019). All sums are in double precision, on the host. Ranks that have the same features share
+ * the work and get the same, or fail together; but what is said to be refused, each refuses alone. */
 #ifndef DEMIST_CORE_METRICS_H
 #define DEMIST_CORE_METRICS_H
 
+#include "comm/share.h"
 #include "metrics/lapack.h"
 
 /* n rows of d features each; what: "of the samples", for messages. */
@@ -13,7 +15,15 @@ typedef struct dm_metric_host {
     const dm_lapack *lapack;
     bool (*cancelled)(void *user); /* asked now and then, DM_ECANCELLED where it says so; may be NULL */
     void *user;
+    dm_comm *comm;                 /* the ranks that share the work; NULL = this process alone */
 } dm_metric_host;
+
+static inline dm_comm *dm_metric_ranks(const dm_metric_host *h) { return h->comm ? h->comm : dm_comm_one(); }
+/* This rank's part of n. */
+static inline dm_share dm_metric_part(const dm_metric_host *h, int64_t n)
+{
+    return dm_share_of(n, 0, dm_metric_ranks(h)->rank, dm_metric_ranks(h)->size);
+}
 
 enum { DM_FEATURES_MAX = 16384, DM_NEIGHBOURS_MAX = 64 };
 
@@ -21,7 +31,7 @@ enum { DM_FEATURES_MAX = 16384, DM_NEIGHBOURS_MAX = 64 };
  * DM_EDIVERGED where a feature is not finite: which row, which feature. */
 dm_status dm_features_check(const dm_features *a, const dm_features *b, int64_t least, dm_err *err);
 
-/* Mean and covariance (over n - 1) of features; what a Frechet distance is between. */
+/* Mean and covariance (over n - 1) of features; what a Frechet distance is between. Of ranks the first has them. */
 typedef struct dm_gaussian { int64_t n; int32_t d; double *mean, *cov; } dm_gaussian;
 dm_status dm_gaussian_init(const dm_metric_host *h, const dm_features *f, dm_gaussian *out, dm_err *err);
 void dm_gaussian_fini(dm_gaussian *g);

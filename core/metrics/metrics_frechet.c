@@ -48,12 +48,14 @@ dm_status dm_gaussian_init(const dm_metric_host *h, const dm_features *f, dm_gau
     rows = malloc(ROWS * d * sizeof *rows);
     out->mean = calloc(d, sizeof *out->mean);
     out->cov = calloc(d * d, sizeof *out->cov);
-    if (rows && out->mean && out->cov) {
-        accumulate(h, f, out, rows);
-    } else {
-        dm_gaussian_fini(out);
+    if (!rows || !out->mean || !out->cov)
         rc = dm_error(err, DM_ENOMEM, "out of memory for the covariance of %lld features", (long long)f->d);
-    }
+    rc = dm_comm_agree(dm_metric_ranks(h), rc, NULL, err);
+    /* A sum in parts would be rounded elsewhere, and the roots of eigenvalues near 0 make much of that. */
+    if (!rc && !dm_metric_ranks(h)->rank)
+        accumulate(h, f, out, rows);
+    if (rc)
+        dm_gaussian_fini(out);
     free(rows);
     return rc;
 }
@@ -112,16 +114,17 @@ static dm_status trace_of_root(const dm_metric_host *h, const dm_gaussian *a, co
 dm_status dm_metric_frechet(const dm_metric_host *h, const dm_gaussian *a, const dm_gaussian *b, dm_frechet *out,
                             dm_err *err)
 {
+    dm_comm *c = dm_metric_ranks(h);
     dm_status rc;
 
     *out = (dm_frechet){.trace_a = trace(a), .trace_b = trace(b)};
     if (a->d != b->d)
         return dm_error(err, DM_EINVAL, "%d and %d features; both sets must come from the same network", (int)a->d,
                         (int)b->d);
-    if ((rc = trace_of_root(h, a, b, &out->trace_root, err)))
-        return rc;
+    rc = c->rank ? DM_OK : trace_of_root(h, a, b, &out->trace_root, err);
     for (int64_t k = 0; k < a->d; k++)
         out->means += (a->mean[k] - b->mean[k]) * (a->mean[k] - b->mean[k]);
     out->distance = out->means + out->trace_a + out->trace_b - 2 * out->trace_root;
-    return DM_OK;
+    rc = dm_comm_agree(c, rc, NULL, err);
+    return rc ? rc : c->calls->broadcast(c, out, sizeof *out, 0, err);
 }

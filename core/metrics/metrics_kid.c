@@ -60,6 +60,7 @@ dm_status dm_metric_kid(const dm_metric_host *h, const dm_features *a, const dm_
                         int64_t size, uint64_t seed, dm_kid *out, dm_err *err)
 {
     const int64_t smaller = a->n < b->n ? a->n : b->n;
+    const dm_share part = dm_metric_part(h, subsets);
     int64_t *rows;
     double *values;
     dm_status rc = DM_OK;
@@ -72,14 +73,15 @@ dm_status dm_metric_kid(const dm_metric_host *h, const dm_features *a, const dm_
     values = malloc((size_t)subsets * sizeof *values);
     if (!rows || !values)
         rc = dm_error(err, DM_ENOMEM, "out of memory for subsets of %lld images", (long long)size);
-    for (int64_t s = 0; s < subsets && !rc; s++) {
+    for (int64_t s = part.first; s < part.first + part.n && !rc; s++) {
         for (int64_t i = 0; i < size; i++) {
             rows[i] = dm_shuffle(seed, (uint64_t)(2 * s), i, a->n);
             rows[size + i] = dm_shuffle(seed, (uint64_t)(2 * s + 1), i, b->n);
         }
         rc = dm_metric_mmd2(h, a, rows, b, rows + size, size, &values[s], err);
     }
-    if (!rc) {
+    if (!(rc = dm_comm_agree(dm_metric_ranks(h), rc, NULL, err)) &&
+        !(rc = dm_share_collect(dm_metric_ranks(h), values, sizeof *values, subsets, err))) {
         *out = (dm_kid){.subsets = subsets, .size = size,
                         .blocks = subsets < smaller / size ? subsets : smaller / size};
         spread(values, out);

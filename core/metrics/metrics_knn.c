@@ -6,7 +6,9 @@
 #include <stdlib.h>
 
 typedef struct search {
-    const dm_features *a, *b;
+    dm_features a;                 /* this rank's part of the rows that are looked at */
+    dm_share part;
+    const dm_features *b;
     double *norm_a, *norm_b;
     int32_t k;
     double *nearest;               /* radii: [a.n,k], ascending */
@@ -27,12 +29,12 @@ static void norms(const dm_features *f, double *to)
 static double between(const search *s, int64_t i, int64_t j, double dot)
 {
     const double norms2 = s->norm_a[i] + s->norm_b[j], quick = norms2 - 2 * dot;
-    const float *x = s->a->x + i * s->a->d, *y = s->b->x + j * s->b->d;
+    const float *x = s->a.x + i * s->a.d, *y = s->b->x + j * s->b->d;
     double sum = 0;
 
     if (quick > 1e-6 * norms2)
         return quick;
-    for (int64_t k = 0; k < s->a->d; k++)
+    for (int64_t k = 0; k < s->a.d; k++)
         sum += ((double)x[k] - y[k]) * ((double)x[k] - y[k]);
     return sum;
 }
@@ -45,7 +47,7 @@ static void keep_nearest(void *user, int64_t i0, int64_t ni, int64_t j0, int64_t
         double *list = s->nearest + (i0 + i) * s->k;
 
         for (int64_t j = 0; j < nj; j++) {
-            const double d = i0 + i == j0 + j ? INFINITY : between(s, i0 + i, j0 + j, dot[i * nj + j]);
+            const double d = s->part.first + i0 + i == j0 + j ? INFINITY : between(s, i0 + i, j0 + j, dot[i * nj + j]);
             int32_t at = s->k - 1;
 
             if (!(d < list[at]))
@@ -66,13 +68,15 @@ static void mark_inside(void *user, int64_t i0, int64_t ni, int64_t j0, int64_t 
             s->inside[i0 + i] = between(s, i0 + i, j0 + j, dot[i * nj + j]) <= s->squared[j0 + j];
 }
 
-static dm_status begin(search *s, dm_err *err)
+static dm_status begin(search *s, const dm_metric_host *h, const dm_features *a, dm_err *err)
 {
-    s->norm_a = malloc((size_t)s->a->n * sizeof *s->norm_a);
+    s->part = dm_metric_part(h, a->n);
+    s->a = (dm_features){.n = s->part.n, .d = a->d, .x = a->x + s->part.first * a->d, .what = a->what};
+    s->norm_a = malloc((size_t)s->a.n * sizeof *s->norm_a + 1);
     s->norm_b = malloc((size_t)s->b->n * sizeof *s->norm_b);
     if (!s->norm_a || !s->norm_b)
-        return dm_error(err, DM_ENOMEM, "out of memory for the neighbours of %lld images", (long long)s->a->n);
-    norms(s->a, s->norm_a);
+        return dm_error(err, DM_ENOMEM, "out of memory for the neighbours of %lld images", (long long)a->n);
+    norms(&s->a, s->norm_a);
     norms(s->b, s->norm_b);
     return DM_OK;
 }
@@ -87,40 +91,43 @@ static void end(search *s)
 
 dm_status dm_metric_radii(const dm_metric_host *h, const dm_features *f, int32_t k, double *squared, dm_err *err)
 {
-    search s = {.a = f, .b = f, .k = k};
+    search s = {.b = f, .k = k};
     dm_status rc;
 
     if (k < 1 || k > DM_NEIGHBOURS_MAX || k >= f->n)
         return dm_error(err, DM_EINVAL,
                         "neighbour %d of %lld images; 1 to %d are allowed, fewer than there are images", (int)k,
                         (long long)f->n, DM_NEIGHBOURS_MAX);
-    rc = begin(&s, err);
-    if (!rc && !(s.nearest = malloc((size_t)(f->n * k) * sizeof *s.nearest)))
+    rc = begin(&s, h, f, err);
+    if (!rc && !(s.nearest = malloc((size_t)(s.a.n * k) * sizeof *s.nearest + 1)))
         rc = dm_error(err, DM_ENOMEM, "out of memory for the neighbours of %lld images", (long long)f->n);
-    for (int64_t i = 0; i < f->n * k && !rc; i++)
+    for (int64_t i = 0; i < s.a.n * k && !rc; i++)
         s.nearest[i] = INFINITY;
-    if (!rc && !(rc = dm_metric_products(h, f, NULL, f->n, f, NULL, f->n, keep_nearest, &s, err)))
-        for (int64_t i = 0; i < f->n; i++)
-            squared[i] = s.nearest[i * k + k - 1];
+    if (!rc && !(rc = dm_metric_products(h, &s.a, NULL, s.a.n, f, NULL, f->n, keep_nearest, &s, err)))
+        for (int64_t i = 0; i < s.a.n; i++)
+            squared[s.part.first + i] = s.nearest[i * k + k - 1];
     end(&s);
-    return rc;
+    rc = dm_comm_agree(dm_metric_ranks(h), rc, NULL, err);
+    return rc ? rc : dm_share_collect(dm_metric_ranks(h), squared, sizeof *squared, f->n, err);
 }
 
 dm_status dm_metric_covered(const dm_metric_host *h, const dm_features *a, const dm_features *b, const double *squared,
                             double *share, dm_err *err)
 {
-    search s = {.a = a, .b = b, .squared = squared};
-    int64_t inside = 0;
+    search s = {.b = b, .squared = squared};
+    double inside = 0;
     dm_status rc;
 
-    rc = begin(&s, err);
-    if (!rc && !(s.inside = calloc((size_t)a->n, sizeof *s.inside)))
+    rc = begin(&s, h, a, err);
+    if (!rc && !(s.inside = calloc((size_t)s.a.n + 1, sizeof *s.inside)))
         rc = dm_error(err, DM_ENOMEM, "out of memory for the neighbours of %lld images", (long long)a->n);
-    if (!rc && !(rc = dm_metric_products(h, a, NULL, a->n, b, NULL, b->n, mark_inside, &s, err))) {
-        for (int64_t i = 0; i < a->n; i++)
+    if (!rc && !(rc = dm_metric_products(h, &s.a, NULL, s.a.n, b, NULL, b->n, mark_inside, &s, err)))
+        for (int64_t i = 0; i < s.a.n; i++)
             inside += s.inside[i];
-        *share = (double)inside / (double)a->n;
-    }
     end(&s);
-    return rc;
+    if ((rc = dm_comm_agree(dm_metric_ranks(h), rc, NULL, err)) ||
+        (rc = dm_share_add(dm_metric_ranks(h), &inside, 1, err)))
+        return rc;
+    *share = inside / (double)a->n;
+    return DM_OK;
 }

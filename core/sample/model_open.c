@@ -2,6 +2,7 @@
 #include "sample/model_handle.h"
 #include "base/number.h"
 #include "session/data_meta.h"
+#include "session/session_ranks.h"
 #include "session/session_read.h"
 #include "session/session_source.h"
 
@@ -51,29 +52,6 @@ static dm_status open(dm_model *m, const char *run, const dm_model_options *o, d
     return dm_forwards_new(m->s.model, m->weights, &m->forwards, err);
 }
 
-/* Ranks draw of one model: the same weights, sampled the same way. */
-static dm_status same(const dm_model *m, dm_err *err)
-{
-    const char *sum = dm_st_meta(m->s.checkpoint, DM_ST_CHECKSUM);
-    char *text = NULL;
-    size_t n;
-    FILE *to;
-    dm_status rc;
-
-    if (m->comm->size == 1)
-        return DM_OK;
-    if ((to = open_memstream(&text, &n))) {
-        fprintf(to, "demist: %s\nstep: %lld\nchecksum: %s\n%s", dm_version(), (long long)m->s.step, sum ? sum : "",
-                m->experiment);
-        fclose(to);
-    }
-    rc = text ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for the experiment");
-    if (!(rc = dm_comm_agree(m->comm, rc, NULL, err)))
-        rc = dm_comm_same(m->comm, text, err);
-    free(text);
-    return rc;
-}
-
 static dm_status open_together(dm_model *m, const char *run, const dm_model_options *o, dm_err *err)
 {
     dm_status rc;
@@ -82,7 +60,7 @@ static dm_status open_together(dm_model *m, const char *run, const dm_model_opti
     if (o->ranks && (rc = dm_comm_open(&m->comm, err)))
         return rc;
     rc = dm_comm_agree(m->comm, open(m, run, o, err), NULL, err);
-    return rc ? rc : same(m, err);
+    return rc ? rc : dm_session_same(&m->s, "", err);
 }
 
 dm_status dm_model_open(const char *run, const dm_model_options *options, dm_model **out, dm_err *err)

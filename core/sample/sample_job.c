@@ -308,19 +308,18 @@ static dm_status exchange(const dm_image_sampler *d, float *x, int32_t *steps, i
 {
     dm_comm *c = d->job->comm;
     const int64_t own[2] = {*steps, *evaluations};
-    dm_status rc = DM_OK;
+    int64_t (*all)[2] = calloc((size_t)c->size, sizeof *all);
+    dm_status rc = all ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for %d ranks", c->size);
 
-    *evaluations = 0;
-    for (int k = 0; k < c->size && !rc; k++) {
-        const dm_share part = dm_share_of(d->job->count, 0, k, c->size);
-        int64_t count[2] = {own[0], own[1]};
-
-        if (!(rc = c->calls->broadcast(c, count, sizeof count, k, err)))
-            rc = c->calls->broadcast(c, x + part.first * d->example, (size_t)(part.n * d->example) * sizeof *x, k,
-                                     err);
-        *steps = count[0] > *steps ? (int32_t)count[0] : *steps;
-        *evaluations += count[1];
+    if (!(rc = dm_comm_agree(c, rc, NULL, err)) && !(rc = c->calls->all_gather(c, own, sizeof own, all, err))) {
+        *evaluations = 0;
+        for (int k = 0; k < c->size; k++) {
+            *steps = all[k][0] > *steps ? (int32_t)all[k][0] : *steps;
+            *evaluations += all[k][1];
+        }
+        rc = dm_share_collect(c, x, (size_t)d->example * sizeof *x, d->job->count, err);
     }
+    free(all);
     return rc;
 }
 
@@ -356,12 +355,14 @@ dm_status dm_image_sampler_draw(dm_image_sampler *d, const dm_sample_job *job, f
 dm_status dm_draw_images(dm_session *s, dm_wset *weights, const dm_sample_job *job, float *x, int32_t *steps,
                          int64_t *evaluations, dm_err *err)
 {
+    const int64_t mine = dm_sample_share(job).n;
     dm_forwards *f = NULL;
     dm_image_sampler *d = NULL;
     dm_status rc;
 
-    if (!(rc = dm_forwards_new(s->model, weights, &f, err)) &&
-        !(rc = dm_image_sampler_new(s, f, job->count, NULL, &d, err)))
+    if (!(rc = dm_forwards_new(s->model, weights, &f, err)))
+        rc = dm_image_sampler_new(s, f, mine ? mine : 1, NULL, &d, err);
+    if ((!job->comm && !rc) || (job->comm && !(rc = dm_comm_agree(job->comm, rc, NULL, err))))
         rc = dm_image_sampler_draw(d, job, x, steps, evaluations, err);
     dm_image_sampler_free(d);
     dm_forwards_free(f);

@@ -36,7 +36,7 @@ bool dm_image_sampler_serves(const dm_image_sampler *p, int64_t count, const dm_
 dm_status dm_image_sampler_draw(dm_image_sampler *p, const dm_sample_job *job, float *x, int32_t *steps,
                                 int64_t *evaluations, dm_err *err);
 
-/* All of this once. */
+/* All of this once; where the job has ranks, by all of them, and it fails on all. */
 dm_status dm_draw_images(dm_session *s, dm_wset *weights, const dm_sample_job *job, float *x, int32_t *steps,
                          int64_t *evaluations, dm_err *err);
 

@@ -80,6 +80,7 @@ void dm_running_warn_of_plugins(const dm_training *r, const struct json_t *now);
 /* The raw weights and every average begin with these, the first average of what is there. */
 dm_status dm_running_use_start(dm_training *r, dm_err *err);
 
+/* Of all ranks together, as is the measurement. */
 dm_status dm_running_open_validation(dm_training *r, dm_err *err);
 /* The held-out loss; NaN where it is not finite, which is no reason to end. */
 dm_status dm_running_validate(dm_training *r, double *loss, dm_err *err);

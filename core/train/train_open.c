@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/sized.h"
 #include "data/data.h"
+#include "session/session_ranks.h"
 #include "session/session_read.h"
 
 #include <errno.h>
@@ -229,9 +230,7 @@ static dm_status make_trainer(dm_training *r, dm_err *err)
 
     if ((rc = read_choices(r, &micro, err)) || (rc = dm_trainer_new(&r->s, micro, &r->trainer, err)))
         return rc;
-    if (dm_running_first(r) && r->s.experiment->train.validate_every)
-        rc = dm_running_open_validation(r, err);
-    return dm_comm_agree(r->comm, rc, NULL, err);
+    return r->s.experiment->train.validate_every ? dm_running_open_validation(r, err) : DM_OK;
 }
 
 /* All that can be wrong with the experiment is found before the run folder is touched. */
@@ -297,10 +296,8 @@ static dm_status open(dm_training *r, dm_err *err)
 static dm_status read_experiment(dm_training *r, const char *experiment, dm_err *err)
 {
     dm_callbacks quiet;
-    dm_status rc = DM_SIZED_READ(dm_callbacks, &quiet, r->o.callbacks, err);
+    dm_status rc = dm_session_quiet(r->o.callbacks, &quiet, err);
 
-    quiet.log = NULL;
-    quiet.progress = NULL;
     if (!rc)
         rc = dm_session_read(&r->s, experiment, r->o.overrides, r->o.n_overrides,
                              r->o.resume ? DM_NEED_DATA : DM_NEED_START, dm_running_first(r) ? r->o.callbacks : &quiet,

@@ -4,20 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "experiment/resolved_lines.h"
+#include "session/session_ranks.h"
 
 /* ---- the same? ---------------------------------------------------------------------- */
-
-/* What each host may have its own way. */
-static bool is_own(const char *key)
-{
-    static const char *const keys[] = {"device", "plugin_path", "tune", "data.workers"};
-
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
-        if (!strcmp(key, keys[i]))
-            return true;
-    return false;
-}
 
 /* Each plugin, by its file's contents. */
 static void print_plugins(FILE *to, const dm_session *s)
@@ -34,18 +23,6 @@ static void print_plugins(FILE *to, const dm_session *s)
     }
 }
 
-static bool print_experiment(FILE *to, const dm_experiment *e)
-{
-    char *text = dm_experiment_print(e, false), key[DM_RESOLVED_KEY];
-    dm_resolved_line l = {.section = ""};
-
-    for (const char *at = text; text && dm_resolved_next(&at, &l);)
-        if (!is_own(dm_resolved_key(&l, key)))
-            fprintf(to, "%s: %.*s\n", key, l.value_length, l.value ? l.value : "");
-    free(text);
-    return text != NULL;
-}
-
 /* All that ranks must have alike, a line each; on the heap, NULL when memory is exhausted. */
 static char *describe(const dm_training *r)
 {
@@ -58,7 +35,7 @@ static char *describe(const dm_training *r)
         return NULL;
     fprintf(to, "demist: %s\n", dm_version());
     print_plugins(to, &r->s);
-    whole = print_experiment(to, r->s.experiment);
+    whole = dm_session_print_shared(to, r->s.experiment);
     fprintf(to, "training data: %s\nheld-out data: %s\n", r->data.text, r->held_out.text);
     if (!fclose(to) && whole)
         return text;

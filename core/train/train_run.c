@@ -25,11 +25,11 @@ static void progress(const dm_training *r)
 static dm_status samples(dm_training *r, dm_err *err)
 {
     dm_err why = {0};
-    dm_status rc = DM_OK;
+    dm_status rc = dm_trainer_align(r->trainer, err);
 
-    if (dm_running_first(r))
-        rc = dm_train_samples(&r->s, r->folder, r->events, dm_trainer_state(r->trainer), dm_wall_seconds(), &why);
-
+    if (rc)
+        return rc;
+    rc = dm_train_samples(&r->s, r->folder, r->events, dm_trainer_state(r->trainer), dm_wall_seconds(), &why);
     if (rc != DM_EDIVERGED && rc != DM_ENOMEM && rc != DM_ECANCELLED)
         return rc ? dm_error(err, rc, "%s", why.msg) : DM_OK;
     dm_session_log(&r->s, DM_LOG_WARNING, "no samples of step %lld: %s", (long long)dm_trainer_state(r->trainer)->step,

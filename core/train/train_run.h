@@ -18,11 +18,14 @@ dm_status dm_resume_keep_grid(dm_experiment *e, const char *old, dm_registry *pl
  * Those that decide only how long it goes on, what it logs and how it samples may. */
 dm_status dm_resume_compare(const char *old, const char *now, const char *dir, dm_err *err);
 
-/* samples/step-00001000.png from fixed noise, by the first average or the raw weights, also as a TensorBoard image. */
+/* samples/step-00001000.png from fixed noise, by the first average or the raw weights, also as a TensorBoard image. The
+ * session's ranks draw a part each; the first writes, and what fails there the others have to be told. folder, events:
+ * NULL on the others. */
 dm_status dm_train_samples(dm_session *s, const dm_run *folder, dm_tb *events, const dm_train_state *state, double wall,
                            dm_err *err);
 
-/* Measures, and writes val_loss and val_band_1.. of the step to the log and to TensorBoard. */
+/* Measures, by all ranks together, and writes val_loss and val_band_1.. of the step to the log and to TensorBoard. log,
+ * events: NULL on all ranks but the first; what fails in writing the others have to be told. */
 dm_status dm_train_validate(dm_validation *v, dm_run_log *log, dm_tb *events, int64_t step, double wall, double *loss,
                             dm_err *err);
 /* The held-out loss of the run's best checkpoint, as its metadata says; infinite where there is no whole one. */

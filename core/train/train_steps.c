@@ -203,17 +203,26 @@ dm_status dm_training_step(dm_training *r, dm_err *err)
     return look_for_divergence(r, dm_comm_agree(r->comm, log_numbers(r, err), NULL, err), err);
 }
 
-dm_status dm_running_open_validation(dm_training *r, dm_err *err)
+static dm_status make_validation(dm_training *r, dm_err *err)
 {
     const dm_train_state *state = dm_trainer_state(r->trainer);
     double best = INFINITY;
     dm_status rc;
 
-    if (r->resumed && !r->other_held_out && (rc = dm_best_loss(dm_run_folder(r->folder), &best, err)))
+    if ((rc = dm_running_know_held_out(r, err)) ||
+        (dm_running_first(r) && r->resumed && !r->other_held_out &&
+         (rc = dm_best_loss(dm_run_folder(r->folder), &best, err))))
         return rc;
     r->best = isfinite(best) ? best : NAN;
     return dm_validation_new(&r->s, state->n_ema ? state->ema[0] : state->model, r->s.experiment->train.validate_count,
                              dm_trainer_micro_batch(r->trainer), &r->validation, err);
+}
+
+dm_status dm_running_open_validation(dm_training *r, dm_err *err)
+{
+    const dm_status rc = dm_comm_agree(r->comm, make_validation(r, err), NULL, err);
+
+    return rc ? rc : r->comm->calls->broadcast(r->comm, &r->best, sizeof r->best, 0, err);
 }
 
 /* The held-out loss; where it is the least so far, what made it is kept. The clock of images_per_s stands still. */
@@ -222,8 +231,11 @@ dm_status dm_running_validate(dm_training *r, double *loss, dm_err *err)
     const double began = dm_seconds();
     const int64_t at = dm_trainer_state(r->trainer)->step;
     dm_err why = {0};
-    dm_status rc = dm_train_validate(r->validation, r->numbers, r->events, at, dm_wall_seconds(), loss, &why);
+    dm_status rc;
 
+    if ((rc = dm_trainer_align(r->trainer, err)))
+        return rc;
+    rc = dm_train_validate(r->validation, r->numbers, r->events, at, dm_wall_seconds(), loss, &why);
     if (rc == DM_EDIVERGED) { /* of what the weights are so far */
         dm_session_log(&r->s, DM_LOG_WARNING, "no held-out loss of step %lld: %s", (long long)at, why.msg);
         *loss = NAN;
@@ -232,10 +244,10 @@ dm_status dm_running_validate(dm_training *r, double *loss, dm_err *err)
         dm_error(err, rc, "%s", why.msg);
     } else if (!(*loss >= r->best)) {
         r->best = *loss;
-        rc = dm_running_save(r, loss, err);
+        rc = dm_running_first(r) ? dm_running_save(r, loss, err) : DM_OK;
     }
     r->since += dm_seconds() - began;
-    return rc;
+    return dm_comm_agree(r->comm, rc, NULL, err);
 }
 
 dm_status dm_training_validate(dm_training *r, double *loss, dm_err *err)
@@ -245,16 +257,9 @@ dm_status dm_training_validate(dm_training *r, double *loss, dm_err *err)
 
     if (!r)
         return dm_running_no_training(err);
-    rc = DM_OK;
-    if (!loss)
-        loss = &own;
-    *loss = r->best;
-    if (dm_running_first(r) && (r->validation || (!(rc = dm_running_know_held_out(r, err)) &&
-                                                  !(rc = dm_running_open_validation(r, err)))))
-        rc = dm_running_validate(r, loss, err);
-    if ((rc = dm_comm_agree(r->comm, rc, NULL, err)))
+    if (!r->validation && (rc = dm_running_open_validation(r, err)))
         return rc;
-    return r->comm->calls->broadcast(r->comm, loss, sizeof *loss, 0, err);
+    return dm_running_validate(r, loss ? loss : &own, err);
 }
 
 dm_status dm_training_save(dm_training *r, dm_err *err)

@@ -22,6 +22,8 @@ dm_status dm_train_validate(dm_validation *v, dm_run_log *log, dm_tb *events, in
     if ((rc = dm_validation_run(v, PATIENCE, &row, err)))
         return rc;
     *loss = row.loss.mean;
+    if (!log)
+        return DM_OK;
     f[0] = (dm_field){"val_loss", row.loss.mean};
     for (int32_t k = 0; k < bands && bands > 1; k++)
         f[n++] = (dm_field){names[k], row.band[k].mean};

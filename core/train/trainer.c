@@ -274,6 +274,11 @@ dm_status dm_trainer_update(dm_trainer *t, dm_err *err)
     return DM_OK;
 }
 
+dm_status dm_trainer_align(dm_trainer *t, dm_err *err)
+{
+    return t->unlike && t->state.n_ema ? dm_spread_weights(t->comm, t->state.ema[0], err) : DM_OK;
+}
+
 dm_status dm_trainer_step(dm_trainer *t, const float *x0, const int32_t *labels, dm_err *err)
 {
     const dm_status rc = dm_trainer_gradients(t, x0, labels, err);

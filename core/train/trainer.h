@@ -30,6 +30,9 @@ dm_status dm_trainer_gradients(dm_trainer *t, const float *x0, const int32_t *la
 dm_status dm_trainer_update(dm_trainer *t, dm_err *err);
 /* All as before the step, in place of the update. */
 dm_status dm_trainer_abandon(dm_trainer *t, dm_err *err);
+/* Rank 0's first average to all, where devices are unlike and theirs may differ: before all use it together. Of all
+ * ranks. */
+dm_status dm_trainer_align(dm_trainer *t, dm_err *err);
 /* What the last step leaves for the next, taken into the state: before it is saved. */
 dm_status dm_trainer_drain(dm_trainer *t, dm_err *err);
 

@@ -122,7 +122,7 @@ class CheckOptions(Sized):
 
 class AccuracyOptions(Sized):
     _fields_ = [("size", c_uint32), ("n_overrides", c_int32), ("overrides", POINTER(c_char_p)), ("raw", c_bool),
-                ("callbacks", POINTER(Callbacks))]
+                ("callbacks", POINTER(Callbacks)), ("ranks", c_int64)]
 
 
 class Accuracy(Sized):
@@ -135,7 +135,7 @@ class QualityOptions(Sized):
                 ("features", c_char_p), ("layer", c_char_p), ("count", c_int64), ("images", POINTER(c_float)),
                 ("images_shape", Shape), ("data", POINTER(c_char_p)), ("n_data", c_int32), ("neighbours", c_int32),
                 ("subsets", c_int64), ("subset_size", c_int64), ("features_done", c_void_p),
-                ("features_user", c_void_p), ("kept", c_void_p), ("callbacks", POINTER(Callbacks))]
+                ("features_user", c_void_p), ("kept", c_void_p), ("callbacks", POINTER(Callbacks)), ("ranks", c_int64)]
 
 
 class QualityRow(Structure):
@@ -153,7 +153,7 @@ class Quality(Sized):
 
 class NLLOptions(Sized):
     _fields_ = [("size", c_uint32), ("n_overrides", c_int32), ("overrides", POINTER(c_char_p)), ("raw", c_bool),
-                ("each", c_bool), ("steps", c_int32), ("count", c_int64), ("callbacks", POINTER(Callbacks))]
+                ("each", c_bool), ("steps", c_int32), ("count", c_int64), ("callbacks", POINTER(Callbacks)), ("ranks", c_int64)]
 
 
 class Mean(Structure):
@@ -170,7 +170,7 @@ class NLL(Sized):
 class ODENLLOptions(Sized):
     _fields_ = [("size", c_uint32), ("n_overrides", c_int32), ("overrides", POINTER(c_char_p)), ("raw", c_bool),
                 ("each", c_bool), ("steps", c_int32), ("probes", c_int32), ("count", c_int64),
-                ("callbacks", POINTER(Callbacks))]
+                ("callbacks", POINTER(Callbacks)), ("ranks", c_int64)]
 
 
 class ODENLL(Sized):
@@ -181,7 +181,7 @@ class ODENLL(Sized):
 
 class LossOptions(Sized):
     _fields_ = [("size", c_uint32), ("n_overrides", c_int32), ("overrides", POINTER(c_char_p)), ("raw", c_bool),
-                ("all", c_bool), ("count", c_int64), ("callbacks", POINTER(Callbacks))]
+                ("all", c_bool), ("count", c_int64), ("callbacks", POINTER(Callbacks)), ("ranks", c_int64)]
 
 
 class LossRow(Structure):

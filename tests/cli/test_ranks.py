@@ -1,4 +1,5 @@
 """Several ranks under MPI on one machine: the same training as one, or a refusal that one rank tells."""
+import json
 import os
 import re
 import resource
@@ -8,6 +9,7 @@ import struct
 
 from cli import DEVICE, config, demist, floats, log_lines, moons, path, read_safetensors, run_tests, same_tensors
 from mpi import LAST, finish, processes, ranks, start, wait_for_steps
+
 
 def train(n, out, *more, code=0, env=None):
     keys = "train.steps=20", "train.log_every=1", "train.save_every=1", "train.keep=30"
@@ -70,6 +72,29 @@ def fixed_order():
     ranks(2, "resume", path("moved"), "-q")
     assert not same_tensors(path("fixed1", LAST % 20), path("moved", LAST % 20))
     assert len(log_lines(path("moved"))) == 20
+
+
+def held_out(run):
+    """Steps and figures of the held-out loss."""
+    return [{k: v for k, v in line.items() if k == "step" or k.startswith("val_")} for line in log_lines(path(run)) if "val_loss" in line]
+
+
+def measured_in_training():
+    """The held-out loss and samples of a run are those of one rank: with --deterministic the same bits and files."""
+    keys = "train.steps=6", "train.validate_every=3", "train.validate_count=50", "train.sample_every=3", "train.sample_count=5", "sampler.steps=4"
+    same = "train.micro_batch=8", "--deterministic"
+    train(1, "measured1", *keys, *same)
+    train(3, "measured3", *keys, *same)
+    assert held_out("measured1") == held_out("measured3") and len(held_out("measured1")) == 2
+    for n in 3, 6:
+        a, b = (open(path(f"measured{k}", "samples", f"step-{n:08d}.png"), "rb").read() for k in (1, 3))
+        assert a == b
+    assert not same_tensors(*(path(f"measured{k}", "checkpoints", "best.safetensors") for k in (1, 3)))
+    train(3, "close", *keys, "train.validate_count=2", "train.sample_count=2")  # fewer than ranks
+    train(0, "close0", *keys, "train.validate_count=2", "train.sample_count=2")
+    for x, y in zip(held_out("close0"), held_out("close"), strict=True):
+        for k in x:
+            assert abs(x[k] - y[k]) <= 1e-4 * abs(x[k]), (k, x, y)  # of weights that are as near
 
 
 def devices():
@@ -192,6 +217,50 @@ def sampled():
     told_once(ranks(2, "export", path("sampled"), path("folder"), code=2), "started 2 processes, but 'export' works in one")
 
 
+def numbers(x, at=""):
+    """{place: number} of a report, but for what depends on the clock."""
+    if isinstance(x, dict):
+        return {k: v for name, y in x.items() if "seconds" not in name for k, v in numbers(y, f"{at}.{name}").items()}
+    if isinstance(x, list):
+        return {k: v for i, y in enumerate(x) for k, v in numbers(y, f"{at}.{i}").items()}
+    return {at: x} if isinstance(x, (int, float)) and not isinstance(x, bool) else {}
+
+
+def evaluate(n, *args):
+    """The report of so many ranks, 0: of no launcher; and what it saved."""
+    files = ["--json", path("report.json"), "-f", "-q"]
+    if "--save" in args:
+        files += ["sampler.batch=4"]
+    out = ranks(n, "eval", *args, *files) if n else demist("eval", *args, *files)[0]
+    assert len(out.splitlines()) < 30, out  # one rank's table
+    saved = read_safetensors(path("saved.safetensors"))[0] if "--save" in args else {}
+    return numbers(json.load(open(path("report.json")))), saved
+
+
+def evaluated():
+    """Metrics over ranks are those of one: within 1e-9 with --deterministic, within 1e-5 without."""
+    train(0, "model", "data.limit=200", "train.steps=10")
+    train(0, "kinds", "data.limit=200", "train.steps=10", "data.labels=true", "objective={use: classify}")
+    save = "--save", path("saved.safetensors")
+    quality = path("model"), "--metric", "quality", "--features", path("model"), "--count", 60, "sampler.steps=3"
+    nll = path("model"), "--metric", "nll", "--count", 7, "sampler.use=ddpm", "--steps", 5
+    for args, modes in (((path("model"), "--metric", "loss", "--weights", "all", "--count", 50), "both"), ((*nll, *save), "both"),
+                        ((path("model"), "--metric", "nll", "--ode", "--count", 5, "--steps", 3, *save), "fixed"),
+                        ((path("kinds"), "--metric", "accuracy"), "fixed"), ((*quality, *save), "fixed"), (quality, "plain")):
+        for more, part in ((["deterministic=true"], 1e-9), ([], 1e-5)):
+            if modes != "both" and bool(more) != (modes == "fixed"):
+                continue
+            (one, saved), (three, saved3) = evaluate(0, *args, *more), evaluate(3, *args, *more)
+            assert len(one) > 3 and one.keys() == three.keys(), (one, three)
+            for k in one:
+                ok = "evaluations" in k or abs(one[k] - three[k]) <= part * max(abs(one[k]), 1e-3)
+                assert ok or (not more and k.endswith(("precision", "recall"))), (args, more, k, one[k], three[k])
+            assert saved.keys() == saved3.keys() and (not more or saved == saved3)
+    told_once(ranks([["eval", *quality], ["eval", *quality, "--raw"]], "-q", code=2), "it has 'raw: 1', rank 0 has 'raw: 0'")
+    told_once(ranks(2, "eval", path("kinds"), "--metric", "nll", code=2), "not a diffusion model")
+
+
 if __name__ == "__main__":
-    run_tests([stopped, diverged, full_disk, the_same_as_one, one_rank_keeps_its_bits, what_needs_the_whole_batch, fixed_order, devices, sampled, refusals,
+    run_tests([stopped, diverged, full_disk, the_same_as_one, one_rank_keeps_its_bits, what_needs_the_whole_batch, fixed_order,
+               measured_in_training, evaluated, devices, sampled, refusals,
                one_rank_fails])

@@ -266,6 +266,7 @@ typedef struct dm_accuracy_options {
     const char *const *overrides;
     bool raw;                      /* the raw weights instead of the first EMA */
     const dm_callbacks *callbacks;
+    int64_t ranks;                 /* as dm_model_options.ranks */
 } dm_accuracy_options;
 
 typedef struct dm_accuracy {
@@ -314,6 +315,7 @@ typedef struct dm_quality_options {
      * features, seed and count are the same, else recomputed. Free with dm_quality_kept_free. May be NULL. */
     dm_quality_kept **kept;
     const dm_callbacks *callbacks;
+    int64_t ranks;                 /* as dm_model_options.ranks */
 } dm_quality_options;
 
 /* One set of images compared with the training split (docs/evaluation.md). */
@@ -351,6 +353,7 @@ typedef struct dm_nll_options {
     int32_t steps;                 /* of the chain, placed as the sampler's; 0 = all T */
     int64_t count;                 /* the first count images of the test split; 0 = all */
     const dm_callbacks *callbacks;
+    int64_t ranks;                 /* as dm_model_options.ranks */
 } dm_nll_options;
 
 /* A mean over images, and its standard error. */
@@ -386,6 +389,7 @@ typedef struct dm_ode_nll_options {
     int32_t probes;
     int64_t count;                 /* the first count examples of the test split; 0 = all */
     const dm_callbacks *callbacks;
+    int64_t ranks;                 /* as dm_model_options.ranks */
 } dm_ode_nll_options;
 
 typedef struct dm_ode_nll {
@@ -414,6 +418,7 @@ typedef struct dm_loss_options {
     bool all;                      /* the raw weights and each EMA */
     int64_t count;                 /* the first count examples of the test split; 0 = all */
     const dm_callbacks *callbacks;
+    int64_t ranks;                 /* as dm_model_options.ranks */
 } dm_loss_options;
 
 enum { DM_LOSS_BANDS = 4, DM_LOSS_ROWS = 5 };

@@ -109,7 +109,7 @@ static dm_status evaluate(const eval_metric *m, const eval_request *r, dm_err *e
 
     if ((rc = output_check(files, 4, r->force, err)))
         return rc;
-    if (!(rc = m->run(r, &report, err)))
+    if (!(rc = m->run(r, &report, err)) && !r->silent)
         rc = write_report(r, report, err);
     json_decref(report);
     return rc;
@@ -140,6 +140,8 @@ static int run(cli_call *call)
     r->overrides = call->overrides;
     r->n_overrides = call->n_overrides;
     r->callbacks = cli_callbacks(t);
+    r->ranks = true;
+    r->silent = cli_is_silent();
     cli_catch_signals("stopping after this batch");
     rc = evaluate(m, r, &err);
     cli_terminal_free(t);
@@ -173,4 +175,5 @@ const cli_command cmd_eval = {
                "  loss      the objective's loss on held-out data, the test split, in bands of noise; also a "
                "classifier's\n"
                "  accuracy  of a classifier, on the test split\n",
+    .ranks = true,
     .run = run};

@@ -7,7 +7,7 @@ static dm_status run(const eval_request *r, json_t **report, dm_err *err)
 {
     const dm_accuracy_options o = {.size = sizeof o, .overrides = r->overrides, .n_overrides = r->n_overrides,
                                    .raw = r->raw,
-                                   .callbacks = r->callbacks};
+                                   .callbacks = r->callbacks, .ranks = r->ranks};
     dm_accuracy a = {.size = sizeof a};
     const dm_status rc = dm_eval_accuracy(r->run, &o, &a, err);
 

@@ -16,7 +16,8 @@ typedef struct eval_request {
     const char *weights;           /* loss: "all", or NULL */
     int64_t count;                 /* images; 0 = the metric's own */
     bool raw, force;
-    bool silent;                   /* print no table */
+    bool silent;                   /* print no table, and write no file */
+    bool ranks;                    /* those of the job work together */
     dm_quality_kept **kept;        /* quality: dm_quality_options.kept */
     const char *const *overrides;
     int32_t n_overrides;

@@ -64,7 +64,7 @@ static dm_status run(const eval_request *r, json_t **report, dm_err *err)
                                .raw = r->raw,
                                .all = all,
                                .count = r->count,
-                               .callbacks = r->callbacks};
+                               .callbacks = r->callbacks, .ranks = r->ranks};
     dm_loss l = {.size = sizeof l};
     dm_status rc;
 

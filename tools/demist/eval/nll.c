@@ -126,7 +126,7 @@ static dm_status run_ode(const eval_request *r, json_t **report, dm_err *err)
                                   .steps = (int32_t)r->steps,
                                   .probes = (int32_t)r->probes,
                                   .each = r->save != NULL,
-                                  .callbacks = r->callbacks};
+                                  .callbacks = r->callbacks, .ranks = r->ranks};
     dm_ode_nll n = {.size = sizeof n};
     dm_status rc = dm_eval_ode_nll(r->run, &o, &n, err);
 
@@ -134,7 +134,7 @@ static dm_status run_ode(const eval_request *r, json_t **report, dm_err *err)
         return rc;
     if (!r->silent)
         print_ode(&n);
-    if (r->save) {
+    if (r->save && !r->silent) {
         const dm_st_source t = {.name = "bits_per_dim", .type = DM_ST_F64, .shape = {1, {n.count}}, .data = n.each};
 
         rc = dm_st_write(r->save, &t, 1, NULL, 0, err);
@@ -156,16 +156,18 @@ static dm_status run_bound(const eval_request *r, json_t **report, dm_err *err)
                               .count = r->count,
                               .steps = (int32_t)r->steps,
                               .each = r->save != NULL,
-                              .callbacks = r->callbacks};
+                              .callbacks = r->callbacks, .ranks = r->ranks};
     dm_nll n = {.size = sizeof n};
     dm_status rc = dm_eval_nll(r->run, &o, &n, err);
 
     if (rc)
         return rc;
-    if (!r->silent)
+    if (!r->silent) {
         print(&n);
-    if ((!r->save || !(rc = save(r->save, &n, err))) && (!r->plot || !(rc = plot(r->plot, &n, err))) &&
-        !(*report = json(&n)))
+        if (!r->save || !(rc = save(r->save, &n, err)))
+            rc = r->plot ? plot(r->plot, &n, err) : DM_OK;
+    }
+    if (!rc && !(*report = json(&n)))
         rc = dm_error(err, DM_ENOMEM, "out of memory for the report");
     dm_nll_free(&n);
     return rc;

@@ -122,6 +122,7 @@ static dm_status run(const eval_request *r, json_t **report, dm_err *err)
 {
     dm_quality_options o = {.size = sizeof o, .overrides = r->overrides, .n_overrides = r->n_overrides, .raw = r->raw,
                             .features = r->features, .layer = r->layer, .count = r->count, .callbacks = r->callbacks,
+                            .ranks = r->ranks,
                             .kept = r->kept};
     dm_quality q = {.size = sizeof q};
     given g = {0};
@@ -135,7 +136,7 @@ static dm_status run(const eval_request *r, json_t **report, dm_err *err)
     if (r->images)
         rc = find_images(r->images, &g, &o, err);
     if (!rc && !(rc = dm_eval_quality(r->run, &o, &q, err)) &&
-        (!r->save ||
+        (!r->save || r->silent ||
          !(rc = dm_st_write(r->save, k.set, k.n, (dm_pair[]){{"weights.sha256", q.hash}, {"layer", q.layer}}, 2,
                             err)))) {
         if (!r->silent)
