@@ -1,4 +1,5 @@
 """Several ranks under MPI on one machine: the same training as one, or a refusal that one rank tells."""
+import csv
 import json
 import os
 import re
@@ -6,6 +7,7 @@ import resource
 import shutil
 import signal
 import struct
+import time
 
 from cli import DEVICE, config, demist, floats, log_lines, moons, path, read_safetensors, run_tests, same_tensors
 from mpi import LAST, finish, processes, ranks, start, wait_for_steps
@@ -260,7 +262,48 @@ def evaluated():
     told_once(ranks(2, "eval", path("kinds"), "--metric", "nll", code=2), "not a diffusion model")
 
 
+def table(folder):
+    """The rows of a sweep, but for what depends on the clock."""
+    return [{k: v for k, v in r.items() if not k.startswith("seconds")} for r in csv.DictReader(open(path(folder, "sweep.csv"), newline=""))]
+
+
+def same_table(a, b):
+    for x, y in zip(table(a), table(b), strict=True):
+        assert {**x, "loss": 0, "error": 0} == {**y, "loss": 0, "error": 0}, (x, y)
+        assert x["state"] == "refused" or abs(float(x["loss"]) - float(y["loss"])) <= 1e-5 * float(x["loss"]), (x, y)
+
+
+def swept():
+    """Each cell is one rank's: the table of one process; killed, the sweep goes on, also with other ranks."""
+    measured = "--metric", "loss", "--count", 20
+    cells = path("base"), "deterministic=true", "--over", "seed=1,2,3,4,5,6,7", *measured, "--samples", 2, "--out"
+    train(0, "base", "data.limit=200", "train.steps=5")
+    demist("sweep", *cells, path("sweep0"))
+    out = ranks(3, "sweep", *cells, path("sweep3"))
+    assert out.count("| seed |") == 1 and all(f" of 7: seed={k}: loss " in out for k in range(1, 8)), out
+    same_table("sweep0", "sweep3")
+    assert len([f for f in os.listdir(path("sweep3/cells")) if f.endswith(".png")]) == 7
+    assert ranks(2, "sweep", *cells, path("sweep3")).count("measured before") >= 4  # of the first rank
+    p = start(2, "sweep", *cells, path("sweep2"))
+    while p.poll() is None and not [f for f in (os.listdir(path("sweep2/cells")) if os.path.isdir(path("sweep2/cells")) else []) if f.endswith(".json")]:
+        time.sleep(0.005)
+    for pid in list(processes(p).values())[-1:]:
+        os.kill(pid, signal.SIGKILL)
+    finish(p, None, 30)
+    ranks(3, "sweep", *cells, path("sweep2"), "-q")
+    same_table("sweep0", "sweep2")
+    # Runs are trained by one rank each, and what fails there is told of each of its cells.
+    trained = [*moons("lr", "data.limit=200", "train.steps=5"), "--over", "train.lr=1e-3,1e9,1e-2", "--over", "sampler.steps=2,3", *measured,
+               "--samples", 0, "--out"]
+    demist("sweep", *trained, path("lr0"))
+    ranks(2, "sweep", *trained, path("lr2"), "-q")
+    same_table("lr0", "lr2")
+    assert sorted(os.listdir(path("lr2/runs"))) == ["lr=1e-2", "lr=1e-3"] and [r["state"] for r in table("lr2")].count("refused") == 2
+    own = [["sweep", path("base"), "--over", f"seed={seeds}", *measured, "--out", path("differ")] for seeds in ("1,2", "1,3")]
+    told_once(ranks(own, "-q", code=2), "it has 'cell 2: seed=3', rank 0 has 'cell 2: seed=2'")
+
+
 if __name__ == "__main__":
     run_tests([stopped, diverged, full_disk, the_same_as_one, one_rank_keeps_its_bits, what_needs_the_whole_batch, fixed_order,
-               measured_in_training, evaluated, devices, sampled, refusals,
+               measured_in_training, evaluated, swept, devices, sampled, refusals,
                one_rank_fails])

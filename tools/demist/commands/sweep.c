@@ -123,7 +123,7 @@ static void print_cells(const sweep *s)
     }
 }
 
-/* One process at a time, and one sweep's keys and metric in a folder. */
+/* One process at a time, and one sweep's keys and metric in a folder; of several ranks the first has it for all. */
 static dm_status take_folder(sweep *s, int *lock, dm_err *err)
 {
     dm_status rc;
@@ -219,10 +219,12 @@ static dm_status run_cells(sweep *s, const dm_callbacks *cb, dm_err *err)
     dm_err plot = {0}, tables = {0};
     dm_status rc = DM_OK;
 
-    for (int k = 0; k < s->n && !rc; k++)
+    if (s->comm->size > 1)
+        rc = sweep_run_together(s, tell, cb, err);
+    for (int k = 0; k < s->n && !rc && s->comm->size == 1; k++)
         if (!(rc = sweep_run_cell(s, &s->cell[k], err)))
             tell(s, cb, k);
-    if (outcome(s) == 2) /* nothing is measured: no table, that the command may be put right */
+    if (outcome(s) == 2 || s->comm->rank) /* nothing is measured: no table, that the command may be put right */
         return rc;
     if (sweep_write_tables(s, &tables))
         return rc ? rc : dm_error(err, tables.code, "%s", tables.msg);
@@ -235,7 +237,7 @@ static dm_status run_cells(sweep *s, const dm_callbacks *cb, dm_err *err)
     return rc;
 }
 
-static dm_status begin(sweep *s, bool dry, int *lock, dm_err *err)
+static dm_status begin(sweep *s, bool dry, dm_err *err)
 {
     int64_t step;
     dm_status rc;
@@ -246,36 +248,51 @@ static dm_status begin(sweep *s, bool dry, int *lock, dm_err *err)
         return dm_error(err, DM_ENOMEM, "out of memory for a name");
     if (s->request.features && (rc = sweep_identify(s->request.features, s->features, sizeof s->features, &step, err)))
         return dm_error_prefix(err, "--features: ");
-    if ((rc = take_folder(s, lock, err)))
+    return DM_OK;
+}
+
+/* The folder of results, which the first rank makes. */
+static dm_status open_folder(sweep *s, int *lock, dm_err *err)
+{
+    dm_status rc = DM_OK;
+
+    if (!s->comm->rank && !(rc = take_folder(s, lock, err)))
+        rc = check_tables(s, err);
+    if ((rc = dm_comm_agree(s->comm, rc, NULL, err)))
         return rc;
-    return check_tables(s, err);
+    if (s->comm->rank)
+        rc = dm_folder_open(&s->folder, s->dir, err);
+    return dm_comm_agree(s->comm, rc, NULL, err);
 }
 
 static int work(sweep *s, const dm_callbacks *cb, bool dry)
 {
     dm_err err = {0};
     int lock = -1, done = 0, code;
-    dm_status rc = begin(s, dry, &lock, &err);
+    dm_status rc = dry ? DM_OK : dm_comm_open(&s->comm, &err);
 
-    if (!rc && dry)
+    if (!rc && !(rc = dm_comm_agree(s->comm, begin(s, dry, &err), NULL, &err)) && dry && !cli_is_silent())
         print_cells(s);
-    else if (!rc)
-        rc = run_cells(s, cb, &err);
+    else if (!rc && !dry && !(rc = open_folder(s, &lock, &err)))
+        rc = dm_comm_agree(s->comm, run_cells(s, cb, &err), NULL, &err);
     for (int k = 0; k < s->n; k++)
         done += s->cell[k].state != SWEEP_PLANNED;
     if (rc == DM_ECANCELLED) {
-        fprintf(stderr, "demist: stopped; %d of %d cells are done, and the same command continues\n", done, s->n);
+        if (!cli_is_silent())
+            fprintf(stderr, "demist: stopped; %d of %d cells are done, and the same command continues\n", done, s->n);
         code = 75;
     } else if (rc) {
         code = cli_fail(&err);
     } else if (dry) {
         code = 0;
     } else {
-        sweep_print_table(s, stdout);
+        if (!cli_is_silent())
+            sweep_print_table(s, stdout);
         code = outcome(s);
     }
     if (lock >= 0)
         close(lock);
+    dm_comm_close(s->comm);
     return code;
 }
 
@@ -339,7 +356,7 @@ static int begin_by(sweep *s, const cli_call *call)
 static int run(cli_call *call)
 {
     const request *q = call->options;
-    sweep s = {.folder = {-1, NULL}, .arena = dm_arena_new()};
+    sweep s = {.folder = {-1, NULL}, .arena = dm_arena_new(), .comm = dm_comm_one()};
     int code;
 
     if (!s.arena)
@@ -370,4 +387,5 @@ const cli_command cmd_sweep = {
                "is left out of the cell, and cells that are then alike are one; cells that the experiment's checks "
                "refuse are rows that say why. Ctrl-C stops with what is measured kept (exit code 75). With "
                "--verbose, also what training and sampling say is said.\n",
+    .ranks = true,
     .run = run};

@@ -219,6 +219,55 @@ static dm_status add_picture(sweep *s, sweep_cell *c, const char *run, const cha
     return DM_OK;
 }
 
+/* What becomes of a cell; an error where every other would meet it too. */
+static dm_status settle(sweep *s, sweep_cell *c, dm_status rc, const dm_err *why, dm_err *err)
+{
+    if (!rc)
+        return DM_OK;
+    if (ends_all(rc))
+        return dm_error(err, rc, "%s", why->msg);
+    c->code = rc;
+    c->state = rc == DM_EINVAL ? SWEEP_REFUSED : SWEEP_FAILED;
+    snprintf(c->why, sizeof c->why, "%.*s", (int)sizeof c->why - 1, *s->heard.text ? s->heard.text : why->msg);
+    return DM_OK;
+}
+
+dm_status sweep_train_cell(sweep *s, sweep_cell *c, dm_err *err)
+{
+    const char *run = sweep_run_folder(s, c);
+    dm_err why = {0};
+
+    *s->heard.text = 0;
+    return run ? settle(s, c, make_ready(s, c, run, &why), &why, err) : no_memory(err);
+}
+
+/* Where its result is kept. */
+static const char *result_path(sweep *s, const sweep_cell *c, const char *checkpoint, const char **hash)
+{
+    *hash = result_hash(s, c, checkpoint);
+    return *hash ? dm_sprintf(s->arena, "cells/%s.json", *hash) : NULL;
+}
+
+dm_status sweep_has_result(sweep *s, const sweep_cell *c, bool *yes, dm_err *err)
+{
+    const char *run = sweep_run_folder(s, c), *hash, *path;
+    char checkpoint[sizeof s->checkpoint];
+    sweep_cell copy = *c;
+    dm_err untrained;
+    int64_t step;
+
+    *yes = false;
+    if (!run)
+        return no_memory(err);
+    if (sweep_identify(run, checkpoint, sizeof checkpoint, &step, &untrained))
+        return DM_OK;
+    if (!(path = result_path(s, c, checkpoint, &hash)))
+        return no_memory(err);
+    *yes = read_result(s, &copy, path);
+    json_decref(copy.report);
+    return DM_OK;
+}
+
 dm_status sweep_run_cell(sweep *s, sweep_cell *c, dm_err *err)
 {
     const char *run = c->experiment ? sweep_run_folder(s, c) : NULL, *hash, *path;
@@ -231,17 +280,12 @@ dm_status sweep_run_cell(sweep *s, sweep_cell *c, dm_err *err)
         return no_memory(err);
     *s->heard.text = 0;
     if (!(rc = make_ready(s, c, run, &why))) {
-        if (!(hash = result_hash(s, c, s->checkpoint)) || !(path = dm_sprintf(s->arena, "cells/%s.json", hash)))
+        if (!(path = result_path(s, c, s->checkpoint, &hash)))
             return no_memory(err);
         if (!read_result(s, c, path))
             rc = measure(s, c, run, path, &why);
         if (!rc)
             return add_picture(s, c, run, hash, err);
     }
-    if (ends_all(rc))
-        return dm_error(err, rc, "%s", why.msg);
-    c->code = rc;
-    c->state = rc == DM_EINVAL ? SWEEP_REFUSED : SWEEP_FAILED;
-    snprintf(c->why, sizeof c->why, "%.*s", (int)sizeof c->why - 1, *s->heard.text ? s->heard.text : why.msg);
-    return DM_OK;
+    return settle(s, c, rc, &why, err);
 }

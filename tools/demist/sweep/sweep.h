@@ -1,6 +1,6 @@
 /* demist sweep: a grid of experiments, each measured, resumed where it was interrupted.
- * grid.c makes the cells, run_name.c names their runs, cell.c trains and measures one, picture.c draws its samples,
- * table.c writes what came of all. */
+ * grid.c makes the cells, run_name.c names their runs, cell.c trains and measures one, ranks.c shares them among ranks,
+ * picture.c draws its samples, table.c writes what came of all. */
 #ifndef DEMIST_SWEEP_H
 #define DEMIST_SWEEP_H
 
@@ -33,6 +33,7 @@ typedef struct sweep_cell {
     dm_status code;                /* why it failed */
     char why[300];                 /* of a cell that is refused or failed */
     bool kept;                     /* measured by an earlier call */
+    bool told;                     /* what came of it was said */
     json_t *report;                /* of the metric */
     int64_t step;                  /* of the checkpoint */
     const char *picture;           /* of its samples, in the sweep's folder; NULL where there is none */
@@ -63,6 +64,7 @@ typedef struct sweep {
     char checkpoint[80];
     int64_t step;
     sweep_fault heard;             /* of the cell that runs */
+    dm_comm *comm;                 /* the ranks that have a part of the cells each */
 } sweep;
 
 /* Keeps the first error of what is logged, without where it is: rows of a table show it. */
@@ -81,6 +83,15 @@ double sweep_cell_pace(const sweep_cell *c);
 /* Trains what is not trained, measures what is not measured, keeps it in s->dir. What fails there is the cell's
  * state; the status is DM_ECANCELLED, or a failure that every further cell would meet. */
 dm_status sweep_run_cell(sweep *s, sweep_cell *c, dm_err *err);
+/* The first half of that: its run is trained. */
+dm_status sweep_train_cell(sweep *s, sweep_cell *c, dm_err *err);
+/* Whether its run is trained and it was measured; reads alone. */
+dm_status sweep_has_result(sweep *s, const sweep_cell *c, bool *yes, dm_err *err);
+/* All cells, by all ranks: first the runs that are to be trained, each by one rank, then the cells, each by one. All
+ * ranks know the states of all cells afterwards, the first one their results too. told: called for each cell once its
+ * state is known, on that rank and on the first. Fails on all ranks. */
+dm_status sweep_run_together(sweep *s, void (*told)(const sweep *s, const dm_callbacks *cb, int k),
+                             const dm_callbacks *cb, dm_err *err);
 /* Draws its samples and keeps them: c->picture. hash: of what they follow from. */
 dm_status sweep_draw_cell(sweep *s, sweep_cell *c, const char *run, const char *hash, dm_err *err);
 /* "sampler.KEY=VALUE" of all keys, those of the grid and the guidance, and the device: so that a run's weights are
