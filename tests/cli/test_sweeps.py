@@ -153,6 +153,16 @@ def runs_are_called_by_what_is_swept():
     assert re.fullmatch("train=_steps__5__lr__1e-3_-[0-9a-f]{8}", name), name
 
 
+def what_cannot_be_measured_is_not_trained():
+    """A metric of the test split, which these data have none of: seen before the training."""
+    head = b"{'descr': '<f4', 'fortran_order': False, 'shape': (64, 2), }"
+    open(path("points.npy"), "wb").write(b"\x93NUMPY\1\0" + (118).to_bytes(2, "little") + head.ljust(117) + b"\n" + bytes(512))
+    data = [moons("none")[0], f"data={{use: npy, file: {path('points.npy')}}}", *moons("none", "train.steps=4")[1:]]
+    out, err = demist("sweep", *data, "--over", "train.lr=0.001,0.002", "--metric", "loss", "--out", path("untrained"), code=2)
+    assert "no test split" in err and os.listdir(path("untrained/cells")) == [], (out, err)
+    assert sorted(os.listdir(path("untrained"))) == ["cells", "lock"], os.listdir(path("untrained"))
+
+
 def refuses():
     q = (path("base"), *QUALITY)
     for args, code, says in (
@@ -171,4 +181,5 @@ def refuses():
     assert not os.path.exists(path("refused/sweep.json"))  # it would be in the way of other keys
 
 
-run_tests([cells_are_what_the_plugins_take, a_grid_from_one_checkpoint, killed_and_resumed, training_keys_train, runs_are_called_by_what_is_swept, refuses])
+run_tests([cells_are_what_the_plugins_take, a_grid_from_one_checkpoint, killed_and_resumed, training_keys_train, runs_are_called_by_what_is_swept,
+           what_cannot_be_measured_is_not_trained, refuses])

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/json_text.h"
+#include "data/data_alone.h"
 #include "experiment/resolved_lines.h"
 #include "run/run_folder.h"
 #include "train/train_run.h"
@@ -42,6 +43,21 @@ static dm_status is_trained(const char *dir, const sweep_cell *c, const char *st
     return rc;
 }
 
+/* Each metric is of the test split: that it is not there is seen before training, not behind it. */
+static dm_status has_test_split(const sweep *s, const sweep_cell *c, dm_err *err)
+{
+    dm_data_alone alone;
+    dm_data *d;
+    dm_status rc = dm_data_alone_open(&alone, s->base, c->experiment, NULL, 0, NULL, err);
+
+    if (rc)
+        return rc;
+    if (!(rc = dm_data_open(alone.experiment, "test", &alone.services, &d, err)))
+        dm_data_close(d);
+    dm_data_alone_close(&alone);
+    return rc;
+}
+
 static dm_status train(sweep *s, const sweep_cell *c, const char *run, dm_err *err)
 {
     const char *text = c->experiment, *steps = "0", *output = dm_sprintf(s->arena, "output=%s", run);
@@ -57,7 +73,7 @@ static dm_status train(sweep *s, const sweep_cell *c, const char *run, dm_err *e
     while (dm_resolved_next(&text, &l))
         if (!strcmp(l.section, "train") && l.key_length == 5 && !strncmp(l.key, "steps", 5))
             steps = l.value;
-    if ((rc = is_trained(run, c, steps, &done, err)) || done)
+    if ((rc = is_trained(run, c, steps, &done, err)) || done || (rc = has_test_split(s, c, err)))
         return rc;
     /* Samplers decide nothing in training, and cells with other samplers share the run. */
     for (int i = 0; i < s->n_fixed; i++)
