@@ -2,9 +2,10 @@
 import os
 import re
 import struct
+import subprocess
 import zlib
 
-from cli import DEVICE, demist, path, run_tests
+from cli import DEMIST, DEVICE, demist, path, run_tests
 
 
 def picture(name, width, height, colour=True):
@@ -118,6 +119,10 @@ def faults():
         err = demist("init", *args, code=2)[1]
         assert says in err, (args, err)
         assert not [x for x in os.listdir(path()) if x in ("nowhere.yaml", "empty.yaml", "flat.yaml", "x.yaml", "smal.yaml")], args
+    os.makedirs(os.fsencode(path()) + b"/b\xe4r")
+    for command in (["init", "images"], ["inspect"]):
+        p = subprocess.run([DEMIST, *command, b"b\xe4r"], capture_output=True, cwd=path())
+        assert p.returncode == 2 and b"is not UTF-8" in p.stderr, p.stderr
     if os.getuid():
         os.chmod(path("empty"), 0)
         assert "Permission denied" in demist("init", "images", "empty", code=2)[1]

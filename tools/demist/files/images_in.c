@@ -51,10 +51,14 @@ static char *text_of(const char *path)
 dm_status images_in_open(dm_data_alone *a, const char *path, const char *const *overrides, int n,
                          const dm_callbacks *cb, dm_err *err)
 {
-    char *text = text_of(path);
-    const dm_status rc = text ? dm_data_alone_open(a, path, text, overrides, n, cb, err)
-                              : dm_error(err, DM_ENOMEM, "out of memory for '%s'", path);
+    dm_status rc;
+    char *text;
 
+    if (!dm_text_is_utf8(path))
+        return dm_error(err, DM_EINVAL, "the name '%s' is not UTF-8, which an experiment is; rename it", path);
+    text = text_of(path);
+    rc = text ? dm_data_alone_open(a, path, text, overrides, n, cb, err)
+              : dm_error(err, DM_ENOMEM, "out of memory for '%s'", path);
     free(text);
     return rc;
 }
