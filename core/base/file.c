@@ -155,8 +155,14 @@ dm_status dm_file_begin_in(dm_file_out *f, const dm_folder *in, const char *name
     dm_status s;
 
     *f = (dm_file_out){.fd = -1};
-    if (!(f->path = !in && !stat(name, &st) ? realpath(name, NULL) : dm_folder_path(in, name)))
+    if (!in && !stat(name, &st)) {
+        if (!(f->path = realpath(name, NULL)))
+            return dm_file_error(err, "look at", name);
+    } else if (!in && !dm_path_unreachable()) {
+        return dm_file_error(err, "look at", name); /* a link would be replaced by the file that it leads to */
+    } else if (!(f->path = dm_folder_path(in, name))) {
         return dm_error(err, DM_ENOMEM, "out of memory: the name of '%s'", name);
+    }
     if ((s = dm_folder_parent(in, in ? name : f->path, "create", &f->dir, &base, err))) {
         free(f->path);
         f->path = NULL;

@@ -6,27 +6,33 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "base/folder.h"
 #include "comm/launch.h"
 #include "plugin/plugin_file.h"
 
 static const char file_name[] = "mpi.so";
 
 /* The first folder that has it: $DEMIST_BACKENDS, the installed one, the build's. */
-static bool find(char path[PATH_MAX])
+static dm_status find(char path[PATH_MAX], bool *there, dm_err *err)
 {
     const char *const folders[] = {getenv("DEMIST_BACKENDS"), DEMIST_BACKEND_DIR, DEMIST_BUILD_BACKEND_DIR};
 
-    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
+    *there = false;
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0] && !*there; i++) {
+        dm_path_kind kind = DM_PATH_NOTHING;
+        dm_status rc;
+
         if (!folders[i] || *folders[i] != '/')
             continue;
-        if ((size_t)snprintf(path, PATH_MAX, "%s/%s", folders[i], file_name) < PATH_MAX && !access(path, F_OK))
-            return true;
+        if ((size_t)snprintf(path, PATH_MAX, "%s/%s", folders[i], file_name) < PATH_MAX &&
+            (rc = dm_path_look(path, &kind, err)))
+            return rc;
+        *there = kind != DM_PATH_NOTHING;
         if (!i) /* where one is named, no other is looked into */
-            return false;
+            break;
     }
-    return false;
+    return DM_OK;
 }
 
 static dm_status missing(const dm_launch *l, dm_err *err)
@@ -58,10 +64,13 @@ static dm_status load(const dm_launch *l, const dm_comm_backend **out, dm_err *e
     char path[PATH_MAX];
     dm_writers w;
     dm_err why = {0};
+    bool there;
     void *handle;
     dm_status rc;
 
-    if (!find(path))
+    if ((rc = find(path, &there, err)))
+        return rc;
+    if (!there)
         return missing(l, err);
     if ((rc = dm_writers_of(path, &w, err)))
         return rc;

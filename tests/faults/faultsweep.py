@@ -45,6 +45,7 @@ COMMANDS = {
     "images": (["check", "e.yaml", "--data", "data.use=image_folder", "data.folder=photos", "data.size=8", "data.channels=3",
                 "network={use: unet, channels: [8], layers: 1, groups: 4, attend: [0]}"], []),
     "preview": (["inspect", "photos", "data.size=8", "data.channels=3", "--preview", "out.png"], ["out.png"]),
+    "classes": (["inspect", "kinds", "data.labels=true"], []),
     "diffusers": (["sample", "model", "sampler.steps=1", "--out", "out.png"], ["out.png"]),
     "predict": (["predict", "kept", "--in", "in.safetensors", "--out", "out.safetensors"], ["out.safetensors"]),
     "sweep": (["sweep", "kept", "--over", "sampler.steps=1,2", "--metric", "loss", "--out", "sw", "--samples", "0"], []),
@@ -192,6 +193,9 @@ def make_inputs():
     os.mkdir(os.path.join(WORK, "photos"))
     for f in ("alpha.webp", "cmyk.jpg", "turn6.jpg", "turn6.png", "turn8.webp"):
         shutil.copy(os.path.join(photos, f), os.path.join(WORK, "photos"))
+    for kind in "cat", "dog", "horse":
+        os.makedirs(os.path.join(WORK, "kinds", kind))
+        shutil.copy(os.path.join(photos, "turn6.png"), os.path.join(WORK, "kinds", kind))
     shutil.copytree(os.path.join(SOURCE, "tests/parity/data/diffusers/plain"), os.path.join(WORK, "model"))
     inputs(os.path.join(WORK, "in.safetensors"))
     code, _, err = run(["train", "e.yaml", "output=kept"])

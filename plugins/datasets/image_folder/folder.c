@@ -61,12 +61,11 @@ static void leave_out(image_list *l, const char *name)
 }
 
 /* A link to nothing, as errno says; all else is a fault of the machine. */
-static dm_status leave_out_unseen(dm_ctx *c, image_list *l, const char *path, const char *name)
+static dm_status leads_nowhere(dm_ctx *c, const char *path)
 {
-    if (errno != ENOENT && errno != EACCES && errno != ELOOP)
-        return dm_fail(c, DM_EIO, "unable to look at '%s': %s", path, strerror(errno));
-    leave_out(l, name);
-    return DM_OK;
+    return errno == ENOENT || errno == EACCES || errno == ELOOP
+               ? DM_OK
+               : dm_fail(c, errno == ENOMEM ? DM_ENOMEM : DM_EIO, "unable to look at '%s': %s", path, strerror(errno));
 }
 
 static int most_first(const void *a, const void *b)
@@ -125,9 +124,10 @@ static dm_status walk(dm_ctx *c, const char *dir, bool webp, int depth, image_li
             continue;
         if (!(path = join(dir, e->d_name)))
             s = dm_fail(c, DM_ENOMEM, "out of memory: names in '%s'", dir);
-        else if (stat(path, &sb))
-            s = leave_out_unseen(c, l, path, e->d_name);
-        else if (S_ISDIR(sb.st_mode))
+        else if (stat(path, &sb)) {
+            if (!(s = leads_nowhere(c, path)))
+                leave_out(l, e->d_name);
+        } else if (S_ISDIR(sb.st_mode))
             s = depth < MAX_DEPTH ? walk(c, path, webp, depth + 1, l)
                                   : dm_fail(c, DM_EINVAL, "'%s' is more than %d folders deep", path, MAX_DEPTH);
         else if (S_ISREG(sb.st_mode) && image_has_name(e->d_name, webp))
@@ -187,6 +187,17 @@ void folder_list_free(image_list *l)
     free(l->image);
 }
 
+static dm_status add_class(dm_ctx *c, class_list *out, const char *name)
+{
+    char **more = realloc(out->name, (size_t)(out->n + 1) * sizeof *more);
+
+    out->name = more ? more : out->name;
+    if (!more || !(more[out->n] = strdup(name)))
+        return dm_fail(c, DM_ENOMEM, "out of memory for the name of class '%s'", name);
+    out->n++;
+    return DM_OK;
+}
+
 dm_status folder_classes(dm_ctx *c, const char *dir, class_list *out)
 {
     DIR *d = opendir(dir);
@@ -196,16 +207,16 @@ dm_status folder_classes(dm_ctx *c, const char *dir, class_list *out)
     if (!d)
         return no_folder(c, dir);
     for (struct dirent *e; !s && !(s = next(c, d, dir, &e)) && e;) {
-        char *path = join(dir, e->d_name), **more;
+        char *path;
 
-        if (path && e->d_name[0] != '.' && stat(path, &sb) == 0 && S_ISDIR(sb.st_mode)) {
-            more = realloc(out->name, (size_t)(out->n + 1) * sizeof *more);
-            out->name = more ? more : out->name;
-            if (more && (more[out->n] = strdup(e->d_name)))
-                out->n++;
-            else
-                s = dm_fail(c, DM_ENOMEM, "out of memory: names in '%s'", dir);
-        }
+        if (e->d_name[0] == '.')
+            continue;
+        if (!(path = join(dir, e->d_name)))
+            s = dm_fail(c, DM_ENOMEM, "out of memory: names in '%s'", dir);
+        else if (stat(path, &sb)) /* a class that is not seen would give all behind it another number */
+            s = leads_nowhere(c, path);
+        else if (S_ISDIR(sb.st_mode))
+            s = add_class(c, out, e->d_name);
         free(path);
     }
     closedir(d);
