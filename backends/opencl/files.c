@@ -100,7 +100,7 @@ dm_status ocl_file_read(const char *path, size_t limit, ocl_text *out, dm_err *e
 bool ocl_cache_read(const char *path, size_t limit, ocl_text *out)
 {
     *out = (ocl_text){0};
-    if (!dm_cache_read(path, limit, &out->s, &out->n))
+    if (dm_cache_read(path, limit, &out->s, &out->n))
         return false;
     out->cap = out->n + 1;
     return true;

@@ -36,7 +36,7 @@ static bool is_product(const float *out, int rows, int columns, int depth, int t
     return true;
 }
 
-/* An unsuccessful try of any kind is an answer: no; why says of which kind. */
+/* An unsuccessful try is an answer: no; why says of which kind, and of some that there is none. */
 static bool works(dm_device *d, const char *options, dm_err *why)
 {
     const dm_range range = {.dim = 1, .global = {1}, .local = {1}};
@@ -101,7 +101,7 @@ static bool multiply(dm_device *d, trial *t, dm_err *why)
 static bool multiplies(dm_device *d, dm_err *why)
 {
     trial *t = malloc(sizeof *t);
-    const bool ok = t && multiply(d, t, why);
+    const bool ok = t ? multiply(d, t, why) : dm_error(why, DM_ENOMEM, "out of memory for a trial") == DM_OK;
 
     free(t);
     return ok;
@@ -124,6 +124,9 @@ static bool entry(const dm_device *d, char described[DESCRIBED], char path[OCL_P
     return ocl_path(dir, d->cache_dir, "probes") && ocl_folder(dir) && ocl_path(path, dir, name);
 }
 
+/* Stopped, or without memory: what the device can is not known, and a guess would choose other implementations. */
+static bool unanswered(const dm_err *why) { return why->code == DM_ECANCELLED || why->code == DM_ENOMEM; }
+
 /* Of the second only where the first is not there, which comes first in every op. A trial takes PoCL 0.1 s each time,
  * so one that succeeded is remembered. */
 static void look(dm_device *d, const dm_device_options *o, dm_err *why)
@@ -137,23 +140,24 @@ static void look(dm_device *d, const dm_device_options *o, dm_err *why)
     ocl_text_fini(&text);
     if (d->info.capabilities & DM_CAP_MMA_BF16 && o->bf16 && !multiplies(d, why))
         d->info.capabilities &= ~(uint64_t)DM_CAP_MMA_BF16;
-    if (known || !(o->bf16 || o->high))
+    if (unanswered(why) || known || !(o->bf16 || o->high))
         return;
     if (amx && works(d, "-DAMX", why)) {
         if (there)
             ocl_file_write(path, described, strlen(described));
         return;
     }
+    if (unanswered(why))
+        return;
     d->info.capabilities &= ~(uint64_t)DM_CAP_AMX_BF16;
     if (d->info.capabilities & DM_CAP_AVX512_BF16 && o->bf16 && !works(d, "-DPAIRS", why))
         d->info.capabilities &= ~(uint64_t)DM_CAP_AVX512_BF16;
 }
 
-/* One that was to stop has no answer. */
 dm_status ocl_probe(dm_device *d, const dm_device_options *o, dm_err *err)
 {
     dm_err why = {0};
 
     look(d, o, &why);
-    return why.code == DM_ECANCELLED ? dm_error(err, why.code, "%s", why.msg) : DM_OK;
+    return unanswered(&why) ? dm_error(err, why.code, "%s", why.msg) : DM_OK;
 }

@@ -29,6 +29,7 @@ struct dm_choices {
     pair *used, *kept;
     size_t n_used, cap_used, n_kept, cap_kept;
     double spent, began, until;    /* until, began: of measuring that goes on */
+    bool lost;                     /* memory was exhausted: not all that is known was read */
     int parts;                     /* of implementations, that were measured since */
     struct { double share; int n; } gained[DM_OP_COUNT]; /* by measuring ops of a kind: sum of the times' parts saved */
 };
@@ -137,8 +138,13 @@ static record *find(dm_choices *c, dm_op_kind kind, const char *key)
         if (!strcmp(c->records[i].key, key))
             return &c->records[i];
     r.n = dm_choices_load(c->device, key, r.m);
-    if (!r.n || !exist(kind, &r) || !dm_grow((void **)&c->records, c->n_records, &c->cap_records, sizeof *c->records))
+    c->lost |= r.n < 0;
+    if (r.n <= 0 || !exist(kind, &r))
         return NULL;
+    if (!dm_grow((void **)&c->records, c->n_records, &c->cap_records, sizeof *c->records)) {
+        c->lost = true;
+        return NULL;
+    }
     snprintf(r.key, sizeof r.key, "%s", key);
     c->records[c->n_records] = r;
     return &c->records[c->n_records++];
@@ -306,8 +312,12 @@ void dm_choices_measure(dm_choices *c, const dm_opnode *const *ops, size_t n, do
     size_t count, done = 0;
     double all, left;
 
-    if (by_rule(c) || !(list = calloc(n + 1, sizeof *list)))
+    if (by_rule(c))
         return;
+    if (!(list = calloc(n + 1, sizeof *list))) {
+        c->lost = true;
+        return;
+    }
     count = collect(c, ops, n, runs, list, &all);
     left = seconds_left(c, all);
     if (count && left > 0 && (left >= LEAST || c->o.tune == DM_TUNE_ON)) {
@@ -419,8 +429,10 @@ static void note(dm_choices *c, const char *key, const dm_impl *impl)
             snprintf(c->used[i].name, sizeof c->used->name, "%s", impl->name);
             return;
         }
-    if (!dm_grow((void **)&c->used, c->n_used, &c->cap_used, sizeof *c->used))
+    if (!dm_grow((void **)&c->used, c->n_used, &c->cap_used, sizeof *c->used)) {
+        c->lost = true;
         return;
+    }
     snprintf(c->used[c->n_used].key, KEY, "%s", key);
     snprintf(c->used[c->n_used++].name, sizeof c->used->name, "%s", impl->name);
 }
@@ -468,7 +480,7 @@ dm_status dm_choices_pick(dm_choices *c, const dm_refused *refused, const dm_dev
     }
     if (trains)
         note(c, key, out->impl);
-    return DM_OK;
+    return c->lost ? dm_error(err, DM_ENOMEM, "out of memory for choices") : DM_OK;
 }
 
 /* ---- what a run keeps ---------------------------------------------------------------------------------- */

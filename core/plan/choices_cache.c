@@ -79,12 +79,18 @@ int dm_choices_load(const dm_device *d, const char *key, dm_measured out[DM_MAX_
     const json_t *list;
     json_t *j = NULL;
     size_t size = 0;
+    dm_status rc;
     int n = 0;
 
     describe(d, described);
-    if (!path_of(d, described, key, dir, path) || !dm_cache_read(path, MOST_BYTES, &text, &size))
+    if (!path_of(d, described, key, dir, path))
         return 0;
-    dm_json_read(text, size, path, &j, NULL);
+    if (!(rc = dm_cache_read(path, MOST_BYTES, &text, &size)))
+        rc = dm_json_read(text, size, path, &j, NULL);
+    if (rc) {
+        free(text);
+        return rc == DM_ENOMEM ? -1 : 0;
+    }
     list = json_object_get(j, "measured");
     if (same(j, "device", described) && same(j, "op", key) && json_array_size(list) <= DM_MAX_CANDIDATES)
         for (size_t i = 0; i < json_array_size(list); i++)
