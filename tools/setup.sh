@@ -55,7 +55,7 @@ reference_python() {
   printf '%s\n' "$python"
 }
 
-# build_in FOLDER [MESON OPTION...]: configures once, builds.
+# build_in FOLDER [MESON OPTION...]: configures once, builds $targets, or all.
 build_in() {
   local dir=$1; shift
   if [ ! -f "$dir/build.ninja" ]; then
@@ -63,7 +63,7 @@ build_in() {
   else
     meson setup --reconfigure "$dir" "$@" >"$logs/$(basename "$dir").log" 2>&1 || { tail -20 "$logs/$(basename "$dir").log"; return 1; }
   fi
-  ninja -C "$dir" >>"$logs/$(basename "$dir").log" 2>&1 || { grep -E 'error|FAILED' "$logs/$(basename "$dir").log" | head -20
+  ninja -C "$dir" ${targets:-} >>"$logs/$(basename "$dir").log" 2>&1 || { grep -E 'error|FAILED' "$logs/$(basename "$dir").log" | head -20
     say "error: building failed; see $logs/$(basename "$dir").log"; return 1; }
   say "built in $(basename "$dir")/"
 }

@@ -88,8 +88,8 @@ static void skip_value(walk *w)
         const char c = w->text[w->at];
 
         if (in_string) {
-            w->at += c == '\\';
-            in_string = c != '"' || w->at >= w->n;
+            w->at += c == '\\' && w->at + 1 < w->n;
+            in_string = c != '"';
         } else if (c == '"') {
             in_string = true;
         } else if (c == '{' || c == '[') {

@@ -15,9 +15,10 @@ bool dm_resolved_next(const char **at, dm_resolved_line *l)
     l->text = l->key = s + indent;
     l->length = (int)(n - indent);
     l->key_length = (int)strcspn(l->key, ":\n");
-    l->value = l->key + l->key_length + 1;
+    l->value = l->key + l->key_length;
+    l->value += l->value < s + n; /* the colon; without one the line ends there */
     l->value += l->value < s + n && *l->value == ' ';
-    l->value_length = l->value < s + n ? (int)(s + n - l->value) : 0;
+    l->value_length = (int)(s + n - l->value);
     l->head = !indent && !l->value_length;
     if (!indent)
         snprintf(l->section, sizeof l->section, "%.*s", l->head ? l->key_length : 0, l->key);
