@@ -8,16 +8,16 @@
 #include "terminal/process.h"
 
 extern const cli_command cmd_cache, cmd_check, cmd_compare, cmd_complete, cmd_convert, cmd_devices, cmd_docs,
-    cmd_doctor, cmd_edit, cmd_eval, cmd_export, cmd_info, cmd_init, cmd_inspect, cmd_new_plugin, cmd_plot, cmd_plugin,
-    cmd_plugins, cmd_predict, cmd_report, cmd_resume, cmd_runs, cmd_sample, cmd_schedule, cmd_selftest, cmd_sweep,
-    cmd_train, cmd_tune;
+    cmd_doctor, cmd_edit, cmd_eval, cmd_export, cmd_info, cmd_init, cmd_inspect, cmd_new_plugin, cmd_plan, cmd_plot,
+    cmd_plugin, cmd_plugins, cmd_predict, cmd_report, cmd_resume, cmd_runs, cmd_sample, cmd_schedule, cmd_selftest,
+    cmd_sweep, cmd_train, cmd_tune;
 
 /* In the order of the help. */
 static const cli_command *const commands[] = {
-    &cmd_init,    &cmd_train,    &cmd_resume,   &cmd_sample,   &cmd_edit,    &cmd_info,       &cmd_eval,   &cmd_sweep,
-    &cmd_runs,    &cmd_report,   &cmd_compare,  &cmd_plot,     &cmd_predict, &cmd_export,     &cmd_convert,
-    &cmd_schedule, &cmd_check,   &cmd_plugins,  &cmd_devices,  &cmd_tune,    &cmd_doctor,     &cmd_selftest,
-    &cmd_inspect, &cmd_new_plugin, &cmd_plugin, &cmd_cache,  &cmd_docs,     &cmd_complete, NULL};
+    &cmd_init, &cmd_train, &cmd_resume, &cmd_sample, &cmd_edit, &cmd_info, &cmd_eval, &cmd_sweep, &cmd_runs,
+    &cmd_report, &cmd_compare, &cmd_plot, &cmd_predict, &cmd_export, &cmd_convert, &cmd_schedule, &cmd_check,
+    &cmd_plan, &cmd_plugins, &cmd_devices, &cmd_tune, &cmd_doctor, &cmd_selftest, &cmd_inspect, &cmd_new_plugin,
+    &cmd_plugin, &cmd_cache, &cmd_docs, &cmd_complete, NULL};
 
 static const cli_program program = {
     commands,

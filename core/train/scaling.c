@@ -1,0 +1,72 @@
+/* The cost model; see scaling.h. */
+#include "train/scaling.h"
+
+#include <math.h>
+
+
+static double larger(double a, double b) { return a > b ? a : b; }
+
+/* Messages that the gradients are sent in. */
+static double messages(const dm_scaling *s)
+{
+    return ceil((double)s->gradients / DM_SCALING_MESSAGE);
+}
+
+/* Reduce-scatter and all-gather: each message goes round in N parts, twice, in N - 1 steps. */
+static double ring(const dm_scaling *s, double n, double *waits)
+{
+    *waits = 2 * (n - 1) * messages(s) * s->latency;
+    return *waits + 2 * (n - 1) / n * (double)s->gradients / s->bandwidth;
+}
+
+/* Up a binary tree and down again, a message following the other. */
+static double tree(const dm_scaling *s, double n, double *waits)
+{
+    const double stages = 2 * (ceil(log2(n)) + messages(s) - 1), each = (double)s->gradients / messages(s);
+
+    *waits = stages * s->latency;
+    return *waits + stages * each / s->bandwidth;
+}
+
+static dm_scaling_limit limit_of(const dm_scaling *s, const dm_scaling_point *p, double sum, double waits)
+{
+    const double work = p->compute - s->per_step, sends = sum - waits,
+                 most = larger(larger(work, s->per_step), larger(sends, waits));
+
+    return most <= work          ? DM_LIMIT_COMPUTE
+           : most <= s->per_step ? DM_LIMIT_STEP
+           : most <= sends       ? DM_LIMIT_BANDWIDTH
+                                 : DM_LIMIT_LATENCY;
+}
+
+dm_scaling_point dm_scaling_at(const dm_scaling *s, int64_t ranks)
+{
+    dm_scaling_point p = {.ranks = ranks, .limit = DM_LIMIT_BATCH};
+    const double all = (double)s->batch * (s->each ? (double)ranks : 1);
+    double ring_waits = 0, tree_waits = 0, alone;
+    int64_t at_once;
+
+    if (!s->each && ranks > s->batch)
+        return p;
+    p.examples = s->each ? s->batch : (s->batch + ranks - 1) / ranks;
+    p.compute = (double)p.examples * s->per_example + s->per_step;
+    if (ranks > 1 && s->gradients) {
+        p.ring = ring(s, (double)ranks, &ring_waits);
+        p.tree = tree(s, (double)ranks, &tree_waits);
+    }
+    p.seconds = p.compute + (p.ring < p.tree ? p.ring : p.tree);
+    p.rate = all / p.seconds;
+    alone = (double)s->batch * s->per_example + s->per_step;
+    p.efficiency = p.rate / ((double)ranks * (double)s->batch / alone);
+    at_once = p.examples < s->micro ? p.examples : s->micro;
+    p.memory = s->state + (int64_t)((double)s->activations * (double)at_once / (double)s->micro);
+    p.limit = p.ring < p.tree ? limit_of(s, &p, p.ring, ring_waits) : limit_of(s, &p, p.tree, tree_waits);
+    return p;
+}
+
+const char *dm_scaling_limit_name(dm_scaling_limit l)
+{
+    static const char *const names[] = {"compute", "work of a step", "bandwidth", "latency", "batch"};
+
+    return names[l];
+}
