@@ -48,6 +48,24 @@ static dm_status choose(const cli_call *call, char **run, dm_err *err)
     return rc;
 }
 
+/* What would not go on with the run that is named: another folder, in which training would begin anew, and a file. */
+static dm_status check_given(const cli_call *call, dm_err *err)
+{
+    const char *given = call->argument[0];
+    dm_path_kind kind = DM_PATH_NOTHING;
+    dm_status rc;
+
+    for (int i = 0; i < call->n_overrides; i++)
+        if (!strncmp(call->overrides[i], "output=", 7))
+            return dm_error(err, DM_EINVAL, "a run goes on in its own folder, and '%s' is another; copy the run, or "
+                            "begin a new one with train.from", call->overrides[i]);
+    if (given && (rc = dm_path_look(given, &kind, err)))
+        return rc;
+    return kind == DM_PATH_FILE ? dm_error(err, DM_EINVAL, "'%s' is a file; give the run's folder, or begin a new run "
+                                           "with train.from", given)
+                                : DM_OK;
+}
+
 static int run(cli_call *call)
 {
     dm_train_options *o = &((request *)call->options)->o;
@@ -55,7 +73,7 @@ static int run(cli_call *call)
     dm_err err = {0};
     int code;
 
-    if (choose(call, &name, &err) || check_config(name, &err)) {
+    if (check_given(call, &err) || choose(call, &name, &err) || check_config(name, &err)) {
         free(name);
         return cli_fail(&err);
     }
