@@ -2,6 +2,7 @@
 #include "device/kernels.h"
 #include "portable.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -123,7 +124,7 @@ dm_status dm_optimizer_run(dm_optimizer *o, const dm_optimizer_step *s, dm_err *
     k[RATE].f = (float)(s->lr / -expm1(t * log(s->beta1)));
     k[ROOT].f = (float)(1 / sqrt(-expm1(t * log(s->beta2))));
     k[EPS].f = (float)s->eps;
-    k[CLIP].f = (float)s->clip;
+    k[CLIP].f = s->clip > 0 ? fmaxf((float)s->clip, FLT_MIN) : 0; /* 0 is no limit */
     for (int i = 0; i < o->a.n_ema; i++)
         k[EMA + i].f = (float)(1 - s->ema[i]);
     k[STEP].i = (int32_t)s->step;

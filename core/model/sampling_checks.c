@@ -3,6 +3,7 @@
 
 #include "base/number.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -17,7 +18,7 @@ dm_status dm_sampling_clip(const dm_set_sampler *set, const dm_data_info *data, 
         *limit = data && data->levels > 0 ? fmax(fabs(data->low), fabs(data->high)) : 0;
         return DM_OK;
     }
-    if (dm_number_real(set->clip, limit) != DM_NUMBER_OK || !(*limit > 0))
+    if (dm_number_real(set->clip, limit) != DM_NUMBER_OK || !(*limit >= FLT_MIN))
         return dm_error(err, DM_EINVAL, "sampler.clip is '%s'; it must be auto, off, dynamic or a number above 0",
                         set->clip);
     return DM_OK;

@@ -89,5 +89,16 @@ def speed_after_resuming():
     assert rates()[-1] < 4 * whole, (rates(), whole)
 
 
+def limits_that_single_precision_rounds_to_none():
+    """A limit so small that it is 0 as a float is a limit still, or refused; 0 itself is none."""
+    last = {}
+    for clip in "0", "1e-30", "1e-300":
+        demist("train", *moons(path("clip"), "train.steps=5", "train.warmup=0", f"train.clip={clip}"), "--overwrite", "-q")
+        last[clip] = log_lines(path("clip"))[-1]["loss"]
+    assert last["1e-300"] == last["1e-30"] != last["0"], last
+    err = demist("sample", trained(), "--count", 1, "sampler.clip=1e-300", "--out", path("clip.png"), code=2)[1]
+    assert "sampler.clip is '1e-300'" in err and not os.path.exists(path("clip.png")), err
+
+
 run_tests([a_signal_counted_twice, a_full_standard_output, a_report_that_lacks_a_part, numbers_that_wrap, newer_checkpoints_stay,
-           speed_after_resuming])
+           speed_after_resuming, limits_that_single_precision_rounds_to_none])
