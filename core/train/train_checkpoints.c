@@ -24,7 +24,8 @@ dm_status dm_running_save(dm_training *r, const double *best, dm_err *err)
     dm_status rc = text ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for a checkpoint");
 
     /* What diverged is never saved. */
-    if (!rc && !(rc = dm_trainer_check(r->trainer, &bad, err)) && !(rc = dm_trainer_drain(r->trainer, err)) &&
+    if (!rc && !(rc = dm_folder_add(folder, "checkpoints", err)) && /* it may have been cleared meanwhile */
+        !(rc = dm_trainer_check(r->trainer, &bad, err)) && !(rc = dm_trainer_drain(r->trainer, err)) &&
         !(rc = dm_trainer_get_sums(r->trainer, &loss_sum, &steps, err))) {
         uint32_t bits;
 

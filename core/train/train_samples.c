@@ -28,6 +28,7 @@ static dm_status write(const dm_session *s, const dm_run *folder, dm_tb *events,
     else if (shape->dim[1] == 2)
         rc = dm_picture_scatter(x, count, NULL, 0, 512, 0, &p, err);
     if (!rc && p.pixels && !(rc = dm_png_encode(&p, &(dm_pair){"demist", about}, 1, &png, &size, err)) &&
+        !(rc = dm_folder_add(dm_run_folder(folder), "samples", err)) && /* it may have been cleared meanwhile */
         !(rc = dm_run_write(folder, name, png, size, err)))
         rc = dm_tb_image(events, step, wall, "samples", p.width, p.height, p.channels, png, size, err);
     dm_picture_fini(&p);

@@ -7,10 +7,12 @@ import json
 import os
 import re
 import shutil
+import signal
 import struct
+import subprocess
 import time
 
-from cli import demist, moons, path, run_tests
+from cli import DEMIST, demist, moons, path, run_tests
 
 EVIL = "<b>`touch PWNED`\x1b[31m\u202e$(x)"
 
@@ -200,4 +202,24 @@ def one_page():
     assert "lr=1" in compared(path("runs/b"), path("lr=1"), "--no-samples")[0].text
 
 
-run_tests([every_state, running, hostile_folders, curves_over_one_another, one_page])
+def cleared_while_it_trains():
+    """Folders of checkpoints and samples that a user removes to have room are made again; training goes on."""
+    args = moons("cleared", "train.steps=1000000", "train.save_every=100", "train.sample_every=100", "train.sample_count=1", "sampler.steps=1")
+    p = subprocess.Popen([DEMIST, "train", *args, "--progress", "none"], stderr=subprocess.PIPE, text=True, cwd=path())
+    folders = [path("cleared", x) for x in ("samples", "checkpoints")]
+
+    def wait_for_both():
+        until = time.time() + 300
+        while time.time() < until and p.poll() is None and not all(os.path.isdir(f) and os.listdir(f) for f in folders):
+            time.sleep(0.05)
+        assert p.poll() is None and time.time() < until, p.stderr.read()[-500:]
+
+    wait_for_both()
+    for f in folders:
+        os.rename(f, f + "-away")
+    wait_for_both()
+    p.send_signal(signal.SIGTERM)
+    assert p.wait(60) == 75, p.stderr.read()[-500:]
+
+
+run_tests([every_state, running, hostile_folders, curves_over_one_another, one_page, cleared_while_it_trains])
