@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/folder.h"
+
 static dm_status open_queue(dm_device *d, bool profile, dm_err *err)
 {
     const cl_context_properties props[] = {CL_CONTEXT_PLATFORM, (cl_context_properties)d->platform, 0};
@@ -36,7 +38,14 @@ static dm_status furnish(dm_device *d, const dm_device_options *o, dm_err *err)
 {
     const char *kernels = o->kernel_dir ? o->kernel_dir : getenv("DEMIST_KERNELS");
     char cache[OCL_PATH];
+    dm_path_kind kind;
+    dm_status s;
 
+    if (kernels && *kernels && (s = dm_path_look(kernels, &kind, err)))
+        return s;
+    if (kernels && *kernels && kind != DM_PATH_FOLDER)
+        return dm_error(err, DM_EINVAL, "there is no folder of kernel sources '%.300s'%s", kernels,
+                        o->kernel_dir ? "" : "; unset DEMIST_KERNELS, or name one that is there");
     ocl_cache_dir(o->cache_dir, cache);
     d->cache_dir = dm_strdup(d->arena, cache);
     d->kernel_dir = dm_strdup(d->arena, kernels ? kernels : "");

@@ -306,5 +306,7 @@ const char *dm_file_hint(const void *begin, size_t n)
         return "; it is a pointer of git-lfs, 'git lfs pull' fetches the file itself";
     if (n >= 9 && (!memcmp(b, "<!DOCTYPE", 9) || !memcmp(b, "<!doctype", 9)))
         return "; it is a web page: a download of something else";
+    if (n >= 4 && !memcmp(b, "PK\3\4", 4))
+        return "; it is a zip archive, as .npz and PyTorch's .pt files are";
     return "";
 }

@@ -212,6 +212,14 @@ static dm_status parse_header(dm_st *f, const char *text, size_t n, uint64_t roo
     return check_pairs(f, err);
 }
 
+static bool is_text(const char *begin, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if ((begin[i] < ' ' || begin[i] > '~') && !strchr("\t\n\r", begin[i]))
+            return false;
+    return n > 0;
+}
+
 static dm_status load(dm_st *f, int64_t size, dm_err *err)
 {
     unsigned char b[8];
@@ -228,7 +236,9 @@ static dm_status load(dm_st *f, int64_t size, dm_err *err)
     if (n > MAX_HEADER || n > (uint64_t)size - 8) {
         char begin[32] = "";
         const size_t some = size < (int64_t)sizeof begin ? (size_t)size : sizeof begin;
-        const char *hint = dm_file_read_at(f->fd, f->path, 0, begin, some, NULL) ? "" : dm_file_hint(begin, some);
+        const bool seen = !dm_file_read_at(f->fd, f->path, 0, begin, some, NULL);
+        const char *known = seen ? dm_file_hint(begin, some) : "",
+                   *hint = *known || !seen || !is_text(begin, some) ? known : "; it is text";
 
         return *hint ? dm_error(err, DM_ECORRUPT, "'%s' is not a safetensors file%s", f->path, hint)
                      : dm_error(err, DM_ECORRUPT,

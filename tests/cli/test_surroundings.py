@@ -84,6 +84,10 @@ def pointers_of_git_lfs():
         open(os.path.join(m, f), "wb").write(keep)
     open(path("x.safetensors"), "wb").write(pointer)
     assert "git lfs pull" in demist("inspect", path("x.safetensors"), code=5)[1]
+    for begin, says in ((b"name: moons\nseed: 1\n" * 9, "it is text"), (b"PK\3\4" + bytes(99), "zip archive, as .npz and PyTorch's .pt"),
+                        (bytes([255] * 99), "a header of")):
+        open(path("y.safetensors"), "wb").write(begin)
+        assert says in demist("sample", path("y.safetensors"), "--out", path("y.png"), code=5)[1]
     for name, use in (("x.npy", ["data.use=npy", f"data.file={path('x.npy')}"]),
                       ("x.idx", ["data.use=idx", f"data.train_images={path('x.idx')}"])):
         open(path(name), "wb").write(pointer)
@@ -123,6 +127,16 @@ def drivers_named_nowhere():
         assert "OCL_ICD_VENDORS is set" in out + err and "apt-get install pocl" not in out + err, (out, err)
 
 
+def settings_of_the_environment():
+    """A value that means nothing is told, not passed over."""
+    for name, value, says in (("DEMIST_KERNELS", path("nothing"), "no folder of kernel sources"), ("DEMIST_KERNELS", config("moons.yaml"), "DEMIST_KERNELS"),
+                              ("DEMIST_TUNE", "maybe", "must be off, auto or on"), ("DEMIST_REPLAY", "maybe", "must be on or off")):
+        err = demist("check", config("moons.yaml"), f"device={DEVICE}", code=2, env={name: value})[1]
+        assert says in err and (value in err or "DEMIST" in err), err
+    err = demist("check", config("moons.yaml"), f"device={DEVICE}", env={"DEMIST_LOG": "loud"})[1]
+    assert "warning: DEMIST_LOG is 'loud'; it must be error, warning, info or debug" in err, err
+
+
 def channels_are_drawn_side_by_side():
     head = b"{'descr': '|u1', 'fortran_order': False, 'shape': (4, 2, 8, 8), }"
     head += b" " * (-(len(head) + 11) % 64) + b"\n"
@@ -152,4 +166,5 @@ def channels_are_drawn_side_by_side():
 
 
 run_tests([a_mark_before_the_text, a_turkish_locale, little_stack, a_plugin_of_another_machine, pointers_of_git_lfs,
-           a_size_that_is_not_said, damaged_choices_say_what_to_do, drivers_named_nowhere, channels_are_drawn_side_by_side])
+           a_size_that_is_not_said, damaged_choices_say_what_to_do, drivers_named_nowhere, settings_of_the_environment,
+           channels_are_drawn_side_by_side])

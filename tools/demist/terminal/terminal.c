@@ -25,6 +25,9 @@ cli_terminal *cli_terminal_new(const cli_common *o)
 
     if (!t)
         return NULL;
+    if (level && *level && strcmp(level, "error") && strcmp(level, "warning") && strcmp(level, "info") &&
+        strcmp(level, "debug"))
+        cli_warning("DEMIST_LOG is '%.100s'; it must be error, warning, info or debug", level);
     t->common = *o;
     if (level && !o->quiet && !o->verbose) {
         t->common.quiet = !strcmp(level, "warning") || !strcmp(level, "error");
