@@ -228,7 +228,9 @@ static dm_status run_cells(sweep *s, const dm_callbacks *cb, dm_err *err)
         return rc;
     if (sweep_write_tables(s, &tables))
         return rc ? rc : dm_error(err, tables.code, "%s", tables.msg);
-    if (sweep_plot(s, &plot))
+    if (sweep_plot(s, &plot) == DM_ENOMEM)
+        return rc ? rc : dm_error(err, DM_ENOMEM, "%s", plot.msg);
+    if (plot.code)
         cb->log(cb->user, DM_LOG_WARNING, dm_sprintf(s->arena, "no plot: %s", plot.msg));
     if (!rc && !(rc = report_page(&s->folder, "sweep.html", write_page, &p, NULL, err)) && p.report.failed)
         rc = dm_error(err, p.report.failed, "'%s/sweep.html' is not whole", s->dir);
