@@ -215,7 +215,7 @@ static dm_status parse_header(dm_st *f, const char *text, size_t n, uint64_t roo
 static bool is_text(const char *begin, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if ((begin[i] < ' ' || begin[i] > '~') && !strchr("\t\n\r", begin[i]))
+        if ((begin[i] < ' ' || begin[i] > '~') && begin[i] != '\t' && begin[i] != '\n' && begin[i] != '\r')
             return false;
     return n > 0;
 }
