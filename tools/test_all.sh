@@ -22,6 +22,14 @@ sanitized() {
   unset ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS
 }
 
+# Two threads with a model each, and threads on one device and several, under ThreadSanitizer on the first platform.
+raced() {
+  targets="all_plugins tests/library/library_threads tests/unit/unit_device_threads" \
+    build_in build-thread -Db_sanitize=thread -Db_lundef=false || { failed=$((failed + 1)); return; }
+  TSAN_OPTIONS=suppressions=$root/tests/tsan.supp DEMIST_DEVICE=$first \
+    tests threads build-thread device --timeout-multiplier 20 library_threads device_threads
+}
+
 # Oclgrind interprets each kernel: races and bad accesses, on the smallest shapes. (Its check for uninitialised values does not
 # know an instruction that its own compiler makes, freeze.)
 oclgrind_one() {
@@ -132,6 +140,7 @@ killed
 compiled
 step allocations end_allocations
 sanitized
+raced
 pretended
 offline
 forced
