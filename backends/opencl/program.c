@@ -143,7 +143,8 @@ static ocl_program *find_program(const dm_device *d, const char *id, const char 
 static dm_status new_program(dm_device *d, const char *id, const char *text, const char *options, ocl_program **out,
                              dm_err *err)
 {
-    char all[MAX_OPTIONS + sizeof default_options + 1];
+    static const char sixteen[] = " -DLANES_AT_LEAST=16";
+    char all[MAX_OPTIONS + sizeof default_options + sizeof sixteen + 1];
     ocl_text source = {0};
     ocl_program *p = dm_alloc(d->arena, sizeof *p);
     dm_status s;
@@ -153,7 +154,8 @@ static dm_status new_program(dm_device *d, const char *id, const char *text, con
         return dm_error(err, DM_ENOMEM, "out of memory for kernel source '%s'", id);
     if (strlen(options) >= MAX_OPTIONS)
         return dm_error(err, DM_EINVAL, "kernel source '%s': build options longer than %d characters", id, MAX_OPTIONS);
-    snprintf(all, sizeof all, "%s%s%s", default_options, options[0] ? " " : "", options);
+    snprintf(all, sizeof all, "%s%s%s%s", default_options,
+             d->info.capabilities & DM_CAP_LANES_16 ? sixteen : "", options[0] ? " " : "", options);
     if ((s = ocl_source(d, id, text, &source, err)) == DM_OK)
         s = build(d, id, all, &source, p, err);
     ocl_text_fini(&source);

@@ -66,9 +66,7 @@ static dm_status launch(dm_emit *e, const attn *a, const char *name, const char 
              : a->d % 4 == 0 ? " -DVECTORS"
                              : "",
              tx, ty, packed ? " -DPACK" : "", packed && width == 128 ? " -DDK=16 -DVK=8" : "", which,
-             dev->capabilities & DM_CAP_LANES_8    ? " -DSIMD=8"
-             : dev->capabilities & DM_CAP_LANES_16 ? " -DSIMD=16"
-                                                   : "");
+             dev->capabilities & DM_CAP_LANES_8 ? " -DSIMD=8" : "");
     return dm_emit_launch(e, e->cmds, file, name, options, &r, args, n);
 }
 

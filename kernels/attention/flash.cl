@@ -9,7 +9,7 @@
  *
  * -DW=32, 64 or 128: the head's width hd rounded up; -DFULL: hd is W; -DVECTORS: hd is a multiple of 4; TX (W / TX is
  * 2 to 16) and TY; DK, VK as above. -DBACKWARD_Q, -DBACKWARD_KV, -DDELTAS: that kernel instead of `forward`. -DPACK:
- * scores in pairs, for AMD's packed FMA. -DSIMD=8 or 16: the lanes that Intel's compiler shall take. Launch: groups of
+ * scores in pairs, for AMD's packed FMA. -DSIMD=8: the lanes that Intel's compiler shall take. Launch: groups of
  * TX TY, heads N times one for each BQ rows; of `deltas` one for each 16 rows.
  * Oracle tests/ops/attention.c. */
 
@@ -125,7 +125,7 @@ typedef float4 SUMS;
 #define LOG2E 1.44269504088896341f
 #define LN2 0.69314718055994531f
 
-/* Intel: 32 lanes would leave 64 registers to each, and spill. */
+/* Intel: with more lanes the registers do not suffice. */
 #ifdef SIMD
 #define LANES __attribute__((intel_reqd_sub_group_size(SIMD)))
 #else

@@ -16,7 +16,7 @@ TILES = ["", "-DSPLIT"]
 PRODUCTS = ["-DOP=0 -DTA=0 -DTB=0 -DVEC_A=0 -DVEC_B=0", "-DOP=0 -DTA=1 -DTB=1 -DVEC_A=1 -DVEC_B=1",
             *(f"-DOP={op} -DVEC_A={v} -DVEC_B={v}" for op in (1, 2, 3) for v in (0, 1))]
 FLASH = [f"-DW={w} -DTX={tx} -DTY={128 // tx}{more}{which}" for which in ("", " -DBACKWARD_Q", " -DBACKWARD_KV")
-         for w, tx, more in ((32, 16, ""), (64, 8, " -DVECTORS -DSIMD=16"), (128, 16, " -DFULL -DVECTORS -DPACK -DDK=16 -DVK=8"))]
+         for w, tx, more in ((32, 16, ""), (64, 8, " -DVECTORS -DSIMD=8"), (128, 16, " -DFULL -DVECTORS -DPACK -DDK=16 -DVK=8"))]
 # Options below kernels/; a folder's are those of its files.
 OPTIONS = {
     "attention": TILES, "attention/attention.cl": ["-DW=8", "-DW=4"], "attention/attention_vec16.cl": ["-DMR=8 -DNV=2", "-DMR=4 -DNV=1"],
