@@ -161,6 +161,12 @@ static dm_status plan(dm_data *d, const dm_set_data *set, dm_err *err)
                         (int)set->size.n);
     if (set->crop && !set->size.n)
         return dm_error(err, DM_EINVAL, "data.crop needs data.size, whose aspect ratio it crops to");
+    for (int32_t k = 0; k < a->n_conditions; k++)
+        if (set->crop && a->conditions[k].kind == DM_CONDITION_IMAGE)
+            return dm_error(err, DM_EINVAL,
+                            "data.crop would cut the images, but not what is told with them ('%s' of "
+                            "data set '%s'); cut the files to size first", a->conditions[k].name,
+                            d->instance.plugin->name);
     if ((s = check_shapes(d, set, &first, err)))
         return s;
     r->largest = a->shape;
@@ -310,7 +316,7 @@ static dm_status make_example(dm_data *d, dm_example_scratch *scratch, int64_t i
         const dm_status s = dm_example_make(&d->instance, &d->rules, scratch, index, draw, x, label, &why);
 
         if (!s)
-            return dm_given_read(d->given, index, given, err);
+            return dm_given_read(d->given, index, d->rules.flip && draw && draw->flip, given, err);
         if (s != DM_ECORRUPT || !d->about.replaces || tried == d->about.count)
             return dm_error(err, s, "%s", why.msg);
         tell_replaced(d, index, &why);
@@ -378,6 +384,15 @@ dm_status dm_data_raw(dm_data *d, int64_t index, dm_shape *shape, const float **
 dm_status dm_data_raw_shape(const dm_data *d, int64_t index, dm_shape *shape, dm_err *err)
 {
     return dm_example_shape(&d->instance, index, &d->rules.largest, shape, err);
+}
+
+dm_status dm_data_tell(dm_data *d, int64_t index, int64_t *n, const float **told, dm_err *err)
+{
+    dm_status s = make_room(d, 1, err);
+
+    *n = dm_given_size(d->given);
+    *told = d->told;
+    return s || !*n ? s : dm_given_read(d->given, index, false, d->told, err);
 }
 
 int64_t dm_data_raw_size(const dm_data *d) { return dm_shape_count(&d->rules.largest); }

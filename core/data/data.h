@@ -37,6 +37,9 @@ int64_t dm_data_raw_size(const dm_data *d);
 /* Its shape as the plugin has it, without reading it. */
 dm_status dm_data_raw_shape(const dm_data *d, int64_t index, dm_shape *shape, dm_err *err);
 
+/* What the data tell of one example, *n values, none where they tell nothing: valid as x is. */
+dm_status dm_data_tell(dm_data *d, int64_t index, int64_t *n, const float **told, dm_err *err);
+
 /* The n examples of the endless training stream from `position`: x[n,...] and labels, NULL if not wanted,
  * 0 where the data has none.
  * Position p is example shuffle(p mod count) of epoch p / count, augmented as p alone decides. */

@@ -161,7 +161,7 @@ static dm_status transform(const dm_example_rules *r, dm_example_scratch *scratc
     return DM_OK;
 }
 
-static void mirror(float *x, int64_t rows, int64_t w)
+void dm_example_mirror(float *x, int64_t rows, int64_t w)
 {
     for (int64_t y = 0; y < rows; y++, x += w)
         for (int64_t i = 0; i < w / 2; i++) {
@@ -195,7 +195,7 @@ dm_status dm_example_make(const dm_instance *i, const dm_example_rules *r, dm_ex
     if (!same && (e = transform(r, scratch, &s, draw, x, err)))
         return e;
     if (r->flip && draw && draw->flip)
-        mirror(x, o->dim[0] * o->dim[1], o->dim[2]);
+        dm_example_mirror(x, o->dim[0] * o->dim[1], o->dim[2]);
     if (r->levels) {
         const float half = (float)((r->high - r->low) / 2), low = (float)r->low;
 

@@ -29,5 +29,7 @@ dm_status dm_example_raw(const dm_instance *i, const dm_example_rules *r, dm_exa
 /* The example as the rules say; draw NULL: nothing is left to chance (crops are from the centre). label may be NULL. */
 dm_status dm_example_make(const dm_instance *i, const dm_example_rules *r, dm_example_scratch *scratch, int64_t index,
                           const dm_example_draw *draw, float *x, int32_t *label, dm_err *err);
+/* Left to right, in place, each of these rows. */
+void dm_example_mirror(float *x, int64_t rows, int64_t w);
 
 #endif

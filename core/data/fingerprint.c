@@ -1,8 +1,10 @@
 /* Recognizing data; see fingerprint.h. */
 #include "data/fingerprint.h"
 
+#include "data/conditions.h"
 #include "settings/param.h"
 
+#include <errno.h>
 #include <sha256.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,12 +22,32 @@ static void hash_int(SHA256_CTX *sha, int64_t v)
     SHA256Update(sha, b, sizeof b);
 }
 
+/* The size of a file, or of the archive that it is in. */
+static dm_status size_of(const char *file, int64_t *size, dm_err *err)
+{
+    char path[4096];
+    struct stat st;
+
+    if (snprintf(path, sizeof path, "%s", file) >= (int)sizeof path)
+        return dm_error(err, DM_EINVAL, "the path '%.100s...' is too long", file);
+    while (stat(path, &st)) {
+        char *slash = strrchr(path, '/');
+
+        if (errno != ENOTDIR || !slash)
+            return dm_file_error(err, "look at", file);
+        *slash = 0;
+    }
+    *size = (int64_t)st.st_size;
+    return DM_OK;
+}
+
 /* Names and sizes of files; true where the examples have names. */
 static dm_status hash_names(const dm_data *d, char hash[SHA256_DIGEST_STRING_LENGTH], bool *named, dm_err *err)
 {
     const int64_t count = dm_data_get_info(d)->count;
-    struct stat st;
+    int64_t size;
     SHA256_CTX sha;
+    dm_status rc;
 
     *named = false;
     SHA256Init(&sha);
@@ -35,10 +57,10 @@ static dm_status hash_names(const dm_data *d, char hash[SHA256_DIGEST_STRING_LEN
         if (!name)
             continue;
         *named = true;
-        if (stat(file, &st))
-            return dm_file_error(err, "look at", file);
+        if ((rc = size_of(file, &size, err)))
+            return rc;
         SHA256Update(&sha, (const uint8_t *)name, strlen(name) + 1);
-        hash_int(&sha, (int64_t)st.st_size);
+        hash_int(&sha, size);
     }
     SHA256End(&sha, hash);
     return DM_OK;
@@ -67,17 +89,53 @@ static dm_status hash_example(dm_data *d, int64_t index, SHA256_CTX *sha, dm_err
     return DM_OK;
 }
 
-static dm_status hash_content(dm_data *d, bool files, char hash[SHA256_DIGEST_STRING_LENGTH], dm_err *err)
+/* What is told of it, the same way. */
+static dm_status hash_told(dm_data *d, int64_t index, SHA256_CTX *sha, dm_err *err)
 {
-    const int64_t count = dm_data_get_info(d)->count, some = files ? SOME_FILES : SOME, size = dm_data_raw_size(d);
+    dm_err why = {0};
+    const float *told;
+    int64_t n;
+
+    if (dm_data_tell(d, index, &n, &told, &why)) {
+        hash_int(sha, -1);
+        return why.code == DM_ENOMEM || why.code == DM_EIO ? dm_error(err, why.code, "%s", why.msg) : DM_OK;
+    }
+    if (n)
+        SHA256Update(sha, (const uint8_t *)told, (size_t)n * sizeof *told);
+    return DM_OK;
+}
+
+typedef dm_status hashing(dm_data *d, int64_t index, SHA256_CTX *sha, dm_err *err);
+
+static dm_status hash_examples(dm_data *d, hashing *how, bool files, int64_t size,
+                               char hash[SHA256_DIGEST_STRING_LENGTH], dm_err *err)
+{
+    const int64_t count = dm_data_get_info(d)->count, some = files ? SOME_FILES : SOME;
     const bool all = count <= some || size <= CHEAP / count;
     dm_status rc = DM_OK;
     SHA256_CTX sha;
 
     SHA256Init(&sha);
     for (int64_t i = 0; i < (all ? count : some) && !rc; i++)
-        rc = hash_example(d, all ? i : (int64_t)((double)i * (double)(count - 1) / (double)(some - 1)), &sha, err);
+        rc = how(d, all ? i : (int64_t)((double)i * (double)(count - 1) / (double)(some - 1)), &sha, err);
     SHA256End(&sha, hash);
+    return rc;
+}
+
+/* " HASH", or nothing where nothing is told. */
+static dm_status add_told(dm_data *d, bool files, char *text, size_t n, dm_err *err)
+{
+    char hash[SHA256_DIGEST_STRING_LENGTH];
+    const dm_data_info *info = dm_data_get_info(d);
+    int64_t size = 0;
+    dm_status rc;
+
+    for (int32_t k = 0; k < info->n_conditions; k++)
+        size += dm_condition_size(&info->conditions[k]);
+    if (!size)
+        return DM_OK;
+    rc = hash_examples(d, hash_told, files, size, hash, err);
+    snprintf(text, n, " %s", hash);
     return rc;
 }
 
@@ -113,11 +171,15 @@ dm_status dm_fingerprint_make(dm_data *d, dm_fingerprint *out, dm_err *err)
     char names[SHA256_DIGEST_STRING_LENGTH], content[SHA256_DIGEST_STRING_LENGTH];
     bool named;
     dm_status rc;
+    int n;
 
     *out = (dm_fingerprint){0};
-    if ((rc = hash_names(d, names, &named, err)) || (rc = hash_content(d, named, content, err)))
+    if ((rc = hash_names(d, names, &named, err)) ||
+        (rc = hash_examples(d, hash_example, named, dm_data_raw_size(d), content, err)))
         return rc;
-    snprintf(out->text, sizeof out->text, "%lld %s %s", (long long)dm_data_get_info(d)->count, names, content);
+    n = snprintf(out->text, sizeof out->text, "%lld %s %s", (long long)dm_data_get_info(d)->count, names, content);
+    if ((rc = add_told(d, named, out->text + n, sizeof out->text - (size_t)n, err)))
+        return rc;
     return join_classes(d, &out->classes, err);
 }
 
@@ -159,13 +221,17 @@ bool dm_fingerprint_same(const dm_fingerprint *now, const char *text, const char
 
     if (dm_fingerprint_renumbered(now->classes, classes ? classes : "", what, n))
         return false;
-    if (!strcmp(now->text, text) && !strcmp(now->classes, classes ? classes : ""))
+    /* a checkpoint of before says nothing of what is told */
+    if (!strncmp(now->text, text, *part(text, 3) ? sizeof now->text : strlen(text)) &&
+        !strcmp(now->classes, classes ? classes : ""))
         return true;
     if (count != have)
         snprintf(what, n, "%lld examples, where it had %lld", have, count);
     else if (strcmp(now->classes, classes ? classes : "") || strncmp(part(now->text, 1), part(text, 1), hash))
         snprintf(what, n, "the same number of examples, but other file names or sizes");
-    else
+    else if (strncmp(part(now->text, 2), part(text, 2), hash))
         snprintf(what, n, "the same number of examples, but other contents");
+    else
+        snprintf(what, n, "the same examples, but other conditions told of them");
     return false;
 }

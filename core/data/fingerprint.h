@@ -1,12 +1,13 @@
-/* What a data set is recognized by when a run goes on: its count, the names and sizes of its files, its contents and
- * the names of its classes. Names are relative to the data's folder, so that it may move. */
+/* What a data set is recognized by when a run goes on: its count, the names and sizes of its files, its contents, what
+ * it tells of its examples besides (given.h), and the names of its classes. Names are relative to the data's folder, so
+ * that it may move. */
 #ifndef DEMIST_CORE_FINGERPRINT_H
 #define DEMIST_CORE_FINGERPRINT_H
 
 #include "data/data.h"
 
 /* The texts are what a checkpoint keeps; classes: names joined by '/', "" where there are none. On the heap. */
-typedef struct dm_fingerprint { char text[192]; char *classes; } dm_fingerprint;
+typedef struct dm_fingerprint { char text[256]; char *classes; } dm_fingerprint;
 
 /* Reads all of a small data set, of a large one examples that lie evenly in it. */
 dm_status dm_fingerprint_make(dm_data *d, dm_fingerprint *out, dm_err *err);

@@ -2,6 +2,7 @@
 #include "data/given.h"
 
 #include "data/conditions.h"
+#include "data/data_example.h"
 #include "device/tensor.h"
 #include "format/array_file.h"
 
@@ -211,7 +212,7 @@ static dm_status read_file(const source *from, int64_t index, int64_t n, float *
     return DM_OK;
 }
 
-dm_status dm_given_read(const dm_given *g, int64_t index, float *to, dm_err *err)
+dm_status dm_given_read(const dm_given *g, int64_t index, bool mirrored, float *to, dm_err *err)
 {
     dm_status rc;
 
@@ -233,6 +234,8 @@ dm_status dm_given_read(const dm_given *g, int64_t index, float *to, dm_err *err
             if (!isfinite(to[i]))
                 return dm_error(err, DM_ECORRUPT, "condition '%s' of example %lld: value %lld is not finite", is->name,
                                 (long long)index, (long long)i);
+        if (mirrored && is->kind == DM_CONDITION_IMAGE)
+            dm_example_mirror(to, is->shape.dim[0] * is->shape.dim[1], is->shape.dim[2]);
         if (sequence)
             to[n] = (float)rows;
         to += dm_condition_size(is);

@@ -15,7 +15,7 @@ dm_status dm_given_open(const dm_set_condition *set, const dm_instance *data, bo
 void dm_given_close(dm_given *g);
 /* Values of an example: of each condition in turn those of its shape, of a sequence the number of its rows too. */
 int64_t dm_given_size(const dm_given *g);
-/* Several threads may read. */
-dm_status dm_given_read(const dm_given *g, int64_t index, float *to, dm_err *err);
+/* mirrored: its images too are. Several threads may read. */
+dm_status dm_given_read(const dm_given *g, int64_t index, bool mirrored, float *to, dm_err *err);
 
 #endif

@@ -91,6 +91,15 @@ def write_safetensors(file, tensors, meta=None):
         f.write(struct.pack("<Q", len(h)) + h + b"".join(t[2] for t in tensors.values()))
 
 
+def write_npy(file, shape, values):
+    """f32; its path."""
+    head = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {tuple(shape)}, }}".encode()
+    head += b" " * (-(len(head) + 11) % 64) + b"\n"
+    with open(path(file), "wb") as f:
+        f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head + struct.pack(f"<{len(values)}f", *values))
+    return path(file)
+
+
 def same_tensors(a, b):
     """Names of the tensors whose bytes differ."""
     ta, tb = read_safetensors(a)[0], read_safetensors(b)[0]

@@ -3,7 +3,7 @@ import os
 import struct
 import subprocess
 
-from cli import DEVICE, SOURCE, demist, floats, log_lines, path, read_safetensors, run_tests, same_tensors, write_safetensors
+from cli import DEVICE, SOURCE, demist, floats, log_lines, path, read_safetensors, run_tests, same_tensors, write_npy, write_safetensors
 
 LAST = "checkpoints/step-00000240.safetensors"
 SIDE, COUNT = 8, 48
@@ -162,14 +162,6 @@ def measured_with_the_conditions_of_the_test_images():
 
 
 SHADES = [17 * (i % 16) / 127.5 - 1 for i in range(COUNT)]
-
-
-def write_npy(file, shape, values):
-    head = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {tuple(shape)}, }}".encode()
-    head += b" " * (-(len(head) + 11) % 64) + b"\n"
-    with open(path(file), "wb") as f:
-        f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head + struct.pack(f"<{len(values)}f", *values))
-    return path(file)
 
 
 def write_sequences(file, behind):

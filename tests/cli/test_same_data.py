@@ -4,7 +4,7 @@ import shutil
 import struct
 import zlib
 
-from cli import DEVICE, demist, moons, path, read_safetensors, run_tests, same_tensors
+from cli import DEVICE, demist, moons, path, read_safetensors, run_tests, same_tensors, write_npy
 
 
 def png(file, pixels, width):
@@ -71,6 +71,20 @@ def changed_data_are_taken_when_said():
     assert meta["data.class_names"] == "ant/cat/dog" and "at step 6: class 0" in meta["data.classes_changed"], meta
     assert "at step 6" in demist("sample", path("kept"), "--out", path("s.png"))[1]
     demist("resume", path("kept"), "train.steps=9", "-q")  # those are its data now
+
+
+def other_conditions_are_refused():
+    """What lies in files of the section condition is as much of the data as the images are."""
+    pictures("told")
+    demist("train", experiment("told", "c"), f"condition.vector={write_npy('v.npy', [6, 2], range(12))}", "-q")
+    write_npy("v.npy", [6, 2], [*range(11), 7])
+    _, err = demist("resume", path("c"), "train.steps=6", code=2)
+    assert "other conditions told of them" in err and "--data-changed" in err, err
+    write_npy("v.npy", [6, 2], range(12))
+    demist("resume", path("c"), "train.steps=5", "-q")
+    # A checkpoint of before has three parts, which say nothing of conditions.
+    file = path("c/checkpoints/step-00000005.safetensors")
+    assert len(read_safetensors(file)[1]["data.fingerprint"].split()) == 4
 
 
 def a_run_of_before_gets_a_fingerprint():
@@ -149,5 +163,5 @@ def eps_at_no_signal_is_said():
     assert "sigma / alpha" not in demist("sample", path("eps"), "sampler.clip=3", "--out", path("e2.png"))[1]
 
 
-run_tests([other_images_are_refused, changed_data_are_taken_when_said, a_run_of_before_gets_a_fingerprint, held_out_data_too,
+run_tests([other_images_are_refused, changed_data_are_taken_when_said, other_conditions_are_refused, a_run_of_before_gets_a_fingerprint, held_out_data_too,
            another_array_is_refused, the_rate_of_a_decay_does_not_jump, a_warmup_that_never_ends_is_said, eps_at_no_signal_is_said])
