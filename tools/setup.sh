@@ -6,7 +6,8 @@ say() { printf '%s\n' "$*"; }
 run_packages="ocl-icd-libopencl1 pocl-opencl-icd libclblast1 gnuplot-nox dataset-fashion-mnist liblapacke
   libopenblas0-serial"
 build_packages="gcc libc6-dev pkg-config meson ninja-build python3 ocl-icd-opencl-dev opencl-headers libclblast-dev libyaml-dev
-  libjansson-dev libpng-dev libjpeg62-turbo-dev libwebp-dev libexif-dev zlib1g-dev libmd-dev libmimalloc-dev libmuparser-dev"
+  libjansson-dev libpng-dev libjpeg62-turbo-dev libwebp-dev libexif-dev libarchive-dev zlib1g-dev libmd-dev
+  libmimalloc-dev libmuparser-dev"
 test_packages="libopenmpi-dev openmpi-bin libcmocka-dev g++ python3-venv binutils strace zsh fish"
 all_packages="oclgrind debhelper lintian clang libclang-rt-14-dev clang-16 clang-19 clang-22"
 

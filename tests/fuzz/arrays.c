@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "data/fingerprint.h"
 #include "format/array_file.h"
+#include "format/image.h"
 #include "format/inspect.h"
 #include "interop/read/adm.h"
 #include "session/data_meta.h"
@@ -138,7 +139,8 @@ dm_status fuzz_array(const fuzz_case *c, dm_err *err)
     return s;
 }
 
-static dm_status read_data(const char *plugin, const char *key, const char *path, dm_set_data set, dm_err *err)
+static dm_status read_data(const char *plugin, const char *more, const char *key, const char *path, dm_set_data set,
+                           dm_err *err)
 {
     static float x[1 << 16];
     char setting[1200];
@@ -146,7 +148,7 @@ static dm_status read_data(const char *plugin, const char *key, const char *path
     dataset *f;
 
     snprintf(setting, sizeof setting, "%s=%s", key, path);
-    f = dataset_load(plugin, SET(setting), set);
+    f = dataset_load(plugin, SET(setting, more), set);
     s = dm_data_open(&f->e, "train", &f->s, &f->data, err);
     if (!s) {
         const dm_data_info *a = dm_data_get_info(f->data);
@@ -163,20 +165,47 @@ static dm_status read_data(const char *plugin, const char *key, const char *path
 
 dm_status fuzz_idx(const fuzz_case *c, dm_err *err)
 {
-    return read_data("datasets/idx", "train_images", c->path, PLAIN, err);
+    return read_data("datasets/idx", NULL, "train_images", c->path, PLAIN, err);
 }
 
 dm_status fuzz_npy(const fuzz_case *c, dm_err *err)
 {
-    return read_data("datasets/npy", "file", c->path, PLAIN, err);
+    return read_data("datasets/npy", NULL, "file", c->path, PLAIN, err);
 }
 
 dm_status fuzz_image(const fuzz_case *c, dm_err *err)
 {
     static const int64_t side[] = {8};
 
-    return read_data("datasets/image_folder", "folder", c->dir->dir,
+    return read_data("datasets/image_folder", NULL, "folder", c->dir->dir,
                      (dm_set_data){.size = {1, side}, .channels = 3}, err);
+}
+
+dm_status fuzz_archive(const fuzz_case *c, dm_err *err)
+{
+    static const int64_t side[] = {8};
+
+    return read_data("datasets/image_folder", "labels=true", "folder", c->path,
+                     (dm_set_data){.size = {1, side}, .channels = 3}, err);
+}
+
+/* The images of the table. */
+void fuzz_table_begin(scratch *dir)
+{
+    static const char *const names[] = {"x.png", "y.png"};
+    uint8_t b[4] = {0};
+    dm_err err;
+
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(dm_png_write(scratch_path(dir, names[i]), &(dm_picture){2, 2, 1, b}, NULL, 0, &err), DM_OK);
+}
+
+dm_status fuzz_table(const fuzz_case *c, dm_err *err)
+{
+    char folder[128];
+
+    snprintf(folder, sizeof folder, "folder=%s", c->dir->dir);
+    return read_data("datasets/image_folder", folder, "table", c->path, PLAIN, err);
 }
 
 dm_status fuzz_inspect(const fuzz_case *c, dm_err *err)

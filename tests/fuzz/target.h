@@ -43,6 +43,9 @@ dm_status fuzz_array(const fuzz_case *c, dm_err *err);
 dm_status fuzz_idx(const fuzz_case *c, dm_err *err);
 dm_status fuzz_npy(const fuzz_case *c, dm_err *err);
 dm_status fuzz_image(const fuzz_case *c, dm_err *err);
+dm_status fuzz_archive(const fuzz_case *c, dm_err *err);
+void fuzz_table_begin(scratch *dir);
+dm_status fuzz_table(const fuzz_case *c, dm_err *err);
 dm_status fuzz_inspect(const fuzz_case *c, dm_err *err);
 /* ---- runs.c ---- */
 dm_status fuzz_events(const fuzz_case *c, dm_err *err);

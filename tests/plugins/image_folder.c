@@ -280,6 +280,8 @@ static void folder__classes_and_sizes(void **state)
     folder = dataset_setting(&dir, "folder", dir.dir);
     dataset_open_fails("image_folder", SET(folder, "labels=true"), (dm_set_data){.size = {1, six}}, DM_EINVAL,
                "3.png' is in no subfolder");
+    folder = dataset_setting(&dir, "folder", scratch_path(&dir, "ant/deep"));
+    dataset_open_fails("image_folder", SET(folder, "labels=true"), PLAIN, DM_EINVAL, "deep' has no subfolders");
     scratch_remove(dir.dir);
 }
 

@@ -12,7 +12,7 @@
 
 enum { MAX_DEPTH = 16, MAX_IMAGES = 1 << 28 };
 
-static char *join(const char *a, const char *b)
+char *folder_join(const char *a, const char *b)
 {
     const size_t n = strlen(a) + strlen(b) + 2;
     char *p = malloc(n);
@@ -22,8 +22,7 @@ static char *join(const char *a, const char *b)
     return p;
 }
 
-/* Takes the path. */
-static dm_status add_image(dm_ctx *c, image_list *l, char *path)
+dm_status folder_add(dm_ctx *c, image_list *l, char *path, int64_t at)
 {
     if (l->n == l->cap) {
         const int64_t cap = l->cap ? l->cap * 2 : 1024;
@@ -36,13 +35,13 @@ static dm_status add_image(dm_ctx *c, image_list *l, char *path)
         l->image = more;
         l->cap = cap;
     }
-    l->image[l->n++] = (image){.path = path};
+    l->image[l->n++] = (image){.path = path, .at = at, .row = -1, .pair = -1};
     return DM_OK;
 }
 
 static char lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c; }
 
-static void leave_out(image_list *l, const char *name)
+void folder_leave_out(image_list *l, const char *name)
 {
     const char *dot = strrchr(name, '.');
     char end[sizeof l->left[0].end] = "no end";
@@ -90,7 +89,6 @@ void folder_left_out(const image_list *l, char *text, size_t n)
         snprintf(text + at, n - at, ", %lld others", (long long)l->left[MAX_LEFT_OUT].n);
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 static int by_path(const void *a, const void *b) { return strcmp(((const image *)a)->path, ((const image *)b)->path); }
 
 static dm_status no_folder(dm_ctx *c, const char *dir)
@@ -122,22 +120,28 @@ static dm_status walk(dm_ctx *c, const char *dir, bool webp, int depth, image_li
 
         if (e->d_name[0] == '.')
             continue;
-        if (!(path = join(dir, e->d_name)))
+        if (!(path = folder_join(dir, e->d_name)))
             s = dm_fail(c, DM_ENOMEM, "out of memory: names in '%s'", dir);
         else if (stat(path, &sb)) {
             if (!(s = leads_nowhere(c, path)))
-                leave_out(l, e->d_name);
+                folder_leave_out(l, e->d_name);
         } else if (S_ISDIR(sb.st_mode))
             s = depth < MAX_DEPTH ? walk(c, path, webp, depth + 1, l)
                                   : dm_fail(c, DM_EINVAL, "'%s' is more than %d folders deep", path, MAX_DEPTH);
         else if (S_ISREG(sb.st_mode) && image_has_name(e->d_name, webp))
-            s = add_image(c, l, path), path = NULL;
+            s = folder_add(c, l, path, 0), path = NULL;
         else
-            leave_out(l, e->d_name);
+            folder_leave_out(l, e->d_name);
         free(path);
     }
     closedir(d);
     return s;
+}
+
+void folder_sort(image_list *l)
+{
+    if (l->n)
+        qsort(l->image, (size_t)l->n, sizeof *l->image, by_path);
 }
 
 dm_status folder_list(dm_ctx *c, const char *dir, bool webp, image_list *out)
@@ -148,11 +152,10 @@ dm_status folder_list(dm_ctx *c, const char *dir, bool webp, image_list *out)
     dm_status s;
 
     if (file)
-        s = one ? add_image(c, out, one) : dm_fail(c, DM_ENOMEM, "out of memory: '%s'", dir);
+        s = one ? folder_add(c, out, one, 0) : dm_fail(c, DM_ENOMEM, "out of memory: '%s'", dir);
     else
         s = walk(c, dir, webp, 0, out);
-    if (!s && out->n)
-        qsort(out->image, (size_t)out->n, sizeof *out->image, by_path);
+    folder_sort(out);
     return s;
 }
 
@@ -176,29 +179,24 @@ void folder_split(image_list *l, size_t below, double share, bool held_out)
         if ((place_of(l->image[i].path + below) < share) == held_out)
             l->image[kept++] = l->image[i];
         else
-            free(l->image[i].path);
+            folder_forget(&l->image[i]);
     l->n = kept;
+}
+
+void folder_forget(image *m)
+{
+    free(m->path);
+    free(m->class);
 }
 
 void folder_list_free(image_list *l)
 {
     for (int64_t i = 0; i < l->n; i++)
-        free(l->image[i].path);
+        folder_forget(&l->image[i]);
     free(l->image);
 }
 
-static dm_status add_class(dm_ctx *c, class_list *out, const char *name)
-{
-    char **more = realloc(out->name, (size_t)(out->n + 1) * sizeof *more);
-
-    out->name = more ? more : out->name;
-    if (!more || !(more[out->n] = strdup(name)))
-        return dm_fail(c, DM_ENOMEM, "out of memory for the name of class '%s'", name);
-    out->n++;
-    return DM_OK;
-}
-
-dm_status folder_classes(dm_ctx *c, const char *dir, class_list *out)
+dm_status folder_subfolders(dm_ctx *c, const char *dir, image_list *out)
 {
     DIR *d = opendir(dir);
     dm_status s = DM_OK;
@@ -207,42 +205,20 @@ dm_status folder_classes(dm_ctx *c, const char *dir, class_list *out)
     if (!d)
         return no_folder(c, dir);
     for (struct dirent *e; !s && !(s = next(c, d, dir, &e)) && e;) {
-        char *path;
+        char *path, *name = NULL;
 
         if (e->d_name[0] == '.')
             continue;
-        if (!(path = join(dir, e->d_name)))
+        if (!(path = folder_join(dir, e->d_name)) || !(name = strdup(e->d_name)))
             s = dm_fail(c, DM_ENOMEM, "out of memory: names in '%s'", dir);
         else if (stat(path, &sb)) /* a class that is not seen would give all behind it another number */
             s = leads_nowhere(c, path);
         else if (S_ISDIR(sb.st_mode))
-            s = add_class(c, out, e->d_name);
+            s = folder_add(c, out, name, 0), name = NULL;
         free(path);
+        free(name);
     }
     closedir(d);
-    if (!s && out->n == 0)
-        return dm_fail(c, DM_EINVAL, "labels: true, but '%s' has no subfolders", dir);
-    if (!s)
-        qsort(out->name, (size_t)out->n, sizeof *out->name, by_name);
+    folder_sort(out);
     return s;
-}
-
-dm_status folder_find_class(dm_ctx *c, const class_list *l, const char *below, const char *path, int32_t *label)
-{
-    const size_t n = strcspn(below, "/");
-
-    for (int32_t i = 0; below[n] && i < l->n; i++)
-        if (strlen(l->name[i]) == n && memcmp(l->name[i], below, n) == 0) {
-            *label = i;
-            return DM_OK;
-        }
-    return dm_fail(c, DM_EINVAL, "labels: true, but '%s' is in no subfolder of '%s'", path,
-                   ((const cfg *)c->cfg)->folder);
-}
-
-void folder_classes_free(class_list *l)
-{
-    for (int32_t i = 0; i < l->n; i++)
-        free(l->name[i]);
-    free(l->name);
 }

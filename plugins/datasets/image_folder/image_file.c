@@ -203,21 +203,35 @@ static dm_status fail_to_open(dm_ctx *c, const char *path)
                    strerror(why));
 }
 
-dm_status image_open(dm_ctx *c, const char *path, const image_rules *rules, bool pixels, image_file *j)
+static FILE *open_stream(const image_from *from)
 {
-    struct stat st;
+    return from->bytes ? fmemopen(from->bytes, from->n, "rb") : fopen(from->path, "rb");
+}
+
+static dm_status open_file(dm_ctx *c, const image_from *from, image_file *j)
+{
+    struct stat st = {.st_mode = S_IFREG, .st_size = (off_t)from->n};
+
+    if (!from->bytes && stat(from->path, &st))
+        return fail_to_open(c, from->path);
+    if (!S_ISREG(st.st_mode))
+        return dm_fail(c, DM_EINVAL, "unable to open '%s': not a regular file", from->path);
+    if (!(j->f = open_stream(from)))
+        return fail_to_open(c, from->path);
+    j->bytes = st.st_size;
+    return DM_OK;
+}
+
+dm_status image_open(dm_ctx *c, const image_from *from, const image_rules *rules, bool pixels, image_file *j)
+{
+    const char *path = from->path;
     bool ok;
 
     memset(j, 0, sizeof *j);
     j->rules = rules;
     j->turn = 1;
-    if (stat(path, &st))
-        return fail_to_open(c, path);
-    if (!S_ISREG(st.st_mode))
-        return dm_fail(c, DM_EINVAL, "unable to open '%s': not a regular file", path);
-    if (!(j->f = fopen(path, "rb")))
-        return fail_to_open(c, path);
-    j->bytes = st.st_size;
+    if (open_file(c, from, j))
+        return c->err->code;
     ok = read_kind(j, pixels) && !j->no_memory && !j->no_read;
     if (ferror(j->f) && !j->no_read)
         ok = image_no_read(j);
@@ -238,10 +252,10 @@ dm_status image_open(dm_ctx *c, const char *path, const image_rules *rules, bool
 }
 
 /* The end that each format has. */
-static bool ends_well(const char *path)
+static bool ends_well(const image_from *from)
 {
     unsigned char head[12] = {0}, tail[12] = {0};
-    FILE *f = fopen(path, "rb");
+    FILE *f = open_stream(from);
     bool well = false;
 
     if (!f)
@@ -260,14 +274,14 @@ static bool ends_well(const char *path)
     return well;
 }
 
-dm_status image_check(dm_ctx *c, const char *path, const image_rules *rules, image_file *j)
+dm_status image_check(dm_ctx *c, const image_from *from, const image_rules *rules, image_file *j)
 {
-    const dm_status s = image_open(c, path, rules, false, j);
+    const dm_status s = image_open(c, from, rules, false, j);
     dm_status whole;
 
-    if (s || ends_well(path))
+    if (s || ends_well(from))
         return s;
-    whole = image_open(c, path, rules, true, j);
+    whole = image_open(c, from, rules, true, j);
     free(j->pixels);
     j->pixels = NULL;
     return whole;

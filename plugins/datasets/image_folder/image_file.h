@@ -28,11 +28,13 @@ typedef struct image_file {
     unsigned char *pixels, **row;  /* channels last */
 } image_file;
 
+/* A file, or, where bytes is not NULL, what is called so and has these n bytes. */
+typedef struct image_from { const char *path; unsigned char *bytes; size_t n; } image_from;
 /* Extents, and pixels if wanted, which the caller frees. DM_ECORRUPT names the file and
  * says why, DM_EINVAL where it cannot be opened; DM_ENOMEM and DM_EIO say nothing of the file. */
-dm_status image_open(dm_ctx *c, const char *path, const image_rules *rules, bool pixels, image_file *j);
+dm_status image_open(dm_ctx *c, const image_from *from, const image_rules *rules, bool pixels, image_file *j);
 /* Extents, and whether all of it seems to be there; what does not end as it should is decoded to know. */
-dm_status image_check(dm_ctx *c, const char *path, const image_rules *rules, image_file *j);
+dm_status image_check(dm_ctx *c, const image_from *from, const image_rules *rules, image_file *j);
 /* Whether a name ends as that of an image does. */
 bool image_has_name(const char *name, bool webp);
 

@@ -1,0 +1,235 @@
+/* image_folder on zip and tar files: those of Python's programs, and files that lie. */
+#include "dataset.h"
+
+#include <zlib.h>
+
+static const char *const images[] = {"images/rgb.png", "images/grey.png", "images/rgb.jpeg"};
+enum { VALUES = 105 };
+
+typedef struct { char text[1100]; } setting;
+
+static setting of_file(const char *key, const char *dir, const char *name)
+{
+    setting s;
+
+    assert_true(snprintf(s.text, sizeof s.text, "%s=%s/%s", key, dir, name) < (int)sizeof s.text);
+    return s;
+}
+
+static setting of_data(const char *key, const char *name)
+{
+    char path[1024];
+    setting s;
+
+    assert_true(snprintf(s.text, sizeof s.text, "%s=%s", key, scratch_data(path, sizeof path, name)) > 0);
+    return s;
+}
+
+#define COLOURS (dm_set_data){.channels = 3}
+
+/* What the file itself shows, when it lies in a folder. */
+static void expect(float *x, int i)
+{
+    dataset *f = dataset_open_ok("image_folder", SET(of_data("folder", images[i]).text), COLOURS);
+
+    assert_status(dm_data_at(f->data, 0, 1, x, NULL, &f->err), DM_OK, &f->err);
+    dataset_free(f);
+}
+
+/* In this order, as the files themselves; -1: no classes. */
+static dataset *same_images(const char *archive, const char *labels, const int order[3], const int32_t label[3])
+{
+    dataset *f = dataset_open_ok("image_folder", SET(of_data("folder", archive).text, labels), COLOURS);
+    float x[3 * VALUES], want[VALUES];
+    int32_t found[3];
+
+    assert_int_equal(dm_data_get_info(f->data)->count, 3);
+    assert_status(dm_data_at(f->data, 0, 3, x, found, &f->err), DM_OK, &f->err);
+    for (int i = 0; i < 3; i++) {
+        expect(want, order[i]);
+        assert_memory_equal(x + i * VALUES, want, sizeof want);
+        assert_true(label[i] < 0 || found[i] == label[i]);
+    }
+    return f;
+}
+
+static void archive__as_programs_write_them(void **state)
+{
+    static const int plain[] = {0, 1, 2}, sorted[] = {1, 2, 0};
+    static const int32_t none[] = {-1, -1, -1};
+    dataset *f = same_images("archives/stylegan.zip", "labels=true", plain, (const int32_t[]){2, 0, 2});
+    const char *file;
+
+    (void)state;
+    assert_int_equal(dm_data_get_info(f->data)->classes, 3);
+    assert_null(dm_data_class_name(f->data, 2));
+    assert_string_equal(dm_data_name(f->data, 1, &file), "00000/img00000001.png");
+    dataset_free(f);
+    dataset_free(same_images("archives/streamed.zip", "labels=false", plain, none));
+
+    f = same_images("archives/web.tar", "labels=true", plain, (const int32_t[]){4, 3, 2});
+    assert_int_equal(dm_data_get_info(f->data)->classes, 5);
+    dataset_free(f);
+
+    f = same_images("archives/folders.tar", "labels=true", sorted, (const int32_t[]){0, 1, 1});
+    assert_int_equal(dm_data_get_info(f->data)->classes, 2);
+    assert_string_equal(dm_data_class_name(f->data, 1), "katzen");
+    dataset_free(f);
+}
+
+/* StyleGAN's labels that are numbers are the vector. */
+static void archive__vectors(void **state)
+{
+    static const float want[] = {0.5f, -1, 2, 3, 1e-3f, 0};
+    dataset *f = dataset_open_ok("image_folder", SET(of_data("folder", "archives/vectors.zip").text, "labels=true"),
+                                 COLOURS);
+    const dm_data_info *a = dm_data_get_info(f->data);
+    float x[3 * VALUES];
+
+    (void)state;
+    assert_true(a->classes == 0 && a->n_conditions == 1 && a->conditions[0].kind == DM_CONDITION_VECTOR);
+    assert_status(dm_data_at(f->data, 0, 3, x, NULL, &f->err), DM_OK, &f->err);
+    assert_memory_equal(dm_data_given(f->data), want, sizeof want);
+    dataset_free(f);
+}
+
+static void fails(const char *archive, const char *labels, dm_status code, const char *says)
+{
+    dataset_open_fails("image_folder", SET(of_data("folder", archive).text, labels), COLOURS, code, says);
+}
+
+static void archive__refused(void **state)
+{
+    static const struct { const char *begin; size_t n; dm_status code; const char *says; } cases[] = {
+        {"", 0, DM_ECORRUPT, "is not a zip or tar file that can be read"},
+        {"words\n", 6, DM_ECORRUPT, "is not a zip or tar file that can be read"},
+        {"\x1f\x8b\x08", 3, DM_EINVAL, "is compressed as a whole"},
+        {"\x28\xb5\x2f\xfd", 4, DM_EINVAL, "is compressed as a whole"},
+        {"PK\5\6\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 22, DM_EINVAL, "has 0 images"},
+    };
+    scratch dir = scratch_new();
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        scratch_file(&dir, "f.zip", cases[i].begin, cases[i].n);
+        dataset_open_fails("image_folder", SET(of_file("folder", dir.dir, "f.zip").text), PLAIN, cases[i].code,
+                           cases[i].says);
+    }
+    fails("archives/lzma.zip", "labels=false", DM_ECORRUPT, "compressed in another way than by deflate");
+    fails("archives/streamed.zip", "table=x.csv", DM_EINVAL, "unable to open");
+    scratch_remove(dir.dir);
+}
+
+/* Entries that are changed after the archive was opened. */
+static void archive__changes_later(void **state)
+{
+    scratch dir = scratch_new();
+    char path[1024];
+    size_t n;
+    unsigned char *b = scratch_read(scratch_data(path, sizeof path, "archives/web.tar"), &n);
+    float x[VALUES];
+
+    (void)state;
+    scratch_file(&dir, "a.tar", b, n);
+    dataset *f = dataset_open_ok("image_folder", SET(of_file("folder", dir.dir, "a.tar").text), COLOURS);
+
+    b[0] = 'x'; /* a name: its header's sum no longer fits */
+    scratch_file(&dir, "b.tar", b, n);
+    assert_status(dm_data_at(f->data, 0, 1, x, NULL, &f->err), DM_OK, &f->err);
+    assert_int_equal(truncate(scratch_path(&dir, "a.tar"), 700), 0);
+    assert_fails(dm_data_at(f->data, 2, 1, x, NULL, &f->err), DM_ECORRUPT, &f->err,
+                 "is not a zip or tar file that can be read: near byte ");
+    dataset_free(f);
+    dataset_open_fails("image_folder", SET(of_file("folder", dir.dir, "b.tar").text), COLOURS, DM_ECORRUPT,
+                       "is not a zip or tar file that can be read");
+    free(b);
+    scratch_remove(dir.dir);
+}
+
+/* An entry of zeros that unpacks to more than an image may have, and one that says it has more than the file can. */
+static void archive__bombs(void **state)
+{
+    static const char name[] = "a.png";
+    enum { HEAD = 30 + sizeof name - 1, TAIL = 22 };
+    const size_t large = (size_t)300 << 20;
+    const uLong most = compressBound(1 << 20) * 2 + (300 << 10);
+    unsigned char *b = calloc(1, HEAD + most + TAIL), *zeros = calloc(1, 1 << 20);
+    z_stream z = {.next_out = b + HEAD, .avail_out = (uInt)most};
+    scratch dir = scratch_new();
+
+    (void)state;
+    assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    for (size_t at = 0; at < large; at += 1 << 20) {
+        z.next_in = zeros;
+        z.avail_in = 1 << 20;
+        assert_int_equal(deflate(&z, at + (1 << 20) < large ? Z_NO_FLUSH : Z_FINISH),
+                         at + (1 << 20) < large ? Z_OK : Z_STREAM_END);
+    }
+    memcpy(b, "PK\3\4\x14\0\0\0\x8\0", 10);
+    for (int k = 0; k < 4; k++) {
+        b[18 + k] = (unsigned char)(z.total_out >> 8 * k);
+        b[22 + k] = (unsigned char)(large >> 8 * k);
+    }
+    b[26] = sizeof name - 1;
+    memcpy(b + 30, name, sizeof name - 1);
+    memcpy(b + HEAD + z.total_out, "PK\5\6", 4);
+    scratch_file(&dir, "bomb.zip", b, HEAD + z.total_out + TAIL);
+    dataset_open_fails("image_folder", SET(of_file("folder", dir.dir, "bomb.zip").text), PLAIN, DM_ECORRUPT,
+                       "bomb.zip/a.png' has more than the 268435456 bytes that are read of it");
+    scratch_file(&dir, "bomb.zip", b, HEAD + 2000);
+    dataset_open_fails("image_folder", SET(of_file("folder", dir.dir, "bomb.zip").text), PLAIN, DM_ECORRUPT,
+                       "bomb.zip");
+    deflateEnd(&z);
+    free(zeros);
+    free(b);
+    scratch_remove(dir.dir);
+}
+
+/* Every truncation, and bytes changed one at a time: an error that names the archive, or images of its own. */
+static void archive__damaged(void **state)
+{
+    static const char *const names[] = {"archives/stylegan.zip", "archives/vectors.zip", "archives/folders.tar"};
+
+    (void)state;
+    for (size_t k = 0; k < sizeof names / sizeof names[0]; k++) {
+        scratch dir = scratch_new();
+        char path[1024];
+        size_t n;
+        unsigned char *b = scratch_read(scratch_data(path, sizeof path, names[k]), &n);
+        int bad = 0, cut = 0;
+
+        for (size_t i = 0; i < 2 * n; i += 7) {
+            b[i % n] ^= i < n ? 0 : 0x21;
+            scratch_file(&dir, "a", b, i < n ? i : n);
+            b[i % n] ^= i < n ? 0 : 0x21;
+            dataset *f = dataset_load("image_folder", SET(of_file("folder", dir.dir, "a").text, "labels=true"),
+                                      (dm_set_data){.channels = 3, .size = {1, (const int64_t[]){4}}});
+            float x[48];
+            const bool ok = dm_data_open(&f->e, "train", &f->s, &f->data, &f->err) == DM_OK &&
+                            dm_data_at(f->data, 0, 1, x, NULL, &f->err) == DM_OK;
+
+            bad += !ok && i >= n;
+            cut += !ok && i < n;
+            if (!ok)
+                assert_true((f->err.code == DM_ECORRUPT || f->err.code == DM_EINVAL) && strstr(f->err.msg, dir.dir));
+            dataset_free(f);
+        }
+        assert_true(cut > 10 && bad > 10);
+        free(b);
+        scratch_remove(dir.dir);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(archive__as_programs_write_them),
+        cmocka_unit_test(archive__vectors),
+        cmocka_unit_test(archive__refused),
+        cmocka_unit_test(archive__changes_later),
+        cmocka_unit_test(archive__bombs),
+        cmocka_unit_test(archive__damaged),
+    };
+
+    return cmocka_run_group_tests_name("image_archive", tests, NULL, NULL);
+}
