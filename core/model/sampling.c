@@ -14,7 +14,7 @@
 #include <string.h>
 
 const dm_walk *dm_sampling_walk(const dm_sampling *s) { return &s->grid; }
-int32_t dm_sampling_steps(const dm_sampling *s) { return s->taken; }
+int32_t dm_sampling_steps(const dm_sampling *s) { return s->made; }
 int64_t dm_sampling_evaluations(const dm_sampling *s) { return s->evaluations; }
 
 double dm_sampling_amplification(dm_sampling *s)
@@ -223,7 +223,9 @@ static dm_status allocate(dm_sampling *s, dm_err *err)
         return dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)s->setup.n);
     if ((rc = dm_buf_new(d, count * sizeof(float), "images", &s->x.buf, err)))
         return rc;
-    return s->dynamic ? dm_buf_new(d, count * sizeof(float), "dynamic clipping", &s->spare, err) : DM_OK;
+    return s->dynamic || s->setup.jumps.times > 1
+               ? dm_buf_new(d, count * sizeof(float), s->dynamic ? "dynamic clipping" : "jumps", &s->spare, err)
+               : DM_OK;
 }
 
 static dm_status check(dm_sampling *s, dm_err *err)
@@ -249,12 +251,30 @@ static dm_status guide(dm_sampling *s, dm_err *err)
                                 : DM_OK;
 }
 
+static dm_status check_jumps(const dm_sampling *s, const dm_plugin *sampler, dm_err *err)
+{
+    const dm_jumps *j = &s->setup.jumps;
+
+    if (!j->length)
+        return DM_OK;
+    if (sampler->sampler->adaptive)
+        return dm_error(err, DM_EINVAL,
+                        "sampler '%s' chooses its own points; jumps need one that takes the grid's steps",
+                        sampler->name);
+    if (j->length > s->grid.n || j->times > INT32_MAX / s->grid.n)
+        return dm_error(err, DM_EINVAL, "jumps of %d steps, %d times: this walk has %d steps%s", (int)j->length,
+                        (int)j->times, (int)s->grid.n, j->length > s->grid.n ? "" : ", which are too many then");
+    return DM_OK;
+}
+
 static dm_status part_of_walk(dm_sampling *s, const dm_plugin *sampler, dm_err *err)
 {
+    dm_status rc;
+
     if (s->setup.left_out > 0)
         dm_walk_begin_at(&s->grid, (1 - s->setup.left_out) * dm_noise_T(s->setup.noise));
-    if (!s->setup.inverts)
-        return DM_OK;
+    if ((rc = check_jumps(s, sampler, err)) || !s->setup.inverts)
+        return rc;
     return sampler->sampler->inverts ? dm_walk_reverse(&s->grid, err)
                                      : dm_error(err, DM_EINVAL,
                                                 "sampler '%s' does not go from data to noise; use a deterministic one "
@@ -327,24 +347,13 @@ dm_status dm_sampling_log_var(dm_sampling *s, int32_t i, double k[2], dm_err *er
     return dm_objective_log_var(obj, &step.grid[i], &step.grid[i + 1], k, err);
 }
 
-/* What a walk asked for is not its successor's, which has to ask again. */
-static void take_scratch(dm_sampling *s)
-{
-    for (int i = 0; i < s->n_scratch; i++) {
-        dm_buf_free(s->kept[i]);
-        s->kept[i] = s->scratch[i].buf;
-        s->scratch[i].buf = NULL;
-    }
-    s->n_scratch = 0;
-}
-
 void dm_sampling_free(dm_sampling *s)
 {
     if (!s)
         return;
     dm_instance_fini(&s->sampler);
     dm_guiding_free(s->guiding);
-    take_scratch(s);
+    dm_sampling_take_scratch(s);
     for (int i = 0; i < DM_MAX_SCRATCH; i++)
         dm_buf_free(s->kept[i]);
     dm_buf_free(s->x.buf);
@@ -386,15 +395,15 @@ static dm_status walk(dm_sampling *s, dm_err *err)
     s->at = s->grid.points[0];
     s->step.at = &s->at;
     s->call = 0;
-    s->taken = 0;
+    s->taken = s->made = s->passes = 0;
     s->drawn = 0;
     s->step.i = 0;
-    take_scratch(s);
+    dm_sampling_take_scratch(s);
     if (s->guiding && (rc = dm_guiding_begin(s->guiding, &s->x, err)))
         return rc;
     rc = p->begin ? DM_CALL(&s->sampler, DM_CB_BEGIN, err, p->begin(&s->sampler.ctx, &s->step)) : DM_OK;
     if (!rc && o->step)
-        rc = o->step(o->step_user, 0, s->grid.n, s->x.buf, err);
+        rc = o->step(o->step_user, 0, dm_sampling_all_steps(s), s->x.buf, err);
     return rc ? rc : dm_sampling_take_steps(s, err);
 }
 

@@ -11,6 +11,10 @@
 typedef dm_status (*dm_forward_fn)(void *user, dm_buf *x, const dm_point *p, const dm_affine *a, dm_buf **F,
                                    dm_err *err);
 
+/* Each `length` steps of the walk, and those that are left at its end, are taken `times` times: after each time but the
+ * last, x gets the noise of where they began (Lugmayr et al. 2022). Zeroed: once. */
+typedef struct dm_jumps { int32_t length, times; } dm_jumps;
+
 typedef struct dm_sampling_setup {
     const dm_experiment *experiment; /* its sampler section and settings */
     const dm_noise *noise;
@@ -21,6 +25,7 @@ typedef struct dm_sampling_setup {
     int64_t n;                     /* images at once */
     double left_out;               /* the walk begins at the point nearest to (1 - left_out) T */
     bool inverts;                  /* it goes from data to noise */
+    dm_jumps jumps;                /* for samplers whose steps are those of the grid */
     dm_forward_fn forward;
     dm_guesses_fn guesses;         /* NULL: without guidance, whatever the experiment says */
     dm_guiding_facts can;          /* what it may ask of that */
@@ -39,7 +44,7 @@ const dm_walk *dm_sampling_walk(const dm_sampling *s);
 /* Where x is in a run, for dm_sampling_run_options.step. */
 const dm_point *dm_sampling_at(const dm_sampling *s);
 int64_t dm_sampling_evaluations(const dm_sampling *s);
-/* Steps that the last run took: those of the walk, unless the sampler chooses its own. */
+/* Steps that the last run took, each as often as it did: those of the walk, unless the sampler chooses its own. */
 int32_t dm_sampling_steps(const dm_sampling *s);
 /* How much of the run at work is done, 0 to 1. */
 double dm_sampling_progress(const dm_sampling *s);

@@ -19,14 +19,15 @@ struct dm_sampling {
     dm_tensor x, scratch[DM_MAX_SCRATCH];
     dm_buf *kept[DM_MAX_SCRATCH]; /* the scratch of the last walk, for the next that asks for as much */
     int n_scratch;
-    dm_buf *spare;                 /* with dynamic clipping, an x0 that nobody asked for */
+    dm_buf *spare;                 /* with dynamic clipping, an x0 that nobody asked for; with jumps, their noise */
     int64_t inner;                 /* elements of an example */
     double limit;
     bool dynamic;
     /* of the run */
     dm_sampling_run_options run;
     uint32_t call;                 /* of step() */
-    int32_t taken;                 /* steps of the last walk */
+    int32_t taken;                 /* of the grid's steps, where the walk is */
+    int32_t made, passes;          /* steps in all; how often those before the next jump were taken */
     dm_point at, next;             /* of an adaptive sampler */
     int64_t drawn, evaluations;
     float *host;                   /* one draw of given noise */
@@ -35,6 +36,10 @@ struct dm_sampling {
     bool measures;                 /* rms was called while counting */
 };
 
+/* What a walk asked for is not its successor's, which has to ask again. */
+void dm_sampling_take_scratch(dm_sampling *s);
+/* Those that a run takes, each as often as it is taken. */
+int32_t dm_sampling_all_steps(const dm_sampling *s);
 /* Steps from s->x to the end of the walk. */
 dm_status dm_sampling_take_steps(dm_sampling *s, dm_err *err);
 /* The first image of x in host memory that is not finite: -1 if there is none. */

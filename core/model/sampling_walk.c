@@ -2,6 +2,7 @@
 #include "model/sampling_state.h"
 
 #include "device/kernels.h"
+#include "device/ops.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -61,6 +62,16 @@ void dm_sampling_close_rms(dm_sampling *s)
     free(s->each);
 }
 
+void dm_sampling_take_scratch(dm_sampling *s)
+{
+    for (int i = 0; i < s->n_scratch; i++) {
+        dm_buf_free(s->kept[i]);
+        s->kept[i] = s->scratch[i].buf;
+        s->scratch[i].buf = NULL;
+    }
+    s->n_scratch = 0;
+}
+
 /* ---- steps ---------------------------------------------------------------------------------------- */
 
 int64_t dm_sampling_not_finite(const dm_sampling *s, const float *x)
@@ -85,12 +96,18 @@ static dm_status check_x(dm_sampling *s, int32_t i, dm_err *err)
 
 const dm_point *dm_sampling_at(const dm_sampling *s) { return s->step.next ? &s->at : &s->grid.points[s->taken]; }
 
+int32_t dm_sampling_all_steps(const dm_sampling *s)
+{
+    return s->grid.n * (s->setup.jumps.length ? s->setup.jumps.times : 1);
+}
+
 double dm_sampling_progress(const dm_sampling *s)
 {
     const dm_point *first = s->grid.points, *end = first + s->grid.n;
     const double from = atan2(first->sigma, first->alpha), to = atan2(end->sigma, end->alpha);
 
-    return s->step.next ? (from - atan2(s->at.sigma, s->at.alpha)) / (from - to) : (double)s->taken / s->grid.n;
+    return s->step.next ? (from - atan2(s->at.sigma, s->at.alpha)) / (from - to)
+                        : (double)s->made / dm_sampling_all_steps(s);
 }
 
 /* What an adaptive sampler reached. */
@@ -127,7 +144,48 @@ static dm_status take_step(dm_sampling *s, dm_err *err)
     if (s->step.next)
         s->at = s->next;
     s->taken++;
+    s->made++;
     return DM_OK;
+}
+
+/* x at `from` to x at `to`, which has more noise: alpha_to / alpha_from of it, and what the noise lacks. */
+static dm_status add_noise(dm_sampling *s, const dm_point *from, const dm_point *to, dm_err *err)
+{
+    const double k = to->alpha / from->alpha,
+                 lack = to->sigma * to->sigma - k * from->sigma * (k * from->sigma); /* at least 0 but for rounding */
+    const dm_randn r = {.seed = (uint64_t)s->setup.experiment->run.seed, .purpose = DM_PURPOSE_EDIT,
+                        .step = (uint32_t)s->made, .draw = 1, .first_index = (uint32_t)s->run.first_index};
+    dm_status rc;
+
+    if ((rc = dm_launch_randn(s->setup.device, s->spare, s->setup.n, s->inner, &r, err)))
+        return rc;
+    return dm_launch_sum(s->setup.device, s->x.buf, (double[]){k, sqrt(fmax(lack, 0))},
+                         (dm_buf *[]){s->x.buf, s->spare}, 2, s->setup.n * s->inner, err);
+}
+
+/* Where the steps of a jump have been taken: back to their beginning, or on. */
+static dm_status jump(dm_sampling *s, dm_err *err)
+{
+    const dm_jumps *j = &s->setup.jumps;
+    const dm_sampler *p = s->sampler.plugin->sampler;
+    const int32_t begin = j->length ? (s->taken - 1) / j->length * j->length : 0;
+    dm_status rc;
+
+    if (!j->length || (s->taken < s->grid.n && s->taken % j->length))
+        return DM_OK;
+    if (++s->passes == j->times) {
+        s->passes = 0;
+        return DM_OK;
+    }
+    if (!s->services.counting &&
+        (rc = add_noise(s, &s->grid.points[s->taken], &s->grid.points[begin], err)))
+        return rc;
+    s->taken = s->step.i = begin;
+    s->step.at = &s->grid.points[begin];
+    dm_sampling_take_scratch(s);
+    if (s->guiding && (rc = dm_guiding_begin(s->guiding, &s->x, err)))
+        return rc;
+    return p->begin ? DM_CALL(&s->sampler, DM_CB_BEGIN, err, p->begin(&s->sampler.ctx, &s->step)) : DM_OK;
 }
 
 dm_status dm_sampling_take_steps(dm_sampling *s, dm_err *err)
@@ -144,7 +202,9 @@ dm_status dm_sampling_take_steps(dm_sampling *s, dm_err *err)
         if ((rc = take_step(s, err)) || (o->check_steps && (rc = check_x(s, s->taken - 1, err))))
             return rc;
         if (o->step)
-            rc = o->step(o->step_user, s->taken, s->grid.n, s->x.buf, err);
+            rc = o->step(o->step_user, s->made, dm_sampling_all_steps(s), s->x.buf, err);
+        if (!rc)
+            rc = jump(s, err);
     }
     return rc;
 }

@@ -11,6 +11,7 @@ typedef struct dm_editing {
     const float *mask;             /* f32[n_mask,1,H,W], 1 where it is drawn, 0 where `from` stays; NULL: everywhere */
     int64_t n_from, n_mask;
     double strength;               /* above 0; 1 = from pure noise */
+    dm_jumps jumps;
     bool inverts;
 } dm_editing;
 

@@ -50,6 +50,21 @@ static dm_status check_shape(const char *what, const dm_shape *have, const dm_sh
     return DM_OK;
 }
 
+static dm_status take_jumps(const dm_sample_options *o, bool inverts, dm_jumps *out, dm_err *err)
+{
+    const int64_t length = o->jump_length, times = o->resamplings;
+
+    if (!length && !times)
+        return DM_OK;
+    if (inverts || !o->mask)
+        return dm_error(err, DM_EINVAL, "jumps are given without a mask, whose parts they bring together");
+    if (length < 1 || times < 1 || length > INT32_MAX || times > INT32_MAX)
+        return dm_error(err, DM_EINVAL, "jumps of %lld steps, %lld times; both must be at least 1", (long long)length,
+                        (long long)times);
+    *out = (dm_jumps){(int32_t)length, (int32_t)times};
+    return DM_OK;
+}
+
 dm_status dm_edit_request(const dm_session *s, const dm_sample_options *o, int64_t count, bool inverts, dm_editing *out,
                           dm_err *err)
 {
@@ -73,6 +88,8 @@ dm_status dm_edit_request(const dm_session *s, const dm_sample_options *o, int64
         out->mask = o->mask;
         out->n_mask = o->mask_shape.dim[0];
     }
+    if ((rc = take_jumps(o, inverts, &out->jumps, err)))
+        return rc;
     out->from = o->start;
     out->n_from = o->start_shape.dim[0];
     out->strength = inverts ? 1 : o->strength;

@@ -31,7 +31,9 @@ struct dm_image_sampler {
 
 static double runs(const dm_image_sampler *d, int64_t count)
 {
-    return (double)dm_sampling_walk(d->sampling)->n * ceil((double)count / (double)d->n);
+    const int32_t times = d->asked_edit.jumps.length ? d->asked_edit.jumps.times : 1;
+
+    return (double)dm_sampling_walk(d->sampling)->n * times * ceil((double)count / (double)d->n);
 }
 
 /* The conditions of a batch, once or twice. */
@@ -171,6 +173,7 @@ static dm_status fit(dm_image_sampler *d, int64_t count, dm_err *err)
                                          .n = d->n,
                                          .left_out = d->asked_edit.from ? 1 - d->asked_edit.strength : 0,
                                          .inverts = d->asked_edit.inverts,
+                                         .jumps = d->asked_edit.jumps,
                                          .out_channels = dm_net_out_channels(d->s->model),
                                          .forward = network,
                                          .guesses = guesses,
@@ -257,7 +260,8 @@ bool dm_image_sampler_serves(const dm_image_sampler *d, int64_t count, const dm_
 {
     const dm_editing *is = &d->asked_edit;
     const bool same = what ? is->from && is->strength == what->strength && is->inverts == what->inverts &&
-                                 !is->mask == !what->mask
+                                 !is->mask == !what->mask && is->jumps.length == what->jumps.length &&
+                                 is->jumps.times == what->jumps.times
                            : !is->from;
 
     return same && d->experiment == d->s->experiment && d->asked == batch_of(d->experiment, count);

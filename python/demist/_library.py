@@ -88,7 +88,7 @@ class SampleOptions(Sized):
                 ("trace", TRACE), ("trace_user", c_void_p), ("callbacks", POINTER(Callbacks)),
                 ("classes", POINTER(c_char_p)), ("n_classes", c_int64), ("conditions", POINTER(ConditionValue)),
                 ("n_conditions", c_int64), ("start", POINTER(c_float)), ("start_shape", Shape), ("strength", c_double),
-                ("mask", POINTER(c_float)), ("mask_shape", Shape)]
+                ("mask", POINTER(c_float)), ("mask_shape", Shape), ("jump_length", c_int64), ("resamplings", c_int64)]
 
 
 class Images(Sized):

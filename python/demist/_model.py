@@ -125,8 +125,8 @@ class Model:
                classes: Sequence[int | str] | None = None, first_index: int = 0,
                noise: npt.ArrayLike | None = None, z: npt.ArrayLike | None = None,
                conditions: Mapping[str, npt.ArrayLike] | None = None, start: npt.ArrayLike | None = None,
-               strength: float = 0.6, mask: npt.ArrayLike | None = None, overrides: Overrides = None,
-               trace: Optional[Callable[[Trace], Any]] = None, progress: OnProgress = None) -> Array:
+               strength: float = 0.6, mask: npt.ArrayLike | None = None, jumps: tuple[int, int] | None = None,
+               overrides: Overrides = None, trace: Optional[Callable[[Trace], Any]] = None, progress: OnProgress = None) -> Array:
         """Images, float32 [count, C, H, W] (pixels in [-1, 1]) or points [count, D].
 
         steps, sampler and seed are of this call alone, and so are overrides, of the sampler: {"sampler.eta": 1}.
@@ -134,8 +134,8 @@ class Model:
         by number or name, count images of each, [len(classes) * count, ...]; ["all"] are all, ["none"] is the null class.
         noise: x to begin with; z: for the sampler's draws. conditions: by name, [N, ...] of each image, or [1, ...] of
         all. start: images to change, [N, ...] or [1, ...]: noised to strength T, where sampling begins (1: pure noise, as
-        usual with a mask); mask: [N or 1, 1, H, W], 1 where they are drawn anew, 0 where they stay. trace is called
-        after each step."""
+        usual with a mask); mask: [N or 1, 1, H, W], 1 where they are drawn anew, 0 where they stay; jumps: (length, times),
+        each so many steps taken so many times, which fits both parts together. trace is called after each step."""
         listener = self._listener if progress is None else Listener(progress)
         own: dict[str, Any] = {}
         if sampler is not None:
@@ -171,6 +171,10 @@ class Model:
             options.strength = float(strength)
         if holes is not None:
             options.mask, options.mask_shape = _pointer(holes, c_float), c.Shape.of(_rank(holes))
+        if jumps is not None:
+            if len(jumps) != 2:
+                raise InvalidArgument(f"jumps has {len(jumps)} numbers; it must be (length, times)")
+            options.jump_length, options.resamplings = (integer(f"jumps[{i}]", v, 1, INT32) for i, v in enumerate(jumps))
         if seed is not None:
             options.seed = pointer(c_int64(integer("seed", seed, 0, 2**53)))
         if labels is not None:

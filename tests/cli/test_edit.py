@@ -88,6 +88,34 @@ def what_a_mask_leaves_stays():
         assert distance(a[:SIDE * SIDE // 2], b[:SIDE * SIDE // 2]) < 0.35, "the other half tells what is missing"
 
 
+def jumps_bring_both_parts_together():
+    """A model that knows nothing of holes draws what fits the row that stays."""
+    args = ("--in", path("two.safetensors"), "--mask", path("top.safetensors"), "sampler.eta=1")
+    two, half = images_of("two.safetensors"), SIDE * SIDE // 2
+    plain, once = edited("run", *args)[0], edited("run", *args, "--jumps", "5,1")[0]
+    assert plain == once, "taken once, nothing changes"
+    jumped = edited("run", *args, "--jumps", "5,4")[0]
+    three = edited("run", "--in", path("one.safetensors"), *args[2:], "--count", 3, "--jumps", "5,4")[0]
+    assert three[1] == jumped[1] and three[0] != three[2], "an image does not depend on its batch"
+    for a, b in zip(jumped, two):
+        assert a[half:] == b[half:] and a[:half] != b[:half]
+    tensor("most.safetensors", [1, 1, SIDE, SIDE], [1] * (SIDE * (SIDE - 1)) + [0] * SIDE)
+    off = {}
+    for jumps in ("7,1", "7,6"):
+        off[jumps] = 0
+        for k, file in enumerate(("zero.safetensors", "one.safetensors")):
+            out = edited("run", "--in", path(file), "--mask", path("most.safetensors"), "sampler.eta=1", "--count", 8, "--jumps", jumps)[0]
+            off[jumps] += sum(distance(x[:-SIDE], two[k][:-SIDE]) for x in out) / 16
+    print("what is drawn to fit a row, root mean square off the image of that row:", off)
+    assert off["7,6"] < 0.5 * off["7,1"], off
+    strip = ("--strip", path("jumps.safetensors"))
+    edited("run", *args, "--jumps", "7,2", *strip)
+    assert read_safetensors(path("jumps.safetensors"))[0]["x"][1][0] == 41, "the strip has every step as often as it was taken"
+    for sampler in ("ddpm", "dpmpp", "heun", "unipc", "pndm", "deis", "lms", "restart"):
+        out = edited("run", *args[:4], "--jumps", "7,2", f"sampler.use={sampler}")[0]
+        assert all(a[half:] == b[half:] for a, b in zip(out, two)), sampler
+
+
 def there_and_back():
     """An image's noise gives it again; between two lie images that begin and end with them."""
     eta = ("sampler.use=ddim", "sampler.eta=0", "sampler.steps=50")
@@ -141,6 +169,13 @@ def refuses():
     tensor("two_high.safetensors", [1, 1, SIDE, SIDE], [2] * SIDE * SIDE)
     refuse(*two, "--mask", path("two_high.safetensors"), says="it must be from 0 to 1")
     refuse("--in", path("none.png"), says="none.png")
+    top = ("--mask", path("top.safetensors"))
+    refuse(*two, "--jumps", "5,2", says="--jumps is for --mask")
+    for wrong in ("5", "5,", "0,2", "5,-1", "a,b", "5,2,3", "5.5,2"):
+        refuse(*two, *top, "--jumps", wrong, says="it must be two whole numbers of 1 or above")
+    refuse(*two, *top, "--jumps", "5,99999999999", says="5 steps, 99999999999 times")
+    refuse(*two, *top, "--jumps", "21,2", says="jumps of 21 steps, 2 times: this walk has 20 steps")
+    refuse(*two, *top, "--jumps", "5,2", "sampler.use=adaptive", says="sampler 'adaptive' chooses its own points")
 
 
-run_tests([strength_says_how_much, images_do_not_depend_on_their_batch, what_a_mask_leaves_stays, there_and_back, pictures_in_and_out, refuses])
+run_tests([strength_says_how_much, images_do_not_depend_on_their_batch, what_a_mask_leaves_stays, jumps_bring_both_parts_together, there_and_back, pictures_in_and_out, refuses])

@@ -53,7 +53,8 @@ int main(void)
     FIELD(dm_sample_options, conditions); FIELD(dm_sample_options, n_conditions);
     FIELD(dm_sample_options, start); FIELD(dm_sample_options, start_shape); FIELD(dm_sample_options, strength);
     FIELD(dm_sample_options, mask); FIELD(dm_sample_options, mask_shape);
-    LAST(dm_sample_options, mask_shape);
+    FIELD(dm_sample_options, jump_length); FIELD(dm_sample_options, resamplings);
+    LAST(dm_sample_options, resamplings);
     SIZE(dm_condition_value);
     FIELD(dm_condition_value, name); FIELD(dm_condition_value, x); FIELD(dm_condition_value, shape);
     LAST(dm_condition_value, shape);

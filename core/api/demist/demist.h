@@ -151,6 +151,9 @@ typedef struct dm_sample_options {
     double strength;
     const float *mask;             /* f32[N,1,H,W] or [1,1,H,W], 1 where `start` is drawn anew, 0 where it is kept */
     dm_shape mask_shape;
+    /* With a mask: each jump_length steps are taken `resamplings` times, with the noise of their beginning added before
+     * each but the first (Lugmayr et al. 2022). 0 and 0: once. For samplers that take the grid's steps.        */
+    int64_t jump_length, resamplings;
 } dm_sample_options;
 
 typedef struct dm_images {

@@ -15,7 +15,7 @@
 #include "terminal/signals.h"
 
 typedef struct request {
-    const char *in, *mask, *mix, *strength, *out, *tensors, *trace, *class;
+    const char *in, *mask, *jumps, *mix, *strength, *out, *tensors, *trace, *class;
     cli_list asked;
     int64_t count, frames;
     bool invert, force;
@@ -33,6 +33,8 @@ static const cli_option options[] = {
              "how much is drawn anew, 0 to 1: 0 gives the image back, 1 begins at pure noise (0.6; with --mask 1)"),
     CLI_STRING(request, mask, CLI_T_FILE, "mask", 0, "M.png", NULL,
                "white is drawn anew, black stays; of a model that is told of holes, it is told these"),
+    CLI_TEXT(request, jumps, "jumps", "L,N",
+             "with --mask: each L steps are taken N times, which fits what is drawn to what stays (10,5)"),
     CLI_FLAG(request, invert, "invert", "the noise that gives the images back, to --tensors; says how nearly"),
     CLI_STRING(request, mix, CLI_T_FILE, "mix", 0, "F", NULL, "another image, and what lies between both"),
     CLI_NUMBER(request, frames, "frames", "N", 2, 4096, "16", "images from one to the other with --mix"),
@@ -256,6 +258,24 @@ static dm_status edit(const char *run_path, request *r, dm_err *err)
     return rc;
 }
 
+/* "10,5" */
+static dm_status read_jumps(request *r, dm_err *err)
+{
+    const char *comma = r->jumps ? strchr(r->jumps, ',') : NULL;
+    char length[24];
+
+    if (!r->jumps)
+        return DM_OK;
+    if (!r->mask)
+        return dm_error(err, DM_EINVAL, "--jumps is for --mask");
+    if (!comma || snprintf(length, sizeof length, "%.*s", (int)(comma - r->jumps), r->jumps) >= (int)sizeof length ||
+        dm_number_int(length, &r->o.jump_length) != DM_NUMBER_OK || r->o.jump_length < 1 ||
+        dm_number_int(comma + 1, &r->o.resamplings) != DM_NUMBER_OK || r->o.resamplings < 1)
+        return dm_error(err, DM_EINVAL, "--jumps %s; it must be two whole numbers of 1 or above: steps, and how many "
+                                        "times they are taken, such as 10,5", r->jumps);
+    return DM_OK;
+}
+
 static dm_status check_options(request *r, dm_err *err)
 {
     if (!r->in)
@@ -270,7 +290,7 @@ static dm_status check_options(request *r, dm_err *err)
     if (r->strength && (dm_number_real(r->strength, &r->o.strength) != DM_NUMBER_OK || !(r->o.strength >= 0) ||
                         !(r->o.strength <= 1)))
         return dm_error(err, DM_EINVAL, "--strength %s; it must be a number from 0 to 1", r->strength);
-    return DM_OK;
+    return read_jumps(r, err);
 }
 
 static int run(cli_call *call)
