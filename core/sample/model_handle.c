@@ -1,6 +1,8 @@
 /* What holds for one call on a model; see model_handle.h. */
 #include "sample/model_handle.h"
 
+#include "base/plain_text.h"
+
 #include "session/session_read.h"
 
 #include <stdlib.h>
@@ -94,4 +96,23 @@ dm_status dm_model_check_labels(const dm_model *m, const int32_t *labels, int64_
             return dm_error(err, DM_EINVAL, "label %lld is %d; this model has classes 0 to %d, and %d for none",
                             (long long)i, (int)labels[i], (int)classes - 1, (int)classes);
     return DM_OK;
+}
+
+dm_status dm_model_check_sampled(const dm_model *m, dm_err *err)
+{
+    const char *why = dm_st_meta(m->s.checkpoint, "not_sampled");
+
+    if (!dm_net_diffuses(m->s.model))
+        return dm_error(err, DM_EINVAL, "'%s' is not a diffusion model; there is nothing to sample", m->run);
+    return why ? dm_error(err, DM_EINVAL, "'%s' cannot be sampled: %s", m->run, why) : DM_OK;
+}
+
+void dm_model_describe(const dm_model *m, dm_images *out)
+{
+    const dm_experiment *e = m->s.experiment;
+
+    snprintf(out->about, sizeof out->about, "demist %s name=%s sampler=%s steps=%d seed=%lld checkpoint=%s",
+             dm_version(), e->run.name, e->section[DM_SEC_SAMPLER].plugin->name, (int)out->steps,
+             (long long)e->run.seed, dm_st_meta(m->s.checkpoint, "step"));
+    dm_plain_text(out->about);
 }

@@ -37,6 +37,11 @@ dm_status dm_model_call_begin(dm_model *m, const char *const *overrides, int n, 
                               const dm_callbacks *callbacks, dm_model_call *call, dm_err *err);
 void dm_model_call_end(dm_model *m, const dm_model_call *call);
 
+/* Can images be drawn from it? */
+dm_status dm_model_check_sampled(const dm_model *m, dm_err *err);
+/* How they were, to out->about. */
+void dm_model_describe(const dm_model *m, dm_images *out);
+
 /* Classes are 0..classes - 1, and one more stands for none. */
 dm_status dm_model_check_labels(const dm_model *m, const int32_t *labels, int64_t n, dm_err *err);
 

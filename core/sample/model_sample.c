@@ -112,10 +112,8 @@ static dm_status check_request(const dm_model *m, const dm_sample_options *o, bo
     dm_shape all;
     dm_status rc;
 
-    if (!dm_net_diffuses(s->model))
-        return dm_error(err, DM_EINVAL, "'%s' is not a diffusion model; there is nothing to sample", m->run);
-    if (dm_st_meta(s->checkpoint, "not_sampled"))
-        return dm_error(err, DM_EINVAL, "'%s' cannot be sampled: %s", m->run, dm_st_meta(s->checkpoint, "not_sampled"));
+    if ((rc = dm_model_check_sampled(m, err)))
+        return rc;
     if (o->noise && (rc = dm_check_array("the given noise", &o->noise_shape, sizeof *o->noise, err)))
         return rc;
     if ((rc = count_images(m, o, r, err)))
@@ -134,14 +132,11 @@ static dm_status check_request(const dm_model *m, const dm_sample_options *o, bo
     return check_noise(s, o, *count, err);
 }
 
-static void describe(const dm_session *s, const dm_sample_options *o, dm_images *out)
+static void describe(const dm_model *m, const dm_sample_options *o, dm_images *out)
 {
-    const dm_experiment *e = s->experiment;
     size_t n;
 
-    snprintf(out->about, sizeof out->about, "demist %s name=%s sampler=%s steps=%d seed=%lld checkpoint=%s",
-             dm_version(), e->run.name, e->section[DM_SEC_SAMPLER].plugin->name, (int)out->steps,
-             (long long)e->run.seed, dm_st_meta(s->checkpoint, "step"));
+    dm_model_describe(m, out);
     for (int64_t i = 0; i < o->n_classes && (n = strlen(out->about)) < sizeof out->about - 1; i++)
         snprintf(out->about + n, sizeof out->about - n, "%s%s", i ? "," : " class=", o->classes[i]);
     dm_plain_text(out->about);
@@ -208,7 +203,7 @@ static dm_status sample(dm_model *m, const dm_sample_options *o, bool inverts, d
                             : copy_images(what, d.count, dm_shape_count(&s->data.shape), out)))
         goto done;
     out->seconds = dm_seconds() - began;
-    describe(s, o, out);
+    describe(m, o, out);
     rc = m->profile ? dm_session_log_profile(s, err) : DM_OK;
 done:
     free(r.labels);

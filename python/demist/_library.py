@@ -91,6 +91,12 @@ class SampleOptions(Sized):
                 ("mask", POINTER(c_float)), ("mask_shape", Shape), ("jump_length", c_int64), ("resamplings", c_int64)]
 
 
+class UpscaleOptions(Sized):
+    _fields_ = [("size", c_uint32), ("n_overrides", c_int32), ("overrides", POINTER(c_char_p)),
+                ("seed", POINTER(c_int64)), ("images", POINTER(c_float)), ("shape", Shape), ("overlap", c_int64),
+                ("class_name", c_char_p), ("callbacks", POINTER(Callbacks))]
+
+
 class Images(Sized):
     _fields_ = [("size", c_uint32), ("steps", c_int32), ("shape", Shape), ("x", POINTER(c_float)), ("pixels", c_bool),
                 ("evaluations", c_int64), ("seconds", c_double), ("about", c_char * 512)]
@@ -220,6 +226,7 @@ _CALLS: dict[str, tuple[Any, ...]] = {
     "dm_model_open": (c_char_p, POINTER(ModelOptions), POINTER(c_void_p), POINTER(Err)),
     "dm_model_info": (c_void_p, POINTER(ModelProperties), POINTER(Err)),
     "dm_model_sample": (c_void_p, POINTER(SampleOptions), POINTER(Images), POINTER(Err)),
+    "dm_model_upscale": (c_void_p, POINTER(UpscaleOptions), POINTER(Images), POINTER(Err)),
     "dm_model_invert": (c_void_p, POINTER(SampleOptions), POINTER(Images), POINTER(Err)),
     "dm_model_predict": (c_void_p, POINTER(PredictOptions), POINTER(Images), POINTER(Err)),
     "dm_training_open": (c_char_p, POINTER(TrainOptions), POINTER(c_void_p), POINTER(Err)),

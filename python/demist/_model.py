@@ -210,6 +210,22 @@ class Model:
             options.conditions = (c.ConditionValue * len(told))(*told)
         return self._images(self._listener, self._lib.dm_model_invert, options)
 
+    def upscale(self, images: npt.ArrayLike, *, overlap: int | None = None, class_: int | str | None = None,
+                steps: int | None = None, seed: int | None = None, overrides: Overrides = None) -> Array:
+        """Images of any size enlarged by a super-resolution model (condition.derive: [downscale]), [N, C, H, W], by tiles
+        that share at least `overlap` pixels of the small image (half a tile)."""
+        own: dict[str, Any] = {} if steps is None else {"sampler.steps": integer("steps", steps, 0, INT32)}
+        texts, n = overrides_of(own, overrides)
+        x = np.ascontiguousarray(images, np.float32)
+        options = c.UpscaleOptions(n_overrides=n, overrides=cast(texts, POINTER(c_char_p)), images=_pointer(x, c_float),
+                                   shape=c.Shape.of(_rank(x)), callbacks=pointer(self._listener.struct),
+                                   overlap=0 if overlap is None else integer("overlap", overlap, 1, INT32))
+        if class_ is not None:
+            options.class_name = text("class_", class_ if isinstance(class_, str) else str(integer("class_", class_, 0, INT32)))
+        if seed is not None:
+            options.seed = pointer(c_int64(integer("seed", seed, 0, 2**53)))
+        return self._images(self._listener, self._lib.dm_model_upscale, options)
+
     def predict(self, x: npt.ArrayLike, t: npt.ArrayLike, labels: npt.ArrayLike | None = None,
                 conditions: Mapping[str, npt.ArrayLike] | None = None) -> Array:
         """The network alone, [N, out_channels, ...]: x is [N, C, H, W] or [N, D], t what it is told of the noise (0-based

@@ -133,6 +133,64 @@ def there_and_back():
     assert shape == [51, 5, 1, SIDE, SIDE], "the strip shows how the five images were drawn"
 
 
+def seams(image, h, w, factor, tile, overlap):
+    """The mean step between neighbouring pixels of a row where a tile begins or ends, and one pixel beside."""
+    count = 1 + -(-(w // factor - tile) // (tile - overlap))
+    begins = [factor * (((w // factor - tile) * i + (count - 1) // 2) // (count - 1)) for i in range(count)]
+    step = lambda x: sum(abs(image[y * w + x] - image[y * w + x - 1]) for y in range(h)) / h
+    at = sorted({b for b in begins if b} | {b + factor * tile for b in begins if b + factor * tile < w})
+    beside = [x for b in at for x in (b - 1, b + 1) if x not in at]
+    return sum(map(step, at)) / len(at), sum(map(step, beside)) / len(beside)
+
+
+def larger_images_have_no_seams():
+    """A model of 4 x 4 to 8 x 8, of stripes and bright spots at any place, on images of 20 x 12: tiles cannot be told from within."""
+    many = 256
+    with open(path("u"), "wb") as f:
+        f.write(bytes([0, 0, 8, 3]) + struct.pack(">3I", many, SIDE, SIDE))
+        for i in range(many):
+            f.write(bytes(min(255, 40 + 10 * (i % 7) + (90 if (x + y + i) % 6 < 3 else 0) + (11 * x + 5 * y * y + i) % 13)
+                          for y in range(SIDE) for x in range(SIDE)))
+    demist("train", path("exp.yaml"), f"output={path('up')}", f"data.train_images={path('u')}", "condition.derive=[downscale]",
+           "condition.factor=2")
+    h, w = 12, 20
+    whole = lambda i: [(40 + 10 * (i % 7) + (90 if (x + y + i) % 6 < 3 else 0) + (11 * x + 5 * y * y + i) % 13) / 127.5 - 1
+                       for y in range(2 * h) for x in range(2 * w)]
+    small = lambda x: [sum(x[(2 * r + a) * 2 * w + 2 * c + b] for a in (0, 1) for b in (0, 1)) / 4 for r in range(h) for c in range(w)]
+    count = 6
+    tensor("small.safetensors", [count, 1, h, w], [v for i in range(count) for v in small(whole(i))])
+    up = lambda *more: edited("up", "--in", path("small.safetensors"), "--upscale", *more, "sampler.eta=1")[0]
+    out = up()
+    assert len(out) == count and len(out[0]) == 4 * h * w
+    three = up("sampler.batch=3")
+    assert max(abs(a - b) for p, q in zip(three, out) for a, b in zip(p, q)) < 1e-4, "however many tiles at once"
+    for overlap in (2, 1):
+        images = out if overlap == 2 else up("--overlap", 1)
+        pairs = [seams(x, 2 * h, 2 * w, 2, 4, overlap) for x in images]
+        at, beside = (sum(p[k] for p in pairs) / count for k in (0, 1))
+        truth = [seams(whole(i), 2 * h, 2 * w, 2, 4, overlap) for i in range(count)]
+        print(f"overlap {overlap}: mean step at seams {at:.4f}, beside {beside:.4f}; in the true images",
+              [round(sum(t[k] for t in truth) / count, 4) for k in (0, 1)])
+        assert at < 1.1 * beside, (overlap, at, beside)
+    back = [distance(small(x), small(whole(i))) for i, x in enumerate(out)]
+    print("made small again, root mean square off the small image:", back)
+    assert max(back) < 0.1, back
+    same = images_of("small.safetensors")
+    tensor("tile.safetensors", [1, 1, 4, 4], [same[0][r * w + c] for r in range(4) for c in range(4)])
+    one = edited("up", "--in", path("tile.safetensors"), "--upscale")[0]
+    demist("sample", path("up"), "--condition", f"downscale={path('tile.safetensors')}", "--count", 1, "--tensors", path("t.safetensors"), "--deterministic")
+    assert max(abs(a - b) for a, b in zip(one[0], images_of("t.safetensors")[0])) < 1e-4, "an image of one tile is a sample"
+    refuse("--in", path("small.safetensors"), "--upscale", says="this one takes nothing")
+    for args, says in ((("--overlap", 4), "it must be 1 to 3"), (("--strength", "0.5"), "--upscale takes only"), (("--count", 2), "--upscale takes only"),
+                       (("guidance.use=autoguidance", f"guidance.guide={path('up')}"), "upscaling is not guided"), (("sampler.steps=-1",), "sampler.steps")):
+        err = demist("edit", path("up"), "--in", path("small.safetensors"), "--upscale", *args, "--tensors", path("no.safetensors"), code=2)[1]
+        assert says in err, err
+    tensor("tiny.safetensors", [1, 1, 3, 9], [0] * 27)
+    assert "this model enlarges 4 x 4 and above" in demist("edit", path("up"), "--in", path("tiny.safetensors"), "--upscale", "--tensors",
+                                                            path("no.safetensors"), code=2)[1]
+    refuse("--in", path("two.safetensors"), "--overlap", 2, says="--overlap is for --upscale")
+
+
 def pictures_in_and_out():
     demist("sample", path("run"), "--count", 1, "--out", path("a.png"))
     demist("edit", path("run"), "--in", path("a.png"), "--strength", 0.4, "--out", path("b.png"), "--strip", path("strip.png"))
@@ -178,4 +236,4 @@ def refuses():
     refuse(*two, *top, "--jumps", "5,2", "sampler.use=adaptive", says="sampler 'adaptive' chooses its own points")
 
 
-run_tests([strength_says_how_much, images_do_not_depend_on_their_batch, what_a_mask_leaves_stays, jumps_bring_both_parts_together, there_and_back, pictures_in_and_out, refuses])
+run_tests([strength_says_how_much, images_do_not_depend_on_their_batch, what_a_mask_leaves_stays, jumps_bring_both_parts_together, there_and_back, larger_images_have_no_seams, pictures_in_and_out, refuses])

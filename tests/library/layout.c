@@ -62,6 +62,11 @@ int main(void)
     FIELD(dm_images, size); FIELD(dm_images, steps); FIELD(dm_images, shape); FIELD(dm_images, x);
     FIELD(dm_images, pixels); FIELD(dm_images, evaluations); FIELD(dm_images, seconds); FIELD(dm_images, about);
     LAST(dm_images, about);
+    SIZE(dm_upscale_options);
+    FIELD(dm_upscale_options, size); FIELD(dm_upscale_options, n_overrides); FIELD(dm_upscale_options, overrides);
+    FIELD(dm_upscale_options, seed); FIELD(dm_upscale_options, images); FIELD(dm_upscale_options, shape);
+    FIELD(dm_upscale_options, overlap); FIELD(dm_upscale_options, class_name); FIELD(dm_upscale_options, callbacks);
+    LAST(dm_upscale_options, callbacks);
     SIZE(dm_predict_options);
     FIELD(dm_predict_options, size); FIELD(dm_predict_options, shape); FIELD(dm_predict_options, x);
     FIELD(dm_predict_options, t); FIELD(dm_predict_options, labels); FIELD(dm_predict_options, vectors);

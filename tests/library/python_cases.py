@@ -184,6 +184,11 @@ def conditions_and_editing():
     raises(demist.InvalidArgument, "jumps", model.sample, conditions=told, start=images, mask=mask, jumps=(5, 2, 1))
     noise = model.invert(images, conditions=told, steps=20)
     assert noise.shape == images.shape and not np.array_equal(noise, images)
+    large = model.upscale(np.concatenate([small, small], 3), steps=5, seed=1)
+    assert large.shape == (3, 1, 8, 2 * 8) and np.isfinite(large).all(), large.shape
+    assert np.array_equal(large, model.upscale(np.concatenate([small, small], 3), steps=5, seed=1))
+    raises(demist.InvalidArgument, "overlap by 99", model.upscale, small, overlap=99)
+    raises(demist.InvalidArgument, "this model enlarges", model.upscale, small[..., :1])
     raises(demist.InvalidArgument, "the strength is 2", model.sample, conditions=told, start=images, strength=2)
     raises(demist.InvalidArgument, "without the images", model.sample, conditions=told, mask=mask)
 

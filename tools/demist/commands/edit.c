@@ -18,7 +18,8 @@ typedef struct request {
     const char *in, *mask, *jumps, *mix, *strength, *out, *tensors, *trace, *class;
     cli_list asked;
     int64_t count, frames;
-    bool invert, force;
+    int64_t overlap;
+    bool invert, upscale, force;
     dm_model_options how;
     dm_sample_options o;
     dm_model_properties model;
@@ -36,6 +37,10 @@ static const cli_option options[] = {
     CLI_TEXT(request, jumps, "jumps", "L,N",
              "with --mask: each L steps are taken N times, which fits what is drawn to what stays (10,5)"),
     CLI_FLAG(request, invert, "invert", "the noise that gives the images back, to --tensors; says how nearly"),
+    CLI_FLAG(request, upscale, "upscale",
+             "larger, by a model of condition.derive: [downscale]; images of any size, by tiles that overlap"),
+    CLI_NUMBER(request, overlap, "overlap", "N", 1, 4096, NULL,
+               "pixels of the small image that tiles share at least with --upscale (half a tile)"),
     CLI_STRING(request, mix, CLI_T_FILE, "mix", 0, "F", NULL, "another image, and what lies between both"),
     CLI_NUMBER(request, frames, "frames", "N", 2, 4096, "16", "images from one to the other with --mix"),
     CLI_NUMBER(request, count, "count", "N", 1, 1 << 24, NULL, "variants of a single image"),
@@ -114,8 +119,9 @@ static dm_status read_inputs(request *r, dm_err *err)
 
     if (r->model.shape.rank != 3 && !output_ends_in(r->in, ".safetensors") && !output_ends_in(r->in, ".npy"))
         return dm_error(err, DM_EINVAL, "this model's examples are points; give them as .npy or .safetensors");
-    if ((rc = images_in_read(r->in, C, r->how.callbacks, &r->from, err)) ||
-        (rc = check_sizes(r, &r->from.shape, r->in, C, err)) || (rc = read_mask(r, err)) ||
+    if ((rc = images_in_read(r->in, C, r->how.callbacks, &r->from, err)) || r->upscale)
+        return rc;
+    if ((rc = check_sizes(r, &r->from.shape, r->in, C, err)) || (rc = read_mask(r, err)) ||
         (r->mask && (rc = check_sizes(r, &r->masks.shape, r->mask, 1, err))) ||
         (rc = conditions_in_read(r->asked.item, r->asked.n, &r->model, r->how.callbacks, &r->conditions, err)) ||
         (rc = tell_holes(r, err)))
@@ -216,6 +222,14 @@ static dm_status mix(request *r, dm_model *m, dm_images *out, dm_err *err)
     return rc;
 }
 
+static dm_status upscale(request *r, dm_model *m, dm_images *out, dm_err *err)
+{
+    const dm_upscale_options o = {.size = sizeof o, .images = r->from.x, .shape = r->from.shape,
+                                  .overlap = r->overlap, .class_name = r->class};
+
+    return dm_model_upscale(m, &o, out, err);
+}
+
 static dm_status write_all(const request *r, const dm_images *im, output_walk *walk, dm_err *err)
 {
     dm_status rc = DM_OK;
@@ -247,9 +261,10 @@ static dm_status edit(const char *run_path, request *r, dm_err *err)
     if (!(rc = dm_model_info(m, &r->model, err)) && !(rc = read_inputs(r, err)) &&
         !(rc = output_check_numbered(r->out, 0, r->mix ? r->frames : r->count ? r->count : r->from.shape.dim[0],
                                      r->force, err)))
-        rc = r->invert ? invert(r, m, r->from.x, &r->from.shape, &im, err)
-             : r->mix  ? mix(r, m, &im, err)
-                       : dm_model_sample(m, &r->o, &im, err);
+        rc = r->invert    ? invert(r, m, r->from.x, &r->from.shape, &im, err)
+             : r->mix     ? mix(r, m, &im, err)
+             : r->upscale ? upscale(r, m, &im, err)
+                          : dm_model_sample(m, &r->o, &im, err);
     if (!rc)
         rc = write_all(r, &im, &walk, err);
     output_walk_fini(&walk);
@@ -286,6 +301,10 @@ static dm_status check_options(request *r, dm_err *err)
         return dm_error(err, DM_EINVAL, "--invert gives noise, which is no picture; give --tensors");
     if ((r->invert || r->mix) && (r->mask || r->strength))
         return dm_error(err, DM_EINVAL, "--%s takes neither --mask nor --strength", r->invert ? "invert" : "mix");
+    if (r->upscale && (r->invert || r->mix || r->mask || r->strength || r->count || r->asked.n || r->trace))
+        return dm_error(err, DM_EINVAL, "--upscale takes only --in, --overlap, --class, --out and --tensors");
+    if (r->overlap && !r->upscale)
+        return dm_error(err, DM_EINVAL, "--overlap is for --upscale");
     r->o.strength = r->mask ? 1 : 0.6;
     if (r->strength && (dm_number_real(r->strength, &r->o.strength) != DM_NUMBER_OK || !(r->o.strength >= 0) ||
                         !(r->o.strength <= 1)))
@@ -325,7 +344,7 @@ static int run(cli_call *call)
 
 const cli_command cmd_edit = {
     .name = "edit",
-    .summary = "change given images: redraw them, fill holes, mix two",
+    .summary = "change given images: redraw them, fill holes, mix two, enlarge",
     .arguments = (const cli_argument[]){{CLI_T_RUN, "RUN", NULL, "which run?", false},
                                         {CLI_T_OVERRIDES, "key=value", "train", NULL, true},
                                         {0}},
@@ -335,7 +354,8 @@ const cli_command cmd_edit = {
     .examples = "  demist edit runs/fashion-mnist --in shirt.png --strength 0.5 --count 8 --out shirts.png\n"
                 "  demist edit runs/fashion-mnist-inpaint --in shirt.png --mask hole.png --out whole.png\n"
                 "  demist edit runs/fashion-mnist --in shirt.png --mix boot.png --frames 12 sampler.eta=0 \\\n"
-                "    --out between.png\n",
-    .details = "Images must have the size that the model was trained with. --invert and --mix need a sampler that goes "
-               "both ways: sampler.use=ddim sampler.eta=0.\n",
+                "    --out between.png\n"
+                "  demist edit runs/fashion-mnist-upscale --in small.png --upscale --out large.png\n",
+    .details = "Images must have the size that the model was trained with, but for --upscale. --invert and --mix need "
+               "a sampler that goes both ways: sampler.use=ddim sampler.eta=0.\n",
     .run = run};

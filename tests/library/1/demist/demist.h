@@ -171,6 +171,22 @@ DM_EXPORT dm_status dm_model_sample(dm_model *m, const dm_sample_options *o, dm_
 DM_EXPORT dm_status dm_model_invert(dm_model *m, const dm_sample_options *o, dm_images *out, dm_err *err);
 DM_EXPORT void dm_images_free(dm_images *im);
 
+typedef struct dm_upscale_options {
+    uint32_t size;
+    int32_t n_overrides;
+    const char *const *overrides;  /* as in dm_sample_options */
+    const int64_t *seed;           /* NULL = the experiment's */
+    const float *images;           /* f32[shape], in the range of samples */
+    dm_shape shape;                /* [N,C,H,W]; H and W at least those of the model's condition `downscale` */
+    int64_t overlap;               /* pixels of the small image that adjacent tiles share at least; 0 = half a tile */
+    const char *class_name;        /* of a model with classes: which, by name or number */
+    const dm_callbacks *callbacks; /* as in dm_sample_options */
+} dm_upscale_options;
+
+/* Images of any size enlarged by a super-resolution model (condition.derive: [downscale]): the network sees tiles that
+ * overlap, and its outputs are averaged at each step (Bar-Tal et al. 2023). out is [N,C,factor H,factor W]. */
+DM_EXPORT dm_status dm_model_upscale(dm_model *m, const dm_upscale_options *o, dm_images *out, dm_err *err);
+
 typedef struct dm_predict_options {
     uint32_t size;
     dm_shape shape;                /* of x: [N,C,H,W] or [N,D]; N, H and W may differ from training */
