@@ -71,6 +71,10 @@ def a_preview_shows_what_the_network_sees():
     file = experiment("seen", f"folder: {PHOTOS}, split: 0.3")
     train, test = (int(demist("inspect", file, *more)[0].split("split: ")[1].split()[0]) for more in ([], ["--test"]))
     assert train + test == 18 and test > 1, (train, test)
+    folder("round/in", os.path.join(IMAGES, "rgb.png"))
+    os.symlink("..", path("round/in/back"))
+    out, err = demist("inspect", path("round"))
+    assert "train split: 1 images" in out and "1 with no end" in err, "a link to a folder that it lies in is left out: " + err
     folder("c/dog", os.path.join(IMAGES, "rgb.png"))
     folder("c/cat", os.path.join(IMAGES, "rgb.png"))
     assert "class 0: cat\nclass 1: dog\n" in demist("inspect", path("c"), "data.labels=true")[0]

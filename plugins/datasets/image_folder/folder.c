@@ -107,14 +107,28 @@ static dm_status next(dm_ctx *c, DIR *d, const char *dir, struct dirent **e)
     return *e || !errno ? DM_OK : no_folder(c, dir);
 }
 
-static dm_status walk(dm_ctx *c, const char *dir, bool webp, int depth, image_list *l)
+/* The folders that lie around one, from it to the outermost. */
+typedef struct around { const struct around *next; dev_t device; ino_t inode; } around;
+
+/* A link to a folder that it lies in. */
+static bool leads_back(const around *in, const struct stat *sb)
+{
+    while (in && (in->device != sb->st_dev || in->inode != sb->st_ino))
+        in = in->next;
+    return in;
+}
+
+static dm_status walk(dm_ctx *c, const char *dir, bool webp, int depth, const around *in, image_list *l)
 {
     DIR *d = opendir(dir);
     dm_status s = DM_OK;
-    struct stat sb;
+    struct stat sb = {0};
 
     if (!d)
         return no_folder(c, dir);
+    if (fstat(dirfd(d), &sb))
+        s = no_folder(c, dir);
+    const around here = {in, sb.st_dev, sb.st_ino};
     for (struct dirent *e; !s && !(s = next(c, d, dir, &e)) && e;) {
         char *path;
 
@@ -125,8 +139,10 @@ static dm_status walk(dm_ctx *c, const char *dir, bool webp, int depth, image_li
         else if (stat(path, &sb)) {
             if (!(s = leads_nowhere(c, path)))
                 folder_leave_out(l, e->d_name);
-        } else if (S_ISDIR(sb.st_mode))
-            s = depth < MAX_DEPTH ? walk(c, path, webp, depth + 1, l)
+        } else if (S_ISDIR(sb.st_mode) && leads_back(&here, &sb))
+            folder_leave_out(l, e->d_name);
+        else if (S_ISDIR(sb.st_mode))
+            s = depth < MAX_DEPTH ? walk(c, path, webp, depth + 1, &here, l)
                                   : dm_fail(c, DM_EINVAL, "'%s' is more than %d folders deep", path, MAX_DEPTH);
         else if (S_ISREG(sb.st_mode) && image_has_name(e->d_name, webp))
             s = folder_add(c, l, path, 0), path = NULL;
@@ -154,7 +170,7 @@ dm_status folder_list(dm_ctx *c, const char *dir, bool webp, image_list *out)
     if (file)
         s = one ? folder_add(c, out, one, 0) : dm_fail(c, DM_ENOMEM, "out of memory: '%s'", dir);
     else
-        s = walk(c, dir, webp, 0, out);
+        s = walk(c, dir, webp, 0, NULL, out);
     folder_sort(out);
     return s;
 }
