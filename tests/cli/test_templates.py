@@ -110,15 +110,19 @@ def faults():
     os.makedirs(path("empty"), exist_ok=True)
     picture("flat/1.png", 8, 8)
     open(path("flat.txt"), "w").close()
+    open(path("there.yaml"), "w").close()
     for args, says in ((["images", "nowhere"], "there is no folder 'nowhere'"), (["images", "empty"], "has 0 images"),
                        (["images", "flat.txt"], "'flat.txt' is not a folder"), (["images", "flat", "--template", "classes"], "has no subfolders"),
                        (["--template", "smal"], "it must be small, base, points or classes; did you mean 'small'?"),
                        (["images", "flat", "--template", "points"], "the template points is without images"),
+                       (["flat"], "'flat' is a folder; demist init images flat makes"), (["there.yaml"], "already exists; use --force"),
                        (["x.yaml", "image", "flat"], "did you mean 'images'?"), (["x.yaml", "--from", "flat", "--template", "small"], "exclude each other"),
                        (["images", "flat", "more"], "unexpected argument 'more'"), ([], "which file?")):
         err = demist("init", *args, code=2)[1]
         assert says in err, (args, err)
         assert not [x for x in os.listdir(path()) if x in ("nowhere.yaml", "empty.yaml", "flat.yaml", "x.yaml", "smal.yaml")], args
+    demist("init", "there.yaml", "-f")
+    assert said("there.yaml", "data", "use") == "toy2d"
     os.makedirs(os.fsencode(path()) + b"/b\xe4r")
     for command in (["init", "images"], ["inspect"]):
         p = subprocess.run([DEMIST, *command, b"b\xe4r"], capture_output=True, cwd=path())

@@ -13,14 +13,15 @@
 #include "session/session.h"
 #include "session/session_read.h"
 
-typedef struct request { const char *from, *template; } request;
+typedef struct request { const char *from, *template; bool force; } request;
 
 static const cli_option options[] = {
     CLI_CHOICE(request, template, "template", "NAME", INIT_TEMPLATES, NULL,
                "images with a small network or that of Ho et al. 2020, points in the plane, or images of classes, "
                "which subfolders are; without, points, and small for images"),
     CLI_STRING(request, from, CLI_T_RUN, "from", 0, "DIR", NULL,
-               "the experiment of a run, of a checkpoint, or of a folder in diffusers' layout"), CLI_END};
+               "the experiment of a run, of a checkpoint, or of a folder in diffusers' layout"),
+    CLI_SHORT_FLAG(request, force, "force", 'f', "overwrite FILE.yaml if it is there"), CLI_END};
 
 enum { MOST_NAME = 100 };          /* bytes of an experiment's name */
 
@@ -150,6 +151,7 @@ static int run(cli_call *call)
     const char *template = q->template ? q->template : images ? "small" : "points";
     char named[MOST_NAME + sizeof ".yaml"];
     const char *path = call->argument[0] ? call->argument[0] : named;
+    dm_path_kind kind;
     cli_terminal *t;
     char *text = NULL;
     dm_err err = {0};
@@ -163,7 +165,12 @@ static int run(cli_call *call)
         return cli_usage(call->command, "--from and %s exclude each other", images ? "'images'" : "--template");
     if (images && !strcmp(template, "points"))
         return cli_usage(call->command, "the template points is without images");
-    if (output_check(&(const output_file){path, NULL, false}, 1, false, &err))
+    if (dm_path_look(path, &kind, &err))
+        return cli_fail(&err);
+    if (kind == DM_PATH_FOLDER)
+        return cli_usage(call->command, "'%s' is a folder; demist init images %s makes an experiment of its images",
+                         path, path);
+    if (output_check(&(const output_file){path, NULL, false}, 1, q->force, &err))
         return cli_fail(&err);
     t = cli_terminal_new(&call->common);
     to = open_memstream(&text, &n);
@@ -195,6 +202,5 @@ const cli_command cmd_init = {
                 "  demist init again.yaml --from runs/moons\n",
     .details = "Every key is there with its value and its meaning: points in the plane, or images from a folder. Of "
                "a FOLDER of images, sizes and channels are looked at: data.size, data.channels and the levels of the "
-               "network follow from them. Without FILE.yaml the file is named after the folder or the template. "
-               "Nothing is overwritten.\n",
+               "network follow from them. Without FILE.yaml the file is named after the folder or the template.\n",
     .run = run};
