@@ -270,7 +270,7 @@ static void abi__structs_of_every_size(void **state)
     const dm_convert_options v = {.size = sizeof v, .callbacks = &none};
     const call calls[] = {
         {"dm_model_open", open_model, &m, WITHOUT(dm_model_options, callbacks), 0, 0, false},
-        {"dm_model_info", info, NULL, 0, 0, WITHOUT(dm_model_properties, n_conditions), false},
+        {"dm_model_info", info, NULL, 0, 0, WITHOUT(dm_model_properties, examples), false},
         {"dm_model_sample", sample, &s, WITHOUT(dm_sample_options, resamplings), WITHOUT(dm_images, about), false},
         {"dm_model_predict", predict, &p, WITHOUT(dm_predict_options, n_conditions), WITHOUT(dm_images, about), false},
         {"dm_training_open", open_training, &t, WITHOUT(dm_train_options, callbacks), 0, 0, false},

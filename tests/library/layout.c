@@ -37,12 +37,13 @@ int main(void)
     FIELD(dm_model_properties, latents); FIELD(dm_model_properties, class_names);
     FIELD(dm_model_properties, takes_class); FIELD(dm_model_properties, takes_none);
     FIELD(dm_model_properties, conditions); FIELD(dm_model_properties, n_conditions);
-    LAST(dm_model_properties, n_conditions);
+    FIELD(dm_model_properties, examples);
+    LAST(dm_model_properties, examples);
     SIZE(dm_trace_info);
     FIELD(dm_trace_info, size); FIELD(dm_trace_info, i); FIELD(dm_trace_info, n); FIELD(dm_trace_info, first);
     FIELD(dm_trace_info, n_images); FIELD(dm_trace_info, count); FIELD(dm_trace_info, example);
-    FIELD(dm_trace_info, x);
-    LAST(dm_trace_info, x);
+    FIELD(dm_trace_info, x); FIELD(dm_trace_info, log_snr);
+    LAST(dm_trace_info, log_snr);
     SIZE(dm_sample_options);
     FIELD(dm_sample_options, size); FIELD(dm_sample_options, n_overrides); FIELD(dm_sample_options, overrides);
     FIELD(dm_sample_options, seed); FIELD(dm_sample_options, count); FIELD(dm_sample_options, first_index);
@@ -94,7 +95,8 @@ int main(void)
     SIZE(dm_accuracy_options);
     FIELD(dm_accuracy_options, size); FIELD(dm_accuracy_options, n_overrides); FIELD(dm_accuracy_options, overrides);
     FIELD(dm_accuracy_options, raw); FIELD(dm_accuracy_options, callbacks);
-    LAST(dm_accuracy_options, callbacks);
+    FIELD(dm_accuracy_options, ranks);
+    LAST(dm_accuracy_options, ranks);
     SIZE(dm_accuracy);
     FIELD(dm_accuracy, size); FIELD(dm_accuracy, step); FIELD(dm_accuracy, count); FIELD(dm_accuracy, correct);
     FIELD(dm_accuracy, accuracy); FIELD(dm_accuracy, error); FIELD(dm_accuracy, loss);
@@ -111,7 +113,8 @@ int main(void)
     FIELD(dm_quality_options, subsets); FIELD(dm_quality_options, subset_size);
     FIELD(dm_quality_options, features_done); FIELD(dm_quality_options, features_user);
     FIELD(dm_quality_options, kept); FIELD(dm_quality_options, callbacks);
-    LAST(dm_quality_options, callbacks);
+    FIELD(dm_quality_options, ranks);
+    LAST(dm_quality_options, ranks);
     SIZE(dm_quality_row);
     FIELD(dm_quality_row, count); FIELD(dm_quality_row, frechet); FIELD(dm_quality_row, frechet_means);
     FIELD(dm_quality_row, kid); FIELD(dm_quality_row, kid_error); FIELD(dm_quality_row, kid_deviation);
@@ -126,7 +129,8 @@ int main(void)
     FIELD(dm_nll_options, size); FIELD(dm_nll_options, n_overrides); FIELD(dm_nll_options, overrides);
     FIELD(dm_nll_options, raw); FIELD(dm_nll_options, each); FIELD(dm_nll_options, steps);
     FIELD(dm_nll_options, count); FIELD(dm_nll_options, callbacks);
-    LAST(dm_nll_options, callbacks);
+    FIELD(dm_nll_options, ranks);
+    LAST(dm_nll_options, ranks);
     SIZE(dm_mean);
     FIELD(dm_mean, mean); FIELD(dm_mean, error);
     SIZE(dm_nll);
@@ -139,7 +143,8 @@ int main(void)
     FIELD(dm_ode_nll_options, size); FIELD(dm_ode_nll_options, n_overrides); FIELD(dm_ode_nll_options, overrides);
     FIELD(dm_ode_nll_options, raw); FIELD(dm_ode_nll_options, each); FIELD(dm_ode_nll_options, steps);
     FIELD(dm_ode_nll_options, probes); FIELD(dm_ode_nll_options, count); FIELD(dm_ode_nll_options, callbacks);
-    LAST(dm_ode_nll_options, callbacks);
+    FIELD(dm_ode_nll_options, ranks);
+    LAST(dm_ode_nll_options, ranks);
     SIZE(dm_ode_nll);
     FIELD(dm_ode_nll, size); FIELD(dm_ode_nll, steps); FIELD(dm_ode_nll, probes); FIELD(dm_ode_nll, levels);
     FIELD(dm_ode_nll, step); FIELD(dm_ode_nll, count); FIELD(dm_ode_nll, evaluations); FIELD(dm_ode_nll, total);
@@ -149,7 +154,8 @@ int main(void)
     FIELD(dm_loss_options, size); FIELD(dm_loss_options, n_overrides); FIELD(dm_loss_options, overrides);
     FIELD(dm_loss_options, raw); FIELD(dm_loss_options, all); FIELD(dm_loss_options, count);
     FIELD(dm_loss_options, callbacks);
-    LAST(dm_loss_options, callbacks);
+    FIELD(dm_loss_options, ranks);
+    LAST(dm_loss_options, ranks);
     SIZE(dm_loss_row);
     FIELD(dm_loss_row, name); FIELD(dm_loss_row, rate); FIELD(dm_loss_row, loss); FIELD(dm_loss_row, band);
     SIZE(dm_loss);

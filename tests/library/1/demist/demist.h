@@ -103,6 +103,7 @@ typedef struct dm_model_properties {
     /* What it is told besides the class; valid until the model is closed. */
     const dm_condition *conditions;
     int64_t n_conditions;
+    int64_t examples;              /* that it was trained on, as its checkpoint says; 0 = not known */
 } dm_model_properties;
 
 DM_EXPORT dm_status dm_model_info(const dm_model *m, dm_model_properties *out, dm_err *err);
@@ -114,6 +115,7 @@ typedef struct dm_trace_info {
     int32_t i, n;
     int64_t first, n_images, count, example;
     const float *x;
+    double log_snr;                /* where x is: 2 ln(alpha / sigma), +-infinity at the ends */
 } dm_trace_info;
 
 /* A condition other than the class: x f32[shape], [N,...], of each image; with N = 1, of all. x = NULL: none, which a
@@ -283,6 +285,7 @@ typedef struct dm_accuracy_options {
     const char *const *overrides;
     bool raw;                      /* the raw weights instead of the first EMA */
     const dm_callbacks *callbacks;
+    int64_t ranks;                 /* as dm_model_options.ranks */
 } dm_accuracy_options;
 
 typedef struct dm_accuracy {
@@ -331,6 +334,7 @@ typedef struct dm_quality_options {
      * features, seed and count are the same, else recomputed. Free with dm_quality_kept_free. May be NULL. */
     dm_quality_kept **kept;
     const dm_callbacks *callbacks;
+    int64_t ranks;                 /* as dm_model_options.ranks */
 } dm_quality_options;
 
 /* One set of images compared with the training split (docs/evaluation.md). */
@@ -368,6 +372,7 @@ typedef struct dm_nll_options {
     int32_t steps;                 /* of the chain, placed as the sampler's; 0 = all T */
     int64_t count;                 /* the first count images of the test split; 0 = all */
     const dm_callbacks *callbacks;
+    int64_t ranks;                 /* as dm_model_options.ranks */
 } dm_nll_options;
 
 /* A mean over images, and its standard error. */
@@ -403,6 +408,7 @@ typedef struct dm_ode_nll_options {
     int32_t probes;
     int64_t count;                 /* the first count examples of the test split; 0 = all */
     const dm_callbacks *callbacks;
+    int64_t ranks;                 /* as dm_model_options.ranks */
 } dm_ode_nll_options;
 
 typedef struct dm_ode_nll {
@@ -431,6 +437,7 @@ typedef struct dm_loss_options {
     bool all;                      /* the raw weights and each EMA */
     int64_t count;                 /* the first count examples of the test split; 0 = all */
     const dm_callbacks *callbacks;
+    int64_t ranks;                 /* as dm_model_options.ranks */
 } dm_loss_options;
 
 enum { DM_LOSS_BANDS = 4, DM_LOSS_ROWS = 5 };
