@@ -40,6 +40,8 @@ NO_DRIVER, BAD_PLUGIN = {"OCL_ICD_VENDORS": "/dev/null"}, {"DEMIST_PLUGIN_PATH":
 CHECKPOINT = os.path.join(path("run"), "checkpoints/step-00000004.safetensors")
 DAMAGED = path("x.safetensors")
 
+LINK = ["--ranks", "2", "--bandwidth", "1", "--latency", "5"]
+
 # Of each command: what prints to standard output, or None for one that prints nothing there; what fails in a part, its exit code, what
 # standard error says of it, and what its environment is.
 COMMANDS = {
@@ -64,6 +66,7 @@ COMMANDS = {
     "convert": (None, ["convert", DAMAGED, "--to", path("o.safetensors")], 5, "x.safetensors", {}),
     "schedule": (["schedule", moons("x")[0]], ["schedule", moons("x")[0], "sampler.steps=5000"], 2, "sampler.steps", {}),
     "check": (["check", *moons("x")], ["check", *moons("x"), "data.use=npy", f"data.file={path('none.npy')}"], 2, "none.npy", {}),
+    "plan": (["plan", *moons("x"), *LINK, "--speed", "10"], ["plan", *moons("x"), *LINK, "--speed", "10", "train.batch=0"], 2, "train.batch", {}),
     "plot": (["plot", path("run")], lambda: ["plot", unwritable("plots", "plots")], None, "plots", {}),
     "plugins": (["plugins"], ["plugins", "sampler/bad"], 3, "bad.so", BAD_PLUGIN),
     "devices": (["devices"], ["devices", "--list"], 4, "", NO_DRIVER),
