@@ -133,7 +133,8 @@ static dm_status put_clip(const dm_experiment *e, const dm_data_info *data, cons
 
     if ((dynamic && !thresholds) || (!dynamic && !off && !clips))
         return cannot(class_name, "sampler.clip", thresholds ? "sampler.clip=off or dynamic" : "sampler.clip=off", err);
-    if (!off && !dynamic && !e->sampler.clip_eps)
+    /* DPM-Solver++ and UniPC go on from x0, whatever eps is. */
+    if (!off && (!dynamic || dm_uses(of(e, DM_SEC_SAMPLER), "deis")) && !e->sampler.clip_eps)
         return cannot(class_name, "sampler.clip_eps=false", "sampler.clip_eps=true", err);
     if (thresholds) {
         dm_config_put_bool(to, "thresholding", dynamic);

@@ -264,6 +264,7 @@ def what_a_solver_cannot_express_is_refused():
             ("UniPCMultistepScheduler", ["sampler.corrector=false"], ["sampler.corrector=false", "disable_corrector"]),
             ("UniPCMultistepScheduler", ["grid.use=quadratic"], ["grid 'quadratic'", "grid.use=uniform"]),
             ("DEISMultistepScheduler", ["grid.last=data"], ["grid.last=first"]),
+            ("DEISMultistepScheduler", ["sampler.clip=dynamic", "sampler.clip_eps=false"], ["sampler.clip_eps=true"]),
             ("DEISMultistepScheduler", ["schedule.zero_terminal_snr=true", "objective.predict=v"], ["zero_terminal_snr"]),
             ("PNDMScheduler", ["sampler.start=lower_order"], ["sampler.start=repeat or runge_kutta"]),
             ("HeunDiscreteScheduler", ["sampler.churn=4"], ["sampler.churn=0"]),
