@@ -77,6 +77,7 @@ def a_preview_shows_what_the_network_sees():
     assert "train split: 1 images" in out and "1 with no end" in err, "a link to a folder that it lies in is left out: " + err
     folder("c/dog", os.path.join(IMAGES, "rgb.png"))
     folder("c/cat", os.path.join(IMAGES, "rgb.png"))
+    os.symlink(".", path("c/and"))  # no class of its own
     assert "class 0: cat\nclass 1: dog\n" in demist("inspect", path("c"), "data.labels=true")[0]
 
 

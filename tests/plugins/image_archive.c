@@ -120,6 +120,72 @@ static void archive__refused(void **state)
     scratch_remove(dir.dir);
 }
 
+/* One entry behind the others of a tar file: a file, or of another type a link to `to`. */
+static size_t tar_add(unsigned char *b, const char *name, char type, const char *to, const void *data, size_t n)
+{
+    unsigned sum = 8 * ' ';
+
+    memset(b, 0, 512 + (n + 511) / 512 * 512);
+    memcpy(b, name, strlen(name));
+    sprintf((char *)b + 100, "%07o", 0644);
+    sprintf((char *)b + 124, "%011zo", n);
+    b[156] = (unsigned char)type;
+    memcpy(b + 157, to, strlen(to));
+    memcpy(b + 257, "ustar\0" "00", 8);
+    for (int i = 0; i < 512; i++)
+        sum += b[i];
+    memset(b + 148, ' ', 8);
+    sprintf((char *)b + 148, "%06o", sum);
+    memcpy(b + 512, data, n);
+    return 512 + (n + 511) / 512 * 512;
+}
+
+/* Names of one file, and what is none. */
+static void archive__names_and_links(void **state)
+{
+    static const struct { const char *name; char type; const char *to, *says; } second[] = {
+        {".//b/1.png", '0', "", NULL},
+        {"b/1.png", '1', "a/0.png", "b/1.png' is a link to another entry"},
+        {"b/1.png", '2', "../a/0.png", "b/1.png' is a link to another entry"},
+    };
+    scratch dir = scratch_new();
+    char path[1024];
+    size_t n;
+    unsigned char *png = scratch_read(scratch_data(path, sizeof path, "images/rgb.png"), &n);
+    unsigned char *b = malloc(8 * 1024 + 3 * n);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof second / sizeof second[0]; i++) {
+        size_t at = tar_add(b, "/a/0.png", '0', "", png, n);
+
+        at += tar_add(b + at, second[i].name, second[i].type, second[i].to, png, second[i].type == '0' ? n : 0);
+        memset(b + at, 0, 1024);
+        scratch_file(&dir, "a.tar", b, at + 1024);
+        if (second[i].says) {
+            dataset_open_fails("image_folder", SET(of_file("folder", dir.dir, "a.tar").text, "labels=true"), COLOURS,
+                               DM_EINVAL, second[i].says);
+            continue;
+        }
+        dataset *f = dataset_open_ok("image_folder", SET(of_file("folder", dir.dir, "a.tar").text, "labels=true"),
+                                     COLOURS);
+
+        assert_true(dm_data_get_info(f->data)->count == 2 && dm_data_get_info(f->data)->classes == 2);
+        assert_string_equal(dm_data_class_name(f->data, 1), "b");
+        dataset_free(f);
+    }
+    size_t at = tar_add(b, "x.0.png", '0', "", png, n);
+
+    at += tar_add(b + at, "x.0.cls", '0', "", "1", 1);
+    at += tar_add(b + at, "x.1.cls", '0', "", "2", 1);
+    memset(b + at, 0, 1024);
+    scratch_file(&dir, "a.tar", b, at + 1024);
+    dataset_open_fails("image_folder", SET(of_file("folder", dir.dir, "a.tar").text, "labels=true"), COLOURS,
+                       DM_ECORRUPT, "tell the class of the same image");
+    free(b);
+    free(png);
+    scratch_remove(dir.dir);
+}
+
 /* Entries that are changed after the archive was opened. */
 static void archive__changes_later(void **state)
 {
@@ -226,6 +292,7 @@ int main(void)
         cmocka_unit_test(archive__as_programs_write_them),
         cmocka_unit_test(archive__vectors),
         cmocka_unit_test(archive__refused),
+        cmocka_unit_test(archive__names_and_links),
         cmocka_unit_test(archive__changes_later),
         cmocka_unit_test(archive__bombs),
         cmocka_unit_test(archive__damaged),

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { MAX_DEPTH = 16, MAX_IMAGES = 1 << 28 };
+enum { MAX_DEPTH = 16, MAX_IMAGES = 1 << 28, MAX_FOLDERS = 1 << 20 };
 
 char *folder_join(const char *a, const char *b)
 {
@@ -126,7 +126,11 @@ static dm_status walk(dm_ctx *c, const char *dir, bool webp, int depth, const ar
 
     if (!d)
         return no_folder(c, dir);
-    if (fstat(dirfd(d), &sb))
+    if (++l->folders > MAX_FOLDERS)
+        s = dm_fail(c, DM_EINVAL,
+                    "'%s': these are more than %d folders, each counted as often as links lead to it; remove links",
+                    dir, MAX_FOLDERS);
+    else if (fstat(dirfd(d), &sb))
         s = no_folder(c, dir);
     const around here = {in, sb.st_dev, sb.st_ino};
     for (struct dirent *e; !s && !(s = next(c, d, dir, &e)) && e;) {
@@ -216,10 +220,12 @@ dm_status folder_subfolders(dm_ctx *c, const char *dir, image_list *out)
 {
     DIR *d = opendir(dir);
     dm_status s = DM_OK;
-    struct stat sb;
+    struct stat sb, own;
 
     if (!d)
         return no_folder(c, dir);
+    if (fstat(dirfd(d), &own))
+        s = no_folder(c, dir);
     for (struct dirent *e; !s && !(s = next(c, d, dir, &e)) && e;) {
         char *path, *name = NULL;
 
@@ -229,7 +235,7 @@ dm_status folder_subfolders(dm_ctx *c, const char *dir, image_list *out)
             s = dm_fail(c, DM_ENOMEM, "out of memory: names in '%s'", dir);
         else if (stat(path, &sb)) /* a class that is not seen would give all behind it another number */
             s = leads_nowhere(c, path);
-        else if (S_ISDIR(sb.st_mode))
+        else if (S_ISDIR(sb.st_mode) && (sb.st_dev != own.st_dev || sb.st_ino != own.st_ino)) /* no link to dir */
             s = folder_add(c, out, name, 0), name = NULL;
         free(path);
         free(name);

@@ -24,6 +24,7 @@ typedef struct image_list {
     int64_t n, cap;
     left_out left[MAX_LEFT_OUT + 1]; /* the last: all other ends */
     int n_left;
+    int64_t folders;               /* that were walked, each as often as links lead to it */
 } image_list;
 
 /* All images below dir, in the order of their names; hidden files and folders are not looked at. */

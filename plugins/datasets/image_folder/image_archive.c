@@ -2,6 +2,8 @@
 #define _POSIX_C_SOURCE 200809L
 #include "image_archive.h"
 
+#include "image_file.h"
+
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
@@ -98,8 +100,8 @@ static dm_status next(dm_ctx *c, struct archive *r, const stream *s, struct arch
     if (!*name || strlen(*name) > MAX_NAME)
         return dm_fail(c, DM_ECORRUPT, "'%s': the entry near byte %lld has no name, or one of more than %d bytes",
                        s->file->path, (long long)(s->start + archive_read_header_position(r)), MAX_NAME);
-    while (!strncmp(*name, "./", 2))
-        *name += 2;
+    while (**name == '/' || !strncmp(*name, "./", 2))
+        *name += **name == '/' ? 1 : 2;
     return DM_OK;
 }
 
@@ -112,7 +114,12 @@ dm_status image_archive_walk(dm_ctx *c, const image_archive *a, image_archive_ea
     dm_status rc;
 
     for (rc = begin(c, a, 0, &s, &r); !rc && !(rc = next(c, r, s, &e, &name)) && name;)
-        if (archive_entry_filetype(e) == AE_IFREG && !archive_entry_hardlink(e))
+        if ((archive_entry_hardlink(e) || archive_entry_symlink(e)) && image_has_name(name, true))
+            rc = dm_fail(c, DM_EINVAL,
+                         "'%s/%s' is a link to another entry, which is not followed; write the archive with tar "
+                         "--dereference --hard-dereference, or unpack it to a folder",
+                         a->path, name);
+        else if (archive_entry_filetype(e) == AE_IFREG && !archive_entry_hardlink(e))
             rc = each(c, user, name, archive_read_header_position(r));
     end(s, r);
     return rc;

@@ -7,8 +7,8 @@
 #include <string.h>
 
 /* Memory that jansson takes at most for a value of each kind, what any text may take, and what a large one may, a byte
- * of it. */
-enum { OBJECT = 320, ARRAY = 160, VALUE = 64, SMALL = 16 << 20, RATIO = 16, MAX_JSON = 64 << 20 };
+ * of it: lists of numbers of one digit. */
+enum { OBJECT = 320, ARRAY = 160, VALUE = 64, SMALL = 16 << 20, RATIO = 33, MAX_JSON = 64 << 20 };
 enum { MAX_WIDTH = 4096, MAX_CLASS = 999999 };
 
 /* Of the values in the text; more, if some of it is in strings. */
@@ -84,8 +84,9 @@ dm_status table_parse_json(dm_ctx *c, const char *text, size_t n, table *t)
     dm_status s;
 
     if (n > MAX_JSON || (cost > SMALL && (cost - SMALL) / RATIO > n))
-        return dm_fail(c, DM_ECORRUPT, "'%s': %zu bytes of JSON that could take %zu MB of memory are not read", t->path,
-                       n, cost >> 20);
+        return dm_fail(c, DM_ECORRUPT,
+                       "'%s': %zu bytes of JSON that could take %zu MB of memory are not read; a CSV table takes less",
+                       t->path, n, cost >> 20);
     if (!(root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why)))
         return json_error_code(&why) == json_error_out_of_memory
                    ? dm_fail(c, DM_ENOMEM, "out of memory: reading '%s'", t->path)
