@@ -1,11 +1,12 @@
 """Experiments to begin with: each template checks and trains, and a folder of images says what it needs."""
 import os
 import re
+import shutil
 import struct
 import subprocess
 import zlib
 
-from cli import DEMIST, DEVICE, demist, path, run_tests
+from cli import DEMIST, DEVICE, SOURCE, demist, path, run_tests
 
 
 def picture(name, width, height, colour=True):
@@ -133,6 +134,16 @@ def faults():
         os.chmod(path("empty"), 0o755)
 
 
+def names_are_text_alone():
+    """Nothing of a name is a terminal's or a YAML file's own."""
+    picture("esc\x1b[31m/1.png", 16, 16)
+    err = demist("init", "esc.yaml", "images", "esc\x1b[31m")[1]
+    assert "\x1b" not in err and "1 image of 16 x 16" in err, err
+    shutil.copytree(os.path.join(SOURCE, "tests/parity/data/diffusers/plain"), path("as\nseed: 7"))
+    demist("init", "from.yaml", "--from", path("as\nseed: 7"))
+    assert "\nseed: 7" not in open(path("from.yaml")).read()
+
+
 def names():
     """An experiment's name is made of any file's or folder's; a folder of any name is found again."""
     for name, file, key in (("my photos.v2", "my-photos.yaml", "my-photos"), ('a"b: #c', "a-b---c.yaml", "a-b---c"), ("ünï", "n--.yaml", "n--"),
@@ -151,4 +162,4 @@ def completion():
 
 
 if __name__ == "__main__":
-    run_tests([each_template, what_a_folder_says, images_that_cannot_be_read, faults, names, completion])
+    run_tests([each_template, what_a_folder_says, images_that_cannot_be_read, faults, names, names_are_text_alone, completion])

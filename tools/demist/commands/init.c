@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/plain_text.h"
 #include "files/output.h"
 #include "init/init.h"
 #include "options/command.h"
@@ -66,7 +67,9 @@ static dm_status print_from(FILE *to, const char *from, const char *file, const 
     if (!(text = dm_experiment_print(s.experiment, false)))
         rc = dm_error(err, DM_ENOMEM, "out of memory for the experiment's text");
     if (!rc) {
-        fprintf(to, "# as %s was trained; train.from begins with its weights\n", from);
+        fputs("# as ", to);
+        dm_plain_put(to, from);
+        fputs(" was trained; train.from begins with its weights\n", to);
         put_experiment(to, text);
         if (!s.experiment->section[DM_SEC_DATA].plugin && s.data.shape.rank == 3)
             fprintf(to, "data:  # what to train on: say where the images are\n  use: image_folder\n  folder: photos\n"
@@ -99,11 +102,15 @@ static void tell(const init_images *i, const init_experiment *e, const char *fol
 {
     const char *text = init_images_text(i, a), *classes = i->classes ? dm_sprintf(a, ", %d classes", i->classes) : "";
     const char *size = "", *line;
+    char *shown = dm_strdup(a, folder);
 
     for (int k = 0; k < e->n; k++)
         if (e->value[k].section == DM_SEC_DATA && !strcmp(e->value[k].key, "size"))
             size = e->value[k].value;
-    if (text && classes && (line = dm_sprintf(a, "%s: %s%s; data.size is %s", folder, text, classes, size)))
+    if (shown)
+        dm_plain_text(shown);
+    if (shown && text && classes &&
+        (line = dm_sprintf(a, "%s: %s%s; data.size is %s", shown, text, classes, size)))
         cb->log(cb->user, DM_LOG_INFO, line);
 }
 
