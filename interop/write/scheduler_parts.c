@@ -104,19 +104,18 @@ void dm_config_put_spacing(const dm_experiment *e, FILE *to)
     dm_config_put_int(to, "steps_offset", dm_value_int(grid, "offset"));
 }
 
-bool dm_config_put_clip(const dm_experiment *e, const dm_data_info *data, FILE *to)
+bool dm_config_clips(const dm_experiment *e, const dm_data_info *data)
 {
-    const dm_set_sampler *s = &e->sampler;
-    const bool automatic = !strcmp(s->clip, "auto"), dynamic = !strcmp(s->clip, "dynamic");
-    double range = 1;
+    const char *clip = e->sampler.clip;
 
-    if (!automatic && dm_number_real(s->clip, &range) != DM_NUMBER_OK)
-        range = 1;
-    dm_config_put_real(to, "clip_sample_range", range);
-    dm_config_put_real(to, "dynamic_thresholding_ratio", s->dynamic_ratio);
-    dm_config_put_real(to, "sample_max_value", s->dynamic_max);
-    dm_config_put_bool(to, "thresholding", dynamic);
-    return !dynamic && strcmp(s->clip, "off") && (!automatic || data->levels > 0);
+    return strcmp(clip, "dynamic") && strcmp(clip, "off") && (strcmp(clip, "auto") || data->levels > 0);
+}
+
+double dm_config_clip_range(const dm_experiment *e)
+{
+    double range;
+
+    return dm_number_real(e->sampler.clip, &range) == DM_NUMBER_OK ? range : 1;
 }
 
 const char *dm_config_variance(const dm_experiment *e)

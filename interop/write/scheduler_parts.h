@@ -15,8 +15,9 @@ dm_status dm_config_put_betas(const dm_experiment *e, bool sigmoid, bool rescale
 /* What the network predicts. */
 void dm_config_put_prediction(const dm_experiment *e, FILE *to);
 void dm_config_put_spacing(const dm_experiment *e, FILE *to);
-/* Range and quantile of what clips x0; whether anything does. */
-bool dm_config_put_clip(const dm_experiment *e, const dm_data_info *data, FILE *to);
+/* Whether x0 is clipped at the range below, 1 where none is said. */
+bool dm_config_clips(const dm_experiment *e, const dm_data_info *data);
+double dm_config_clip_range(const dm_experiment *e);
 /* The variance that the network tells, "learned" or "learned_range"; NULL where it tells none. */
 const char *dm_config_variance(const dm_experiment *e);
 

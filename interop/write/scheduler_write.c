@@ -80,6 +80,10 @@ dm_status dm_scheduler_write(const dm_experiment *e, const dm_data_info *data, F
         dm_config_put_text(to, "variance_type", dm_value_is(sampler, "variance", "fixed_large") ? "fixed_large"
                                                 : learned(e) ? dm_config_variance(e)
                                                              : "fixed_small");
-    fprintf(to, "  \"clip_sample\": %s\n}\n", dm_config_put_clip(e, data, to) ? "true" : "false");
+    dm_config_put_real(to, "clip_sample_range", dm_config_clip_range(e));
+    dm_config_put_real(to, "dynamic_thresholding_ratio", e->sampler.dynamic_ratio);
+    dm_config_put_real(to, "sample_max_value", e->sampler.dynamic_max);
+    dm_config_put_bool(to, "thresholding", !strcmp(e->sampler.clip, "dynamic"));
+    fprintf(to, "  \"clip_sample\": %s\n}\n", dm_config_clips(e, data) ? "true" : "false");
     return DM_OK;
 }

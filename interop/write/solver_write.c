@@ -2,8 +2,6 @@
  * it. What a class has no key for is an error that says what to give instead. */
 #include "interop/write/scheduler_parts.h"
 
-#include "base/number.h"
-
 #include <math.h>
 #include <string.h>
 
@@ -129,12 +127,12 @@ static dm_status put_clip(const dm_experiment *e, const dm_data_info *data, cons
                           bool thresholds, FILE *to, dm_err *err)
 {
     const bool dynamic = !strcmp(e->sampler.clip, "dynamic");
-    const bool off = !strcmp(e->sampler.clip, "off") || (!strcmp(e->sampler.clip, "auto") && data->levels <= 0);
+    const bool clipped = dm_config_clips(e, data);
 
-    if ((dynamic && !thresholds) || (!dynamic && !off && !clips))
+    if ((dynamic && !thresholds) || (clipped && !clips))
         return cannot(class_name, "sampler.clip", thresholds ? "sampler.clip=off or dynamic" : "sampler.clip=off", err);
     /* DPM-Solver++ and UniPC go on from x0, whatever eps is. */
-    if (!off && (!dynamic || dm_uses(of(e, DM_SEC_SAMPLER), "deis")) && !e->sampler.clip_eps)
+    if ((clipped || (dynamic && dm_uses(of(e, DM_SEC_SAMPLER), "deis"))) && !e->sampler.clip_eps)
         return cannot(class_name, "sampler.clip_eps=false", "sampler.clip_eps=true", err);
     if (thresholds) {
         dm_config_put_bool(to, "thresholding", dynamic);
@@ -142,12 +140,8 @@ static dm_status put_clip(const dm_experiment *e, const dm_data_info *data, cons
         dm_config_put_real(to, "sample_max_value", e->sampler.dynamic_max);
     }
     if (clips) {
-        double range = 1;
-
-        if (dm_number_real(e->sampler.clip, &range) != DM_NUMBER_OK)
-            range = 1;
-        dm_config_put_bool(to, "clip_sample", !off);
-        dm_config_put_real(to, "clip_sample_range", range);
+        dm_config_put_bool(to, "clip_sample", clipped);
+        dm_config_put_real(to, "clip_sample_range", dm_config_clip_range(e));
     }
     return DM_OK;
 }
