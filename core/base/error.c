@@ -1,7 +1,7 @@
 /* Failing with a reason; see error.h. */
 #include "base/error.h"
 
-#include "base/plain_text.h"
+#include "text/plain_text.h"
 
 #include <errno.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #include "base/json.h"
 
 #include "base/file.h"
-#include "base/json_text.h"
+#include "text/json_text.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* Messages for people; see log.h. */
 #include "base/log.h"
 
-#include "base/plain_text.h"
+#include "text/plain_text.h"
 
 #include <fcntl.h>
 #include <pthread.h>

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/number.h"
+#include "text/number.h"
 
 /* A launcher inside another (mpirun in a job of Slurm's) comes first. In a batch script, outside of srun, Slurm says
  * nothing of a step. */

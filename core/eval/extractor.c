@@ -2,7 +2,7 @@
  * layer reads. */
 #include "eval/extractor.h"
 
-#include "base/suggest.h"
+#include "text/suggest.h"
 #include "model/objective.h"
 
 #include <sha256.h>

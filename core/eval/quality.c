@@ -9,7 +9,7 @@
 #include "eval/extractor.h"
 #include "device/ops.h"
 #include "base/philox.h"
-#include "base/plain_text.h"
+#include "text/plain_text.h"
 #include "base/sized.h"
 #include "device/tensor.h"
 #include "data/shuffle.h"

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "base/number.h"
+#include "text/number.h"
 #include "plugin/instance.h"
 
 #define FAULT(r, id, key, ...) ((r)->e->section[id].faults++, \

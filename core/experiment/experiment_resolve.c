@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/folder.h"
-#include "base/suggest.h"
+#include "text/suggest.h"
 
 void *dm_section_settings(dm_experiment *e, dm_section_id id)
 {

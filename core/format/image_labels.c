@@ -1,7 +1,7 @@
 /* Names beside the rows of a picture; see image.h. */
 #include "format/image.h"
 
-#include "base/plain_text.h"
+#include "text/plain_text.h"
 #include "format/glyphs.h"
 
 #include <stdlib.h>

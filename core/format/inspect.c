@@ -2,7 +2,7 @@
 #include "format/inspect.h"
 
 #include "base/file.h"
-#include "base/plain_text.h"
+#include "text/plain_text.h"
 #include "format/npy_header.h"
 #include "format/safetensors.h"
 

@@ -3,7 +3,7 @@
 
 #include "base/file.h"
 
-#include "base/json_text.h"
+#include "text/json_text.h"
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>

@@ -1,8 +1,8 @@
 /* Checkpoints of a training run; see checkpoint.h. */
 #include "model/checkpoint.h"
 
-#include "base/number.h"
-#include "base/suggest.h"
+#include "text/number.h"
+#include "text/suggest.h"
 
 #include <errno.h>
 #include <math.h>

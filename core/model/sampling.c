@@ -2,7 +2,7 @@
 #include "model/sampling_state.h"
 
 #include "device/kernels.h"
-#include "base/number.h"
+#include "text/number.h"
 #include "model/net.h"
 #include "model/objective.h"
 #include "device/ops.h"

@@ -1,7 +1,7 @@
 /* What experiments and samplers ask of predictions, checked; see sampling.h. */
 #include "model/sampling.h"
 
-#include "base/number.h"
+#include "text/number.h"
 
 #include <float.h>
 #include <math.h>

@@ -3,7 +3,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
-#include "base/json_text.h"
+#include "text/json_text.h"
 #include "graph/op_def.h"
 
 #include <math.h>

@@ -1,7 +1,7 @@
 /* What was measured, on disk: one small JSON file an op, written whole. An entry holds all that it depends on and is
  * used only where that is the same to the last byte; anything else is measured again. */
 #include "plan/choices.h"
-#include "base/json_text.h"
+#include "text/json_text.h"
 
 #include "base/cache_file.h"
 #include "base/file.h"

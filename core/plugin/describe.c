@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "base/plain_text.h"
+#include "text/plain_text.h"
 #include "settings/param.h"
 
 static dm_status no_memory(dm_err *err) { return dm_error(err, DM_ENOMEM, "out of memory"); }

@@ -14,7 +14,7 @@
 #include "settings/param.h"
 #include "plugin/plugin_file.h"
 #include "plugin/plugin_path.h"
-#include "base/suggest.h"
+#include "text/suggest.h"
 
 /* An opened file, also if it was refused. */
 typedef struct loaded {

@@ -4,8 +4,8 @@
 #include "run/plot.h"
 
 #include "base/file.h"
-#include "base/number.h"
-#include "base/plain_text.h"
+#include "text/number.h"
+#include "text/plain_text.h"
 
 #include <errno.h>
 #include <fcntl.h>

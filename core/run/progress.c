@@ -2,7 +2,7 @@
 #include "run/progress.h"
 
 #include "base/clock.h"
-#include "base/number.h"
+#include "text/number.h"
 
 #include <math.h>
 #include <stdlib.h>

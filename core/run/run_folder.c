@@ -6,7 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include "base/json_text.h"
+#include "text/json_text.h"
 #include <png.h>
 #include <stdlib.h>
 #include <string.h>

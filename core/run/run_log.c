@@ -1,6 +1,6 @@
 /* log.jsonl; see run_log.h. */
 #include "run/run_log.h"
-#include "base/json_text.h"
+#include "text/json_text.h"
 
 #include "base/arena.h"
 #include "base/file.h"

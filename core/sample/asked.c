@@ -1,7 +1,7 @@
 /* Conditions by name; see asked.h. */
 #include "sample/asked.h"
 
-#include "base/suggest.h"
+#include "text/suggest.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* Classes by name or number; see classes.h. */
 #include "sample/classes.h"
 
-#include "base/suggest.h"
+#include "text/suggest.h"
 #include "session/data_meta.h"
 
 #include <errno.h>

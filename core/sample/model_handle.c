@@ -1,7 +1,7 @@
 /* What holds for one call on a model; see model_handle.h. */
 #include "sample/model_handle.h"
 
-#include "base/plain_text.h"
+#include "text/plain_text.h"
 
 #include "session/session_read.h"
 

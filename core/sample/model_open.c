@@ -1,6 +1,6 @@
 /* dm_model_open, dm_model_info, dm_model_close: a trained model on a device. */
 #include "sample/model_handle.h"
-#include "base/number.h"
+#include "text/number.h"
 #include "session/data_meta.h"
 #include "session/session_ranks.h"
 #include "session/session_read.h"

@@ -2,7 +2,7 @@
 #include "sample/model_handle.h"
 
 #include "base/clock.h"
-#include "base/plain_text.h"
+#include "text/plain_text.h"
 #include "sample/asked.h"
 #include "sample/classes.h"
 #include "sample/edit_request.h"

@@ -2,7 +2,7 @@
 #ifndef DEMIST_CORE_DATA_META_H
 #define DEMIST_CORE_DATA_META_H
 
-#include "base/number.h"
+#include "text/number.h"
 #include "format/safetensors.h"
 
 /* Metadata of a checkpoint: what its data are recognized by (fingerprint.h), of the training and the test split; the

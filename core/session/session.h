@@ -9,7 +9,7 @@
 #include "model/checkpoint.h"
 #include "base/log.h"
 #include "model/net.h"
-#include "base/number.h"
+#include "text/number.h"
 
 typedef struct dm_session {
     dm_registry *registry;

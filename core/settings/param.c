@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "settings/faults.h"
-#include "base/number.h"
-#include "base/suggest.h"
+#include "text/number.h"
+#include "text/suggest.h"
 
 enum { LONGEST_TEXT = 4096, LONGEST_LIST = 4096 };
 

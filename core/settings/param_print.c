@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/number.h"
+#include "text/number.h"
 
 const char *dm_param_type(const dm_param *row)
 {

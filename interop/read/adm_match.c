@@ -1,7 +1,7 @@
 /* Which tensor of improved-diffusion or guided-diffusion is which of the unet network; see adm.h. */
 #include "interop/read/adm.h"
 
-#include "base/suggest.h"
+#include "text/suggest.h"
 
 #include <string.h>
 

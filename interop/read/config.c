@@ -3,7 +3,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "base/suggest.h"
+#include "text/suggest.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Parts that schedulers have in common; see scheduler.h. */
 #include "interop/read/scheduler.h"
 
-#include "base/number.h"
+#include "text/number.h"
 
 #include <string.h>
 

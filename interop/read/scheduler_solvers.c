@@ -1,7 +1,7 @@
 /* A scheduler_config.json of diffusers' solvers as schedule, objective, grid and sampler. */
 #include "interop/read/scheduler.h"
 
-#include "base/number.h"
+#include "text/number.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* UNet2DModel's config.json as a network section. Absent keys mean what they mean to diffusers. */
 #include "interop/read/diffusers.h"
 
-#include "base/number.h"
+#include "text/number.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* What the writers of a scheduler_config.json share; see scheduler_parts.h. */
 #include "interop/write/scheduler_parts.h"
 
-#include "base/number.h"
+#include "text/number.h"
 #include "noise/noise.h"
 
 #include <math.h>

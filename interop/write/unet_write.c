@@ -1,7 +1,7 @@
 /* A network section as UNet2DModel's config.json, keys in alphabetical order. */
 #include "interop/write/diffusers_write.h"
 
-#include "base/number.h"
+#include "text/number.h"
 #include "interop/write/values.h"
 
 #include <string.h>

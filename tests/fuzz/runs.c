@@ -5,7 +5,7 @@
 #include "experiment/resolved_lines.h"
 #include "plan/choices.h"
 #include "run/tb_events.h"
-#include "train/train_run.h"
+#include "train_run/train_run.h"
 
 dm_status fuzz_events(const fuzz_case *c, dm_err *err)
 {

@@ -2,7 +2,7 @@
 #include "target.h"
 
 #include "base/json.h"
-#include "base/plain_text.h"
+#include "text/plain_text.h"
 #include "plugin/plugin_file.h"
 
 static dm_status count(void *user, const char *key, json_t *value, dm_err *err)

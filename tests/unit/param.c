@@ -11,9 +11,9 @@
 
 #include <cmocka.h>
 
-#include "base/number.h"
+#include "text/number.h"
 #include "settings/param.h"
-#include "base/suggest.h"
+#include "text/suggest.h"
 
 typedef struct {
     int64_t i;

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "base/error.h"
-#include "base/plain_text.h"
+#include "text/plain_text.h"
 
 static void assert_plain(const char *from, const char *to)
 {

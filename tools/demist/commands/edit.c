@@ -6,7 +6,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
-#include "base/number.h"
+#include "text/number.h"
 #include "device/tensor.h"
 #include "files/images_in.h"
 #include "files/output.h"

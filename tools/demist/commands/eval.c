@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/json_text.h"
+#include "text/json_text.h"
 #include "files/best.h"
 #include "files/output.h"
 #include "run/run_folder.h"

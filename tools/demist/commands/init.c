@@ -7,7 +7,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "base/plain_text.h"
+#include "text/plain_text.h"
 #include "files/output.h"
 #include "init/init.h"
 #include "options/command.h"

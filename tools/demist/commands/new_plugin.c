@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "base/suggest.h"
+#include "text/suggest.h"
 #include "options/command.h"
 #include "plugin/registry.h"
 

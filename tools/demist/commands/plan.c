@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "base/number.h"
+#include "text/number.h"
 #include "options/command.h"
 #include "terminal/signals.h"
 #include "train/scaling_measure.h"

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/number.h"
+#include "text/number.h"
 #include "options/command.h"
 #include "terminal/signals.h"
 

@@ -5,7 +5,7 @@
 
 #include <jansson.h>
 
-#include "base/json_text.h"
+#include "text/json_text.h"
 #include "device/device.h"
 #include "device/doctor.h"
 #include "options/command.h"

@@ -11,7 +11,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "base/plain_text.h"
+#include "text/plain_text.h"
 #include "files/output.h"
 #include "options/command.h"
 #include "report/report.h"

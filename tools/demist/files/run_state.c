@@ -12,9 +12,9 @@
 
 #include "base/file.h"
 #include "base/folder.h"
-#include "base/json_text.h"
-#include "base/number.h"
-#include "base/plain_text.h"
+#include "text/json_text.h"
+#include "text/number.h"
+#include "text/plain_text.h"
 #include "experiment/resolved_lines.h"
 #include "run/run_folder.h"
 #include "run/run_log.h"

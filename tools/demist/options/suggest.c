@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/suggest.h"
+#include "text/suggest.h"
 #include "options/keys.h"
 
 enum { SHOWN = 3 };                /* keys of one name that are told */

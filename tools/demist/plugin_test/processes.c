@@ -14,8 +14,8 @@
 #include <jansson.h>
 
 #include "base/clock.h"
-#include "base/json_text.h"
-#include "base/plain_text.h"
+#include "text/json_text.h"
+#include "text/plain_text.h"
 #include "device/device.h"
 #include "terminal/message.h"
 #include "terminal/signals.h"

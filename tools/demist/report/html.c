@@ -1,7 +1,7 @@
 /* HTML by hand; see report.h. */
 #include "report/report.h"
 
-#include "base/plain_text.h"
+#include "text/plain_text.h"
 
 #include <math.h>
 #include <stdarg.h>

@@ -4,7 +4,7 @@
 #include "base/file.h"
 #include "run/plot.h"
 
-#include "base/json_text.h"
+#include "text/json_text.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -11,11 +11,11 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "base/json_text.h"
+#include "text/json_text.h"
 #include "data/data_alone.h"
 #include "experiment/resolved_lines.h"
 #include "run/run_folder.h"
-#include "train/train_run.h"
+#include "train_run/train_run.h"
 
 enum { RESULT_BYTES = 1 << 22 };
 

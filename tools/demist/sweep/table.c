@@ -1,6 +1,6 @@
 /* What came of a sweep, as CSV, Markdown, JSON and curves; see sweep.h. */
 #include "sweep/sweep.h"
-#include "base/json_text.h"
+#include "text/json_text.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "base/number.h"
-#include "base/plain_text.h"
+#include "text/number.h"
+#include "text/plain_text.h"
 #include "run/plot.h"
 #include "run/run_folder.h"
 

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "base/json_text.h"
-#include "base/plain_text.h"
+#include "text/json_text.h"
+#include "text/plain_text.h"
 
 static const char *color = "auto";
 static bool silent;

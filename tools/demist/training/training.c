@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "base/shell_word.h"
+#include "text/shell_word.h"
 #include "experiment/resolved_lines.h"
 #include "run/run_paths.h"
 #include "terminal/signals.h"

@@ -1,7 +1,7 @@
 /* The held-out loss during training. */
-#include "train/train_run.h"
+#include "train_run/train_run.h"
 
-#include "base/number.h"
+#include "text/number.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* dm_training_step and what an application calls between steps; see running.h. */
-#include "train/running.h"
+#include "train_run/running.h"
 #include "train/spread.h"
 
 #include "base/clock.h"

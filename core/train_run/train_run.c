@@ -1,6 +1,6 @@
 /* dm_training_run and dm_train: the loop over steps, with held-out losses, samples and checkpoints as the experiment
  * says. */
-#include "train/running.h"
+#include "train_run/running.h"
 
 #include "base/clock.h"
 #include "run/plot.h"

@@ -1,5 +1,5 @@
 /* The ranks of a training run: whether they are about to do the same, and who does it where; see running.h. */
-#include "train/running.h"
+#include "train_run/running.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Words of a shell; see shell_word.h. */
-#include "base/shell_word.h"
+#include "text/shell_word.h"
 
 #include <stdlib.h>
 #include <string.h>

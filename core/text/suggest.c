@@ -1,5 +1,5 @@
 /* The nearest known name for one that is not known; see suggest.h. */
-#include "base/suggest.h"
+#include "text/suggest.h"
 
 #include <stdint.h>
 #include <string.h>

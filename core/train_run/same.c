@@ -1,6 +1,6 @@
 /* Whether what a run goes on with is what it was trained on so far: its data, and how long it was to last; see
  * running.h. */
-#include "train/running.h"
+#include "train_run/running.h"
 
 #include "train/training.h"
 #include "session/data_meta.h"

@@ -1,6 +1,6 @@
 /* Numbers as text, the same in every locale; see number.h. The C library converts, while the
  * calling thread, and it alone, is in the "C" locale. */
-#include "base/number.h"
+#include "text/number.h"
 
 #include <errno.h>
 #include <locale.h>

@@ -1,7 +1,7 @@
 /* Sample grids during training. */
-#include "train/train_run.h"
+#include "train_run/train_run.h"
 
-#include "base/plain_text.h"
+#include "text/plain_text.h"
 #include "format/image.h"
 #include "sample/told_by_data.h"
 

@@ -1,6 +1,6 @@
 /* With which plugins a run is trained, in its env.json, and whether they are those that it was trained with before; see
  * running.h. */
-#include "train/running.h"
+#include "train_run/running.h"
 
 #include <jansson.h>
 #include <sha2.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "base/json_text.h"
+#include "text/json_text.h"
 
 _Static_assert(sizeof(dm_file_hash) == SHA256_DIGEST_STRING_LENGTH, "it holds a digest's text");
 

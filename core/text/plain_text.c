@@ -1,5 +1,5 @@
 /* Text from outside as text alone; see plain_text.h. */
-#include "base/plain_text.h"
+#include "text/plain_text.h"
 
 #include <stddef.h>
 #include <stdint.h>

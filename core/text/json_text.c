@@ -1,6 +1,6 @@
 /* JSON that is built and written; see json_text.h. jansson's functions of memory are one pair for the process: here
  * those that were there, with a note of what failed in this thread. */
-#include "base/json_text.h"
+#include "text/json_text.h"
 
 #include <pthread.h>
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* dm_training_open and dm_training_close: a training run up to its first step, with its run folder. */
-#include "train/running.h"
+#include "train_run/running.h"
 #include "train/spread.h"
-#include "base/json_text.h"
+#include "text/json_text.h"
 
 #include "base/json.h"
 #include "base/sized.h"

@@ -1,5 +1,5 @@
 /* What a training run saves and begins from: its own checkpoints, or weights of another; see running.h. */
-#include "train/running.h"
+#include "train_run/running.h"
 
 #include "session/examine.h"
 #include "train/training.h"

@@ -1,5 +1,5 @@
 /* Which keys may change when a run goes on. */
-#include "train/train_run.h"
+#include "train_run/train_run.h"
 
 #include <string.h>
 

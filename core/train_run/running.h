@@ -1,11 +1,10 @@
-/* A training run at work: shared by the files that make it (train_open.c, train_steps.c, ...), nobody else's.
- */
+/* A training run at work: shared by the files of this folder, nobody else's. */
 #ifndef DEMIST_CORE_RUNNING_H
 #define DEMIST_CORE_RUNNING_H
 
 #include "data/fingerprint.h"
 #include "run/run_log.h"
-#include "train/train_run.h"
+#include "train_run/train_run.h"
 #include "train/trainer.h"
 
 struct dm_training {
