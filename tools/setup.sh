@@ -8,7 +8,8 @@ run_packages="ocl-icd-libopencl1 pocl-opencl-icd libclblast1 gnuplot-nox dataset
 build_packages="gcc libc6-dev pkg-config meson ninja-build python3 ocl-icd-opencl-dev opencl-headers libclblast-dev libyaml-dev
   libjansson-dev libpng-dev libjpeg62-turbo-dev libwebp-dev libexif-dev libarchive-dev zlib1g-dev libmd-dev
   libmimalloc-dev libmuparser-dev"
-test_packages="libopenmpi-dev openmpi-bin libcmocka-dev g++ python3-venv binutils strace zsh fish"
+test_packages="libopenmpi-dev openmpi-bin libcmocka-dev g++ python3-venv binutils strace zsh fish
+  abigail-tools"
 all_packages="oclgrind debhelper lintian clang libclang-rt-14-dev clang-16 clang-19 clang-22"
 
 # need_packages PACKAGE...: Debian packages that are not there are installed, by root or sudo.
