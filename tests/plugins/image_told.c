@@ -83,6 +83,7 @@ static void table__numbers_as_classes(void **state)
     dm_data *d;
 
     (void)state;
+    *dataset_log = 0;
     scratch_file(&dir, "t.csv", "file_name,label\na.png,0\nb.png,4\ndeep/c.png,2\n", 45);
     scratch_file(&dir, "u.csv", "file,class\nc.png,3\n", 19);
     dataset *f = dataset_open_ok("image_folder", SET(folder.text, table.text, test_folder.text, test_table.text),
@@ -100,6 +101,12 @@ static void table__numbers_as_classes(void **state)
     assert_fails(dm_data_open(&f->e, "test", &f->s, &d, &f->err), DM_EINVAL, &f->err,
                  "'5', is not one of the 5 of the train split");
     dataset_free(f);
+    assert_null(strstr(dataset_log, "numbered up to"));
+    scratch_file(&dir, "t.csv", "file_name,label\na.png,0\nb.png,9999\ndeep/c.png,2\n", 48);
+    f = dataset_open_ok("image_folder", SET(folder.text, table.text), PLAIN);
+    assert_non_null(strstr(dataset_log, "numbered up to 9999, so there are 10000, and only 3 of them have an image"));
+    dataset_free(f);
+    scratch_file(&dir, "t.csv", "file_name,label\na.png,0\nb.png,4\ndeep/c.png,2\n", 45);
     f = dataset_open_ok("image_folder", SET(folder.text, table.text, test_folder.text), PLAIN);
     assert_fails(dm_data_open(&f->e, "test", &f->s, &d, &f->err), DM_ENOENT, &f->err, "test_table is not set");
     dataset_free(f);

@@ -155,6 +155,27 @@ static int32_t number_of(const char *text)
     return n > 6 || !n || strspn(text, "0123456789") != n || (*text == '0' && n > 1) ? -1 : (int32_t)atoi(text);
 }
 
+/* Numbers that are of no image make a class each, so a number in place of a name is worth a line. */
+static dm_status tell_unused(dm_ctx *c, const source *s, int32_t n)
+{
+    bool *is = calloc((size_t)n, sizeof *is);
+    int32_t used = 0;
+
+    if (!is)
+        return no_memory(c, s);
+    for (int64_t i = 0; i < s->list.n; i++) {
+        bool *one = &is[number_of(s->list.image[i].class)];
+
+        used += !*one;
+        *one = true;
+    }
+    if (used < n / 2)
+        c->host->log(c, "classes of '%s' are numbered up to %d, so there are %d, and only %d of them have an image",
+                     s->dir, (int)n - 1, (int)n, (int)used);
+    free(is);
+    return DM_OK;
+}
+
 /* Their count where all are numbers, else 0. */
 static int32_t count_numbers(const source *s)
 {
@@ -205,7 +226,7 @@ dm_status labels_list(dm_ctx *c, const source *s, const table *t, class_list *ou
     dm_status rc = DM_OK;
 
     if (!subfolders && (out->n = count_numbers(s)) > 0)
-        return DM_OK;
+        return tell_unused(c, s, out->n);
     if (subfolders && !s->archive.fd && (rc = folder_subfolders(c, s->dir, &below)))
         goto out;
     if (!(all = malloc((size_t)(s->list.n + below.n + 1) * sizeof *all))) {
