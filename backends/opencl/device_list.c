@@ -231,7 +231,7 @@ const char *ocl_empty_platforms(void)
             clGetPlatformInfo(ps[i], CL_PLATFORM_NAME, sizeof name - 1, name, NULL) == CL_SUCCESS &&
             strstr(name, "Portable Computing Language"))
             return "PoCL has no device, as when it has no writable cache folder; set POCL_CACHE_DIR to one";
-    if (!np && getenv("OCL_ICD_VENDORS")) /* empty too: ocl-icd then finds none */
+    if (!np && getenv("OCL_ICD_VENDORS")) /* empty too: Khronos' loader then finds none */
         return "OCL_ICD_VENDORS is set to a place without drivers; unset it, or set it to a folder of .icd files";
     if (!np && ocl_driver_count())
         return "install again the drivers that '/etc/OpenCL/vendors' names, none of which loads";

@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,22 +54,26 @@ static bool read_library(driver *d)
     return there && d->library[0];
 }
 
-static driver *list(const char *where, int *n)
+/* *fault: errno of a folder that is there and cannot be read, 0 otherwise. */
+static driver *list(const char *where, int *n, int *fault)
 {
     driver *all = calloc(MOST, sizeof *all);
     struct dirent **names = NULL;
     struct stat st;
     int count;
 
-    *n = 0;
-    if (!all || stat(where, &st))
+    *n = *fault = 0;
+    if (!all || stat(where, &st)) {
+        *fault = all && errno != ENOENT && errno != ENOTDIR ? errno : 0;
         return all;
+    }
     if (!S_ISDIR(st.st_mode)) {
         snprintf(all[0].file, sizeof all[0].file, "%s", where);
         *n = read_library(&all[0]);
         return all;
     }
-    count = scandir(where, &names, is_icd, alphasort);
+    if ((count = scandir(where, &names, is_icd, alphasort)) < 0)
+        *fault = errno;
     for (int i = 0; i < count; i++) {
         if (*n < MOST && ocl_path(all[*n].file, where, names[i]->d_name))
             *n += read_library(&all[*n]);
@@ -81,10 +86,10 @@ static driver *list(const char *where, int *n)
 int ocl_driver_count(void)
 {
     const char *where = ocl_driver_folder();
-    int n = 0;
+    int n = 0, fault;
 
     if (where)
-        free(list(where, &n));
+        free(list(where, &n, &fault));
     return n;
 }
 
@@ -167,10 +172,12 @@ bool ocl_drivers_check(dm_findings *r)
     bool safe = true;
     char how[640];
     driver *all;
-    int n = 0;
+    int n = 0, fault;
 
-    if (!where || !(all = list(where, &n)))
+    if (!where || !(all = list(where, &n, &fault)))
         return true;
+    if (fault)
+        dm_finding_warn(r, "the drivers in '%.400s' are not known: %s", where, strerror(fault));
     for (int i = 0; i < n; i++)
         examine(&all[i]);
     remedy(all, n, how, sizeof how);
