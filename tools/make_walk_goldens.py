@@ -82,8 +82,11 @@ def add(result, sampler, predict, at, last_only=False, last="data"):
         if last_only:
             return
     tensors[name] = (after[-1:] if last_only else after).contiguous()
+    use = sampler.split()[0].removeprefix("sampler.use=")
+    limit = {"heun": " sampler.max_drop=0", "dpmpp": " sampler.max_growth=0", "unipc": " sampler.max_growth=0",
+             "deis": " sampler.max_growth=0"}.get(use, "")  # diffusers knows none
     rows.append(f"{name} objective.predict={predict} sampler.clip=off sampler.at=[{','.join(map(str, at))}] "
-                f"sampler.last={last} {sampler}")
+                f"sampler.last={last} {sampler}{limit}")
 
 
 for predict, target in PREDICT:

@@ -111,6 +111,7 @@ static void put_dpmpp_keys(dm_config *c, bool single, bool lower_order_final, FI
             (long long)dm_config_int(c, "solver_order", 2, 1, 3), single ? "singlestep" : "multistep",
             solvers[dm_config_choice(c, "solver_type", "midpoint", "midpoint|heun")], kind == 1);
     put_flag(to, "lower_order_final", dm_config_bool(c, "lower_order_final", lower_order_final));
+    fprintf(to, "  max_growth: 0\n");
     if (!single)
         fprintf(to, "  compat: diffusers\n");
 }
@@ -167,6 +168,7 @@ static void put_unipc(dm_config *c, const dm_unet_facts *f, FILE *to)
     }
     fprintf(to, "]\n");
     put_flag(to, "lower_order_final", dm_config_bool(c, "lower_order_final", true));
+    fprintf(to, "  max_growth: 0\n");
     dm_scheduler_put_clip(c, false, to);
 }
 
@@ -181,6 +183,7 @@ static void put_deis(dm_config *c, const dm_unet_facts *f, FILE *to)
     begin_sampler("deis", T, to);
     fprintf(to, "  order: %lld\n", (long long)dm_config_int(c, "solver_order", 2, 1, 3));
     put_flag(to, "lower_order_final", dm_config_bool(c, "lower_order_final", true));
+    fprintf(to, "  max_growth: 0\n");
     dm_scheduler_put_clip(c, false, to);
 }
 
@@ -216,10 +219,12 @@ static void put_sigma_solver(dm_config *c, const dm_unet_facts *f, const char *s
     }
     put_sigma_grid(c, euler, euler, to);
     begin_sampler(sampler, T, to);
-    if (heun)
+    if (heun) {
+        fprintf(to, "  max_drop: 0\n");
         dm_scheduler_put_clip(c, false, to);
-    else
+    } else {
         fprintf(to, "  clip: off\n");
+    }
 }
 
 static void put_euler(dm_config *c, const dm_unet_facts *f, FILE *to) { put_sigma_solver(c, f, "ddim", true, to); }

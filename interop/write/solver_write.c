@@ -146,6 +146,16 @@ static dm_status put_clip(const dm_experiment *e, const dm_data_info *data, cons
     return DM_OK;
 }
 
+/* A step that is long for what lies behind it. */
+static dm_status check_limit(const dm_section *s, const char *key, const char *class_name, dm_err *err)
+{
+    char what[64], give[64];
+
+    snprintf(what, sizeof what, "sampler.%s", key);
+    snprintf(give, sizeof give, "sampler.%s=0", key);
+    return dm_value_real(s, key) == 0 ? DM_OK : cannot(class_name, what, give, err);
+}
+
 static dm_status put_dpmpp(const dm_section *s, const char *class_name, FILE *to, dm_err *err)
 {
     const double eta = dm_value_real(s, "eta");
@@ -161,7 +171,7 @@ static dm_status put_dpmpp(const dm_section *s, const char *class_name, FILE *to
     dm_config_put_int(to, "solver_order", dm_value_int(s, "order"));
     dm_config_put_text(to, "solver_type", dm_value_is(s, "solver", "heun") ? "heun" : "midpoint");
     dm_config_put_bool(to, "lower_order_final", dm_value_bool(s, "lower_order_final"));
-    return DM_OK;
+    return check_limit(s, "max_growth", class_name, err);
 }
 
 static dm_status put_unipc(const dm_section *s, const char *class_name, FILE *to, dm_err *err)
@@ -177,16 +187,14 @@ static dm_status put_unipc(const dm_section *s, const char *class_name, FILE *to
     for (int32_t i = 0; off && i < off->n; i++)
         fprintf(to, "%s%lld", i ? ", " : "", (long long)off->v[i]);
     fprintf(to, "],\n");
-    return DM_OK;
+    return check_limit(s, "max_growth", class_name, err);
 }
 
 static dm_status put_deis(const dm_section *s, const char *class_name, FILE *to, dm_err *err)
 {
-    (void)class_name;
-    (void)err;
     dm_config_put_int(to, "solver_order", dm_value_int(s, "order"));
     dm_config_put_bool(to, "lower_order_final", dm_value_bool(s, "lower_order_final"));
-    return DM_OK;
+    return check_limit(s, "max_growth", class_name, err);
 }
 
 static dm_status put_pndm(const dm_section *s, const char *class_name, FILE *to, dm_err *err)
@@ -204,7 +212,8 @@ static dm_status check_heun(const dm_section *s, const char *class_name, FILE *t
     (void)to;
     if (dm_value_real(s, "churn") > 0)
         return cannot(class_name, "sampler.churn", "sampler.churn=0", err);
-    return dm_value_bool(s, "correct") ? DM_OK : cannot(class_name, "sampler.correct=false", "sampler.use=ddim", err);
+    return dm_value_bool(s, "correct") ? check_limit(s, "max_drop", class_name, err)
+                                       : cannot(class_name, "sampler.correct=false", "sampler.use=ddim", err);
 }
 
 static dm_status check_lms(const dm_section *s, const char *class_name, FILE *to, dm_err *err)

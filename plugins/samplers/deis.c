@@ -4,13 +4,18 @@
 #include <math.h>
 #include <demist/plugin.h>
 
-typedef struct { int64_t order; bool lower_order_final; } cfg;
+typedef struct { int64_t order; bool lower_order_final; double max_growth; } cfg;
 
 static const dm_param params[] = {
     DM_INT(cfg, order, "3", 1, 3, "", "order; 1 is ddim"),
     DM_BOOL(cfg, lower_order_final, "true", "lower order in the last steps of a walk of fewer than 15"),
+    DM_REAL(cfg, max_growth, "4", 0, 1e9, "",
+            "a step more than this many times as long as the one before, in log-SNR, has order 1; 0 = no limit"),
     DM_END,
 };
+
+/* What runs of before had. */
+static const dm_earlier earlier[] = {{"max_growth", "0"}, {NULL, NULL}};
 
 /* The newest first: predictions of eps, and their l. */
 typedef struct { dm_tensor *x0, *e[3]; double l[3]; int have; } state;
@@ -61,6 +66,12 @@ static void make_room(state *st, double l)
     st->have = isfinite(l) ? st->have < 3 ? st->have + 1 : 3 : 0;
 }
 
+/* The polynomial through what lies behind is worth nothing a long way ahead of it. */
+static bool is_far(const cfg *p, const state *st, double h)
+{
+    return p->max_growth > 0 && st->have > 1 && fabs(h) > p->max_growth * fabs(st->l[0] - st->l[1]);
+}
+
 static dm_status step(dm_ctx *c, const dm_step *s)
 {
     const cfg *p = c->cfg;
@@ -76,6 +87,8 @@ static dm_status step(dm_ctx *c, const dm_step *s)
     order = st->have < p->order ? st->have : (int)p->order;
     if (p->lower_order_final && s->n < 15 && left < order)
         order = left;
+    if (is_far(p, st, h))
+        order = 1;
     if ((rc = c->host->predict(c, s->x, at, &(dm_pred){.x0 = st->x0, .eps = st->e[0]})))
         return rc;
     if (order > 1 && !isinf(h)) {
@@ -95,7 +108,7 @@ static dm_status step(dm_ctx *c, const dm_step *s)
 const dm_plugin dm_plugin_entry = {
     .abi = DM_ABI, .size = sizeof(dm_plugin), .name = "deis", .version = "1", .license = "Apache-2.0",
     .doc = "exponential integrator in the log-SNR of order 1 to 3 (Zhang & Chen 2023)",
-    .params = params, .cfg_size = sizeof(cfg), .self_size = sizeof(state),
+    .params = params, .earlier = earlier, .cfg_size = sizeof(cfg), .self_size = sizeof(state),
     .sampler = &(const dm_sampler){.size = sizeof(dm_sampler), .inverts = true, .check = check, .begin = begin,
         .step = step},
 };

@@ -7,7 +7,13 @@
 enum { MULTISTEP, SINGLESTEP };
 enum { MIDPOINT, HEUN };
 enum { NONE, DIFFUSERS };
-typedef struct { int64_t order; int32_t method, solver, compat; double eta; bool lower_order_final; } cfg;
+typedef struct {
+    int64_t order;
+    int32_t method, solver, compat;
+    double eta;
+    bool lower_order_final;
+    double max_growth;
+} cfg;
 
 static const dm_param params[] = {
     DM_INT(cfg, order, "2", 1, 3, "", "order; 1 is ddim"),
@@ -19,8 +25,14 @@ static const dm_param params[] = {
     DM_BOOL(cfg, lower_order_final, "true", "lower order in the last steps of a walk of fewer than 15"),
     DM_ENUM(cfg, compat, "none", "none|diffusers",
             "diffusers: its third-order multistep weights, by which the order is 2, and with eta 1 less"),
+    DM_REAL(cfg, max_growth, "4", 0, 1e9, "",
+            "multistep: a step more than this many times as long as the one before, in log-SNR, has order 1; "
+            "0 = no limit"),
     DM_END,
 };
+
+/* What runs of before had. */
+static const dm_earlier earlier[] = {{"max_growth", "0"}, {NULL, NULL}};
 
 /* The newest first: predictions of x0, and their l. */
 typedef struct { dm_tensor *m[3], *y, *z; double l[3]; int have; } state;
@@ -146,12 +158,20 @@ static dm_status without_end(dm_ctx *c, const dm_step *s)
                                         {p->eta > 0 ? to->sigma : 0, st->z}));
 }
 
-static int order_of(const cfg *p, const state *st, const dm_step *s)
+/* The polynomial through what lies behind is worth nothing a long way ahead of it. */
+static bool is_far(const cfg *p, const state *st, double h)
+{
+    return p->max_growth > 0 && st->have > 1 && fabs(h) > p->max_growth * fabs(st->l[0] - st->l[1]);
+}
+
+static int order_of(const cfg *p, const state *st, const dm_step *s, double h)
 {
     const int left = s->n - s->i, most = p->lower_order_final && s->n < 15 && left < (int)p->order ? left
                                                                                                    : (int)p->order;
 
-    return p->method == SINGLESTEP || st->have >= most ? most : st->have;
+    if (p->method == SINGLESTEP)
+        return most;
+    return is_far(p, st, h) ? 1 : st->have < most ? st->have : most;
 }
 
 static dm_status step(dm_ctx *c, const dm_step *s)
@@ -173,7 +193,7 @@ static dm_status step(dm_ctx *c, const dm_step *s)
         st->l[0] = at->log_snr / 2;
         st->have = isfinite(st->l[0]) ? st->have < 3 ? st->have + 1 : 3 : 0;
     }
-    order = order_of(p, st, s);
+    order = order_of(p, st, s, h);
     if ((rc = c->host->predict(c, s->x, at, &(dm_pred){.x0 = st->m[0]})))
         return rc;
     if (isinf(h))
@@ -184,7 +204,7 @@ static dm_status step(dm_ctx *c, const dm_step *s)
 const dm_plugin dm_plugin_entry = {
     .abi = DM_ABI, .size = sizeof(dm_plugin), .name = "dpmpp", .version = "1", .license = "Apache-2.0",
     .doc = "DPM-Solver++ of order 1 to 3, without or with noise (Lu et al. 2022)",
-    .params = params, .cfg_size = sizeof(cfg), .self_size = sizeof(state),
+    .params = params, .earlier = earlier, .cfg_size = sizeof(cfg), .self_size = sizeof(state),
     .sampler = &(const dm_sampler){.size = sizeof(dm_sampler), .inverts = true, .check = check, .begin = begin,
         .step = step},
 };

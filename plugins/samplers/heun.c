@@ -3,7 +3,7 @@
 #include <math.h>
 #include <demist/plugin.h>
 
-typedef struct { double churn, s_min, s_max, s_noise; bool correct; } cfg;
+typedef struct { double churn, s_min, s_max, s_noise; bool correct; double max_drop; } cfg;
 
 static const dm_param params[] = {
     DM_REAL(cfg, churn, "0", 0, 1e6, "", "noise added over the walk (S_churn); 0 = none, deterministic"),
@@ -11,8 +11,13 @@ static const dm_param params[] = {
     DM_REAL(cfg, s_max, "1e9", 0, 1e9, "", "greatest sigma / alpha at which it is added (S_tmax)"),
     DM_REAL(cfg, s_noise, "1", 0, 10, "", "standard deviation of that noise (S_noise)"),
     DM_BOOL(cfg, correct, "true", "the second evaluation; false is Euler's method, of first order, with churn"),
+    DM_REAL(cfg, max_drop, "4", 0, 1e9, "",
+            "no correction where sigma / alpha changes by more than this factor in a step; 0 = no limit"),
     DM_END,
 };
+
+/* What runs of before had. */
+static const dm_earlier earlier[] = {{"max_drop", "0"}, {NULL, NULL}};
 
 typedef struct { dm_tensor *x0, *eps, *y, *slope; } state;
 
@@ -25,6 +30,14 @@ static dm_status check(dm_ctx *c, const dm_step *s)
     if (p->s_min > p->s_max)
         return dm_fail(c, DM_EINVAL, "s_min: %g is above s_max, %g", p->s_min, p->s_max);
     return DM_OK;
+}
+
+/* There is no slope at the data, nor an s without a signal. Over a wide step the straight line in s is so far from the
+ * flow that the slope at its end, weighed by the step's length, adds up to (s / s' - 1) / 2 times a change of x0. */
+static bool corrects(const cfg *p, const dm_point *at, const dm_point *to)
+{
+    return p->correct && to->sigma > 0 && at->alpha > 0 &&
+           (p->max_drop == 0 || fabs(to->log_snr - at->log_snr) <= 2 * log(p->max_drop));
 }
 
 static dm_status begin(dm_ctx *c, const dm_step *s)
@@ -69,7 +82,7 @@ static dm_status step(dm_ctx *c, const dm_step *s)
 
     if ((rc = churn(c, s, &at)) || (rc = c->host->predict(c, s->x, &at, &(dm_pred){.x0 = st->x0, .eps = st->eps})))
         return rc;
-    if (!p->correct || to->sigma <= 0 || at.alpha <= 0) /* there is no slope at the data, nor an s without a signal */
+    if (!corrects(p, &at, to))
         return c->host->sum(c, s->x, DM_SUM({to->alpha, st->x0}, {to->sigma, st->eps}));
     half = (to->sigma - to->alpha * (at.sigma / at.alpha)) / 2;
     if ((rc = c->host->sum(c, st->y, DM_SUM({to->alpha, st->x0}, {to->sigma, st->eps}))) ||
@@ -81,7 +94,7 @@ static dm_status step(dm_ctx *c, const dm_step *s)
 const dm_plugin dm_plugin_entry = {
     .abi = DM_ABI, .size = sizeof(dm_plugin), .name = "heun", .version = "1", .license = "Apache-2.0",
     .doc = "second order by Heun's method, with churn (Karras et al. 2022, algorithm 2)",
-    .params = params, .cfg_size = sizeof(cfg), .self_size = sizeof(state),
+    .params = params, .earlier = earlier, .cfg_size = sizeof(cfg), .self_size = sizeof(state),
     .sampler = &(const dm_sampler){.size = sizeof(dm_sampler), .inverts = true, .check = check, .begin = begin,
         .step = step},
 };

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <demist/plugin.h>
 
-typedef struct { dm_reals s_min, s_max; dm_ints inner_steps, restarts; double rho, s_noise; } cfg;
+typedef struct { dm_reals s_min, s_max; dm_ints inner_steps, restarts; double rho, s_noise, max_drop; } cfg;
 
 static const dm_param params[] = {
     DM_REALS(cfg, s_min, "[0.06]", 1e-6, 1e9, "",
@@ -14,8 +14,13 @@ static const dm_param params[] = {
     DM_INTS(cfg, restarts, "[2]", 1, 16, "", "times that each is gone through"),
     DM_REAL(cfg, rho, "7", 0.1, 100, "", "of those steps: even in (sigma / alpha)^(1 / rho)"),
     DM_REAL(cfg, s_noise, "1", 0, 10, "", "standard deviation of the noise"),
+    DM_REAL(cfg, max_drop, "4", 0, 1e9, "",
+            "no correction where sigma / alpha changes by more than this factor in a step; 0 = no limit"),
     DM_END,
 };
+
+/* What runs of before had. */
+static const dm_earlier earlier[] = {{"max_drop", "0"}, {NULL, NULL}};
 
 typedef struct { dm_tensor *x0, *eps, *y, *slope; } state;
 
@@ -65,16 +70,18 @@ static dm_status begin(dm_ctx *c, const dm_step *s)
                                                                                                   : c->err->code;
 }
 
-/* heun's step, without churn. */
+/* heun's step, without churn; max_drop as there. */
 static dm_status heun(dm_ctx *c, const dm_step *s, const dm_point *at, const dm_point *to)
 {
+    const cfg *p = c->cfg;
     const state *st = c->self;
     double half;
     dm_status rc;
 
     if ((rc = c->host->predict(c, s->x, at, &(dm_pred){.x0 = st->x0, .eps = st->eps})))
         return rc;
-    if (to->sigma <= 0 || at->alpha <= 0)
+    if (to->sigma <= 0 || at->alpha <= 0 ||
+        (p->max_drop > 0 && fabs(to->log_snr - at->log_snr) > 2 * log(p->max_drop)))
         return c->host->sum(c, s->x, DM_SUM({to->alpha, st->x0}, {to->sigma, st->eps}));
     half = (to->sigma - to->alpha * ratio(at)) / 2;
     if ((rc = c->host->sum(c, st->y, DM_SUM({to->alpha, st->x0}, {to->sigma, st->eps}))) ||
@@ -129,6 +136,6 @@ static dm_status step(dm_ctx *c, const dm_step *s)
 const dm_plugin dm_plugin_entry = {
     .abi = DM_ABI, .size = sizeof(dm_plugin), .name = "restart", .version = "1", .license = "Apache-2.0",
     .doc = "Heun's method with restarts from more noise (Xu et al. 2023, algorithm 2)",
-    .params = params, .cfg_size = sizeof(cfg), .self_size = sizeof(state),
+    .params = params, .earlier = earlier, .cfg_size = sizeof(cfg), .self_size = sizeof(state),
     .sampler = &(const dm_sampler){.size = sizeof(dm_sampler), .check = check, .begin = begin, .step = step},
 };

@@ -4,7 +4,13 @@
 #include <demist/plugin.h>
 
 enum { BH1, BH2 };
-typedef struct { int64_t order; int32_t solver; bool corrector, lower_order_final; dm_ints disable_corrector; } cfg;
+typedef struct {
+    int64_t order;
+    int32_t solver;
+    bool corrector, lower_order_final;
+    dm_ints disable_corrector;
+    double max_growth;
+} cfg;
 
 static const dm_param params[] = {
     DM_INT(cfg, order, "2", 1, 3, "", "order of the predictor"),
@@ -12,8 +18,13 @@ static const dm_param params[] = {
     DM_BOOL(cfg, corrector, "true", "put each step right by the evaluation at its end"),
     DM_INTS(cfg, disable_corrector, "[]", 0, 1000000, "steps", "steps that are not put right, counted from 0"),
     DM_BOOL(cfg, lower_order_final, "true", "no order higher than the steps that are left"),
+    DM_REAL(cfg, max_growth, "4", 0, 1e9, "",
+            "a step more than this many times as long as the one before, in log-SNR, has order 1; 0 = no limit"),
     DM_END,
 };
+
+/* What runs of before had. */
+static const dm_earlier earlier[] = {{"max_growth", "0"}, {NULL, NULL}};
 
 /* Predictions of x0, the newest first, l = log-SNR / 2 of each, and of where the predictor goes. */
 typedef struct { dm_tensor *m[3], *next, *y; double l[3]; int have; bool ready; } state;
@@ -140,6 +151,12 @@ static void remember(state *st, double l)
     st->have = isfinite(l) ? st->have < 3 ? st->have + 1 : 3 : 0;
 }
 
+/* The polynomial through what lies behind is worth nothing a long way ahead of it. */
+static bool is_far(const cfg *p, const state *st, double h)
+{
+    return p->max_growth > 0 && st->have > 1 && fabs(h) > p->max_growth * fabs(st->l[0] - st->l[1]);
+}
+
 static dm_status step(dm_ctx *c, const dm_step *s)
 {
     const cfg *p = c->cfg;
@@ -163,6 +180,8 @@ static dm_status step(dm_ctx *c, const dm_step *s)
     order = st->have < p->order ? st->have : (int)p->order;
     if (p->lower_order_final && left < order)
         order = left;
+    if (is_far(p, st, to->log_snr / 2 - st->l[0]))
+        order = 1;
     if ((rc = advance(c, s, order)))
         return rc;
     if (corrects(c, s)) {
@@ -175,7 +194,7 @@ static dm_status step(dm_ctx *c, const dm_step *s)
 const dm_plugin dm_plugin_entry = {
     .abi = DM_ABI, .size = sizeof(dm_plugin), .name = "unipc", .version = "1", .license = "Apache-2.0",
     .doc = "UniPC, predictor and corrector of any order to 3 (Zhao et al. 2023)",
-    .params = params, .cfg_size = sizeof(cfg), .self_size = sizeof(state),
+    .params = params, .earlier = earlier, .cfg_size = sizeof(cfg), .self_size = sizeof(state),
     .sampler = &(const dm_sampler){.size = sizeof(dm_sampler), .inverts = true, .check = check, .begin = begin,
         .step = step},
 };

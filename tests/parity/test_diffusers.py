@@ -268,6 +268,8 @@ def what_a_solver_cannot_express_is_refused():
             ("DEISMultistepScheduler", ["schedule.zero_terminal_snr=true", "objective.predict=v"], ["zero_terminal_snr"]),
             ("PNDMScheduler", ["sampler.start=lower_order"], ["sampler.start=repeat or runge_kutta"]),
             ("HeunDiscreteScheduler", ["sampler.churn=4"], ["sampler.churn=0"]),
+            ("HeunDiscreteScheduler", ["sampler.max_drop=4"], ["sampler.max_drop=0"]),
+            ("UniPCMultistepScheduler", ["sampler.max_growth=4"], ["sampler.max_growth=0"]),
             ("LMSDiscreteScheduler", ["sampler.order=2"], ["sampler.order=4"]),
             ("LMSDiscreteScheduler", ["grid={use: karras, s_max: 20}"], ["grid.s_min and grid.s_max"]),
             ("EDMEulerScheduler", ["grid.use=uniform"], ["grid.use=karras or exponential"]),
