@@ -111,6 +111,9 @@ package() {
   (cd "$dir/demist" && env -u CC dpkg-buildpackage -b -us -uc) && lintian --allow-root --fail-on error,warning "$dir"/*.changes
 }
 
+# The archive for any folder, in a root that has libc and a driver alone.
+bundled() { tools/bundle && tools/bundle_in_root; }
+
 # A thousand models and data sets opened and closed.
 opened() { DEMIST_OPENS=1000 DEMIST_SOURCE=$root step opens build/tests/library/library_opens; }
 
@@ -149,5 +152,6 @@ fuzzed
 folders_are_hostile
 io_fails
 step package package
+step bundle bundled
 opened
 plugins_pass

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/beside.h"
 #include "base/folder.h"
 #include "comm/launch.h"
 #include "plugin/plugin_file.h"
@@ -16,7 +17,9 @@ static const char file_name[] = "mpi.so";
 /* The first folder that has it: $DEMIST_BACKENDS, the installed one, the build's. */
 static dm_status find(char path[PATH_MAX], bool *there, dm_err *err)
 {
-    const char *const folders[] = {getenv("DEMIST_BACKENDS"), DEMIST_BACKEND_DIR, DEMIST_BUILD_BACKEND_DIR};
+    char beside[PATH_MAX];
+    const char *const folders[] = {getenv("DEMIST_BACKENDS"), dm_beside(DEMIST_BACKEND_DIR, beside),
+                                   DEMIST_BUILD_BACKEND_DIR};
 
     *there = false;
     for (size_t i = 0; i < sizeof folders / sizeof folders[0] && !*there; i++) {
@@ -38,11 +41,13 @@ static dm_status find(char path[PATH_MAX], bool *there, dm_err *err)
 static dm_status missing(const dm_launch *l, dm_err *err)
 {
     const char *named = getenv("DEMIST_BACKENDS");
+    char beside[PATH_MAX];
+    const char *folder = named && *named == '/' ? named : dm_beside(DEMIST_BACKEND_DIR, beside);
 
     return dm_error(err, DM_EINVAL,
                     "%s started %d ranks, but demist's MPI backend is not there: no %s in '%s'; install it, or build "
                     "demist where MPI is (Debian: libopenmpi-dev). DEMIST_MPI=off makes each process work alone",
-                    l->by, l->size, file_name, named && *named == '/' ? named : DEMIST_BACKEND_DIR);
+                    l->by, l->size, file_name, folder ? folder : DEMIST_BACKEND_DIR);
 }
 
 static dm_status check(const dm_comm_backend *b, const char *path, dm_err *err)

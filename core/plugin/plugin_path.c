@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/beside.h"
 #include "base/folder.h"
 
 /* The folder without links in its name; *exists is false where there is none. */
@@ -78,6 +79,14 @@ dm_status dm_plugin_path_insert(dm_plugin_path *p, int at, const char *folders, 
     return DM_OK;
 }
 
+/* One folder, which may have ':' in its name. */
+static dm_status append_folder(dm_plugin_path *p, const char *folder, const char *origin, dm_err *err)
+{
+    int at = p->n;
+
+    return insert_folder(p, &at, folder, origin, err);
+}
+
 /* Only what is root's or the user's own: of what is not there, somebody else may have made another of that name, as of
  * an installed program's build folder. */
 static dm_status append_if_own(dm_plugin_path *p, const char *folder, const char *origin, dm_err *err)
@@ -89,7 +98,7 @@ static dm_status append_if_own(dm_plugin_path *p, const char *folder, const char
 
     if (rc || !there || (st.st_uid != 0 && st.st_uid != geteuid()))
         return rc;
-    return dm_plugin_path_insert(p, p->n, folder, origin, err);
+    return append_folder(p, folder, origin, err);
 }
 
 bool dm_plugin_user_folder(char *path, size_t n)
@@ -103,12 +112,13 @@ bool dm_plugin_user_folder(char *path, size_t n)
 
 dm_status dm_plugin_path_append_defaults(dm_plugin_path *p, dm_err *err)
 {
-    char user[PATH_MAX];
+    char user[PATH_MAX], beside[PATH_MAX];
+    const char *installed;
     dm_status rc;
 
     if ((rc = dm_plugin_path_insert(p, p->n, getenv("DEMIST_PLUGIN_PATH"), "DEMIST_PLUGIN_PATH", err)) ||
         (dm_plugin_user_folder(user, sizeof user) && (rc = append_if_own(p, user, "user", err))) ||
-        (rc = dm_plugin_path_insert(p, p->n, DEMIST_PLUGIN_DIR, "installed", err)))
+        ((installed = dm_beside(DEMIST_PLUGIN_DIR, beside)) && (rc = append_folder(p, installed, "installed", err))))
         return rc;
     return append_if_own(p, DEMIST_BUILD_PLUGIN_DIR, "build", err);
 }

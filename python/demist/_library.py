@@ -5,6 +5,7 @@ import ctypes
 import os
 from ctypes import (CFUNCTYPE, POINTER, Structure, c_bool, c_char, c_char_p, c_double, c_float, c_int, c_int32, c_int64,
                     c_uint32, c_void_p)
+from pathlib import Path
 from typing import Any
 
 SONAME = "libdemist.so.1"
@@ -252,11 +253,32 @@ _VOID_CALLS: dict[str, tuple[Any, ...]] = {
 _loaded: ctypes.CDLL | None = None
 
 
+def _bundled() -> str | None:
+    """The library of the folder that this package was unpacked with, once what it needs and the system lacks is loaded."""
+    folder = Path(__file__).resolve().parents[2] / "lib"
+    if not (folder / SONAME).exists():
+        return None
+    missing = [f for f in sorted(folder.glob("fallback/*/*")) if not _loads(f.name)]
+    # They need each other, in an order that is not known here.
+    while missing and (rest := [f for f in missing if not _loads(str(f))]) != missing:
+        missing = rest
+    return str(folder / SONAME)
+
+
+def _loads(name: str) -> bool:
+    try:
+        ctypes.CDLL(name, ctypes.RTLD_GLOBAL)
+    except OSError:
+        return False
+    return True
+
+
 def library() -> ctypes.CDLL:
-    """The library that DEMIST_LIBRARY names, or the installed one; loaded when it is first needed."""
+    """The library that DEMIST_LIBRARY names, that of tools/bundle's archive, or the installed one; loaded when it is
+    first needed."""
     global _loaded
     if _loaded is None:
-        name = os.environ.get("DEMIST_LIBRARY") or SONAME
+        name = os.environ.get("DEMIST_LIBRARY") or _bundled() or SONAME
         try:
             lib = ctypes.CDLL(name)
         except OSError as why:

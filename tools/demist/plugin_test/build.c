@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/beside.h"
 #include "base/file.h"
 #include "terminal/message.h"
 #include "terminal/signals.h"
@@ -20,9 +21,13 @@
 typedef struct job { char source[PATH_MAX], folder[PATH_MAX], object[PATH_MAX + 80], temporary[PATH_MAX + 96]; } job;
 
 /* The folder that holds demist/plugin.h: that of the source tree where demist runs from its build folder. */
-static const char *include_folder(void)
+static const char *include_folder(char beside[PATH_MAX])
 {
-    return access(DEMIST_INCLUDE_DIR "/demist/plugin.h", R_OK) ? DEMIST_SOURCE_INCLUDE_DIR : DEMIST_INCLUDE_DIR;
+    const char *folder = dm_beside(DEMIST_INCLUDE_DIR, beside);
+    char header[PATH_MAX + 16];
+
+    snprintf(header, sizeof header, "%s/demist/plugin.h", folder ? folder : "");
+    return access(header, R_OK) ? DEMIST_SOURCE_INCLUDE_DIR : folder;
 }
 
 /* argv in a process of its own, which has this one's streams; its exit code, 1 where a signal ended it. */
@@ -52,7 +57,7 @@ static int compile(const job *j, dm_err *err)
     static const char *const flags[] = {"-std=c11", "-O2", "-g", "-Wall", "-Wextra", "-shared", "-fPIC",
                                         "-fvisibility=hidden"};
     const char *cc = getenv("CC");
-    char words[1024], include[PATH_MAX + 2];
+    char words[1024], beside[PATH_MAX], include[PATH_MAX + 2];
     const char *argv[64];
     int n = 0;
 
@@ -63,7 +68,7 @@ static int compile(const job *j, dm_err *err)
         argv[n++] = "cc";
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
         argv[n++] = flags[i];
-    snprintf(include, sizeof include, "-I%s", include_folder());
+    snprintf(include, sizeof include, "-I%s", include_folder(beside));
     argv[n++] = include;
     argv[n++] = j->source, argv[n++] = "-o", argv[n++] = j->temporary, argv[n++] = "-lm", argv[n++] = "-Wl,-z,defs";
     argv[n] = NULL;
