@@ -1,4 +1,5 @@
-"""Compares demist with diffusers on random models: `demist predict` with UNet2DModel.forward, fp32.
+"""Compares demist with diffusers on random models: `demist predict` with UNet2DModel.forward and
+DiTTransformer2DModel.forward, fp32.
 
 Prints a line for each configuration with the largest difference over the output's largest magnitude, and fails
 where that is above the limit (1e-4; 5e-4 with Fourier time embedding). Needs diffusers, torch and safetensors.
@@ -6,17 +7,19 @@ where that is above the limit (1e-4; 5e-4 with Fourier time embedding). Needs di
     DEMIST=build/demist python tools/compare_diffusers.py [--device cpu] [--only NAME] [--markdown]
 """
 import argparse
+import json
 import os
 import subprocess
 import sys
 import tempfile
 
 import torch
-from diffusers import UNet2DModel
+from diffusers import DiTTransformer2DModel, UNet2DModel
 from safetensors.torch import load_file, save_file
 
 D, A, R = "DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D"
 U, AU, RU = "UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"
+TRANSFORMER = dict(sample_size=8, in_channels=3, num_layers=2, num_attention_heads=2, attention_head_dim=8, num_embeds_ada_norm=10)
 BASE = dict(sample_size=16, block_out_channels=(16, 32), layers_per_block=1, norm_num_groups=4, attention_head_dim=8,
             down_block_types=(D, A), up_block_types=(AU, U))
 
@@ -82,13 +85,34 @@ def configs():
     yield "half precision file", dict(_half=torch.float16)
     yield "bfloat16 file", dict(_half=torch.bfloat16)
     yield "three shards", dict(_shards=3)
+    for name, change in transformers():
+        yield name, dict(_base=TRANSFORMER, **change)
+
+
+def transformers():
+    yield "transformer", {}
+    yield "transformer, learned variance", dict(out_channels=6)
+    yield "transformer, patches of 4", dict(patch_size=4, sample_size=16)
+    yield "transformer, patches of a pixel", dict(patch_size=1, in_channels=1)
+    yield "transformer, 3 blocks of 4 heads", dict(num_layers=3, num_attention_heads=4, attention_head_dim=12)
+    yield "transformer, a head", dict(num_attention_heads=1, attention_head_dim=20)
+    yield "transformer, eps 1e-2", dict(norm_eps=1e-2)
+    yield "transformer, no bias in attention", dict(attention_bias=False)
+    yield "transformer, two classes", dict(num_embeds_ada_norm=2)
+    yield "transformer, dropout at rest", dict(dropout=0.3)
+    yield "transformer, as it was called", dict(_class="Transformer2DModel", in_channels=4, out_channels=8)
+    yield "transformer, another size than its own", dict(_side=12)
+    yield "transformer, half precision file", dict(_half=torch.float16)
+    yield "transformer, three shards", dict(_shards=3)
+    yield "transformer, S/2 of the paper", dict(sample_size=32, in_channels=4, out_channels=8, num_layers=12, num_attention_heads=6,
+                                                attention_head_dim=64, num_embeds_ada_norm=1000)
 
 
 def make(change, seed):
     """A model with random weights everywhere, norms and biases included."""
     torch.manual_seed(seed)
-    change = {k: v for k, v in change.items() if not k.startswith("_")}
-    model = UNet2DModel(**{**BASE, **change}).eval()
+    kind, base = (DiTTransformer2DModel, change["_base"]) if "_base" in change else (UNet2DModel, BASE)
+    model = kind(**{**base, **{k: v for k, v in change.items() if not k.startswith("_")}}).eval()
     with torch.no_grad():
         for name, p in model.named_parameters():
             if p.ndim == 1 and "norm" in name and name.endswith("weight"):
@@ -98,8 +122,11 @@ def make(change, seed):
     return model
 
 
-def inputs(model, seed, n=2):
+def inputs(model, seed, n=2, side=None):
     c = model.config
+    if isinstance(model, DiTTransformer2DModel):  # the last class is none
+        torch.manual_seed(seed + 1)
+        return torch.randn(n, c.in_channels, *[side or c.sample_size] * 2), torch.tensor([3, 801]), torch.tensor([c.num_embeds_ada_norm, 1])
     size = (c.sample_size, c.sample_size) if isinstance(c.sample_size, int) else tuple(c.sample_size)
     torch.manual_seed(seed + 1)
     learned = c.time_embedding_type == "learned"
@@ -113,11 +140,17 @@ def inputs(model, seed, n=2):
 
 def save(model, folder, change):
     if "_half" in change:
-        model = model.to(change["_half"])
+        model.to(change["_half"]).save_pretrained(folder)
+        return type(model).from_pretrained(folder, torch_dtype=torch.float32, low_cpu_mem_usage=False)  # constants as they were
     if "_shards" in change:
         model.save_pretrained(folder, max_shard_size=sum(p.numel() * 4 for p in model.parameters()) // change["_shards"])
     else:
         model.save_pretrained(folder)
+    if "_class" in change:
+        file = os.path.join(folder, "config.json")
+        config = {**json.load(open(file)), "_class_name": change["_class"], "cross_attention_dim": None, "num_vector_embeds": None,
+                  "only_cross_attention": False, "use_linear_projection": False}
+        json.dump(config, open(file, "w"))
     return model.float()
 
 
@@ -143,7 +176,7 @@ def main():
         model = make(change, seed)
         with tempfile.TemporaryDirectory() as folder:
             model = save(model, folder, change)
-            x, t, y = inputs(model, seed)
+            x, t, y = inputs(model, seed, side=change.get("_side"))
             out = ask_demist(folder, x, t, y, a.device)
         with torch.no_grad():
             want = model(x, t, class_labels=y).sample
@@ -152,7 +185,7 @@ def main():
             failed += 1
             continue
         ratio = ((out - want).abs().max() / want.abs().max()).item()
-        limit = 5e-4 if model.config.time_embedding_type == "fourier" else 1e-4
+        limit = 5e-4 if model.config.get("time_embedding_type") == "fourier" else 1e-4
         ok = ratio <= limit
         failed += not ok
         worst, n = max(worst, ratio), n + 1

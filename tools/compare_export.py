@@ -1,4 +1,4 @@
-"""Opens what `demist export --to diffusers` writes of a training run with diffusers, and compares: UNet2DModel.from_pretrained
+"""Opens what `demist export --to diffusers` writes of a training run with diffusers, and compares: UNet2DModel or DiTTransformer2DModel.from_pretrained
 with `demist predict` of the run (1e-4 of the largest output), and the pipeline's network and scheduler, walking from given
 noise, with `demist sample` (1e-3 of the range). Then the schedulers of diffusers' solvers: read by demist and written again,
 their configs are what they were (compare_solvers.py compares walks by them). Needs diffusers, numpy, torch and safetensors.
@@ -16,11 +16,12 @@ import compare_solvers
 import diffusers
 import numpy as np
 import torch
-from diffusers import DDIMPipeline, DDPMPipeline, UNet2DModel
+from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, DiTTransformer2DModel, UNet2DModel
 from diffusers.schedulers import scheduling_ddpm
 from diffusers.utils import logging
 from safetensors.torch import load_file, save_file
 
+TRANSFORMER = "network={use: dit, width: 16, depth: 2, heads: 2, freq_shift: 1%s}"
 NETWORK = "network={use: unet, channels: [8, 16], layers: 1, groups: 4, dropout: 0, attend: [0, 1]%s}"
 
 
@@ -34,6 +35,10 @@ def configs():
                                      "schedule={use: scaled_linear}"], False
     yield "learned time, mish", [NETWORK % ", time: learned, act: mish, mid_scale: 1.5", "sampler={use: ddim, steps: 10, clip: off}", "objective={use: simple, predict: x0}"], False
     yield "a schedule that diffusers does not have", [NETWORK % ", time_dim: 24", "schedule={use: sigmoid}", "sampler={use: ddim, steps: 10, clip_eps: false}"], False
+    yield "transformer", [TRANSFORMER % "", "sampler={use: ddim, steps: 10, clip_eps: false}"], False
+    yield "transformer, learned variance, patches of 4", [TRANSFORMER % ", patch: 4, qkv_bias: false, hidden_eps: 1.0e-3", "objective={use: hybrid, predict: eps}",
+                                                          "sampler={use: ddpm, steps: 10, variance: learned, compat: diffusers}", "schedule={use: scaled_linear}"], True
+    yield "transformer, embeddings of blocks", [TRANSFORMER % ", block_embed: true", "sampler={use: ddpm, steps: 10}"], False
 
 
 def demist(*args):
@@ -50,19 +55,30 @@ def train(d, keys, device):
     demist("train", f"{d}/e.yaml", f"output={d}/run", f"device={device}", *keys)
 
 
-def predictions(d, raw, device):
-    unet = UNet2DModel.from_pretrained(f"{d}/out", subfolder="unet", low_cpu_mem_usage=False).eval()
+def load(d, keys):
+    """The network as a function of x and t, and the scheduler."""
+    ddim = "use: ddim" in " ".join(keys)
+    if "use: dit" in keys[0]:
+        net = DiTTransformer2DModel.from_pretrained(f"{d}/out", subfolder="transformer", low_cpu_mem_usage=False).eval()
+        scheduler = (DDIMScheduler if ddim else DDPMScheduler).from_pretrained(f"{d}/out", subfolder="scheduler")
+        return lambda x, t: net(x, t.expand(len(x)), class_labels=torch.zeros(len(x), dtype=torch.long)).sample, scheduler
+    pipeline = (DDIMPipeline if ddim else DDPMPipeline).from_pretrained(f"{d}/out", low_cpu_mem_usage=False)
+    net = UNet2DModel.from_pretrained(f"{d}/out", subfolder="unet", low_cpu_mem_usage=False).eval()
+    return lambda x, t: net(x, t).sample, pipeline.scheduler
+
+
+def predictions(d, keys, raw, device):
+    net, _ = load(d, keys)
     x, t = torch.randn(4, 3, 8, 8), torch.tensor([1, 300, 700, 999])
     save_file({"x": x, "t": t}, f"{d}/in.st")
     demist("predict", f"{d}/run", f"device={device}", "--in", f"{d}/in.st", "--out", f"{d}/out.st", *raw)
     with torch.no_grad():
-        want = unet(x, t).sample
+        want = net(x, t)
     return ((load_file(f"{d}/out.st")["out"] - want).abs().max() / want.abs().max()).item()
 
 
 def walks(d, keys, raw, device):
-    pipeline = (DDIMPipeline if "use: ddim" in " ".join(keys) else DDPMPipeline).from_pretrained(f"{d}/out", low_cpu_mem_usage=False)
-    s = pipeline.scheduler
+    net, s = load(d, keys)
     s.set_timesteps(10)
     x, z = torch.randn(2, 3, 8, 8), torch.randn(10, 2, 3, 8, 8)
     save_file({"x": x, "z": z}, f"{d}/noise.st")
@@ -71,7 +87,7 @@ def walks(d, keys, raw, device):
     given, scheduling_ddpm.randn_tensor = scheduling_ddpm.randn_tensor, lambda *a, **k: next(drawn)
     with torch.no_grad():
         for t in s.timesteps:
-            x = s.step(pipeline.unet(x, t).sample, t, x).prev_sample
+            x = s.step(net(x, t), t, x).prev_sample
     scheduling_ddpm.randn_tensor = given
     return ((load_file(f"{d}/x.st")["x"] - x).abs().max() / (x.max() - x.min())).item()
 
@@ -117,7 +133,7 @@ def main():
         with tempfile.TemporaryDirectory() as d:
             train(d, keys, a.device)
             demist("export", f"{d}/run", "--to", "diffusers", *raw, f"{d}/out")
-            got = predictions(d, raw, a.device), walks(d, keys, raw, a.device)
+            got = predictions(d, keys, raw, a.device), walks(d, keys, raw, a.device)
         ok = got[0] <= 1e-4 and got[1] <= 1e-3
         failed += not ok
         n += 1

@@ -1,5 +1,5 @@
-"""Writes tests/parity/data/diffusers: tiny UNet2DModels with random weights as diffusers saves them, and in
-expected.safetensors of each folder inputs x, t, y and what UNet2DModel.forward gives for them; in walk.safetensors
+"""Writes tests/parity/data/diffusers: tiny UNet2DModels and DiTTransformer2DModels with random weights as diffusers saves them, and in
+expected.safetensors of each folder inputs x, t, y and what their forward gives for them; in walk.safetensors
 noise x and z and, as trace, x after each of 10 steps of the folder's scheduler in double precision; in
 compat.safetensors the same with a spacing where demist goes another way unless it is told sampler.compat=diffusers.
 
@@ -10,7 +10,7 @@ import os
 import shutil
 
 import torch
-from compare_diffusers import A, AU, D, R, RU, U, inputs, make
+from compare_diffusers import A, AU, D, R, RU, TRANSFORMER, U, inputs, make
 from compare_schedulers import scheduler, step
 from diffusers import DDIMScheduler, DDPMScheduler
 from safetensors.torch import load_file, save_file
@@ -24,11 +24,18 @@ MODELS = {
     "fourier": dict(SMALL, time_embedding_type="fourier", down_block_types=(D, D), up_block_types=(U, U), add_attention=False, act_fn="mish",
                     mid_block_scale_factor=2 ** 0.5, out_channels=2),
 }
+SHORT = dict(_base=TRANSFORMER, in_channels=1, num_embeds_ada_norm=3)
+TRANSFORMERS = {
+    "dit": dict(SHORT, norm_eps=1e-2),
+    "dit_learned": dict(SHORT, num_layers=1, patch_size=4, out_channels=2, attention_bias=False),
+}
 SCHEDULERS = {
     "plain": (DDPMScheduler, dict(variance_type="fixed_large")),
     "adm": (DDIMScheduler, dict(beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", timestep_spacing="trailing",
                                 clip_sample_range=0.9)),
     "fourier": (DDPMScheduler, dict(beta_schedule="sigmoid", thresholding=True, sample_max_value=1.5, clip_sample=False)),
+    "dit": (DDIMScheduler, dict(clip_sample=False)),
+    "dit_learned": (DDPMScheduler, dict(variance_type="learned_range")),
 }
 COMPAT = {"plain": "trailing", "adm": "linspace"}
 OLD = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
@@ -59,17 +66,17 @@ def walk(folder, model, kind, config, name):
     s, x = scheduler(kind, config, 10), inputs(model, 7)[0]
     torch.manual_seed(8)
     z, trace = torch.randn(10, *x.shape), [x.double()]
-    y = torch.arange(len(x)) if model.config.num_class_embeds else None
+    y = torch.arange(len(x)) if model.config.get("num_class_embeds") or model.config.get("num_embeds_ada_norm") else None
     for i, t in enumerate(s.timesteps):
         with torch.no_grad():
-            out = model(trace[-1].float(), int(t), class_labels=y).sample
+            out = model(trace[-1].float(), torch.full((len(x),), int(t)), class_labels=y).sample
         trace.append(step(s, out, int(t), trace[-1], z[i], 0))
     save_file({"x": x, "z": z, "trace": torch.stack(trace).float()}, os.path.join(folder, name))
 
 
 def main():
     shutil.rmtree(HERE, ignore_errors=True)
-    for seed, (name, change) in enumerate({**MODELS, "old": MODELS["plain"]}.items()):
+    for seed, (name, change) in enumerate({**MODELS, "old": MODELS["plain"], **TRANSFORMERS}.items()):
         folder = os.path.join(HERE, name)
         model = make(change, 100 + seed)
         if name == "old":
@@ -82,7 +89,7 @@ def main():
         else:
             kind, config = SCHEDULERS[name]
             kind(**config).save_pretrained(folder)
-            if model.config.out_channels == model.config.in_channels:
+            if model.config.out_channels in (None, model.config.in_channels):
                 walk(folder, model, kind, config, "walk.safetensors")
             if name in COMPAT:
                 walk(folder, model, kind, {**config, "timestep_spacing": COMPAT[name]}, "compat.safetensors")

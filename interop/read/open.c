@@ -13,11 +13,12 @@ enum { MAX_SHARDS = 1024, PATH_ROOM = 4096 };
 
 typedef struct model {
     const char *dir;
-    char unet[PATH_ROOM], scheduler[PATH_ROOM]; /* folder of the network; the scheduler's file, "" if there is none */
+    char network[PATH_ROOM];       /* its folder */
+    char scheduler[PATH_ROOM];     /* its file, "" if there is none */
     dm_st *file[MAX_SHARDS];
     int64_t n_files;
     dm_arena *arena;
-    dm_unet_facts facts;
+    dm_network_facts facts;
     char *text;                    /* the experiment */
 } model;
 
@@ -39,11 +40,12 @@ static dm_status first_in(const char *dir, const char *const *names, int n, int 
 
 dm_status dm_foreign_is(const char *dir, bool *is, dm_err *err)
 {
-    static const char *const names[] = {"unet/config.json", "config.json", "model_index.json"};
+    static const char *const names[] = {"unet/config.json", "transformer/config.json", "config.json",
+                                        "model_index.json"};
     int which;
-    const dm_status rc = first_in(dir, names, 3, &which, err);
+    const dm_status rc = first_in(dir, names, 4, &which, err);
 
-    *is = which < 3;
+    *is = which < 4;
     return rc;
 }
 
@@ -54,17 +56,19 @@ static dm_status find(model *m, dm_err *err)
     static const char *const schedulers[] = {"scheduler/scheduler_config.json", "scheduler_config.json",
                                              "../scheduler/scheduler_config.json"};
 
-    static const char *const configs[] = {"unet/config.json", "config.json"};
+    static const char *const configs[] = {"unet/config.json", "transformer/config.json", "config.json"};
+    static const char *const folders[] = {"/unet", "/transformer", ""};
     int which;
     dm_status rc;
 
     if (strlen(m->dir) > PATH_ROOM - 200)
         return dm_error(err, DM_EINVAL, "the path '%.60s...' is too long", m->dir);
-    if ((rc = first_in(m->dir, configs, 2, &which, err)))
+    if ((rc = first_in(m->dir, configs, 3, &which, err)))
         return rc;
-    if (which == 2)
-        return dm_error(err, DM_EINVAL, "'%s' has no config.json, neither by itself nor in unet/", m->dir);
-    snprintf(m->unet, sizeof m->unet, "%s%s", m->dir, which ? "" : "/unet");
+    if (which == 3)
+        return dm_error(err, DM_EINVAL, "'%s' has no config.json, neither by itself nor in unet/ or transformer/",
+                        m->dir);
+    snprintf(m->network, sizeof m->network, "%s%s", m->dir, folders[which]);
     if (!(rc = first_in(m->dir, schedulers, 3, &which, err)) && which < 3)
         snprintf(m->scheduler, sizeof m->scheduler, "%s/%s", m->dir, schedulers[which]);
     return rc;
@@ -95,9 +99,9 @@ static dm_status write_experiment(model *m, dm_err *err)
 
     if (!to)
         return dm_error(err, DM_ENOMEM, "out of memory for the experiment of '%s'", m->dir);
-    snprintf(config, sizeof config, "%s/config.json", m->unet);
+    snprintf(config, sizeof config, "%s/config.json", m->network);
     fprintf(to, "name: imported\n");
-    if (!(rc = dm_unet_read(config, to, &m->facts, err)))
+    if (!(rc = dm_network_read(config, to, &m->facts, err)))
         rc = dm_scheduler_read(*m->scheduler ? m->scheduler : NULL, &m->facts, to, err);
     if (fclose(to) && !rc)
         rc = dm_error(err, DM_ENOMEM, "out of memory for the experiment of '%s'", m->dir);
@@ -111,9 +115,9 @@ static dm_status open_shard(model *m, const char *name, dm_err *err)
     char path[PATH_ROOM + 300];
     dm_status rc;
 
-    snprintf(path, sizeof path, "%s/%s", m->unet, name);
+    snprintf(path, sizeof path, "%s/%s", m->network, name);
     if (m->n_files == MAX_SHARDS)
-        return dm_error(err, DM_ECORRUPT, "'%s' has more than %d files of weights", m->unet, MAX_SHARDS);
+        return dm_error(err, DM_ECORRUPT, "'%s' has more than %d files of weights", m->network, MAX_SHARDS);
     if (!(rc = dm_st_open(path, &m->file[m->n_files], err)))
         m->n_files++;
     return rc;
@@ -164,7 +168,7 @@ static dm_status open_index(model *m, dm_err *err)
     size_t n;
     dm_status rc;
 
-    snprintf(path, sizeof path, "%s/" DM_DIFFUSERS_WEIGHTS ".index.json", m->unet);
+    snprintf(path, sizeof path, "%s/" DM_DIFFUSERS_WEIGHTS ".index.json", m->network);
     if ((rc = dm_file_slurp(path, (size_t)64 << 20, &text, &n, err)))
         return rc;
     rc = dm_json_read(text, n, path, &root, err);
@@ -186,7 +190,7 @@ static dm_status open_weights(model *m, dm_err *err)
                                         DM_DIFFUSERS_WEIGHTS, "diffusion_pytorch_model.fp16.safetensors",
                                         "diffusion_pytorch_model.non_ema.safetensors", "diffusion_pytorch_model.bin"};
     int which;
-    const dm_status rc = first_in(m->unet, names, NONE, &which, err);
+    const dm_status rc = first_in(m->network, names, NONE, &which, err);
 
     if (rc || which == INDEX)
         return rc ? rc : open_index(m, err);
@@ -195,10 +199,9 @@ static dm_status open_weights(model *m, dm_err *err)
     if (which == PICKLE)
         return dm_error(err, DM_EINVAL,
                         "'%s/diffusion_pytorch_model.bin' is a pickle, a program that demist does not run; convert it "
-                        "where it came from: UNet2DModel.from_pretrained(dir).save_pretrained(dir, "
-                        "safe_serialization=True)",
-                        m->unet);
-    return dm_error(err, DM_ENOENT, "'%s' has no " DM_DIFFUSERS_WEIGHTS " and no index of several", m->unet);
+                        "where it came from: %s.from_pretrained(dir).save_pretrained(dir, safe_serialization=True)",
+                        m->network, m->facts.class_name);
+    return dm_error(err, DM_ENOENT, "'%s' has no " DM_DIFFUSERS_WEIGHTS " and no index of several", m->network);
 }
 
 static bool ends_with(const char *s, const char *end, size_t *at)
@@ -245,7 +248,7 @@ static dm_status list_parts(const model *m, dm_st_part **out, int64_t *n, dm_err
     for (int64_t i = 0; i < m->n_files; i++)
         *n += dm_st_count(m->file[i]);
     if (!(p = dm_alloc_n(m->arena, (size_t)*n, sizeof *p)))
-        return dm_error(err, DM_ENOMEM, "out of memory for tensors of '%s'", m->unet);
+        return dm_error(err, DM_ENOMEM, "out of memory for tensors of '%s'", m->network);
     *out = p;
     for (int64_t i = 0; i < m->n_files; i++)
         for (int64_t k = 0; k < dm_st_count(m->file[i]) && !rc; k++, p++) {
@@ -261,7 +264,7 @@ static dm_status list_parts(const model *m, dm_st_part **out, int64_t *n, dm_err
 
 static dm_status gather(model *m, dm_st **out, dm_err *err)
 {
-    const dm_unet_facts *f = &m->facts;
+    const dm_network_facts *f = &m->facts;
     char shape[80], classes[24], wide[24];
     dm_pair meta[12] = {{"format", "diffusers"}, {"experiment", m->text}, {"step", "0"}, {"data.shape", shape},
                         {"data.classes", classes}, {"data.levels", "256"}, {"data.low", "-1"}, {"data.high", "1"}};
@@ -288,7 +291,7 @@ static dm_status gather(model *m, dm_st **out, dm_err *err)
                                                              : "its config.json does not say the size of its images; "
                                                                "write "
                                                                "\"sample_size\": SIDE there"};
-    rc = dm_st_gather(m->unet, m->file, m->n_files, parts, n, meta, n_meta, out, err);
+    rc = dm_st_gather(m->network, m->file, m->n_files, parts, n, meta, n_meta, out, err);
     m->n_files = 0;
     return rc;
 }

@@ -72,7 +72,7 @@ void dm_scheduler_put_clip(dm_config *c, bool def, FILE *to)
 }
 
 /* Channels beyond the image's are a variance only to a scheduler that asks for one. */
-void dm_scheduler_put_objective(dm_config *c, const dm_unet_facts *f, FILE *to)
+void dm_scheduler_put_objective(dm_config *c, const dm_network_facts *f, FILE *to)
 {
     static const char *const predicts[] = {"eps", "x0", "v"};
     const int predict = dm_config_choice(c, "prediction_type", "epsilon", "epsilon|sample|v_prediction");

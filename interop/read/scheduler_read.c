@@ -33,7 +33,7 @@ static void put_sampler(dm_config *c, int kind, int64_t T, FILE *to)
     fprintf(to, "  clip_eps: %s\n", kind == DDIM ? "false" : "true");
 }
 
-static void put(dm_config *c, const dm_unet_facts *f, FILE *to)
+static void put(dm_config *c, const dm_network_facts *f, FILE *to)
 {
     const char *name = json_string_value(json_object_get(c->root, "_class_name"));
     int64_t T;
@@ -50,7 +50,7 @@ static void put(dm_config *c, const dm_unet_facts *f, FILE *to)
     put_sampler(c, name && !strcmp(name, "DDIMScheduler") ? DDIM : DDPM, T, to);
 }
 
-dm_status dm_scheduler_read(const char *path, const dm_unet_facts *f, FILE *to, dm_err *err)
+dm_status dm_scheduler_read(const char *path, const dm_network_facts *f, FILE *to, dm_err *err)
 {
     dm_config c = {.path = "scheduler"};
     dm_status rc;

@@ -123,7 +123,7 @@ static void check_clipped(dm_config *c)
         dm_config_fail(c, "lambda_min_clipped", "is not supported but as -Infinity; grid {use: lu, lambda_min} has it");
 }
 
-static void put_dpmpp(dm_config *c, const dm_unet_facts *f, FILE *to)
+static void put_dpmpp(dm_config *c, const dm_network_facts *f, FILE *to)
 {
     const int64_t T = dm_scheduler_put_betas(c, 1000, 1e-4, 0.02, to);
 
@@ -139,7 +139,7 @@ static void put_dpmpp(dm_config *c, const dm_unet_facts *f, FILE *to)
     dm_scheduler_put_clip(c, false, to);
 }
 
-static void put_unipc(dm_config *c, const dm_unet_facts *f, FILE *to)
+static void put_unipc(dm_config *c, const dm_network_facts *f, FILE *to)
 {
     static const char *const solvers[] = {"bh1", "bh2"};
     const int64_t T = dm_scheduler_put_betas(c, 1000, 1e-4, 0.02, to);
@@ -172,7 +172,7 @@ static void put_unipc(dm_config *c, const dm_unet_facts *f, FILE *to)
     dm_scheduler_put_clip(c, false, to);
 }
 
-static void put_deis(dm_config *c, const dm_unet_facts *f, FILE *to)
+static void put_deis(dm_config *c, const dm_network_facts *f, FILE *to)
 {
     const int64_t T = dm_scheduler_put_betas(c, 1000, 1e-4, 0.02, to);
 
@@ -187,7 +187,7 @@ static void put_deis(dm_config *c, const dm_unet_facts *f, FILE *to)
     dm_scheduler_put_clip(c, false, to);
 }
 
-static void put_pndm(dm_config *c, const dm_unet_facts *f, FILE *to)
+static void put_pndm(dm_config *c, const dm_network_facts *f, FILE *to)
 {
     static const char *const spacings[] = {"leading", "linspace", "trailing"};
     const int64_t T = dm_scheduler_put_betas(c, 1000, 1e-4, 0.02, to);
@@ -205,7 +205,7 @@ static void put_pndm(dm_config *c, const dm_unet_facts *f, FILE *to)
 }
 
 /* Euler, ancestral or not, Heun and LMS. */
-static void put_sigma_solver(dm_config *c, const dm_unet_facts *f, const char *sampler, bool euler, FILE *to)
+static void put_sigma_solver(dm_config *c, const dm_network_facts *f, const char *sampler, bool euler, FILE *to)
 {
     const bool heun = !strcmp(sampler, "heun");
     const int64_t T = dm_scheduler_put_betas(c, 1000, heun ? 0.00085 : 1e-4, heun ? 0.012 : 0.02, to);
@@ -227,11 +227,11 @@ static void put_sigma_solver(dm_config *c, const dm_unet_facts *f, const char *s
     }
 }
 
-static void put_euler(dm_config *c, const dm_unet_facts *f, FILE *to) { put_sigma_solver(c, f, "ddim", true, to); }
-static void put_heun(dm_config *c, const dm_unet_facts *f, FILE *to) { put_sigma_solver(c, f, "heun", false, to); }
-static void put_lms(dm_config *c, const dm_unet_facts *f, FILE *to) { put_sigma_solver(c, f, "lms", false, to); }
+static void put_euler(dm_config *c, const dm_network_facts *f, FILE *to) { put_sigma_solver(c, f, "ddim", true, to); }
+static void put_heun(dm_config *c, const dm_network_facts *f, FILE *to) { put_sigma_solver(c, f, "heun", false, to); }
+static void put_lms(dm_config *c, const dm_network_facts *f, FILE *to) { put_sigma_solver(c, f, "lms", false, to); }
 
-static void put_ancestral(dm_config *c, const dm_unet_facts *f, FILE *to)
+static void put_ancestral(dm_config *c, const dm_network_facts *f, FILE *to)
 {
     put_sigma_solver(c, f, "ddim", false, to);
     fprintf(to, "  eta: 1\n  variance: posterior\n");
@@ -262,14 +262,14 @@ static int64_t put_edm_model(dm_config *c, FILE *to)
     return T;
 }
 
-static void put_edm_euler(dm_config *c, const dm_unet_facts *f, FILE *to)
+static void put_edm_euler(dm_config *c, const dm_network_facts *f, FILE *to)
 {
     (void)f;
     begin_sampler("ddim", put_edm_model(c, to), to);
     fprintf(to, "  clip: off\n");
 }
 
-static void put_edm_dpmpp(dm_config *c, const dm_unet_facts *f, FILE *to)
+static void put_edm_dpmpp(dm_config *c, const dm_network_facts *f, FILE *to)
 {
     (void)f;
     begin_sampler("dpmpp", put_edm_model(c, to), to);
@@ -278,7 +278,7 @@ static void put_edm_dpmpp(dm_config *c, const dm_unet_facts *f, FILE *to)
     dm_scheduler_put_clip(c, false, to);
 }
 
-static void put_flow(dm_config *c, const dm_unet_facts *f, FILE *to)
+static void put_flow(dm_config *c, const dm_network_facts *f, FILE *to)
 {
     static const char *const of_shifting[] = {"base_shift", "max_shift", "base_image_seq_len", "max_image_seq_len",
                                               "time_shift_type"};
@@ -307,7 +307,7 @@ static void put_flow(dm_config *c, const dm_unet_facts *f, FILE *to)
 
 /* ---- all of them ------------------------------------------------------------------------------------ */
 
-static void put_single(dm_config *c, const dm_unet_facts *f, FILE *to)
+static void put_single(dm_config *c, const dm_network_facts *f, FILE *to)
 {
     (void)f;
     (void)to;
@@ -317,7 +317,7 @@ static void put_single(dm_config *c, const dm_unet_facts *f, FILE *to)
                    "is supported, and sampler {use: dpmpp, method: singlestep}");
 }
 
-static void put_sde(dm_config *c, const dm_unet_facts *f, FILE *to)
+static void put_sde(dm_config *c, const dm_network_facts *f, FILE *to)
 {
     (void)f;
     (void)to;
@@ -326,7 +326,7 @@ static void put_sde(dm_config *c, const dm_unet_facts *f, FILE *to)
                    "algorithm_type sde-dpmsolver++ is supported");
 }
 
-static const struct { const char *name; void (*put)(dm_config *c, const dm_unet_facts *f, FILE *to); } solvers[] = {
+static const struct { const char *name; void (*put)(dm_config *c, const dm_network_facts *f, FILE *to); } solvers[] = {
     {"DPMSolverMultistepScheduler", put_dpmpp}, {"UniPCMultistepScheduler", put_unipc},
     {"DEISMultistepScheduler", put_deis},       {"PNDMScheduler", put_pndm},
     {"EulerDiscreteScheduler", put_euler},      {"EulerAncestralDiscreteScheduler", put_ancestral},
@@ -336,7 +336,7 @@ static const struct { const char *name; void (*put)(dm_config *c, const dm_unet_
     {"DPMSolverSinglestepScheduler", put_single}, {"DPMSolverSDEScheduler", put_sde},
 };
 
-bool dm_solver_put(dm_config *c, const char *name, const dm_unet_facts *f, FILE *to)
+bool dm_solver_put(dm_config *c, const char *name, const dm_network_facts *f, FILE *to)
 {
     for (size_t i = 0; i < sizeof solvers / sizeof solvers[0]; i++)
         if (!strcmp(solvers[i].name, name)) {

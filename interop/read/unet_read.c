@@ -64,7 +64,7 @@ static void read_lists(dm_config *c, lists *l)
     read_blocks(c, true, l);
 }
 
-static void read_size(dm_config *c, int levels, dm_unet_facts *f)
+static void read_size(dm_config *c, int levels, dm_network_facts *f)
 {
     const json_t *v = json_object_get(c->root, "sample_size");
     const json_t *h = json_is_array(v) ? json_array_get(v, 0) : v;
@@ -145,7 +145,7 @@ static void put_blocks(dm_config *c, FILE *to)
     print_bool(to, "center", dm_config_bool(c, "center_input_sample", false));
 }
 
-static void put_time(dm_config *c, FILE *to, dm_unet_facts *f)
+static void put_time(dm_config *c, FILE *to, dm_network_facts *f)
 {
     static const char *const times[] = {"positional", "fourier", "learned"};
     const int time = dm_config_choice(c, "time_embedding_type", "positional", "positional|fourier|learned");
@@ -164,7 +164,7 @@ static void put_time(dm_config *c, FILE *to, dm_unet_facts *f)
 }
 
 /* wide: elements of the time embedding, to which the classes' is added. */
-static void put_classes(dm_config *c, FILE *to, int64_t wide, dm_unet_facts *f)
+static void put_classes(dm_config *c, FILE *to, int64_t wide, dm_network_facts *f)
 {
     const int kind = dm_config_choice(c, "class_embed_type", "null", "null|timestep|identity");
     const int64_t rows = dm_config_int_or_none(c, "num_class_embeds", 1, 1 << 20);
@@ -176,33 +176,22 @@ static void put_classes(dm_config *c, FILE *to, int64_t wide, dm_unet_facts *f)
             kind == 2 ? "vector" : kind == 1 ? "timestep" : rows ? "table" : "none", (long long)rows);
 }
 
-dm_status dm_unet_read(const char *path, FILE *to, dm_unet_facts *f, dm_err *err)
+void dm_unet_put(dm_config *c, FILE *to, dm_network_facts *f)
 {
     static const char *const ema[] = {"decay", "min_decay", "inv_gamma", "power", "optimization_step",
                                       "update_after_step", "use_ema_warmup"};
+    const int64_t wide = dm_config_int_or_none(c, "time_embedding_dim", 1, 65536);
     lists l = {0};
-    dm_config c;
-    int64_t wide;
-    dm_status rc;
 
-    *f = (dm_unet_facts){0};
-    if ((rc = dm_config_open(&c, path, err)))
-        return rc;
-    dm_config_choice(&c, "_class_name", "UNet2DModel", "UNet2DModel");
-    f->channels = dm_config_int(&c, "in_channels", 3, 1, 4096);
-    f->outputs = dm_config_int(&c, "out_channels", 3, 1, 4096);
-    if (f->outputs < f->channels)
-        dm_config_fail(&c, "out_channels", "is %lld, below in_channels, %lld: demist has no inputs beside the image",
-                       (long long)f->outputs,
-                       (long long)f->channels);
-    read_lists(&c, &l);
-    read_size(&c, l.n ? l.n : 1, f);
-    put_shape(&c, to, &l);
-    put_blocks(&c, to);
-    wide = dm_config_int_or_none(&c, "time_embedding_dim", 1, 65536);
-    put_time(&c, to, f);
-    put_classes(&c, to, wide ? wide : 4 * l.channels[0], f);
+    f->class_name = "UNet2DModel";
+    f->channels = dm_config_int(c, "in_channels", 3, 1, 4096);
+    f->outputs = dm_config_int(c, "out_channels", 3, 1, 4096);
+    read_lists(c, &l);
+    read_size(c, l.n ? l.n : 1, f);
+    put_shape(c, to, &l);
+    put_blocks(c, to);
+    put_time(c, to, f);
+    put_classes(c, to, wide ? wide : 4 * l.channels[0], f);
     for (size_t i = 0; i < sizeof ema / sizeof ema[0]; i++)
-        dm_config_ignore(&c, ema[i]);
-    return dm_config_end(&c, err);
+        dm_config_ignore(c, ema[i]);
 }

@@ -2,7 +2,7 @@
 #include "interop/write/diffusers_write.h"
 
 #include "text/number.h"
-#include "interop/write/values.h"
+#include "interop/write/scheduler_parts.h"
 
 #include <string.h>
 
@@ -84,17 +84,13 @@ static const char *act(const dm_section *net)
 static dm_status check(const dm_experiment *e, const dm_data_info *data, dm_err *err)
 {
     const dm_section *net = &e->section[DM_SEC_NETWORK];
-    const way none = {0}, down = dm_uses(net, "unet") ? way_of(net, false) : none;
-    const way up = dm_uses(net, "unet") ? way_of(net, true) : none;
+    const way down = way_of(net, false), up = way_of(net, true);
 
-    if (!dm_uses(net, "unet"))
-        return dm_error(err, DM_EINVAL, "diffusers has no network like '%s'; only unet can be exported",
-                        net->plugin ? net->plugin->name : "?");
     if (data->shape.rank != 3)
         return dm_error(err, DM_EINVAL, "diffusers has no network for data that are no images");
-    if (e->condition.derive.n)
+    if (e->condition.derive.n || data->n_conditions)
         return dm_error(err, DM_EINVAL, "diffusers' UNet2DModel has no conditions but the class; this model has others "
-                                        "(condition.derive)");
+                                        "(section condition, or of the data)");
     if (dm_value_int(net, "heads") > 1)
         return dm_error(err, DM_EINVAL,
                         "diffusers cannot express network.heads = %lld: its heads have as many channels at "
@@ -161,7 +157,7 @@ dm_status dm_unet_write(const dm_experiment *e, const dm_data_info *data, FILE *
     put_int(to, "num_class_embeds", table && !rows ? data->classes + 1 : rows);
     if (learned)
         put_int(to, "num_train_timesteps", dm_value_int(net, "time_rows"));
-    put_int(to, "out_channels", outputs ? outputs : data->shape.dim[0] * (dm_uses(obj, "hybrid") ? 2 : 1));
+    put_int(to, "out_channels", outputs ? outputs : data->shape.dim[0] * (dm_config_variance(e) ? 2 : 1));
     put_text(to, "resnet_time_scale_shift", dm_value_bool(net, "scale_shift") ? "scale_shift" : "default");
     if (data->shape.dim[1] == data->shape.dim[2])
         put_int(to, "sample_size", data->shape.dim[1]);

@@ -4,17 +4,19 @@
  * in diffusers' DiTTransformer2DModel, where it has them. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include "conditions.h"
 
 enum { POSITIONS_SINCOS, POSITIONS_ROPE, POSITIONS_NONE };
+enum { MOST_POSITIONS = 1 << 28 }; /* elements */
 enum { NORM_LAYER, NORM_RMS };
 enum { QK_NONE, QK_LAYER, QK_RMS };
 
 typedef struct {
     int32_t size, positions, norm, qk_norm;
-    int64_t patch, width, depth, heads, time_in;
-    double mlp_ratio, dropout, eps, freq_shift, time_scale;
-    bool class_embed;
+    int64_t patch, width, depth, heads, positions_side, time_in;
+    double mlp_ratio, dropout, eps, hidden_eps, freq_shift, time_scale;
+    bool class_embed, block_embed, qkv_bias;
 } cfg;
 
 static const dm_param params[] = {
@@ -28,26 +30,34 @@ static const dm_param params[] = {
     DM_ENUM(cfg, positions, "sincos", "sincos|rope|none",
             "how a token's row and column are told: added once as sines and cosines, or by turning queries and keys "
             "(Su et al. 2021), half of each head by the row and half by the column"),
+    DM_INT(cfg, positions_side, "0", 0, 65536, "tokens",
+           "rows and columns are numbered from 0 to this, in as many steps as there are tokens to a side; 0 = in ones"),
     DM_ENUM(cfg, norm, "layer", "layer|rms", "the norms before attention, before the hidden layer and at the end"),
     DM_ENUM(cfg, qk_norm, "none", "none|layer|rms", "norm of each head's queries and keys"),
     DM_REAL(cfg, dropout, "0", 0, 0.9, "", "dropout after the hidden layer's activation"),
+    DM_BOOL(cfg, qkv_bias, "true", "a bias in queries, keys and values of an image's tokens"),
     DM_REAL(cfg, eps, "1e-6", 0, 1, "", "added to the variance in each norm"),
+    DM_REAL(cfg, hidden_eps, "0", 0, 1, "", "the same in the norm before the hidden layer; 0 = eps"),
     DM_INT(cfg, time_in, "256", 2, 8192, "", "width of the sines and cosines of the noise level"),
     DM_REAL(cfg, freq_shift, "0", -1e3, 1e3, "", "their frequencies are 10000^(-i / (half - freq_shift))"),
     DM_REAL(cfg, time_scale, "1", 1e-6, 1e6, "", "what the noise level is multiplied by before it is embedded"),
     DM_BOOL(cfg, class_embed, "true", "told the class, where the data have classes"),
+    DM_BOOL(cfg, block_embed, "false",
+            "each block has an embedding of noise level, class and vectors of its own, and the end that of the first"),
     DM_END,
 };
 
 /* What the parameters come to; N images of h x w tokens, L of them, each D wide. */
-typedef struct dims { int64_t N, h, w, L, D, depth, heads; } dims;
+typedef struct dims { int64_t N, h, w, L, D, depth, heads; double row, column; } dims; /* the steps of positions */
 
 static dims measure(const cfg *p, const dm_shape *x)
 {
     static const int64_t sizes[][3] = {{384, 12, 6}, {768, 12, 12}, {1024, 24, 16}, {1152, 28, 16}};
     const int64_t *of = sizes[p->size], h = x->dim[2] / p->patch, w = x->dim[3] / p->patch;
 
-    return (dims){.N = x->dim[0], .h = h, .w = w, .L = h * w, .D = p->width ? p->width : of[0],
+    return (dims){.row = p->positions_side ? (double)p->positions_side / (double)h : 1,
+                  .column = p->positions_side ? (double)p->positions_side / (double)w : 1,
+                  .N = x->dim[0], .h = h, .w = w, .L = h * w, .D = p->width ? p->width : of[0],
                   .depth = p->depth ? p->depth : of[1], .heads = p->heads ? p->heads : of[2]};
 }
 
@@ -72,6 +82,9 @@ static dm_status check(dm_ctx *c, const dm_graph *g, const dm_net_in *in)
     if (p->positions == POSITIONS_SINCOS && d.D % 4)
         dm_fail_also(c, DM_EINVAL, "positions: sincos needs a width that is a multiple of 4; it is %lld",
                      (long long)d.D);
+    if (p->positions != POSITIONS_NONE && d.L > MOST_POSITIONS / d.D)
+        dm_fail_also(c, DM_EINVAL, "patch is %lld, so an image is %lld tokens; the table of so many positions, %lld "
+                     "wide, would be too large", (long long)p->patch, (long long)d.L, (long long)d.D);
     check_sequences(c, in);
     if (p->class_embed && in->labels != DM_NONE && g->shape(g, in->labels).rank != 1)
         dm_fail_also(c, DM_EINVAL, "class_embed is true; the labels are vectors, not classes");
@@ -80,46 +93,55 @@ static dm_status check(dm_ctx *c, const dm_graph *g, const dm_net_in *in)
 
 /* ---- positions ------------------------------------------------------------------------------ */
 
-/* Element i of a constant f32[rows,columns]; by row and column of token l. */
-typedef double element(const dims *d, int64_t l, int64_t i);
+/* What stands at j of the half that a column or row at a place has. */
+typedef double element(double at, int64_t j, int64_t half);
 
-static dm_val table(const dm_graph *g, const dims *d, int64_t columns, dm_shape s, element *of)
+static double sine_or_cosine(double at, int64_t j, int64_t half)
 {
-    float *v = malloc((size_t)(d->L * columns) * sizeof *v);
-    dm_val y;
+    const int64_t n = half / 2; /* sines, then cosines */
+    const double angle = at * pow(10000, -(double)(j % n) / (double)n);
 
-    if (!v)
-        return -1; /* the host finds that it failed */
-    for (int64_t i = 0; i < d->L * columns; i++)
-        v[i] = (float)of(d, i / columns, i % columns);
-    y = g->constant(g, v, &s);
+    return j < n ? sin(angle) : cos(angle);
+}
+
+static double angle_of_pair(double at, int64_t j, int64_t half) { return at * pow(10000, -(double)j / (double)half); }
+
+static float *fill_side(int64_t n, double step, int64_t half, element *of)
+{
+    float *v = malloc((size_t)(n * half) * sizeof *v);
+
+    for (int64_t i = 0; v && i < n * half; i++)
+        v[i] = (float)of((double)(i / half) * step, i % half, half);
+    return v;
+}
+
+/* A constant of so many elements to a token, a half by its column and a half by its row. */
+static dm_val table(const dm_graph *g, const dims *d, int64_t elements, dm_shape s, element *of)
+{
+    const int64_t half = elements / 2;
+    const size_t bytes = (size_t)half * sizeof(float);
+    float *columns = fill_side(d->w, d->column, half, of), *rows = fill_side(d->h, d->row, half, of);
+    float *v = malloc((size_t)d->L * 2 * bytes);
+    dm_val y = -1; /* the host finds that it failed */
+
+    if (columns && rows && v) {
+        for (int64_t l = 0; l < d->L; l++) {
+            memcpy(v + 2 * l * half, columns + l % d->w * half, bytes);
+            memcpy(v + (2 * l + 1) * half, rows + l / d->w * half, bytes);
+        }
+        y = g->constant(g, v, &s);
+    }
+    free(columns);
+    free(rows);
     free(v);
     return y;
 }
 
-/* Quarters: sines, then cosines of the column, and the same of the row. */
-static double sine_or_cosine(const dims *d, int64_t l, int64_t i)
-{
-    const int64_t quarter = d->D / 4;
-    const double at = (double)(i < 2 * quarter ? l % d->w : l / d->w);
-    const double angle = at * pow(10000, -(double)(i % quarter) / (double)quarter);
-
-    return i / quarter % 2 ? cos(angle) : sin(angle);
-}
-
-/* Half of a head's pairs by the column, half by the row. */
-static double angle_of_pair(const dims *d, int64_t l, int64_t i)
-{
-    const int64_t half = d->D / d->heads / 4;
-
-    return (double)(i < half ? l % d->w : l / d->w) * pow(10000, -(double)(i % half) / (double)half);
-}
-
 /* ---- blocks --------------------------------------------------------------------------------- */
 
-static dm_val norm(const dm_graph *g, const cfg *p, dm_val x)
+static dm_val norm(const dm_graph *g, const cfg *p, dm_val x, double eps)
 {
-    return p->norm == NORM_RMS ? g->rms_norm(g, NULL, x, p->eps) : g->layer_norm(g, NULL, x, p->eps);
+    return p->norm == NORM_RMS ? g->rms_norm(g, NULL, x, eps) : g->layer_norm(g, NULL, x, eps);
 }
 
 /* The i-th D columns of m [N,k D], for all tokens of an image. */
@@ -128,12 +150,12 @@ static dm_val column(const dm_graph *g, const dims *d, dm_val m, int64_t i)
     return g->reshape(g, g->slice(g, m, 1, i * d->D, d->D), &(dm_shape){3, {d->N, 1, d->D}});
 }
 
-/* norm(x) (1 + scale) + shift, with shift and scale the i-th and the next columns of m. */
-static dm_val modulate(const dm_graph *g, const cfg *p, const dims *d, dm_val x, dm_val m, int64_t i)
+/* normed (1 + scale) + shift, with shift and scale the i-th and the next columns of m. */
+static dm_val modulate(const dm_graph *g, const dims *d, dm_val normed, dm_val m, int64_t i)
 {
     const dm_val scale = g->scale(g, column(g, d, m, i + 1), 1, 1);
 
-    return g->add(g, g->mul(g, norm(g, p, x), scale), column(g, d, m, i));
+    return g->add(g, g->mul(g, normed, scale), column(g, d, m, i));
 }
 
 /* Queries or keys [N,L,D]: each head by itself normed, then turned by its place (angles; DM_NONE: not). */
@@ -151,10 +173,11 @@ static dm_val prepare(const dm_graph *g, const cfg *p, const dims *d, const char
 
 static dm_val attend(const dm_graph *g, const cfg *p, const dims *d, dm_val x, dm_val angles)
 {
-    const dm_val q = prepare(g, p, d, "norm_q", g->linear(g, "to_q", x, d->D, 0), angles);
-    const dm_val k = prepare(g, p, d, "norm_k", g->linear(g, "to_k", x, d->D, 0), angles);
+    const uint32_t flags = p->qkv_bias ? 0 : DM_NO_BIAS;
+    const dm_val q = prepare(g, p, d, "norm_q", g->linear(g, "to_q", x, d->D, flags), angles);
+    const dm_val k = prepare(g, p, d, "norm_k", g->linear(g, "to_k", x, d->D, flags), angles);
 
-    x = g->attention(g, q, k, g->linear(g, "to_v", x, d->D, 0), d->heads);
+    x = g->attention(g, q, k, g->linear(g, "to_v", x, d->D, flags), d->heads);
     return g->linear(g, "to_out.0", x, d->D, 0);
 }
 
@@ -169,12 +192,13 @@ static dm_val block(const dm_graph *g, const cfg *p, const dims *d, dm_val x, dm
                     const dm_condition_in *sequence)
 {
     const dm_val m = g->linear(g, "norm1.linear", told, 6 * d->D, DM_ZERO_INIT);
-    dm_val h = attend(g->scope(g, "attn1"), p, d, modulate(g, p, d, x, m, 0), angles);
+    dm_val h = attend(g->scope(g, "attn1"), p, d, modulate(g, d, norm(g, p, x, p->eps), m, 0), angles);
 
     x = g->add(g, x, g->mul(g, h, column(g, d, m, 2)));
     if (sequence)
-        x = g->add(g, x, cross_attention(g->scope(g, "attn2"), norm(g, p, x), sequence, d->heads));
-    h = hidden(g->scope(g, "ff"), p, d, modulate(g, p, d, x, m, 3));
+        x = g->add(g, x, cross_attention(g->scope(g, "attn2"), norm(g, p, x, p->eps), sequence, d->heads));
+    h = norm(g, p, x, p->hidden_eps > 0 ? p->hidden_eps : p->eps);
+    h = hidden(g->scope(g, "ff"), p, d, modulate(g, d, h, m, 3));
     return g->add(g, x, g->mul(g, h, column(g, d, m, 5)));
 }
 
@@ -217,21 +241,28 @@ static dm_val build(dm_ctx *c, const dm_graph *g, const dm_net_in *in)
     const cfg *p = c->cfg;
     const dm_shape s = g->shape(g, in->x);
     const dims d = measure(p, &s);
-    dm_val x, told, m, angles = DM_NONE;
+    dm_val x, told = DM_NONE, m, angles = DM_NONE;
     dm_status rc;
 
     if ((rc = check(c, g, in)))
         return rc;
-    told = embed(g, p, &d, in);
+    if (!p->block_embed)
+        told = embed(g, p, &d, in);
     x = patchify(g, p, &d, add_images(g, in, in->x));
     if (p->positions == POSITIONS_SINCOS)
         x = g->add(g, x, table(g, &d, d.D, (dm_shape){3, {1, d.L, d.D}}, sine_or_cosine));
     if (p->positions == POSITIONS_ROPE)
         angles = table(g, &d, d.D / d.heads / 2, (dm_shape){2, {d.L, d.D / d.heads / 2}}, angle_of_pair);
-    for (int64_t i = 0; i < d.depth; i++)
-        x = block(g->scope(g, "transformer_blocks.%d", (int)i), p, &d, x, told, angles, sequence_of(in));
+    for (int64_t i = 0; i < d.depth; i++) {
+        const dm_graph *one = g->scope(g, "transformer_blocks.%d", (int)i);
+        const dm_val own = p->block_embed ? embed(one->scope(one, "norm1.emb"), p, &d, in) : told;
+
+        told = i ? told : own;
+        x = block(one, p, &d, x, own, angles, sequence_of(in));
+    }
     m = g->linear(g, "proj_out_1", told, 2 * d.D, DM_ZERO_INIT);
-    x = g->linear(g, "proj_out_2", modulate(g, p, &d, x, m, 0), p->patch * p->patch * in->out_channels, DM_ZERO_INIT);
+    x = modulate(g, &d, norm(g, p, x, p->eps), m, 0);
+    x = g->linear(g, "proj_out_2", x, p->patch * p->patch * in->out_channels, DM_ZERO_INIT);
     return unpatchify(g, p, &d, x, in->out_channels);
 }
 
