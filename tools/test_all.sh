@@ -114,6 +114,11 @@ package() {
 # The archive for any folder, in a root that has libc and a driver alone.
 bundled() { tools/bundle && tools/bundle_in_root; }
 
+# The report of a device, whole.
+reported() {
+  rm -rf build/gpu-report && tools/gpu-report --out build/gpu-report --device "$first" --batch 2 --repeats 2
+}
+
 # A thousand models and data sets opened and closed.
 opened() { DEMIST_OPENS=1000 DEMIST_SOURCE=$root step opens build/tests/library/library_opens; }
 
@@ -153,5 +158,6 @@ folders_are_hostile
 io_fails
 step package package
 step bundle bundled
+step report reported
 opened
 plugins_pass
