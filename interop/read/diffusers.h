@@ -24,6 +24,8 @@ dm_status dm_network_read(const char *path, FILE *to, dm_network_facts *facts, d
 void dm_unet_put(dm_config *c, FILE *to, dm_network_facts *facts);
 void dm_dit_put(dm_config *c, FILE *to, dm_network_facts *facts);
 bool dm_dit_is(const char *class_name);
+/* The names of a model_index.json's id2label, with '/' between them; nothing where it has none. */
+dm_status dm_class_names_read(const char *path, int64_t classes, FILE *to, dm_err *err);
 /* Reads a scheduler_config.json and writes schedule, objective and sampler. path NULL: DDPMScheduler's defaults. */
 dm_status dm_scheduler_read(const char *path, const dm_network_facts *facts, FILE *to, dm_err *err);
 

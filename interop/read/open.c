@@ -20,6 +20,7 @@ typedef struct model {
     dm_arena *arena;
     dm_network_facts facts;
     char *text;                    /* the experiment */
+    char *class_names;             /* "" where they are not known */
 } model;
 
 /* The first of n files that the folder has: *which is its number, n where it has none. */
@@ -105,6 +106,27 @@ static dm_status write_experiment(model *m, dm_err *err)
         rc = dm_scheduler_read(*m->scheduler ? m->scheduler : NULL, &m->facts, to, err);
     if (fclose(to) && !rc)
         rc = dm_error(err, DM_ENOMEM, "out of memory for the experiment of '%s'", m->dir);
+    return rc;
+}
+
+/* Of a pipeline; m->dir is that, or its network's folder. */
+static dm_status find_class_names(model *m, dm_err *err)
+{
+    static const char *const names[] = {"model_index.json", "../model_index.json"};
+    char path[PATH_ROOM + 32];
+    size_t n;
+    FILE *to = open_memstream(&m->class_names, &n);
+    int which;
+    dm_status rc;
+
+    if (!to)
+        return dm_error(err, DM_ENOMEM, "out of memory for the names of classes of '%s'", m->dir);
+    if (!(rc = first_in(m->dir, names, 2, &which, err)) && which < 2 && m->facts.classes) {
+        snprintf(path, sizeof path, "%s/%s", m->dir, names[which]);
+        rc = dm_class_names_read(path, m->facts.classes, to, err);
+    }
+    if (fclose(to) && !rc)
+        rc = dm_error(err, DM_ENOMEM, "out of memory for the names of classes of '%s'", m->dir);
     return rc;
 }
 
@@ -266,7 +288,7 @@ static dm_status gather(model *m, dm_st **out, dm_err *err)
 {
     const dm_network_facts *f = &m->facts;
     char shape[80], classes[24], wide[24];
-    dm_pair meta[12] = {{"format", "diffusers"}, {"experiment", m->text}, {"step", "0"}, {"data.shape", shape},
+    dm_pair meta[13] = {{"format", "diffusers"}, {"experiment", m->text}, {"step", "0"}, {"data.shape", shape},
                         {"data.classes", classes}, {"data.levels", "256"}, {"data.low", "-1"}, {"data.high", "1"}};
     int64_t n_meta = 8;
     dm_st_part *parts = NULL;
@@ -281,6 +303,8 @@ static dm_status gather(model *m, dm_st **out, dm_err *err)
     snprintf(classes, sizeof classes, "%lld", (long long)f->classes);
     if (f->label_width)
         meta[n_meta++] = (dm_pair){"label_width", wide};
+    if (*m->class_names)
+        meta[n_meta++] = (dm_pair){"data.class_names", m->class_names};
     if (*decoder)
         meta[n_meta++] = (dm_pair){"latents", decoder};
     /* The network runs without a scheduler or a size; there is then nothing to sample by. */
@@ -306,12 +330,14 @@ dm_status dm_foreign_open(const char *dir, dm_st **out, dm_err *err)
         return dm_error(err, DM_ENOMEM, "out of memory for the model in '%s'", dir);
     }
     m->dir = dir;
-    if (!(rc = find(m, err)) && !(rc = write_experiment(m, err)) && !(rc = open_weights(m, err)))
+    if (!(rc = find(m, err)) && !(rc = write_experiment(m, err)) && !(rc = find_class_names(m, err)) &&
+        !(rc = open_weights(m, err)))
         rc = gather(m, out, err);
     for (int64_t i = 0; i < m->n_files; i++)
         dm_st_close(m->file[i]);
     dm_arena_free(m->arena);
     free(m->text);
+    free(m->class_names);
     free(m);
     return rc;
 }

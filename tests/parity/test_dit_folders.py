@@ -34,13 +34,13 @@ def samples_walk_as_diffusers_do():
     walks_like("dit")
 
 
-def pipeline(name, vae=False):
+def pipeline(name, vae=False, **index):
     """As DiTPipeline saves its parts."""
     for part, files in ("transformer", ["config.json", WEIGHTS]), ("scheduler", ["scheduler_config.json"]):
         os.makedirs(path(name, part))
         for f in files:
             shutil.copy(os.path.join(MODELS, "dit", f), path(name, part, f))
-    json.dump({"_class_name": "DiTPipeline", "transformer": ["diffusers", "DiTTransformer2DModel"]}, open(path(name, "model_index.json"), "w"))
+    json.dump({"_class_name": "DiTPipeline", "transformer": ["diffusers", "DiTTransformer2DModel"], **index}, open(path(name, "model_index.json"), "w"))
     if vae:
         os.makedirs(path(name, "vae"))
         json.dump({"_class_name": "AutoencoderKL"}, open(path(name, "vae", "config.json"), "w"))
@@ -62,6 +62,29 @@ def pipelines_are_read():
         assert "latents" in err and "vae" in err and "--tensors" in err, err
         demist("sample", of, *few, "--class", "none", "--tensors", path("latents.st"), "--force")
         assert open(path("latents.st"), "rb").read() == open(path("pipe0.st"), "rb").read()
+
+
+def classes_have_the_pipelines_names():
+    """The first of each class's; a number where there is none, or none that could be asked for."""
+    few = ("sampler.steps=2", f"device={DEVICE}", "--count", "2", "-q")
+    folder = pipeline("named", id2label={"0": "boot, wellington", "1": "boot, ankle", "2": " great white shark, man-eater", "x": "y", "7": "z"})
+    for of in folder, path("named", "transformer"):
+        assert "class       0 boot, 1 1, 2 great white shark, or none" in demist("info", of)[0]
+    for name in "great white shark", "2":
+        demist("sample", folder, *few, "--class", name, "--tensors", path(f"{name}.st"))
+    assert read_safetensors(path("2.st"))[0] == read_safetensors(path("great white shark.st"))[0]
+    _, err = demist("sample", folder, *few, "--class", "boots", "--tensors", path("no.st"), code=2)
+    assert "did you mean 'boot'" in err, err
+    out, _ = demist("info", pipeline("odd", id2label={"0": "none", "1": "a/b", "2": "x" * 100}))
+    assert "0 0, 1 1, 2 2, or none" in out, out
+    for i, (labels, said) in enumerate([(None, "0 to 2"), ({}, "0 to 2"), ({"0": 3, "1": None, "2": "\x1b[31m"}, "0 0, 1 1, 2 2"),
+                                        ({"0": "7", "1": "2nd", "2": ""}, "0 0, 1 1, 2 2")]):
+        assert said in demist("info", pipeline(f"odd{i}", id2label=labels))[0], labels
+    _, err = demist("info", pipeline("wrong", id2label=["boot"]), code=5)
+    assert "model_index.json" in err and "id2label" in err, err
+    open(path("wrong", "model_index.json"), "w").write("{")
+    _, err = demist("info", path("wrong"), code=5)
+    assert "model_index.json" in err, err
 
 
 def export_and_read_again():
@@ -205,5 +228,5 @@ def weights_are_refused():
 
 
 if __name__ == "__main__":
-    run_tests([predictions_are_diffusers, what_is_read_matters, samples_walk_as_diffusers_do, pipelines_are_read, export_and_read_again, runs_are_written,
+    run_tests([predictions_are_diffusers, what_is_read_matters, samples_walk_as_diffusers_do, pipelines_are_read, classes_have_the_pipelines_names, export_and_read_again, runs_are_written,
                training_begins_with_them, what_diffusers_lacks_is_refused, configs_are_refused, as_it_was_called, weights_are_refused])
