@@ -114,9 +114,11 @@ package() {
 # The archive for any folder, in a root that has libc and a driver alone.
 bundled() { tools/bundle && tools/bundle_in_root; }
 
-# The report of a device, whole.
+# The report of a device, whole, with PyTorch beside it.
 reported() {
-  rm -rf build/gpu-report && tools/gpu-report --out build/gpu-report --device "$first" --batch 2 --repeats 2
+  local python
+  python=$(reference_python) && rm -rf build/gpu-report || return 1
+  tools/gpu-report --out build/gpu-report --device "$first" --batch 2 --repeats 2 --python "$python" --torch cpu
 }
 
 # A thousand models and data sets opened and closed.

@@ -29,6 +29,11 @@ echo '{"seconds":[9],"host":[0]}'
 echo '{"seconds":[0.5,0.010,0.003],"host":[0,0,0]}'
 """
 
+# In place of a Python with PyTorch.
+PYTHON = """#!/bin/sh
+[ $# -eq 2 ] || echo '{"median_ms": 8, "images_per_s": 8000}'
+"""
+
 
 def report(out, *more, code=0, env=None):
     """Parts by name, the page, seconds."""
@@ -57,7 +62,7 @@ def stands_in(name, text):
 
 def keeps_what_was_found():
     env = {"DEMIST": stands_in("demist", DEMIST), "DEMIST_BENCH": stands_in("bench", BENCH)}
-    parts, page, took = report("failing", "--minutes", "0.3", code=1, env=env)
+    parts, page, took = report("failing", "--minutes", "0.3", "--python", stands_in("python", PYTHON), code=1, env=env)
     assert took < 30, took
     states = {name: part["state"] for name, part in parts.items()}
     assert states["devices"] == states["tune"] == states["first-launch-ddpm-cifar10"] == "done", states
@@ -69,7 +74,9 @@ def keeps_what_was_found():
             "median_ms": 10, "images_per_s": 6400, "gflops_per_s": 300, "device_mb": 2, "opened_s": 0.5}
         assert states[f"train-ddpm-cifar10-bf16-{how}"] == "failed", states
         assert states[f"forward-fashion-fp16-{how}"] == states[f"train-fashion-fp16-{how}"] == "skipped", states
-    assert states["pytorch"] == "skipped" and len(parts) == 5 + 36 + 3, states
+    for work in "forward-fashion-fp16", "train-ddpm-cifar10-bf16":
+        assert parts[f"pytorch-{work}"]["result"]["median_ms"] == 8, parts
+    assert "pytorch-train-fashion-fp16" not in parts and len(parts) == 5 + 36 + 2 + 10, states
 
 
 def refuses_what_it_cannot_do():
@@ -87,9 +94,9 @@ def refuses_what_it_cannot_do():
 
 def is_whole_on_a_device():
     parts, _, took = report("device", "--device", DEVICE, "--minutes", "0.75", "--batch", "1", "--repeats", "1",
-                            "--networks", "fashion")
+                            "--networks", "fashion", "--python", "false")
     assert took < 75, took
-    assert parts["devices"]["result"], parts["devices"]
+    assert parts["devices"]["result"] and parts["pytorch"]["state"] == "skipped", parts
     assert {"doctor", "first-launch-fashion", "selftest", "tune", "sample-fashion-fp16-tuned"} < set(parts), parts
     # How far it comes in this time depends on the machine; what was measured has numbers.
     for name, part in parts.items():
