@@ -116,13 +116,14 @@ static float *fill_side(int64_t n, double step, int64_t half, element *of)
 }
 
 /* A constant of so many elements to a token, a half by its column and a half by its row. */
-static dm_val table(const dm_graph *g, const dims *d, int64_t elements, dm_shape s, element *of)
+static dm_val table(dm_ctx *c, const dm_graph *g, const dims *d, int64_t elements, dm_shape s,
+                    element *of)
 {
     const int64_t half = elements / 2;
     const size_t bytes = (size_t)half * sizeof(float);
     float *columns = fill_side(d->w, d->column, half, of), *rows = fill_side(d->h, d->row, half, of);
     float *v = malloc((size_t)d->L * 2 * bytes);
-    dm_val y = -1; /* the host finds that it failed */
+    dm_val y = DM_NONE;
 
     if (columns && rows && v) {
         for (int64_t l = 0; l < d->L; l++) {
@@ -130,6 +131,8 @@ static dm_val table(const dm_graph *g, const dims *d, int64_t elements, dm_shape
             memcpy(v + (2 * l + 1) * half, rows + l / d->w * half, bytes);
         }
         y = g->constant(g, v, &s);
+    } else {
+        dm_fail(c, DM_ENOMEM, "out of memory for the positions of %lld tokens", (long long)d->L);
     }
     free(columns);
     free(rows);
@@ -241,7 +244,7 @@ static dm_val build(dm_ctx *c, const dm_graph *g, const dm_net_in *in)
     const cfg *p = c->cfg;
     const dm_shape s = g->shape(g, in->x);
     const dims d = measure(p, &s);
-    dm_val x, told = DM_NONE, m, angles = DM_NONE;
+    dm_val x, told = DM_NONE, m, places = DM_NONE, angles = DM_NONE;
     dm_status rc;
 
     if ((rc = check(c, g, in)))
@@ -250,9 +253,13 @@ static dm_val build(dm_ctx *c, const dm_graph *g, const dm_net_in *in)
         told = embed(g, p, &d, in);
     x = patchify(g, p, &d, add_images(g, in, in->x));
     if (p->positions == POSITIONS_SINCOS)
-        x = g->add(g, x, table(g, &d, d.D, (dm_shape){3, {1, d.L, d.D}}, sine_or_cosine));
+        places = table(c, g, &d, d.D, (dm_shape){3, {1, d.L, d.D}}, sine_or_cosine);
     if (p->positions == POSITIONS_ROPE)
-        angles = table(g, &d, d.D / d.heads / 2, (dm_shape){2, {d.L, d.D / d.heads / 2}}, angle_of_pair);
+        angles = table(c, g, &d, d.D / d.heads / 2, (dm_shape){2, {d.L, d.D / d.heads / 2}}, angle_of_pair);
+    if (c->err->code)
+        return c->err->code;
+    if (p->positions == POSITIONS_SINCOS)
+        x = g->add(g, x, places);
     for (int64_t i = 0; i < d.depth; i++) {
         const dm_graph *one = g->scope(g, "transformer_blocks.%d", (int)i);
         const dm_val own = p->block_embed ? embed(one->scope(one, "norm1.emb"), p, &d, in) : told;

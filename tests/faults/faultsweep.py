@@ -62,6 +62,7 @@ COMMANDS = {
     "init_images": (["init", "new.yaml", "images", "photos"], ["new.yaml"]),
     "docs": (["docs"], []),
     "devices": (["devices"], []),
+    "transformer": (["export", "pipeline", "--to", "diffusers", "out"], ["out/transformer/config.json", "out/transformer/*.safetensors"]),
     "export": (["export", "model", "--to", "diffusers", "out"], ["out/unet/config.json", "out/scheduler/scheduler_config.json"]),
 }
 
@@ -197,6 +198,9 @@ def make_inputs():
         os.makedirs(os.path.join(WORK, "kinds", kind))
         shutil.copy(os.path.join(photos, "turn6.png"), os.path.join(WORK, "kinds", kind))
     shutil.copytree(os.path.join(SOURCE, "tests/parity/data/diffusers/plain"), os.path.join(WORK, "model"))
+    shutil.copytree(os.path.join(SOURCE, "tests/parity/data/diffusers/dit"), os.path.join(WORK, "pipeline"))
+    with open(os.path.join(WORK, "pipeline/model_index.json"), "w") as f:
+        f.write('{"id2label": {"0": "boot, wellington", "1": "shark"}}')
     inputs(os.path.join(WORK, "in.safetensors"))
     code, _, err = run(["train", "e.yaml", "output=kept"])
     assert code == 0, err
