@@ -79,6 +79,19 @@ def keeps_what_was_found():
     assert "pytorch-train-fashion-fp16" not in parts and len(parts) == 5 + 36 + 2 + 10, states
 
 
+def ends_when_asked():
+    """Once the part that runs has ended, which takes this one a while; its files are gone."""
+    lingers = 'trap "sleep 2; exit" TERM; sleep 100'
+    slow = stands_in("slow", DEMIST.replace("sleep 100", lingers))
+    p = subprocess.Popen([REPORT, "--out", path("stopped")], env={**os.environ, "DEMIST": slow}, stdout=subprocess.PIPE)
+    assert b"devices" in p.stdout.readline()
+    time.sleep(1)
+    p.terminate()
+    began = time.monotonic()
+    assert p.wait(60) == 130 and time.monotonic() - began > 1.5
+    assert sorted(os.listdir(path("stopped"))) == ["parts", "report.json", "report.md"]
+
+
 def refuses_what_it_cannot_do():
     def run(*args):
         return subprocess.run([REPORT, *args], capture_output=True, text=True)
@@ -106,4 +119,4 @@ def is_whole_on_a_device():
         assert parts["selftest"]["result"]["failed"] == 0 < parts["selftest"]["result"]["passed"]
 
 
-run_tests([keeps_what_was_found, refuses_what_it_cannot_do, is_whole_on_a_device])
+run_tests([keeps_what_was_found, ends_when_asked, refuses_what_it_cannot_do, is_whole_on_a_device])
