@@ -1,4 +1,5 @@
-# Sourced by tools/test --all: what takes long. Uses tests, step, count, build_in of tools/test and tools/setup.sh.
+# Sourced by tools/test: what takes long, a function a step. Uses tests, step, count, build_in of tools/test and tools/setup.sh.
+steps="allocations compared oclgrind killed compiled sanitized raced pretended offline forced held fuzzed folders io package bundle report opened plugins"
 
 # Each compiler that Debian has, each level of optimisation; and what a packager builds.
 compiled() {
@@ -37,7 +38,7 @@ oclgrind_one() {
   OCL_ICD_VENDORS= DEMIST_TEST_SMALL=1 DEMIST_DEVICE=auto timeout 1500 oclgrind --data-races --log "$log" "$1" || return 1
   [ ! -s "$log" ] || { head -20 "$log"; return 1; }
 }
-under_oclgrind() {
+oclgrind() {
   local t
   for t in build/tests/ops/op_*; do
     [ -x "$t" ] && [ -f "$t" ] && step "oclgrind-$(basename "$t")" oclgrind_one "$t"
@@ -64,6 +65,7 @@ forced() {
 # An x86 processor held to less than it has: ops and gradients, selftest and a training step, on each platform.
 held() {
   local cpu id
+  [ "$(uname -m)" = x86_64 ] || return 0
   for cpu in avx2 sse; do
     export DEMIST_CPU=$cpu
     [ "$cpu" != sse ] || export DEMIST_TEST_SMALL=1   # a call of a function for each fma of a lane
@@ -85,15 +87,15 @@ fuzzed() {
 }
 
 # Every allocation of each command fails once, 20 minutes at most. It needs one core, so it runs beside the steps that follow.
-begin_allocations() {
+allocations() {
   DEMIST=$root/build/demist DEMIST_SOURCE=$root DEMIST_DEVICE=$first \
-    python3 tests/faults/sweep_allocations.py build/tests/faults/allocfault.so >"$logs/sweep_allocations.log" 2>&1 &
+    python3 tests/faults/sweep_allocations.py build/tests/faults/allocfault.so >"$logs/sweep_allocations.log" 2>&1 </dev/null &
   sweep=$!
 }
 end_allocations() { wait "$sweep"; local rc=$?; cat "$logs/sweep_allocations.log"; return $rc; }
 
 # Each call for a file fails once in each command, for ten minutes.
-io_fails() {
+io() {
   FAULT_SECONDS=600 DEMIST=$root/build/demist DEMIST_SOURCE=$root DEMIST_DEVICE=$first \
     step io python3 tests/faults/sweep_io.py build/tests/faults/iofault.so
 }
@@ -102,30 +104,34 @@ io_fails() {
 killed() { DEMIST_KILLS=200 tests kills build kills --timeout-multiplier 20; }
 
 # Each name of a run folder as a link, a FIFO, a folder and a file, for each command that reads or writes one.
-folders_are_hostile() { DEMIST_FOLDERS=all DEMIST=$root/build/demist DEMIST_SOURCE=$root step folders python3 tests/cli/test_folders.py; }
+folders() { DEMIST_FOLDERS=all DEMIST=$root/build/demist DEMIST_SOURCE=$root step folders python3 tests/cli/test_folders.py; }
 
 # Debian's packages, from what is committed, without a word from lintian.
-package() {
+build_package() {
   local dir=$root/build/debian
   rm -rf "$dir" && mkdir -p "$dir/demist" && git -C "$root" archive HEAD | tar -x -C "$dir/demist" || return 1
   (cd "$dir/demist" && env -u CC dpkg-buildpackage -b -us -uc) && lintian --allow-root --fail-on error,warning "$dir"/*.changes
 }
 
+package() { step package build_package; }
+
 # The archive for any folder, in a root that has libc and a driver alone.
-bundled() { tools/bundle && tools/bundle_in_root; }
+bundle_in_root() { tools/bundle && tools/bundle_in_root; }
+bundle() { step bundle bundle_in_root; }
 
 # The report of a device, whole, with PyTorch beside it.
-reported() {
+make_report() {
   local python
   python=$(reference_python) && rm -rf build/gpu-report || return 1
   tools/gpu-report --out build/gpu-report --device "$first" --batch 2 --repeats 2 --python "$python" --torch cpu
 }
+report() { step report make_report; }
 
 # A thousand models and data sets opened and closed.
 opened() { DEMIST_OPENS=1000 DEMIST_SOURCE=$root step opens build/tests/library/library_opens; }
 
 # demist's own plugins, the skeletons and the guide's, each through all checks for its kind.
-plugins_pass() {
+plugins() {
   DEMIST=$root/build/demist DEMIST_SOURCE=$root DEMIST_DEVICE=$first PYTHONPATH=tests/cli \
     DEMIST_PLUGIN_PATH=$root/build/tests/plugins/misbehaving DEMIST_TEST_QUIET=$root/build/tests/plugins/quiet \
     DEMIST_TEST_PLUGINS=$root/build/plugins step plugins python3 tests/plugins/test_plugin_test.py own
@@ -142,24 +148,10 @@ compared() {
   done <<<"$platforms"
 }
 
-first=$(awk '{print $1; exit}' <<<"$platforms")
-begin_allocations
-compared
-under_oclgrind
-killed
-compiled
-step allocations end_allocations
-sanitized
-raced
-pretended
-offline
-forced
-[ "$(uname -m)" != x86_64 ] || held
-fuzzed
-folders_are_hostile
-io_fails
-step package package
-step bundle bundled
-step report reported
-opened
-plugins_pass
+# run_steps NAME...: the first platform is the one that steps of one platform run on.
+run_steps() {
+  local name sweep=
+  first=$(awk '{print $1; exit}' <<<"$platforms")
+  for name in "$@"; do $name; done
+  [ -z "$sweep" ] || step allocations end_allocations
+}
