@@ -101,7 +101,7 @@ io() {
 }
 
 # Many more kills while training and saving.
-killed() { DEMIST_KILLS=200 tests kills build kills --timeout-multiplier 20; }
+killed() { DEMIST_KILLS=100 tests kills build kills --timeout-multiplier 20; }
 
 # Each name of a run folder as a link, a FIFO, a folder and a file, for each command that reads or writes one.
 folders() { DEMIST_FOLDERS=all DEMIST=$root/build/demist DEMIST_SOURCE=$root step folders python3 tests/cli/test_folders.py; }
