@@ -339,6 +339,17 @@ def export_of_a_learned_variance():
         assert max(abs(p - q) for p, q in zip(a, b)) < 1e-5, name
 
 
+def export_has_all_outputs_and_no_conditions():
+    images("vlb", "objective={use: vlb, variance: range}", "sampler={use: ddpm, variance: learned, steps: 3}", "schedule={use: linear}")
+    demist("export", path("vlb"), "--to", "diffusers", path("vlb1"))
+    config = json.load(open(path("vlb1", "unet/config.json")))
+    assert config["out_channels"] == read_safetensors(path("vlb1", "unet", WEIGHTS))[0]["conv_out.bias"][1][0] == 2, config
+    write_safetensors(path("v.st"), {"vector": ("F32", [16, 3], bytes(16 * 3 * 4))})
+    images("told", f"condition.vector={path('v.st')}")
+    _, err = demist("export", path("told"), "--to", "diffusers", path("told1"), code=2)
+    assert "no conditions but the class" in err and not os.path.exists(path("told1")), err
+
+
 def train_from_an_export():
     images("more", f"train.from={path('ema')}", "train.lr=0")
     got = read_safetensors(path("more/checkpoints/step-00000003.safetensors"))[0]
@@ -525,5 +536,5 @@ if __name__ == "__main__":
                predict_lists_tensors_that_do_not_fit, nan_is_refused_unless_asked_for, predict_refuses_broken_files,
                predict_refuses_an_index_that_leaves_the_folder, sample_walks_like_ddpmscheduler, sample_walks_like_ddimscheduler, sample_walks_as_diffusers_does_where_asked_to,
                sample_refuses_unknown_schedulers, sample_walks_like_diffusers_solvers, solvers_that_cannot_be_read_are_refused,
-               solvers_are_written_as_they_were_read, what_a_solver_cannot_express_is_refused, export_and_import_again, export_of_a_run, export_of_a_learned_variance, train_from_an_export, gradients_of_what_unet_adds,
+               solvers_are_written_as_they_were_read, what_a_solver_cannot_express_is_refused, export_and_import_again, export_of_a_run, export_of_a_learned_variance, export_has_all_outputs_and_no_conditions, train_from_an_export, gradients_of_what_unet_adds,
                gradients_of_hybrid, export_refuses])
