@@ -204,11 +204,16 @@ static dm_status put_aside(dm_trainer *t, int64_t first, int64_t n, dm_err *err)
 /* The gradients of all ranks, and what came with them. */
 static dm_status reduce(dm_trainer *t, dm_err *err)
 {
+    double began;
     dm_status rc;
 
-    if ((!dm_reducer_fixed(t->reducer) && (rc = read_numbers(t, t->share.first, t->share.n, err))) ||
-        (rc = dm_reducer_run(t->reducer, err)))
+    if (!dm_reducer_fixed(t->reducer) && (rc = read_numbers(t, t->share.first, t->share.n, err)))
         return rc;
+    began = dm_seconds(); /* the device has done its part */
+    if ((rc = dm_reducer_run(t->reducer, err)))
+        return rc;
+    t->reduce_seconds += dm_seconds() - began;
+    t->reduced++;
     t->sum += dm_reducer_numbers(t->reducer)[0];
     return DM_OK;
 }
@@ -356,5 +361,8 @@ dm_status dm_trainer_numbers(dm_trainer *t, dm_train_numbers *n, dm_err *err)
         return rc;
     n->loss = t->since ? (double)sum / (double)t->since : NAN;
     n->grad_norm = o.norm;
+    n->reduce_seconds = t->reduced ? t->reduce_seconds / (double)t->reduced : 0;
+    t->reduce_seconds = 0;
+    t->reduced = 0;
     return dm_trainer_set_sums(t, 0, 0, err);
 }

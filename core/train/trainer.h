@@ -38,7 +38,11 @@ dm_status dm_trainer_drain(dm_trainer *t, dm_err *err);
 
 /* What came together since the last call; waits. DM_EDIVERGED where a gradient was not finite: the weights
  * are those before that step. */
-typedef struct dm_train_numbers { double loss, grad_norm; int64_t steps; } dm_train_numbers;
+typedef struct dm_train_numbers {
+    double loss, grad_norm;
+    double reduce_seconds;         /* of a step: the sum over ranks, with the wait for slower ones; 0 for one rank */
+    int64_t steps;
+} dm_train_numbers;
 dm_status dm_trainer_numbers(dm_trainer *t, dm_train_numbers *n, dm_err *err);
 /* DM_EDIVERGED where a gradient was not finite, as above, resetting nothing; waits. */
 dm_status dm_trainer_check(dm_trainer *t, int64_t *bad_step, dm_err *err);

@@ -17,6 +17,8 @@ struct dm_trainer {
     dm_grad_step *grad;
     dm_comm *comm;
     dm_reducer *reducer;           /* NULL: this rank is alone */
+    double reduce_seconds;         /* of the sums over ranks since the numbers were last read */
+    int64_t reduced;               /* how many */
     bool unlike;                   /* ranks have different devices */
     float sum;                     /* with a reducer: the sum of losses of all ranks, in place of loss_sum */
     int64_t batch, micro;          /* of all ranks, of one plan */

@@ -89,14 +89,18 @@ static dm_status log_numbers(dm_training *r, dm_err *err)
     r->grad_norm = n.grad_norm;
     r->rate = rate;
     {
-        const dm_field f[] = {
-            {"loss", n.loss}, {"lr", dm_train_lr(t, step - 1)}, {"grad_norm", n.grad_norm}, {"images_per_s", rate}};
+        const dm_field f[] = {{"loss", n.loss},
+                              {"lr", dm_train_lr(t, step - 1)},
+                              {"grad_norm", n.grad_norm},
+                              {"images_per_s", rate},
+                              {"reduce_seconds", n.reduce_seconds}};
+        const int count = r->comm->size > 1 ? 5 : 4;
 
         if (!dm_running_first(r))
             return DM_OK;
-        if ((rc = dm_run_log_put(r->numbers, step, f, 4, err)))
+        if ((rc = dm_run_log_put(r->numbers, step, f, count, err)))
             return rc;
-        return dm_tb_scalars(r->events, step, dm_wall_seconds(), f, 4, err);
+        return dm_tb_scalars(r->events, step, dm_wall_seconds(), f, count, err);
     }
 }
 

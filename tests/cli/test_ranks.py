@@ -31,6 +31,7 @@ def compare_runs(one, other):
     """Losses of all steps within 1e-4 of themselves."""
     a, b = log_lines(path(one)), log_lines(path(other))
     assert len(a) == len(b) == 20
+    assert all(x["reduce_seconds"] > 0 for x in b) and not any("reduce_seconds" in x for x in a)
     for x, y in zip(a, b):
         assert abs(x["loss"] - y["loss"]) <= 1e-4 * x["loss"], (one, other, x, y)
 

@@ -6,7 +6,8 @@
 
 WORK: NETWORK-forward-PRECISION or NETWORK-train-PRECISION (networks ddpm-cifar10 and fashion; fp32, bf16, and highest, which
 is fp32 with matmul_precision=highest), drawn (not begun for more networks after --seconds),
-sample-fp32, sample-bf16, first-use, memory, ops (--only PART of an op's name and extents), growth (--plots FOLDER; --only PART of what grows);
+sample-fp32, sample-bf16, first-use, memory, ops (--only PART of an op's name and extents), growth (--plots FOLDER; --only PART of what grows),
+ranks (training over MPI on this machine; --only PART of a network's name);
 or a part of such a name (all that have it). Without one, all.
 Turns of about --turn seconds go round --rounds times; the best time of each counts.
 With DEMIST_CPU=avx512|avx2|sse PyTorch, its oneDNN and its MKL are held to the same.
@@ -24,6 +25,7 @@ import drawn
 import growth
 import ops
 import processes
+import ranks
 import steps
 import workers
 
@@ -46,6 +48,7 @@ def works():
     yield "memory", processes.memory
     yield "ops", ops.measure
     yield "growth", growth.measure
+    yield "ranks", ranks.measure
     yield "drawn", None   # many
 
 
@@ -116,7 +119,7 @@ def verdict(o, ratio, goal):
 
 
 def show(o, r):
-    if r["work"] in ("ops", "growth"):   # shown as they came
+    if r["work"] in ("ops", "growth", "ranks"):   # shown as they came
         return
     held = os.environ.get("DEMIST_CPU")
     print(f"\n{r['work']}" + (f", batch {r['batch']}" if "batch" in r else "") + (f", held to {held}" if held else ""))
@@ -148,7 +151,7 @@ def table(results):
     """As docs/performance.md has it."""
     print("\n| work | demist | PyTorch | torch.compile | OpenVINO | ratio to the best | goal |\n| --- | --- | --- | --- | --- | --- | --- |")
     for r in results:
-        if r["work"] in ("memory", "ops", "growth"):
+        if r["work"] in ("memory", "ops", "growth", "ranks"):
             continue
         unit = "rate" if "rate" in (r["rows"] or [{}])[0] else "best"
         pick = max if unit == "rate" else min
@@ -170,7 +173,7 @@ def main():
     results = []
     for name, work in works():
         if name in o.chosen:
-            print(f"\n{name}") if name in ("ops", "growth") else None
+            print(f"\n{name}") if name in ("ops", "growth", "ranks") else None
             def keep(o, result):
                 results.append(result)
                 show(o, result)

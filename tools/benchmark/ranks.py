@@ -1,0 +1,127 @@
+"""Training on several ranks of one machine: what communication costs, and whether the model of demist plan foretells it.
+
+A rank has one core and one thread. Against two ranks stand two runs of one rank each, begun together: both have the same
+share of caches and memory. The model has the seconds that demist plan measures on a core while the other is busy alike,
+and the latency and bandwidth that MPI alone reaches between the ranks. Four ranks share the cores: shown, not judged."""
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+
+import numpy as np
+
+import networks
+import workers
+
+OVERHEAD_GOAL, MODEL_GOAL = 0.03, 0.15
+EACH = {"ddpm-cifar10": 32, "fashion": 32}   # images of a rank
+STEPS, WARM = 6, 2
+THREAD = {"POCL_MAX_PTHREAD_COUNT": "1", "DEMIST_TUNE": "off"}
+ENV = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_rmaps_base_oversubscribe": "1",
+       "OMPI_MCA_btl_base_warn_component_unused": "0", "OMPI_MCA_hwloc_base_binding_policy": "none", **THREAD}
+
+
+def experiment(o, name):
+    """Of the network, on random images."""
+    config = networks.CONFIGS[name]
+    folder = networks.make(f"{o.data}/{name}", config)
+    file, images = f"{o.data}/{name}-ranks.yaml", f"{o.data}/{name}-ranks.npy"
+    size = config["sample_size"]
+    np.save(images, np.random.default_rng(1).integers(0, 256, (256, config["in_channels"], size, size)).astype(np.uint8))
+    demist = os.path.join(o.build, "demist")
+    subprocess.run([demist, "init", file, "--from", folder, "-f", "-q"], check=True, capture_output=True)
+    return file, ["data={use: npy, file: " + os.path.abspath(images) + "}", f"train.steps={STEPS}", "train.log_every=1", "train.save_every=0",
+                  "train.sample_every=0", "train.validate_every=0"]
+
+
+def train(o, file, keys, n, cores, out):
+    """Starts n ranks, each on one of these cores."""
+    shutil.rmtree(out, ignore_errors=True)
+    demist = [os.path.join(o.build, "demist"), "train", file, *keys, f"output={os.path.abspath(out)}", "-q"]
+    each = [["-n", "1", "taskset", "-c", str(cores[k % len(cores)]), *demist] for k in range(n)]
+    command = each[0][2:] if n == 1 else ["mpirun", *sum((e + [":"] for e in each), [])[:-1]]
+    return subprocess.Popen(command, env={**os.environ, **ENV}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finish(p, out, batch):
+    """Seconds of each step, but for the first ones, and of the sum in it."""
+    text, _ = p.communicate()
+    if p.returncode:
+        raise workers.NotAvailable(workers.why(text.strip().splitlines(), p.returncode))
+    with open(os.path.join(out, "log.jsonl")) as f:
+        lines = [json.loads(line) for line in f if '"images_per_s"' in line][WARM:]
+    return [batch / x["images_per_s"] for x in lines], [x.get("reduce_seconds", 0) for x in lines]
+
+
+def plan(o, file, keys, cores):
+    """Seconds a step and an example of a rank, measured while the other core does the same."""
+    def start(core):
+        return subprocess.Popen(["taskset", "-c", str(core), os.path.join(o.build, "demist"), "plan", file, *keys, "--ranks", "1",
+                                 "--bandwidth", "1", "--latency", "1"], env={**os.environ, **THREAD}, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True)
+    both = [start(c) for c in cores]
+    texts = [p.communicate() for p in both]
+    found = re.search(r": (\S+) s an example and (\S+) s a step", texts[0][0])
+    size = re.search(r"gradients of (\S+) MB", texts[0][0])
+    if not found:
+        raise workers.NotAvailable(workers.why(texts[0][1].strip().splitlines(), both[0].returncode))
+    return float(found[1]), float(found[2]), float(size[1]) * 1e6
+
+
+def network_of(o, n, cores):
+    each = [["-n", "1", "taskset", "-c", str(cores[k % len(cores)]), os.path.join(o.build, "tools/benchmark/bench_all_reduce")] for k in range(n)]
+    out = subprocess.run(["mpirun", *sum((e + [":"] for e in each), [])[:-1]], env={**os.environ, **ENV}, capture_output=True, text=True, check=True)
+    return map(float, out.stdout.split())
+
+
+def median(x):
+    return statistics.median(x)
+
+
+def one(o, name, cores):
+    file, keys = experiment(o, name)
+    each = EACH[name]
+    keys = [*keys, f"device={o.device[0]}"]
+    outs = [f"{o.data}/ranks-{k}" for k in range(2)]
+    pair, two, reduced, four, reduced4 = [], [], [], [], []
+    for _ in range(o.rounds):
+        both = [train(o, file, [*keys, f"train.batch={each}"], 1, [cores[k]], outs[k]) for k in range(2)]
+        pair += [max(x) for x in zip(*(finish(p, out, each)[0] for p, out in zip(both, outs)))]
+        seconds, sums = finish(train(o, file, [*keys, f"train.batch={2 * each}"], 2, cores, outs[0]), outs[0], 2 * each)
+        two += seconds
+        reduced += sums
+    seconds, sums = finish(train(o, file, [*keys, f"train.batch={4 * each}"], 4, cores, outs[0]), outs[0], 4 * each)
+    four, reduced4 = median(seconds), median(sums)
+    example, step, gradients = plan(o, file, [*keys, f"train.batch={each}"], cores)
+    latency, bandwidth = network_of(o, 2, cores)
+    messages = -(-gradients // (4 << 20))
+    alone = each * example + step
+    together = alone + 2 * messages * latency + gradients / bandwidth
+    rows = [("two runs of one rank", median(pair), None, alone), ("2 ranks", median(two), median(reduced), together), ("4 ranks", four, reduced4, None)]
+    return {"network": name, "each": each, "overhead": median(two) / median(pair) - 1, "latency": latency, "bandwidth": bandwidth,
+            "rows": [{"who": w, "best": s, "reduce": r, "model": m} for w, s, r, m in rows]}
+
+
+def measure(o):
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    if len(cores) < 2 or not os.access(os.path.join(o.build, "tools/benchmark/bench_all_reduce"), os.X_OK):
+        print("  needs two cores and MPI")
+        return {"work": "ranks", "rows": [], "absent": {}}
+    results = []
+    for name in EACH:
+        if o.only and o.only not in name:
+            continue
+        r = one(o, name, cores)
+        results.append(r)
+        print(f"  {name}, {r['each']} images a rank; MPI alone: {1e6 * r['latency']:.1f} us, {r['bandwidth'] / 1e9:.2f} GB/s")
+        for x in r["rows"]:
+            more = f", of it {x['reduce']:.4f} s the sum over ranks" if x["reduce"] is not None else ""
+            if x["model"] is not None:
+                off = x["model"] / x["best"] - 1
+                more += f"; the model says {x['model']:.4f} s, {100 * off:+.1f} %, goal {100 * MODEL_GOAL:.0f} %: {'met' if abs(off) <= MODEL_GOAL else 'NOT met'}"
+            print(f"    {x['who']:22} {x['best']:9.4f} s a step{more}")
+        print(f"    communication costs {100 * r['overhead']:.1f} % of a step, goal under {100 * OVERHEAD_GOAL:.0f} %: "
+              f"{'met' if r['overhead'] < OVERHEAD_GOAL else 'NOT met'}", flush=True)
+    return {"work": "ranks", "rows": [], "results": results, "absent": {}}
