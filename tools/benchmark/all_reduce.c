@@ -1,5 +1,6 @@
 /* How fast MPI sums f32 over these ranks: "LATENCY BANDWIDTH", seconds of a message and bytes a second in each
- * direction, as the model of demist plan has them (2 (N - 1) (L + M / (N B)) for a ring of N ranks). The best of many. */
+ * direction, as the model of demist plan has them (2 (N - 1) (L + M / (N B)) for a ring of N ranks). The best of many.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 
