@@ -57,6 +57,7 @@ def pipelines_are_read():
         demist("sample", of, *few, "--class", "none", "--tensors", path(f"pipe{i}.st"))
     assert len({open(path(f"pipe{i}.st"), "rb").read() for i in range(3)}) == 1
     latents = pipeline("latents", vae=True)
+    assert "data        latents of " in demist("info", latents)[0]
     for of in latents, path("latents", "transformer"):
         _, err = demist("sample", of, *few, "--out", path("latents.png"), code=2)
         assert "latents" in err and "vae" in err and "--tensors" in err, err

@@ -11,7 +11,10 @@ static void print_data(const dm_model_properties *p)
 {
     const int64_t *d = p->shape.dim;
 
-    if (p->shape.rank == 3)
+    if (p->shape.rank == 3 && p->latents)
+        printf("data        latents of %lld x %lld, %lld channels, of the images that '%s' decodes\n", (long long)d[2],
+               (long long)d[1], (long long)d[0], p->latents);
+    else if (p->shape.rank == 3)
         printf("data        images of %lld x %lld pixels, %lld channel%s\n", (long long)d[2], (long long)d[1],
                (long long)d[0], d[0] == 1 ? "" : "s");
     else
