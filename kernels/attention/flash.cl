@@ -421,7 +421,7 @@ KERNEL void backward_kv(global const float *dy, global const float *q, global co
     k += (size_t)n * M * D + h * HD;
     v += (size_t)n * M * D + h * HD;
     NOUNROLL for (int l = 0; l < L; l += BK) {
-        const int4 query = l + tx + (int4)(0, TX, 2 * TX, 3 * TX), at = min(query, L - 1);
+        const int4 query = l + tx + (int4)(0, TX, 2 * TX, 3 * TX), at = min(query, (int4)(L - 1));
         float4 s0, s1, s2, s3, g0, g1, g2, g3, less, mean; /* the last two of the four queries */
 
         dots(&s0, &s1, &s2, &s3, tile, k, m0, M, q, l, L, D, HD);
