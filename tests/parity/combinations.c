@@ -2,7 +2,7 @@
  * steps each: a line of CSV on stdout for each, with the root mean square distance from where the probability-flow ODE
  * ends, or, of samplers with noise, of the sorted points from the quantiles of what they are drawn from; or with the
  * reason why it is refused. Fails where a result is not finite, or, without noise, more than twice as far off as ddim's
- * on the same grid. tools/best_combinations.py makes the table of the docs.
+ * on the same grid. tools/sampler_docs.py makes the tables of the docs.
  */
 #include <math.h>
 #include <setjmp.h>
