@@ -149,21 +149,23 @@ def batches_do_not_matter():
 
 
 def with_every_sampler():
-    """At 100 steps near the same guided walk at 1,000, where it has no noise of its own."""
-    samplers = {"ddim": 0.15, "heun": 0.15, "dpmpp": 0.15, "unipc": 0.15, "deis": 0.15, "pndm": 0.15, "lms": 0.15, "ddpm": None, "restart": None}
+    """After 50 steps no further than twice ddim is from the same guided walk at 1,000, where it has no noise of its own."""
+    samplers = "ddim", "heun", "dpmpp", "unipc", "deis", "pndm", "lms", "ddpm", "restart"
     for use in GUIDED:
         # the momentum of apg is one of predictions, and more of them are another momentum
         o = {"momentum": 0} if use == "apg" else {}
         truth = sample(*keys(use, **o), steps=1000, file="truth.safetensors")
-        for name, limit in samplers.items():
+        off = {}
+        for name in samplers:
             if use == "cfgpp" and "guides eps apart" in (err := demist("check", path("exp.yaml"), *keys(use), f"sampler.use={name}", code=None)[1]):
                 assert f"error: guidance.use: cfgpp: guides eps apart from x0, and sampler '{name}' does not read eps" in err, err
                 continue
-            x = sample(*keys(use, **o), f"sampler.use={name}", steps=100)
+            x = sample(*keys(use, **o), f"sampler.use={name}", steps=50)
             assert all(math.isfinite(v) for p in x for v in p), (use, name)
-            worst = max(abs(a - b) for p, q in zip(x, truth) for a, b in zip(p, q))
-            # of cfgpp each step adds its share whatever its size, so it has no limit
-            assert limit is None or use == "cfgpp" or worst < limit, (use, name, worst)
+            off[name] = math.sqrt(sum((a - b) ** 2 for p, q in zip(x, truth) for a, b in zip(p, q)) / 12)
+        # of cfgpp each step adds its share whatever its size, so it has no limit
+        noisy = "ddpm", "restart"
+        assert use == "cfgpp" or all(v <= 2 * off["ddim"] for k, v in off.items() if k not in noisy), (use, off)
 
 
 def evaluations_are_counted():
