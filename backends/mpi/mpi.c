@@ -111,6 +111,16 @@ static dm_status all_gather(dm_comm *base, const void *mine, size_t bytes, void 
     return code ? fail(err, "an exchange", code) : DM_OK;
 }
 
+static dm_status all_to_all(dm_comm *base, const void *mine, size_t bytes, void *all, dm_err *err)
+{
+    const mpi_comm *c = of(base);
+    int code = bytes > MOST ? MPI_ERR_COUNT : meet(c);
+
+    if (!code)
+        code = MPI_Alltoall(mine, (int)bytes, MPI_BYTE, all, (int)bytes, MPI_BYTE, c->world);
+    return code ? fail(err, "an exchange", code) : DM_OK;
+}
+
 static dm_status gather(dm_comm *base, const void *mine, size_t bytes, void *all, int root, dm_err *err)
 {
     const mpi_comm *c = of(base);
@@ -143,7 +153,7 @@ static void close_comm(dm_comm *base)
     free(c);
 }
 
-static const dm_comm_calls calls = {all_reduce, all_gather, gather, broadcast, close_comm};
+static const dm_comm_calls calls = {all_reduce, all_gather, all_to_all, gather, broadcast, close_comm};
 
 static void end(void)
 {

@@ -15,7 +15,9 @@ typedef struct dm_comm_calls {
     dm_status (*all_reduce)(dm_comm *c, float *x, size_t n, dm_err *err);
     /* all := `bytes` of each rank, in the order of ranks. */
     dm_status (*all_gather)(dm_comm *c, const void *mine, size_t bytes, void *all, dm_err *err);
-    /* The same on rank `root` alone; elsewhere all may be NULL. */
+    /* mine has `bytes` for each rank, all gets those that each has for this one, both in the order of ranks. */
+    dm_status (*all_to_all)(dm_comm *c, const void *mine, size_t bytes, void *all, dm_err *err);
+    /* The same as all_gather on rank `root` alone; elsewhere all may be NULL. */
     dm_status (*gather)(dm_comm *c, const void *mine, size_t bytes, void *all, int root, dm_err *err);
     /* x := x of rank `root`. */
     dm_status (*broadcast)(dm_comm *c, void *x, size_t bytes, int root, dm_err *err);
@@ -30,7 +32,7 @@ struct dm_comm {
     char library[64], host[64];    /* "Open MPI 4.1.4" */
 };
 
-#define DM_COMM_ABI 1
+#define DM_COMM_ABI 2
 
 /* What the shared object exports as dm_comm_entry. */
 typedef struct dm_comm_backend {

@@ -54,6 +54,13 @@ static void check_name(dm_reading *r)
               dm_show(name).text);
 }
 
+static void check_ranks(dm_reading *r)
+{
+    if (r->e->train.reduce_precision == DM_REDUCE_BF16 && r->e->run.deterministic)
+        FAULT(r, DM_SEC_TRAIN, "reduce_precision",
+              "train.reduce_precision: sums of bf16 depend on the number of ranks, so deterministic needs fp32");
+}
+
 static void check_data(dm_reading *r)
 {
     const dm_set_data *d = &r->e->data;
@@ -169,6 +176,7 @@ void dm_reading_check(dm_reading *r)
     check_sections(r);
     check_name(r);
     check_data(r);
+    check_ranks(r);
     check_condition(r);
     check_clip(r);
     check_grid(r);

@@ -65,11 +65,13 @@ typedef struct dm_set_train {
     bool ema_warmup;               /* rate min(ema, (1 + s) / (10 + s)) */
     int64_t log_every, save_every, keep, sample_every, sample_count;
     int64_t validate_every, validate_count; /* 0 = never; images of the test split, 0 = all */
+    int32_t reduce_precision;      /* DM_REDUCE_* */
     dm_reals drop_condition;       /* share of examples whose conditions are null: of all together, or of each, in
                                     * their order */
     const char *from;              /* weights to start from: a run, checkpoint or folder; "" = fresh */
 } dm_set_train;
 enum { DM_DECAY_CONSTANT, DM_DECAY_LINEAR, DM_DECAY_COSINE };
+enum { DM_REDUCE_FP32, DM_REDUCE_BF16 };
 enum { DM_MAX_EMA = 4 };
 
 /* The sections in the order that a resolved file has them. */

@@ -1,6 +1,8 @@
 /* Sums over ranks; see reducer.h. */
 #include "train/reducer.h"
 
+#include "train/sum_bf16.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +18,7 @@ struct dm_reducer {
     dm_reducer_setup s;
     size_t floats;                 /* of a node: gradients, then numbers */
     float *bucket, *numbers;
+    dm_sum_bf16 *bf16;             /* NULL: f32 is sent */
     row mine, *all;                /* with fixed: this rank's; each rank's, without sums */
     int64_t next;                  /* the number in the batch of the micro-batch that is added next */
     int64_t first;                 /* of this rank's first */
@@ -90,6 +93,8 @@ dm_status dm_reducer_new(const dm_reducer_setup *s, dm_reducer **out, dm_err *er
         if (!r->sent || !r->got)
             rc = dm_error(err, DM_ENOMEM, "out of memory for the sum of gradients over ranks");
     }
+    if (!rc && s->bf16)
+        rc = dm_sum_bf16_new(s->comm, BUCKET, &r->bf16, err);
     if (rc)
         dm_reducer_free(r);
     else
@@ -104,6 +109,7 @@ void dm_reducer_free(dm_reducer *r)
     dm_reducer_drop(r);
     for (int i = 0; i < r->n_spare; i++)
         free(r->spare[i]);
+    dm_sum_bf16_free(r->bf16);
     free(r->all);
     free(r->sent);
     free(r->got);
@@ -188,6 +194,13 @@ static dm_status run_fixed(dm_reducer *r, dm_err *err)
     return rc;
 }
 
+static dm_status sum(dm_reducer *r, size_t n, dm_err *err)
+{
+    dm_comm *c = r->s.comm;
+
+    return r->bf16 ? dm_sum_bf16_run(r->bf16, r->bucket, n, err) : c->calls->all_reduce(c, r->bucket, n, err);
+}
+
 dm_status dm_reducer_run(dm_reducer *r, dm_err *err)
 {
     dm_comm *c = r->s.comm;
@@ -198,7 +211,7 @@ dm_status dm_reducer_run(dm_reducer *r, dm_err *err)
     for (size_t at = 0, n; at < r->s.count && !rc; at += n) {
         n = r->s.count - at < BUCKET ? r->s.count - at : BUCKET;
         if (!(rc = dm_buf_read(r->s.grads, at * sizeof *r->bucket, n * sizeof *r->bucket, r->bucket, err)) &&
-            !(rc = c->calls->all_reduce(c, r->bucket, n, err)))
+            !(rc = sum(r, n, err)))
             rc = put(r, at, n, err);
     }
     return rc ? rc : c->calls->all_reduce(c, r->numbers, r->s.numbers, err);

@@ -14,6 +14,7 @@ typedef struct dm_reducer_setup {
     /* Sums are taken micro-batch by micro-batch, in an order that the micro-batches alone decide: neighbours, then
      * neighbours of these, ... (a binary tree over their numbers in the batch). */
     bool fixed;
+    bool bf16;                     /* gradients are sent as bf16; without fixed */
     int64_t (*micros)(const void *user, int rank); /* how many a rank has; for fixed */
     const void *user;
 } dm_reducer_setup;

@@ -26,7 +26,8 @@ static dm_status look(dm_session *s, bool timed, dm_scaling_facts *out, double *
     out->checkpoint = dm_estimate_room(s, dm_net_layout(s->model)).checkpoint;
     out->model.batch = s->experiment->train.batch;
     out->model.micro = dm_trainer_micro_batch(t);
-    out->model.gradients = (int64_t)(dm_net_layout(s->model)->trained * sizeof(float));
+    out->model.gradients = (int64_t)(dm_net_layout(s->model)->trained *
+                                     (s->experiment->train.reduce_precision == DM_REDUCE_BF16 ? 2 : sizeof(float)));
     out->model.activations = (int64_t)p.arena_bytes;
     out->model.state = (int64_t)(peak - p.arena_bytes);
     out->flops = p.flops / (double)out->model.micro;

@@ -90,6 +90,7 @@ static dm_status make_reducer(dm_trainer *t, dm_err *err)
                                 .count = t->state.layout->trained,
                                 .numbers = 1 + (t->state.importance ? (size_t)t->batch : 0),
                                 .fixed = fixed,
+                                .bf16 = t->set->reduce_precision == DM_REDUCE_BF16,
                                 .micros = micros_of,
                                 .user = t};
     dm_status rc;

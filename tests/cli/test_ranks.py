@@ -6,6 +6,7 @@ import re
 import resource
 import shutil
 import signal
+import statistics
 import struct
 import time
 
@@ -48,6 +49,28 @@ def the_same_as_one():
         assert moments
         for k in moments:
             near(floats(g[k]), floats(h[k]), k, 1e-5)
+
+
+def sent_as_bf16():
+    """Gradients keep bf16's 8 bits; losses stay within two standard deviations of those of other seeds."""
+    wire = "train.reduce_precision=bf16"
+    train(3, "bf16", wire)  # each checkpoint compares the ranks' weights
+    g, h = (read_safetensors(path(run, LAST % 1))[0] for run in ("one", "bf16"))
+    off = []
+    for k in g:
+        if k.startswith("adam.m."):
+            a, b = floats(g[k]), floats(h[k])
+            near(a, b, k, 3 * 2 ** -8)
+            off += [abs(x - y) / max(map(abs, a)) for x, y in zip(a, b)]
+    assert max(off) > 2 ** -12, "nothing was rounded"
+    ends = {}
+    for more in (), (wire,):
+        for seed in 1, 2, 3, 4, 5:
+            train(2, f"seed{seed}", "train.steps=60", "train.save_every=0", f"seed={seed}", *more)
+            ends.setdefault(more, []).append(statistics.mean(x["loss"] for x in log_lines(path(f"seed{seed}"))[-30:]))
+            shutil.rmtree(path(f"seed{seed}"))
+    assert abs(statistics.mean(ends[(wire,)]) - statistics.mean(ends[()])) <= 2 * statistics.stdev(ends[()]), ends
+    told_once(train(2, "fixed-bf16", wire, "--deterministic", code=2), "1 error in the experiment")
 
 
 def one_rank_keeps_its_bits():
@@ -308,6 +331,6 @@ def swept():
 
 
 if __name__ == "__main__":
-    run_tests([stopped, diverged, full_disk, the_same_as_one, one_rank_keeps_its_bits, what_needs_the_whole_batch, fixed_order,
+    run_tests([stopped, diverged, full_disk, the_same_as_one, sent_as_bf16, one_rank_keeps_its_bits, what_needs_the_whole_batch, fixed_order,
                measured_in_training, evaluated, swept, devices, sampled, refusals,
                one_rank_fails])
