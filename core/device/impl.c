@@ -17,6 +17,8 @@ static bool is_for(const dm_impl *impl, unsigned devices, const dm_device_info *
 {
     if (!high && impl->tolerance > 0 && dm_op_16bit_type(n) == DM_DT_F32)
         return false;
+    if (high && impl->for_highest)
+        return false;
     return (!impl->devices || impl->devices & devices) && (impl->needs & dev->capabilities) == impl->needs &&
            dm_impl_supports(impl, dev, n);
 }

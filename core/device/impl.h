@@ -30,6 +30,7 @@ typedef struct dm_impl {
     unsigned devices;              /* that it is meant for; 0 = all. Elsewhere it is used only where it is forced */
     uint64_t needs;                /* capabilities of those devices, all of them */
     bool reference;                /* others of its types are compared with it */
+    bool for_highest;              /* where products of f32 may not round more than f32 does: else another is faster */
     bool splits_f32;               /* products of f32 are sums of those of bf16 */
     bool batch_dependent;          /* the bits of one example's result depend on how many share the call */
 } dm_impl;

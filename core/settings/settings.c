@@ -20,7 +20,7 @@ static const dm_param run_rows[] = {
             "on CPUs with AMX; fp16 is "
             "for sampling and evaluation on devices with cl_khr_fp16"),
     DM_ENUM(S, matmul_precision, "high", "high|highest",
-            "products of fp32: high lets an op be off by 2e-5 of its largest result (Winograd's convolutions; on CPUs "
+            "products of fp32: high lets an op be off by 2e-5 of its largest result (Winograd's F(4x4, 3x3); on CPUs "
             "with AMX three products of "
             "bf16 for one), highest has fp32's own rounding alone; docs/kernels.md"),
     DM_BOOL(S, deterministic, "false", "bitwise the same results for any batch size and in every run on one device"),

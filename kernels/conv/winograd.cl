@@ -1,11 +1,11 @@
-/* 3x3 convolution of stride 1 by Winograd's F(4x4, 3x3) for CPU devices, and its gradient with respect to the input,
- * which is the same with weights turned by half a turn. x f32[N,H,W,C] in, y f32[N,OH,OW,O] out, b f32[O], temb
- * f32[N,O], res f32[N,OH,OW,O] in or null scratch: u f32[O/WIDE][36][C to 16][WIDE], zero padded, made of w then, from
- * element `behind` on, of each work-item zeros f32[C to 16], V f32[block][C/16][36][MR][16], M f32[O
- * share/WIDE][block][36][MR][WIDE] and, if it makes u itself, one [36][C to 16][WIDE] of u A work-item takes a share of
- * the groups of MR tiles (of 4 x 4 outputs) and of the outputs, `block` groups at a time so that V and M stay in its
- * core's cache: transform, 36 products, transform back. Each output is one chain of fma, whatever share it falls in.
- * Launch: {shares of tiles, shares of outputs}, groups of one. Oracle: tests/ops/conv2d.c. */
+/* 3x3 convolution of stride 1 by Winograd's F(TILE x TILE, 3x3) for CPU devices, and its gradient with respect to the
+ * input, which is the same with weights turned by half a turn. x f32[N,H,W,C] in, y f32[N,OH,OW,O] out, b f32[O], temb
+ * f32[N,O], res f32[N,OH,OW,O] in or null scratch: u f32[O/WIDE][PLANES][C to 16][WIDE], zero padded, made of w then,
+ * from element `behind` on, of each work-item zeros f32[C to 16], V f32[block][C/16][PLANES][MR][16], M f32[O
+ * share/WIDE][block][PLANES][MR][WIDE] and, if it makes u itself, one [PLANES][C to 16][WIDE] of u A work-item takes a
+ * share of the groups of MR tiles (of TILE x TILE outputs) and of the outputs, `block` groups at a time so that V and M
+ * stay in its core's cache: transform, PLANES products, transform back. Each output is one chain of fma, whatever share
+ * it falls in. Launch: {shares of tiles, shares of outputs}, groups of one. Oracle: tests/ops/conv2d.c. */
 #ifndef MR
 #define MR 12 /* tiles of a register tile */
 #endif
@@ -16,7 +16,7 @@
 #define FAR (1 << 18) /* floats of weights from which on they no longer stay in a core's cache */
 #include "conv/winograd.clh"
 
-/* G w G' of vectors along the outputs: block `block` of WIDE by 16 values of k from k0 on, to u f32[36][deep to
+/* G w G' of vectors along the outputs: block `block` of WIDE by 16 values of k from k0 on, to u f32[PLANES][deep to
  * 16][WIDE]. w f32[wide * deep * 9]: weight (j, k, tap) at j across + k along + tap, tap counted from the end if
  * `turn`. */
 static inline void weights(global const float *w, global float *u, int wide, int deep, int block, int k0, int turn)
@@ -29,7 +29,7 @@ static inline void weights(global const float *w, global float *u, int wide, int
             const int j = block * WIDE + 16 * v, left = k < deep ? wide - j : 0;
             const size_t first = (size_t)j * across + (size_t)k * along;
             global float *to = u + (size_t)k * WIDE + 16 * v;
-            float16 lane[16], g[9], t[18];
+            float16 lane[16], g[9], t[3 * SIDE];
 
             EACH(i, 16)
             {
@@ -44,13 +44,13 @@ static inline void weights(global const float *w, global float *u, int wide, int
             }
             transpose(lane);
             EACH(tap, 9) g[tap] = turn ? lane[8 - tap] : lane[tap];
-            EACH(s, 3) weight_side(g + s, 3, t + 6 * s);
-            EACH(i, 6)
+            EACH(s, 3) weight_side(g + s, 3, t + SIDE * s);
+            EACH(i, SIDE)
             {
-                float16 r[6];
+                float16 r[SIDE];
 
-                weight_side(t + i, 6, r);
-                EACH(s, 6) vstore16(r[s], 0, to + (size_t)(6 * i + s) * plane);
+                weight_side(t + i, SIDE, r);
+                EACH(s, SIDE) vstore16(r[s], 0, to + (size_t)(SIDE * i + s) * plane);
             }
         }
 }
@@ -70,7 +70,7 @@ static inline void product(global const float *a, global const float *w, global 
     float16 acc[MR][NV];
 
     EACH(i, MR) EACH(v, NV) acc[i][v] = 0.0f;
-    for (int c = 0; c < blocks; c++, a += 36 * 16 * MR, next += ahead) {
+    for (int c = 0; c < blocks; c++, a += PLANES * 16 * MR, next += ahead) {
         for (int j = 0; j < ahead; j += 16)
             AHEAD(next + j);
         for (int j = 0; j < 16; j++, w += WIDE) {
@@ -97,20 +97,20 @@ static inline void output_tile(global const float *m, global const float *b, glo
                                global const float *res, global float *y, int OH, int OW, int O, int n, int h0, int v0,
                                int o, int left)
 {
-    float16 x[36], t[24], add = 0.0f;
+    float16 x[PLANES], t[SIDE * TILE], add = 0.0f;
 
-    EACH(f, 36) x[f] = vload16(0, m + f * MR * WIDE);
-    EACH(j, 6) output_side(x + j, 6, t + 4 * j);
+    EACH(f, PLANES) x[f] = vload16(0, m + f * MR * WIDE);
+    EACH(j, SIDE) output_side(x + j, SIDE, t + TILE * j);
     if (b)
         add += load_some(b + o, left);
     if (temb)
         add += load_some(temb + (size_t)n * O + o, left);
-    EACH(i, 4)
+    EACH(i, TILE)
     {
-        float16 v[4];
+        float16 v[TILE];
 
-        output_side(t + i, 4, v);
-        EACH(j, 4)
+        output_side(t + i, TILE, v);
+        EACH(j, TILE)
         {
             const size_t at = (((size_t)n * OH + h0 + i) * OW + v0 + j) * O + o;
 
@@ -131,7 +131,8 @@ winograd(global const float *x, global const float *weight, global const float *
          global const float *res, global float *y, global float *scratch, int behind, int N, int H, int W, int C,
          int OH, int OW, int O, int pad, int block, int turn, int stage)
 {
-    const int across = (OW + 3) / 4, image = (OH + 3) / 4 * across, tiles = N * image, groups = (tiles + MR - 1) / MR;
+    const int across = (OW + TILE - 1) / TILE, image = (OH + TILE - 1) / TILE * across, tiles = N * image,
+              groups = (tiles + MR - 1) / MR;
     const int shares = (int)get_global_size(0), share = (int)get_global_id(0), cut = (int)get_global_size(1),
               part = (int)get_global_id(1);
     const bool make = stage != TILES, use = stage != WEIGHTS;
@@ -139,9 +140,9 @@ winograd(global const float *x, global const float *weight, global const float *
               o1 = use ? os * (part + 1) / cut : share + 1;
     const int most = stage == ALL ? 1 : (os + cut - 1) / cut, k0 = use ? 0 : part, k1 = use ? cs : part + 1;
     const int g0 = (int)((long)groups * share / shares), g1 = (int)((long)groups * (share + 1) / shares);
-    const size_t plane = (size_t)cs * 16 * WIDE, v_group = (size_t)cs * 36 * MR * 16, m_group = 36 * MR * WIDE;
-    const size_t own = stage == ALL ? 36 * plane : 0, each = own + block * (v_group + most * m_group) + 16 * cs;
-    const bool far = stage == TILES && os * 36 * plane > FAR;
+    const size_t plane = (size_t)cs * 16 * WIDE, v_group = (size_t)cs * PLANES * MR * 16, m_group = PLANES * MR * WIDE;
+    const size_t own = stage == ALL ? PLANES * plane : 0, each = own + block * (v_group + most * m_group) + 16 * cs;
+    const bool far = stage == TILES && os * PLANES * plane > FAR;
     global float *zeros = scratch + behind + (size_t)(part * shares + share) * each, *V = zeros + 16 * cs,
                  *M = V + block * v_group;
     global float *u = stage == ALL ? M + block * most * m_group : scratch;
@@ -154,22 +155,23 @@ winograd(global const float *x, global const float *weight, global const float *
 
         for (int i = 0; i < here * MR; i++) {
             const int t = g * MR + i, n = min(t, tiles - 1) / image, at = t - n * image;
-            global const float *pixels[36];
+            global const float *pixels[PLANES];
 
-            input_pixels(x + (size_t)n * H * W * C, zeros, H, W, C, at / across * 4 - pad, at % across * 4 - pad,
+            input_pixels(x + (size_t)n * H * W * C, zeros, H, W, C, at / across * TILE - pad, at % across * TILE - pad,
                          t < tiles, pixels);
             for (int c = 0; c < cs; c++)
-                input_tile(pixels, 16 * c, C - 16 * c, V + i / MR * v_group + (c * 36 * MR + i % MR) * 16, 16 * MR);
+                input_tile(pixels, 16 * c, C - 16 * c, V + i / MR * v_group + (c * PLANES * MR + i % MR) * 16, 16 * MR);
         }
         for (int first = o0; first < o1; first += most) {
             const int last = min(first + most, o1);
 
             for (int k = k0; k < k1 && make; k++)
-                weights(weight, u + (stage == ALL ? 0 : first * 36 * plane), O, C, first, 16 * k, turn);
-            for (int f = 0; f < 36; f++)
+                weights(weight, u + (stage == ALL ? 0 : first * PLANES * plane), O, C, first, 16 * k, turn);
+            for (int f = 0; f < PLANES; f++)
                 for (int o = first; o < last; o++) {
-                    global const float *w = u + ((size_t)(stage == ALL ? 0 : o) * 36 + f) * plane;
-                    global const float *next = o + 1 < last ? w + 36 * plane : u + ((size_t)first * 36 + f + 1) * plane;
+                    global const float *w = u + ((size_t)(stage == ALL ? 0 : o) * PLANES + f) * plane;
+                    global const float *next =
+                        o + 1 < last ? w + PLANES * plane : u + ((size_t)first * PLANES + f + 1) * plane;
                     const int ahead = far ? (16 * NV + here - 1) / here * 16 : 0;
 
                     for (int i = 0; i < here; i++)
@@ -182,7 +184,7 @@ winograd(global const float *x, global const float *weight, global const float *
 
                 for (int o = first * NV; o < last * NV && 16 * o < O; o++)
                     output_tile(M + ((o / NV - first) * block + i / MR) * m_group + i % MR * WIDE + o % NV * 16, b,
-                                temb, res, y, OH, OW, O, n, at / across * 4, at % across * 4, 16 * o, O - 16 * o);
+                                temb, res, y, OH, OW, O, n, at / across * TILE, at % across * TILE, 16 * o, O - 16 * o);
             }
         }
     }

@@ -1,8 +1,8 @@
-/* Gradient of a 3x3 convolution of stride 1 with respect to its weights by Winograd's F(4x4, 3x3) for CPU devices:
- * dw = G'[sum over tiles of (B' x B)(A dy A')]G, tiles being 4 x 4 outputs.
+/* Gradient of a 3x3 convolution of stride 1 with respect to its weights by Winograd's F(TILE x TILE, 3x3) for CPU
+ * devices: dw = G'[sum over tiles of (B' x B)(A dy A')]G, tiles being TILE x TILE outputs.
  *   x f32[N,H,W,C], dy f32[N,OH,OW,O] in, dw f32[O,C,3,3] (+)= out
- *   V f32[C/16][runs][36][RUN][16] and Z f32[O/WIDE][runs][36][RUN][WIDE] of some runs of tiles, zero padded;
- *   D f32[C/16][O/WIDE][36][16][WIDE] sums over tiles, in their order.
+ *   V f32[C/16][runs][PLANES][RUN][16] and Z f32[O/WIDE][runs][PLANES][RUN][WIDE] of some runs of tiles, zero padded;
+ *   D f32[C/16][O/WIDE][PLANES][16][WIDE] sums over tiles, in their order.
  * They lie in scratch from elements 0, z and d on. Many tiles: `parts`, `outputs`. Few: `inputs`, `gradients`,
  * `products`, `outputs`. Groups of one. Oracle: tests/ops/conv2d.c. */
 #ifndef NV
@@ -13,22 +13,22 @@
 #define MB 8 /* channels of it */
 #endif
 #define RUN 16 /* tiles that lie together */
-#define D_BLOCK (36 * 16 * WIDE)
+#define D_BLOCK (PLANES * 16 * WIDE)
 #include "conv/winograd.clh"
 
 /* V of the run of tiles from t0 on, those before `end`, and 16 channels from c on. */
 static inline void input_run(global const float *x, global float *v, int H, int W, int C, int OH, int OW, int pad,
                              int t0, int end, int c)
 {
-    const int across = (OW + 3) / 4, image = (OH + 3) / 4 * across;
-    global float *zeros = v + (36 * RUN - 1) * 16; /* until the last value of all is written there */
+    const int across = (OW + TILE - 1) / TILE, image = (OH + TILE - 1) / TILE * across;
+    global float *zeros = v + (PLANES * RUN - 1) * 16; /* until the last value of all is written there */
 
     vstore16((float16)(0.0f), 0, zeros);
     for (int i = 0; i < RUN; i++) {
         const int t = t0 + i, n = min(t, end - 1) / image, at = t - n * image;
-        global const float *pixels[36];
+        global const float *pixels[PLANES];
 
-        input_pixels(x + (size_t)n * H * W * C + c, zeros, H, W, C, at / across * 4 - pad, at % across * 4 - pad,
+        input_pixels(x + (size_t)n * H * W * C + c, zeros, H, W, C, at / across * TILE - pad, at % across * TILE - pad,
                      t < end, pixels);
         input_tile(pixels, 0, C - c, v + i * 16, RUN * 16);
     }
@@ -37,27 +37,27 @@ static inline void input_run(global const float *x, global float *v, int H, int 
 /* Z of one run and WIDE outputs from o0 on. */
 static inline void gradient_run(global const float *dy, global float *z, int OH, int OW, int O, int t0, int end, int o0)
 {
-    const int across = (OW + 3) / 4, image = (OH + 3) / 4 * across;
+    const int across = (OW + TILE - 1) / TILE, image = (OH + TILE - 1) / TILE * across;
 
     for (int i = 0; i < RUN * NV; i++) {
         const int t = t0 + i / NV, n = min(t, end - 1) / image, at = t - n * image;
-        const int h0 = at / across * 4, v0 = at % across * 4, o = o0 + i % NV * 16, left = t < end ? O - o : 0;
+        const int h0 = at / across * TILE, v0 = at % across * TILE, o = o0 + i % NV * 16, left = t < end ? O - o : 0;
         global const float *p = dy + (((long)n * OH + h0) * OW + v0) * O + o;
-        float16 d[16], u[24];
+        float16 d[TILE * TILE], u[TILE * SIDE];
 
-        EACH(r, 4) EACH(s, 4)
+        EACH(r, TILE) EACH(s, TILE)
         {
             const bool inside = h0 + r < OH && v0 + s < OW && left > 0;
 
-            d[4 * r + s] = inside ? load_some(p + (r * OW + s) * O, left) : (float16)(0.0f);
+            d[TILE * r + s] = inside ? load_some(p + (r * OW + s) * O, left) : (float16)(0.0f);
         }
-        EACH(s, 4) gradient_side(d + s, 4, u + 6 * s);
-        EACH(r, 6)
+        EACH(s, TILE) gradient_side(d + s, TILE, u + SIDE * s);
+        EACH(r, SIDE)
         {
-            float16 w[6];
+            float16 w[SIDE];
 
-            gradient_side(u + r, 6, w);
-            EACH(s, 6) vstore16(w[s], 0, z + i * 16 + (6 * r + s) * RUN * WIDE);
+            gradient_side(u + r, SIDE, w);
+            EACH(s, SIDE) vstore16(w[s], 0, z + i * 16 + (SIDE * r + s) * RUN * WIDE);
         }
     }
 }
@@ -70,7 +70,7 @@ static inline void product(global const float *a, global const float *b, global 
 
         EACH(i, MB) EACH(k, NV) acc[i][k] = 0.0f;
         for (int r = 0; r < runs; r++) {
-            global const float *pa = a + r * 36 * RUN * 16 + m, *pb = b + r * 36 * RUN * WIDE;
+            global const float *pa = a + r * PLANES * RUN * 16 + m, *pb = b + r * PLANES * RUN * WIDE;
 
             for (int t = 0; t < RUN; t++) {
                 const float16 b0 = vload16(0, pb + t * WIDE);
@@ -98,12 +98,12 @@ static inline void product(global const float *a, global const float *b, global 
 static inline void output(global const float *from, int parts, size_t apart, global float *dw, int C, int O, int c,
                           int o, int accum)
 {
-    float16 m[36], t[18], g[16];
+    float16 m[PLANES], t[3 * SIDE], g[16];
 
-    EACH(f, 36) m[f] = vload16(0, from + f * 16 * WIDE);
+    EACH(f, PLANES) m[f] = vload16(0, from + f * 16 * WIDE);
     for (int p = 1; p < parts; p++)
-        EACH(f, 36) m[f] += vload16(0, from + p * apart + f * 16 * WIDE);
-    EACH(j, 6) weight_gradient_side(m + j, 6, t + 3 * j);
+        EACH(f, PLANES) m[f] += vload16(0, from + p * apart + f * 16 * WIDE);
+    EACH(j, SIDE) weight_gradient_side(m + j, SIDE, t + 3 * j);
     EACH(i, 3)
     {
         float16 r[3];
@@ -128,7 +128,7 @@ inputs(global const float *x, global float *scratch, int H, int W, int C, int OH
 {
     const int r = (int)get_global_id(0), c = (int)get_global_id(1), runs = (int)get_global_size(0);
 
-    input_run(x, scratch + ((size_t)c * runs + r) * 36 * RUN * 16, H, W, C, OH, OW, pad, r * RUN, tiles, 16 * c);
+    input_run(x, scratch + ((size_t)c * runs + r) * PLANES * RUN * 16, H, W, C, OH, OW, pad, r * RUN, tiles, 16 * c);
 }
 
 /* Z of all tiles. Launch: {runs, O / WIDE}. */
@@ -137,7 +137,7 @@ gradients(global const float *dy, global float *scratch, int z, int OH, int OW, 
 {
     const int r = (int)get_global_id(0), o = (int)get_global_id(1), runs = (int)get_global_size(0);
 
-    gradient_run(dy, scratch + z + ((size_t)o * runs + r) * 36 * RUN * WIDE, OH, OW, O, r * RUN, tiles, WIDE * o);
+    gradient_run(dy, scratch + z + ((size_t)o * runs + r) * PLANES * RUN * WIDE, OH, OW, O, r * RUN, tiles, WIDE * o);
 }
 
 /* D of all tiles. Launch: {O / WIDE, C / 16}. */
@@ -146,9 +146,9 @@ products(global float *scratch, int z, int d, int runs)
 {
     const int o = (int)get_global_id(0), c = (int)get_global_id(1), os = (int)get_global_size(0);
 
-    for (int f = 0; f < 36; f++)
-        product(scratch + ((size_t)c * runs * 36 + f) * RUN * 16,
-                scratch + z + ((size_t)o * runs * 36 + f) * RUN * WIDE,
+    for (int f = 0; f < PLANES; f++)
+        product(scratch + ((size_t)c * runs * PLANES + f) * RUN * 16,
+                scratch + z + ((size_t)o * runs * PLANES + f) * RUN * WIDE,
                 scratch + d + ((size_t)c * os + o) * D_BLOCK + f * 16 * WIDE, runs, 0);
 }
 
@@ -161,8 +161,8 @@ __attribute__((reqd_work_group_size(1, 1, 1))) kernel void parts(global const fl
     const int cs = (C + 15) / 16, os = (O + WIDE - 1) / WIDE, all = (tiles + RUN - 1) / RUN;
     const int i = (int)get_global_id(0), is = (int)get_global_size(0);
     const int r0 = (int)((long)all * i / is), r1 = (int)((long)all * (i + 1) / is);
-    global float *V = scratch + (size_t)i * runs * 36 * RUN * 16 * cs,
-                 *Z = scratch + z + (size_t)i * runs * 36 * RUN * WIDE * os;
+    global float *V = scratch + (size_t)i * runs * PLANES * RUN * 16 * cs,
+                 *Z = scratch + z + (size_t)i * runs * PLANES * RUN * WIDE * os;
     global float *D = scratch + d + (size_t)i * cs * os * D_BLOCK;
 
     for (int r = r0; r < r1; r += runs) {
@@ -170,16 +170,16 @@ __attribute__((reqd_work_group_size(1, 1, 1))) kernel void parts(global const fl
 
         for (int c = 0; c < cs; c++)
             for (int k = 0; k < here; k++)
-                input_run(x, V + ((size_t)c * runs + k) * 36 * RUN * 16, H, W, C, OH, OW, pad, (r + k) * RUN, tiles,
+                input_run(x, V + ((size_t)c * runs + k) * PLANES * RUN * 16, H, W, C, OH, OW, pad, (r + k) * RUN, tiles,
                           16 * c);
         for (int o = 0; o < os; o++)
             for (int k = 0; k < here; k++)
-                gradient_run(dy, Z + ((size_t)o * runs + k) * 36 * RUN * WIDE, OH, OW, O, (r + k) * RUN, tiles,
+                gradient_run(dy, Z + ((size_t)o * runs + k) * PLANES * RUN * WIDE, OH, OW, O, (r + k) * RUN, tiles,
                              WIDE * o);
-        for (int n = 0; n < cs * os * 36; n++)
-            product(V + ((size_t)(n / 36 / os) * runs * 36 + n % 36) * RUN * 16,
-                    Z + ((size_t)(n / 36 % os) * runs * 36 + n % 36) * RUN * WIDE,
-                    D + n / 36 * D_BLOCK + n % 36 * 16 * WIDE, here, r > r0);
+        for (int n = 0; n < cs * os * PLANES; n++)
+            product(V + ((size_t)(n / PLANES / os) * runs * PLANES + n % PLANES) * RUN * 16,
+                    Z + ((size_t)(n / PLANES % os) * runs * PLANES + n % PLANES) * RUN * WIDE,
+                    D + n / PLANES * D_BLOCK + n % PLANES * 16 * WIDE, here, r > r0);
     }
 }
 

@@ -24,7 +24,8 @@ OPTIONS = {
     "conv": TILES, "conv/conv2d_bf16.cl": ["", "-DY_F32", "-DSPLIT -DY_F32"], "conv/bf16_probe.cl": [""],
     "conv/conv2d_vec16.cl": ["-DMR=6 -DNV=2 -DTILES=1", "-DMR=12 -DNV=1 -DTILES=1"], "conv/conv2d_dw_vec16.cl": ["-DMB=4 -DNV=2 -DSWAP=0"],
     "conv/conv2d_portable.cl": [""], "conv/grouped.cl": LANES, "conv/im2col.cl": ["", "-DBF16", "-DF16"],
-    "conv/winograd.cl": ["-DMR=12 -DNV=2 -DTAIL=1", "-DMR=6 -DNV=1 -DTAIL=0"], "conv/winograd_dw.cl": ["-DNV=2 -DTAIL=1"],
+    "conv/winograd.cl": ["-DMR=12 -DNV=2 -DTAIL=1", "-DMR=6 -DNV=1 -DTAIL=0", "-DTILE=2 -DMR=12 -DNV=2 -DTAIL=1"],
+    "conv/winograd_dw.cl": ["-DNV=2 -DTAIL=1", "-DTILE=2 -DNV=2 -DTAIL=1"],
     "conv/winograd_tiled.cl": [""], "eltwise": TYPED, "embed": LANES, "loss": LANES, "matmul/matmul_portable.cl": LANES,
     "matmul/rows.cl": LANES, "matmul/tiled.cl": [f"{o} -DWM={m}" for o in PRODUCTS for m in (4, 8)],
     "matmul/mma.cl": [f"{o} -DMI=2{t}" for o in PRODUCTS[2:] for t in ("", " -DBF16")], "memory": LANES, "norm/group_norm.cl":

@@ -3,6 +3,7 @@
 #include "backends/capabilities.h"
 #include "graph/op_def.h"
 #include "plan/choices.h"
+#include "plan/measure.h"
 
 #include "scratch.h"
 
@@ -123,6 +124,51 @@ static void choices__rule(void **state)
     assert_string_equal(h.lines, "");
     dm_choices_free(c);
     dm_device_close(d);
+}
+
+static bool is_candidate(const dm_device_info *dev, const dm_opnode *n, bool high, const char *name)
+{
+    const dm_impl *list[DM_MAX_CANDIDATES];
+    const int count = dm_candidates(dev, n, high, list);
+    int found = 0;
+
+    for (int i = 0; i < count; i++)
+        found += !strcmp(list[i]->name, name);
+    return found;
+}
+
+/* 3x3 convolutions on CPUs: F(4x4, 3x3) where products may round more than those of fp32, else F(2x2, 3x3). */
+static void choices__winograd(void **state)
+{
+    const dm_device_info dev = {.cpu = true, .native_float = 16, .compute_units = 2};
+    const dm_op_kind kinds[] = {DM_OP_CONV2D, DM_OP_CONV2D_DX, DM_OP_CONV2D_DW};
+    const dm_desc pixels = {DM_DT_F32, 4, {2, 8, 8, 32, 1, 1, 1, 1}},
+                  weights = {DM_DT_F32, 4, {32, 32, 3, 3, 1, 1, 1, 1}};
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        dm_opnode n = convolution();
+
+        n.kind = kinds[i];
+        n.n_in = i ? 2 : 5;
+        n.in[0] = pixels;
+        n.in[1] = i == 2 ? pixels : weights;
+        n.out[0] = i == 2 ? weights : pixels;
+        for (int high = 0; high < 2; high++) {
+            const char *const names[] = {"winograd_2x2", "winograd"};
+            const dm_choices_options o = {.high = high};
+            const dm_impl *impl;
+            dm_err err = {0};
+            bool forced;
+
+            must(dm_choose(&dev, &n, &o, NULL, &impl, &forced, &err), &err);
+            assert_string_equal(impl->name, names[high]);
+            assert_true(is_candidate(&dev, &n, high, names[high]));
+            assert_false(is_candidate(&dev, &n, high, names[!high]));
+            must(dm_choose(&dev, &n, &o, names[!high], &impl, &forced, &err), &err);
+            assert_string_equal(impl->name, names[!high]);
+        }
+    }
 }
 
 typedef struct stop { heard h; int asked, allowed; } stop;
@@ -544,6 +590,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(choices__rule, no_choices),
+        cmocka_unit_test_setup(choices__winograd, no_choices),
         cmocka_unit_test_setup(choices__close, no_choices),
         cmocka_unit_test_setup(choices__no_products_of_bf16, no_choices),
         cmocka_unit_test_setup(choices__deterministic, no_choices),
