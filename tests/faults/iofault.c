@@ -41,7 +41,8 @@ static bool fails(const char *call, bool writes, const void *caller)
 
 static size_t some(size_t n) { return has("IOFAULT_SHORT") ? (n + 1) / 2 : 0; }
 
-static bool stream_fails(const char *call, bool writes, FILE *f, const void *caller)
+bool iofault_stream_fails(const char *call, bool writes, FILE *f, const void *caller); /* putchar is inline in glibc */
+bool iofault_stream_fails(const char *call, bool writes, FILE *f, const void *caller)
 {
     if (fileno(f) < 0 || f == stderr) /* in memory; or nobody would hear of it */
         return false;
@@ -160,7 +161,7 @@ PLAIN(FILE *, tmpfile, "tmpfile64", true, NULL, (void), ())
     type name args                                                                                                     \
     {                                                                                                                  \
         REAL(#name, name);                                                                                             \
-        return stream_fails(#name, writes, f, CALLER) ? failed : real pass;                                            \
+        return iofault_stream_fails(#name, writes, f, CALLER) ? failed : real pass;                                    \
     }
 
 STREAM(size_t, fread, false, 0, f, (void *b, size_t size, size_t n, FILE *f), (b, size, n, f))
@@ -187,7 +188,7 @@ int fclose(FILE *f)
 static int print(const char *call, FILE *f, const char *format, va_list a, const void *caller)
 {
     REAL("vfprintf", vfprintf);
-    return stream_fails(call, true, f, caller) ? -1 : real(f, format, a);
+    return iofault_stream_fails(call, true, f, caller) ? -1 : real(f, format, a);
 }
 
 int printf(const char *format, ...)
