@@ -125,6 +125,19 @@ static void conv2d__forward(void **state) { each(plain, *state); }
 static void conv2d__epilogue(void **state) { each(with_extras, *state); }
 static void conv2d__gradients(void **state) { each(check_gradients, *state); }
 
+/* Sums as long as networks have, where the rounding of transforms would show. */
+static void conv2d__many_channels(void **state)
+{
+    static const int64_t channels[] = {64, 128, 256, 512};
+
+    for (size_t i = 0; i < sizeof channels / sizeof channels[0] && !ops_small(); i++) {
+        const extent e = {1, 16, 16, channels[i], 48, 3, 1, 1, 1};
+
+        check_forward(*state, &e, false);
+        check_gradients(*state, &e);
+    }
+}
+
 /* <dy, conv(x)> = <conv_dx(dy), x> = <conv_dw(x, dy), w>, in double: the references belong together. */
 static void conv2d__references_are_adjoint(void **state)
 {
@@ -165,6 +178,7 @@ int main(void)
         cmocka_unit_test(conv2d__forward),
         cmocka_unit_test(conv2d__epilogue),
         cmocka_unit_test(conv2d__gradients),
+        cmocka_unit_test(conv2d__many_channels),
     };
 
     return cmocka_run_group_tests(tests, ops_setup, ops_teardown);

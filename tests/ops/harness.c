@@ -226,17 +226,21 @@ static void compare(const ops_case *c, const dm_impl *impl, int k, const operand
 {
     const double tolerance =
         dm_dtype_is_16bit(dm_op_16bit_type(&c->node)) ? c->tolerance : fmax(c->tolerance, impl->tolerance);
-    double largest = 0;
+    double largest = 0, error = 0;
 
     for (size_t i = 0; i < o->count; i++)
         largest = fmax(largest, fabs(o->ref[i]));
     for (size_t i = 0; i < o->count; i++) { /* below 2^-14, f16 has multiples of 2^-24 */
         const double v = get(o->type, now + o->lead, i);
 
+        error = fmax(error, fabs(v - o->ref[i]));
         if (!(fabs(v - o->ref[i]) <= tolerance * fmax(largest, 1e-30) + (o->type == DM_DT_F16 ? 0x1p-25 : 0)))
             fail_msg("%s, %s: output %d, element %zu is %.9g; it should be %.9g (largest %.3g, tolerance %.1e)",
                      c->name, impl->name, k, i, v, o->ref[i], largest, tolerance);
     }
+    if (getenv("OPS_ERRORS")) /* for docs/kernels.md */
+        print_message("%s, %s: output %d of %zu is off by at most %.1e of the largest\n", c->name, impl->name, k,
+                      o->count, error / fmax(largest, 1e-30));
 }
 
 static void run(bench *b, const dm_impl *impl)
