@@ -68,7 +68,21 @@ for i, (name, na, nb, d, shift, scale, common) in enumerate(CASES):
     picked = [(7 * j + 3) % na for j in range(40)], [(11 * j + 5) % nb for j in range(40)]
     values = [*frechet(a, b), mmd2(a[:m], b[:m]), mmd2(a[picked[0]], b[picked[1]]), *precision_recall(a, b, 3), *precision_recall(a, b, 1)]
     rows.append('    {"%s", %d, %d, %d, %r, %r, %r, %s},' % (name, na, nb, d, shift, scale, common, ", ".join(repr(float(v)) for v in values)))
+
+# By class: rows of a and b, and of each class Frechet distance, precision and recall (of as many of b as of a), the share
+# that is found to be of it.
+A, B, D, CLASSES = 200, 260, 8, 3
+label = lambda n: np.array([(7 * i + i // 4) % CLASSES for i in range(n)])
+a, b = features(30, A, D, 0, 1, 0.2).astype(np.float64), features(31, B, D, 0.1, 1.1, 0.2).astype(np.float64)
+asked, found = label(A), np.array([(k + (i % 5 == 0)) % CLASSES for i, k in enumerate(label(A))])
+by_class = []
+for k in range(CLASSES):
+    x, y = a[asked == k], b[label(B) == k]
+    values = [frechet(x, y)[0], *precision_recall(x, y[:len(x)], 3), (found[asked == k] == k).mean()]
+    by_class.append("    {%d, %d, %s}," % (len(x), len(y), ", ".join(repr(float(v)) for v in values)))
 with open(OUT, "w") as f:
     f.write(f"/* Made by tools/make_metric_goldens.py with NumPy {np.__version__}, SciPy {scipy.__version__}. */\n"
             "static const struct golden {\n    const char *name;\n    int64_t na, nb, d;\n    double shift, scale, common, frechet, trace_a, trace_b, mmd2, mmd2_picked, "
-            "precision3, recall3, precision1, recall1;\n} goldens[] = {\n" + "\n".join(rows) + "\n};\n")
+            "precision3, recall3, precision1, recall1;\n} goldens[] = {\n" + "\n".join(rows) + "\n};\n"
+            f"/* {A} and {B} rows of {D} features, by class. */\nstatic const struct class_golden {{\n    int64_t na, nb;\n    double frechet, precision3, "
+            "recall3, share;\n} class_goldens[] = {\n" + "\n".join(by_class) + f"\n}};\nstatic const double class_share = {float((found == asked).mean())!r};\n")

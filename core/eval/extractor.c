@@ -5,6 +5,7 @@
 #include "text/suggest.h"
 #include "model/objective.h"
 
+#include <math.h>
 #include <sha256.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,12 +17,16 @@ struct dm_extractor {
     dm_graph_core *graph;
     dm_plan *plan;
     dm_val x, noise, labels, out;
+    dm_val logits;                 /* f32[n,classes], DM_NONE where nothing is classified */
+    int32_t classes;
     dm_net_level level;
     float *host;                   /* n images, padded */
+    float *row;                    /* n times the logits; NULL without */
 };
 
 int64_t dm_extractor_features(const dm_extractor *x) { return x->features; }
 const char *dm_extractor_layer(const dm_extractor *x) { return x->layer; }
+bool dm_extractor_classifies(const dm_extractor *x) { return x->row != NULL; }
 
 /* The weight of a convolution or a linear layer; NULL for any other node. */
 static const dm_weight *weight_of(const dm_graph_core *g, const dm_gnode *n)
@@ -116,12 +121,23 @@ static dm_val pooled(dm_graph_core *g, dm_val v)
     return out;
 }
 
-static dm_status describe(dm_extractor *x, dm_session *s, const dm_graph *api, const char *layer, dm_err *err)
+/* One output for each class of the data. */
+static bool is_classifier(const dm_extractor *x, const dm_session *s, dm_val out)
+{
+    const dm_shape *shape = &x->graph->values[out].shape;
+
+    return !dm_net_diffuses(s->model) && s->data.classes > 1 && shape->rank == 2 && shape->dim[0] == x->n &&
+           shape->dim[1] == s->data.classes;
+}
+
+static dm_status describe(dm_extractor *x, dm_session *s, const dm_graph *api, const char *layer, bool classifies,
+                          dm_err *err)
 {
     const dm_shape shape = dm_net_batch_shape(&s->data.shape, x->n, s->data.shape.dim[0]), row = {1, {x->n}};
     dm_graph_core *g = x->graph;
     const dm_gnode *at = NULL;
-    dm_val out;
+    dm_val out, results[2];
+    int n = 1;
 
     x->x = dm_graph_input(g, "x", &shape, DM_DT_F32, false);
     x->noise = dm_net_diffuses(s->model) ? dm_graph_input(g, "c_noise", &row, DM_DT_F32, false) : DM_NONE;
@@ -141,8 +157,13 @@ static dm_status describe(dm_extractor *x, dm_session *s, const dm_graph *api, c
         return dm_error(err, DM_EINVAL, "layer '%s' reads %lld rows for %lld images; name another", x->layer,
                         (long long)g->values[x->out].shape.dim[0], (long long)x->n);
     x->features = g->values[x->out].shape.dim[1];
-    dm_graph_fuse(g, &x->out, 1);
-    dm_graph_prune(g, &x->out, 1);
+    results[0] = x->out;
+    if (classifies && is_classifier(x, s, out)) {
+        results[n++] = x->logits = out;
+        x->classes = s->data.classes;
+    }
+    dm_graph_fuse(g, results, n);
+    dm_graph_prune(g, results, n);
     return DM_OK;
 }
 
@@ -190,8 +211,8 @@ static dm_status fill(dm_extractor *x, const dm_session *s, dm_err *err)
     return rc;
 }
 
-dm_status dm_extractor_new(dm_session *s, dm_wset *weights, const char *layer, int64_t n, dm_extractor **out,
-                           dm_err *err)
+dm_status dm_extractor_new(dm_session *s, dm_wset *weights, const char *layer, int64_t n, bool classifies,
+                           dm_extractor **out, dm_err *err)
 {
     dm_extractor *x = calloc(1, sizeof *x);
     const dm_plan_options o = {.name = "features", .choices = dm_net_choices(s->model)};
@@ -207,15 +228,19 @@ dm_status dm_extractor_new(dm_session *s, dm_wset *weights, const char *layer, i
     }
     x->n = n;
     x->scale = 1;
+    x->logits = DM_NONE;
     dm_net_level_none(&x->level);
     x->example = dm_shape_count(&s->data.shape);
     if (!(x->host = dm_array(n, x->example, sizeof *x->host)))
         rc = dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)n);
-    else if (!(rc = dm_net_graph(s->model, false, &x->graph, &api, err)) && !(rc = describe(x, s, api, layer, err))) {
-        dm_val keep[4 + DM_LEVELS] = {x->out, x->x, x->noise, x->labels};
+    else if (!(rc = dm_net_graph(s->model, false, &x->graph, &api, err)) &&
+             !(rc = describe(x, s, api, layer, classifies, err))) {
+        dm_val keep[5 + DM_LEVELS] = {x->out, x->x, x->noise, x->labels, x->logits};
 
-        memcpy(keep + 4, x->level.row, sizeof x->level.row);
-        if (!(rc = dm_plan_new(s->device, x->graph, weights, keep, 4 + DM_LEVELS, &o, &x->plan, err)))
+        memcpy(keep + 5, x->level.row, sizeof x->level.row);
+        if (x->classes && !(x->row = dm_array(n, x->classes, sizeof *x->row)))
+            rc = dm_error(err, DM_ENOMEM, "out of memory for the classes of %lld images", (long long)n);
+        else if (!(rc = dm_plan_new(s->device, x->graph, weights, keep, 5 + DM_LEVELS, &o, &x->plan, err)))
             rc = fill(x, s, err);
     }
     if (rc)
@@ -232,10 +257,31 @@ void dm_extractor_free(dm_extractor *x)
     dm_plan_free(x->plan);
     dm_graph_free(x->graph);
     free(x->host);
+    free(x->row);
     free(x);
 }
 
-dm_status dm_extractor_run(dm_extractor *x, const float *images, int64_t count, float *features, dm_err *err)
+/* The class of the greatest output. */
+static dm_status classify(dm_extractor *x, int64_t count, int32_t *found, dm_err *err)
+{
+    const dm_status rc = dm_buf_read(dm_plan_buffer(x->plan, x->logits), 0,
+                                     (size_t)(count * x->classes) * sizeof *x->row, x->row, err);
+
+    for (int64_t i = 0; i < count && !rc; i++) {
+        const float *row = x->row + i * x->classes;
+
+        found[i] = 0;
+        for (int32_t k = 0; k < x->classes; k++) {
+            if (!isfinite(row[k]))
+                return dm_error(err, DM_EDIVERGED, "the classifier's output %d is not finite", (int)k);
+            found[i] = row[k] > row[found[i]] ? k : found[i];
+        }
+    }
+    return rc;
+}
+
+dm_status dm_extractor_run(dm_extractor *x, const float *images, int64_t count, float *features, int32_t *found,
+                           dm_err *err)
 {
     const size_t one = (size_t)x->example * sizeof *images;
     dm_status rc;
@@ -246,8 +292,10 @@ dm_status dm_extractor_run(dm_extractor *x, const float *images, int64_t count, 
     if ((rc = dm_buf_write(dm_plan_buffer(x->plan, x->x), 0, (size_t)x->n * one, x->host, err)) ||
         (rc = dm_plan_run(x->plan, err)))
         return rc;
-    return dm_buf_read(dm_plan_buffer(x->plan, x->out), 0, (size_t)(count * x->features) * sizeof *features, features,
-                       err);
+    if ((rc = dm_buf_read(dm_plan_buffer(x->plan, x->out), 0, (size_t)(count * x->features) * sizeof *features,
+                          features, err)))
+        return rc;
+    return found ? classify(x, count, found, err) : DM_OK;
 }
 
 /* ---- the weights' hash --------------------------------------------------------------- */

@@ -12,7 +12,9 @@
 #include "text/plain_text.h"
 #include "base/sized.h"
 #include "device/tensor.h"
+#include "data/fingerprint.h"
 #include "data/shuffle.h"
+#include "session/data_meta.h"
 #include "session/session_ranks.h"
 #include "session/session_read.h"
 #include "session/session_source.h"
@@ -38,6 +40,10 @@ typedef struct job {
     int64_t example, count;        /* elements of an image; samples */
     float *x;                      /* the samples, or one batch of others */
     float *train_features;
+    bool asks;                     /* samples are asked to be of a class */
+    int32_t *asked, *found;        /* which, and which a classifier takes them for; NULL where not known */
+    dm_labelled real;              /* of all test images, by class */
+    int32_t *real_label;
     char *key;                     /* of what is kept */
     const dm_quality_kept *kept;   /* the caller's, where it fits */
     dm_quality_reference reference;
@@ -86,6 +92,11 @@ static dm_status test_image(job *j, int64_t i, float *x, dm_err *err)
     return permuted(j, j->test, ORDER_TEST, i, x, err);
 }
 
+static dm_status labelled_test_image(job *j, int64_t i, float *x, dm_err *err)
+{
+    return dm_data_at(dm_eval_data_of(j->test), i, 1, x, &j->real_label[i], err);
+}
+
 static dm_status sampled_image(job *j, int64_t i, float *x, dm_err *err)
 {
     (void)err;
@@ -132,8 +143,15 @@ static dm_status noise_image(job *j, int64_t i, float *x, dm_err *err)
 
 /* ---- features ---------------------------------------------------------------------------- */
 
-/* A set of images: where they come from, how many; how messages, the bar and the caller's features name it. */
-typedef struct image_set { image_fn *image; int64_t count; const char *what, *bar, *name; } image_set;
+/* A set of images: where they come from, how many; how messages, the bar and the caller's features name it, NULL = not
+ * for the caller. */
+typedef struct image_set {
+    image_fn *image;
+    int64_t count;
+    const char *what, *bar, *name;
+    int32_t *label;                /* [count], filled by image(); may be NULL */
+    int32_t *found;                /* the same by the classifier */
+} image_set;
 
 /* Of this rank's part of the set. */
 static dm_status own_features(job *j, const image_set *set, float *batch, float *to, dm_err *err)
@@ -148,7 +166,7 @@ static dm_status own_features(job *j, const image_set *set, float *batch, float 
         for (int64_t i = 0; i < n && !rc; i++)
             rc = set->image(j, first + i, batch + i * j->example, err);
         if (!rc)
-            rc = dm_extractor_run(j->extractor, batch, n, to + first * d, err);
+            rc = dm_extractor_run(j->extractor, batch, n, to + first * d, set->found ? set->found + first : NULL, err);
         if (!rc)
             progress(j, set->bar, first + n - mine.first, mine.n, 1);
         if (!rc && cancelled(j))
@@ -170,8 +188,12 @@ static dm_status features(job *j, const image_set *set, dm_features *out, dm_err
     free(batch);
     if (!(rc = dm_comm_agree(c, rc, NULL, err)))
         rc = dm_share_collect(c, to, (size_t)d * sizeof *to, count, err);
+    if (!rc && set->label)
+        rc = dm_share_collect(c, set->label, sizeof *set->label, count, err);
+    if (!rc && set->found)
+        rc = dm_share_collect(c, set->found, sizeof *set->found, count, err);
     *out = (dm_features){.n = count, .d = d, .x = to, .what = set->what};
-    if (!rc && j->o->features_done)
+    if (!rc && j->o->features_done && set->name)
         rc = j->o->features_done(j->o->features_user,
                                  &(dm_features_info){.size = sizeof(dm_features_info),
                                                      .set = set->name,
@@ -190,6 +212,19 @@ static void compared(void *user, int parts)
     progress(j, "compare", parts, DM_QUALITY_PARTS, (double)j->count / DM_QUALITY_PARTS);
 }
 
+static dm_status compare_classes(job *j, const dm_features *samples, dm_err *err)
+{
+    const dm_labelled set = {*samples, j->asked};
+    const int64_t n = j->out->classes;
+    dm_status rc = DM_OK;
+
+    for (int64_t k = 0; k < n && !rc; k++) {
+        rc = dm_quality_compare_class(&j->reference, &set, &j->real, (int32_t)k, &j->out->by_class[k].row, err);
+        progress(j, "classes", k + 1, n, (double)j->count / (double)n);
+    }
+    return rc;
+}
+
 static dm_status measure(job *j, const image_set *set, dm_quality_row *row, dm_err *err)
 {
     dm_features f;
@@ -199,11 +234,34 @@ static dm_status measure(job *j, const image_set *set, dm_quality_row *row, dm_e
         return rc;
     compared(j, 0);
     rc = dm_quality_compare(&j->reference, &f, row, compared, j, err);
+    if (!rc && j->o->by_class && set->image == sampled_image)
+        rc = compare_classes(j, &f, err);
     free((float *)(uintptr_t)f.x);
     return rc;
 }
 
 /* ---- what is there to work with ------------------------------------------------------------ */
+
+/* Does the features' network, if it is a classifier, know the classes that are asked for? */
+static bool knows_classes(const job *j)
+{
+    const char *names = dm_st_meta(j->net.checkpoint, DM_CLASS_NAMES),
+               *asked = dm_st_meta(j->model.checkpoint, DM_CLASS_NAMES);
+    const int32_t have = j->net.data.classes, want = j->model.data.classes;
+    char what[256];
+
+    if (!j->asks || dm_net_diffuses(j->net.model) || !have)
+        return false;
+    if (have != want)
+        dm_session_log(&j->model, DM_LOG_WARNING, "no class share: '%s' tells %d classes apart, this model has %d",
+                       j->o->features, (int)have, (int)want);
+    else if (dm_fingerprint_renumbered(asked ? asked : "", names ? names : "", what, sizeof what))
+        dm_session_log(&j->model, DM_LOG_WARNING, "no class share: this model's classes are not numbered as those of "
+                       "'%s': %s there", j->o->features, what);
+    else
+        return true;
+    return false;
+}
 
 static dm_status open_net(job *j, dm_err *err)
 {
@@ -221,7 +279,7 @@ static dm_status open_net(job *j, dm_err *err)
         return dm_error(err, DM_EINVAL, "'%s' gives features of images of %s; those of this run are %s", j->o->features,
                         dm_shape_show(&j->net.data.shape).text, dm_shape_show(&j->model.data.shape).text);
     if ((rc = dm_session_open(&j->net, false, err)) || (rc = dm_session_weights(&j->net, false, &j->weights, err)) ||
-        (rc = dm_extractor_new(&j->net, j->weights, j->o->layer, BATCH, &j->extractor, err)))
+        (rc = dm_extractor_new(&j->net, j->weights, j->o->layer, BATCH, knows_classes(j), &j->extractor, err)))
         return rc;
     j->out->features = dm_extractor_features(j->extractor);
     j->out->features_step = dm_session_step(&j->net);
@@ -272,6 +330,45 @@ static dm_status check_images(job *j, const char *run, dm_err *err)
     return DM_OK;
 }
 
+/* Samples of a model that is told the class are asked to be of one each. */
+static dm_status check_classes(job *j, dm_err *err)
+{
+    const bool given = j->o->images || j->o->data;
+    dm_status rc;
+
+    if (!given && (rc = dm_session_open(&j->model, false, err)))
+        return rc;
+    j->asks = !given && j->model.data.classes && dm_net_reads_labels(j->model.model);
+    if (!j->o->by_class || j->asks)
+        return DM_OK;
+    return dm_error(err, DM_EINVAL, "quality by class: %s",
+                    given                   ? "given images were not asked to be of a class"
+                    : j->model.data.classes ? "the network of this model reads no classes (network.class_embed: table "
+                                              "trains one that does)"
+                                            : "this model was trained on data without classes");
+}
+
+/* Rows for what is said of each class, and the labels of the test images. */
+static dm_status open_classes(job *j, dm_err *err)
+{
+    const bool shares = dm_extractor_classifies(j->extractor);
+    const int64_t there = j->test ? dm_data_get_info(dm_eval_data_of(j->test))->count : 0;
+    dm_status rc;
+
+    if (!j->o->by_class && !shares)
+        return DM_OK;
+    if (j->o->by_class && !dm_data_get_info(dm_eval_data_of(j->test))->classes)
+        return dm_error(err, DM_EINVAL, "quality by class: the test images have no labels");
+    if ((j->o->by_class && (rc = dm_eval_data_labels(&j->model, j->test, err))) ||
+        (rc = dm_quality_classes_new(dm_eval_data_of(j->train), j->model.data.classes, &j->out->by_class, err)))
+        return rc;
+    j->out->classes = j->model.data.classes;
+    if ((j->o->by_class && !(j->real_label = dm_array(there, 1, sizeof *j->real_label))) ||
+        (shares && !(j->found = dm_array(j->count, 1, sizeof *j->found))))
+        return dm_error(err, DM_ENOMEM, "out of memory for the classes of %lld images", (long long)j->count);
+    return DM_OK;
+}
+
 static dm_status open_all(job *j, const char *run, dm_err *err)
 {
     dm_err none = {0};
@@ -279,15 +376,17 @@ static dm_status open_all(job *j, const char *run, dm_err *err)
 
     j->out->step = dm_session_step(&j->model);
     j->example = dm_shape_count(&j->model.data.shape);
-    if ((rc = check_images(j, run, err)) || (rc = dm_lapack_open(&j->lapack, err)) ||
+    if ((rc = check_images(j, run, err)) || (rc = check_classes(j, err)) || (rc = dm_lapack_open(&j->lapack, err)) ||
         (rc = dm_eval_data_open(&j->model, "train", &j->train, err)))
         return rc;
     if ((rc = dm_eval_data_open(&j->model, "test", &j->test, &none)) && rc != DM_ENOENT)
         return dm_error(err, rc, "%s", none.msg);
+    if (rc && j->o->by_class)
+        return dm_error(err, DM_EINVAL, "quality by class compares with the test images of each class: %s", none.msg);
     if (rc)
         dm_session_log(&j->model, DM_LOG_WARNING, "no floor: %s", none.msg);
     j->out->train = dm_data_get_info(dm_eval_data_of(j->train))->count;
-    return open_net(j, err);
+    return (rc = open_net(j, err)) ? rc : open_classes(j, err);
 }
 
 /* With n images a covariance has rank n - 1 at most. */
@@ -306,11 +405,57 @@ static void warn_of_rank(const job *j, int64_t n, const char *what)
 /* The conditions of the test images, without a test split of the training images. */
 static dm_status tell(const job *j, dm_sample_job *d, dm_told_by_data *of, dm_err *err)
 {
-    const dm_status rc =
-        dm_told_by_data_new(&j->model, dm_eval_data_of(j->test ? j->test : j->train), j->count, of, err);
+    const dm_eval_data *from = j->test ? j->test : j->train;
+    const dm_status rc = dm_told_by_data_new(&j->model, dm_eval_data_of(from), j->count, of, err);
 
     d->conditions = of->told.conditions ? &of->told : NULL;
-    d->labels = of->labels;
+    if (!rc && !dm_data_get_info(dm_eval_data_of(from))->classes) { /* these have none to tell */
+        free(of->labels);
+        of->labels = NULL;
+    }
+    return !rc && of->labels && j->asks ? dm_eval_data_labels(&j->model, from, err) : rc;
+}
+
+/* The class that each sample is asked to be of: that of the image that gives its conditions, or each in turn. */
+static dm_status ask(job *j, dm_sample_job *d, const dm_told_by_data *of, dm_err *err)
+{
+    if (!(j->asked = dm_array(j->count, 1, sizeof *j->asked)))
+        return dm_error(err, DM_ENOMEM, "out of memory for the classes of %lld images", (long long)j->count);
+    for (int64_t i = 0; i < j->count; i++)
+        j->asked[i] = of->labels ? of->labels[i] : (int32_t)(i % j->model.data.classes);
+    d->labels = j->asked;
+    return DM_OK;
+}
+
+/* Enough samples and test images of each class, of which the fewest are warned of. */
+static dm_status check_each(job *j, dm_err *err)
+{
+    const int64_t classes = j->out->classes, least = dm_quality_least(j->out->neighbours);
+    int64_t *counts = dm_array(classes, 2, sizeof *counts), fewest[2] = {INT64_MAX, INT64_MAX};
+    static const char *const what[] = {"samples", "test images"};
+    dm_status rc = DM_OK;
+
+    if (!counts)
+        return dm_error(err, DM_ENOMEM, "out of memory for %lld classes", (long long)classes);
+    dm_quality_tally(j->asked, j->count, classes, counts);
+    dm_quality_tally(j->real_label, j->real.features.n, classes, counts + classes);
+    for (int s = 1; s >= 0; s--)
+        for (int64_t k = 0; k < classes && !rc; k++) {
+            const int64_t n = counts[s * classes + k];
+
+            fewest[s] = n < fewest[s] ? n : fewest[s];
+            if (n < least)
+                rc = dm_error(err, DM_EINVAL, "quality by class needs %lld %s of each class at least; of class "
+                              "%lld%s%.60s there are %lld", (long long)least, what[s], (long long)k,
+                              *j->out->by_class[k].name ? ", " : "", j->out->by_class[k].name, (long long)n);
+        }
+    for (int64_t k = 0; k < classes && !rc; k++)
+        j->out->by_class[k].test = counts[classes + k];
+    if (!rc) {
+        warn_of_rank(j, fewest[0], "samples of a class");
+        warn_of_rank(j, fewest[1], "test images of a class");
+    }
+    free(counts);
     return rc;
 }
 
@@ -320,11 +465,11 @@ static dm_status prepare_samples(job *j, dm_wset **weights, dm_sample_job *d, dm
 
     if (!(j->x = dm_array(j->count, j->example, sizeof *j->x)))
         return dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)j->count);
-    if ((rc = dm_session_open(&j->model, false, err)) ||
-        (rc = dm_session_warn_of_sampling(&j->model, j->model.model, err)) ||
-        (rc = dm_session_weights(&j->model, j->o->raw, weights, err)))
+    if ((rc = dm_session_warn_of_sampling(&j->model, j->model.model, err)) ||
+        (rc = dm_session_weights(&j->model, j->o->raw, weights, err)) || (rc = tell(j, d, of, err)) ||
+        (j->asks && (rc = ask(j, d, of, err))))
         return rc;
-    return tell(j, d, of, err);
+    return j->o->by_class ? check_each(j, err) : DM_OK;
 }
 
 static void describe_samples(job *j, int32_t steps)
@@ -385,12 +530,25 @@ static dm_status keep(job *j, dm_err *err)
     return DM_OK;
 }
 
+/* Before sampling, that what is missing is known. */
+static dm_status measure_real(job *j, dm_err *err)
+{
+    const image_set real = {labelled_test_image, dm_data_get_info(dm_eval_data_of(j->test))->count,
+                            "of the test images", "test images", NULL, j->real_label, NULL};
+    dm_features f;
+    const dm_status rc = features(j, &real, &f, err);
+
+    if (!rc)
+        j->real = (dm_labelled){f, j->real_label};
+    return rc;
+}
+
 static dm_status measure_all(job *j, dm_err *err)
 {
-    const image_set train = {train_image, j->out->train, "of the training images", "train images", "train"},
-                    samples = {sampled_image, j->count, "of the samples", "samples", "samples"},
-                    given = {given_image, j->count, "of the given images", "given images", "images"},
-                    noise = {noise_image, j->count, "of noise", "noise", "noise"};
+    const image_set train = {train_image, j->out->train, "of the training images", "train images", "train", NULL, NULL},
+                    samples = {sampled_image, j->count, "of the samples", "samples", "samples", NULL, j->found},
+                    given = {given_image, j->count, "of the given images", "given images", "images", NULL, NULL},
+                    noise = {noise_image, j->count, "of noise", "noise", "noise", NULL, NULL};
     dm_quality_reference *r = &j->reference;
     dm_quality *out = j->out;
     dm_status rc;
@@ -408,6 +566,8 @@ static dm_status measure_all(job *j, dm_err *err)
     if ((rc = dm_quality_reference_init(r, err)) ||
         (rc = measure(j, j->o->images || j->o->data ? &given : &samples, &out->samples, err)))
         return rc;
+    if (out->classes)
+        dm_quality_shares(j->asked, j->found, j->count, out);
     if (j->kept) {
         out->floor = j->kept->floor;
         out->ceiling = j->kept->ceiling;
@@ -416,7 +576,7 @@ static dm_status measure_all(job *j, dm_err *err)
     if (j->test) {
         const int64_t there = dm_data_get_info(dm_eval_data_of(j->test))->count;
         const image_set test = {test_image, there < j->count ? there : j->count, "of the test images", "test images",
-                                "test"};
+                                "test", NULL, NULL};
 
         if ((rc = measure(j, &test, &out->floor, err)))
             return rc;
@@ -432,6 +592,10 @@ static void job_fini(job *j)
     free(j->train_features);
     free(j->key);
     free(j->x);
+    free(j->asked);
+    free(j->found);
+    free(j->real_label);
+    free((float *)(uintptr_t)j->real.features.x);
     dm_extractor_free(j->extractor);
     dm_wset_free(j->weights);
     dm_eval_data_close(j->train);
@@ -462,15 +626,15 @@ static dm_status check_counts(const dm_quality_options *o, dm_err *err)
 static void print_asked(const dm_quality_options *o, const dm_quality *q, char *to, size_t size)
 {
     snprintf(to, size, "features: %.200s\nlayer: %.100s\ncount: %lld\nraw: %d\ngiven images: %s\nKID: %lld of %lld\n"
-             "neighbours: %d\n", o->features, o->layer ? o->layer : "the last", (long long)o->count, o->raw,
-             o->images ? "an array" : o->data ? "data" : "none", (long long)q->subsets, (long long)o->subset_size,
-             (int)q->neighbours);
+             "neighbours: %d\nby class: %lld\n", o->features, o->layer ? o->layer : "the last", (long long)o->count,
+             o->raw, o->images ? "an array" : o->data ? "data" : "none", (long long)q->subsets,
+             (long long)o->subset_size, (int)q->neighbours, (long long)o->by_class);
 }
 
 dm_status dm_eval_quality(const char *run, const dm_quality_options *options, dm_quality *out, dm_err *err)
 {
     dm_quality_options o;
-    dm_quality q = {.size = sizeof q};
+    dm_quality q = {.size = sizeof q, .class_share = NAN, .class_share_error = NAN};
     job j = {.o = &o, .out = &q};
     char asked[512];
     dm_status rc;
@@ -479,6 +643,8 @@ dm_status dm_eval_quality(const char *run, const dm_quality_options *options, dm
         return rc;
     if (!o.features)
         return dm_error(err, DM_EINVAL, "quality needs a network for its features; none is given");
+    if (o.by_class && !DM_HAS(dm_quality, out, by_class))
+        return dm_error(err, DM_EINVAL, "quality by class is asked for, and the result has no room for it");
     q.subsets = o.subsets ? o.subsets : 100;
     q.neighbours = o.neighbours ? o.neighbours : 3;
     if ((rc = check_counts(&o, err)) || (rc = dm_session_quiet(o.callbacks, &j.quiet, err)))
@@ -491,12 +657,16 @@ dm_status dm_eval_quality(const char *run, const dm_quality_options *options, dm
         j.host = (dm_metric_host){.lapack = j.lapack, .cancelled = cancelled, .user = &j, .comm = j.model.comm};
         warn_of_rank(&j, j.count, o.images || o.data ? "images" : "samples");
         warn_of_rank(&j, q.train, "training images");
-        rc = o.images || o.data ? DM_OK : sample(&j, err);
+        rc = o.by_class ? measure_real(&j, err) : DM_OK;
+        if (!rc && !o.images && !o.data)
+            rc = sample(&j, err);
         if (!rc)
             rc = measure_all(&j, err);
     }
     job_fini(&j);
     if (!rc)
         DM_SIZED_WRITE(dm_quality, out, &q);
+    if (rc || !DM_HAS(dm_quality, out, by_class))
+        dm_quality_free(&q);
     return rc;
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ._errors import (Cancelled, Corrupt, DeviceError, Diverged, Error, InvalidArgument, IOFailure, NoSpace, NotFound,
                       OutOfMemory, PluginRefused)
-from ._evaluation import NLL, ODENLL, Accuracy, Loss, LossRow, Mean, Quality, QualityRow
+from ._evaluation import NLL, ODENLL, Accuracy, Loss, LossRow, Mean, Quality, QualityClass, QualityRow
 from ._formats import convert, export
 from ._library import version
 from ._listen import Progress
@@ -17,7 +17,7 @@ from ._training import Training, TrainingState, check, train
 __all__ = [
     "NLL", "ODENLL", "Accuracy", "Cancelled", "Corrupt", "DeviceError", "Diverged", "Error", "IOFailure", "InvalidArgument", "Loss",
     "LossRow", "Mean", "Model", "ModelInfo", "NoSpace", "NotFound", "OutOfMemory", "PluginRefused", "Progress",
-    "Quality", "QualityRow", "Trace", "Training", "TrainingState", "check", "convert", "export", "open", "pixels",
+    "Quality", "QualityClass", "QualityRow", "Trace", "Training", "TrainingState", "check", "convert", "export", "open", "pixels",
     "train", "version",
 ]
 __version__ = "0.1.0"

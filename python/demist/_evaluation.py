@@ -1,6 +1,7 @@
 """What can be measured of a model, and what the measurements give."""
 from __future__ import annotations
 
+import math
 import os
 from ctypes import POINTER, byref, c_char_p, c_float, cast, pointer
 from dataclasses import dataclass
@@ -116,9 +117,23 @@ class QualityRow:
 
 
 @dataclass(frozen=True)
+class QualityClass:
+    """The samples that were asked to be of one class. class_share: of these, those that the classifier takes for it, None
+    without a classifier. row: against the `test` test images of the class, None unless by_class was asked for."""
+
+    name: str
+    count: int
+    class_share: float | None
+    test: int
+    row: QualityRow | None
+
+
+@dataclass(frozen=True)
 class Quality:
     """How near samples are to the training images. floor: test images in place of samples, None where the data have no
-    test split; ceiling: Gaussian noise. seconds: that sampling took. hash: SHA-256 of the features' network."""
+    test split; ceiling: Gaussian noise. seconds: that sampling took. hash: SHA-256 of the features' network.
+    class_share: of the samples of a model that is told the class, those that the features' network, a classifier, takes
+    for the class asked for; else None."""
 
     step: int
     features_step: int
@@ -133,6 +148,9 @@ class Quality:
     ceiling: QualityRow
     seconds: float
     about: str
+    class_share: float | None = None
+    class_share_error: float | None = None
+    by_class: tuple[QualityClass, ...] = ()
 
 
 Evaluation = Union[Accuracy, Loss, NLL, ODENLL, Quality]
@@ -202,9 +220,17 @@ def _row(r: Any) -> QualityRow:
     return QualityRow(*(getattr(r, name) for name, _ in c.QualityRow._fields_))
 
 
+def _share(x: float) -> float | None:
+    return None if math.isnan(x) else x
+
+
+def _class(k: Any) -> QualityClass:
+    return QualityClass(k.name.decode(), k.count, _share(k.class_share), k.test, _row(k.row) if k.row.count else None)
+
+
 def quality(listener: Listener, run: Run, overrides: Overrides, raw: bool, *, features: Run, layer: str | None = None,
             count: int = 0, images: npt.ArrayLike | None = None, data: Overrides = None, neighbours: int = 0,
-            subsets: int = 0, subset_size: int = 0) -> Quality:
+            subsets: int = 0, subset_size: int = 0, by_class: bool = False) -> Quality:
     texts, n = overrides_of(overrides)
     data_texts, n_data = overrides_of(data, name="data")
     options = c.QualityOptions(
@@ -212,14 +238,19 @@ def quality(listener: Listener, run: Run, overrides: Overrides, raw: bool, *, fe
         features=text("features", features, path=True), layer=text("layer", layer) if layer else None,
         count=integer("count", count), data=cast(data_texts, POINTER(c_char_p)), n_data=n_data,
         neighbours=integer("neighbours", neighbours, 0, INT32), subsets=integer("subsets", subsets),
-        subset_size=integer("subset_size", subset_size), callbacks=pointer(listener.struct))
+        subset_size=integer("subset_size", subset_size), by_class=bool(by_class),
+        callbacks=pointer(listener.struct))
     if images is not None:
         x = np.ascontiguousarray(images, np.float32)
         if not 1 <= x.ndim <= 8:
             raise InvalidArgument(f"images are an array of {x.ndim} dimensions; 1 to 8 are possible")
         options.images, options.images_shape = cast(x.ctypes.data, POINTER(c_float)), c.Shape.of(x.shape)
     q = c.Quality()
-    listener.call(c.library().dm_eval_quality, text("run", run, path=True), byref(options), byref(q))
-    return Quality(q.step, q.features_step, q.train, q.features, q.layer.decode(), q.hash.decode(), q.neighbours,
-                   q.subsets, _row(q.samples), _row(q.floor) if q.floor.count else None, _row(q.ceiling), q.seconds,
-                   q.about.decode(errors="replace"))
+    try:
+        listener.call(c.library().dm_eval_quality, text("run", run, path=True), byref(options), byref(q))
+        return Quality(q.step, q.features_step, q.train, q.features, q.layer.decode(), q.hash.decode(), q.neighbours,
+                       q.subsets, _row(q.samples), _row(q.floor) if q.floor.count else None, _row(q.ceiling),
+                       q.seconds, q.about.decode(errors="replace"), _share(q.class_share),
+                       _share(q.class_share_error), tuple(map(_class, q.by_class[: q.classes])) if q.classes else ())
+    finally:
+        c.library().dm_quality_free(byref(q))

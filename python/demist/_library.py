@@ -142,7 +142,8 @@ class QualityOptions(Sized):
                 ("features", c_char_p), ("layer", c_char_p), ("count", c_int64), ("images", POINTER(c_float)),
                 ("images_shape", Shape), ("data", POINTER(c_char_p)), ("n_data", c_int32), ("neighbours", c_int32),
                 ("subsets", c_int64), ("subset_size", c_int64), ("features_done", c_void_p),
-                ("features_user", c_void_p), ("kept", c_void_p), ("callbacks", POINTER(Callbacks)), ("ranks", c_int64)]
+                ("features_user", c_void_p), ("kept", c_void_p), ("callbacks", POINTER(Callbacks)), ("ranks", c_int64),
+                ("by_class", c_int64)]
 
 
 class QualityRow(Structure):
@@ -151,11 +152,17 @@ class QualityRow(Structure):
                 ("recall", c_double)]
 
 
+class QualityClass(Structure):
+    _fields_ = [("name", c_char_p), ("count", c_int64), ("class_share", c_double), ("test", c_int64),
+                ("row", QualityRow)]
+
+
 class Quality(Sized):
     _fields_ = [("size", c_uint32), ("neighbours", c_int32), ("step", c_int64), ("features_step", c_int64),
                 ("train", c_int64), ("features", c_int64), ("subsets", c_int64), ("samples", QualityRow),
                 ("floor", QualityRow), ("ceiling", QualityRow), ("seconds", c_double), ("layer", c_char * 160),
-                ("hash", c_char * 72), ("about", c_char * 512)]
+                ("hash", c_char * 72), ("about", c_char * 512), ("class_share", c_double),
+                ("class_share_error", c_double), ("classes", c_int64), ("by_class", POINTER(QualityClass))]
 
 
 class NLLOptions(Sized):
@@ -218,6 +225,7 @@ STRUCTS: dict[str, type[Structure]] = {
     "dm_images": Images, "dm_predict_options": PredictOptions, "dm_train_options": TrainOptions,
     "dm_training_state": State, "dm_check_options": CheckOptions, "dm_accuracy_options": AccuracyOptions,
     "dm_accuracy": Accuracy, "dm_quality_options": QualityOptions, "dm_quality_row": QualityRow, "dm_quality": Quality,
+    "dm_quality_class": QualityClass,
     "dm_nll_options": NLLOptions, "dm_mean": Mean, "dm_nll": NLL, "dm_ode_nll_options": ODENLLOptions,
     "dm_ode_nll": ODENLL, "dm_loss_options": LossOptions,
     "dm_loss_row": LossRow, "dm_loss": Loss, "dm_export_options": ExportOptions, "dm_convert_options": ConvertOptions,
@@ -247,7 +255,7 @@ _CALLS: dict[str, tuple[Any, ...]] = {
 }
 _VOID_CALLS: dict[str, tuple[Any, ...]] = {
     "dm_model_close": (c_void_p,), "dm_training_close": (c_void_p,), "dm_images_free": (POINTER(Images),),
-    "dm_nll_free": (POINTER(NLL),), "dm_ode_nll_free": (POINTER(ODENLL),),
+    "dm_nll_free": (POINTER(NLL),), "dm_quality_free": (POINTER(Quality),), "dm_ode_nll_free": (POINTER(ODENLL),),
 }
 
 _loaded: ctypes.CDLL | None = None

@@ -269,7 +269,7 @@ class Model:
     @overload
     def evaluate(self, metric: Literal["quality"], *, features: str | os.PathLike[str], layer: str | None = None,
                  count: int = 0, images: npt.ArrayLike | None = None, data: Overrides = None, neighbours: int = 0,
-                 subsets: int = 0, subset_size: int = 0, overrides: Overrides = None,
+                 subsets: int = 0, subset_size: int = 0, by_class: bool = False, overrides: Overrides = None,
                  progress: OnProgress = None) -> _evaluation.Quality: ...
 
     def evaluate(self, metric: _evaluation.Metric, *, overrides: Overrides = None, progress: OnProgress = None,
@@ -281,7 +281,8 @@ class Model:
         the terms of each image if `each`. "ode_nll", the likelihood by the probability-flow ODE: `steps` of Runge and
         Kutta's method (0 = sampler.steps), `probes` of the divergence (0 = exact in few dimensions). "quality", how near `count` samples (0 = 10000) are to the training images in
         the features of another run's network: `features` is that run; `images` are taken instead of samples, or `data`,
-        {"data.use": "npy", "data.file": "x.npy"}. overrides are of this call: another sampler, steps, seed, data."""
+        {"data.use": "npy", "data.file": "x.npy"}; by_class: also those of each class with the test images of it.
+        overrides are of this call: another sampler, steps, seed, data."""
         measure = getattr(_evaluation, metric) if metric in get_args(_evaluation.Metric) else None
         if measure is None:
             raise ValueError(f"metric is 'accuracy', 'loss', 'nll', 'ode_nll' or 'quality', not {metric!r}")

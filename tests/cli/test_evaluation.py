@@ -10,7 +10,7 @@ import struct
 import subprocess
 import time
 
-from cli import DEMIST, DEVICE, WORK, demist, floats, path, read_safetensors, run_tests, write_safetensors
+from cli import DEMIST, DEVICE, WORK, demist, floats, moons, path, read_safetensors, run_tests, write_safetensors
 
 SIDE, TRAIN, TEST, CLASSES = 8, 240, 90, 3
 
@@ -212,6 +212,88 @@ def quality_of_samples():
         assert all(abs(a - b) < 1e-4 * (1 + abs(b)) for a, b in zip(rows[i], want)), (rows[i], want)
 
 
+def quality_by_class():
+    """A model that is told the class: each class as a data set of its own gives the same, and the classifier's share."""
+    write_experiment("asked", "schedule: {use: linear, timesteps: 100}\nnetwork: {use: unet, channels: [8, 8], attend: [0, 0], layers: 1, groups: 4, class_embed: table}\n"
+                     "objective: {use: simple}\nsampler: {use: ddim, steps: 5}\ntrain: {steps: 60, batch: 24, lr: 1.0e-2, ema: 0.9, log_every: 20}\n")
+    demist("train", path("asked.yaml"))
+    n, q = 40, ("--metric", "quality", "--features", path("kinds"))
+    plain, shares, _ = report(path("asked"), *q, "--count", n)
+    r, out, err = report(path("asked"), *q, "--count", n, "--by-class", "--save", path("s.safetensors"), "--force")
+    assert r["samples"] == plain["samples"] and r["floor"] == plain["floor"], (r, plain)
+    assert "test" in out.split("ceiling")[-1] and "class share" in out and "class share" in shares, (out, shares)
+    # The classes that the classifier takes the same samples for.
+    demist("sample", path("asked"), "--count", n, "--tensors", path("asked.safetensors"), "--force")
+    drawn = read_safetensors(path("asked.safetensors"))[0]["x"]
+    write_safetensors(path("in.safetensors"), {"x": drawn, "t": ("F32", [n], bytes(4 * n))})
+    demist("predict", path("kinds"), "--in", path("in.safetensors"), "--out", path("taken.safetensors"), "--force")
+    (logits,) = read_safetensors(path("taken.safetensors"))[0].values()
+    right = [row.index(max(row)) == i % CLASSES for i, row in enumerate(rows_of(logits))]
+    p = sum(right) / n
+    assert abs(r["samples"]["class_share"] - p) < 1e-12 and f"{p:.4f}" in out, (r["samples"], p)
+    assert abs(r["samples"]["class_share_error"] - math.sqrt(p * (1 - p) / n)) < 1e-12
+    pixels, raw = floats(drawn), open(path("test-images"), "rb").read()[16:]
+    size = SIDE * SIDE
+    for k, row in enumerate(r["classes"]):
+        mine = [i for i in range(n) if i % CLASSES == k]
+        assert (row["class"], row["count"], row["test_count"]) == (k, len(mine), TEST // CLASSES), row
+        assert abs(row["class_share"] - sum(right[i] for i in mine) / len(mine)) < 1e-12, row
+        assert plain["classes"][k] == {x: row[x] for x in ("class", "count", "class_share")}, plain["classes"]
+        save_images("mine.safetensors", [pixels[i * size:(i + 1) * size] for i in mine])
+        real = b"".join(raw[i * size:(i + 1) * size] for i in range(k, TEST, CLASSES))
+        open(path("real"), "wb").write(struct.pack(">IIII", 0x803, TEST // CLASSES, SIDE, SIDE) + real)
+        open(path("real-labels"), "wb").write(struct.pack(">II", 0x801, TEST // CLASSES) + bytes([k] * (TEST // CLASSES)))
+        alone = report(path("asked"), *q, "--images", path("mine.safetensors"), "--save", path("alone.safetensors"), "--force",
+                       *(f"data.{name}={path('real')}{labels}" for s in ("train", "test") for name, labels in ((s + "_images", ""), (s + "_labels", "-labels"))))[0]["images"]
+        for x in ("frechet", "frechet_means", "precision", "recall", "kid_size"):
+            assert abs(row[x] - alone[x]) < 1e-5 * (1 + abs(alone[x])), (x, row, alone)
+        assert abs(row["kid"] - alone["kid"]) < 3 * (row["kid_error"] + alone["kid_error"]), (row, alone)
+        sets = {name: rows_of(v) for name, v in read_safetensors(path("alone.safetensors"))[0].items()}
+        few = sets["train"][:len(mine)]  # in the order of the data set, which is another one by class
+        assert abs(alone["precision"] - covered(sets["images"], few, 3)) < 1e-9
+    # By another network's features, without a classifier; by one of other classes; of a model that is told none.
+    r, out, _ = report(path("asked"), *q[:3], path("model"), "--count", 12, "--by-class")
+    assert "class_share" not in r["samples"] and "class_share" not in r["classes"][0] and r["classes"][2]["recall"] <= 1, r
+    assert "class share" not in out, out
+    assert "classes" not in report(path("model"), *q, "--count", 12)[0]
+    err = report(path("asked"), *q, "--count", 12, "--by-class")[2]
+    assert "4 samples of a class for 6 features: their covariance has rank 3 at most" in err, err
+    write_experiment("more", "network: {use: classifier, channels: [4, 8], groups: 2, features: 6}\nobjective: {use: classify}\ntrain: {steps: 1, batch: 4, warmup: 0}\n")
+    demist("train", path("more.yaml"), "data.classes=5")
+    r, _, err = report(path("asked"), *q[:3], path("more"), "--count", 12)
+    assert "tells 5 classes apart, this model has 3" in err and "classes" not in r, err
+    demist("train", path("more.yaml"), "data.class_names=top, left, spot", "--overwrite")
+    demist("train", path("asked.yaml"), "data.class_names=left, top, spot", "train.steps=1", f"output={path('named')}")
+    r, _, err = report(path("named"), *q[:3], path("more"), "--count", 12)
+    assert "no class share" in err and "class 0 is 'left'" in err and "classes" not in r, err
+    r, out, _ = report(path("named"), *q, "--count", 12, "--by-class")
+    assert [c["name"] for c in r["classes"]] == ["left", "top", "spot"] and "  spot\n" in out, r
+
+
+def by_class_refuses():
+    q = ("--metric", "quality", "--features", path("kinds"), "--by-class")
+    labels = open(path("test-labels"), "rb").read()
+    demist("train", *moons("moons", "data.limit=100", "train.steps=2"))
+    for name, take in (("two", lambda k: min(k, 1)), ("few", lambda k: k)):
+        new = [take(k) for k in labels[8:]]
+        if name == "few":
+            new = [2 if i in (2, 5, 8) else k % 2 for i, k in enumerate(new)]
+        open(path(name), "wb").write(labels[:8] + bytes(new))
+    for args, says in (
+            ((path("model"), *q), "the network of this model reads no classes (network.class_embed: table trains one that does)"),
+            ((path("moons"), *q), "this model was trained on data without classes"),
+            ((path("asked"), *q, "--images", path("drawn.safetensors")), "--by-class is for samples"),
+            ((path("asked"), "--metric", "accuracy", "--by-class"), "--by-class are for --metric quality"),
+            ((path("asked"), *q, "data.test_images=", "data.test_labels="), "quality by class compares with the test images of each class"),
+            ((path("asked"), *q, "data.train_labels=", "data.test_labels="), "quality by class: the test images have no labels"),
+            ((path("asked"), *q, "data.classes=7"), "the data's labels are of 7 classes, those of the model of 3"),
+            ((path("asked"), *q, f"data.test_labels={path('two')}"), "needs 4 test images of each class at least; of class 2 there are 0"),
+            ((path("asked"), *q, f"data.test_labels={path('few')}"), "needs 4 test images of each class at least; of class 2 there are 3"),
+            ((path("asked"), *q, "--count", "11"), "needs 4 samples of each class at least; of class 2 there are 3")):
+        out, err = demist("eval", *args, "--json", path("never.json"), code=2)
+        assert says in err and not out and not os.path.exists(path("never.json")), (args, err)
+
+
 def refuses():
     q = (path("model"), "--metric", "quality", "--features", path("kinds"))
     for args, code, says in (
@@ -264,4 +346,4 @@ def stopped():
     assert p.returncode == 130 and out == "", (p.returncode, out, err)
 
 
-run_tests([a_classifier_learns, quality_of_given_images, quality_of_samples, refuses, few_images_are_warned_of, stopped])
+run_tests([a_classifier_learns, quality_of_given_images, quality_of_samples, quality_by_class, by_class_refuses, refuses, few_images_are_warned_of, stopped])

@@ -269,23 +269,30 @@ def evaluated():
     """Metrics over ranks are those of one: within 1e-9 with --deterministic, within 1e-5 without."""
     train(0, "model", "data.limit=200", "train.steps=10")
     train(0, "kinds", "data.limit=200", "train.steps=10", "data.labels=true", "objective={use: classify}")
+    asked = [a for a in moons("asked", "data.limit=200", "data.labels=true", "train.steps=1") if not re.match("network.(width|depth)", a)]
+    demist("train", *asked, "network={use: exact_gaussians, means: [-0.3, 0.8, 0.3, -0.8], deviations: [0.8, 0.8], weights: [1, 1], classes: true}")
+    by_class = path("asked"), "--metric", "quality", "--features", path("kinds"), "--count", 61, "sampler.steps=3", "--by-class"
     save = "--save", path("saved.safetensors")
     quality = path("model"), "--metric", "quality", "--features", path("model"), "--count", 60, "sampler.steps=3"
     nll = path("model"), "--metric", "nll", "--count", 7, "sampler.use=ddpm", "--steps", 5
     cheap = "matmul_precision=highest"  # another's kernels take Intel's runtime half a minute each
     for args, modes in (((path("model"), "--metric", "loss", "--weights", "all", "--count", 50), "both"), ((*nll, *save), "both"),
                         ((path("model"), "--metric", "nll", "--ode", "--count", 5, "--steps", 3, *save), "fixed"),
-                        ((path("kinds"), "--metric", "accuracy"), "fixed"), ((*quality, *save), "fixed"), (quality, "plain")):
+                        ((path("kinds"), "--metric", "accuracy"), "fixed"), ((*quality, *save), "fixed"), (quality, "plain"),
+                        ((*by_class, *save), "fixed")):
         for more, part in ((["deterministic=true"], 1e-9), ([], 1e-5)):
             if modes != "both" and bool(more) != (modes == "fixed"):
                 continue
             (one, saved), (three, saved3) = evaluate(0, *args, *more, cheap), evaluate(3, *args, *more, cheap)
             assert len(one) > 3 and one.keys() == three.keys(), (one, three)
+            assert "--by-class" not in args or {".classes.1.recall", ".classes.1.class_share", ".samples.class_share"} <= one.keys(), one
             for k in one:
                 ok = "evaluations" in k or abs(one[k] - three[k]) <= part * max(abs(one[k]), 1e-3)
                 assert ok or (not more and k.endswith(("precision", "recall"))), (args, more, k, one[k], three[k])
             assert saved.keys() == saved3.keys() and (not more or saved == saved3)
     told_once(ranks([["eval", *quality], ["eval", *quality, "--raw"]], "-q", code=2), "it has 'raw: 1', rank 0 has 'raw: 0'")
+    told_once(ranks([["eval", *by_class], ["eval", *by_class[:-1]]], "-q", code=2), "it has 'by class: 0', rank 0 has 'by class: 1'")
+    told_once(ranks(2, "eval", *by_class, "--count", 7, "-q", code=2), "of class 1 there are 3")
     told_once(ranks(2, "eval", path("kinds"), "--metric", "nll", code=2), "not a diffusion model")
 
 

@@ -119,6 +119,30 @@ def training_keys_train():
     assert os.listdir(path("fresh/checkpoints")) == ["step-00000020.safetensors"] and len(rows("fresh/sweep")) == 2
 
 
+def guidance_and_the_class_asked_for():
+    """Two classes told apart by a classifier: the share that is of the class asked for, a column where there is one."""
+    gaussians = ["network={use: exact_gaussians, means: [-0.3, 0.8, 0.3, -0.8], deviations: [0.8, 0.8], weights: [1, 1], classes: true}",
+                 "data.labels=true", "data.limit=200"]
+    known = moons("kinds", "data.labels=true", "train.steps=300", "train.lr=1e-2", "objective={use: classify}")
+    demist("train", *known)
+    demist("train", *[a for a in moons("asked", *gaussians, "train.steps=1", "train.drop_condition=0.1") if not re.match("network.(width|depth)", a)])
+    q = ("--metric", "quality", "--features", path("kinds"), "--count", "200")
+    out = demist("sweep", path("asked"), "--over", "guidance.scale=0,1,4", "guidance.use=cfg", *q, "--samples", "0")[0]
+    got = rows("asked/sweep")
+    shares = [float(r["class_share"]) for r in got]
+    assert "| recall | class_share | seconds |" in out.replace("seconds_per_image", ""), out
+    assert abs(shares[0] - 0.5) < 0.15 and shares[0] < shares[1] < shares[2], shares
+    demist("eval", path("asked"), *q, "guidance.use=cfg", "guidance.scale=4", "--json", path("four.json"))
+    report = json.load(open(path("four.json")))
+    assert report["samples"]["class_share"] == shares[2] and [c["count"] for c in report["classes"]] == [100, 100], report
+    assert json.load(open(path("asked/sweep/sweep.json")))["figures"][-1] == "class_share"
+    assert "class_share" in demist("compare", path("asked"), path("kinds"), "--out", path("shares.html"))[0] + open(path("shares.html")).read()
+    demist("report", path("asked"), "--no-samples")
+    page = open(path("asked/report.html")).read()
+    assert "<th class=\"n\">class share</th>" in page and f"{report['classes'][1]['class_share']:.4g}" in page
+    assert "class_share" not in rows("base/sweep")[0] and "class_share" not in open(path("base/sweep/sweep.md")).read()
+
+
 # As sweeps of before called a run.
 def hash_alone(run):
     h, section = hashlib.sha256(), ""
@@ -182,4 +206,4 @@ def refuses():
 
 
 run_tests([cells_are_what_the_plugins_take, a_grid_from_one_checkpoint, killed_and_resumed, training_keys_train, runs_are_called_by_what_is_swept,
-           what_cannot_be_measured_is_not_trained, refuses])
+           what_cannot_be_measured_is_not_trained, guidance_and_the_class_asked_for, refuses])

@@ -162,6 +162,7 @@ static dm_status quality(const void *o, void *out, dm_err *err)
 {
     const dm_status rc = dm_eval_quality("/nonexistent", o, out, err);
 
+    dm_quality_free(out);
     return rc == DM_ENOENT ? DM_OK : rc;
 }
 
@@ -281,7 +282,7 @@ static void abi__structs_of_every_size(void **state)
         {"dm_eval_nll", nll, &n, WITHOUT(dm_nll_options, callbacks), sizeof(dm_nll), offsetof(dm_nll, each), true},
         {"dm_eval_ode_nll", ode_nll, &d, WITHOUT(dm_ode_nll_options, callbacks), sizeof(dm_ode_nll),
          offsetof(dm_ode_nll, each), true},
-        {"dm_eval_quality", quality, &q, WITHOUT(dm_quality_options, callbacks), WITHOUT(dm_quality, about), false},
+        {"dm_eval_quality", quality, &q, WITHOUT(dm_quality_options, callbacks), WITHOUT(dm_quality, by_class), false},
         {"dm_export", export, &e, WITHOUT(dm_export_options, callbacks), 0, 0, false},
         {"dm_convert", convert, &v, WITHOUT(dm_convert_options, callbacks), 0, 0, false},
     };
@@ -356,6 +357,7 @@ static void abi__nothing_at_all(void **state)
     dm_nll_free(NULL);
     dm_ode_nll_free(NULL);
     dm_quality_kept_free(NULL);
+    dm_quality_free(NULL);
     assert_says(dm_model_open(NULL, NULL, &m, &err), DM_EINVAL, &err, "which run?");
     assert_null(m);
     assert_says(dm_model_open(run, NULL, NULL, &err), DM_EINVAL, &err, "no place");

@@ -343,6 +343,7 @@ static void eval__counts(void **state)
         {{.neighbours = INT32_MAX}, "2147483647 neighbours; at most 1000"},
         {{.images = x, .images_shape = {2, {INT64_MAX, 2}}}, "more elements than memory can hold"},
         {{.images = x, .images_shape = {0}}, "rank 0"},
+        {{.by_class = 1}, "quality by class: this model was trained on data without classes"},
     };
     const dm_loss_options loss = {.size = sizeof loss, .count = -1};
     const dm_convert_options sides[] = {{.size = sizeof sides[0], .height = INT64_MAX, .width = INT64_MAX},

@@ -113,8 +113,8 @@ int main(void)
     FIELD(dm_quality_options, subsets); FIELD(dm_quality_options, subset_size);
     FIELD(dm_quality_options, features_done); FIELD(dm_quality_options, features_user);
     FIELD(dm_quality_options, kept); FIELD(dm_quality_options, callbacks);
-    FIELD(dm_quality_options, ranks);
-    LAST(dm_quality_options, ranks);
+    FIELD(dm_quality_options, ranks); FIELD(dm_quality_options, by_class);
+    LAST(dm_quality_options, by_class);
     SIZE(dm_quality_row);
     FIELD(dm_quality_row, count); FIELD(dm_quality_row, frechet); FIELD(dm_quality_row, frechet_means);
     FIELD(dm_quality_row, kid); FIELD(dm_quality_row, kid_error); FIELD(dm_quality_row, kid_deviation);
@@ -123,8 +123,12 @@ int main(void)
     FIELD(dm_quality, size); FIELD(dm_quality, neighbours); FIELD(dm_quality, step); FIELD(dm_quality, features_step);
     FIELD(dm_quality, train); FIELD(dm_quality, features); FIELD(dm_quality, subsets); FIELD(dm_quality, samples);
     FIELD(dm_quality, floor); FIELD(dm_quality, ceiling); FIELD(dm_quality, seconds); FIELD(dm_quality, layer);
-    FIELD(dm_quality, hash); FIELD(dm_quality, about);
-    LAST(dm_quality, about);
+    FIELD(dm_quality, hash); FIELD(dm_quality, about); FIELD(dm_quality, class_share);
+    FIELD(dm_quality, class_share_error); FIELD(dm_quality, classes); FIELD(dm_quality, by_class);
+    LAST(dm_quality, by_class);
+    SIZE(dm_quality_class);
+    FIELD(dm_quality_class, name); FIELD(dm_quality_class, count); FIELD(dm_quality_class, class_share);
+    FIELD(dm_quality_class, test); FIELD(dm_quality_class, row);
     SIZE(dm_nll_options);
     FIELD(dm_nll_options, size); FIELD(dm_nll_options, n_overrides); FIELD(dm_nll_options, overrides);
     FIELD(dm_nll_options, raw); FIELD(dm_nll_options, each); FIELD(dm_nll_options, steps);

@@ -237,6 +237,16 @@ train: {{steps: 5, batch: 8, warmup: 0}}
     q = demist.open(run("classes")).evaluate("quality", features=folder, count=20, subsets=2, subset_size=10)
     assert q.train == 64 and q.samples.count == 20 and q.samples.frechet > 0 and q.floor is None and q.subsets == 2
     assert q.features_step == 5 and len(q.hash) == 64 and "sampler=ddim" in q.about
+    assert 0 <= q.class_share <= 1 and [k.count for k in q.by_class] == [2] * 10 and q.by_class[3].row is None
+    four = {"device": DEVICE, "tune": "off", "data.classes": 4, "data.test_images": run("x"), "data.test_labels": run("y")}
+    asked = demist.open(demist.train(run("classes.yaml"), {**four, "output": run("four")}))
+    k = asked.evaluate("quality", features=folder, count=20, by_class=True)
+    assert k.class_share is None  # of ten classes, not four
+    assert [(c.count, c.test, c.row.count, c.class_share, c.name) for c in k.by_class] == [(5, 16, 5, None, "")] * 4
+    assert k.by_class[0].row.frechet > 0 and k.by_class[0].row.frechet != k.by_class[1].row.frechet
+    assert k.samples == asked.evaluate("quality", features=folder, count=20).samples
+    raises(demist.InvalidArgument, "of class 3 there are 3", asked.evaluate, "quality", features=folder, count=15,
+           by_class=True)
     images = np.random.default_rng(0).normal(size=(20, 1, 8, 8))
     given = demist.open(run("classes")).evaluate("quality", features=folder, images=images, subsets=2, subset_size=10)
     assert given.samples.count == 20 and given.samples.frechet != q.samples.frechet and given.about == ""

@@ -2,7 +2,7 @@
  * refuse. */
 #include "scratch.h"
 
-#include "metrics/metrics.h"
+#include "eval/quality.h"
 #include "metrics_goldens.h"
 
 #include <math.h>
@@ -166,6 +166,53 @@ static void metrics__kid_over_subsets(void **state)
     drop(&b);
 }
 
+/* Each class alone, and how many of its images are found to be of it. */
+static void metrics__by_class(void **state)
+{
+    enum { A = 200, B = 260, D = 8, CLASSES = sizeof class_goldens / sizeof class_goldens[0] };
+    const dm_features a = features(30, A, D, 0, 1, 0.2, "of a"), b = features(31, B, D, 0.1, 1.1, 0.2, "of b");
+    const dm_quality_reference like = {.host = &host, .subsets = 10, .size = 1000, .neighbours = 3, .seed = 1};
+    dm_quality_class rows[CLASSES] = {0};
+    dm_quality q = {.size = sizeof q, .class_share = NAN, .classes = CLASSES, .by_class = rows};
+    int32_t asked[A], found[A], real[B];
+    int64_t counts[CLASSES];
+    dm_quality_row got;
+    dm_err err = {0};
+
+    (void)state;
+    for (int32_t i = 0; i < B; i++) {
+        real[i] = (7 * i + i / 4) % CLASSES;
+        if (i >= A)
+            continue;
+        asked[i] = real[i];
+        found[i] = (real[i] + (i % 5 == 0)) % CLASSES;
+    }
+    dm_quality_tally(real, B, CLASSES, counts);
+    dm_quality_shares(asked, found, A, &q);
+    near(q.class_share, class_share, 1e-15);
+    near(q.class_share_error, sqrt(class_share * (1 - class_share) / A), 1e-15);
+    for (int32_t k = 0; k < CLASSES; k++) {
+        const struct class_golden *g = &class_goldens[k];
+
+        assert_status(dm_quality_compare_class(&like, &(dm_labelled){a, asked}, &(dm_labelled){b, real}, k, &got, &err),
+                      DM_OK, &err);
+        assert_int_equal(counts[k], g->nb);
+        assert_int_equal(rows[k].count, g->na);
+        assert_int_equal(got.count, g->na);
+        near(got.frechet, g->frechet, 1e-6);
+        near(got.precision, g->precision3, 1e-12);
+        near(got.recall, g->recall3, 1e-12);
+        near(rows[k].class_share, g->share, 1e-15);
+        assert_int_equal(got.kid_size, dm_quality_subset(1000, g->na < g->nb ? g->na : g->nb));
+    }
+    dm_quality_shares(asked, NULL, A, &q); /* without a classifier: how many alone */
+    assert_true(isnan(rows[0].class_share));
+    assert_int_equal(dm_quality_least(3), 4);
+    assert_int_equal(dm_quality_least(9), 10);
+    drop(&a);
+    drop(&b);
+}
+
 static bool at_once(void *user)
 {
     (void)user;
@@ -207,7 +254,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(metrics__published_formulas), cmocka_unit_test(metrics__of_a_set_and_itself),
-        cmocka_unit_test(metrics__kid_over_subsets), cmocka_unit_test(metrics__refuse),
+        cmocka_unit_test(metrics__kid_over_subsets), cmocka_unit_test(metrics__by_class),
+        cmocka_unit_test(metrics__refuse),
     };
 
     return cmocka_run_group_tests(tests, open_lapack, close_lapack);

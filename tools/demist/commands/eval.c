@@ -33,6 +33,7 @@ static const cli_option options[] = {
     CLI_TEXT(request, r.layer, "layer", "NAME", "the layer of it whose input they are (the last)"),
     CLI_FILE(request, r.images, "images", "F", ".safetensors|.npy",
              "measure these, not samples: x f32[N,C,H,W] of F.safetensors, F.npy, or a folder"),
+    CLI_FLAG(request, r.by_class, "by-class", "also the samples of each class against the test images of it"),
     CLI_FILE(request, r.save, "save", "F.safetensors", ".safetensors",
              "the features: train, samples or images, test, noise, f32[N,features] each; with --metric nll the terms "
              "f64[N,steps + 1]: L_0, L_t-1 of each t, L_T of each image, and t f64[steps]; with --ode "
@@ -168,7 +169,9 @@ const cli_command cmd_eval = {
                "training.\n"
                "  quality   samples against the training data: Frechet distance, KID, precision and recall, beside "
                "those of\n"
-               "            test images (the floor) and of noise (the ceiling)\n"
+               "            test images (the floor) and of noise (the ceiling); where RUN is told the class and RUN2 "
+               "tells\n"
+               "            classes apart, the share of samples that it takes for the class asked for\n"
                "  nll       bits a dimension of the test split by the variational bound: L_T, every L_t-1, L_0; with "
                "--ode\n"
                "            by the probability-flow ODE\n"

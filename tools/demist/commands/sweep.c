@@ -226,7 +226,7 @@ static dm_status run_cells(sweep *s, const dm_callbacks *cb, dm_err *err)
             tell(s, cb, k);
     if (outcome(s) == 2 || s->comm->rank) /* nothing is measured: no table, that the command may be put right */
         return rc;
-    if (sweep_write_tables(s, &tables))
+    if (sweep_choose_columns(s, &tables) || sweep_write_tables(s, &tables))
         return rc ? rc : dm_error(err, tables.code, "%s", tables.msg);
     if (sweep_plot(s, &plot) == DM_ENOMEM)
         return rc ? rc : dm_error(err, DM_ENOMEM, "%s", plot.msg);
@@ -343,6 +343,7 @@ static int begin_by(sweep *s, const cli_call *call)
     s->fixed = call->overrides;
     s->n_fixed = call->n_overrides;
     s->metric = eval_find(q->eval.metric);
+    s->columns = s->metric ? s->metric->columns : NULL;
     if (!q->over.n)
         return cli_usage(call->command, "give --over KEY=A,B,...");
     if ((!q->dry || q->eval.metric) && (code = eval_usage(call->command, &s->request, s->metric)))

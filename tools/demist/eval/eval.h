@@ -9,6 +9,7 @@
 typedef struct eval_request {
     const char *run, *metric, *json;
     const char *features, *layer, *images; /* quality */
+    bool by_class;                 /* the same */
     const char *save, *plot;       /* quality and nll; nll */
     int64_t steps;                 /* nll: of the chain; 0 = all */
     bool ode;                      /* nll: by the probability-flow ODE */
@@ -30,6 +31,7 @@ typedef struct eval_column { const char *name, *path; } eval_column;
 typedef struct eval_metric {
     const char *name;
     const eval_column *columns;    /* for a sweep's table, what is plotted first; ends with a NULL name */
+    eval_column sometimes;         /* one more, where a report has it */
     bool quality;                  /* takes --features, which it needs, --layer, --images, --count, --save */
     bool nll;                      /* takes --count, --steps, --ode, --probes, --save, --plot */
     bool count;                    /* takes --count and --weights all */

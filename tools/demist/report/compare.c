@@ -207,24 +207,35 @@ static void features_row(const comparison *c, json_t *const *reports)
     fputs("</tr>\n", f);
 }
 
+static void figure_row(const comparison *c, const eval_metric *m, const eval_column *e, json_t *const *reports)
+{
+    FILE *f = c->run[0].to;
+    char name[64];
+
+    snprintf(name, sizeof name, "%s: %s", m->name, e->name);
+    fputs("<tr>", f);
+    html_cell(f, "th", name);
+    for (int i = 0; i < c->n; i++)
+        html_number(f, sweep_number(reports[i], e->path));
+    fputs("</tr>\n", f);
+}
+
 /* A metric's reports as rows of its table, one run a column; nothing where none has one. */
 static void metric_rows(const comparison *c, const eval_metric *m, json_t **reports)
 {
     FILE *f = c->run[0].to;
     char name[64];
-    bool any = false;
+    bool any = false, sometimes = false;
 
     snprintf(name, sizeof name, "eval/%s.json", m->name);
-    for (int i = 0; i < c->n; i++)
+    for (int i = 0; i < c->n; i++) {
         any |= (reports[i] = report_json(&c->run[i], name)) != NULL;
-    for (const eval_column *e = m->columns; any && e->name; e++) {
-        snprintf(name, sizeof name, "%s: %s", m->name, e->name);
-        fputs("<tr>", f);
-        html_cell(f, "th", name);
-        for (int i = 0; i < c->n; i++)
-            html_number(f, sweep_number(reports[i], e->path));
-        fputs("</tr>\n", f);
+        sometimes |= m->sometimes.name && isfinite(sweep_number(reports[i], m->sometimes.path));
     }
+    for (const eval_column *e = m->columns; any && e->name; e++)
+        figure_row(c, m, e, reports);
+    if (sometimes)
+        figure_row(c, m, &m->sometimes, reports);
     if (any && m->quality)
         features_row(c, reports);
     snprintf(name, sizeof name, "%s: at step", m->name);

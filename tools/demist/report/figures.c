@@ -49,6 +49,32 @@ static void quality_row(FILE *f, const char *name, const json_t *row)
     fputs("</tr>\n", f);
 }
 
+/* What was measured of each class: the share of the classifier, the figures of --by-class. */
+static void quality_classes(FILE *f, const json_t *classes)
+{
+    static const char *const keys[] = {"count", "test_count", "frechet", "kid", "kid_error", "precision", "recall",
+                                       "class_share"};
+
+    if (!json_array_size(classes))
+        return;
+    fputs("<table>\n<tr><th>class</th><th class=\"n\">images</th><th class=\"n\">test images of it</th>"
+          "<th class=\"n\">Fr&eacute;chet distance to them</th><th class=\"n\">KID</th>"
+          "<th class=\"n\">&plusmn;</th><th class=\"n\">precision</th><th class=\"n\">recall</th>"
+          "<th class=\"n\">class share</th></tr>\n", f);
+    for (size_t i = 0; i < json_array_size(classes) && i < ROWS; i++) {
+        const json_t *row = json_array_get(classes, i);
+        char name[128];
+
+        snprintf(name, sizeof name, "%.0f %.100s", number(row, "class"), report_string(row, "name"));
+        fputs("<tr>", f);
+        html_cell(f, "th", name);
+        for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++)
+            html_number(f, number(row, keys[k]));
+        fputs("</tr>\n", f);
+    }
+    fputs("</table>\n", f);
+}
+
 void report_quality(report *r)
 {
     json_t *j = report_json(r, "eval/quality.json");
@@ -69,6 +95,10 @@ void report_quality(report *r)
              "New real images come no nearer than the floor; the distances have the scale of these features, so no "
              "figures by other features can be compared with them.", number(j, "train_count"), number(net, "count"),
              report_string(net, "layer"), report_string(net, "run"), report_string(net, "sha256"));
+    if (isfinite(number(j, "samples.class_share")))
+        html_say(r->to, "Class share: the features' classifier takes %.4f \302\261 %.4f of the samples for the class "
+                 "asked for.", number(j, "samples.class_share"), number(j, "samples.class_share_error"));
+    quality_classes(r->to, json_object_get(j, "classes"));
     html_say(r->to, "%.300s; %.4g s of sampling.", report_string(j, "sampling"), number(j, "sampling_seconds"));
     json_decref(j);
 }

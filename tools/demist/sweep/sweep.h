@@ -57,6 +57,7 @@ typedef struct sweep {
     const char *output;            /* run folder of the experiment as it is, or the run */
     const char *run_text;          /* of a run: its experiment */
     const eval_metric *metric;
+    const eval_column *columns;    /* of the tables: the metric's, and what only some cells have */
     eval_request request;          /* of all cells: callbacks, features, count, raw */
     char features[80];             /* the network of the features, by its checkpoint */
     int64_t samples;               /* drawn of each cell; 0 = none */
@@ -107,6 +108,8 @@ const char *sweep_hex(sweep *s, SHA2_CTX *ctx);
 /* Which checkpoint: its step and checksum. */
 dm_status sweep_identify(const char *run, char *text, size_t n, int64_t *step, dm_err *err);
 
+/* Which columns there are, once the cells are measured. */
+dm_status sweep_choose_columns(sweep *s, dm_err *err);
 /* A number of a report by its path, NaN where there is none. */
 double sweep_number(const json_t *report, const char *path);
 /* sweep.csv, sweep.md, sweep.json and, with what gnuplot can draw, sweep.png in s->dir. */

@@ -28,6 +28,27 @@ double sweep_number(const json_t *report, const char *path)
     return json_is_number(report) ? json_number_value(report) : NAN;
 }
 
+dm_status sweep_choose_columns(sweep *s, dm_err *err)
+{
+    const eval_column *all = s->metric->columns;
+    eval_column *chosen;
+    size_t n = 0;
+    bool any = false;
+
+    for (int k = 0; k < s->n && s->metric->sometimes.name && !any; k++)
+        any = isfinite(sweep_number(s->cell[k].report, s->metric->sometimes.path));
+    while (all[n].name)
+        n++;
+    if (!(chosen = dm_alloc_n(s->arena, n + 2, sizeof *chosen)))
+        return dm_error(err, DM_ENOMEM, "out of memory for the sweep's tables");
+    memcpy(chosen, all, n * sizeof *chosen);
+    if (any)
+        chosen[n++] = s->metric->sometimes;
+    chosen[n] = all[n - any];
+    s->columns = chosen;
+    return DM_OK;
+}
+
 double sweep_cell_pace(const sweep_cell *c)
 {
     const double count = sweep_number(c->report, "samples.count");
@@ -70,7 +91,7 @@ static void put_csv(const sweep *s, FILE *f)
         fputc(',', f);
     }
     fputs("step,", f);
-    for (const eval_column *e = s->metric->columns; e->name; e++)
+    for (const eval_column *e = s->columns; e->name; e++)
         fprintf(f, "%s,", e->name);
     fputs("seconds,seconds_per_image,state,reason\n", f);
     for (int k = 0; k < s->n; k++) {
@@ -81,7 +102,7 @@ static void put_csv(const sweep *s, FILE *f)
             fputc(',', f);
         }
         put_number(f, c->state == SWEEP_DONE ? (double)c->step : NAN);
-        for (const eval_column *e = s->metric->columns; e->name; e++)
+        for (const eval_column *e = s->columns; e->name; e++)
             put_number(f, sweep_number(c->report, e->path));
         put_number(f, c->state == SWEEP_DONE ? c->seconds : NAN);
         put_number(f, sweep_cell_pace(c));
@@ -128,7 +149,7 @@ static void put_bounds(const sweep *s, FILE *f)
         fprintf(f, "| %s", rows[r]);
         for (int i = 0; i < s->n_axes; i++)
             fputs(" |", f);
-        for (const eval_column *e = s->metric->columns; e->name; e++) {
+        for (const eval_column *e = s->columns; e->name; e++) {
             const char *dot = strchr(e->path, '.');
 
             put_figure(f, dot ? sweep_number(json_object_get(report, rows[r]), dot + 1) : NAN);
@@ -145,12 +166,12 @@ void sweep_print_table(const sweep *s, FILE *f)
         put_text(f, s->axis[i].key);
         fputs(" |", f);
     }
-    for (const eval_column *e = s->metric->columns; e->name; e++)
+    for (const eval_column *e = s->columns; e->name; e++)
         fprintf(f, " %s |", e->name);
     fputs(" seconds |\n|", f);
     for (int i = 0; i < s->n_axes; i++)
         fputs(" --- |", f);
-    for (const eval_column *e = s->metric->columns; e->name; e++)
+    for (const eval_column *e = s->columns; e->name; e++)
         fputs(" ---: |", f);
     fputs(" ---: |\n", f);
     for (int k = 0; k < s->n; k++) {
@@ -163,13 +184,13 @@ void sweep_print_table(const sweep *s, FILE *f)
             fputs(" |", f);
         }
         if (c->state == SWEEP_DONE) {
-            for (const eval_column *e = s->metric->columns; e->name; e++)
+            for (const eval_column *e = s->columns; e->name; e++)
                 put_figure(f, sweep_number(c->report, e->path));
             put_figure(f, c->seconds);
         } else {
             fprintf(f, " %s%s", states[c->state], *c->why ? ": " : "");
             put_text(f, c->why);
-            for (const eval_column *e = s->metric->columns; e->name; e++)
+            for (const eval_column *e = s->columns; e->name; e++)
                 fputs(" |", f);
             fputs(" |", f);
         }
@@ -186,7 +207,7 @@ static json_t *row_of(const sweep *s, const sweep_cell *c)
 
     for (int i = 0; i < s->n_axes && row; i++)
         json_array_append_new(json_object_get(row, "values"), json_string(value_of(s, c, i)));
-    for (const eval_column *e = s->metric->columns; e->name && row; e++)
+    for (const eval_column *e = s->columns; e->name && row; e++)
         json_array_append_new(json_object_get(row, "figures"), eval_number(sweep_number(c->report, e->path)));
     if (row && c->picture)
         json_object_set_new(row, "picture", json_string(c->picture));
@@ -206,7 +227,7 @@ static char *json_text(const sweep *s)
 
     for (int i = 0; i < s->n_axes && all; i++)
         json_array_append_new(json_object_get(all, "keys"), json_string(s->axis[i].key));
-    for (const eval_column *e = s->metric->columns; e->name && all; e++)
+    for (const eval_column *e = s->columns; e->name && all; e++)
         json_array_append_new(json_object_get(all, "figures"), json_string(e->name));
     for (int k = 0; k < s->n && all; k++)
         json_array_append_new(json_object_get(all, "rows"), row_of(s, &s->cell[k]));

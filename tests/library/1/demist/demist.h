@@ -335,6 +335,7 @@ typedef struct dm_quality_options {
     dm_quality_kept **kept;
     const dm_callbacks *callbacks;
     int64_t ranks;                 /* as dm_model_options.ranks */
+    int64_t by_class;              /* 1: also compare the samples of each class with the test images of that class */
 } dm_quality_options;
 
 /* One set of images compared with the training split (docs/evaluation.md). */
@@ -345,6 +346,15 @@ typedef struct dm_quality_row {
     int64_t kid_size;              /* images per subset */
     double precision, recall;
 } dm_quality_row;
+
+/* The samples of one class. */
+typedef struct dm_quality_class {
+    const char *name;              /* "" if the data do not name it */
+    int64_t count;                 /* samples that were asked to be of it */
+    double class_share;            /* of these, those that the classifier takes for it; NaN without a classifier */
+    int64_t test;                  /* test images of it; 0 unless options.by_class */
+    dm_quality_row row;            /* against these test images; row.count is 0 unless options.by_class */
+} dm_quality_class;
 
 typedef struct dm_quality {
     uint32_t size;
@@ -358,10 +368,16 @@ typedef struct dm_quality {
     double seconds;                /* spent on sampling */
     char layer[160], hash[72];     /* of the network for the features; SHA-256 of its weights */
     char about[512];               /* as in dm_images; "" for given images */
+    /* Of a model that is told the class, if the network for the features is a classifier of the same classes: the share
+     * of samples that it takes for the class asked for, and its standard error; else NaN. */
+    double class_share, class_share_error;
+    int64_t classes;
+    dm_quality_class *by_class;    /* [classes]; NULL without class_share and options.by_class */
 } dm_quality;
 
 /* Frechet distance, KID, precision and recall of a model's samples, against its training data. */
 DM_EXPORT dm_status dm_eval_quality(const char *run, const dm_quality_options *o, dm_quality *out, dm_err *err);
+DM_EXPORT void dm_quality_free(dm_quality *q);
 
 typedef struct dm_nll_options {
     uint32_t size;
