@@ -32,6 +32,12 @@ static dm_status emit(dm_emit *e)
 }
 
 const dm_impl dm_impls_matmul_rows[] = {
-    {.name = "rows", .kind = DM_OP_MATMUL, .supports = supports, .emit = emit, .devices = DM_ON_CPUS},
+    /* Rows are an example's or several's: beyond MOST_ROWS another has them, with other bits. */
+    {.name = "rows",
+     .kind = DM_OP_MATMUL,
+     .supports = supports,
+     .emit = emit,
+     .devices = DM_ON_CPUS,
+     .batch_dependent = true},
     {0},
 };

@@ -402,6 +402,64 @@ static void choices__deterministic(void **state)
     dm_device_close(d);
 }
 
+/* A linear layer of 1, 16 or 256 tokens an example, and convolutions of few and of many pixels. */
+static dm_opnode by_examples(int i, int64_t examples)
+{
+    static const int64_t tokens[] = {1, 16, 256}, sides[] = {2, 4, 16};
+    const int64_t rows = examples * tokens[i % 3], side = sides[i % 3];
+    dm_opnode n = convolution();
+
+    if (i < 3) {
+        n = (dm_opnode){.kind = DM_OP_MATMUL, .n_in = 3, .n_out = 1};
+        n.in[0] = (dm_desc){DM_DT_F32, 2, {rows, 64, 1, 1, 1, 1, 1, 1}};
+        n.in[1] = (dm_desc){DM_DT_F32, 2, {96, 64, 1, 1, 1, 1, 1, 1}};
+        n.in[2] = (dm_desc){.rank = -1};
+        n.out[0] = (dm_desc){DM_DT_F32, 2, {rows, 96, 1, 1, 1, 1, 1, 1}};
+        n.a.mm.tb = true;
+        n.a.mm.batch = 1;
+        n.a.mm.m = rows;
+        n.a.mm.n = 96;
+        n.a.mm.k = 64;
+        return n;
+    }
+    n.in[0] = (dm_desc){DM_DT_F32, 4, {examples, side, side, 64, 1, 1, 1, 1}};
+    n.out[0] = n.in[0];
+    n.in[1] = (dm_desc){DM_DT_F32, 4, {64, 64, 3, 3, 1, 1, 1, 1}};
+    if (i >= 6) {
+        n.in[1].dim[2] = n.in[1].dim[3] = 1;
+        n.a.conv = (dm_conv){1, 1, {0, 0}};
+    }
+    return n;
+}
+
+/* An example's bits do not depend on how many share the call, so neither does what computes them. */
+static void choices__deterministic_for_any_batch(void **state)
+{
+    enum { OPS = 9, WAYS = 4 }; /* bits: products may round more; AMX and AVX-512-BF16 are there */
+
+    (void)state;
+    for (int i = 0; i < OPS; i++)
+        for (int way = 0; way < WAYS; way++) {
+            const uint64_t bf16 = DM_CAP_AMX_BF16 | DM_CAP_AVX512_BF16 | DM_CAP_X86;
+            const dm_device_info dev = {
+                .cpu = true, .native_float = 16, .compute_units = 2, .capabilities = way & 2 ? bf16 : 0};
+            const dm_choices_options o = {.high = way & 1, .deterministic = true};
+            const char *first = NULL;
+
+            for (int64_t examples = 1; examples < 130; examples++) {
+                const dm_opnode n = by_examples(i, examples);
+                const dm_impl *impl;
+                dm_err err = {0};
+                bool forced;
+
+                must(dm_choose(&dev, &n, &o, NULL, &impl, &forced, &err), &err);
+                first = first ? first : impl->name;
+                if (strcmp(impl->name, first))
+                    fail_msg("op %d, way %d: %s for one example, %s for %d", i, way, first, impl->name, (int)examples);
+            }
+        }
+}
+
 static void choices__measured_once(void **state)
 {
     dm_device *d = open_device(*state, NULL);
@@ -594,6 +652,7 @@ int main(void)
         cmocka_unit_test_setup(choices__close, no_choices),
         cmocka_unit_test_setup(choices__no_products_of_bf16, no_choices),
         cmocka_unit_test_setup(choices__deterministic, no_choices),
+        cmocka_unit_test(choices__deterministic_for_any_batch),
         cmocka_unit_test_setup(choices__measured_once, no_choices),
         cmocka_unit_test_setup(choices__stopped, no_choices),
         cmocka_unit_test_setup(choices__of_both_precisions, no_choices),
