@@ -3,6 +3,7 @@
  * predictions of this step and of those before. */
 #include <math.h>
 #include <demist/plugin.h>
+#include "wide_steps.h"
 
 typedef struct { int64_t order; bool lower_order_final; double max_growth; } cfg;
 
@@ -66,12 +67,6 @@ static void make_room(state *st, double l)
     st->have = isfinite(l) ? st->have < 3 ? st->have + 1 : 3 : 0;
 }
 
-/* The polynomial through what lies behind is worth nothing a long way ahead of it. */
-static bool is_far(const cfg *p, const state *st, double h)
-{
-    return p->max_growth > 0 && st->have > 1 && fabs(h) > p->max_growth * fabs(st->l[0] - st->l[1]);
-}
-
 static dm_status step(dm_ctx *c, const dm_step *s)
 {
     const cfg *p = c->cfg;
@@ -87,7 +82,7 @@ static dm_status step(dm_ctx *c, const dm_step *s)
     order = st->have < p->order ? st->have : (int)p->order;
     if (p->lower_order_final && s->n < 15 && left < order)
         order = left;
-    if (is_far(p, st, h))
+    if (goes_too_far(p->max_growth, st->l, st->have, h))
         order = 1;
     if ((rc = c->host->predict(c, s->x, at, &(dm_pred){.x0 = st->x0, .eps = st->e[0]})))
         return rc;

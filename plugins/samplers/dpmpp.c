@@ -3,6 +3,7 @@
  * h = l' - l, n = eta h and H = h + n; x0 is a polynomial through predictions. */
 #include <math.h>
 #include <demist/plugin.h>
+#include "wide_steps.h"
 
 enum { MULTISTEP, SINGLESTEP };
 enum { MIDPOINT, HEUN };
@@ -158,12 +159,6 @@ static dm_status without_end(dm_ctx *c, const dm_step *s)
                                         {p->eta > 0 ? to->sigma : 0, st->z}));
 }
 
-/* The polynomial through what lies behind is worth nothing a long way ahead of it. */
-static bool is_far(const cfg *p, const state *st, double h)
-{
-    return p->max_growth > 0 && st->have > 1 && fabs(h) > p->max_growth * fabs(st->l[0] - st->l[1]);
-}
-
 static int order_of(const cfg *p, const state *st, const dm_step *s, double h)
 {
     const int left = s->n - s->i, most = p->lower_order_final && s->n < 15 && left < (int)p->order ? left
@@ -171,7 +166,7 @@ static int order_of(const cfg *p, const state *st, const dm_step *s, double h)
 
     if (p->method == SINGLESTEP)
         return most;
-    return is_far(p, st, h) ? 1 : st->have < most ? st->have : most;
+    return goes_too_far(p->max_growth, st->l, st->have, h) ? 1 : st->have < most ? st->have : most;
 }
 
 static dm_status step(dm_ctx *c, const dm_step *s)

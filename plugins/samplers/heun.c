@@ -2,6 +2,7 @@
  * noise. In s = sigma / alpha; a step is Euler's from s to s', which is ddim's, put right by the slope found there. */
 #include <math.h>
 #include <demist/plugin.h>
+#include "wide_steps.h"
 
 typedef struct { double churn, s_min, s_max, s_noise; bool correct; double max_drop; } cfg;
 
@@ -32,12 +33,10 @@ static dm_status check(dm_ctx *c, const dm_step *s)
     return DM_OK;
 }
 
-/* There is no slope at the data, nor an s without a signal. Over a wide step the straight line in s is so far from the
- * flow that the slope at its end, weighed by the step's length, adds up to (s / s' - 1) / 2 times a change of x0. */
+/* There is no slope at the data, nor an s without a signal. */
 static bool corrects(const cfg *p, const dm_point *at, const dm_point *to)
 {
-    return p->correct && to->sigma > 0 && at->alpha > 0 &&
-           (p->max_drop == 0 || fabs(to->log_snr - at->log_snr) <= 2 * log(p->max_drop));
+    return p->correct && to->sigma > 0 && at->alpha > 0 && !drops_too_far(p->max_drop, at, to);
 }
 
 static dm_status begin(dm_ctx *c, const dm_step *s)

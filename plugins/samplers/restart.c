@@ -3,6 +3,7 @@
  */
 #include <math.h>
 #include <demist/plugin.h>
+#include "wide_steps.h"
 
 typedef struct { dm_reals s_min, s_max; dm_ints inner_steps, restarts; double rho, s_noise, max_drop; } cfg;
 
@@ -80,8 +81,7 @@ static dm_status heun(dm_ctx *c, const dm_step *s, const dm_point *at, const dm_
 
     if ((rc = c->host->predict(c, s->x, at, &(dm_pred){.x0 = st->x0, .eps = st->eps})))
         return rc;
-    if (to->sigma <= 0 || at->alpha <= 0 ||
-        (p->max_drop > 0 && fabs(to->log_snr - at->log_snr) > 2 * log(p->max_drop)))
+    if (to->sigma <= 0 || at->alpha <= 0 || drops_too_far(p->max_drop, at, to))
         return c->host->sum(c, s->x, DM_SUM({to->alpha, st->x0}, {to->sigma, st->eps}));
     half = (to->sigma - to->alpha * ratio(at)) / 2;
     if ((rc = c->host->sum(c, st->y, DM_SUM({to->alpha, st->x0}, {to->sigma, st->eps}))) ||

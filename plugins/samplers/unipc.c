@@ -2,6 +2,7 @@
  * at its end: the evaluation that it needs is the one that the next step begins with. */
 #include <math.h>
 #include <demist/plugin.h>
+#include "wide_steps.h"
 
 enum { BH1, BH2 };
 typedef struct {
@@ -151,12 +152,6 @@ static void remember(state *st, double l)
     st->have = isfinite(l) ? st->have < 3 ? st->have + 1 : 3 : 0;
 }
 
-/* The polynomial through what lies behind is worth nothing a long way ahead of it. */
-static bool is_far(const cfg *p, const state *st, double h)
-{
-    return p->max_growth > 0 && st->have > 1 && fabs(h) > p->max_growth * fabs(st->l[0] - st->l[1]);
-}
-
 static dm_status step(dm_ctx *c, const dm_step *s)
 {
     const cfg *p = c->cfg;
@@ -180,7 +175,7 @@ static dm_status step(dm_ctx *c, const dm_step *s)
     order = st->have < p->order ? st->have : (int)p->order;
     if (p->lower_order_final && left < order)
         order = left;
-    if (is_far(p, st, to->log_snr / 2 - st->l[0]))
+    if (goes_too_far(p->max_growth, st->l, st->have, to->log_snr / 2 - st->l[0]))
         order = 1;
     if ((rc = advance(c, s, order)))
         return rc;
