@@ -62,6 +62,9 @@ static int meet(const mpi_comm *c)
     return code ? code : wait_for(&request);
 }
 
+/* The same before `bytes` of each, as MPI counts. */
+static int meet_with(const mpi_comm *c, size_t bytes) { return bytes > MOST ? MPI_ERR_COUNT : meet(c); }
+
 /* Each element is summed in one place, and goes to all from there: so the bits are the same on every rank, whatever the
  * library's algorithm. */
 static int sum(mpi_comm *c, float *x, int n)
@@ -104,7 +107,7 @@ static dm_status all_reduce(dm_comm *base, float *x, size_t n, dm_err *err)
 static dm_status all_gather(dm_comm *base, const void *mine, size_t bytes, void *all, dm_err *err)
 {
     const mpi_comm *c = of(base);
-    int code = bytes > MOST ? MPI_ERR_COUNT : meet(c);
+    int code = meet_with(c, bytes);
 
     if (!code)
         code = MPI_Allgather(mine, (int)bytes, MPI_BYTE, all, (int)bytes, MPI_BYTE, c->world);
@@ -114,7 +117,7 @@ static dm_status all_gather(dm_comm *base, const void *mine, size_t bytes, void 
 static dm_status all_to_all(dm_comm *base, const void *mine, size_t bytes, void *all, dm_err *err)
 {
     const mpi_comm *c = of(base);
-    int code = bytes > MOST ? MPI_ERR_COUNT : meet(c);
+    int code = meet_with(c, bytes);
 
     if (!code)
         code = MPI_Alltoall(mine, (int)bytes, MPI_BYTE, all, (int)bytes, MPI_BYTE, c->world);
@@ -124,7 +127,7 @@ static dm_status all_to_all(dm_comm *base, const void *mine, size_t bytes, void 
 static dm_status gather(dm_comm *base, const void *mine, size_t bytes, void *all, int root, dm_err *err)
 {
     const mpi_comm *c = of(base);
-    int code = bytes > MOST ? MPI_ERR_COUNT : meet(c);
+    int code = meet_with(c, bytes);
 
     if (!code)
         code = MPI_Gather(mine, (int)bytes, MPI_BYTE, all, (int)bytes, MPI_BYTE, root, c->world);
