@@ -1,19 +1,9 @@
 /* A network section as UNet2DModel's config.json, keys in alphabetical order. */
 #include "interop/write/diffusers_write.h"
 
-#include "text/number.h"
 #include "interop/write/scheduler_parts.h"
 
 #include <string.h>
-
-static void put_real(FILE *to, const char *key, double v)
-{
-    char text[DM_NUMBER_TEXT];
-
-    fprintf(to, "  \"%s\": %s,\n", key, dm_number_write(v, text));
-}
-
-static void put_bool(FILE *to, const char *key, bool v) { fprintf(to, "  \"%s\": %s,\n", key, v ? "true" : "false"); }
 
 /* 0 is null. */
 static void put_int(FILE *to, const char *key, int64_t v)
@@ -117,21 +107,21 @@ static void put_first_half(FILE *to, const dm_section *net, const dm_data_info *
     const way down = way_of(net, false);
 
     put_text(to, "act_fn", act(net));
-    put_bool(to, "add_attention", dm_value_bool(net, "mid_attention"));
+    dm_config_put_bool(to, "add_attention", dm_value_bool(net, "mid_attention"));
     put_int(to, "attention_head_dim", dm_value_int(net, "heads") ? 0 : dm_value_int(net, "head_dim"));
     put_int(to, "attn_norm_num_groups", dm_value_int(net, "mid_groups"));
     fprintf(to, "  \"block_out_channels\": [");
     for (int32_t i = 0; i < channels->n; i++)
         fprintf(to, "%s%lld", i ? ", " : "", (long long)channels->v[i]);
     fprintf(to, "],\n");
-    put_bool(to, "center_input_sample", dm_value_bool(net, "center"));
+    dm_config_put_bool(to, "center_input_sample", dm_value_bool(net, "center"));
     put_text(to, "class_embed_type", dm_value_is(net, "class_embed", "timestep") ? "timestep" : NULL);
     put_blocks(to, net, false);
     fprintf(to, "  \"downsample_padding\": %lld,\n", (long long)dm_value_int(net, "padding"));
     put_text(to, "downsample_type", resizing(&down) ? "resnet" : "conv");
-    put_real(to, "dropout", dm_value_real(net, "dropout"));
-    put_bool(to, "flip_sin_to_cos", dm_value_bool(net, "flip_sin_to_cos"));
-    put_real(to, "freq_shift", dm_value_real(net, "freq_shift"));
+    dm_config_put_real(to, "dropout", dm_value_real(net, "dropout"));
+    dm_config_put_bool(to, "flip_sin_to_cos", dm_value_bool(net, "flip_sin_to_cos"));
+    dm_config_put_real(to, "freq_shift", dm_value_real(net, "freq_shift"));
     put_int(to, "in_channels", data->shape.dim[0]);
     put_int(to, "layers_per_block", dm_value_int(net, "layers"));
 }
@@ -149,10 +139,10 @@ dm_status dm_unet_write(const dm_experiment *e, const dm_data_info *data, FILE *
     up = way_of(net, true);
     fprintf(to, "{\n  \"_class_name\": \"UNet2DModel\",\n");
     put_first_half(to, net, data);
-    put_real(to, "mid_block_scale_factor", dm_value_real(net, "mid_scale"));
+    dm_config_put_real(to, "mid_block_scale_factor", dm_value_real(net, "mid_scale"));
     if (!dm_value_bool(net, "mid"))
         put_text(to, "mid_block_type", NULL);
-    put_real(to, "norm_eps", dm_value_real(net, "eps"));
+    dm_config_put_real(to, "norm_eps", dm_value_real(net, "eps"));
     put_int(to, "norm_num_groups", dm_value_int(net, "groups"));
     put_int(to, "num_class_embeds", table && !rows ? data->classes + 1 : rows);
     if (learned)
