@@ -36,12 +36,17 @@ def experiment(o, name):
                   "train.sample_every=0", "train.validate_every=0"]
 
 
+def on_cores(program, n, cores):
+    """The command for n ranks of a program, each on one of these cores."""
+    each = [["-n", "1", "taskset", "-c", str(cores[k % len(cores)]), *program] for k in range(n)]
+    return each[0][2:] if n == 1 else ["mpirun", *sum((e + [":"] for e in each), [])[:-1]]
+
+
 def train(o, file, keys, n, cores, out):
-    """Starts n ranks, each on one of these cores."""
+    """Starts n ranks."""
     shutil.rmtree(out, ignore_errors=True)
     demist = [os.path.join(o.build, "demist"), "train", file, *keys, f"output={os.path.abspath(out)}", "-q"]
-    each = [["-n", "1", "taskset", "-c", str(cores[k % len(cores)]), *demist] for k in range(n)]
-    command = each[0][2:] if n == 1 else ["mpirun", *sum((e + [":"] for e in each), [])[:-1]]
+    command = on_cores(demist, n, cores)
     return subprocess.Popen(command, env={**os.environ, **ENV}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -55,29 +60,23 @@ def finish(p, out, batch):
     return [batch / x["images_per_s"] for x in lines], [x.get("reduce_seconds", 0) for x in lines]
 
 
-def plan(o, file, keys, cores):
-    """Seconds a step and an example of a rank, measured while the other core does the same."""
-    def start(core):
-        return subprocess.Popen(["taskset", "-c", str(core), os.path.join(o.build, "demist"), "plan", file, *keys, "--ranks", "1",
-                                 "--bandwidth", "1", "--latency", "1"], env={**os.environ, **THREAD}, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, text=True)
-    both = [start(c) for c in cores]
-    texts = [p.communicate() for p in both]
-    found = re.search(r": (\S+) s an example and (\S+) s a step", texts[0][0])
-    size = re.search(r"gradients of (\S+) MB", texts[0][0])
-    if not found:
-        raise workers.NotAvailable(workers.why(texts[0][1].strip().splitlines(), both[0].returncode))
-    return float(found[1]), float(found[2]), float(size[1]) * 1e6
+def plan(o, file, keys, latency, bandwidth, cores):
+    """The model's seconds of a step of 1 and 2 ranks, of what it measures while the other core does the same."""
+    command = [os.path.join(o.build, "demist"), "plan", file, *keys, "--each", "--ranks", "2", "--bandwidth", f"{bandwidth * 1e-9:.9g}",
+               "--latency", f"{latency * 1e6:.9g}"]
+    both = [subprocess.Popen(on_cores(command, 1, [c]), env={**os.environ, **THREAD}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for c in cores]
+    (out, err), _ = (p.communicate() for p in both)
+    found = re.findall(r"^ +([12]) +\d+ +(\S+) +(\S+) +(\S+) ", out, re.M)   # ranks, examples, compute, ring, tree
+    if len(found) != 2:
+        raise workers.NotAvailable(workers.why(err.strip().splitlines(), both[0].returncode))
+    return [float(compute) + min(float(ring), float(tree)) for _, compute, ring, tree in found]
 
 
 def network_of(o, n, cores):
-    each = [["-n", "1", "taskset", "-c", str(cores[k % len(cores)]), os.path.join(o.build, "tools/benchmark/bench_all_reduce")] for k in range(n)]
-    out = subprocess.run(["mpirun", *sum((e + [":"] for e in each), [])[:-1]], env={**os.environ, **ENV}, capture_output=True, text=True, check=True)
+    program = [os.path.join(o.build, "tools/benchmark/bench_all_reduce")]
+    out = subprocess.run(on_cores(program, n, cores), env={**os.environ, **ENV}, capture_output=True, text=True, check=True)
     return map(float, out.stdout.split())
-
-
-def median(x):
-    return statistics.median(x)
 
 
 def one(o, name, cores):
@@ -93,14 +92,11 @@ def one(o, name, cores):
         two += seconds
         reduced += sums
     seconds, sums = finish(train(o, file, [*keys, f"train.batch={4 * each}"], 4, cores, outs[0]), outs[0], 4 * each)
-    four, reduced4 = median(seconds), median(sums)
-    example, step, gradients = plan(o, file, [*keys, f"train.batch={each}"], cores)
+    four, reduced4 = statistics.median(seconds), statistics.median(sums)
     latency, bandwidth = network_of(o, 2, cores)
-    messages = -(-gradients // (4 << 20))
-    alone = each * example + step
-    together = alone + 2 * messages * latency + gradients / bandwidth
-    rows = [("two runs of one rank", median(pair), None, alone), ("2 ranks", median(two), median(reduced), together), ("4 ranks", four, reduced4, None)]
-    return {"network": name, "each": each, "overhead": median(two) / median(pair) - 1, "latency": latency, "bandwidth": bandwidth,
+    alone, together = plan(o, file, [*keys, f"train.batch={each}"], latency, bandwidth, cores)
+    rows = [("two runs of one rank", statistics.median(pair), None, alone), ("2 ranks", statistics.median(two), statistics.median(reduced), together), ("4 ranks", four, reduced4, None)]
+    return {"network": name, "each": each, "overhead": statistics.median(two) / statistics.median(pair) - 1, "latency": latency, "bandwidth": bandwidth,
             "rows": [{"who": w, "best": s, "reduce": r, "model": m} for w, s, r, m in rows]}
 
 
