@@ -190,6 +190,51 @@ dm_status dm_buf_read(dm_buf *b, size_t offset, size_t bytes, void *to, dm_err *
     return ocl_profile_add(d, row, event, &work, err);
 }
 
+dm_status dm_buf_fetch(dm_buf *b, size_t offset, size_t bytes, void *to, dm_fetch *out, dm_err *err)
+{
+    dm_device *d = b->d;
+    const dm_work work = {0, (double)bytes};
+    cl_event event = NULL;
+    cl_int code;
+    dm_status s;
+    int row;
+
+    if ((s = ocl_buf_check(b, offset, bytes, "read", err)) != DM_OK || !bytes)
+        return s;
+    if ((s = ocl_profile_row(d, "read", &row, err)) != DM_OK)
+        return s;
+    code = clEnqueueReadBuffer(d->queue, b->mem, CL_FALSE, offset, bytes, to, 0, NULL, &event);
+    if (code != CL_SUCCESS)
+        return ocl_error(d, code, "clEnqueueReadBuffer", NULL, err);
+    clFlush(d->queue);
+    *out = (dm_fetch){d, event};
+    if (row >= 0)
+        clRetainEvent(event);
+    return ocl_profile_add(d, row, event, &work, err);
+}
+
+bool dm_fetch_over(const dm_fetch *r)
+{
+    cl_int status = CL_COMPLETE;
+
+    if (r->event)
+        clGetEventInfo(r->event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status, &status, NULL);
+    return status <= CL_COMPLETE;
+}
+
+dm_status dm_fetch_wait(dm_fetch *r, dm_err *err)
+{
+    cl_event event = r->event;
+    cl_int code;
+
+    if (!event)
+        return DM_OK;
+    code = clWaitForEvents(1, &event);
+    clReleaseEvent(event);
+    r->event = NULL;
+    return code == CL_SUCCESS ? DM_OK : ocl_error(r->d, code, "clWaitForEvents", "a read", err);
+}
+
 dm_status ocl_copy(dm_buf *from, size_t from_offset, dm_buf *to, size_t to_offset, size_t bytes, int row, dm_err *err)
 {
     dm_device *d = from->d;

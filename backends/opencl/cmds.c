@@ -17,13 +17,14 @@ typedef struct command {
     } u;
 } command;
 
-/* stretches: of the first `seen` commands, where the device replays them. */
+/* stretches: of the first `seen` commands, where the device replays them; none crosses a split. */
 struct dm_cmds {
     dm_device *d;
     command *list;
     size_t n, cap;
     ocl_stretch *stretches;
     size_t n_stretches, cap_stretches, seen;
+    int *splits, n_splits;
 };
 
 dm_status dm_cmds_new(dm_device *d, dm_cmds **out, dm_err *err)
@@ -50,6 +51,7 @@ void dm_cmds_free(dm_cmds *c)
         return;
     dm_cmds_shorten(c, 0);
     free(c->stretches);
+    free(c->splits);
     free(c->list);
     free(c);
 }
@@ -165,14 +167,27 @@ static dm_status run_one(dm_device *d, const command *e, dm_err *err)
 
 /* ---- whole lists by stretches of launches ------------------------------------------------------- */
 
-/* Of launches up to the next command of another kind, or of that command alone. */
+static bool is_end(const dm_cmds *c, int at)
+{
+    for (int i = 0; i < c->n_splits; i++)
+        if (c->splits[i] == at)
+            return true;
+    return at == 0 || at == (int)c->n;
+}
+
+/* Of launches up to the next command of another kind or the next split, or of that command alone. */
 static bool add_stretch(dm_cmds *c, int from, ocl_launch *room)
 {
+    int split = 0, end;
     ocl_stretch s = {.from = from, .to = from};
+
+    while (split < c->n_splits && c->splits[split] <= from)
+        split++;
+    end = split < c->n_splits && c->splits[split] < (int)c->n ? c->splits[split] : (int)c->n;
 
     if (!dm_grow((void **)&c->stretches, c->n_stretches, &c->cap_stretches, sizeof *c->stretches))
         return false;
-    for (; s.to < (int)c->n && c->list[s.to].kind == LAUNCH; s.to++)
+    for (; s.to < end && c->list[s.to].kind == LAUNCH; s.to++)
         room[s.to - from] = (ocl_launch){c->list[s.to].u.launch.cl, &c->list[s.to].u.launch.range};
     if (s.to == from)
         s.to++;
@@ -197,13 +212,15 @@ static bool make_stretches(dm_cmds *c)
     return ok;
 }
 
-static dm_status run_stretches(dm_cmds *c, dm_err *err)
+static dm_status run_stretches(dm_cmds *c, int from, int to, dm_err *err)
 {
     dm_status s = DM_OK;
 
     for (size_t i = 0; i < c->n_stretches && !s; i++) {
         const ocl_stretch *p = &c->stretches[i];
 
+        if (p->from < from || p->from >= to)
+            continue;
         if (p->buffer)
             s = ocl_replay_run(c->d, p, err);
         for (int k = p->from; k < p->to && !p->buffer && !s; k++)
@@ -219,13 +236,30 @@ static dm_status flush(dm_device *d, dm_err *err)
     return code == CL_SUCCESS ? DM_OK : ocl_error(d, code, "clFlush", NULL, err);
 }
 
-dm_status dm_cmds_run(dm_cmds *c, dm_err *err)
+dm_status dm_cmds_split(dm_cmds *c, const int *at, int n, dm_err *err)
+{
+    int *splits = malloc(((size_t)n + 1) * sizeof *splits);
+
+    if (!splits)
+        return dm_error(err, DM_ENOMEM, "out of memory for a list of %zu commands", c->n);
+    for (int i = 0; i < n; i++)
+        splits[i] = at[i];
+    free(c->splits);
+    c->splits = splits;
+    c->n_splits = n;
+    forget_stretches(c);
+    return DM_OK;
+}
+
+dm_status dm_cmds_run(dm_cmds *c, dm_err *err) { return dm_cmds_run_between(c, 0, (int)c->n, err); }
+
+dm_status dm_cmds_run_between(dm_cmds *c, int from, int to, dm_err *err)
 {
     dm_status s;
 
-    if (!c->d->replay.on || !c->n || (c->seen != c->n && !make_stretches(c)))
-        return dm_cmds_run_range(c, 0, (int)c->n, err);
-    s = run_stretches(c, err);
+    if (!c->d->replay.on || !is_end(c, from) || !is_end(c, to) || from >= to || (c->seen != c->n && !make_stretches(c)))
+        return dm_cmds_run_range(c, from, to, err);
+    s = run_stretches(c, from, to, err);
     return s ? s : flush(c->d, err);
 }
 

@@ -79,6 +79,12 @@ dm_device *dm_buf_device(const dm_buf *b);
 /* Host memory may be reused on return. write does not wait for the device to catch up. */
 dm_status dm_buf_write(dm_buf *b, size_t offset, size_t bytes, const void *from, dm_err *err);
 dm_status dm_buf_read(dm_buf *b, size_t offset, size_t bytes, void *to, dm_err *err); /* waits */
+/* A read in its place among the commands, of which those that came before are done when it is. It is to be waited for
+ * before `to` is used or freed. */
+typedef struct dm_fetch { dm_device *d; void *event; } dm_fetch;
+dm_status dm_buf_fetch(dm_buf *b, size_t offset, size_t bytes, void *to, dm_fetch *out, dm_err *err);
+bool dm_fetch_over(const dm_fetch *r); /* also where it failed */
+dm_status dm_fetch_wait(dm_fetch *r, dm_err *err); /* nothing where it was waited for */
 dm_status dm_buf_copy(dm_buf *from, size_t from_offset, dm_buf *to, size_t to_offset, size_t bytes, dm_err *err);
 /* All bytes zero; by a kernel of ours (drivers' fills fail beyond 2 GiB). bytes a multiple of 4. */
 dm_status dm_buf_zero(dm_buf *b, size_t offset, size_t bytes, dm_err *err);
@@ -155,6 +161,10 @@ dm_status dm_device_tune(dm_device *d, double seconds, void (*line)(void *user, 
  * they pay, the first run of a whole list records its launches into such. */
 dm_status dm_cmds_run(dm_cmds *c, dm_err *err);
 dm_status dm_cmds_run_range(dm_cmds *c, int from, int to, dm_err *err);
+/* No command buffer holds commands of both sides of these places, which ascend; from one such place to another, or an
+ * end, dm_cmds_run_between enqueues as dm_cmds_run does. */
+dm_status dm_cmds_split(dm_cmds *c, const int *at, int n, dm_err *err);
+dm_status dm_cmds_run_between(dm_cmds *c, int from, int to, dm_err *err);
 
 /* How many command buffers were enqueued, for tests. */
 uint64_t dm_device_replays(const dm_device *d);

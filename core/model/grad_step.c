@@ -338,7 +338,7 @@ dm_status dm_grad_step_run(dm_grad_step *s, const dm_grad_batch *b, dm_err *err)
         return rc;
     if (s->state >= 0 && (rc = dm_buf_write(dm_plan_buffer(s->plan, s->state), 0, sizeof state, state, err)))
         return rc;
-    return dm_plan_run(s->plan, err);
+    return dm_plan_run_watched(s->plan, b->watch, err);
 }
 
 dm_buf *dm_grad_step_loss(const dm_grad_step *s) { return dm_plan_buffer(s->plan, s->loss); }

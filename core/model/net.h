@@ -109,6 +109,7 @@ typedef struct dm_grad_batch {
     uint64_t seed;
     uint32_t step,
         first_index; /* of the random numbers: the optimizer step, and the first example's place in its batch */
+    const dm_plan_watch *watch; /* whom the run tells how far it is; may be NULL */
 } dm_grad_batch;
 dm_status dm_grad_step_run(dm_grad_step *s, const dm_grad_batch *b, dm_err *err);
 dm_plan *dm_grad_step_plan(dm_grad_step *s);

@@ -30,6 +30,17 @@ void dm_plan_free(dm_plan *p);
 dm_buf *dm_plan_buffer(const dm_plan *p, dm_val v);
 /* Enqueues everything, packed weights first where they are stale. */
 dm_status dm_plan_run(dm_plan *p, dm_err *err);
+/* Whom a run tells how far it is: reached(user, i) once the commands up to those of node after[i] are enqueued, and
+ * none of a later node; they ascend, and -1 is before all. */
+typedef struct dm_plan_watch {
+    const int32_t *after;
+    int n;
+    dm_status (*reached)(void *user, int i, dm_err *err);
+    void *user;
+} dm_plan_watch;
+dm_status dm_plan_run_watched(dm_plan *p, const dm_plan_watch *w, dm_err *err);
+/* Of each `each` floats of the gradients, n such: the last node that writes there, -1 where none does. */
+void dm_plan_last_writes(const dm_plan *p, size_t each, int32_t *after, size_t n);
 /* Runs again node by node and says which first gave a value that is not finite; false if none did. */
 bool dm_plan_find_nonfinite(dm_plan *p, char *what, size_t size, dm_err *err);
 

@@ -33,6 +33,7 @@ struct dm_plan {
     size_t n_packed, cap_packed;
     dm_cmds *cmds;
     bool ran, own;                 /* it ran once; steps have commands of their own */
+    const dm_plan_watch *split_for; /* for which cmds are split */
     dm_refused *refused;           /* what does not run here, where there are no choices that know it */
     dm_plan_stats stats;
 };

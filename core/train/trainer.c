@@ -91,14 +91,14 @@ static void tell(dm_trainer *t, int64_t first, int64_t n, dm_grad_batch *b)
 
 /* Examples [first, first + n) of a step's batch, of which x0 and labels are what this rank is given. */
 static dm_status micro_batch(dm_trainer *t, int64_t first, int64_t n, const float *x0, const int32_t *labels,
-                             dm_err *err)
+                             const dm_plan_watch *watch, dm_err *err)
 {
     const dm_experiment *e = t->session->experiment;
     const bool diffusion = dm_net_diffuses(t->session->model);
     const int64_t at = first - t->given.first;
     dm_grad_batch b = {.x0 = x0 + at * t->example, .labels = labels ? labels + at : NULL, .weight = t->weight,
                        .seed = (uint64_t)e->run.seed, .step = (uint32_t)t->state.step, .first_index = (uint32_t)first,
-                       .noise = t->coupling ? t->noise + first * t->example : NULL};
+                       .noise = t->coupling ? t->noise + first * t->example : NULL, .watch = watch};
     dm_status rc;
 
     for (int64_t i = 0; i < t->micro; i++) {
@@ -201,20 +201,28 @@ static dm_status put_aside(dm_trainer *t, int64_t first, int64_t n, dm_err *err)
     return dm_buf_zero(t->grads, 0, dm_buf_bytes(t->grads), err);
 }
 
+/* Examples of a rank's last micro-batch. */
+static int64_t last_of(const dm_trainer *t) { return (t->share.n - 1) % t->micro + 1; }
+
 /* The gradients of all ranks, and what came with them. */
 static dm_status reduce(dm_trainer *t, dm_err *err)
 {
+    const int64_t n = dm_reducer_fixed(t->reducer) ? last_of(t) : t->share.n, end = t->share.first + t->share.n;
+    dm_reduce_time spent;
     double began;
     dm_status rc;
 
-    if (!dm_reducer_fixed(t->reducer) && (rc = read_numbers(t, t->share.first, t->share.n, err)))
+    if ((rc = dm_reducer_run(t->reducer, &spent, err)) || (rc = read_numbers(t, end - n, n, err)))
         return rc;
-    began = dm_seconds(); /* the device has done its part */
-    if ((rc = dm_reducer_run(t->reducer, err)))
+    began = dm_seconds();
+    if ((rc = dm_reducer_run_numbers(t->reducer, err)))
         return rc;
-    t->reduce_seconds += dm_seconds() - began;
+    t->reduce.sum += spent.sum + dm_seconds() - began;
+    t->reduce.hidden += spent.hidden;
     t->reduced++;
     t->sum += dm_reducer_numbers(t->reducer)[0];
+    t->ahead = 0; /* the device was waited for */
+    t->ahead_since = dm_seconds();
     return DM_OK;
 }
 
@@ -237,13 +245,16 @@ dm_status dm_trainer_gradients(dm_trainer *t, const float *x0, const int32_t *la
         return rc;
     for (int64_t first = t->share.first; first < end; first += t->micro) {
         const int64_t n = end - first < t->micro ? end - first : t->micro;
+        const bool watched = t->reducer && first + n == end;
+        const dm_plan_watch *watch = NULL;
 
         if (first > t->share.first && stops(t, began, first - t->share.first))
             return (rc = dm_trainer_abandon(t, err))
                        ? rc
                        : dm_error(err, DM_ECANCELLED, "stopped within step %lld", (long long)t->state.step + 1);
-        if ((rc = micro_batch(t, first, n, x0, labels, err)) || (fixed && (rc = put_aside(t, first, n, err))) ||
-            (rc = keep_up(t, err)))
+        if ((watched && (rc = dm_reducer_watch(t->reducer, &watch, err))) ||
+            (rc = micro_batch(t, first, n, x0, labels, watch, err)) ||
+            (!watched && ((fixed && (rc = put_aside(t, first, n, err))) || (rc = keep_up(t, err)))))
             return rc;
     }
     return DM_OK;
@@ -340,7 +351,7 @@ bool dm_trainer_find_nonfinite(dm_trainer *t, int64_t step, const float *x0, con
 
         /* What the step adds to, the sum of losses and the gradients, is its result and not its cause: it is cleared
          * after the run that writes the inputs, before the run that looks at each node. */
-        if (micro_batch(t, first, left < t->micro ? left : t->micro, x0, labels, err) ||
+        if (micro_batch(t, first, left < t->micro ? left : t->micro, x0, labels, NULL, err) ||
             dm_buf_zero(t->loss_sum, 0, sizeof(float), err) || dm_buf_zero(t->grads, 0, dm_buf_bytes(t->grads), err))
             break;
         found = dm_plan_find_nonfinite(dm_grad_step_plan(t->grad), what, size, err);
@@ -361,8 +372,9 @@ dm_status dm_trainer_numbers(dm_trainer *t, dm_train_numbers *n, dm_err *err)
         return rc;
     n->loss = t->since ? (double)sum / (double)t->since : NAN;
     n->grad_norm = o.norm;
-    n->reduce_seconds = t->reduced ? t->reduce_seconds / (double)t->reduced : 0;
-    t->reduce_seconds = 0;
+    n->reduce_seconds = t->reduced ? t->reduce.sum / (double)t->reduced : 0;
+    n->reduce_hidden = t->reduced ? t->reduce.hidden / (double)t->reduced : 0;
+    t->reduce = (dm_reduce_time){0, 0};
     t->reduced = 0;
     return dm_trainer_set_sums(t, 0, 0, err);
 }

@@ -41,6 +41,7 @@ dm_status dm_trainer_drain(dm_trainer *t, dm_err *err);
 typedef struct dm_train_numbers {
     double loss, grad_norm;
     double reduce_seconds;         /* of a step: the sum over ranks, with the wait for slower ones; 0 for one rank */
+    double reduce_hidden;          /* of that, while this rank's device was at work */
     int64_t steps;
 } dm_train_numbers;
 dm_status dm_trainer_numbers(dm_trainer *t, dm_train_numbers *n, dm_err *err);

@@ -98,7 +98,8 @@ static dm_status make_reducer(dm_trainer *t, dm_err *err)
     if (t->comm->size == 1 && !(fixed && t->comm->launched))
         return DM_OK;
     rc = dm_reducer_new(&s, &t->reducer, err);
-    if ((rc = dm_comm_agree(t->comm, rc, NULL, err)))
+    if ((rc = dm_comm_agree(t->comm, rc, NULL, err)) ||
+        (rc = dm_reducer_follow(t->reducer, dm_grad_step_plan(t->grad), err)))
         return rc;
     return dm_spread_unlike(t->comm, t->session->device, &t->unlike, err);
 }

@@ -17,7 +17,7 @@ struct dm_trainer {
     dm_grad_step *grad;
     dm_comm *comm;
     dm_reducer *reducer;           /* NULL: this rank is alone */
-    double reduce_seconds;         /* of the sums over ranks since the numbers were last read */
+    dm_reduce_time reduce;         /* of the sums over ranks since the numbers were last read */
     int64_t reduced;               /* how many */
     bool unlike;                   /* ranks have different devices */
     float sum;                     /* with a reducer: the sum of losses of all ranks, in place of loss_sum */

@@ -93,8 +93,9 @@ static dm_status log_numbers(dm_training *r, dm_err *err)
                               {"lr", dm_train_lr(t, step - 1)},
                               {"grad_norm", n.grad_norm},
                               {"images_per_s", rate},
-                              {"reduce_seconds", n.reduce_seconds}};
-        const int count = r->comm->size > 1 ? 5 : 4;
+                              {"reduce_seconds", n.reduce_seconds},
+                              {"reduce_hidden", n.reduce_hidden}};
+        const int count = r->comm->size > 1 ? 6 : 4;
 
         if (!dm_running_first(r))
             return DM_OK;

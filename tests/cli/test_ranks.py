@@ -102,6 +102,22 @@ def fixed_order():
     assert len(log_lines(path("moved"))) == 20
 
 
+def overlapped():
+    """Buckets are summed while the backward pass goes on: all the same, what is summed is complete."""
+    more = "network.width=512", "network.depth=8", "train.steps=3", "train.save_every=3"  # 21 MB of gradients
+    fixed = *more, "train.batch=64", "train.micro_batch=16", "--deterministic"
+    for n in 1, 2, 4:
+        train(n, f"buckets{n}", *fixed)
+    for n in 2, 4:
+        assert not same_tensors(path("buckets1", LAST % 3), path(f"buckets{n}", LAST % 3)), n
+    for n in 0, 2:  # with work enough to hide something
+        train(n, f"plain{n}", *more, "train.batch=512")
+    lines = log_lines(path("plain2"))
+    assert all(0 <= x["reduce_hidden"] <= x["reduce_seconds"] for x in lines) and any(x["reduce_hidden"] > 0 for x in lines), lines
+    for x, y in zip(lines, log_lines(path("plain0")), strict=True):
+        assert "reduce_hidden" not in y and abs(x["loss"] - y["loss"]) <= 1e-4 * x["loss"], (x, y)
+
+
 def held_out(run):
     """Steps and figures of the held-out loss."""
     return [{k: v for k, v in line.items() if k == "step" or k.startswith("val_")} for line in log_lines(path(run)) if "val_loss" in line]
@@ -338,6 +354,6 @@ def swept():
 
 
 if __name__ == "__main__":
-    run_tests([stopped, diverged, full_disk, the_same_as_one, sent_as_bf16, one_rank_keeps_its_bits, what_needs_the_whole_batch, fixed_order,
+    run_tests([stopped, diverged, full_disk, the_same_as_one, sent_as_bf16, one_rank_keeps_its_bits, what_needs_the_whole_batch, fixed_order, overlapped,
                measured_in_training, evaluated, swept, devices, sampled, refusals,
                one_rank_fails])

@@ -364,9 +364,46 @@ static void cmds__command_buffers(void **state)
     must(dm_buf_read(b, 0, 16, got, &err), &err);
     assert_true(got[0] == 5 * (51 * 21 + 3) && got[3] == 51 * 21 + 3);
     assert_int_equal(dm_device_replays(d), 52);
+    /* Split, no command buffer reaches over that place: 4 launches before it are one, and 6 from it to the copy. */
+    must(dm_cmds_split(c, (const int[]){4}, 1, &err), &err);
+    must(dm_buf_zero(a, 0, 16, &err), &err);
+    must(dm_cmds_run_between(c, 0, 4, &err), &err);
+    assert_int_equal(dm_device_replays(d), 53);
+    must(dm_buf_read(a, 0, 16, got, &err), &err);
+    assert_true(got[0] == 1 + 2 + 3 && got[3] == 1 + 2 + 3);
+    must(dm_cmds_run_between(c, 4, 8, &err), &err); /* 8 is no such place: launch by launch */
+    assert_int_equal(dm_device_replays(d), 53);
+    must(dm_buf_read(b, 0, 16, got, &err), &err);
+    assert_true(got[0] == 21 && got[3] == 21);
     dm_cmds_free(c);
     dm_buf_free(a), dm_buf_free(b);
     dm_device_close(d);
+}
+
+/* What is read in its place has the numbers of that place, whatever comes after it. */
+static void fetch__is_in_order(void **state)
+{
+    const dm_range r = {.dim = 1, .global = {4}};
+    dm_buf *a = buffer(*state, 16);
+    dm_kernel *k = kernel(*state, "axpy");
+    dm_fetch f[20], none = {0};
+    float got[20][4];
+    dm_err err;
+
+    must(dm_buf_zero(a, 0, 16, &err), &err);
+    for (int i = 0; i < 20; i++) {
+        must(dm_launch(*state, k, &r, DM_KARGS(DM_KB(a), DM_KB(NULL), DM_KF(1), DM_KI(4)), &err), &err);
+        must(dm_buf_fetch(a, 4, 8, got[i], &f[i], &err), &err);
+    }
+    for (int i = 19; i >= 0; i--) {
+        must(dm_fetch_wait(&f[i], &err), &err);
+        assert_true(dm_fetch_over(&f[i]));
+        assert_true(got[i][0] == (float)i + 1 && got[i][1] == (float)i + 1);
+    }
+    must(dm_fetch_wait(&f[0], &err), &err);
+    must(dm_fetch_wait(&none, &err), &err);
+    must_fail(dm_buf_fetch(a, 8, 12, got, &none, &err), DM_EINVAL, &err, "outside");
+    dm_buf_free(a);
 }
 
 static void replay__refuses_what_it_does_not_know(void **state)
@@ -395,6 +432,7 @@ int main(void)
         cmocka_unit_test(launch__refuses),
         cmocka_unit_test(cmds__replay),
         cmocka_unit_test(cmds__command_buffers),
+        cmocka_unit_test(fetch__is_in_order),
         cmocka_unit_test(replay__refuses_what_it_does_not_know),
     };
 

@@ -51,13 +51,13 @@ def train(o, file, keys, n, cores, out):
 
 
 def finish(p, out, batch):
-    """Seconds of each step, but for the first ones, and of the sum in it."""
+    """Seconds of each step, but for the first ones, of the sum in it, and of what of that passed beside the backward pass."""
     text, _ = p.communicate()
     if p.returncode:
         raise workers.NotAvailable(workers.why(text.strip().splitlines(), p.returncode))
     with open(os.path.join(out, "log.jsonl")) as f:
         lines = [json.loads(line) for line in f if '"images_per_s"' in line][WARM:]
-    return [batch / x["images_per_s"] for x in lines], [x.get("reduce_seconds", 0) for x in lines]
+    return [batch / x["images_per_s"] for x in lines], *([x.get(k, 0) for x in lines] for k in ("reduce_seconds", "reduce_hidden"))
 
 
 def plan(o, file, keys, latency, bandwidth, cores):
@@ -84,20 +84,21 @@ def one(o, name, cores):
     each = EACH[name]
     keys = [*keys, f"device={o.device[0]}"]
     outs = [f"{o.data}/ranks-{k}" for k in range(2)]
-    pair, two, reduced, four, reduced4 = [], [], [], [], []
+    pair, two, reduced, hidden = [], [], [], []
     for _ in range(o.rounds):
         both = [train(o, file, [*keys, f"train.batch={each}"], 1, [cores[k]], outs[k]) for k in range(2)]
         pair += [max(x) for x in zip(*(finish(p, out, each)[0] for p, out in zip(both, outs)))]
-        seconds, sums = finish(train(o, file, [*keys, f"train.batch={2 * each}"], 2, cores, outs[0]), outs[0], 2 * each)
+        seconds, sums, beside = finish(train(o, file, [*keys, f"train.batch={2 * each}"], 2, cores, outs[0]), outs[0], 2 * each)
         two += seconds
         reduced += sums
-    seconds, sums = finish(train(o, file, [*keys, f"train.batch={4 * each}"], 4, cores, outs[0]), outs[0], 4 * each)
-    four, reduced4 = statistics.median(seconds), statistics.median(sums)
+        hidden += beside
+    four = map(statistics.median, finish(train(o, file, [*keys, f"train.batch={4 * each}"], 4, cores, outs[0]), outs[0], 4 * each))
     latency, bandwidth = network_of(o, 2, cores)
     alone, together = plan(o, file, [*keys, f"train.batch={each}"], latency, bandwidth, cores)
-    rows = [("two runs of one rank", statistics.median(pair), None, alone), ("2 ranks", statistics.median(two), statistics.median(reduced), together), ("4 ranks", four, reduced4, None)]
+    rows = [("two runs of one rank", statistics.median(pair), None, None, alone), ("2 ranks", *map(statistics.median, (two, reduced, hidden)), together),
+            ("4 ranks", *four, None)]
     return {"network": name, "each": each, "overhead": statistics.median(two) / statistics.median(pair) - 1, "latency": latency, "bandwidth": bandwidth,
-            "rows": [{"who": w, "best": s, "reduce": r, "model": m} for w, s, r, m in rows]}
+            "rows": [{"who": w, "best": s, "reduce": r, "hidden": h, "model": m} for w, s, r, h, m in rows]}
 
 
 def measure(o):
@@ -113,7 +114,7 @@ def measure(o):
         results.append(r)
         print(f"  {name}, {r['each']} images a rank; MPI alone: {1e6 * r['latency']:.1f} us, {r['bandwidth'] / 1e9:.2f} GB/s")
         for x in r["rows"]:
-            more = f", of it {x['reduce']:.4f} s the sum over ranks" if x["reduce"] is not None else ""
+            more = f", of it {x['reduce']:.4f} s the sum over ranks, {x['hidden']:.4f} s of that beside the backward pass" if x["reduce"] is not None else ""
             if x["model"] is not None:
                 off = x["model"] / x["best"] - 1
                 more += f"; the model says {x['model']:.4f} s, {100 * off:+.1f} %, goal {100 * MODEL_GOAL:.0f} %: {'met' if abs(off) <= MODEL_GOAL else 'NOT met'}"
