@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import struct
+import zipfile
 import zlib
 
 from cli import SOURCE, config, demist, path, run_tests
@@ -94,6 +95,14 @@ def data_of(name, use, key, data):
     return ["inspect", config("moons.yaml"), f"data.use={use}", f"data.{key}={path(name)}"]
 
 
+def packed(name, size, n):
+    """So many entries of zeros that are called images."""
+    with zipfile.ZipFile(path(name), "w", zipfile.ZIP_DEFLATED) as z:
+        for k in range(n):
+            z.writestr(f"{k}.png", bytes(size))
+    return ["inspect", config("moons.yaml"), "data.use=image_folder", f"data.folder={path(name)}"]
+
+
 # What is run, the memory that it may have, its exit code, and what it must say.
 CASES = [
     (lambda: image("png", png(15000, 15000, 8, 2)), 160 * MB, 5, "bytes cannot hold the 15000 x 15000 pixels that its header says"),
@@ -107,6 +116,8 @@ CASES = [
     (lambda: image("jpegc", jpeg("photos/cmyk.jpg", 8000, 8000)), 160 * MB, 5, "cannot hold"),
     (lambda: image("webp", webp(False, 16000, 5000)), 160 * MB, 5, "cannot hold the 16000 x 5000 pixels"),
     (lambda: image("webpl", webp(True, 16383, 5000)), 160 * MB, 5, "cannot hold the 16383 x 5000 pixels"),
+    (lambda: packed("a.zip", 250 * MB, 2), 160 * MB, 5, "to 262144000, which no image does"),
+    (lambda: packed("b.zip", 12 * MB, 2), 160 * MB, 5, "neither PNG nor JPEG nor WebP"),
     (lambda: data_of("a.npy", "npy", "file", npy("(1, 2147483647)")), 160 * MB, 5, "its shape says 2147483647"),
     (lambda: data_of("b.npy", "npy", "file", npy("(2147483647, 2147483647, 2147483647, 2147483647)")), 160 * MB, 5, "overflows"),
     (lambda: data_of("c.npy", "npy", "file", npy("(1, 2)", wide=True)), 160 * MB, 5, "is not an npy file"),

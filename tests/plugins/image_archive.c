@@ -212,42 +212,178 @@ static void archive__changes_later(void **state)
     scratch_remove(dir.dir);
 }
 
-/* An entry of zeros that unpacks to more than an image may have, and one that says it has more than the file can. */
-static void archive__bombs(void **state)
+/* A zip file that is being written, and its directory. */
+typedef struct zip { unsigned char *b, directory[4096]; size_t n, used; int entries; } zip;
+
+static void put(unsigned char *to, size_t *at, uint64_t v, int bytes)
 {
-    static const char name[] = "a.png";
-    enum { HEAD = 30 + sizeof name - 1, TAIL = 22 };
-    const size_t large = (size_t)300 << 20;
-    const uLong most = compressBound(1 << 20) * 2 + (300 << 10);
-    unsigned char *b = calloc(1, HEAD + most + TAIL), *zeros = calloc(1, 1 << 20);
-    z_stream z = {.next_out = b + HEAD, .avail_out = (uInt)most};
+    for (int k = 0; k < bytes; k++)
+        to[(*at)++] = (unsigned char)(v >> 8 * k);
+}
+
+static void put_text(unsigned char *to, size_t *at, const char *text, size_t n)
+{
+    memcpy(to + *at, text, n);
+    *at += n;
+}
+
+/* An entry's place in the file; deflated where it is another size. */
+static size_t zip_local(zip *z, const char *name, const void *data, size_t packed, size_t size, uint32_t crc)
+{
+    const size_t at = z->n;
+
+    put_text(z->b, &z->n, "PK\3\4\24\0\0\0", 8);
+    put(z->b, &z->n, packed == size ? 0 : 8, 2);
+    put(z->b, &z->n, 0, 4);
+    put(z->b, &z->n, crc, 4);
+    put(z->b, &z->n, packed, 4);
+    put(z->b, &z->n, size, 4);
+    put(z->b, &z->n, strlen(name), 2);
+    put(z->b, &z->n, 0, 2);
+    put_text(z->b, &z->n, name, strlen(name));
+    put_text(z->b, &z->n, data, packed);
+    return at;
+}
+
+/* What the directory says of it, the place as Zip64 has it where that is wanted. */
+static void zip_record(zip *z, const char *name, size_t at, size_t packed, size_t size, bool wide, bool link)
+{
+    unsigned char *d = z->directory;
+
+    put_text(d, &z->used, link ? "PK\1\2\24\3\24\0\0\0" : "PK\1\2\24\0\24\0\0\0", 10);
+    put(d, &z->used, packed == size ? 0 : 8, 2);
+    put(d, &z->used, 0, 8);
+    put(d, &z->used, packed, 4);
+    put(d, &z->used, size, 4);
+    put(d, &z->used, strlen(name), 2);
+    put(d, &z->used, wide ? 12 : 0, 2);
+    put(d, &z->used, 0, 6);
+    put(d, &z->used, link ? 0xa1ff0000u : 0, 4);
+    put(d, &z->used, wide ? 0xffffffffu : at, 4);
+    put_text(d, &z->used, name, strlen(name));
+    if (wide) {
+        put(d, &z->used, 8 << 16 | 1, 4);
+        put(d, &z->used, at, 8);
+    }
+    z->entries++;
+}
+
+static void zip_end(zip *z, bool wide, const char *behind)
+{
+    const size_t at = z->n, end = at + z->used;
+
+    put_text(z->b, &z->n, (char *)z->directory, z->used);
+    if (wide) {
+        put_text(z->b, &z->n, "PK\6\6\54\0\0\0\0\0\0\0\55\0\55\0\0\0\0\0\0\0\0\0", 24);
+        put(z->b, &z->n, (uint64_t)z->entries, 8);
+        put(z->b, &z->n, (uint64_t)z->entries, 8);
+        put(z->b, &z->n, z->used, 8);
+        put(z->b, &z->n, at, 8);
+        put_text(z->b, &z->n, "PK\6\7\0\0\0\0", 8);
+        put(z->b, &z->n, end, 8);
+        put(z->b, &z->n, 1, 4);
+    }
+    put_text(z->b, &z->n, "PK\5\6\0\0\0\0", 8);
+    put(z->b, &z->n, wide ? 0xffffu : (uint64_t)z->entries, 2);
+    put(z->b, &z->n, wide ? 0xffffu : (uint64_t)z->entries, 2);
+    put(z->b, &z->n, wide ? 0xffffffffu : z->used, 4);
+    put(z->b, &z->n, wide ? 0xffffffffu : at, 4);
+    put(z->b, &z->n, strlen(behind), 2);
+    put_text(z->b, &z->n, behind, strlen(behind));
+}
+
+/* A zip file is what its directory says: what else lies in it is not read, and what is not as it says is refused. */
+static void archive__directory(void **state)
+{
+    enum { HIDDEN, RENAMED, WIDE, COMMENTED, LINK, OVERLAPS, TWICE, OUTSIDE, COUNTED, CUT, LONGER, PARTS, CASES };
+    static const struct { int images; dm_status code; const char *says; } want[CASES] = {
+        [HIDDEN] = {2, DM_OK, NULL},
+        [RENAMED] = {0, DM_ECORRUPT, "near byte 0: no entry is there that is called as the directory says"},
+        [WIDE] = {3, DM_OK, NULL},
+        [COMMENTED] = {3, DM_OK, NULL},
+        [LINK] = {0, DM_EINVAL, "b.png' is a link to another entry"},
+        [OVERLAPS] = {0, DM_ECORRUPT, "two of its entries lie over each other"},
+        [TWICE] = {0, DM_ECORRUPT, "two of its entries lie over each other"},
+        [OUTSIDE] = {0, DM_ECORRUPT, "its directory is damaged"},
+        [COUNTED] = {0, DM_ECORRUPT, "its directory has not as many entries as it says"},
+        [CUT] = {0, DM_ECORRUPT, "the directory at its end is not there"},
+        [LONGER] = {0, DM_ECORRUPT, "a.png' has less than the 1000 bytes that the archive says"},
+        [PARTS] = {0, DM_EINVAL, "is one of several parts of a zip file; join them (zip -s 0)"},
+    };
     scratch dir = scratch_new();
+    char path[1024];
+    size_t n;
+    unsigned char *png = scratch_read(scratch_data(path, sizeof path, "images/rgb.png"), &n);
+    const uint32_t crc = (uint32_t)crc32(0, png, (uInt)n);
 
     (void)state;
-    assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY), Z_OK);
-    for (size_t at = 0; at < large; at += 1 << 20) {
-        z.next_in = zeros;
-        z.avail_in = 1 << 20;
-        assert_int_equal(deflate(&z, at + (1 << 20) < large ? Z_NO_FLUSH : Z_FINISH),
-                         at + (1 << 20) < large ? Z_OK : Z_STREAM_END);
+    for (int k = 0; k < CASES; k++) {
+        zip z = {.b = calloc(1, 64 << 10)};
+        const size_t a = zip_local(&z, "a.png", png, n, n, crc), b = zip_local(&z, "b.png", png, n, n, crc),
+                     c = zip_local(&z, "c.png", png, n, n, crc);
+
+        zip_record(&z, k == RENAMED ? "d.png" : "a.png", a, k == OVERLAPS ? n + 1 : n, k == LONGER ? 1000 : n,
+                   k == WIDE, false);
+        if (k != HIDDEN)
+            zip_record(&z, "b.png", b, n, n, k == WIDE, k == LINK);
+        zip_record(&z, "c.png", k == TWICE ? b : k == OUTSIDE ? 60 << 10 : c, n, n, k == WIDE, false);
+        z.entries -= k == COUNTED;
+        zip_end(&z, k == WIDE, k == COMMENTED ? "PK\5\6 is how a directory ends" : "");
+        z.b[z.n - 18] = k == PARTS;
+        scratch_file(&dir, "a.zip", z.b, k == CUT ? z.n - 30 : z.n);
+        free(z.b);
+        if (want[k].code) {
+            dataset_open_fails("image_folder", SET(of_file("folder", dir.dir, "a.zip").text), COLOURS, want[k].code,
+                               want[k].says);
+            continue;
+        }
+        dataset *f = dataset_open_ok("image_folder", SET(of_file("folder", dir.dir, "a.zip").text), COLOURS);
+        float x[3 * VALUES];
+
+        assert_int_equal(dm_data_get_info(f->data)->count, want[k].images);
+        assert_status(dm_data_at(f->data, 0, want[k].images, x, NULL, &f->err), DM_OK, &f->err);
+        dataset_free(f);
     }
-    memcpy(b, "PK\3\4\x14\0\0\0\x8\0", 10);
-    for (int k = 0; k < 4; k++) {
-        b[18 + k] = (unsigned char)(z.total_out >> 8 * k);
-        b[22 + k] = (unsigned char)(large >> 8 * k);
+    free(png);
+    scratch_remove(dir.dir);
+}
+
+/* Zeros that unpack to more than an image may have, to more than so few bytes would be of one, and to more than the
+ * archive says. */
+static void archive__bombs(void **state)
+{
+    static const struct { size_t size, says; const char *why; } cases[] = {
+        {300 << 20, 300 << 20, "bomb.zip/a.png' has 314572800 bytes; at most 268435456 are read of it"},
+        {100 << 20, 100 << 20, "to 104857600, which no image does; it is not read"},
+        {20 << 20, 1 << 20, "bomb.zip/a.png' has more than the 1048576 bytes that the archive says"},
+    };
+    scratch dir = scratch_new();
+    unsigned char *packed = malloc(1 << 20), *zeros = calloc(1, 1 << 20);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        z_stream s = {.next_out = packed, .avail_out = 1 << 20};
+        zip z = {.b = calloc(1, 2 << 20)};
+
+        assert_int_equal(deflateInit2(&s, 9, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY), Z_OK);
+        for (size_t at = 0; at < cases[i].size; at += 1 << 20) {
+            const bool last = at + (1 << 20) == cases[i].size;
+
+            s.next_in = zeros;
+            s.avail_in = 1 << 20;
+            assert_int_equal(deflate(&s, last ? Z_FINISH : Z_NO_FLUSH), last ? Z_STREAM_END : Z_OK);
+        }
+        zip_local(&z, "a.png", packed, s.total_out, cases[i].size, 0);
+        zip_record(&z, "a.png", 0, s.total_out, cases[i].says, false, false);
+        zip_end(&z, false, "");
+        scratch_file(&dir, "bomb.zip", z.b, z.n);
+        dataset_open_fails("image_folder", SET(of_file("folder", dir.dir, "bomb.zip").text), PLAIN, DM_ECORRUPT,
+                           cases[i].why);
+        deflateEnd(&s);
+        free(z.b);
     }
-    b[26] = sizeof name - 1;
-    memcpy(b + 30, name, sizeof name - 1);
-    memcpy(b + HEAD + z.total_out, "PK\5\6", 4);
-    scratch_file(&dir, "bomb.zip", b, HEAD + z.total_out + TAIL);
-    dataset_open_fails("image_folder", SET(of_file("folder", dir.dir, "bomb.zip").text), PLAIN, DM_ECORRUPT,
-                       "bomb.zip/a.png' has more than the 268435456 bytes that are read of it");
-    scratch_file(&dir, "bomb.zip", b, HEAD + 2000);
-    dataset_open_fails("image_folder", SET(of_file("folder", dir.dir, "bomb.zip").text), PLAIN, DM_ECORRUPT,
-                       "bomb.zip");
-    deflateEnd(&z);
     free(zeros);
-    free(b);
+    free(packed);
     scratch_remove(dir.dir);
 }
 
@@ -294,6 +430,7 @@ int main(void)
         cmocka_unit_test(archive__refused),
         cmocka_unit_test(archive__names_and_links),
         cmocka_unit_test(archive__changes_later),
+        cmocka_unit_test(archive__directory),
         cmocka_unit_test(archive__bombs),
         cmocka_unit_test(archive__damaged),
     };
