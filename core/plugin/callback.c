@@ -163,3 +163,15 @@ bool dm_call_stuck(double seconds, char *what, size_t n)
     pthread_mutex_unlock(&all.lock);
     return found;
 }
+
+bool dm_call_anywhere(dm_callback which)
+{
+    bool found = false;
+
+    pthread_mutex_lock(&all.lock);
+    for (const calls *t = all.first; t && !found; t = t->next)
+        for (int i = 0; i <= top(t) && !found; i++)
+            found = t->at[i].which == which;
+    pthread_mutex_unlock(&all.lock);
+    return found;
+}

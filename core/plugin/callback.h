@@ -49,5 +49,7 @@ bool dm_call_here(dm_call_info *out);
 /* A call, of any thread, that has neither returned nor asked the host for anything for so long: "sampler plugin 'x' is
  * in step() with {eta: 0}". */
 bool dm_call_stuck(double seconds, char *what, size_t n);
+/* Is any thread in this callback of a plugin, whatever that has asked the host for? */
+bool dm_call_anywhere(dm_callback which);
 
 #endif

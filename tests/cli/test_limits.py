@@ -3,10 +3,12 @@
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import time
+import zlib
 
-from cli import DEMIST, demist, log_lines, moons, path, read_safetensors, run_tests, write_safetensors
+from cli import DEMIST, DEVICE, SOURCE, demist, log_lines, moons, path, read_safetensors, run_tests, write_safetensors
 
 
 def trained():
@@ -30,6 +32,38 @@ def a_signal_counted_twice():
     _, err = p.communicate(timeout=60)
     assert p.returncode == 75 and "a checkpoint is saved" in err, (p.returncode, err)
     assert len(os.listdir(path("twice/checkpoints"))) == 1
+
+
+def zip_of(file, n, image, zeros):
+    """So many entries, each an image that is followed by zeros."""
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = squeeze.compress(image + bytes(zeros)) + squeeze.flush()
+    head = struct.pack("<HHHHHIIIHH", 20, 0, 8, 0, 0, zlib.crc32(image + bytes(zeros)), len(packed), len(image) + zeros, len("000.png"), 0)
+    body, directory = b"", b""
+    for k in range(n):
+        name = b"%03d.png" % k
+        directory += b"PK\1\2" + struct.pack("<H", 20) + head + struct.pack("<HHHII", 0, 0, 0, 0, len(body)) + name
+        body += b"PK\3\4" + head + name + packed
+    open(file, "wb").write(body + directory + b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, n, n, len(directory), len(body), 0))
+
+
+# Minutes of work before the first step, in a plugin that goes on: there is nothing to save.
+def a_signal_while_data_is_opened():
+    zip_of(path("slow.zip"), 1000, open(os.path.join(SOURCE, "tests/unit/data/images/rgb.png"), "rb").read(), 12 << 20)
+    demist("init", path("slow.yaml"), "--template", "small")
+    data = [f"data.folder={path('slow.zip')}", "data.size=4", f"device={DEVICE}"]
+    for command in (["train", path("slow.yaml"), f"output={path('slow')}"],
+                    ["sweep", path("slow.yaml"), "--over", "train.lr=1e-3,2e-3", "--metric", "loss", "--out", path("cells")]):
+        p = subprocess.Popen([DEMIST, *command, *data], stderr=subprocess.PIPE, text=True)
+        deadline = time.time() + 60
+        while not any(os.path.realpath(f"/proc/{p.pid}/fd/{f}") == path("slow.zip") for f in os.listdir(f"/proc/{p.pid}/fd")):
+            assert p.poll() is None and time.time() < deadline
+            time.sleep(0.02)
+        since = time.time()
+        p.send_signal(signal.SIGTERM)
+        _, err = p.communicate(timeout=60)
+        assert p.returncode == 75 and time.time() - since < 5, (command, p.returncode, time.time() - since, err)
+        assert "stopped while the data was being opened" in err, err
 
 
 def a_full_standard_output():
@@ -100,5 +134,5 @@ def limits_that_single_precision_rounds_to_none():
     assert "sampler.clip is '1e-300'" in err and not os.path.exists(path("clip.png")), err
 
 
-run_tests([a_signal_counted_twice, a_full_standard_output, a_report_that_lacks_a_part, numbers_that_wrap, newer_checkpoints_stay,
+run_tests([a_signal_counted_twice, a_signal_while_data_is_opened, a_full_standard_output, a_report_that_lacks_a_part, numbers_that_wrap, newer_checkpoints_stay,
            speed_after_resuming, limits_that_single_precision_rounds_to_none])

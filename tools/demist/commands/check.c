@@ -24,7 +24,7 @@ static int run(cli_call *call)
     o->line = cli_print_line;
     o->line_user = stdout;
     o->callbacks = cli_callbacks(t);
-    cli_catch_signals("stopping after this image");
+    cli_catch_signals("stopping after this image", 0);
     rc = dm_check(call->argument[0], o, &err);
     cli_terminal_free(t);
     return rc ? cli_fail(&err) : 0;

@@ -50,7 +50,7 @@ static int write_page(comparison *c, const char *out, const cli_call *call)
         c->run[i].callbacks = cli_callbacks(t);
         rc = report_open(&c->run[i], &err);
     }
-    cli_catch_signals("stopping, nothing is written");
+    cli_catch_signals("stopping, nothing is written", 0);
     if (!rc)
         rc = report_page(NULL, out, write_parts, c, cli_callbacks(t), &err);
     cli_terminal_free(t);

@@ -143,7 +143,7 @@ static int run(cli_call *call)
     r->callbacks = cli_callbacks(t);
     r->ranks = true;
     r->silent = cli_is_silent();
-    cli_catch_signals("stopping after this batch");
+    cli_catch_signals("stopping after this batch", 0);
     rc = evaluate(m, r, &err);
     cli_terminal_free(t);
     free(path);

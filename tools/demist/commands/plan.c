@@ -143,7 +143,7 @@ static int run(cli_call *call)
         return code;
     if (!(t = cli_terminal_new(&call->common)))
         return cli_no_memory();
-    cli_catch_signals("stopping after this step");
+    cli_catch_signals("stopping after this step", 0);
     rc = dm_scaling_measure(call->argument[0], call->overrides, call->n_overrides, f.speed, cli_callbacks(t), &facts,
                             &err);
     cli_terminal_free(t);

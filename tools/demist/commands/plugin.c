@@ -71,7 +71,7 @@ static int run_test(const cli_call *call, const request *q)
         return cli_usage(call->command, "--order is '%s'; it must be a number above 0, to 16", q->order);
     if (q->check)
         return run_one(call, q, file, order);
-    cli_catch_signals("stopping after this check");
+    cli_catch_signals("stopping after this check", 0);
     cli_steps_begun();
     return plugin_test_all(&all);
 }
@@ -82,7 +82,7 @@ static int run_build(const cli_call *call, const request *q)
         return cli_usage(call->command, "--%s is for test, not for build",
                          q->check ? "check" : q->order ? "order" : "json");
     if (q->watch) {
-        cli_catch_signals("stopping");
+        cli_catch_signals("stopping", 0);
         cli_steps_begun();
     }
     return plugin_test_build_file(&(plugin_test_build){.file = call->argument[1], .folder = q->folder,

@@ -53,7 +53,7 @@ static int write_report(report *r, const char *out, const cli_common *common)
 
     if (!rc) {
         r->callbacks = cli_callbacks(t);
-        cli_catch_signals("stopping, no report is written");
+        cli_catch_signals("stopping, no report is written", 0);
         rc = report_page(out ? NULL : &r->folder, out ? out : "report.html", write_parts, r, r->callbacks, &err);
     }
     cli_terminal_free(t);

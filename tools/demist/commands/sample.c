@@ -270,7 +270,7 @@ static int run(cli_call *call)
         r->how.overrides = call->overrides;
         r->how.n_overrides = call->n_overrides;
         r->how.callbacks = cli_callbacks(t);
-        cli_catch_signals("stopping after this step");
+        cli_catch_signals("stopping after this step", 0);
         rc = sample(path ? path : call->argument[0], r, &call->common, &err);
     }
     cli_terminal_free(t);

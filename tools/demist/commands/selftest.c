@@ -46,7 +46,7 @@ static int run(cli_call *call)
     dm_err err = {0};
     int code = 0;
 
-    cli_catch_signals("stopping after this check");
+    cli_catch_signals("stopping after this check", 0);
     cli_steps_begun();
     dm_json_begin();
     if (q->json && !(t.checks = json_array()))

@@ -322,7 +322,7 @@ static int with_terminal(sweep *s, const cli_common *common, bool dry)
     s->request.silent = true;
     s->request.kept = &kept;
     if (!dry)
-        cli_catch_signals("stopping, what is measured is kept");
+        cli_catch_signals("stopping, what is measured is kept", 75);
     code = work(s, l.cb, dry);
     dm_quality_kept_free(kept);
     cli_terminal_free(t);

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "plugin/callback.h"
 #include "terminal/message.h"
@@ -12,6 +13,7 @@
 static volatile sig_atomic_t signalled;
 static volatile sig_atomic_t begun; /* kernels are built, and steps are made */
 static const char *promise; /* what the first signal leads to then */
+static int code_before;     /* the exit code where it ends the program before */
 
 void cli_end_by(int sig)
 {
@@ -32,6 +34,19 @@ static bool plugin_stuck(void)
     return dm_call_stuck(CLI_PATIENCE, what, sizeof what);
 }
 
+/* A data set may take minutes to be opened, and its plugin is not asked to stop; nothing has been begun by then, or,
+ * where that has an exit code of its own, all that was done before is kept. */
+static void end_opening(int sig)
+{
+    if ((begun && !code_before) || !dm_call_anywhere(DM_CB_DATA_OPEN))
+        return;
+    if (!cli_is_silent())
+        fprintf(stderr, "\ndemist: stopped while the data was being opened\n");
+    if (!code_before)
+        cli_end_by(sig);
+    _exit(code_before);
+}
+
 /* The first signal asks to stop and says so, which may be long before a step ends; a second ends the program, as the
  * first does where a plugin does not return. What comes within a second of the first is the same one: timeout, Slurm,
  * systemd and docker send it to the process and to its group. */
@@ -46,6 +61,7 @@ static void *wait_for_signals(void *set)
             continue;
         if (signalled || plugin_stuck())
             cli_end_by(sig);
+        end_opening(sig);
         first = then;
         signalled = sig;
         if (!cli_is_silent())
@@ -61,13 +77,14 @@ void cli_steps_begun(void) { begun = 1; }
 
 /* A thread of its own takes them, before there are others: every thread and every program that a driver starts (a
  * compiler, a linker) then has them blocked, and Ctrl-C at a terminal breaks no compilation. */
-void cli_catch_signals(const char *first)
+void cli_catch_signals(const char *first, int stopped)
 {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
     static sigset_t set;
     pthread_t thread;
 
     promise = first;
+    code_before = stopped;
     sigemptyset(&set);
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
         sigaddset(&set, signals[i]);

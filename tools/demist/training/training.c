@@ -88,7 +88,7 @@ int training_run(const cli_call *call, const char *file, dm_train_options *o)
     o->overrides = call->overrides;
     o->n_overrides = call->n_overrides;
     o->callbacks = cli_callbacks(t);
-    cli_catch_signals("a checkpoint is saved after this step");
+    cli_catch_signals("a checkpoint is saved after this step", 75);
     rc = train(file, o, &how, &err);
     cli_terminal_free(t);
     if (rc == DM_ECANCELLED && !cli_is_silent())
