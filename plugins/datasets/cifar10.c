@@ -9,7 +9,8 @@
 #include <unistd.h>
 #include <demist/plugin.h>
 
-enum { CLASSES = 10, SIDE = 32, PIXELS = 3 * SIDE * SIDE, RECORD = 1 + PIXELS, MAX_FILES = 99, MAX_NAMES = 4096 };
+enum { CLASSES = 10, SIDE = 32, PIXELS = 3 * SIDE * SIDE, RECORD = 1 + PIXELS, BLOCK = 256 /* records */,
+       MAX_FILES = 99, MAX_NAMES = 4096 };
 static const int64_t max_bytes = (int64_t)1 << 40; /* of a file */
 
 typedef struct { const char *folder; bool labels; } cfg;
@@ -73,16 +74,20 @@ static int64_t open_file(dm_ctx *c, const char *file, int *fd)
 
 static dm_status check_labels(dm_ctx *c, const char *file, int fd, int64_t count)
 {
-    unsigned char label;
+    unsigned char *b = malloc((size_t)BLOCK * RECORD);
+    dm_status s = b ? DM_OK : dm_fail(c, DM_ENOMEM, "out of memory: reading '%s'", file);
 
-    for (int64_t i = 0; i < count; i++) {
-        if (take(c, fd, i * RECORD, 1, &label))
-            return c->err->code;
-        if (label >= CLASSES)
-            return dm_fail(c, DM_ECORRUPT, "'%s': the label of image %lld is %d; it must be below %d", file,
-                           (long long)i, label, CLASSES);
+    for (int64_t i = 0; i < count && !s; i += BLOCK) {
+        const size_t n = (size_t)(count - i < BLOCK ? count - i : BLOCK);
+
+        s = take(c, fd, i * RECORD, n * RECORD, b);
+        for (size_t k = 0; k < n && !s; k++)
+            if (b[k * RECORD] >= CLASSES)
+                s = dm_fail(c, DM_ECORRUPT, "'%s': the label of image %lld is %d; it must be below %d", file,
+                            (long long)i + (long long)k, b[k * RECORD], CLASSES);
     }
-    return DM_OK;
+    free(b);
+    return s;
 }
 
 static dm_status add(dm_ctx *c, const char *file)
@@ -143,9 +148,10 @@ static dm_status add_training(dm_ctx *c)
 static dm_status split_names(dm_ctx *c, const char *file)
 {
     state *st = c->self;
+    char *text = st->names + (strncmp(st->names, "\xef\xbb\xbf", 3) ? 0 : 3); /* behind UTF-8's mark */
     int n = 0;
 
-    for (char *save, *s = strtok_r(st->names, "\r\n", &save); s; s = strtok_r(NULL, "\r\n", &save)) {
+    for (char *save, *s = strtok_r(text, "\r\n", &save); s; s = strtok_r(NULL, "\r\n", &save)) {
         for (const char *p = s; *p; p++)
             if ((unsigned char)*p < ' ')
                 return dm_fail(c, DM_ECORRUPT, "'%s': name %d has a control character", file, n + 1);

@@ -30,7 +30,7 @@ static setting folder_of(const scratch *dir)
     return s;
 }
 
-static const char names[] = "airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n\n";
+static const char names[] = "\xef\xbb\xbf" "airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n\n";
 
 static void cifar10__files_in_order(void **state)
 {
@@ -55,6 +55,7 @@ static void cifar10__files_in_order(void **state)
         for (int k = 0; k < 3072; k++)
             assert_true(x[i * 3072 + k] == (float)value(i, k) / 127.5f - 1);
     }
+    assert_string_equal(dm_data_class_name(f->data, 0), "airplane");
     assert_string_equal(dm_data_class_name(f->data, 9), "truck");
     assert_status(dm_data_open(&f->e, "test", &f->s, &test, &f->err), DM_OK, &f->err);
     assert_status(dm_data_at(test, 0, 1, x, label, &f->err), DM_OK, &f->err);
@@ -125,12 +126,48 @@ static void cifar10__names_that_lie(void **state)
     scratch_remove(dir.dir);
 }
 
+/* Calls of read and its kin by this process. */
+static long reads(void)
+{
+    FILE *f = fopen("/proc/self/io", "r");
+    long n = -1;
+
+    if (f && fscanf(f, "rchar: %*d wchar: %*d syscr: %ld", &n) != 1)
+        n = -1;
+    if (f)
+        fclose(f);
+    return n;
+}
+
+/* Labels are looked at in large pieces, the last not a whole one. */
+static void cifar10__reads_few_times(void **state)
+{
+    scratch dir = scratch_new();
+    const setting folder = folder_of(&dir);
+    const long before = reads();
+    uint8_t *b = calloc(700, RECORD);
+
+    (void)state;
+    scratch_file(&dir, "data_batch_1.bin", b, (size_t)700 * RECORD);
+    dataset *f = dataset_open_ok("cifar10", SET(folder.text), PLAIN);
+
+    assert_true(before < 0 || reads() - before < 100);
+    dataset_free(f);
+    b[699 * RECORD] = 11;
+    scratch_file(&dir, "data_batch_1.bin", b, (size_t)700 * RECORD);
+    dataset_open_fails("cifar10", SET(folder.text), PLAIN, DM_ECORRUPT,
+                       "label of image 699 is 11; it must be below 10");
+    free(b);
+    scratch_remove(dir.dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cifar10__files_in_order),
         cmocka_unit_test(cifar10__hostile),
         cmocka_unit_test(cifar10__names_that_lie),
+        cmocka_unit_test(cifar10__reads_few_times),
     };
 
     return cmocka_run_group_tests_name("cifar10", tests, NULL, NULL);

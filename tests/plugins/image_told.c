@@ -51,9 +51,16 @@ static void table__class_and_numbers(void **state)
     float x[36];
 
     (void)state;
-    scratch_file(&dir, "t.csv", text, sizeof text - 1);
     *dataset_log = 0;
-    for (int some = 0; some < 2; some++) {
+    for (int k = 0; k < 6; k++) { /* lines end as those of Windows, of Unix, of old Macs */
+        const int some = k % 2;
+        char other[sizeof text];
+        size_t n = 0;
+
+        for (size_t i = 0; i < sizeof text - 1; i++)
+            if (k / 2 == 0 || text[i] != (k / 2 == 1 ? '\r' : '\n'))
+                other[n++] = text[i];
+        scratch_file(&dir, "t.csv", other, n);
         dataset *f = dataset_open_ok("image_folder", SET(folder.text, table.text, some ? "columns= age" : "columns="),
                                      PLAIN);
         const dm_data_info *a = dm_data_get_info(f->data);
@@ -138,6 +145,8 @@ static void table__bad(void **state)
         {"file,x\n\"a.png,1\n", DM_ECORRUPT, "line 2: the quotes do not match"},
         {"file,x\n\"a\"b.png,1\n", DM_ECORRUPT, "line 2: the quotes do not match"},
         {"\"file,x\n", DM_ECORRUPT, "the quotes in line 1 do not match"},
+        {"file,x\ra.png,1\rb.png\r", DM_EINVAL, "line 3 has 1 values"},
+        {"\xff\xfe" "f", DM_ECORRUPT, "is a text in UTF-16; save it as UTF-8"},
     };
     scratch dir = three_images();
     const setting folder = of_file("folder", dir.dir, "x"), table = of_file("table", dir.dir, "t.csv");
@@ -152,7 +161,8 @@ static void table__bad(void **state)
     scratch_file(&dir, "t.csv", wide, 3000);
     dataset_open_fails("image_folder", SET(folder.text, table.text), PLAIN, DM_EINVAL, "more than 1024 columns");
     scratch_file(&dir, "t.csv", "file,x\0", 8);
-    dataset_open_fails("image_folder", SET(folder.text, table.text), PLAIN, DM_ECORRUPT, "is not a text");
+    dataset_open_fails("image_folder", SET(folder.text, table.text), PLAIN, DM_ECORRUPT,
+                       "is not a text: it has a zero byte");
     scratch_file(&dir, "t.csv", "file,class,x\na.png,1,2\n", 23);
     dataset_open_fails("image_folder", SET(folder.text, table.text, "columns=x, y"), PLAIN, DM_EINVAL,
                        "has no column 'y' of numbers");
@@ -168,6 +178,7 @@ static void table__json_bad(void **state)
     static const struct { const char *text; dm_status code; const char *says; } cases[] = {
         {"{", DM_ECORRUPT, "is not JSON"},
         {"{\"labels\": null}", DM_EINVAL, "has no labels"},
+        {"\xef\xbb\xbf{\"labels\": null}", DM_EINVAL, "has no labels"},
         {"{\"labels\": []}", DM_EINVAL, "has no rows"},
         {"{\"labels\": [[\"a.png\"]]}", DM_ECORRUPT, "label 0 is not [file, number]"},
         {"{\"labels\": [[\"a.png\", \"x\"]]}", DM_ECORRUPT, "label 0 is not [file, number]"},

@@ -71,6 +71,7 @@ static int by_key(const void *a, const void *b)
 static dm_status read_cls(dm_ctx *c, const source *s, const image *file, image *m)
 {
     unsigned char *text = NULL;
+    const char *word;
     size_t n, used;
     dm_status rc;
 
@@ -78,9 +79,10 @@ static dm_status read_cls(dm_ctx *c, const source *s, const image *file, image *
         return rc;
     for (used = n; used && strchr(" \r\n\t", text[used - 1]) && text[used - 1];)
         text[--used] = 0;
-    if (!used || strlen((char *)text) != used)
+    word = (const char *)text + table_mark(text, used);
+    if (!*word || strlen((char *)text) != used)
         rc = dm_fail(c, DM_ECORRUPT, "'%s' is not a class", file->path);
-    else if (!(m->class = strdup((char *)text)))
+    else if (!(m->class = strdup(word)))
         rc = no_memory(c, s);
     free(text);
     return rc;

@@ -84,6 +84,8 @@ void table_close(table *t)
     free(t->numbers);
 }
 
+size_t table_mark(const void *text, size_t n) { return n >= 3 && !memcmp(text, "\xef\xbb\xbf", 3) ? 3 : 0; }
+
 static dm_status read_text(dm_ctx *c, const table *t, char **text, size_t *n)
 {
     FILE *f = fopen(t->path, "rb");
@@ -119,8 +121,11 @@ dm_status table_open(dm_ctx *c, const char *path, const char *columns, table *ou
 
     out->path = path;
     if (!(s = read_text(c, out, &text, &n)))
-        s = dot && !strcasecmp(dot, ".json") ? table_parse_json(c, text, n, out)
-                                             : table_parse_csv(c, text, n, columns, out);
+        s = n >= 2 && (!memcmp(text, "\xff\xfe", 2) || !memcmp(text, "\xfe\xff", 2))
+                ? dm_fail(c, DM_ECORRUPT, "'%s' is a text in UTF-16; save it as UTF-8", path)
+            : dot && !strcasecmp(dot, ".json")
+                ? table_parse_json(c, text, n, out)
+                : table_parse_csv(c, text, n, columns, out);
     free(text);
     return s;
 }

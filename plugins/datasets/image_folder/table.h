@@ -18,6 +18,8 @@ typedef struct table {
 /* A CSV file, its first line the names of its columns, or, by its end, .json of StyleGAN's kind. columns: the names of
  * those that are numbers, separated by commas; empty: all but the file and its class. path must outlive it. */
 dm_status table_open(dm_ctx *c, const char *path, const char *columns, table *out);
+/* Bytes of the mark that some programs put before UTF-8: 3 or 0. */
+size_t table_mark(const void *text, size_t n);
 /* The same of a text in memory, which is written over. */
 dm_status table_parse_csv(dm_ctx *c, char *text, size_t n, const char *columns, table *t);
 dm_status table_parse_json(dm_ctx *c, const char *text, size_t n, table *t);

@@ -23,7 +23,7 @@ static char *field(csv *f)
     if (from < f->end && *from == '"') {
         for (from++; from < f->end && (*from != '"' || (from + 1 < f->end && from[1] == '"')); from++) {
             from += *from == '"';
-            f->line += *from == '\n';
+            f->line += *from == '\n' || (*from == '\r' && (from + 1 == f->end || from[1] != '\n'));
             *to++ = *from;
         }
         if (from++ >= f->end)
@@ -32,15 +32,12 @@ static char *field(csv *f)
         while (from < f->end && !strchr(",\r\n", *from))
             *to++ = *from++;
     }
+    if (from < f->end && !strchr(",\r\n", *from))
+        return NULL;
     f->row_ends = from >= f->end || *from != ',';
-    if (from < f->end && *from == ',')
-        from++;
-    else {
-        from += from < f->end && *from == '\r';
-        if (from < f->end && *from != '\n')
-            return NULL;
-        from += from < f->end;
-    }
+    /* A row ends with \r\n, \n, or \r alone. */
+    from += 1 + (from + 1 < f->end && *from == '\r' && from[1] == '\n');
+    from = from < f->end ? from : f->end;
     f->at = from;
     *to = 0; /* what stood there has been read */
     return begin;
@@ -189,15 +186,14 @@ static dm_status read_row(dm_ctx *c, table *t, csv *f, char *const *name, const 
 
 dm_status table_parse_csv(dm_ctx *c, char *text, size_t n, const char *columns, table *t)
 {
-    const bool marked = n >= 3 && !memcmp(text, "\xef\xbb\xbf", 3);
-    csv f = {text + (marked ? 3 : 0), text + n, 1, false};
+    csv f = {text + table_mark(text, n), text + n, 1, false};
     char *name[MAX_COLUMNS];
     kind is[MAX_COLUMNS];
     int32_t columns_there;
     dm_status s;
 
     if (memchr(text, 0, n))
-        return dm_fail(c, DM_ECORRUPT, "'%s' is not a text", t->path);
+        return dm_fail(c, DM_ECORRUPT, "'%s' is not a text: it has a zero byte", t->path);
     if ((s = read_header(c, t, &f, columns, name, is, &columns_there)))
         return s;
     if (!t->classes && !t->width)

@@ -78,7 +78,7 @@ static dm_status add_labels(dm_ctx *c, table *t, const json_t *root)
 
 dm_status table_parse_json(dm_ctx *c, const char *text, size_t n, table *t)
 {
-    const size_t cost = cost_of(text, n);
+    const size_t cost = cost_of(text, n), mark = table_mark(text, n);
     json_error_t why;
     json_t *root;
     dm_status s;
@@ -87,6 +87,7 @@ dm_status table_parse_json(dm_ctx *c, const char *text, size_t n, table *t)
         return dm_fail(c, DM_ECORRUPT,
                        "'%s': %zu bytes of JSON that could take %zu MB of memory are not read; a CSV table takes less",
                        t->path, n, cost >> 20);
+    text += mark, n -= mark;
     if (!(root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why)))
         return json_error_code(&why) == json_error_out_of_memory
                    ? dm_fail(c, DM_ENOMEM, "out of memory: reading '%s'", t->path)
