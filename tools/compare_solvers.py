@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from diffusers import UNet2DModel
 from diffusers.schedulers import (scheduling_dpmsolver_multistep, scheduling_edm_dpmsolver_multistep,
-                                  scheduling_euler_ancestral_discrete)
+                                  scheduling_euler_ancestral_discrete, scheduling_sasolver)
 from safetensors.torch import load_file, save_file
 
 DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests/parity/data/diffusers")
@@ -26,7 +26,7 @@ MODEL = os.path.join(DATA, "plain")
 SHAPE = (2, 1, 8, 8)
 DPM, UNIPC, DEIS, PNDM = "DPMSolverMultistepScheduler", "UniPCMultistepScheduler", "DEISMultistepScheduler", "PNDMScheduler"
 EULER, ANCESTRAL, HEUN, LMS = "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler", "LMSDiscreteScheduler"
-EDM, EDMDPM, FLOW = "EDMEulerScheduler", "EDMDPMSolverMultistepScheduler", "FlowMatchEulerDiscreteScheduler"
+SA, EDM, EDMDPM, FLOW = "SASolverScheduler", "EDMEulerScheduler", "EDMDPMSolverMultistepScheduler", "FlowMatchEulerDiscreteScheduler"
 
 
 def configs():
@@ -61,6 +61,12 @@ def configs():
     yield EDMDPM, {"algorithm_type": "sde-dpmsolver++"}, 16
     for shift in (1.0, 3.0):
         yield FLOW, {"shift": shift}, 16
+    for config in ({"timestep_spacing": "leading", "steps_offset": 1}, {"timestep_spacing": "trailing", "prediction_type": "v_prediction"},
+                   {"predictor_order": 3, "corrector_order": 4, "prediction_type": "sample"}, {"predictor_order": 1, "corrector_order": 1},
+                   {"predictor_order": 3, "corrector_order": 3, "lower_order_final": False}, {"thresholding": True, "sample_max_value": 1.5},
+                   {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "num_train_timesteps": 500}):
+        yield SA, config, 12
+    yield SA, {}, 20
 
 
 def start(kind, config, x):
@@ -83,6 +89,8 @@ def walk(model, kind, config, steps, x, z):
     for module in (scheduling_dpmsolver_multistep, scheduling_edm_dpmsolver_multistep, scheduling_euler_ancestral_discrete):
         module.randn_tensor = lambda *a, **k: next(used)
     s = getattr(diffusers, kind)(**config)
+    # drawn in steps that have none too
+    scheduling_sasolver.randn_tensor = lambda *a, **k: next(used) if s.tau_func(s.timestep_list[-1]) else torch.zeros(SHAPE)
     s.set_timesteps(steps)
     y = x * s.init_noise_sigma if hasattr(s, "init_noise_sigma") else x
     for t, say in zip(s.timesteps, told(s, kind, config, steps)):

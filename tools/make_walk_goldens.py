@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from diffusers import (DEISMultistepScheduler, DPMSolverMultistepScheduler, EulerAncestralDiscreteScheduler,
                        EulerDiscreteScheduler, HeunDiscreteScheduler, IPNDMScheduler, LMSDiscreteScheduler,
-                       PNDMScheduler, UniPCMultistepScheduler)
+                       PNDMScheduler, SASolverScheduler, UniPCMultistepScheduler)
 from diffusers.schedulers import (scheduling_dpmsolver_multistep, scheduling_euler_ancestral_discrete,
-                                  scheduling_euler_discrete)
+                                  scheduling_euler_discrete, scheduling_sasolver)
 from safetensors.torch import save_file
 
 OUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../tests/parity/data")
@@ -34,16 +34,16 @@ for module in (scheduling_dpmsolver_multistep, scheduling_euler_ancestral_discre
     module.randn_tensor = draw
 
 
-def levels(at):
-    """sigma / alpha at these timesteps, then 0."""
-    return torch.tensor([SIGMA[t] / ALPHA[t] for t in at] + [0.0], dtype=torch.float64)
+def levels(at, last=0.0):
+    """sigma / alpha at these timesteps, then the last."""
+    return torch.tensor([SIGMA[t] / ALPHA[t] for t in at] + [last], dtype=torch.float64)
 
 
-def prepare(s, at, repeat=1):
+def prepare(s, at, last=0.0):
     """Sets the scheduler to walk these timesteps, in double precision."""
     s.set_timesteps(len(at))
     s.timesteps = torch.tensor(at)
-    s.sigmas = levels(at)
+    s.sigmas = levels(at, last)
     s.num_inference_steps = len(at)
     if hasattr(s, "lower_order_nums"):
         s.lower_order_nums = 0
@@ -84,7 +84,7 @@ def add(result, sampler, predict, at, last_only=False, last="data"):
     tensors[name] = (after[-1:] if last_only else after).contiguous()
     use = sampler.split()[0].removeprefix("sampler.use=")
     limit = {"heun": " sampler.max_drop=0", "dpmpp": " sampler.max_growth=0", "unipc": " sampler.max_growth=0",
-             "deis": " sampler.max_growth=0"}.get(use, "")  # diffusers knows none
+             "deis": " sampler.max_growth=0", "sa": " sampler.max_growth=0"}.get(use, "")  # diffusers knows none
     rows.append(f"{name} objective.predict={predict} sampler.clip=off sampler.at=[{','.join(map(str, at))}] "
                 f"sampler.last={last} {sampler}{limit}")
 
@@ -139,6 +139,22 @@ for predict, target in PREDICT:
         s.betas = torch.tensor([SIGMA[t] for t in UNEVEN] + [0.0], dtype=torch.float64)
         s._step_index, s._begin_index = None, 0
         add(walk(s, UNEVEN), "sampler.use=pndm sampler.start=lower_order", predict, UNEVEN)
+
+# SASolverScheduler, which goes to the first level, draws noise in steps that use none too.
+for predict, target in PREDICT:
+    for at in (UNEVEN, LONG):
+        for predictor, corrector in ((1, 1), (2, 2), (3, 3), (1, 3), (4, 4)):
+            for tau in (0, 0.7, 1):
+                def tau_of(t, tau=tau):
+                    return tau if tau < 1 or 200 <= t <= 800 else 0
+
+                s = SASolverScheduler(**COMMON, prediction_type=target, predictor_order=predictor, corrector_order=corrector, tau_func=tau_of)
+                scheduling_sasolver.randn_tensor = lambda *a, **k: draw() if tau_of(s.timestep_list[-1]) else torch.zeros_like(x)
+                prepare(s, at, SIGMA[0] / ALPHA[0])
+                s.tau_func = lambda t: torch.tensor(float(tau_of(t)), dtype=torch.float64)
+                where = " sampler.t_min=200 sampler.t_max=800" if tau == 1 else ""
+                add(walk(s, at), f"sampler.use=sa sampler.predictor_order={predictor} sampler.corrector_order={corrector} "
+                    f"sampler.tau={tau}{where} sampler.compat=diffusers", predict, at, last_only=True, last="first")
 
 save_file({"x": x.float(), "F": F.float(), "z": Z.float(), **tensors}, os.path.join(OUT, "walks.safetensors"))
 with open(os.path.join(OUT, "walks.txt"), "w") as f:

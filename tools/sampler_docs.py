@@ -43,9 +43,9 @@ def plot_orders(build):
     some = orders(build)
     panels = [("order 1", [s for s in some if s[2] < 1.5]), ("order 2", [s for s in some if 1.5 <= s[2] < 2.5]),
               ("order 3 and above", [s for s in some if s[2] >= 2.5])]
-    script = ("set terminal pngcairo noenhanced size 1500,900 font 'DejaVu Sans,9'\nset output 'docs/images/orders.png'\n"
+    script = ("set terminal pngcairo noenhanced size 1500,1020 font 'DejaVu Sans,9'\nset output 'docs/images/orders.png'\n"
               "set multiplot layout 1,3\nset logscale xy\nset xlabel 'steps'\nset format y '%.0e'\nset yrange [1e-6:1]\n"
-              "set xrange [9:180]\nset xtics (10, 20, 40, 80, 160)\nset key below left reverse Left maxcols 1\nset bmargin 19\nset grid\n")
+              "set xrange [9:180]\nset xtics (10, 20, 40, 80, 160)\nset key below left reverse Left maxcols 1\nset bmargin 26\nset grid\n")
     for k, (title, lines) in enumerate(panels):
         for i, (_, _, _, errors) in enumerate(lines):
             script += f"$d{k}_{i} << EOD\n" + "".join(f"{n} {e}\n" for n, e in zip(COUNTS, errors)) + "EOD\n"
@@ -70,7 +70,7 @@ def short(sampler):
 
 
 def noisy(row):
-    return row["sampler"].startswith(("ddpm", "restart")) or "eta: 1" in row["sampler"]
+    return row["sampler"].startswith(("ddpm", "restart")) or "eta: 1" in row["sampler"] or "tau: 1" in row["sampler"]
 
 
 def main():

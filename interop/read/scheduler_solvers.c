@@ -187,6 +187,28 @@ static void put_deis(dm_config *c, const dm_network_facts *f, FILE *to)
     dm_scheduler_put_clip(c, false, to);
 }
 
+/* The least level is where the last step goes; the noise is that of tau_func's default, a function of Python. */
+static void put_sa(dm_config *c, const dm_network_facts *f, FILE *to)
+{
+    const int64_t T = dm_scheduler_put_betas(c, 1000, 1e-4, 0.02, to);
+
+    dm_scheduler_put_objective(c, f, to);
+    dm_config_ignore(c, "variance_type");
+    if (dm_config_has(c, "tau_func"))
+        dm_config_fail(c, "tau_func", "is not supported but as null; sampler {use: sa, tau, t_min, t_max} has its own");
+    if (dm_config_choice(c, "algorithm_type", "data_prediction", "data_prediction|noise_prediction"))
+        dm_config_fail(c, "algorithm_type", "is noise_prediction, which is not supported; data_prediction is");
+    check_clipped(c);
+    put_multistep_grid(c, false, "sigma_min", false, to);
+    begin_sampler("sa", T, to);
+    fprintf(to, "  predictor_order: %lld\n  corrector_order: %lld\n  tau: 1\n  t_min: 200\n  t_max: 800\n",
+            (long long)dm_config_int(c, "predictor_order", 2, 1, 4),
+            (long long)dm_config_int(c, "corrector_order", 2, 1, 4));
+    put_flag(to, "lower_order_final", dm_config_bool(c, "lower_order_final", true));
+    fprintf(to, "  compat: diffusers\n  max_growth: 0\n");
+    dm_scheduler_put_clip(c, false, to);
+}
+
 static void put_pndm(dm_config *c, const dm_network_facts *f, FILE *to)
 {
     static const char *const spacings[] = {"leading", "linspace", "trailing"};
@@ -329,6 +351,7 @@ static void put_sde(dm_config *c, const dm_network_facts *f, FILE *to)
 static const struct { const char *name; void (*put)(dm_config *c, const dm_network_facts *f, FILE *to); } solvers[] = {
     {"DPMSolverMultistepScheduler", put_dpmpp}, {"UniPCMultistepScheduler", put_unipc},
     {"DEISMultistepScheduler", put_deis},       {"PNDMScheduler", put_pndm},
+    {"SASolverScheduler", put_sa},
     {"EulerDiscreteScheduler", put_euler},      {"EulerAncestralDiscreteScheduler", put_ancestral},
     {"HeunDiscreteScheduler", put_heun},        {"LMSDiscreteScheduler", put_lms},
     {"EDMEulerScheduler", put_edm_euler},       {"EDMDPMSolverMultistepScheduler", put_edm_dpmpp},
@@ -349,7 +372,7 @@ bool dm_solver_put(dm_config *c, const char *name, const dm_network_facts *f, FI
 const char *dm_solver_names(void)
 {
     return "DDPMScheduler, DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler, "
-           "DEISMultistepScheduler, "
-           "PNDMScheduler, EulerDiscreteScheduler, EulerAncestralDiscreteScheduler, HeunDiscreteScheduler, "
-           "LMSDiscreteScheduler, EDMEulerScheduler, EDMDPMSolverMultistepScheduler, FlowMatchEulerDiscreteScheduler";
+           "DEISMultistepScheduler, SASolverScheduler, PNDMScheduler, EulerDiscreteScheduler, "
+           "EulerAncestralDiscreteScheduler, HeunDiscreteScheduler, LMSDiscreteScheduler, EDMEulerScheduler, "
+           "EDMDPMSolverMultistepScheduler, FlowMatchEulerDiscreteScheduler";
 }

@@ -23,6 +23,7 @@ static const solver solvers[] = {
     {.name = "UniPCMultistepScheduler", .sampler = "unipc", .karras = true, .exponential = true, .finals = true,
      .rescales = true, .thresholds = true},
     {.name = "DEISMultistepScheduler", .sampler = "deis", .thresholds = true},
+    {.name = "SASolverScheduler", .sampler = "sa", .thresholds = true, .variance = true},
     {.name = "PNDMScheduler", .sampler = "pndm", .grids = CHAIN},
     {.name = "HeunDiscreteScheduler", .sampler = "heun", .grids = SIGMAS, .karras = true, .exponential = true,
      .to_data = true, .clips = true},
@@ -197,6 +198,24 @@ static dm_status put_deis(const dm_section *s, const char *class_name, FILE *to,
     return check_limit(s, "max_growth", class_name, err);
 }
 
+static dm_status put_sa(const dm_section *s, const char *class_name, FILE *to, dm_err *err)
+{
+    const int64_t predictor = dm_value_int(s, "predictor_order"), corrector = dm_value_int(s, "corrector_order");
+
+    if (!corrector)
+        return cannot(class_name, "sampler.corrector_order=0", "sampler.corrector_order=1 to 4", err);
+    if (!dm_value_is(s, "compat", "diffusers") && (predictor > 1 || corrector > 1))
+        return cannot(class_name, "these steps, since its own differ", "sampler.compat=diffusers to have those", err);
+    if (dm_value_real(s, "tau") != 1 || dm_value_real(s, "t_min") != 200 || dm_value_real(s, "t_max") != 800 ||
+        dm_value_real(s, "s_min") > 0 || dm_value_real(s, "s_max") < 1e9)
+        return cannot(class_name, "other noise than that of its tau_func",
+                      "sampler.tau=1 sampler.t_min=200 sampler.t_max=800 and neither s_min nor s_max", err);
+    dm_config_put_int(to, "predictor_order", predictor);
+    dm_config_put_int(to, "corrector_order", corrector);
+    dm_config_put_bool(to, "lower_order_final", dm_value_bool(s, "lower_order_final"));
+    return check_limit(s, "max_growth", class_name, err);
+}
+
 static dm_status put_pndm(const dm_section *s, const char *class_name, FILE *to, dm_err *err)
 {
     if (dm_value_int(s, "order") != 4)
@@ -227,7 +246,7 @@ static dm_status put_sampler(const dm_section *s, const char *class_name, FILE *
     static const struct {
         const char *use;
         dm_status (*put)(const dm_section *, const char *, FILE *, dm_err *);
-    } all[] = {{"dpmpp", put_dpmpp}, {"unipc", put_unipc},  {"deis", put_deis},
+    } all[] = {{"dpmpp", put_dpmpp}, {"unipc", put_unipc},  {"deis", put_deis}, {"sa", put_sa},
                {"pndm", put_pndm},   {"heun", check_heun}, {"lms", check_lms}};
 
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)

@@ -2,6 +2,7 @@
  * at its end: the evaluation that it needs is the one that the next step begins with. */
 #include <math.h>
 #include <demist/plugin.h>
+#include "solve.h"
 #include "wide_steps.h"
 
 enum { BH1, BH2 };
@@ -51,28 +52,6 @@ static dm_status begin(dm_ctx *c, const dm_step *s)
             return c->err->code;
     return (st->next = c->host->tensor_like(c, s->x)) && (st->y = c->host->tensor_like(c, s->x)) ? DM_OK
                                                                                                  : c->err->code;
-}
-
-/* sum_j r[j]^i rho[j] = b[i] for i in [0,n), n <= 3, by elimination. */
-static void solve(int n, const double *r, const double *b, double *rho)
-{
-    double a[3][4];
-
-    for (int i = 0; i < n; i++) {
-        for (int j = 0; j < n; j++)
-            a[i][j] = i ? a[i - 1][j] * r[j] : 1;
-        a[i][n] = b[i];
-    }
-    for (int k = 0; k < n; k++)
-        for (int i = k + 1; i < n; i++)
-            for (int j = n; j >= k; j--)
-                a[i][j] -= a[i][k] / a[k][k] * a[k][j];
-    for (int i = n - 1; i >= 0; i--) {
-        rho[i] = a[i][n];
-        for (int j = i + 1; j < n; j++)
-            rho[i] -= a[i][j] * rho[j];
-        rho[i] /= a[i][i];
-    }
 }
 
 /* out := sigma' / sigma x + alpha' (1 - e^-h) m0 - alpha' B sum_k rho_k (m_k - m0) / r_k, with m at `to` the last. */

@@ -26,6 +26,10 @@ CASES = [
     # an order above the number of steps
     *[([f"sampler.use={s}", f"sampler.order={order}", "sampler.steps=2"], rf"sampler\.order: {order} needs at least as many steps; the grid has 2")
       for s, order in (("dpmpp", 3), ("unipc", 3), ("deis", 3), ("pndm", 4), ("lms", 4))],
+    (["sampler.use=sa", "sampler.steps=2"], r"sampler\.predictor_order: 3 needs at least as many steps; the grid has 2"),
+    (["sampler.use=sa", "sampler.corrector_order=4", "sampler.steps=3"], r"sampler\.corrector_order: 4 needs at least as many steps; the grid has 3"),
+    (["sampler.use=sa", "sampler.t_min=800", "sampler.t_max=200"], r"sampler\.t_min: 800 is above t_max, 200"),
+    (["sampler.use=sa", "sampler.s_min=2", "sampler.s_max=1"], r"sampler\.s_min: 2 is above s_max, 1"),
     # guidance without a second prediction, or with a sampler that does not read what it gives
     (["guidance.use=cfg"], r"guidance\.use: cfg: needs a prediction without a class; the data has no classes"),
     (["guidance.use=cfg", *CLASSES], r"guidance\.use: cfg: needs a prediction without a class; the model is trained with train\.drop_condition = 0"),

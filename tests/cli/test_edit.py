@@ -69,7 +69,7 @@ def images_do_not_depend_on_their_batch():
     assert edited("run", "--in", path("two.safetensors"), "sampler.eta=1", "sampler.batch=2")[0] == both
     variants = edited("run", "--in", path("one.safetensors"), "--count", 3, "sampler.eta=1")[0]
     assert len(variants) == 3 and variants[1] == both[1] and variants[0] != variants[2]
-    for sampler in ("ddpm", "dpmpp", "heun", "unipc", "pndm", "adaptive"):
+    for sampler in ("ddpm", "dpmpp", "heun", "unipc", "pndm", "sa", "adaptive"):
         out = edited("run", "--in", path("two.safetensors"), "--strength", 0.5, f"sampler.use={sampler}")[0]
         assert all(distance(a, b) < 0.8 for a, b in zip(out, images_of("two.safetensors"))), sampler
 
@@ -111,7 +111,7 @@ def jumps_bring_both_parts_together():
     strip = ("--strip", path("jumps.safetensors"))
     edited("run", *args, "--jumps", "7,2", *strip)
     assert read_safetensors(path("jumps.safetensors"))[0]["x"][1][0] == 41, "the strip has every step as often as it was taken"
-    for sampler in ("ddpm", "dpmpp", "heun", "unipc", "pndm", "deis", "lms", "restart"):
+    for sampler in ("ddpm", "dpmpp", "heun", "unipc", "pndm", "deis", "lms", "sa", "restart"):
         out = edited("run", *args[:4], "--jumps", "7,2", f"sampler.use={sampler}")[0]
         assert all(a[half:] == b[half:] for a, b in zip(out, two)), sampler
 

@@ -150,7 +150,7 @@ def batches_do_not_matter():
 
 def with_every_sampler():
     """After 50 steps no further than twice ddim is from the same guided walk at 1,000, where it has no noise of its own."""
-    samplers = "ddim", "heun", "dpmpp", "unipc", "deis", "pndm", "lms", "ddpm", "restart"
+    samplers = "ddim", "heun", "dpmpp", "unipc", "deis", "pndm", "lms", "sa", "ddpm", "restart"
     for use in GUIDED:
         # the momentum of apg is one of predictions, and more of them are another momentum
         o = {"momentum": 0} if use == "apg" else {}
@@ -160,7 +160,7 @@ def with_every_sampler():
             if use == "cfgpp" and "guides eps apart" in (err := demist("check", path("exp.yaml"), *keys(use), f"sampler.use={name}", code=None)[1]):
                 assert f"error: guidance.use: cfgpp: guides eps apart from x0, and sampler '{name}' does not read eps" in err, err
                 continue
-            x = sample(*keys(use, **o), f"sampler.use={name}", steps=50)
+            x = sample(*keys(use, **o), f"sampler.use={name}", *(["sampler.tau=0"] if name == "sa" else []), steps=50)
             assert all(math.isfinite(v) for p in x for v in p), (use, name)
             off[name] = math.sqrt(sum((a - b) ** 2 for p, q in zip(x, truth) for a, b in zip(p, q)) / 12)
         # of cfgpp each step adds its share whatever its size, so it has no limit

@@ -33,6 +33,7 @@ static const struct { const char *text; bool noise; } samplers[] = {
     {"use: dpmpp, order: 2, method: singlestep", false}, {"use: dpmpp, order: 2, eta: 1", true},
     {"use: unipc, order: 2", false}, {"use: unipc, order: 3", false}, {"use: deis, order: 3", false},
     {"use: pndm", false}, {"use: lms, order: 4", false}, {"use: restart", true},
+    {"use: sa, tau: 0", false}, {"use: sa, tau: 1", true},
 };
 #define COUNT(a) ((int)(sizeof(a) / sizeof(a)[0]))
 

@@ -108,7 +108,8 @@ void exact_open_on(const exact_world *w, exact_bench *b, const char *network, co
              "data: {use: toy2d}\nschedule: {use: linear}\nnetwork: %s\nobjective: {use: simple, predict: v}\n"
              "sampler: {%s, steps: %d, clip: off%s}\ngrid: {use: log_snr, last: least}\n",
              network, sampler, steps,
-             strstr(sampler, "dpmpp") || strstr(sampler, "unipc") || strstr(sampler, "deis")
+             strstr(sampler, "dpmpp") || strstr(sampler, "unipc") || strstr(sampler, "deis") ||
+                     strstr(sampler, "use: sa,")
                  ? ", lower_order_final: false" : "");
     exact_build(w, b, text, &data, n);
     if (exact_sampling(w, b, &err))

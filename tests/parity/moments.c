@@ -25,8 +25,8 @@ typedef struct walker {
     const dm_walk *g;
     const dm_noise *noise;
     int drawn;
-    lin x, m[3], z;
-    double l[3];
+    lin x, m[4], z;
+    double l[4];
 } walker;
 
 static void mix(lin *out, double a, const lin *x, double b, const lin *y)
@@ -162,24 +162,95 @@ static void dpmpp(walker *w, int i, int order, double eta)
     }
 }
 
+/* The integral over a step of a Lagrange polynomial, 1 at place k of n and 0 at the others, by which SA-Solver weighs
+ * each prediction (Xue et al. 2023, eq. 17): (1 + tau^2) e^(-(1 + tau^2)(to - l)), by Simpson's rule. */
+static double lagrange(const double *place, int n, int k, double from, double to, double tau)
+{
+    enum { PARTS = 400 };
+    const double q = 1 + tau * tau;
+    double sum = 0;
+
+    for (int j = 0; j <= PARTS; j++) {
+        const double l = from + (to - from) * j / PARTS;
+        double v = q * exp(-q * (to - l));
+
+        for (int i = 0; i < n; i++)
+            v *= i == k ? 1 : (l - place[i]) / (place[k] - place[i]);
+        sum += v * (j % PARTS == 0 ? 1 : j % 2 ? 4 : 2);
+    }
+    return sum * (to - from) / PARTS / 3;
+}
+
+/* x after a step from x with this draw, through n predictions. */
+static void sa_step(lin *out, const lin *x, const lin *z, const dm_point *a, const dm_point *b, double tau, int n,
+                    const double *place, const lin *const *m)
+{
+    const double from = a->log_snr / 2, to = b->log_snr / 2, n2 = tau * tau * (to - from);
+
+    mix(out, b->sigma / a->sigma * exp(-n2), x, b->sigma * sqrt(1 - exp(-2 * n2)), z);
+    for (int k = 0; k < n; k++)
+        mix(out, 1, out, b->alpha * lagrange(place, n, k, from, to, tau), m[k]);
+}
+
+/* The paper's algorithm 1; the prediction at the end of a step is the first of the next. */
+static void sa(walker *w, int i, int predictor, int corrector, double tau)
+{
+    const dm_point *a = &w->g->points[i], *b = a + 1;
+    const lin *m[4] = {&w->m[0], &w->m[1], &w->m[2], &w->m[3]};
+    double place[4];
+    lin y, end;
+
+    if (i == 0) {
+        predict(&w->x, a, &w->m[0], NULL);
+        w->l[0] = a->log_snr / 2;
+    }
+    w->z = (lin){.c = {0}};
+    if (tau > 0)
+        draw(w);
+    sa_step(&y, &w->x, &w->z, a, b, tau, predictor < i + 1 ? predictor : i + 1, w->l, m);
+    predict(&y, b, &end, NULL);
+    if (corrector > 0 && i < w->g->n - 1) {
+        const lin *with[4] = {&end, m[0], m[1], m[2]};
+        lin corrected;
+
+        place[0] = b->log_snr / 2;
+        memcpy(place + 1, w->l, 3 * sizeof *place);
+        sa_step(&corrected, &w->x, &w->z, a, b, tau, corrector < i + 2 ? corrector : i + 2, place, with);
+        y = corrected;
+    }
+    w->x = y;
+    memmove(w->m + 1, w->m, 3 * sizeof *w->m);
+    memmove(w->l + 1, w->l, 3 * sizeof *w->l);
+    w->m[0] = end;
+    w->l[0] = b->log_snr / 2;
+}
+
 /* ---- tests -------------------------------------------------------------------------------------- */
 
-enum kind { DDIM, CHURN, SDE, RESTART };
+enum kind { DDIM, CHURN, SDE, SA, RESTART };
 /* weak: the order of its moments. */
-typedef struct sampler { const char *text; enum kind kind; double k; int order, weak; } sampler;
+typedef struct sampler { const char *text; enum kind kind; double k; int order, weak, corrector; } sampler;
 
 static const sampler cases[] = {
-    {"use: ddim, eta: 0.3", DDIM, 0.3, 1, 1},
-    {"use: ddim, eta: 1", DDIM, 1, 1, 1},
-    {"use: heun, churn: 2", CHURN, 2, 2, 2},
-    {"use: heun, churn: 10", CHURN, 10, 2, 2},
-    {"use: dpmpp, order: 1, eta: 1", SDE, 1, 1, 1},
-    {"use: dpmpp, order: 2, eta: 1", SDE, 1, 2, 2},
-    {"use: dpmpp, order: 2, eta: 0.4", SDE, 0.4, 2, 2},
-    {"use: dpmpp, order: 3, eta: 1", SDE, 1, 3, 2},
-    {"use: restart, s_min: [0.1], s_max: [1], inner_steps: [4], restarts: [1]", RESTART, 1, 2, 2},
-    {"use: restart, s_min: [0.1], s_max: [1], inner_steps: [4], restarts: [3]", RESTART, 3, 2, 2},
+    {"use: ddim, eta: 0.3", DDIM, 0.3, 1, 1, 0},
+    {"use: ddim, eta: 1", DDIM, 1, 1, 1, 0},
+    {"use: heun, churn: 2", CHURN, 2, 2, 2, 0},
+    {"use: heun, churn: 10", CHURN, 10, 2, 2, 0},
+    {"use: dpmpp, order: 1, eta: 1", SDE, 1, 1, 1, 0},
+    {"use: dpmpp, order: 2, eta: 1", SDE, 1, 2, 2, 0},
+    {"use: dpmpp, order: 2, eta: 0.4", SDE, 0.4, 2, 2, 0},
+    {"use: dpmpp, order: 3, eta: 1", SDE, 1, 3, 2, 0},
+    {"use: sa, predictor_order: 1, corrector_order: 0, tau: 1", SA, 1, 1, 1, 0},
+    {"use: sa, predictor_order: 2, corrector_order: 0, tau: 1", SA, 1, 2, 2, 0},
+    {"use: sa, predictor_order: 2, corrector_order: 2, tau: 1", SA, 1, 2, 2, 2},
+    {"use: sa, predictor_order: 2, corrector_order: 3, tau: 0.4", SA, 0.4, 2, 2, 3},
+    {"use: sa, predictor_order: 3, corrector_order: 3, tau: 1.4", SA, 1.4, 3, 2, 3},
+    {"use: sa, predictor_order: 4, corrector_order: 4, tau: 1, s_min: 0.05, s_max: 1", SA, 1, 4, 2, 4},
+    {"use: restart, s_min: [0.1], s_max: [1], inner_steps: [4], restarts: [1]", RESTART, 1, 2, 2, 0},
+    {"use: restart, s_min: [0.1], s_max: [1], inner_steps: [4], restarts: [3]", RESTART, 3, 2, 2, 0},
 };
+
+static bool in_between(const dm_point *p) { return ratio(p) >= 0.05 && ratio(p) <= 1; }
 
 /* From unit noise, as samplers begin, or from what the data are at the first level. */
 static void recursion(const sampler *c, const exact_bench *b, int inner, bool from_data, double *mean, double *var)
@@ -197,6 +268,7 @@ static void recursion(const sampler *c, const exact_bench *b, int inner, bool fr
         case DDIM: ddim(&w, a, a + 1, c->k); break;
         case CHURN: churned(&w, a, a + 1, c->k); break;
         case SDE: dpmpp(&w, i, c->order, c->k); break;
+        case SA: sa(&w, i, c->order, c->corrector, strstr(c->text, "s_min") && !in_between(a) ? 0 : c->k); break;
         case RESTART: restart(&w, i, 0.1, 1, inner, (int)c->k); break;
         }
     }

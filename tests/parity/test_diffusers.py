@@ -176,7 +176,7 @@ def sample_walks_like_diffusers_solvers():
     """The folder of each scheduler, whole walks: what diffusers' own class made of the same noise (tools/compare_solvers.py)."""
     rows, (tensors, _) = json.load(open(f"{MODELS}/solvers.json")), read_safetensors(f"{MODELS}/solvers.safetensors")
     x = floats(tensors["x"])
-    assert len(rows) > 60 and len({r["config"]["_class_name"] for r in rows}) == 11
+    assert len(rows) > 60 and len({r["config"]["_class_name"] for r in rows}) == 12
     for i, r in enumerate(rows):
         if i % 4 and r["config"]["_class_name"][:3] in ("DPM", "Uni", "DEI", "Eul", "LMS", "Heu"):
             continue  # all of them: tools/compare_solvers.py
@@ -191,6 +191,7 @@ def sample_walks_like_diffusers_solvers():
 def solvers_that_cannot_be_read_are_refused():
     given = ("--noise", os.path.join(MODELS, "plain", "walk.safetensors"), "--tensors", path("no.st"))
     dpm, euler = {"_class_name": "DPMSolverMultistepScheduler"}, {"_class_name": "EulerDiscreteScheduler"}
+    sa = {"_class_name": "SASolverScheduler"}
     for i, (config, words) in enumerate([
             ({**dpm, "algorithm_type": "dpmsolver"}, ["algorithm_type", "dpmsolver++ and sde-dpmsolver++ are"]),
             ({**dpm, "lambda_min_clipped": -5.1}, ["lambda_min_clipped", "-Infinity"]), ({**dpm, "use_flow_sigmas": True}, ["use_flow_sigmas"]),
@@ -198,6 +199,9 @@ def solvers_that_cannot_be_read_are_refused():
             ({**dpm, "use_karras_sigmas": True, "use_lu_lambdas": True}, ["beside another"]), ({**dpm, "use_beta_sigmas": True}, ["use_beta_sigmas"]),
             ({**dpm, "solver_ordr": 2}, ["solver_ordr", "solver_order"]), ({**dpm, "solver_order": 4}, ["solver_order", "[1, 3]"]),
             ({"_class_name": "UniPCMultistepScheduler", "predict_x0": False}, ["predict_x0"]),
+            ({**sa, "tau_func": "lambda t: 0"}, ["tau_func", "but as null"]), ({**sa, "algorithm_type": "noise_prediction"}, ["noise_prediction", "data_prediction is"]),
+            ({**sa, "corrector_order": 0}, ["corrector_order", "[1, 4]"]), ({**sa, "use_exponential_sigmas": True}, ["repeats the least"]),
+            ({**sa, "prediction_type": "flow_prediction"}, ["prediction_type", "v_prediction"]),
             ({"_class_name": "PNDMScheduler", "prediction_type": "v_prediction"}, ["mixes as they are"]),
             ({**euler, "interpolation_type": "log_linear"}, ["log_linear"]), ({**euler, "timestep_type": "continuous"}, ["continuous"]),
             ({**euler, "use_karras_sigmas": True, "timestep_spacing": "leading"}, ["timestep_spacing", "linspace alone"]),
@@ -266,6 +270,12 @@ def what_a_solver_cannot_express_is_refused():
             ("DEISMultistepScheduler", ["grid.last=data"], ["grid.last=first"]),
             ("DEISMultistepScheduler", ["sampler.clip=dynamic", "sampler.clip_eps=false"], ["sampler.clip_eps=true"]),
             ("DEISMultistepScheduler", ["schedule.zero_terminal_snr=true", "objective.predict=v"], ["zero_terminal_snr"]),
+            ("SASolverScheduler", ["sampler.corrector_order=0"], ["sampler.corrector_order=1 to 4"]),
+            ("SASolverScheduler", ["sampler.compat=none"], ["sampler.compat=diffusers"]),
+            ("SASolverScheduler", ["sampler.tau=0"], ["tau_func", "sampler.tau=1 sampler.t_min=200"]),
+            ("SASolverScheduler", ["sampler.s_max=1"], ["tau_func", "neither s_min nor s_max"]),
+            ("SASolverScheduler", ["sampler.max_growth=4"], ["sampler.max_growth=0"]),
+            ("SASolverScheduler", ["grid.last=data"], ["grid.last=first"]),
             ("PNDMScheduler", ["sampler.start=lower_order"], ["sampler.start=repeat or runge_kutta"]),
             ("HeunDiscreteScheduler", ["sampler.churn=4"], ["sampler.churn=0"]),
             ("HeunDiscreteScheduler", ["sampler.max_drop=4"], ["sampler.max_drop=0"]),
