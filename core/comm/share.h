@@ -9,6 +9,9 @@ typedef struct dm_share { int64_t first, n; } dm_share;
 /* Parts that differ by one at most, of whole micro-batches where micro > 0 and there is one for each rank; else of
  * examples; a rank has none where there are fewer than ranks. */
 dm_share dm_share_of(int64_t batch, int64_t micro, int rank, int size);
+/* Such parts in proportion to weight[size], above 0: the largest n[k] / weight[k] is as small as can be, and every rank
+ * has one unit, where there is one for each. */
+void dm_share_weighted(int64_t batch, int64_t micro, const double *weight, int size, int64_t *n);
 /* The largest. */
 int64_t dm_share_most(int64_t batch, int64_t micro, int size);
 

@@ -139,6 +139,9 @@ static const dm_param train_rows[] = {
            "the first so many of the test split for that; 0 = all"),
     DM_ENUM(S, reduce_precision, "fp32", "fp32|bf16",
             "what gradients are sent as between ranks: bf16 has half the bytes, and 8 bits of each number"),
+    DM_REALS(S, shares, "[]", 0.001, 1000, "",
+             "parts of the batch that ranks have, in proportion, one number for each rank, or [1]: even; [] = by the "
+             "speed that each is measured to have, or even with deterministic"),
     DM_REALS(S, drop_condition, "[0]", 0, 0.999999, "",
              "share of the examples whose class and other conditions the network is not told, so that it can be "
              "sampled without, and guided (Ho & Salimans 2022: 0.1 to 0.2); several: one a condition, each by itself"),

@@ -257,7 +257,11 @@ dm_status dm_trainer_gradients(dm_trainer *t, const float *x0, const int32_t *la
             (!watched && ((fixed && (rc = put_aside(t, first, n, err))) || (rc = keep_up(t, err)))))
             return rc;
     }
-    return DM_OK;
+    if (!t->balance.left)
+        return DM_OK;
+    rc = dm_device_finish(t->session->device, err); /* what is measured is this rank's work alone */
+    t->balance.spent += dm_seconds() - began;
+    return rc;
 }
 
 dm_status dm_trainer_update(dm_trainer *t, dm_err *err)
@@ -289,6 +293,35 @@ dm_status dm_trainer_update(dm_trainer *t, dm_err *err)
     t->since++;
     return DM_OK;
 }
+
+dm_status dm_trainer_balance(dm_trainer *t, bool *changed, dm_err *err)
+{
+    dm_balance *b = &t->balance;
+    dm_balance_rank mine = {.plan = t->fit_seconds};
+    bool over;
+    dm_err ignored = {0};
+    int64_t bad;
+    dm_status rc;
+
+    *changed = false;
+    if (t->comm->size == 1 || t->set->shares.n || t->session->experiment->run.deterministic)
+        return DM_OK;
+    if (!b->at)
+        dm_balance_begin(b, t->state.step);
+    if ((rc = dm_balance_step(b, t->comm, t->state.step, &over, err)) || !over)
+        return rc;
+    mine.each = b->spent / (double)b->steps / (double)t->share.n;
+    mine.sound = !dm_trainer_check(t, &bad, &ignored);
+    rc = dm_balance_decide(b, t->comm, &mine, t->batch, t->set->micro_batch, t->set->steps - t->state.step, t->parts,
+                           changed, err);
+    if (rc || !*changed)
+        return rc;
+    t->weighted = true;
+    dm_balance_begin(b, t->state.step);
+    return dm_trainer_reshare(t, err);
+}
+
+int64_t dm_trainer_part(const dm_trainer *t, int rank) { return t->parts[rank]; }
 
 dm_status dm_trainer_align(dm_trainer *t, dm_err *err)
 {

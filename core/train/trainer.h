@@ -30,6 +30,9 @@ dm_status dm_trainer_gradients(dm_trainer *t, const float *x0, const int32_t *la
 dm_status dm_trainer_update(dm_trainer *t, dm_err *err);
 /* All as before the step, in place of the update. */
 dm_status dm_trainer_abandon(dm_trainer *t, dm_err *err);
+/* Before a step: where ranks are unlike fast, their shares of the batch may change. Of all ranks. */
+dm_status dm_trainer_balance(dm_trainer *t, bool *changed, dm_err *err);
+int64_t dm_trainer_part(const dm_trainer *t, int rank); /* examples of a rank's share */
 /* Rank 0's first average to all, where devices are unlike and theirs may differ: before all use it together. Of all
  * ranks. */
 dm_status dm_trainer_align(dm_trainer *t, dm_err *err);

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "model/batch_fit.h"
 #include "train/spread.h"
 
@@ -11,7 +12,8 @@
 static dm_status fit(dm_trainer *t, int64_t micro, dm_err *err)
 {
     const bool fixed = micro > 0;
-    const int64_t most = dm_share_most(t->batch, micro, t->comm->size);
+    const int64_t most = t->weighted ? t->share.n : dm_share_most(t->batch, micro, t->comm->size);
+    const double began = dm_seconds();
     int64_t last = 0;              /* the smallest that did not fit */
     bool again = false;
     dm_err why = {0};
@@ -26,6 +28,7 @@ static dm_status fit(dm_trainer *t, int64_t micro, dm_err *err)
             if (last > t->micro)
                 dm_session_log(t->session, DM_LOG_INFO, "micro-batches of %lld, as %lld do not fit: %s",
                                (long long)t->micro, (long long)last, why.msg);
+            t->fit_seconds = dm_seconds() - began;
             return DM_OK;
         }
         last = t->micro;
@@ -35,14 +38,16 @@ static dm_status fit(dm_trainer *t, int64_t micro, dm_err *err)
     }
 }
 
-/* The micro-batch that fits on every rank. */
+static bool deterministic(const dm_trainer *t) { return t->session->experiment->run.deterministic; }
+
+/* The micro-batch that fits on every rank; of unlike shares where the order of sums depends on it. */
 static dm_status fit_all(dm_trainer *t, int64_t micro, dm_err *err)
 {
     dm_comm *c = t->comm;
     int64_t *all, least;
     dm_status rc;
 
-    if ((rc = dm_comm_agree(c, fit(t, micro, err), NULL, err)) || c->size == 1)
+    if ((rc = dm_comm_agree(c, fit(t, micro, err), NULL, err)) || c->size == 1 || (t->weighted && !deterministic(t)))
         return rc;
     if (!(all = calloc((size_t)c->size, sizeof *all)))
         return dm_error(err, DM_ENOMEM, "out of memory for %d ranks", c->size);
@@ -59,32 +64,53 @@ static dm_status fit_all(dm_trainer *t, int64_t micro, dm_err *err)
     return rc;
 }
 
+/* This rank's share, by the parts of all. */
+static void take_share(dm_trainer *t)
+{
+    t->share = (dm_share){0, t->parts[t->comm->rank]};
+    for (int k = 0; k < t->comm->rank; k++)
+        t->share.first += t->parts[k];
+    t->given = t->share;
+    if (dm_net_couples(t->session->model)) /* noise is given to the examples of the whole batch */
+        t->given = (dm_share){0, t->batch};
+}
+
 /* How the batch is shared, and with whom. micro: as it was asked for, 0 = any. */
 static dm_status share(dm_trainer *t, int64_t micro, dm_err *err)
 {
+    const dm_reals *shares = &t->set->shares;
     dm_comm *c = t->comm = t->session->comm;
 
     if (c->size > t->batch)
         return dm_error(err, DM_EINVAL,
                         "%d ranks are more than train.batch = %lld has examples; start fewer, or set a larger batch",
                         c->size, (long long)t->batch);
-    t->given = t->share = dm_share_of(t->batch, micro, c->rank, c->size);
-    if (dm_net_couples(t->session->model)) /* noise is given to the examples of the whole batch */
-        t->given = (dm_share){0, t->batch};
+    if (c->size > 1 && shares->n > 1 && shares->n != c->size)
+        return dm_error(err, DM_EINVAL,
+                        "train.shares has %d numbers, and there are %d ranks; give one for each, or [1] for even "
+                        "shares",
+                        (int)shares->n, c->size);
+    if (!(t->parts = calloc((size_t)c->size, sizeof *t->parts)))
+        return dm_error(err, DM_ENOMEM, "out of memory for %d ranks", c->size);
+    t->weighted = c->size > 1 && shares->n > 1;
+    if (t->weighted)
+        dm_share_weighted(t->batch, micro, shares->v, c->size, t->parts);
+    for (int k = 0; k < c->size && !t->weighted; k++)
+        t->parts[k] = dm_share_of(t->batch, micro, k, c->size).n;
+    take_share(t);
     return DM_OK;
 }
 
 static int64_t micros_of(const void *user, int rank)
 {
     const dm_trainer *t = user;
-    const int64_t n = dm_share_of(t->batch, t->shared, rank, t->comm->size).n;
 
-    return (n + t->micro - 1) / t->micro;
+    return (t->parts[rank] + t->micro - 1) / t->micro;
 }
 
 static dm_status make_reducer(dm_trainer *t, dm_err *err)
 {
-    const bool fixed = t->session->experiment->run.deterministic;
+    const bool fixed = deterministic(t);
     const dm_reducer_setup s = {.comm = t->comm,
                                 .grads = t->grads,
                                 .count = t->state.layout->trained,
@@ -208,6 +234,50 @@ static dm_status make_coupling(dm_trainer *t, dm_err *err)
                                              : DM_OK;
 }
 
+static void free_host_memory(dm_trainer *t)
+{
+    free(t->at);
+    free(t->u);
+    free(t->importance);
+    free(t->weight);
+    free(t->x0);
+    free(t->padded_noise);
+    free(t->labels);
+    free(t->told);
+    dm_told_fini(&t->conditions);
+    t->at = NULL;
+    t->u = t->importance = t->weight = NULL;
+    t->x0 = t->padded_noise = NULL;
+    t->labels = t->told = NULL;
+}
+
+/* What depends on the share. Nothing is in the gradients that the optimizer did not take. */
+static dm_status make_for_share(dm_trainer *t, dm_err *err)
+{
+    const bool wrote = dm_grad_step_writes(t->grad);
+    dm_status rc;
+
+    take_share(t);
+    free_host_memory(t);
+    dm_grad_step_free(t->grad);
+    t->grad = NULL;
+    if ((rc = fit(t, t->set->micro_batch, err)) || (rc = dm_buf_zero(t->grads, 0, dm_buf_bytes(t->grads), err)))
+        return rc;
+    if (dm_grad_step_writes(t->grad) != wrote) {
+        dm_optimizer_free(t->optimizer);
+        t->optimizer = NULL;
+        rc = make_optimizer(t, err);
+    }
+    return rc ? rc : host_memory(t, err);
+}
+
+dm_status dm_trainer_reshare(dm_trainer *t, dm_err *err)
+{
+    const dm_status rc = dm_comm_agree(t->comm, make_for_share(t, err), NULL, err);
+
+    return rc ? rc : dm_reducer_follow(t->reducer, dm_grad_step_plan(t->grad), err);
+}
+
 dm_status dm_trainer_new(dm_session *s, int64_t micro, dm_trainer **out, dm_err *err)
 {
     dm_trainer *t = calloc(1, sizeof *t);
@@ -221,7 +291,6 @@ dm_status dm_trainer_new(dm_session *s, int64_t micro, dm_trainer **out, dm_err 
     t->example = 1;
     for (int32_t i = 0; i < s->data.shape.rank; i++)
         t->example *= s->data.shape.dim[i];
-    t->shared = micro;
     if (!(rc = share(t, micro, err)) && !(rc = make_state(t, err)) && !(rc = initialise(t, err)) &&
         !(rc = make_importance(t, err)))
         rc = make_coupling(t, err);
@@ -259,16 +328,9 @@ void dm_trainer_free(dm_trainer *t)
     free(t->drawn);
     free(t->drawn_weight);
     free(t->seen);
-    free(t->at);
-    free(t->u);
-    free(t->importance);
-    free(t->weight);
+    free_host_memory(t);
     dm_coupling_free(t->coupling);
-    free(t->x0);
-    free(t->padded_noise);
-    free(t->labels);
-    dm_told_fini(&t->conditions);
-    free(t->told);
+    free(t->parts);
     free(t);
 }
 

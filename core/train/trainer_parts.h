@@ -3,6 +3,7 @@
 #define DEMIST_CORE_TRAINER_PARTS_H
 
 #include "comm/share.h"
+#include "train/balance.h"
 #include "device/kernels.h"
 #include "train/coupling.h"
 #include "train/reducer.h"
@@ -22,8 +23,11 @@ struct dm_trainer {
     bool unlike;                   /* ranks have different devices */
     float sum;                     /* with a reducer: the sum of losses of all ranks, in place of loss_sum */
     int64_t batch, micro;          /* of all ranks, of one plan */
-    int64_t shared;                /* the micro-batch by which the batch was shared; 0 = any */
+    int64_t *parts;                /* of the batch, examples of each rank */
+    bool weighted;                 /* they are in proportion to speed, or as the experiment says */
     dm_share share, given;         /* examples of the batch that are this rank's, that it is given */
+    dm_balance balance;
+    double fit_seconds;            /* that the plan took to make */
     dm_point *at;
     double *u, *importance, *weight;
     /* With noise levels drawn by losses: of the last step, its numbers in (0,1), their weights, its losses. */
@@ -42,5 +46,8 @@ struct dm_trainer {
     int64_t ahead, most_ahead;     /* micro-batches the device was given and may not have done; how many may be */
     double ahead_since;
 };
+
+/* trainer_new.c: parts as they are now, and all that was made for others. All ranks. */
+dm_status dm_trainer_reshare(dm_trainer *t, dm_err *err);
 
 #endif

@@ -18,6 +18,7 @@ static const char *const free_keys[] = {"name",
                                         "train.sample_every",
                                         "train.sample_count",
                                         "train.validate_every",
+                                        "train.shares",
                                         "data.workers",
                                         "train.recompute"}; /* choices.json has what the run began with */
 

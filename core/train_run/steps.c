@@ -146,6 +146,31 @@ static dm_status look_for_divergence(dm_training *r, dm_status rc, dm_err *err)
     return diverged(r, bad, err);
 }
 
+static void say_parts(const dm_training *r)
+{
+    enum { SHOWN = 16 };
+    char text[SHOWN * 12] = "";
+
+    for (int k = 0; k < r->comm->size && k < SHOWN; k++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%lld", k ? ", " : "",
+                 (long long)dm_trainer_part(r->trainer, k));
+    dm_session_log(&r->s, DM_LOG_INFO, "from step %lld on, by measured speed, ranks have %s%s examples of each batch",
+                   (long long)dm_trainer_state(r->trainer)->step + 1, text, r->comm->size > SHOWN ? ", ..." : "");
+}
+
+/* Shares that change with the ranks' speeds; other examples are read ahead then. */
+static dm_status balance(dm_training *r, dm_err *err)
+{
+    bool changed;
+    const dm_status rc = dm_trainer_balance(r->trainer, &changed, err);
+
+    if (rc || !changed)
+        return rc;
+    say_parts(r);
+    r->s.keeps_on = false; /* as before the first step */
+    return DM_OK;
+}
+
 /* Every rank its share, then all together. */
 static dm_status take_step(dm_training *r, dm_err *err)
 {
@@ -201,7 +226,7 @@ dm_status dm_training_step(dm_training *r, dm_err *err)
         return dm_error(err, DM_EINVAL, "all %lld steps of train.steps are already done; set a larger train.steps "
                                         "to continue",
                         (long long)t->steps);
-    if ((!r->s.keeps_on && (rc = begin(r, err))) || (rc = take_step(r, err)))
+    if ((rc = balance(r, err)) || (!r->s.keeps_on && (rc = begin(r, err))) || (rc = take_step(r, err)))
         return rc;
     if (!dm_running_due(t->log_every, state->step, t->steps))
         return DM_OK;

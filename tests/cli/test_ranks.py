@@ -91,7 +91,8 @@ def fixed_order():
     more = "train.micro_batch=8", "--deterministic"
     for n in 1, 3, 4:
         train(n, f"fixed{n}", *more)
-    for n in 3, 4:
+    train(2, "fixed2", "train.shares=[1, 3]", *more)
+    for n in 2, 3, 4:
         assert not same_tensors(path("fixed1", LAST % 20), path(f"fixed{n}", LAST % 20)), n
         assert [x["loss"] for x in log_lines(path("fixed1"))] == [x["loss"] for x in log_lines(path(f"fixed{n}"))]
     shutil.copytree(path("fixed4"), path("moved"))
@@ -100,6 +101,29 @@ def fixed_order():
     ranks(2, "resume", path("moved"), "-q")
     assert not same_tensors(path("fixed1", LAST % 20), path("moved", LAST % 20))
     assert len(log_lines(path("moved"))) == 20
+
+
+def by_speed():
+    """Shares as the experiment has them; and by what ranks are measured to do, where one is held to half its time."""
+    train(2, "shares", "train.shares=[3, 1]")
+    compare_runs("one", "shares")
+    told_once(train(3, "wrong", "train.shares=[3, 1]", code=2), "train.shares has 2 numbers, and there are 3 ranks")
+    assert "0.001" in demist("check", *moons("wrong", "train.shares=[0, 1]"), code=2)[1]
+    for victim in 0, 1:
+        shutil.rmtree(path("speed"), ignore_errors=True)
+        p = start(2, "train", *moons("speed", "network.width=256", "train.batch=64", "train.steps=1000000", "train.save_every=0", "train.decay=constant"))
+        wait_for_steps(p, "speed")
+        held, deadline, got = processes(p)[victim], time.time() + 400, []
+        while not got or got[-1][victim] >= 29:
+            assert p.poll() is None and time.time() < deadline, got
+            os.kill(held, signal.SIGSTOP)
+            time.sleep(0.04)
+            os.kill(held, signal.SIGCONT)
+            time.sleep(0.04)
+            got = [(int(a), int(b)) for a, b in re.findall(r"by measured speed, ranks have (\d+), (\d+) examples", open(path("speed/log.txt")).read())]
+            assert all(a + b == 64 for a, b in got)
+        os.kill(held, signal.SIGTERM)
+        finish(p, 75, 60)
 
 
 def overlapped():
@@ -354,6 +378,6 @@ def swept():
 
 
 if __name__ == "__main__":
-    run_tests([stopped, diverged, full_disk, the_same_as_one, sent_as_bf16, one_rank_keeps_its_bits, what_needs_the_whole_batch, fixed_order, overlapped,
+    run_tests([stopped, diverged, full_disk, the_same_as_one, sent_as_bf16, one_rank_keeps_its_bits, what_needs_the_whole_batch, fixed_order, by_speed, overlapped,
                measured_in_training, evaluated, swept, devices, sampled, refusals,
                one_rank_fails])
