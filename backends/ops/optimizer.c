@@ -18,6 +18,7 @@ struct dm_optimizer {
     dm_device *d;
     dm_optimizer_arrays a;
     dm_buf *scalars, *state, *first, *second;
+    dm_buf *window[6];             /* on w, g and the averages, where a part is updated */
     dm_cmds *cmds;
 };
 
@@ -32,11 +33,51 @@ static dm_status record(dm_optimizer *o, const char *name, int64_t items, const 
     return s != DM_OK ? s : dm_cmds_launch(o->cmds, k, &r, args, n, name, (dm_work){flops, bytes}, err);
 }
 
+/* The arrays as the update has them: of the part, if there is one. */
+static dm_status take_part(dm_optimizer *o, dm_optimizer_arrays *a, dm_err *err)
+{
+    dm_buf **const whole[] = {&a->w, &a->g, &a->ema[0], &a->ema[1], &a->ema[2], &a->ema[3]};
+    dm_status s = DM_OK;
+
+    if (!a->part)
+        return DM_OK;
+    for (int i = 0; i < 2 + a->n_ema && s == DM_OK; i++) {
+        s = dm_buf_window(*whole[i], a->from * sizeof(float), a->own * sizeof(float), &o->window[i], err);
+        *whole[i] = o->window[i];
+    }
+    a->count = a->own;
+    a->keeps_g = true;
+    return s;
+}
+
+/* AdamW, which makes g zero for the next step where it is to be. */
+static dm_status record_update(dm_optimizer *o, dm_err *err)
+{
+    dm_optimizer_arrays a = o->a;
+    dm_status s = DM_OK;
+    double n;
+    int64_t each;
+
+    if (!a.part || a.own) {
+        if ((s = take_part(o, &a, err)) != DM_OK)
+            return s;
+        n = (double)a.count;
+        each = dm_chunk(dm_device_get_info(o->d), (int64_t)a.count);
+        s = record(o, "adamw", dm_div_up((int64_t)a.count, each),
+                   DM_KARGS(DM_KB(a.w), DM_KB(a.g), DM_KB(a.m), DM_KB(a.v), DM_KB(a.ema[0]), DM_KB(a.ema[1]),
+                            DM_KB(a.ema[2]), DM_KB(a.ema[3]), DM_KB(o->scalars), DM_KB(o->state), DM_KI(a.count),
+                            DM_KI(each), DM_KI(a.keeps_g)),
+                   (15.0 + 3 * a.n_ema) * n, (32.0 - 4 * a.keeps_g + 8 * a.n_ema) * n, err);
+    }
+    return s != DM_OK || !o->a.part || o->a.keeps_g
+               ? s
+               : dm_cmds_zero(o->cmds, o->a.g, 0, o->a.count * sizeof(float), err);
+}
+
 static dm_status record_all(dm_optimizer *o, int64_t chunk, int64_t first, int64_t second, dm_err *err)
 {
     const dm_optimizer_arrays *a = &o->a;
     const double n = (double)a->count;
-    const int64_t each = dm_chunk(dm_device_get_info(o->d), (int64_t)a->count);
     dm_status s = record(o, "squares", first,
                          DM_KARGS(DM_KB(a->g), DM_KB(o->first), DM_KI(a->count), DM_KI(chunk)), 2 * n, 4 * n, err);
 
@@ -47,13 +88,7 @@ static dm_status record_all(dm_optimizer *o, int64_t chunk, int64_t first, int64
     if (s == DM_OK)
         s = record(o, "judge", 1,
                    DM_KARGS(DM_KB(o->second), DM_KB(o->scalars), DM_KB(o->state), DM_KI(second)), 0, 0, err);
-    if (s == DM_OK)
-        s = record(o, "adamw", dm_div_up((int64_t)a->count, each),
-                   DM_KARGS(DM_KB(a->w), DM_KB(a->g), DM_KB(a->m), DM_KB(a->v), DM_KB(a->ema[0]), DM_KB(a->ema[1]),
-                            DM_KB(a->ema[2]), DM_KB(a->ema[3]), DM_KB(o->scalars), DM_KB(o->state), DM_KI(a->count),
-                            DM_KI(each), DM_KI(a->keeps_g)),
-                   (15.0 + 3 * a->n_ema) * n, (32.0 - 4 * a->keeps_g + 8 * a->n_ema) * n, err);
-    return s;
+    return s != DM_OK ? s : record_update(o, err);
 }
 
 static dm_status build(dm_optimizer *o, dm_err *err)
@@ -103,6 +138,8 @@ void dm_optimizer_free(dm_optimizer *o)
         return;
     if (o->cmds)
         dm_cmds_free(o->cmds);
+    for (int i = 0; i < 6; i++)
+        dm_buf_free(o->window[i]);
     dm_buf_free(o->scalars);
     dm_buf_free(o->state);
     dm_buf_free(o->first);

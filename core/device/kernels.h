@@ -15,6 +15,9 @@ typedef struct dm_optimizer_arrays {
     size_t count;
     int n_ema;
     bool keeps_g;
+    /* part: of w and the averages [from, from + own) alone are updated, and m and v are of these. */
+    bool part;
+    size_t from, own;
 } dm_optimizer_arrays;
 
 /* Records: the global norm of g (two stages, fixed order), clip factor and check that it is finite, AdamW

@@ -9,16 +9,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct piece { dm_buf *flat; size_t offset; } piece; /* bytes into a flat array */
+/* Bytes into a flat array, which is on the host where ranks have parts of it. */
+typedef struct piece { dm_buf *flat; const float *host; size_t offset; } piece;
 
 static dm_status fill(void *user, uint64_t from, void *to, size_t n, dm_err *err)
 {
     const piece *p = user;
+    const size_t at = p->offset + (size_t)from;
 
-    return dm_buf_read(p->flat, p->offset + (size_t)from, n, to, err);
+    if (p->flat)
+        return dm_buf_read(p->flat, at, n, to, err);
+    memcpy(to, (const char *)p->host + at, n);
+    return DM_OK;
 }
 
-typedef struct group { char prefix[16]; dm_buf *flat; } group;
+typedef struct group { char prefix[16]; dm_buf *flat; float *const *host; } group;
 
 /* The arrays of a state under their prefixes. */
 static int groups_of(const dm_train_state *s, group *g)
@@ -31,10 +36,8 @@ static int groups_of(const dm_train_state *s, group *g)
         snprintf(g[n].prefix, sizeof g[n].prefix, "ema.%d.", i);
         g[n++].flat = dm_wset_flat(s->ema[i]);
     }
-    snprintf(g[n].prefix, sizeof g[n].prefix, "adam.m.");
-    g[n++].flat = s->m;
-    snprintf(g[n].prefix, sizeof g[n].prefix, "adam.v.");
-    g[n++].flat = s->v;
+    g[n++] = (group){"adam.m.", s->unit ? NULL : s->m, &s->whole[0]};
+    g[n++] = (group){"adam.v.", s->unit ? NULL : s->v, &s->whole[1]};
     return n;
 }
 
@@ -54,7 +57,7 @@ static dm_status describe(const dm_train_state *s, dm_arena *arena, dm_st_source
     *n = 0;
     for (int k = 0; k < n_groups && t && p; k++)
         for (int32_t i = 0; i < l->n; i++, ++*n) {
-            p[*n] = (piece){g[k].flat, l->offset[i] * sizeof(float)};
+            p[*n] = (piece){g[k].flat, g[k].flat ? NULL : *g[k].host, l->offset[i] * sizeof(float)};
             t[*n] = (dm_st_source){.name = dm_sprintf(arena, "%s%s", g[k].prefix, l->weights[i].key), .type = DM_ST_F32,
                                    .shape = l->weights[i].shape, .fill = fill, .user = &p[*n]};
             if (!t[*n].name)
@@ -186,7 +189,9 @@ dm_status dm_checkpoint_compare(const dm_st *f, const char *prefix, const dm_lay
     return DM_OK;
 }
 
-static dm_status load(const dm_st *f, const char *prefix, const dm_layout *l, bool allow_nan, dm_buf *flat, dm_err *err)
+/* To flat, or where that is NULL as *kept. */
+static dm_status load(const dm_st *f, const char *prefix, const dm_layout *l, bool allow_nan, dm_buf *flat,
+                      float **kept, dm_err *err)
 {
     float *host;
     dm_status rc;
@@ -207,6 +212,10 @@ static dm_status load(const dm_st *f, const char *prefix, const dm_layout *l, bo
                               "'%s': tensor '%s' has a value that is not finite; allow_nan=true takes it as it is",
                               dm_st_path(f), key);
     }
+    if (!rc && !flat) {
+        *kept = host;
+        return DM_OK;
+    }
     if (!rc && l->total)
         rc = dm_buf_write(flat, 0, l->total * sizeof *host, host, err);
     free(host);
@@ -216,7 +225,7 @@ static dm_status load(const dm_st *f, const char *prefix, const dm_layout *l, bo
 dm_status dm_checkpoint_load_weights(const dm_st *f, const char *prefix, bool allow_nan, dm_wset *to, dm_err *err)
 {
     dm_wset_touch(to);
-    return load(f, prefix, dm_wset_layout(to), allow_nan, dm_wset_flat(to), err);
+    return load(f, prefix, dm_wset_layout(to), allow_nan, dm_wset_flat(to), NULL, err);
 }
 
 bool dm_checkpoint_has(const dm_st *f, const char *prefix)
@@ -262,7 +271,7 @@ dm_status dm_checkpoint_load(const dm_st *f, dm_train_state *s, dm_err *err)
     if (!text || errno || *end || end == text || s->step < 0 || s->step > max_step)
         return dm_error(err, DM_ECORRUPT, "'%s' is not a checkpoint of a training run: it has no step", dm_st_path(f));
     for (int i = 0; i < n; i++)
-        if ((rc = load(f, g[i].prefix, s->layout, false, g[i].flat, err)))
+        if ((rc = load(f, g[i].prefix, s->layout, false, g[i].flat, &s->whole[i == n - 1], err)))
             return rc;
     if (s->importance && (rc = load_importance(f, s->importance, err)))
         return rc;

@@ -17,6 +17,10 @@ typedef struct dm_train_state {
     double ema_rate[DM_MAX_EMA];
     int n_ema;
     dm_buf *m, *v;
+    /* Where ranks have parts of the moments: m and v are of the trained floats [first, first + own), in units; whole:
+     * both of all ranks, on the host of rank 0, from loading on, and to be saved. unit 0: m and v are whole. */
+    size_t unit, first, own;
+    float *whole[2];
     dm_importance *importance;     /* NULL where noise levels are not drawn by losses */
     int64_t step;                  /* steps done */
 } dm_train_state;

@@ -139,6 +139,9 @@ static const dm_param train_rows[] = {
            "the first so many of the test split for that; 0 = all"),
     DM_ENUM(S, reduce_precision, "fp32", "fp32|bf16",
             "what gradients are sent as between ranks: bf16 has half the bytes, and 8 bits of each number"),
+    DM_BOOL(S, shard_optimizer, "false",
+            "each rank updates a part of the weights, and has the moments of that part alone (ZeRO-1): less memory, "
+            "one more exchange a step"),
     DM_REALS(S, shares, "[]", 0.001, 1000, "",
              "parts of the batch that ranks have, in proportion, one number for each rank, or [1]: even; [] = by the "
              "speed that each is measured to have, or even with deterministic"),

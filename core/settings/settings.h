@@ -66,6 +66,7 @@ typedef struct dm_set_train {
     int64_t log_every, save_every, keep, sample_every, sample_count;
     int64_t validate_every, validate_count; /* 0 = never; images of the test split, 0 = all */
     int32_t reduce_precision;      /* DM_REDUCE_* */
+    bool shard_optimizer;          /* each rank has a part of the moments */
     dm_reals shares;               /* of the batch, one for each rank; [] = by speed, one number = even */
     dm_reals drop_condition;       /* share of examples whose conditions are null: of all together, or of each, in
                                     * their order */

@@ -28,6 +28,16 @@ static double tree(const dm_scaling *s, double n, double *waits)
     return *waits + stages * each / s->bandwidth;
 }
 
+/* The weights' parts to all, once round, a rank's in pieces of a MiB. */
+static double gather(const dm_scaling *s, double n, double *waits)
+{
+    enum { PIECE = 1 << 20 };
+    const double weights = (double)s->moments / 2, wait = (n - 1) * ceil(weights / n / PIECE) * s->latency;
+
+    *waits += wait;
+    return wait + (n - 1) / n * weights / s->bandwidth;
+}
+
 static dm_scaling_limit limit_of(const dm_scaling *s, const dm_scaling_point *p, double sum, double waits)
 {
     const double work = p->compute - s->per_step, sends = sum - waits,
@@ -53,13 +63,16 @@ dm_scaling_point dm_scaling_at(const dm_scaling *s, int64_t ranks)
     if (ranks > 1 && s->gradients) {
         p.ring = ring(s, (double)ranks, &ring_waits);
         p.tree = tree(s, (double)ranks, &tree_waits);
+        p.ring += gather(s, (double)ranks, &ring_waits);
+        p.tree += gather(s, (double)ranks, &tree_waits);
     }
     p.seconds = p.compute + (p.ring < p.tree ? p.ring : p.tree);
     p.rate = all / p.seconds;
     alone = (double)s->batch * s->per_example + s->per_step;
     p.efficiency = p.rate / ((double)ranks * (double)s->batch / alone);
     at_once = p.examples < s->micro ? p.examples : s->micro;
-    p.memory = s->state + (int64_t)((double)s->activations * (double)at_once / (double)s->micro);
+    p.memory = s->state - s->moments + s->moments / ranks +
+               (int64_t)((double)s->activations * (double)at_once / (double)s->micro);
     p.limit = p.ring < p.tree ? limit_of(s, &p, p.ring, ring_waits) : limit_of(s, &p, p.tree, tree_waits);
     return p;
 }

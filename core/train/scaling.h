@@ -14,6 +14,7 @@ typedef struct dm_scaling {
     bool each;                     /* batch is of each rank, not of all together */
     double per_example, per_step;  /* seconds of a rank: of each of its examples, of a step whatever its examples are */
     int64_t gradients;             /* bytes */
+    int64_t moments;               /* bytes of state that ranks have in parts, twice those of the weights; 0: none */
     int64_t state, activations;    /* bytes of a device: whatever the batch is, of `micro` examples */
     double bandwidth, latency;     /* bytes a second in each direction, seconds of a message */
 } dm_scaling;

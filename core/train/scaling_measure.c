@@ -28,6 +28,8 @@ static dm_status look(dm_session *s, bool timed, dm_scaling_facts *out, double *
     out->model.micro = dm_trainer_micro_batch(t);
     out->model.gradients = (int64_t)(dm_net_layout(s->model)->trained *
                                      (s->experiment->train.reduce_precision == DM_REDUCE_BF16 ? 2 : sizeof(float)));
+    out->model.moments =
+        s->experiment->train.shard_optimizer ? (int64_t)(dm_net_layout(s->model)->trained * 2 * sizeof(float)) : 0;
     out->model.activations = (int64_t)p.arena_bytes;
     out->model.state = (int64_t)(peak - p.arena_bytes);
     out->flops = p.flops / (double)out->model.micro;

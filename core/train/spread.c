@@ -1,6 +1,8 @@
 /* What ranks have alike; see spread.h. */
 #include "train/spread.h"
 
+#include "train/shard.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,7 +66,10 @@ dm_status dm_spread_state(dm_comm *c, dm_train_state *s, dm_err *err)
         return DM_OK;
     if (!(host = room(dm_wset_flat(s->model), err)))
         return DM_ENOMEM;
-    if (!(rc = spread(c, dm_wset_flat(s->model), host, err)) && !(rc = spread(c, s->m, host, err)))
+    rc = spread(c, dm_wset_flat(s->model), host, err);
+    if (!rc && s->unit)
+        rc = dm_shard_deal(c, s, err);
+    else if (!rc && !(rc = spread(c, s->m, host, err)))
         rc = spread(c, s->v, host, err);
     dm_wset_touch(s->model);
     for (int i = 0; i < s->n_ema && !rc; i++) {

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "data/data.h"
+#include "train/shard.h"
 #include "train/spread.h"
 #include "train/training.h"
 
@@ -285,8 +286,10 @@ dm_status dm_trainer_update(dm_trainer *t, dm_err *err)
     dm_wset_touch(t->state.model);
     for (int i = 0; i < t->state.n_ema; i++)
         dm_wset_touch(t->state.ema[i]);
+    if (t->state.unit && (rc = dm_shard_gather(t->comm, &t->state, t->state.model, err)))
+        return rc;
     /* The others' may differ in their last bits. */
-    if (t->unlike && (rc = dm_spread_weights(t->comm, t->state.model, err)))
+    if (t->unlike && !t->state.unit && (rc = dm_spread_weights(t->comm, t->state.model, err)))
         return rc;
     t->unseen = t->state.importance != NULL;
     t->state.step++;
@@ -325,8 +328,17 @@ int64_t dm_trainer_part(const dm_trainer *t, int rank) { return t->parts[rank]; 
 
 dm_status dm_trainer_align(dm_trainer *t, dm_err *err)
 {
+    if (t->state.unit && t->state.n_ema)
+        return dm_shard_gather(t->comm, &t->state, t->state.ema[0], err);
     return t->unlike && t->state.n_ema ? dm_spread_weights(t->comm, t->state.ema[0], err) : DM_OK;
 }
+
+dm_status dm_trainer_collect(dm_trainer *t, dm_err *err)
+{
+    return t->state.unit ? dm_shard_collect(t->comm, &t->state, err) : DM_OK;
+}
+
+void dm_trainer_collected(dm_trainer *t) { dm_shard_forget(&t->state); }
 
 dm_status dm_trainer_step(dm_trainer *t, const float *x0, const int32_t *labels, dm_err *err)
 {

@@ -33,9 +33,12 @@ dm_status dm_trainer_abandon(dm_trainer *t, dm_err *err);
 /* Before a step: where ranks are unlike fast, their shares of the batch may change. Of all ranks. */
 dm_status dm_trainer_balance(dm_trainer *t, bool *changed, dm_err *err);
 int64_t dm_trainer_part(const dm_trainer *t, int rank); /* examples of a rank's share */
-/* Rank 0's first average to all, where devices are unlike and theirs may differ: before all use it together. Of all
- * ranks. */
+/* The first average as all are to have it, where devices are unlike and theirs may differ, or where each has a part of
+ * it: before all use it together. Of all ranks. */
 dm_status dm_trainer_align(dm_trainer *t, dm_err *err);
+/* Before rank 0 saves the state: what it has a part of alone; until collected. Of all ranks. */
+dm_status dm_trainer_collect(dm_trainer *t, dm_err *err);
+void dm_trainer_collected(dm_trainer *t);
 /* What the last step leaves for the next, taken into the state: before it is saved. */
 dm_status dm_trainer_drain(dm_trainer *t, dm_err *err);
 

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "model/batch_fit.h"
+#include "train/shard.h"
 #include "train/spread.h"
 
 /* Halves the micro-batch until a plan fits. */
@@ -152,17 +153,22 @@ static dm_status make_state(dm_trainer *t, dm_err *err)
     dm_device *d = t->session->device;
     const dm_layout *l = dm_net_layout(t->session->model);
     const size_t bytes = l->total * sizeof(float);
+    size_t moments = bytes;
     dm_status rc;
 
     t->state.layout = l;
+    if (t->set->shard_optimizer && t->comm->size > 1) {
+        dm_shard_take(t->comm, dm_device_get_info(d)->align, &t->state);
+        moments = (t->state.own ? t->state.own : 1) * sizeof(float);
+    }
     t->state.n_ema = t->set->ema.n;
     if ((rc = dm_wset_new(d, l, &t->state.model, err)) || (rc = dm_buf_new(d, bytes, "gradients", &t->grads, err)) ||
-        (rc = dm_buf_new(d, bytes, "first moments", &t->state.m, err)) ||
-        (rc = dm_buf_new(d, bytes, "second moments", &t->state.v, err)) ||
+        (rc = dm_buf_new(d, moments, "first moments", &t->state.m, err)) ||
+        (rc = dm_buf_new(d, moments, "second moments", &t->state.v, err)) ||
         (rc = dm_buf_new(d, sizeof(float), "loss", &t->loss_sum, err)) ||
         (rc = dm_buf_new(d, sizeof(float), "loss", &t->sum_before, err)) ||
-        (rc = dm_buf_zero(t->grads, 0, bytes, err)) || (rc = dm_buf_zero(t->state.m, 0, bytes, err)) ||
-        (rc = dm_buf_zero(t->state.v, 0, bytes, err)) || (rc = dm_buf_zero(t->loss_sum, 0, sizeof(float), err)))
+        (rc = dm_buf_zero(t->grads, 0, bytes, err)) || (rc = dm_buf_zero(t->state.m, 0, moments, err)) ||
+        (rc = dm_buf_zero(t->state.v, 0, moments, err)) || (rc = dm_buf_zero(t->loss_sum, 0, sizeof(float), err)))
         return rc;
     for (int i = 0; i < t->state.n_ema; i++) {
         t->state.ema_rate[i] = t->set->ema.v[i];
@@ -198,7 +204,10 @@ static dm_status make_optimizer(dm_trainer *t, dm_err *err)
                              .v = t->state.v,
                              .count = t->state.layout->trained,
                              .n_ema = t->state.n_ema,
-                             .keeps_g = dm_grad_step_writes(t->grad)};
+                             .keeps_g = dm_grad_step_writes(t->grad),
+                             .part = t->state.unit > 0,
+                             .from = t->state.first,
+                             .own = t->state.own};
 
     for (int i = 0; i < t->state.n_ema; i++)
         a.ema[i] = dm_wset_flat(t->state.ema[i]);
@@ -319,6 +328,7 @@ void dm_trainer_free(dm_trainer *t)
         dm_wset_free(t->state.ema[i]);
     dm_wset_free(t->state.model);
     dm_buf_free(t->grads);
+    dm_shard_forget(&t->state);
     dm_buf_free(t->state.m);
     dm_buf_free(t->state.v);
     dm_buf_free(t->loss_sum);

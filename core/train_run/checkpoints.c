@@ -55,10 +55,13 @@ dm_status dm_running_save(dm_training *r, const double *best, dm_err *err)
 
 dm_status dm_running_save_all(dm_training *r, dm_err *err)
 {
-    const dm_status own = dm_running_first(r) ? dm_running_save(r, NULL, err) : DM_OK,
-                    rc = dm_comm_agree(r->comm, own, NULL, err);
+    dm_status rc;
 
-    if (!rc)
+    if ((rc = dm_trainer_collect(r->trainer, err)))
+        return rc;
+    rc = dm_running_first(r) ? dm_running_save(r, NULL, err) : DM_OK;
+    dm_trainer_collected(r->trainer);
+    if (!(rc = dm_comm_agree(r->comm, rc, NULL, err)))
         r->saved = dm_trainer_state(r->trainer)->step;
     return rc;
 }

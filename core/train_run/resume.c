@@ -19,6 +19,7 @@ static const char *const free_keys[] = {"name",
                                         "train.sample_count",
                                         "train.validate_every",
                                         "train.shares",
+                                        "train.shard_optimizer",
                                         "data.workers",
                                         "train.recompute"}; /* choices.json has what the run began with */
 

@@ -111,9 +111,11 @@ static dm_status data_failed(dm_training *r, const dm_err *why, dm_err *err)
     const int64_t step = dm_trainer_state(r->trainer)->step;
     char note[64] = "";
     dm_err ignored = {0};
+    const dm_status rc = dm_trainer_collect(r->trainer, &ignored);
 
-    if (dm_running_first(r) && step > r->saved && !dm_running_save(r, NULL, &ignored))
+    if (!rc && dm_running_first(r) && step > r->saved && !dm_running_save(r, NULL, &ignored))
         snprintf(note, sizeof note, "; a checkpoint of step %lld is saved", (long long)step);
+    dm_trainer_collected(r->trainer);
     return dm_error(err, why->code, "%.900s%s", why->msg, note);
 }
 
@@ -255,11 +257,23 @@ dm_status dm_running_open_validation(dm_training *r, dm_err *err)
     return rc ? rc : r->comm->calls->broadcast(r->comm, &r->best, sizeof r->best, 0, err);
 }
 
+static dm_status save_best(dm_training *r, const double *loss, dm_err *err)
+{
+    dm_status rc;
+
+    if ((rc = dm_trainer_collect(r->trainer, err)))
+        return rc;
+    rc = dm_running_first(r) ? dm_running_save(r, loss, err) : DM_OK;
+    dm_trainer_collected(r->trainer);
+    return dm_comm_agree(r->comm, rc, NULL, err);
+}
+
 /* The held-out loss; where it is the least so far, what made it is kept. The clock of images_per_s stands still. */
 dm_status dm_running_validate(dm_training *r, double *loss, dm_err *err)
 {
     const double began = dm_seconds();
     const int64_t at = dm_trainer_state(r->trainer)->step;
+    uint32_t best = 0;
     dm_err why = {0};
     dm_status rc;
 
@@ -274,10 +288,12 @@ dm_status dm_running_validate(dm_training *r, double *loss, dm_err *err)
         dm_error(err, rc, "%s", why.msg);
     } else if (!(*loss >= r->best)) {
         r->best = *loss;
-        rc = dm_running_first(r) ? dm_running_save(r, loss, err) : DM_OK;
+        best = 1;
     }
+    if (!(rc = dm_comm_agree(r->comm, rc, &best, err)) && best)
+        rc = save_best(r, loss, err);
     r->since += dm_seconds() - began;
-    return dm_comm_agree(r->comm, rc, NULL, err);
+    return rc;
 }
 
 dm_status dm_training_validate(dm_training *r, double *loss, dm_err *err)

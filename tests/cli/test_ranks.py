@@ -103,6 +103,35 @@ def fixed_order():
     assert len(log_lines(path("moved"))) == 20
 
 
+def in_parts():
+    """The optimizer's state in parts: the bits of ranks that each have all, in checkpoints too; and on, with any number of ranks."""
+    keys = "train.shard_optimizer=true", "train.micro_batch=8", "--deterministic"
+    more = "train.save_every=10", "train.validate_every=10", "train.validate_count=20", "train.sample_every=10", "train.sample_count=3", "sampler.steps=3"
+    train(1, "whole", *keys[1:], *more)
+    for n in 2, 4:
+        train(n, f"parts{n}", *keys, *more)
+        for step in 10, 20:
+            assert not same_tensors(path("whole", LAST % step), path(f"parts{n}", LAST % step)), (n, step)
+        assert held_out("whole") == held_out(f"parts{n}")
+        assert not same_tensors(*(path(run, "checkpoints", "best.safetensors") for run in ("whole", f"parts{n}")))
+        a, b = (open(path(run, "samples", "step-00000020.png"), "rb").read() for run in ("whole", f"parts{n}"))
+        assert a == b
+    shutil.copytree(path("parts2"), path("parts"))
+    os.remove(path("parts", LAST % 20))
+    # Each with its own number of ranks, the last of them without parts.
+    for n, steps, own in (3, 13, keys), (1, 16, keys), (2, 20, keys[1:]):
+        ranks(n, "train", *moons("parts", f"train.steps={steps}", "train.log_every=1", "train.keep=30", "matmul_precision=highest"), *more,
+              *own, "--resume", "-q")
+    assert not same_tensors(path("whole", LAST % 20), path("parts", LAST % 20))
+    train(3, "plain-parts", keys[0])  # each checkpoint compares the ranks' weights
+    compare_runs("one", "plain-parts")
+    wire = "--ranks", 4, "--bandwidth", 1, "--latency", 10, "--speed", 100
+    whole, parts = (float(re.search(r"^ +4 +8 .* (\S+)  \w+$", demist("plan", *moons("planned", f"train.shard_optimizer={on}", "network.width=512"), *wire)[0], re.M)[1])
+                    for on in ("false", "true"))
+    weights = int(re.search(r"^(\d+) parameters", demist("plan", *moons("planned", "network.width=512"), *wire)[0], re.M)[1])
+    assert abs(whole - parts - 8e-6 * weights * 3 / 4) <= 0.2, (whole, parts, weights)
+
+
 def by_speed():
     """Shares as the experiment has them; and by what ranks are measured to do, where one is held to half its time."""
     train(2, "shares", "train.shares=[3, 1]")
@@ -378,6 +407,6 @@ def swept():
 
 
 if __name__ == "__main__":
-    run_tests([stopped, diverged, full_disk, the_same_as_one, sent_as_bf16, one_rank_keeps_its_bits, what_needs_the_whole_batch, fixed_order, by_speed, overlapped,
+    run_tests([stopped, diverged, full_disk, the_same_as_one, sent_as_bf16, one_rank_keeps_its_bits, what_needs_the_whole_batch, fixed_order, in_parts, by_speed, overlapped,
                measured_in_training, evaluated, swept, devices, sampled, refusals,
                one_rank_fails])

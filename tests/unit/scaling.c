@@ -22,6 +22,24 @@ static void near(double got, double want, double part)
     assert_true(fabs(got - want) <= part * fabs(want));
 }
 
+/* Moments in parts: less memory, and the weights go once round, 20 MiB in 5 pieces at 4 ranks. */
+static void model__shares_out_the_moments(void **state)
+{
+    const int64_t weights = 20 << 20;
+    dm_scaling s = base;
+    dm_scaling_point with, without;
+
+    (void)state;
+    s.state += 2 * weights;
+    without = dm_scaling_at(&s, 4);
+    s.moments = 2 * weights;
+    with = dm_scaling_at(&s, 4);
+    assert_int_equal(without.memory - with.memory, 2 * weights - 2 * weights / 4);
+    assert_int_equal(dm_scaling_at(&s, 1).memory, s.state + base.activations);
+    near(with.ring - without.ring, 3 * 5 * base.latency + 0.75 * (double)weights / base.bandwidth, 1e-9);
+    near(with.tree - without.tree, with.ring - without.ring, 1e-9);
+}
+
 static void model__formulas(void **state)
 {
     const double sent = (double)base.gradients / 1e9;
@@ -133,7 +151,9 @@ static void simulated__failures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(model__formulas), cmocka_unit_test(model__limits), cmocka_unit_test(intervals__formulas),
+        cmocka_unit_test(model__formulas),
+        cmocka_unit_test(model__shares_out_the_moments),
+        cmocka_unit_test(model__limits), cmocka_unit_test(intervals__formulas),
         cmocka_unit_test(simulated__nothing_lost), cmocka_unit_test(simulated__slowest),
         cmocka_unit_test(simulated__failures),
     };
