@@ -93,7 +93,7 @@ def walks(d, keys, raw, device):
 
 
 # What a config may say and demist does not keep: it means nothing to these schedulers, or to the way that demist's steps go.
-FREE = {"_use_default_values", "_diffusers_version", "variance_type", "euler_at_final"}
+FREE = {"_use_default_values", "_diffusers_version", "variance_type", "euler_at_final", "noise_sampler_seed"}
 
 
 def solvers():

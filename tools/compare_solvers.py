@@ -17,7 +17,7 @@ import diffusers
 import numpy as np
 import torch
 from diffusers import UNet2DModel
-from diffusers.schedulers import (scheduling_dpmsolver_multistep, scheduling_edm_dpmsolver_multistep,
+from diffusers.schedulers import (scheduling_dpmsolver_multistep, scheduling_dpmsolver_singlestep, scheduling_edm_dpmsolver_multistep,
                                   scheduling_euler_ancestral_discrete, scheduling_sasolver)
 from safetensors.torch import load_file, save_file
 
@@ -26,6 +26,7 @@ MODEL = os.path.join(DATA, "plain")
 SHAPE = (2, 1, 8, 8)
 DPM, UNIPC, DEIS, PNDM = "DPMSolverMultistepScheduler", "UniPCMultistepScheduler", "DEISMultistepScheduler", "PNDMScheduler"
 EULER, ANCESTRAL, HEUN, LMS = "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler", "LMSDiscreteScheduler"
+SINGLE, SDE = "DPMSolverSinglestepScheduler", "DPMSolverSDEScheduler"
 SA, EDM, EDMDPM, FLOW = "SASolverScheduler", "EDMEulerScheduler", "EDMDPMSolverMultistepScheduler", "FlowMatchEulerDiscreteScheduler"
 
 
@@ -67,6 +68,18 @@ def configs():
                    {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "num_train_timesteps": 500}):
         yield SA, config, 12
     yield SA, {}, 20
+    for config in ({}, {"solver_order": 1}, {"solver_order": 3}, {"solver_order": 3, "solver_type": "heun", "prediction_type": "sample"},
+                   {"solver_type": "heun", "prediction_type": "v_prediction"}, {"final_sigmas_type": "sigma_min"},
+                   {"final_sigmas_type": "sigma_min", "lower_order_final": True}, {"algorithm_type": "sde-dpmsolver++"},
+                   {"algorithm_type": "sde-dpmsolver++", "solver_order": 3, "solver_type": "heun"}, {"thresholding": True, "sample_max_value": 1.5},
+                   {"use_karras_sigmas": True, "prediction_type": "sample"}, {"use_exponential_sigmas": True, "prediction_type": "sample"},
+                   {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "num_train_timesteps": 500}):
+        yield SINGLE, config, 16
+    yield SINGLE, {}, 13
+    yield SINGLE, {"solver_order": 3, "lower_order_final": True}, 14
+    for config in ({}, {"timestep_spacing": "leading", "steps_offset": 1}, {"timestep_spacing": "trailing", "prediction_type": "v_prediction"},
+                   {"use_karras_sigmas": True}, {"use_exponential_sigmas": True}, {"beta_schedule": "scaled_linear", "noise_sampler_seed": 3}):
+        yield SDE, config, 16
 
 
 def start(kind, config, x):
@@ -77,21 +90,38 @@ def start(kind, config, x):
 def told(s, kind, config, steps):
     """What the network is told. Of sigmas of their own diffusers' DPM-Solver++ tells whole timesteps that are not theirs;
     demist tells theirs, between the whole ones, by the angle atan(sigma / alpha)."""
-    if kind == DPM and any(k.startswith("use_") for k in config):
+    if kind in (DPM, SINGLE) and any(k.startswith("use_") for k in config):
         angles = np.arctan(np.sqrt(1 / s.alphas_cumprod.double().numpy() - 1))
         return [torch.tensor(np.interp(np.arctan(float(v)), angles, np.arange(len(angles)))) for v in s.sigmas[:-1]]
     return list(s.timesteps)
 
 
+def brownian(used):
+    """A step's noise is that of a Brownian motion in sigma / alpha: after its first half, this and that of the second."""
+    kept = []
+
+    def noise(sigma, sigma_next):
+        if not kept:
+            kept.append((sigma_next, next(used)))
+            return kept[0][1]
+        half, first = kept.pop()
+        share = (sigma - half) / (sigma - sigma_next)
+        return share.sqrt() * first + (1 - share).sqrt() * next(used)
+
+    return noise
+
+
 def walk(model, kind, config, steps, x, z):
     """The last x; z: the noise of the steps."""
     used = iter(z)
-    for module in (scheduling_dpmsolver_multistep, scheduling_edm_dpmsolver_multistep, scheduling_euler_ancestral_discrete):
+    for module in (scheduling_dpmsolver_multistep, scheduling_dpmsolver_singlestep, scheduling_edm_dpmsolver_multistep, scheduling_euler_ancestral_discrete):
         module.randn_tensor = lambda *a, **k: next(used)
     s = getattr(diffusers, kind)(**config)
     # drawn in steps that have none too
     scheduling_sasolver.randn_tensor = lambda *a, **k: next(used) if s.tau_func(s.timestep_list[-1]) else torch.zeros(SHAPE)
     s.set_timesteps(steps)
+    if kind == SDE:
+        s.noise_sampler = brownian(used)
     y = x * s.init_noise_sigma if hasattr(s, "init_noise_sigma") else x
     for t, say in zip(s.timesteps, told(s, kind, config, steps)):
         with torch.no_grad():

@@ -8,10 +8,11 @@ import sys
 
 import numpy as np
 import torch
-from diffusers import (DEISMultistepScheduler, DPMSolverMultistepScheduler, EulerAncestralDiscreteScheduler,
-                       EulerDiscreteScheduler, HeunDiscreteScheduler, IPNDMScheduler, LMSDiscreteScheduler,
-                       PNDMScheduler, SASolverScheduler, UniPCMultistepScheduler)
-from diffusers.schedulers import (scheduling_dpmsolver_multistep, scheduling_euler_ancestral_discrete,
+from diffusers import (DEISMultistepScheduler, DPMSolverMultistepScheduler, DPMSolverSDEScheduler,
+                       DPMSolverSinglestepScheduler, EulerAncestralDiscreteScheduler, EulerDiscreteScheduler,
+                       HeunDiscreteScheduler, IPNDMScheduler, LMSDiscreteScheduler, PNDMScheduler, SASolverScheduler,
+                       UniPCMultistepScheduler)
+from diffusers.schedulers import (scheduling_dpmsolver_multistep, scheduling_dpmsolver_singlestep, scheduling_euler_ancestral_discrete,
                                   scheduling_euler_discrete, scheduling_sasolver)
 from safetensors.torch import save_file
 
@@ -30,7 +31,7 @@ def draw(*a, **k):
     return Z[drawn - 1]
 
 
-for module in (scheduling_dpmsolver_multistep, scheduling_euler_ancestral_discrete, scheduling_euler_discrete):
+for module in (scheduling_dpmsolver_multistep, scheduling_dpmsolver_singlestep, scheduling_euler_ancestral_discrete, scheduling_euler_discrete):
     module.randn_tensor = draw
 
 
@@ -155,6 +156,38 @@ for predict, target in PREDICT:
                 where = " sampler.t_min=200 sampler.t_max=800" if tau == 1 else ""
                 add(walk(s, at), f"sampler.use=sa sampler.predictor_order={predictor} sampler.corrector_order={corrector} "
                     f"sampler.tau={tau}{where} sampler.compat=diffusers", predict, at, last_only=True, last="first")
+
+# Singlestep solvers whose evaluations lie on the walk, the last step to the data or not.
+for predict, target in PREDICT:
+    for at in (UNEVEN, UNEVEN[:-1], LONG):
+        for order in (1, 2, 3):
+            for eta, kind in ((0, "dpmsolver++"), (1, "sde-dpmsolver++")):
+                for solver in ("midpoint", "heun") if order > 1 else ("midpoint",):
+                    for final in (True, False):
+                        if order == 1 and final or not final and len(at) % order:
+                            continue  # the same as the other
+                        s = DPMSolverSinglestepScheduler(**COMMON, prediction_type=target, solver_order=order, algorithm_type=kind, solver_type=solver,
+                                                         lower_order_final=final, final_sigmas_type="zero" if final else "sigma_min")
+                        add(walk(prepare(s, at, 0.0 if final else SIGMA[0] / ALPHA[0]), at),
+                            f"sampler.use=dpmpp sampler.method=singlestep_grid sampler.order={order} sampler.eta={eta} sampler.solver={solver} "
+                            f"sampler.lower_order_final={str(final).lower()} sampler.compat=diffusers", predict, at, last="data" if final else "first")
+    # Two evaluations a step, and a Brownian motion in sigma / alpha. x0 it has not.
+    if predict != "x0":
+        s = prepare(DPMSolverSDEScheduler(**COMMON, prediction_type=target), UNEVEN)
+        s.sigmas = torch.cat([s.sigmas[:1], s.sigmas[1:-1].repeat_interleave(2), s.sigmas[-1:]])
+        s.timesteps = torch.cat([s.timesteps[:1], s.timesteps[1:].repeat_interleave(2)]).double()
+
+        def brownian(sigma, sigma_next, kept=[]):
+            if kept:  # the whole step, after its first half
+                half, first = kept.pop()
+                share = (sigma - half) / (sigma - sigma_next)
+                return share.sqrt() * first + (1 - share).sqrt() * draw()
+            kept.append((sigma_next, draw()))
+            return kept[-1][1]
+
+        s.noise_sampler, s.sample, s.mid_point_sigma = brownian, None, None
+        add(walk(s, UNEVEN, scaled=True, calls=lambda i: 2 if i < len(UNEVEN) - 1 else 1),
+            "sampler.use=dpmpp sampler.method=singlestep sampler.order=2 sampler.eta=1 sampler.compat=diffusers", predict, UNEVEN)
 
 save_file({"x": x.float(), "F": F.float(), "z": Z.float(), **tensors}, os.path.join(OUT, "walks.safetensors"))
 with open(os.path.join(OUT, "walks.txt"), "w") as f:

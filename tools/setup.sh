@@ -49,11 +49,11 @@ need_intel_runtime() {
 # Prints a Python that has torch, diffusers and safetensors: $DEMIST_REFERENCE, or one made in build/reference from PyPI.
 reference_python() {
   local venv=$root/build/reference python=${DEMIST_REFERENCE:-$root/build/reference/bin/python}
-  if [ -z "${DEMIST_REFERENCE:-}" ] && ! "$python" -c 'import torch, diffusers, safetensors' 2>/dev/null; then
-    { python3 -m venv "$venv" && "$venv/bin/pip" install -q --disable-pip-version-check torch==2.13.0 diffusers==0.42.1 safetensors numpy scipy; } \
+  if [ -z "${DEMIST_REFERENCE:-}" ] && ! "$python" -c 'import torch, diffusers, safetensors, torchsde' 2>/dev/null; then
+    { python3 -m venv "$venv" && "$venv/bin/pip" install -q --disable-pip-version-check torch==2.13.0 diffusers==0.42.1 safetensors numpy scipy torchsde; } \
       >"$logs/reference.log" 2>&1 || { tail -5 "$logs/reference.log" >&2; say "error: installing torch and diffusers failed" >&2; return 1; }
   fi
-  "$python" -c 'import torch, diffusers, safetensors' || return 1
+  "$python" -c 'import torch, diffusers, safetensors, torchsde' || return 1
   printf '%s\n' "$python"
 }
 

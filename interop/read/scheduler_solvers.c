@@ -105,15 +105,11 @@ static void put_dpmpp_keys(dm_config *c, bool single, bool lower_order_final, FI
     if (kind > 1)
         dm_config_fail(c, "algorithm_type", "is %s, which is not supported; dpmsolver++ and sde-dpmsolver++ are",
                        kind == 2 ? "dpmsolver" : "sde-dpmsolver");
-    if (kind == 1 && single)
-        dm_config_fail(c, "algorithm_type", "is sde-dpmsolver++, which is supported in multistep solvers alone");
     fprintf(to, "  order: %lld\n  method: %s\n  solver: %s\n  eta: %d\n",
-            (long long)dm_config_int(c, "solver_order", 2, 1, 3), single ? "singlestep" : "multistep",
+            (long long)dm_config_int(c, "solver_order", 2, 1, 3), single ? "singlestep_grid" : "multistep",
             solvers[dm_config_choice(c, "solver_type", "midpoint", "midpoint|heun")], kind == 1);
     put_flag(to, "lower_order_final", dm_config_bool(c, "lower_order_final", lower_order_final));
-    fprintf(to, "  max_growth: 0\n");
-    if (!single)
-        fprintf(to, "  compat: diffusers\n");
+    fprintf(to, "  max_growth: 0\n  compat: diffusers\n");
 }
 
 /* Nothing of the schedule is cut off: its lambdas lie above what is clipped. */
@@ -136,6 +132,19 @@ static void put_dpmpp(dm_config *c, const dm_network_facts *f, FILE *to)
     if (dm_config_bool(c, "euler_at_final", false) &&
         dm_config_choice(c, "final_sigmas_type", "zero", "zero|sigma_min"))
         dm_config_fail(c, "euler_at_final", "is not supported with final_sigmas_type sigma_min");
+    dm_scheduler_put_clip(c, false, to);
+}
+
+static void put_single(dm_config *c, const dm_network_facts *f, FILE *to)
+{
+    const int64_t T = dm_scheduler_put_betas(c, 1000, 1e-4, 0.02, to);
+
+    dm_scheduler_put_objective(c, f, to);
+    dm_config_ignore(c, "variance_type");
+    check_clipped(c);
+    put_multistep_grid(c, true, "zero", false, to);
+    begin_sampler("dpmpp", T, to);
+    put_dpmpp_keys(c, true, false, to);
     dm_scheduler_put_clip(c, false, to);
 }
 
@@ -259,6 +268,20 @@ static void put_ancestral(dm_config *c, const dm_network_facts *f, FILE *to)
     fprintf(to, "  eta: 1\n  variance: posterior\n");
 }
 
+static void put_sde(dm_config *c, const dm_network_facts *f, FILE *to)
+{
+    const int64_t T = dm_scheduler_put_betas(c, 1000, 0.00085, 0.012, to);
+
+    if (dm_config_choice(c, "prediction_type", "epsilon", "epsilon|sample|v_prediction") == 1)
+        dm_config_fail(c, "prediction_type", "is sample, with which DPMSolverSDEScheduler itself does not step");
+    dm_scheduler_put_objective(c, f, to);
+    dm_config_ignore(c, "noise_sampler_seed"); /* `seed` of the experiment is instead */
+    put_sigma_grid(c, false, false, to);
+    begin_sampler("dpmpp", T, to);
+    fprintf(to, "  order: 2\n  method: singlestep\n  solver: midpoint\n  eta: 1\n  compat: diffusers\n"
+                "  max_growth: 0\n  clip: off\n");
+}
+
 /* ---- without betas --------------------------------------------------------------------------------- */
 
 static int64_t put_edm_model(dm_config *c, FILE *to)
@@ -329,25 +352,6 @@ static void put_flow(dm_config *c, const dm_network_facts *f, FILE *to)
 
 /* ---- all of them ------------------------------------------------------------------------------------ */
 
-static void put_single(dm_config *c, const dm_network_facts *f, FILE *to)
-{
-    (void)f;
-    (void)to;
-    dm_config_fail(c, "_class_name",
-                   "is DPMSolverSinglestepScheduler, whose steps of lower order lie between; "
-                   "DPMSolverMultistepScheduler "
-                   "is supported, and sampler {use: dpmpp, method: singlestep}");
-}
-
-static void put_sde(dm_config *c, const dm_network_facts *f, FILE *to)
-{
-    (void)f;
-    (void)to;
-    dm_config_fail(c, "_class_name",
-                   "is DPMSolverSDEScheduler, whose noise is of a Brownian tree; DPMSolverMultistepScheduler with "
-                   "algorithm_type sde-dpmsolver++ is supported");
-}
-
 static const struct { const char *name; void (*put)(dm_config *c, const dm_network_facts *f, FILE *to); } solvers[] = {
     {"DPMSolverMultistepScheduler", put_dpmpp}, {"UniPCMultistepScheduler", put_unipc},
     {"DEISMultistepScheduler", put_deis},       {"PNDMScheduler", put_pndm},
@@ -371,8 +375,9 @@ bool dm_solver_put(dm_config *c, const char *name, const dm_network_facts *f, FI
 
 const char *dm_solver_names(void)
 {
-    return "DDPMScheduler, DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler, "
-           "DEISMultistepScheduler, SASolverScheduler, PNDMScheduler, EulerDiscreteScheduler, "
-           "EulerAncestralDiscreteScheduler, HeunDiscreteScheduler, LMSDiscreteScheduler, EDMEulerScheduler, "
-           "EDMDPMSolverMultistepScheduler, FlowMatchEulerDiscreteScheduler";
+    return "DDPMScheduler, DDIMScheduler, DPMSolverMultistepScheduler, DPMSolverSinglestepScheduler, "
+           "DPMSolverSDEScheduler, UniPCMultistepScheduler, DEISMultistepScheduler, SASolverScheduler, "
+           "PNDMScheduler, EulerDiscreteScheduler, EulerAncestralDiscreteScheduler, HeunDiscreteScheduler, "
+           "LMSDiscreteScheduler, EDMEulerScheduler, EDMDPMSolverMultistepScheduler, "
+           "FlowMatchEulerDiscreteScheduler";
 }

@@ -10,14 +10,19 @@
 enum grids { MULTISTEP, SIGMAS, CHAIN }; /* n + 1 points of which the last is left out; n, between timesteps too; n */
 
 typedef struct solver {
-    const char *name, *sampler;
+    const char *name, *sampler, *method; /* method: of the sampler, where that decides */
     enum grids grids;
     bool karras, exponential, lengths, lambdas; /* grids beside uniform; their ends; log_snr */
     bool finals, to_data;          /* final_sigmas_type; without it: where the last step goes */
     bool rescales, clips, thresholds, variance;
+    bool linspace, no_x0; /* no other spacing, and no key for it; predict: x0 is not to be had */
 } solver;
 
 static const solver solvers[] = {
+    {.name = "DPMSolverSinglestepScheduler", .sampler = "dpmpp", .method = "singlestep_grid", .karras = true,
+     .exponential = true, .finals = true, .thresholds = true, .variance = true, .linspace = true},
+    {.name = "DPMSolverSDEScheduler", .sampler = "dpmpp", .method = "singlestep", .grids = SIGMAS, .karras = true,
+     .exponential = true, .to_data = true, .no_x0 = true},
     {.name = "DPMSolverMultistepScheduler", .sampler = "dpmpp", .karras = true, .exponential = true, .lambdas = true,
      .finals = true, .rescales = true, .thresholds = true, .variance = true},
     {.name = "UniPCMultistepScheduler", .sampler = "unipc", .karras = true, .exponential = true, .finals = true,
@@ -48,7 +53,8 @@ const char *dm_solver_class(const dm_experiment *e)
     if (dm_uses(schedule, "flow"))
         return ddim && eta == 0 ? "FlowMatchEulerDiscreteScheduler" : NULL;
     for (size_t i = 0; i < sizeof solvers / sizeof solvers[0]; i++)
-        if (solvers[i].sampler && dm_uses(sampler, solvers[i].sampler))
+        if (solvers[i].sampler && dm_uses(sampler, solvers[i].sampler) &&
+            (!solvers[i].method || dm_value_is(sampler, "method", solvers[i].method)))
             return solvers[i].name;
     /* Where DDIMScheduler has no such points. */
     if (ddim && (!dm_uses(grid, "uniform") ||
@@ -72,6 +78,8 @@ static dm_status put_uniform(const dm_experiment *e, const solver *s, FILE *to, 
     const bool even = !dm_value_is(grid, "spacing", "trailing"), line = dm_value_is(grid, "spacing", "linspace");
     const bool data = dm_value_is(grid, "last", "data"), more = dm_value_bool(grid, "one_more");
 
+    if (s->linspace && !line)
+        return cannot(s->name, "this grid.spacing", "grid.spacing=linspace grid.one_more=true", err);
     if (even && more != (s->grids == MULTISTEP))
         return cannot(s->name, more ? "grid.one_more" : "a grid without one point more",
                       more ? "grid.one_more=false" : "grid.one_more=true, or grid.spacing=trailing", err);
@@ -83,7 +91,8 @@ static dm_status put_uniform(const dm_experiment *e, const solver *s, FILE *to, 
         dm_config_put_text(to, "final_sigmas_type", data ? "zero" : "sigma_min");
     else if (data != s->to_data)
         return cannot(s->name, "where the last step goes", s->to_data ? "grid.last=data" : "grid.last=first", err);
-    dm_config_put_spacing(e, to);
+    if (!s->linspace)
+        dm_config_put_spacing(e, to);
     return DM_OK;
 }
 
@@ -114,7 +123,8 @@ static dm_status put_grid(const dm_experiment *e, const solver *s, FILE *to, dm_
         dm_config_put_bool(to, keys[i], true);
         if (s->finals)
             dm_config_put_text(to, "final_sigmas_type", "zero");
-        dm_config_put_text(to, "timestep_spacing", "linspace");
+        if (!s->linspace)
+            dm_config_put_text(to, "timestep_spacing", "linspace");
         return DM_OK;
     }
     return dm_error(err, DM_EINVAL, "diffusers' %s cannot express grid '%s'; give grid.use=uniform", s->name,
@@ -157,16 +167,31 @@ static dm_status check_limit(const dm_section *s, const char *key, const char *c
     return dm_value_real(s, key) == 0 ? DM_OK : cannot(class_name, what, give, err);
 }
 
+/* Two evaluations a step, and the noise of diffusers' Brownian motion; none of it is in the config. */
+static dm_status check_sde(const dm_section *s, const char *class_name, dm_err *err)
+{
+    if (dm_value_real(s, "eta") != 1 || dm_value_int(s, "order") != 2 || !dm_value_is(s, "solver", "midpoint") ||
+        !dm_value_is(s, "compat", "diffusers"))
+        return cannot(class_name, "these steps of sampler.method=singlestep",
+                      "sampler.eta=1 sampler.order=2 sampler.solver=midpoint sampler.compat=diffusers, or "
+                      "sampler.method=multistep or singlestep_grid",
+                      err);
+    return DM_OK;
+}
+
 static dm_status put_dpmpp(const dm_section *s, const char *class_name, FILE *to, dm_err *err)
 {
     const double eta = dm_value_real(s, "eta");
-    const bool compat = dm_value_is(s, "compat", "diffusers");
+    const bool grid = dm_value_is(s, "method", "singlestep_grid"), third = dm_value_int(s, "order") == 3;
+    const bool differs = grid ? third && eta == 1 && dm_value_is(s, "solver", "heun") : third || eta == 1;
 
-    if (dm_value_is(s, "method", "singlestep"))
-        return cannot(class_name, "sampler.method=singlestep", "sampler.method=multistep", err);
+    if (!strcmp(class_name, "DPMSolverSDEScheduler"))
+        return check_sde(s, class_name, err);
+    if (!strncmp(class_name, "EDM", 3) && !dm_value_is(s, "method", "multistep"))
+        return cannot(class_name, "this sampler.method", "sampler.method=multistep", err);
     if (eta != 0 && eta != 1)
         return cannot(class_name, "this sampler.eta", "0 or 1", err);
-    if (!compat && (dm_value_int(s, "order") == 3 || eta == 1))
+    if (differs && !dm_value_is(s, "compat", "diffusers"))
         return cannot(class_name, "these steps, since its own differ", "sampler.compat=diffusers to have those", err);
     dm_config_put_text(to, "algorithm_type", eta == 1 ? "sde-dpmsolver++" : "dpmsolver++");
     dm_config_put_int(to, "solver_order", dm_value_int(s, "order"));
@@ -275,6 +300,8 @@ static dm_status write_discrete(const dm_experiment *e, const dm_data_info *data
         return cannot(s->name, "a network that tells a variance", "sampler.use=ddpm or dpmpp", err);
     if (e->schedule.zero_terminal_snr && !s->rescales)
         return cannot(s->name, "schedule.zero_terminal_snr", "another sampler", err);
+    if (s->no_x0 && dm_value_is(obj, "predict", "x0"))
+        return cannot(s->name, "objective.predict=x0, with which it does not step", "another sampler", err);
     if (s->grids == CHAIN && dm_value_is(obj, "predict", "v"))
         return cannot(s->name, "objective.predict=v, whose outputs it mixes as they are", "another sampler", err);
     if ((rc = dm_config_put_betas(e, false, s->rescales, to, err)) || (rc = put_grid(e, s, to, err)) ||

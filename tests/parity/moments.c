@@ -25,7 +25,7 @@ typedef struct walker {
     const dm_walk *g;
     const dm_noise *noise;
     int drawn;
-    lin x, m[4], z;
+    lin x, base, m[4], z;
     double l[4];
 } walker;
 
@@ -162,6 +162,54 @@ static void dpmpp(walker *w, int i, int order, double eta)
     }
 }
 
+/* SDE-DPM-Solver++ by an evaluation half way: x0 there for the whole step, and the noise that led there as it is at the
+ * step's end, or as diffusers has it, of a Brownian motion in sigma / alpha. */
+static void singlestep(walker *w, const dm_point *a, const dm_point *b, double eta, bool brownian)
+{
+    const double h = (b->log_snr - a->log_snr) / 2, n = eta * h;
+    dm_point mid = *a;
+    lin x0, y, first;
+    double k1, k2;
+
+    dm_noise_at_log_snr(w->noise, (a->log_snr + b->log_snr) / 2, &mid);
+    k1 = b->sigma * exp(-n / 2) * sqrt(1 - exp(-n));
+    k2 = b->sigma * sqrt(1 - exp(-n));
+    if (brownian) {
+        k1 = b->sigma * sqrt(1 - exp(-2 * n)) * sqrt((ratio(a) - ratio(&mid)) / (ratio(a) - ratio(b)));
+        k2 = b->sigma * sqrt(1 - exp(-2 * n)) * sqrt((ratio(&mid) - ratio(b)) / (ratio(a) - ratio(b)));
+    }
+    predict(&w->x, a, &x0, NULL);
+    draw(w);
+    first = w->z;
+    mix(&y, mid.sigma / a->sigma * exp(-n / 2), &w->x, mid.alpha * (1 - exp(-(h + n) / 2)), &x0);
+    mix(&y, 1, &y, mid.sigma * sqrt(1 - exp(-n)), &first);
+    predict(&y, &mid, &x0, NULL);
+    draw(w);
+    mix(&w->x, b->sigma / a->sigma * exp(-n), &w->x, b->alpha * (1 - exp(-h - n)), &x0);
+    mix(&w->x, 1, &w->x, k1, &first);
+    mix(&w->x, 1, &w->x, k2, &w->z);
+}
+
+/* Of two points of the grid the first is evaluated and left for the second; each with noise of its own. */
+static void in_turn(walker *w, int i, double eta)
+{
+    const dm_point *a = &w->g->points[i], *b = a + 1;
+    const double h = (b->log_snr - a[-(i % 2)].log_snr) / 2, H = h * (1 + eta);
+    lin d;
+
+    w->m[1] = w->m[0];
+    predict(&w->x, a, &w->m[0], NULL);
+    if (i % 2 == 0)
+        w->base = w->x;
+    draw(w);
+    mix(&w->x, b->sigma / a[-(i % 2)].sigma * exp(-eta * h), &w->base, b->sigma * sqrt(1 - exp(-2 * eta * h)), &w->z);
+    mix(&w->x, 1, &w->x, b->alpha * (1 - exp(-H)), &w->m[i % 2]);
+    if (i % 2 == 0)
+        return;
+    mix(&d, 1, &w->m[0], -1, &w->m[1]);
+    mix(&w->x, 1, &w->x, b->alpha * (1 - exp(-H)), &d);
+}
+
 /* The integral over a step of a Lagrange polynomial, 1 at place k of n and 0 at the others, by which SA-Solver weighs
  * each prediction (Xue et al. 2023, eq. 17): (1 + tau^2) e^(-(1 + tau^2)(to - l)), by Simpson's rule. */
 static double lagrange(const double *place, int n, int k, double from, double to, double tau)
@@ -227,7 +275,7 @@ static void sa(walker *w, int i, int predictor, int corrector, double tau)
 
 /* ---- tests -------------------------------------------------------------------------------------- */
 
-enum kind { DDIM, CHURN, SDE, SA, RESTART };
+enum kind { DDIM, CHURN, SDE, SINGLE, BROWNIAN, TURNS, SA, RESTART };
 /* weak: the order of its moments. */
 typedef struct sampler { const char *text; enum kind kind; double k; int order, weak, corrector; } sampler;
 
@@ -240,6 +288,10 @@ static const sampler cases[] = {
     {"use: dpmpp, order: 2, eta: 1", SDE, 1, 2, 2, 0},
     {"use: dpmpp, order: 2, eta: 0.4", SDE, 0.4, 2, 2, 0},
     {"use: dpmpp, order: 3, eta: 1", SDE, 1, 3, 2, 0},
+    {"use: dpmpp, order: 2, method: singlestep, eta: 1", SINGLE, 1, 2, 2, 0},
+    {"use: dpmpp, order: 2, method: singlestep, eta: 0.4", SINGLE, 0.4, 2, 2, 0},
+    {"use: dpmpp, order: 2, method: singlestep, eta: 1, compat: diffusers", BROWNIAN, 1, 2, 2, 0},
+    {"use: dpmpp, order: 2, method: singlestep_grid, eta: 1", TURNS, 1, 2, 1, 0},
     {"use: sa, predictor_order: 1, corrector_order: 0, tau: 1", SA, 1, 1, 1, 0},
     {"use: sa, predictor_order: 2, corrector_order: 0, tau: 1", SA, 1, 2, 2, 0},
     {"use: sa, predictor_order: 2, corrector_order: 2, tau: 1", SA, 1, 2, 2, 2},
@@ -268,6 +320,9 @@ static void recursion(const sampler *c, const exact_bench *b, int inner, bool fr
         case DDIM: ddim(&w, a, a + 1, c->k); break;
         case CHURN: churned(&w, a, a + 1, c->k); break;
         case SDE: dpmpp(&w, i, c->order, c->k); break;
+        case SINGLE: singlestep(&w, a, a + 1, c->k, false); break;
+        case BROWNIAN: singlestep(&w, a, a + 1, c->k, true); break;
+        case TURNS: in_turn(&w, i, c->k); break;
         case SA: sa(&w, i, c->order, c->corrector, strstr(c->text, "s_min") && !in_between(a) ? 0 : c->k); break;
         case RESTART: restart(&w, i, 0.1, 1, inner, (int)c->k); break;
         }
