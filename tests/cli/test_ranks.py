@@ -107,14 +107,14 @@ def in_parts():
     """The optimizer's state in parts: the bits of ranks that each have all, in checkpoints too; and on, with any number of ranks."""
     keys = "train.shard_optimizer=true", "train.micro_batch=8", "--deterministic"
     more = "train.save_every=10", "train.validate_every=10", "train.validate_count=20", "train.sample_every=10", "train.sample_count=3", "sampler.steps=3"
-    train(1, "whole", *keys[1:], *more)
+    train(1, "undivided", *keys[1:], *more)
     for n in 2, 4:
         train(n, f"parts{n}", *keys, *more)
         for step in 10, 20:
-            assert not same_tensors(path("whole", LAST % step), path(f"parts{n}", LAST % step)), (n, step)
-        assert held_out("whole") == held_out(f"parts{n}")
-        assert not same_tensors(*(path(run, "checkpoints", "best.safetensors") for run in ("whole", f"parts{n}")))
-        a, b = (open(path(run, "samples", "step-00000020.png"), "rb").read() for run in ("whole", f"parts{n}"))
+            assert not same_tensors(path("undivided", LAST % step), path(f"parts{n}", LAST % step)), (n, step)
+        assert held_out("undivided") == held_out(f"parts{n}")
+        assert not same_tensors(*(path(run, "checkpoints", "best.safetensors") for run in ("undivided", f"parts{n}")))
+        a, b = (open(path(run, "samples", "step-00000020.png"), "rb").read() for run in ("undivided", f"parts{n}"))
         assert a == b
     shutil.copytree(path("parts2"), path("parts"))
     os.remove(path("parts", LAST % 20))
@@ -122,7 +122,7 @@ def in_parts():
     for n, steps, own in (3, 13, keys), (1, 16, keys), (2, 20, keys[1:]):
         ranks(n, "train", *moons("parts", f"train.steps={steps}", "train.log_every=1", "train.keep=30", "matmul_precision=highest"), *more,
               *own, "--resume", "-q")
-    assert not same_tensors(path("whole", LAST % 20), path("parts", LAST % 20))
+    assert not same_tensors(path("undivided", LAST % 20), path("parts", LAST % 20))
     train(3, "plain-parts", keys[0])  # each checkpoint compares the ranks' weights
     compare_runs("one", "plain-parts")
     wire = "--ranks", 4, "--bandwidth", 1, "--latency", 10, "--speed", 100
