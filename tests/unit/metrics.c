@@ -2,7 +2,7 @@
  * refuse. */
 #include "scratch.h"
 
-#include "eval/quality.h"
+#include "quality/quality.h"
 #include "metrics_goldens.h"
 
 #include <math.h>

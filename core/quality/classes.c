@@ -1,5 +1,5 @@
 /* What quality says of each class; see quality.h. */
-#include "eval/quality.h"
+#include "quality/quality.h"
 
 #include "base/arena.h"
 #include "text/plain_text.h"

@@ -1,6 +1,6 @@
 /* Features of images; see extractor.h. The network is described as for a forward pass, and the plan ends at what the
  * layer reads. */
-#include "eval/extractor.h"
+#include "quality/extractor.h"
 
 #include "text/suggest.h"
 #include "model/objective.h"

@@ -1,5 +1,5 @@
 /* What quality keeps from call to call; see quality.h. */
-#include "eval/quality.h"
+#include "quality/job.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +32,9 @@ static const char *section(const char *text, const char *head, int *n)
     return at;
 }
 
-char *dm_quality_key(const dm_experiment *e, const dm_quality *q, int64_t count, int64_t subset_size)
+/* Everything that the training images' features, floor and ceiling follow from: the resolved experiment's seed and
+ * data, the features' layer and weights, counts. On the heap, NULL when memory is exhausted. */
+static char *key_of(const dm_experiment *e, const dm_quality *q, int64_t count, int64_t subset_size)
 {
     static const char form[] = "%s %s train=%lld count=%lld subsets=%lld of %lld neighbours=%d seed=%lld\n%.*s";
     char *text = dm_experiment_print(e, false), *key;
@@ -50,4 +52,33 @@ char *dm_quality_key(const dm_experiment *e, const dm_quality *q, int64_t count,
                  data);
     free(text);
     return key;
+}
+
+/* What the caller keeps, if it is of the same data, features and counts; a caller that wants all features gets them,
+ * and ranks do not ask each other what each of them keeps. */
+dm_status dm_quality_find_kept(dm_quality_job *j, dm_err *err)
+{
+    if (!j->o->kept || j->o->features_done || j->model.comm->size > 1)
+        return DM_OK;
+    if (!(j->key = key_of(j->model.experiment, j->out, j->count, j->reference.size)))
+        return dm_error(err, DM_ENOMEM, "out of memory");
+    if (*j->o->kept && !strcmp((*j->o->kept)->key, j->key))
+        j->kept = *j->o->kept;
+    return DM_OK;
+}
+
+dm_status dm_quality_keep(dm_quality_job *j, dm_err *err)
+{
+    dm_quality_kept *k;
+
+    if (!j->key)
+        return DM_OK;
+    if (!(k = malloc(sizeof *k)))
+        return dm_error(err, DM_ENOMEM, "out of memory");
+    *k = (dm_quality_kept){j->key, j->train_features, j->out->floor, j->out->ceiling};
+    j->key = NULL;
+    j->train_features = NULL;
+    dm_quality_kept_free(*j->o->kept);
+    *j->o->kept = k;
+    return DM_OK;
 }

@@ -1,5 +1,5 @@
 /* One set of features against the training data's; see quality.h. */
-#include "eval/quality.h"
+#include "quality/quality.h"
 
 #include <stdlib.h>
 

@@ -1,11 +1,10 @@
-/* Sets of images compared with the training data by their features: what dm_eval_quality is made of. */
+/* Sets of images compared with the training data by their features: the figures of dm_eval_quality. */
 #ifndef DEMIST_CORE_QUALITY_H
 #define DEMIST_CORE_QUALITY_H
 
 #include <demist/demist.h>
 
 #include "data/data.h"
-#include "experiment/experiment.h"
 #include "metrics/metrics.h"
 
 /* What all sets are compared with. features: all of the training split, in an order without meaning, owned by the
@@ -45,11 +44,5 @@ int64_t dm_quality_least(int32_t neighbours);
 dm_status dm_quality_classes_new(const dm_data *named, int64_t n, dm_quality_class **out, dm_err *err);
 /* Fills count, and class_share of the images and of each class; found: what each is taken for, NULL = not known. */
 void dm_quality_shares(const int32_t *asked, const int32_t *found, int64_t n, dm_quality *out);
-
-/* key: of what it was made; see dm_quality_key. */
-struct dm_quality_kept { char *key; float *train; dm_quality_row floor, ceiling; };
-/* Everything that the training images' features, floor and ceiling follow from: the resolved experiment's seed and
- * data, the features' layer and weights, counts. On the heap, NULL when memory is exhausted. */
-char *dm_quality_key(const dm_experiment *e, const dm_quality *q, int64_t count, int64_t subset_size);
 
 #endif
