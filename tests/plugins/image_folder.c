@@ -243,6 +243,34 @@ static void folder__errors(void **state)
     scratch_remove(dir.dir);
 }
 
+/* An image of several names is there once, if that is asked for. */
+static void folder__links(void **state)
+{
+    scratch dir = scratch_new();
+    const char *folder;
+    dataset *f;
+
+    (void)state;
+    dataset_log[0] = 0;
+    mkdir(scratch_path(&dir, "more"), 0700);
+    copy_image(&dir, "grey.png", "1.png", 9999);
+    copy_image(&dir, "grey.png", "more/2.png", 9999);
+    assert_int_equal(symlink("1.png", scratch_path(&dir, "alias.png")), 0);
+    assert_int_equal(symlink("more", scratch_path(&dir, "again")), 0);
+    folder = dataset_setting(&dir, "folder", dir.dir);
+    f = dataset_open_ok("image_folder", SET(folder), PLAIN);
+    assert_int_equal(dm_data_get_info(f->data)->count, 4);
+    dataset_free(f);
+    f = dataset_open_ok("image_folder", SET(folder, "links=false"), PLAIN);
+    assert_int_equal(dm_data_get_info(f->data)->count, 2);
+    assert_non_null(strstr(dataset_log, "2 symbolic links (links is false)"));
+    dataset_free(f);
+    assert_int_equal(unlink(scratch_path(&dir, "1.png")) | unlink(scratch_path(&dir, "more/2.png")), 0);
+    dataset_open_fails("image_folder", SET(folder, "links=false"), PLAIN, DM_EINVAL,
+                       "has 0 images: no .png, .jpg, .jpeg or .webp below it, but 2 symbolic links");
+    scratch_remove(dir.dir);
+}
+
 static void folder__classes_and_sizes(void **state)
 {
     static const int64_t six[] = {6};
@@ -431,6 +459,7 @@ int main(void)
         cmocka_unit_test(folder__background),
         cmocka_unit_test(folder__split),
         cmocka_unit_test(folder__errors),
+        cmocka_unit_test(folder__links),
         cmocka_unit_test(folder__classes_and_sizes),
         cmocka_unit_test(folder__harmless),
         cmocka_unit_test(folder__exif_after_the_pixels),

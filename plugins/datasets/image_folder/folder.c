@@ -118,7 +118,14 @@ static bool leads_back(const around *in, const struct stat *sb)
     return in;
 }
 
-static dm_status walk(dm_ctx *c, const char *dir, bool webp, int depth, const around *in, image_list *l)
+static bool is_link(const char *path)
+{
+    struct stat sb;
+
+    return !lstat(path, &sb) && S_ISLNK(sb.st_mode);
+}
+
+static dm_status walk(dm_ctx *c, const char *dir, const list_rules *rules, int depth, const around *in, image_list *l)
 {
     DIR *d = opendir(dir);
     dm_status s = DM_OK;
@@ -140,15 +147,17 @@ static dm_status walk(dm_ctx *c, const char *dir, bool webp, int depth, const ar
             continue;
         if (!(path = folder_join(dir, e->d_name)))
             s = dm_fail(c, DM_ENOMEM, "out of memory: names in '%s'", dir);
+        else if (!rules->links && is_link(path))
+            l->links++;
         else if (stat(path, &sb)) {
             if (!(s = leads_nowhere(c, path)))
                 folder_leave_out(l, e->d_name);
         } else if (S_ISDIR(sb.st_mode) && leads_back(&here, &sb))
             folder_leave_out(l, e->d_name);
         else if (S_ISDIR(sb.st_mode))
-            s = depth < MAX_DEPTH ? walk(c, path, webp, depth + 1, &here, l)
+            s = depth < MAX_DEPTH ? walk(c, path, rules, depth + 1, &here, l)
                                   : dm_fail(c, DM_EINVAL, "'%s' is more than %d folders deep", path, MAX_DEPTH);
-        else if (S_ISREG(sb.st_mode) && image_has_name(e->d_name, webp))
+        else if (S_ISREG(sb.st_mode) && image_has_name(e->d_name, rules->webp))
             s = folder_add(c, l, path, 0), path = NULL;
         else
             folder_leave_out(l, e->d_name);
@@ -164,17 +173,17 @@ void folder_sort(image_list *l)
         qsort(l->image, (size_t)l->n, sizeof *l->image, by_path);
 }
 
-dm_status folder_list(dm_ctx *c, const char *dir, bool webp, image_list *out)
+dm_status folder_list(dm_ctx *c, const char *dir, const list_rules *rules, image_list *out)
 {
     struct stat sb;
-    const bool file = !stat(dir, &sb) && S_ISREG(sb.st_mode) && image_has_name(dir, webp);
+    const bool file = !stat(dir, &sb) && S_ISREG(sb.st_mode) && image_has_name(dir, rules->webp);
     char *one = file ? strdup(dir) : NULL;
     dm_status s;
 
     if (file)
         s = one ? folder_add(c, out, one, 0) : dm_fail(c, DM_ENOMEM, "out of memory: '%s'", dir);
     else
-        s = walk(c, dir, webp, 0, NULL, out);
+        s = walk(c, dir, rules, 0, NULL, out);
     folder_sort(out);
     return s;
 }

@@ -6,7 +6,7 @@
 
 typedef struct cfg {
     const char *folder, *test_folder, *table, *test_table, *columns, *paired_folder, *test_paired_folder, *background;
-    bool labels, orient, webp;
+    bool labels, orient, webp, links;
     double split;
     int32_t on_error;
 } cfg;
@@ -25,10 +25,13 @@ typedef struct image_list {
     left_out left[MAX_LEFT_OUT + 1]; /* the last: all other ends */
     int n_left;
     int64_t folders;               /* that were walked, each as often as links lead to it */
+    int64_t links;                 /* that were not followed */
 } image_list;
+/* webp: .webp files are images too; links: symbolic links are followed. */
+typedef struct list_rules { bool webp, links; } list_rules;
 
 /* All images below dir, in the order of their names; hidden files and folders are not looked at. */
-dm_status folder_list(dm_ctx *c, const char *dir, bool webp, image_list *out);
+dm_status folder_list(dm_ctx *c, const char *dir, const list_rules *rules, image_list *out);
 /* "a/b"; on the heap, NULL where there is no memory. */
 char *folder_join(const char *a, const char *b);
 /* One more image, at the end; takes the path. */

@@ -32,6 +32,8 @@ static const dm_param params[] = {
               "what is seen through alpha: white, black, #rrggbb, or none, which takes the hidden colours as they are"),
     DM_BOOL(cfg, orient, "true", "turn images as their EXIF says"),
     DM_BOOL(cfg, webp, "true", "read .webp files too"),
+    DM_BOOL(cfg, links, "true",
+            "follow symbolic links; false leaves them out, so that an image with several names is there once"),
     DM_ENUM(cfg, on_error, "stop", "stop|skip",
             "an image that cannot be read ends training, or is left out, or replaced by the next where only its pixels "
             "tell"),
@@ -182,20 +184,29 @@ static dm_status check_settings(dm_ctx *c, bool test)
     return DM_OK;
 }
 
+static list_rules listing(const cfg *p) { return (list_rules){.webp = p->webp, .links = p->links}; }
+
 static dm_status list_images(dm_ctx *c, bool test)
 {
     const cfg *p = c->cfg;
     state *st = c->self;
     const image_list *l = &st->images.list;
     const char *dir = has_own_folder(p, test) ? p->test_folder : p->folder;
-    char left[256];
+    const list_rules rules = listing(p);
+    char left[256], links[64] = "";
 
-    if (source_list(c, dir, p->webp, &st->images))
+    if (source_list(c, dir, &rules, &st->images))
         return c->err->code;
     folder_left_out(l, left, sizeof left);
+    if (l->links)
+        snprintf(links, sizeof links, "%lld symbolic link%s (links is false)", (long long)l->links,
+                 l->links == 1 ? "" : "s");
     if (l->n == 0)
-        return dm_fail(c, DM_EINVAL, "'%s' has 0 images: no .png, .jpg, .jpeg%s below it%s%s", dir,
-                       p->webp ? " or .webp" : "", *left ? ", but " : "", left);
+        return dm_fail(c, DM_EINVAL, "'%s' has 0 images: no .png, .jpg, .jpeg%s below it%s%s%s%s", dir,
+                       p->webp ? " or .webp" : "", *left || *links ? ", but " : "", left,
+                       *left && *links ? " and " : "", links);
+    if (*links && (!test || *p->test_folder))
+        c->host->log(c, "left out below '%s': %s", dir, links);
     if (*left && (!test || *p->test_folder))
         c->host->log(c, "left out below '%s', not being PNG, JPEG%s: %s", dir, p->webp ? " or WebP" : "", left);
     return DM_OK;
@@ -206,13 +217,14 @@ static dm_status list_classes(dm_ctx *c)
 {
     const cfg *p = c->cfg;
     state *st = c->self;
+    const list_rules rules = listing(p);
     source train = {.dir = p->folder, .labels = -1};
     table t = {0};
     struct stat sb;
     dm_status s = *p->table ? table_open(c, p->table, p->columns, &t) : DM_OK;
 
     if (!s && (t.classes || stat(p->folder, &sb) || !S_ISDIR(sb.st_mode)) &&
-        !(s = source_list(c, p->folder, p->webp, &train)))
+        !(s = source_list(c, p->folder, &rules, &train)))
         s = labels_read(c, &train, &t);
     if (!s)
         s = labels_list(c, &train, &t, &st->classes);
@@ -240,11 +252,12 @@ static dm_status read_labels(dm_ctx *c, bool test)
 static dm_status match_pairs(dm_ctx *c, bool test)
 {
     const cfg *p = c->cfg;
+    const list_rules rules = listing(p);
     state *st = c->self;
 
     if (!*p->paired_folder)
         return DM_OK;
-    if (source_list(c, has_own_folder(p, test) ? p->test_paired_folder : p->paired_folder, p->webp, &st->pairs))
+    if (source_list(c, has_own_folder(p, test) ? p->test_paired_folder : p->paired_folder, &rules, &st->pairs))
         return c->err->code;
     return pairs_match(c, &st->images, &st->pairs);
 }

@@ -9,7 +9,7 @@
 
 enum { MAX_FILE = 256 << 20 };
 
-typedef struct listing { source *to; bool webp; } listing;
+typedef struct listing { source *to; const list_rules *rules; } listing;
 
 static bool is_hidden(const char *name)
 {
@@ -30,7 +30,7 @@ static dm_status list_entry(dm_ctx *c, void *user, const char *name, int64_t at)
         return DM_OK;
     if (!strcmp(name, "dataset.json"))
         s->labels = at;
-    if (told || image_has_name(name, l->webp)) {
+    if (told || image_has_name(name, l->rules->webp)) {
         char *path = folder_join(s->dir, name);
 
         return path ? folder_add(c, told ? &s->told : &s->list, path, at)
@@ -40,9 +40,9 @@ static dm_status list_entry(dm_ctx *c, void *user, const char *name, int64_t at)
     return DM_OK;
 }
 
-static dm_status list_archive(dm_ctx *c, bool webp, source *s)
+static dm_status list_archive(dm_ctx *c, const list_rules *rules, source *s)
 {
-    listing l = {s, webp};
+    listing l = {s, rules};
     dm_status rc;
 
     if ((rc = image_archive_open(c, s->dir, &s->archive)) ||
@@ -56,14 +56,14 @@ static dm_status list_archive(dm_ctx *c, bool webp, source *s)
     return DM_OK;
 }
 
-dm_status source_list(dm_ctx *c, const char *dir, bool webp, source *out)
+dm_status source_list(dm_ctx *c, const char *dir, const list_rules *rules, source *out)
 {
     struct stat sb;
-    const bool archive = !stat(dir, &sb) && S_ISREG(sb.st_mode) && !image_has_name(dir, webp);
+    const bool archive = !stat(dir, &sb) && S_ISREG(sb.st_mode) && !image_has_name(dir, rules->webp);
     dm_status s;
 
     *out = (source){.dir = dir, .labels = -1};
-    if ((s = archive ? list_archive(c, webp, out) : folder_list(c, dir, webp, &out->list)))
+    if ((s = archive ? list_archive(c, rules, out) : folder_list(c, dir, rules, &out->list)))
         return s;
     out->below = out->list.n && strcmp(out->list.image[0].path, dir) ? strlen(dir) + 1 : 0;
     return DM_OK;

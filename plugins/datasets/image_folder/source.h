@@ -16,7 +16,7 @@ typedef struct source {
 } source;
 
 /* All images of dir, which must outlive it. */
-dm_status source_list(dm_ctx *c, const char *dir, bool webp, source *out);
+dm_status source_list(dm_ctx *c, const char *dir, const list_rules *rules, source *out);
 void source_free(source *s);
 /* As image_check() and image_open() with pixels. */
 dm_status source_check(dm_ctx *c, const source *s, const image *m, const image_rules *rules, image_file *j);
