@@ -94,6 +94,8 @@ static dm_status for_batches_of(dm_guide *g, int64_t n, dm_err *err)
                       err);
 }
 
+int64_t dm_guide_out_channels(const dm_guide *g) { return dm_net_out_channels(g->s.model); }
+
 dm_status dm_guide_predict(dm_guide *g, dm_buf *x, int64_t n, const dm_point *p, const int32_t *labels,
                            const dm_told *conditions, uint64_t serial, dm_said *said, dm_err *err)
 {

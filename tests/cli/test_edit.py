@@ -152,7 +152,7 @@ def larger_images_have_no_seams():
             f.write(bytes(min(255, 40 + 10 * (i % 7) + (90 if (x + y + i) % 6 < 3 else 0) + (11 * x + 5 * y * y + i) % 13)
                           for y in range(SIDE) for x in range(SIDE)))
     demist("train", path("exp.yaml"), f"output={path('up')}", f"data.train_images={path('u')}", "condition.derive=[downscale]",
-           "condition.factor=2")
+           "condition.factor=2", "train.drop_condition=0.1", "train.save_every=100")
     h, w = 12, 20
     whole = lambda i: [(40 + 10 * (i % 7) + (90 if (x + y + i) % 6 < 3 else 0) + (11 * x + 5 * y * y + i) % 13) / 127.5 - 1
                        for y in range(2 * h) for x in range(2 * w)]
@@ -180,9 +180,18 @@ def larger_images_have_no_seams():
     one = edited("up", "--in", path("tile.safetensors"), "--upscale")[0]
     demist("sample", path("up"), "--condition", f"downscale={path('tile.safetensors')}", "--count", 1, "--tensors", path("t.safetensors"), "--deterministic")
     assert max(abs(a - b) for a, b in zip(one[0], images_of("t.safetensors")[0])) < 1e-4, "an image of one tile is a sample"
+    far = lambda p, q: max(abs(a - b) for x, y in zip(p, q) for a, b in zip(x, y))
+    checkpoint = path("up/checkpoints/step-00000100.safetensors")
+    for guidance in (("guidance.use=cfg", "guidance.scale=3"), ("guidance.use=autoguidance", f"guidance.guide={checkpoint}")):
+        demist("sample", path("up"), "--condition", f"downscale={path('tile.safetensors')}", "--count", 1, "--tensors", path("t.safetensors"),
+               "--deterministic", "--force", *guidance)
+        one = edited("up", "--in", path("tile.safetensors"), "--upscale", *guidance)[0]
+        assert far(one, images_of("t.safetensors")) < 1e-4, "guided as a sample is"
+    assert far(up("guidance.use=cfg", "guidance.scale=1"), out) < 1e-4 < far(up("guidance.use=cfg", "guidance.scale=3"), out)
+    assert far(up("guidance.use=autoguidance", f"guidance.guide={path('up')}"), out) < 1e-4, "a guide that says the same"
     refuse("--in", path("small.safetensors"), "--upscale", says="this one takes nothing")
     for args, says in ((("--overlap", 4), "it must be 1 to 3"), (("--strength", "0.5"), "--upscale takes only"), (("--count", 2), "--upscale takes only"),
-                       (("guidance.use=autoguidance", f"guidance.guide={path('up')}"), "upscaling is not guided"), (("sampler.steps=-1",), "sampler.steps")):
+                       (("guidance.use=autoguidance",), "guidance.guide"), (("sampler.steps=-1",), "sampler.steps")):
         err = demist("edit", path("up"), "--in", path("small.safetensors"), "--upscale", *args, "--tensors", path("no.safetensors"), code=2)[1]
         assert says in err, err
     tensor("tiny.safetensors", [1, 1, 3, 9], [0] * 27)
