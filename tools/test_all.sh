@@ -110,7 +110,7 @@ folders() { DEMIST_FOLDERS=all DEMIST=$root/build/demist DEMIST_SOURCE=$root ste
 build_package() {
   local dir=$root/build/debian
   rm -rf "$dir" && mkdir -p "$dir/demist" && git -C "$root" archive HEAD | tar -x -C "$dir/demist" || return 1
-  (cd "$dir/demist" && env -u CC dpkg-buildpackage -b -us -uc) && lintian --allow-root --fail-on error,warning "$dir"/*.changes
+  (cd "$dir/demist" && env -u CC -u LD_LIBRARY_PATH dpkg-buildpackage -b -us -uc) && lintian --allow-root --fail-on error,warning "$dir"/*.changes
 }
 
 package() { step package build_package; }

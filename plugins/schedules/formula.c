@@ -7,6 +7,7 @@
 #include <demist/plugin.h>
 
 enum { ALPHA_BAR, LOG_SNR, BETA };
+enum { LONGEST = 1000 };
 enum { ROOM = 1 << 20 }; /* a parser needs less; one that has none throws through C, which ends the process */
 typedef struct { int32_t of; const char *formula; double max_beta; } cfg;
 
@@ -31,6 +32,18 @@ static dm_status mistake(dm_ctx *c, const reader *r, double u)
         return dm_fail(c, DM_ENOMEM, "out of memory for the formula");
     return at >= 0 ? dm_fail(c, DM_EINVAL, "formula: column %d: %.*s", at + 1, n, why)
                    : dm_fail(c, DM_EINVAL, "formula: at u = %g: %.*s", u, n, why);
+}
+
+/* muParser puts its messages, and the formula's text in them, into 2,048 bytes, whatever their length. */
+static dm_status check_text(dm_ctx *c, const char *formula)
+{
+    if (strlen(formula) > LONGEST)
+        return dm_fail(c, DM_EINVAL, "formula: it has %zu characters; %d are the most", strlen(formula), LONGEST);
+    for (const char *p = formula; *p; p++)
+        if ((*p < ' ' || *p > '~') && *p != '\t' && *p != '\n')
+            return dm_fail(c, DM_EINVAL, "formula: column %d: character 0x%02x; formulas are printable ASCII",
+                           (int)(p - formula) + 1, (unsigned)(unsigned char)*p);
+    return DM_OK;
 }
 
 static dm_status value(dm_ctx *c, reader *r, double u, double *v)
@@ -96,6 +109,8 @@ static dm_status fill(dm_ctx *c, int32_t T, double *beta)
     dm_status rc;
 
     free(room);
+    if (check_text(c, ((const cfg *)c->cfg)->formula))
+        return c->err->code;
     if (!room || !(r.parser = mupCreate(muBASETYPE_FLOAT)))
         return dm_fail(c, DM_ENOMEM, "out of memory for the formula");
     mupDefineConst(r.parser, "pi", 3.14159265358979323846);

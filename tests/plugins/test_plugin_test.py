@@ -164,6 +164,10 @@ def all_of_our_own_pass():
     with open(path("images.idx"), "wb") as f:
         f.write(bytes([0, 0, 8, 3, 0, 0, 0, 20, 0, 0, 0, 8, 0, 0, 0, 8]) + bytes(range(256)) * 5)
     GIVEN["datasets/idx"] = [f"train_images={path('images.idx')}"]
+    os.mkdir(path("cifar"))
+    with open(path("cifar/data_batch_1.bin"), "wb") as f:
+        f.write(b"".join(bytes([i % 10]) + bytes((i + j) % 256 for j in range(3072)) for i in range(20)))
+    GIVEN["datasets/cifar10"] = [f"folder={path('cifar')}"]
     demist("train", *moons("guide"), "train.steps=2", "-q")
     GIVEN["guidance/autoguidance"] = [f"guidance.guide={path('guide')}"]
     wrong = [passes(f"{PLUGINS}/{p}.so", *GIVEN.get(p, [])) for p in every]
