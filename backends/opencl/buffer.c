@@ -170,11 +170,13 @@ dm_status dm_buf_write(dm_buf *b, size_t offset, size_t bytes, const void *from,
     return ocl_profile_add(d, row, event, &work, err);
 }
 
-dm_status dm_buf_read(dm_buf *b, size_t offset, size_t bytes, void *to, dm_err *err)
+/* event: what the caller waits for and releases; may be NULL. */
+static dm_status enqueue_read(dm_buf *b, size_t offset, size_t bytes, void *to, cl_bool waits, cl_event *event,
+                              dm_err *err)
 {
     dm_device *d = b->d;
     const dm_work work = {0, (double)bytes};
-    cl_event event = NULL;
+    cl_event own = NULL;
     cl_int code;
     dm_status s;
     int row;
@@ -183,34 +185,33 @@ dm_status dm_buf_read(dm_buf *b, size_t offset, size_t bytes, void *to, dm_err *
         return s;
     if ((s = ocl_profile_row(d, "read", &row, err)) != DM_OK)
         return s;
-    code = clEnqueueReadBuffer(d->queue, b->mem, CL_TRUE, offset, bytes, to, 0, NULL,
-                               ocl_profile_event(d, row, &event));
+    code = clEnqueueReadBuffer(d->queue, b->mem, waits, offset, bytes, to, 0, NULL,
+                               event ? &own : ocl_profile_event(d, row, &own));
     if (code != CL_SUCCESS)
         return ocl_error(d, code, "clEnqueueReadBuffer", NULL, err);
-    return ocl_profile_add(d, row, event, &work, err);
+    if (event) {
+        *event = own;
+        if (row >= 0)
+            clRetainEvent(own);
+    }
+    return ocl_profile_add(d, row, own, &work, err);
+}
+
+dm_status dm_buf_read(dm_buf *b, size_t offset, size_t bytes, void *to, dm_err *err)
+{
+    return enqueue_read(b, offset, bytes, to, CL_TRUE, NULL, err);
 }
 
 dm_status dm_buf_fetch(dm_buf *b, size_t offset, size_t bytes, void *to, dm_fetch *out, dm_err *err)
 {
-    dm_device *d = b->d;
-    const dm_work work = {0, (double)bytes};
     cl_event event = NULL;
-    cl_int code;
-    dm_status s;
-    int row;
+    const dm_status s = enqueue_read(b, offset, bytes, to, CL_FALSE, &event, err);
 
-    if ((s = ocl_buf_check(b, offset, bytes, "read", err)) != DM_OK || !bytes)
-        return s;
-    if ((s = ocl_profile_row(d, "read", &row, err)) != DM_OK)
-        return s;
-    code = clEnqueueReadBuffer(d->queue, b->mem, CL_FALSE, offset, bytes, to, 0, NULL, &event);
-    if (code != CL_SUCCESS)
-        return ocl_error(d, code, "clEnqueueReadBuffer", NULL, err);
-    clFlush(d->queue);
-    *out = (dm_fetch){d, event};
-    if (row >= 0)
-        clRetainEvent(event);
-    return ocl_profile_add(d, row, event, &work, err);
+    if (event) {
+        clFlush(b->d->queue);
+        *out = (dm_fetch){b->d, event};
+    }
+    return s;
 }
 
 bool dm_fetch_over(const dm_fetch *r)

@@ -119,16 +119,22 @@ static void check_clipped(dm_config *c)
         dm_config_fail(c, "lambda_min_clipped", "is not supported but as -Infinity; grid {use: lu, lambda_min} has it");
 }
 
-static void put_dpmpp(dm_config *c, const dm_network_facts *f, FILE *to)
+/* What both of dpmpp's schedulers say. */
+static void put_dpmpp_common(dm_config *c, const dm_network_facts *f, bool single, FILE *to)
 {
     const int64_t T = dm_scheduler_put_betas(c, 1000, 1e-4, 0.02, to);
 
     dm_scheduler_put_objective(c, f, to);
     dm_config_ignore(c, "variance_type");
     check_clipped(c);
-    put_multistep_grid(c, true, "zero", true, to);
+    put_multistep_grid(c, true, "zero", !single, to);
     begin_sampler("dpmpp", T, to);
-    put_dpmpp_keys(c, false, true, to);
+    put_dpmpp_keys(c, single, !single, to);
+}
+
+static void put_dpmpp(dm_config *c, const dm_network_facts *f, FILE *to)
+{
+    put_dpmpp_common(c, f, false, to);
     if (dm_config_bool(c, "euler_at_final", false) &&
         dm_config_choice(c, "final_sigmas_type", "zero", "zero|sigma_min"))
         dm_config_fail(c, "euler_at_final", "is not supported with final_sigmas_type sigma_min");
@@ -137,14 +143,7 @@ static void put_dpmpp(dm_config *c, const dm_network_facts *f, FILE *to)
 
 static void put_single(dm_config *c, const dm_network_facts *f, FILE *to)
 {
-    const int64_t T = dm_scheduler_put_betas(c, 1000, 1e-4, 0.02, to);
-
-    dm_scheduler_put_objective(c, f, to);
-    dm_config_ignore(c, "variance_type");
-    check_clipped(c);
-    put_multistep_grid(c, true, "zero", false, to);
-    begin_sampler("dpmpp", T, to);
-    put_dpmpp_keys(c, true, false, to);
+    put_dpmpp_common(c, f, true, to);
     dm_scheduler_put_clip(c, false, to);
 }
 

@@ -7,7 +7,7 @@
 #include <demist/plugin.h>
 
 enum { ALPHA_BAR, LOG_SNR, BETA };
-enum { LONGEST = 1000 };
+enum { LONGEST = 1000 }; /* characters of a formula */
 enum { ROOM = 1 << 20 }; /* a parser needs less; one that has none throws through C, which ends the process */
 typedef struct { int32_t of; const char *formula; double max_beta; } cfg;
 
@@ -37,8 +37,10 @@ static dm_status mistake(dm_ctx *c, const reader *r, double u)
 /* muParser puts its messages, and the formula's text in them, into 2,048 bytes, whatever their length. */
 static dm_status check_text(dm_ctx *c, const char *formula)
 {
-    if (strlen(formula) > LONGEST)
-        return dm_fail(c, DM_EINVAL, "formula: it has %zu characters; %d are the most", strlen(formula), LONGEST);
+    const size_t n = strlen(formula);
+
+    if (n > LONGEST)
+        return dm_fail(c, DM_EINVAL, "formula: it has %zu characters; %d are the most", n, LONGEST);
     for (const char *p = formula; *p; p++)
         if ((*p < ' ' || *p > '~') && *p != '\t' && *p != '\n')
             return dm_fail(c, DM_EINVAL, "formula: column %d: character 0x%02x; formulas are printable ASCII",
@@ -104,19 +106,20 @@ static dm_status betas(dm_ctx *c, reader *r, int32_t T, double *beta)
 
 static dm_status fill(dm_ctx *c, int32_t T, double *beta)
 {
+    const char *formula = ((const cfg *)c->cfg)->formula;
     void *room = malloc(ROOM);
     reader r = {.T = T};
     dm_status rc;
 
     free(room);
-    if (check_text(c, ((const cfg *)c->cfg)->formula))
+    if (check_text(c, formula))
         return c->err->code;
     if (!room || !(r.parser = mupCreate(muBASETYPE_FLOAT)))
         return dm_fail(c, DM_ENOMEM, "out of memory for the formula");
     mupDefineConst(r.parser, "pi", 3.14159265358979323846);
     mupDefineVar(r.parser, "u", &r.u);
     mupDefineVar(r.parser, "T", &r.T);
-    mupSetExpr(r.parser, ((const cfg *)c->cfg)->formula);
+    mupSetExpr(r.parser, formula);
     rc = mupError(r.parser) ? mistake(c, &r, 0) : betas(c, &r, T, beta);
     mupRelease(r.parser);
     return rc;
