@@ -15,7 +15,9 @@ typedef struct dm_emit dm_emit;
 enum { DM_ON_CPUS = 1, DM_ON_OTHERS = 2, DM_ON_NONE = 4 };
 
 typedef struct dm_impl {
-    const char *name;              /* "portable", "vec16", ...: for people and files; says nothing of what it is */
+    /* "portable", "vec16", ...: for people and files; says nothing of what it is. Rows of one op that have the same are
+     * one implementation, in places for other shapes. */
+    const char *name;
     dm_op_kind kind;
     /* NULL: always. */
     bool (*supports)(const dm_device_info *dev, const dm_opnode *n);
@@ -67,6 +69,11 @@ dm_status dm_emit_launch(dm_emit *e, dm_cmds *cmds, const char *file, const char
 
 /* The i-th implementation of an op, best guess first, NULL past the last. */
 const dm_impl *dm_impl_at(dm_op_kind kind, int i);
+bool dm_impl_same(const dm_impl *a, const dm_impl *b);
+/* Of a name out of a file or from a user, n bytes: its first row, that supports the node on this device where there is
+ * a node. NULL where there is none. */
+const dm_impl *dm_impl_named(dm_op_kind kind, const char *name, size_t n, const dm_device_info *dev,
+                             const dm_opnode *node);
 /* Does it support this device and node, of the types that the node has? */
 bool dm_impl_supports(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n);
 /* Does it, on a device that it is meant for? high: also where it rounds products of f32 more than f32 does. */

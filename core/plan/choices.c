@@ -18,7 +18,9 @@ enum { KEY = 512 };
 
 /* What was measured of an op, of some of its implementations or all. */
 typedef struct record { char key[KEY]; dm_measured m[DM_MAX_CANDIDATES]; int n; } record;
-typedef struct pair { char key[KEY], name[32]; } pair;
+/* What plans that train got, and what the run that goes on had by its file. */
+typedef struct used { char key[KEY]; const dm_impl *impl; } used;
+typedef struct kept { char key[KEY], name[32]; } kept;
 
 struct dm_choices {
     dm_device *device;
@@ -26,7 +28,8 @@ struct dm_choices {
     record *records;
     size_t n_records, cap_records;
     dm_refused *refused;
-    pair *used, *kept;
+    used *used;
+    kept *kept;
     size_t n_used, cap_used, n_kept, cap_kept;
     double spent, began, until;    /* until, began: of measuring that goes on */
     bool lost;                     /* memory was exhausted: not all that is known was read */
@@ -82,7 +85,7 @@ static bool by_rule(const dm_choices *c) { return !c || c->o.tune == DM_TUNE_OFF
 static const dm_measured *known_of(const record *r, const dm_impl *impl)
 {
     for (int i = 0; r && i < r->n; i++)
-        if (!strcmp(r->m[i].name, impl->name))
+        if (dm_impl_same(r->m[i].impl, impl))
             return &r->m[i];
     return NULL;
 }
@@ -114,21 +117,6 @@ static void learn(dm_choices *c, const dm_opnode *op, const record *r, const dm_
     c->gained[op->kind].n++;
 }
 
-/* All are implementations of this op. */
-static bool exist(dm_op_kind kind, const record *r)
-{
-    for (int i = 0; i < r->n; i++) {
-        const dm_impl *impl;
-        int k = 0;
-
-        while ((impl = dm_impl_at(kind, k)) && strcmp(impl->name, r->m[i].name))
-            k++;
-        if (!impl)
-            return false;
-    }
-    return true;
-}
-
 /* From memory or the cache; NULL where nothing of it was measured. */
 static record *find(dm_choices *c, dm_op_kind kind, const char *key)
 {
@@ -137,9 +125,9 @@ static record *find(dm_choices *c, dm_op_kind kind, const char *key)
     for (size_t i = 0; i < c->n_records; i++)
         if (!strcmp(c->records[i].key, key))
             return &c->records[i];
-    r.n = dm_choices_load(c->device, key, r.m);
+    r.n = dm_choices_load(c->device, kind, key, r.m);
     c->lost |= r.n < 0;
-    if (r.n <= 0 || !exist(kind, &r))
+    if (r.n <= 0)
         return NULL;
     if (!dm_grow((void **)&c->records, c->n_records, &c->cap_records, sizeof *c->records)) {
         c->lost = true;
@@ -261,9 +249,9 @@ static bool keep_record(dm_choices *c, dm_op_kind kind, const char *key, const d
     for (int i = 0; i < n; i++) {
         int k = 0;
 
-        if (!m[i].name[0])
+        if (!m[i].impl)
             continue;
-        while (k < r->n && strcmp(r->m[k].name, m[i].name))
+        while (k < r->n && !dm_impl_same(r->m[k].impl, m[i].impl))
             k++;
         if (k < DM_MAX_CANDIDATES) {
             r->m[k] = m[i];
@@ -280,7 +268,7 @@ static dm_status measure_one(dm_choices *c, const wanted *w, dm_err *err)
     const dm_measure_options o = {.until = c->until, .stopped = stopped, .dropped = dropped, .user = c};
     const dm_impl *list[DM_MAX_CANDIDATES];
     const int n = dm_candidates(dm_device_get_info(c->device), w->op, c->o.high, list);
-    dm_measured m[DM_MAX_CANDIDATES] = {{{0}, false, 0, 0, 0}};
+    dm_measured m[DM_MAX_CANDIDATES] = {{NULL, false, 0, 0, 0}};
     const record *r = find(c, w->op->kind, w->key);
     dm_status rc;
 
@@ -373,9 +361,9 @@ static void explain(const record *r, const dm_impl *const *list, int n, bool tra
         const dm_measured *m = known_of(r, list[i]);
 
         if (m && m->dropped)
-            at += (size_t)snprintf(why + at, size - at, " %s dropped (off by %.1g)", m->name, m->error);
+            at += (size_t)snprintf(why + at, size - at, " %s dropped (off by %.1g)", m->impl->name, m->error);
         else if (m)
-            at += (size_t)snprintf(why + at, size - at, " %s %.3f ms", m->name, 1e3 * seconds_of(m, trains));
+            at += (size_t)snprintf(why + at, size - at, " %s %.3f ms", m->impl->name, 1e3 * seconds_of(m, trains));
     }
 }
 
@@ -399,26 +387,20 @@ static const dm_impl *measured(dm_choices *c, const dm_device_info *dev, const d
     return best ? best : dm_impl_reference(dev, n);
 }
 
-static const char *find_pair(const pair *p, size_t n, const char *key)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!strcmp(p[i].key, key))
-            return p[i].name;
-    return NULL;
-}
-
 /* What the run that goes on had chosen, or NULL. */
-static const dm_impl *kept(dm_choices *c, const dm_device_info *dev, const dm_opnode *n, const char *key)
+static const dm_impl *as_before(dm_choices *c, const dm_device_info *dev, const dm_opnode *n, const char *key)
 {
-    const char *name = find_pair(c->kept, c->n_kept, key);
+    const char *name = NULL;
     const dm_impl *impl;
 
-    for (int i = 0; name && (impl = dm_impl_at(n->kind, i)); i++)
-        if (!strcmp(name, impl->name) && dm_impl_supports(impl, dev, n))
-            return dm_refused_has(c->refused, n, impl) ? NULL : impl;
-    if (name)
+    for (size_t i = 0; i < c->n_kept && !name; i++)
+        if (!strcmp(c->kept[i].key, key))
+            name = c->kept[i].name;
+    if (!name)
+        return NULL;
+    if (!(impl = dm_impl_named(n->kind, name, strlen(name), dev, n)))
         say(c, DM_LOG_WARNING, "the run chose %s for %s, which this device or demist does not have", name, key);
-    return NULL;
+    return impl && !dm_refused_has(c->refused, n, impl) ? impl : NULL;
 }
 
 /* A later one of the same op replaces one that was refused. */
@@ -426,7 +408,7 @@ static void note(dm_choices *c, const char *key, const dm_impl *impl)
 {
     for (size_t i = 0; i < c->n_used; i++)
         if (!strcmp(c->used[i].key, key)) {
-            snprintf(c->used[i].name, sizeof c->used->name, "%s", impl->name);
+            c->used[i].impl = impl;
             return;
         }
     if (!dm_grow((void **)&c->used, c->n_used, &c->cap_used, sizeof *c->used)) {
@@ -434,7 +416,7 @@ static void note(dm_choices *c, const char *key, const dm_impl *impl)
         return;
     }
     snprintf(c->used[c->n_used].key, KEY, "%s", key);
-    snprintf(c->used[c->n_used++].name, sizeof c->used->name, "%s", impl->name);
+    c->used[c->n_used++].impl = impl;
 }
 
 bool dm_choices_refuse(dm_choices *c, const dm_opnode *n, const dm_impl *impl, const char *why)
@@ -464,7 +446,7 @@ dm_status dm_choices_pick(dm_choices *c, const dm_refused *refused, const dm_dev
     if (forced || !out->why[0] || !c || dm_op_key(n, key, sizeof key) >= sizeof key)
         return DM_OK;
     if (trains) {
-        const dm_impl *impl = kept(c, dev, n, key);
+        const dm_impl *impl = as_before(c, dev, n, key);
 
         if (impl) {
             out->impl = impl;
@@ -490,7 +472,7 @@ json_t *dm_choices_json(const dm_choices *c)
     json_t *j = dm_json_new();
 
     for (size_t i = 0; i < c->n_used && j; i++)
-        if (json_object_set_new(j, c->used[i].key, json_string(c->used[i].name))) {
+        if (json_object_set_new(j, c->used[i].key, json_string(c->used[i].impl->name))) {
             json_decref(j);
             j = NULL;
         }
@@ -505,7 +487,7 @@ dm_status dm_choices_keep(dm_choices *c, const json_t *j, dm_err *err)
     if (!json_is_object(j))
         return dm_error(err, DM_EINVAL, "implementations is not an object");
     json_object_foreach((json_t *)(uintptr_t)j, key, value) {
-        pair *p;
+        kept *p;
 
         if (!json_is_string(value) || strlen(key) >= KEY || json_string_length(value) >= sizeof p->name)
             return dm_error(err, DM_EINVAL, "implementation of '%.100s' is no name", key);

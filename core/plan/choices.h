@@ -63,7 +63,7 @@ dm_status dm_choices_keep(dm_choices *c, const struct json_t *j, dm_err *err);
 /* ---- choices_cache.c: what was measured, one small file an op ---------------------------------------- */
 
 /* The number of implementations; 0 = there is no entry, or none that can be trusted; -1 = memory is exhausted. */
-int dm_choices_load(const dm_device *d, const char *key, dm_measured out[DM_MAX_CANDIDATES]);
+int dm_choices_load(const dm_device *d, dm_op_kind kind, const char *key, dm_measured out[DM_MAX_CANDIDATES]);
 /* A failure is no error: the next process measures again. */
 void dm_choices_store(const dm_device *d, const char *key, const dm_measured *m, int n);
 

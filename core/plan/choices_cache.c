@@ -60,20 +60,21 @@ static bool seconds(const json_t *j, const char *name, double *out)
     return json_is_number(v) && *out >= 0 && *out < 1e6;
 }
 
-static bool read_one(const json_t *j, dm_measured *m)
+/* An implementation that there is none of, or no longer, makes an entry one of another demist. */
+static bool read_one(const json_t *j, dm_op_kind kind, dm_measured *m)
 {
     const json_t *dropped = json_object_get(j, "dropped"), *error = json_object_get(j, "error");
     const char *name = json_string_value(json_object_get(j, "implementation"));
 
-    *m = (dm_measured){.dropped = json_is_true(dropped),
+    *m = (dm_measured){.impl = name ? dm_impl_named(kind, name, strlen(name), NULL, NULL) : NULL,
+                       .dropped = json_is_true(dropped),
                        .error = json_is_number(error) ? json_number_value(error) : INFINITY};
-    if (!name || !name[0] || strlen(name) >= sizeof m->name || !json_is_boolean(dropped) || !(m->error >= 0))
+    if (!m->impl || !json_is_boolean(dropped) || !(m->error >= 0))
         return false;
-    snprintf(m->name, sizeof m->name, "%s", name);
     return m->dropped || (seconds(j, "run", &m->run) && m->run > 0 && seconds(j, "refresh", &m->refresh));
 }
 
-int dm_choices_load(const dm_device *d, const char *key, dm_measured out[DM_MAX_CANDIDATES])
+int dm_choices_load(const dm_device *d, dm_op_kind kind, const char *key, dm_measured out[DM_MAX_CANDIDATES])
 {
     char described[DESCRIBED], dir[PATH], path[PATH], *text = NULL;
     const json_t *list;
@@ -94,7 +95,7 @@ int dm_choices_load(const dm_device *d, const char *key, dm_measured out[DM_MAX_
     list = json_object_get(j, "measured");
     if (same(j, "device", described) && same(j, "op", key) && json_array_size(list) <= DM_MAX_CANDIDATES)
         for (size_t i = 0; i < json_array_size(list); i++)
-            if (!read_one(json_array_get(list, i), &out[n++])) {
+            if (!read_one(json_array_get(list, i), kind, &out[n++])) {
                 n = 0;
                 break;
             }
@@ -105,7 +106,7 @@ int dm_choices_load(const dm_device *d, const char *key, dm_measured out[DM_MAX_
 
 static json_t *write_one(const dm_measured *m)
 {
-    json_t *j = json_pack("{s:s, s:b}", "implementation", m->name, "dropped", m->dropped);
+    json_t *j = json_pack("{s:s, s:b}", "implementation", m->impl->name, "dropped", m->dropped);
 
     /* JSON has no infinity: an error that is not there is infinite. */
     if (j && isfinite(m->error))

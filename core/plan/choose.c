@@ -28,20 +28,15 @@ static const char *forced(const char *force, const char *op, size_t *n)
     return bare;
 }
 
-static bool is_name(const char *name, const char *text, size_t n)
-{
-    return strlen(name) == n && !strncmp(name, text, n);
-}
-
 /* Whether an op, or any op where it is "", has an implementation of this name. */
 static bool known(const char *op, size_t op_n, const char *name, size_t n)
 {
-    const dm_impl *impl;
+    for (int k = 0; k < DM_OP_COUNT; k++) {
+        const char *of = dm_op_name(k);
 
-    for (int k = 0; k < DM_OP_COUNT; k++)
-        for (int i = 0; (!op_n || is_name(dm_op_name(k), op, op_n)) && (impl = dm_impl_at(k, i)); i++)
-            if (is_name(impl->name, name, n))
-                return true;
+        if ((!op_n || (strlen(of) == op_n && !memcmp(of, op, op_n))) && dm_impl_named(k, name, n, NULL, NULL))
+            return true;
+    }
     return false;
 }
 
@@ -102,14 +97,13 @@ dm_status dm_choose(const dm_device_info *dev, const dm_opnode *node, const dm_c
     *out = NULL;
     *was_forced = false;
     want = forced(force, op, &want_n);
-    for (int i = 0; want && (impl = dm_impl_at(node->kind, i)); i++)
-        if (is_name(impl->name, want, want_n) && dm_impl_supports(impl, dev, node)) {
-            if (o && dm_refused_has(o->refused, node, impl))
-                return none(dev, node, o, err);
-            *out = impl;
-            *was_forced = true;
-            return DM_OK;
-        }
+    if (want && (impl = dm_impl_named(node->kind, want, want_n, dev, node))) {
+        if (o && dm_refused_has(o->refused, node, impl))
+            return none(dev, node, o, err);
+        *out = impl;
+        *was_forced = true;
+        return DM_OK;
+    }
     if ((*out = first(dev, node, o)))
         return DM_OK;
     return none(dev, node, o, err);

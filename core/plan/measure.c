@@ -25,11 +25,10 @@ const dm_impl *dm_impl_reference(const dm_device_info *dev, const dm_opnode *n)
     return NULL;
 }
 
-/* One may stand in two places, for other shapes. */
 static bool is_there(const dm_impl *const *list, int n, const dm_impl *impl)
 {
     for (int i = 0; i < n; i++)
-        if (!strcmp(list[i]->name, impl->name))
+        if (dm_impl_same(list[i], impl))
             return true;
     return false;
 }
@@ -344,7 +343,7 @@ static dm_status trust_known(dm_op_run *b, const dm_impl *const *list, const dm_
     int i = 0;
     dm_status rc;
 
-    while (i < count && (!known[i].name[0] || known[i].dropped))
+    while (i < count && (!known[i].impl || known[i].dropped))
         i++;
     if (i == count)
         return DM_OK;
@@ -372,7 +371,7 @@ dm_status dm_measure(dm_device *d, const dm_opnode *n, const dm_impl *const *lis
         dm_measured m = {0};
         dm_err why = {0};
 
-        if (out[i].name[0])
+        if (out[i].impl)
             continue;
         rc = go_on(o, &why);
         if (!rc && !(rc = check(&t, list[i], block, &m.error, &why)))
@@ -390,7 +389,7 @@ dm_status dm_measure(dm_device *d, const dm_opnode *n, const dm_impl *const *lis
             break;
         }
         out[i] = m;
-        snprintf(out[i].name, sizeof out[i].name, "%s", list[i]->name);
+        out[i].impl = list[i];
     }
     end_trial(&t);
     dm_op_run_forget(&b);

@@ -8,7 +8,7 @@ enum { DM_MAX_CANDIDATES = 8 };
 
 /* What was found of one implementation. */
 typedef struct dm_measured {
-    char name[32];
+    const dm_impl *impl;           /* NULL: it was not measured */
     bool dropped;                  /* it failed, or is further from the portable result than its tolerance */
     double error;                  /* over the largest magnitude of an output; infinite where it failed or gave NaN */
     double run, refresh;           /* seconds: of one run, and of making its packed weights of weights */
@@ -30,9 +30,9 @@ int dm_candidates(const dm_device_info *dev, const dm_opnode *n, bool high, cons
 /* A problem of the same kind, small enough for the portable implementation of a large one. */
 dm_opnode dm_measure_small(const dm_opnode *n);
 /* Compares each with the portable implementation on a small problem, times it on this one, and compares with the
- * others' results there. An entry of out that has a name already is known and stays as it is. DM_ECANCELLED where time
- * ran out or a stop was wished for, DM_ENOMEM where the problem does not fit twice; entries of what was not measured
- * then have no name. A driver's compiler is waited for. */
+ * others' results there. An entry of out that has an implementation is known and stays as it is. DM_ECANCELLED where
+ * time ran out or a stop was wished for, DM_ENOMEM where the problem does not fit twice; entries of what was not
+ * measured then have none. A driver's compiler is waited for. */
 dm_status dm_measure(dm_device *d, const dm_opnode *n, const dm_impl *const *list, int count,
                      const dm_measure_options *o, dm_measured *out, dm_err *err);
 

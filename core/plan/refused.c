@@ -9,7 +9,6 @@
 
 enum { KEY = 512 };
 
-/* impl: by its name, since one may stand in two places. */
 typedef struct entry { char key[KEY], why[768]; const dm_impl *impl; } entry;
 
 struct dm_refused { entry *list; size_t n, cap; };
@@ -44,7 +43,7 @@ bool dm_refused_has(const dm_refused *r, const dm_opnode *n, const dm_impl *impl
         return false;
     dm_op_key(n, key, sizeof key);
     for (size_t i = 0; i < r->n; i++)
-        if (!strcmp(r->list[i].impl->name, impl->name) && !strcmp(r->list[i].key, key))
+        if (dm_impl_same(r->list[i].impl, impl) && !strcmp(r->list[i].key, key))
             return true;
     return false;
 }
@@ -52,7 +51,7 @@ bool dm_refused_has(const dm_refused *r, const dm_opnode *n, const dm_impl *impl
 bool dm_refused_known(const dm_refused *r, const dm_impl *impl)
 {
     for (size_t i = 0; r && i < r->n; i++)
-        if (r->list[i].impl->kind == impl->kind && !strcmp(r->list[i].impl->name, impl->name))
+        if (dm_impl_same(r->list[i].impl, impl))
             return true;
     return false;
 }
