@@ -64,6 +64,20 @@ static void table__reference_implementation(void **state)
     }
 }
 
+/* Rows that dm_impl_same takes for one implementation launch the same, for the same types. */
+static void table__a_name_is_one_implementation(void **state)
+{
+    (void)state;
+    for (int k = 0; k < DM_OP_COUNT; k++) {
+        const dm_impl *a, *b;
+
+        for (int i = 0; (a = dm_impl_at((dm_op_kind)k, i)); i++)
+            for (int j = 0; j < i && (b = dm_impl_at((dm_op_kind)k, j)); j++)
+                if (dm_impl_same(a, b) && (a->emit != b->emit || a->types != b->types))
+                    fail_msg("%s has two implementations called '%s'", dm_op_name((dm_op_kind)k), a->name);
+    }
+}
+
 static char *read_whole(const char *path)
 {
     FILE *f = fopen(path, "rb");
@@ -174,6 +188,7 @@ int main(void)
         cmocka_unit_test(table__one_row_a_kind),
         cmocka_unit_test(table__gradient_or_a_reason),
         cmocka_unit_test(table__reference_implementation),
+        cmocka_unit_test(table__a_name_is_one_implementation),
         cmocka_unit_test(table__op_test),
         cmocka_unit_test(table__selftest),
         cmocka_unit_test(table__functions),
