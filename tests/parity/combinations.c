@@ -30,7 +30,9 @@ static const char *const grids[] = {"use: uniform", "use: log_snr", "use: karras
 static const struct { const char *text; bool noise; } samplers[] = {
     {"use: ddim", false}, {"use: ddim, eta: 1", true}, {"use: ddpm, variance: fixed_small", true},
     {"use: heun", false}, {"use: dpmpp, order: 2", false}, {"use: dpmpp, order: 3", false},
-    {"use: dpmpp, order: 2, method: singlestep", false}, {"use: dpmpp, order: 2, eta: 1", true},
+    {"use: dpmpp, order: 2, method: singlestep", false}, {"use: dpmpp, order: 3, method: singlestep", false},
+    {"use: dpmpp, order: 2, method: singlestep_grid", false}, {"use: dpmpp, order: 3, method: singlestep_grid", false},
+    {"use: dpmpp, order: 2, eta: 1", true},
     {"use: unipc, order: 2", false}, {"use: unipc, order: 3", false}, {"use: deis, order: 3", false},
     {"use: pndm", false}, {"use: lms, order: 4", false}, {"use: restart", true},
     {"use: sa, tau: 0", false}, {"use: sa, tau: 1", true},
