@@ -186,25 +186,30 @@ static bool usable(cl_device_id d)
     return there && compiler;
 }
 
+int ocl_device_ask(int pi, cl_platform_id p, int di, cl_device_id d, dm_device_info *o)
+{
+    return !usable(d) ? 0 : describe(pi, p, di, d, o) ? 1 : -1;
+}
+
 dm_status dm_device_list(dm_device_info **list, int *n, dm_err *err)
 {
     cl_platform_id ps[MAX_PLATFORMS];
     const cl_uint np = platforms(ps);
     dm_device_info *all = NULL;
     size_t count = 0, cap = 0;
+    int more;
 
     for (cl_uint i = 0; i < np; i++) {
         cl_device_id ds[MAX_DEVICES];
         const cl_uint nd = devices(ps[i], ds);
 
         for (cl_uint j = 0; j < nd; j++) {
-            if (!usable(ds[j]))
-                continue;
             if (!dm_grow((void **)&all, count, &cap, sizeof *all) ||
-                !describe((int)i, ps[i], (int)j, ds[j], &all[count++])) {
+                (more = ocl_device_ask((int)i, ps[i], (int)j, ds[j], &all[count])) < 0) {
                 free(all);
                 return dm_error(err, DM_ENOMEM, "out of memory while listing the OpenCL devices");
             }
+            count += (size_t)more;
         }
     }
     *list = all;

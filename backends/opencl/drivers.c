@@ -1,6 +1,6 @@
 /* The drivers that the loader is told of, each asked by itself in a process of its own: one whose library is missing,
- * or that crashes or hangs when it is asked, is named with the file at fault. */
-#define _GNU_SOURCE /* scandir, alphasort */
+ * or that crashes, hangs or ends the program when it is asked, is named with the file at fault. */
+#define _GNU_SOURCE /* scandir, alphasort, MAP_ANONYMOUS */
 #include "opencl.h"
 
 #include <dirent.h>
@@ -9,15 +9,23 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <CL/cl_icd.h>
 
-enum { MOST = 64, PATIENCE = 20, ANSWERS = 0, MISSING = 1 }; /* exit codes of an answer */
+enum { MOST = 64, PATIENCE = 20 }; /* seconds */
 
-typedef struct driver { char file[OCL_PATH], library[OCL_PATH], why[512]; int status; } driver;
+/* What the process that asks tells of itself, in memory that both have. */
+typedef struct answer {
+    const char *call;              /* the one that it is in */
+    char missing[512];             /* why the library does not load */
+    bool complete;
+} answer;
+
+typedef struct driver { char file[OCL_PATH], library[OCL_PATH]; answer said; int status; } driver;
 
 static const char *value(const char *variable)
 {
@@ -93,23 +101,31 @@ int ocl_driver_count(void)
     return n;
 }
 
-/* The call of this name of a platform's driver, by the table that every one begins with. */
-static cl_int devices_of(cl_platform_id p, cl_uint *n)
+/* All that the list of devices asks, by the table that every platform begins with: the loader's own calls would ask the
+ * other drivers too. */
+static void ask_platform(cl_platform_id p, volatile answer *to)
 {
     cl_icd_dispatch *const *table = (cl_icd_dispatch *const *)(const void *)p;
     cl_device_id devices[MOST];
+    dm_device_info ignored;
+    cl_uint n = 0;
 
-    return (*table)->clGetDeviceIDs(p, CL_DEVICE_TYPE_ALL, MOST, devices, n);
+    to->call = "clGetDeviceIDs";
+    if ((*table)->clGetDeviceIDs(p, CL_DEVICE_TYPE_ALL, MOST, devices, &n) != CL_SUCCESS)
+        return;
+    to->call = "clGetDeviceInfo";
+    for (cl_uint i = 0; i < n && i < MOST; i++)
+        ocl_device_ask(0, p, (int)i, devices[i], &ignored);
 }
 
 /* In the new process, which never returns. Asks as the loader does, without it. */
-static void ask(const driver *d, int to)
+static void ask(const driver *d, answer *to)
 {
     const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGALRM};
     void *library, *(*address)(const char *);
     cl_int (*platforms_of)(cl_uint, cl_platform_id *, cl_uint *) = NULL;
     cl_platform_id platforms[MOST];
-    cl_uint n = 0, found;
+    cl_uint n = 0;
     sigset_t none;
 
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
@@ -117,86 +133,89 @@ static void ask(const driver *d, int to)
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     alarm(PATIENCE);
+    to->call = "dlopen";
     if (!(library = dlopen(d->library, RTLD_LAZY | RTLD_LOCAL))) {
         const char *why = dlerror();
-        const ssize_t written = why ? write(to, why, strlen(why)) : 0;
 
-        _exit(written < 0 ? MISSING + 1 : MISSING);
+        snprintf(to->missing, sizeof to->missing, "%s", why ? why : "for an unknown reason");
+        _exit(0);
     }
+    to->call = "clGetPlatformIDs";
     if ((*(void **)&address = dlsym(library, "clGetExtensionFunctionAddress")))
         *(void **)&platforms_of = address("clIcdGetPlatformIDsKHR");
     if (platforms_of && platforms_of(MOST, platforms, &n) == CL_SUCCESS)
         for (cl_uint i = 0; i < n && i < MOST; i++)
-            devices_of(platforms[i], &found);
-    _exit(ANSWERS);
+            ask_platform(platforms[i], to);
+    to->complete = true;
+    _exit(0);
 }
 
-static void examine(driver *d)
+/* False where it could not be asked. */
+static bool examine(driver *d)
 {
-    size_t got = 0;
-    ssize_t more;
-    int ends[2];
+    answer *said = mmap(NULL, sizeof *said, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     pid_t child;
 
-    if (pipe(ends))
-        return;
-    if ((child = fork()) == 0) {
-        close(ends[0]);
-        ask(d, ends[1]);
-    }
-    close(ends[1]);
-    while (child > 0 && got < sizeof d->why - 1 && (more = read(ends[0], d->why + got, sizeof d->why - 1 - got)) > 0)
-        got += (size_t)more;
-    close(ends[0]);
+    if (said == MAP_FAILED)
+        return false;
+    if ((child = fork()) == 0)
+        ask(d, said);
     if (child > 0)
         waitpid(child, &d->status, 0);
+    d->said = *said;
+    munmap(said, sizeof *said);
+    return child > 0;
 }
-
-static bool is_good(const driver *d) { return WIFEXITED(d->status) && WEXITSTATUS(d->status) == ANSWERS; }
 
 /* What to set so that the loader leaves a driver out. */
 static void remedy(const driver *all, int n, char *text, size_t size)
 {
     snprintf(text, size, "remove that file");
     for (int i = 0; i < n; i++)
-        if (is_good(&all[i])) {
+        if (all[i].said.complete) {
             snprintf(text, size, "remove that file, or copy '%.380s' to a folder of its own and set OCL_ICD_VENDORS to "
                      "that folder", all[i].file);
             return;
         }
 }
 
+/* "crashes in clGetDeviceIDs: Segmentation fault" */
+static void fault_of(const driver *d, char *text, size_t size)
+{
+    if (!WIFSIGNALED(d->status))
+        snprintf(text, size, "ends the program in %s", d->said.call);
+    else if (WTERMSIG(d->status) == SIGALRM)
+        snprintf(text, size, "does not answer within %d s in %s", (int)PATIENCE, d->said.call);
+    else
+        snprintf(text, size, "crashes in %s: %s", d->said.call, strsignal(WTERMSIG(d->status)));
+}
+
 bool ocl_drivers_check(dm_findings *r)
 {
     const char *where = ocl_driver_folder();
     bool safe = true;
-    char how[640];
+    char how[640], fault[160];
     driver *all;
-    int n = 0, fault;
+    int n = 0, unread;
 
-    if (!where || !(all = list(where, &n, &fault)))
+    if (!where || !(all = list(where, &n, &unread)))
         return true;
-    if (fault)
-        dm_finding_warn(r, "the drivers in '%.400s' are not known: %s", where, strerror(fault));
+    if (unread)
+        dm_finding_warn(r, "the drivers in '%.400s' are not known: %s", where, strerror(unread));
     for (int i = 0; i < n; i++)
-        examine(&all[i]);
+        if (!examine(&all[i]))
+            all[i].said.complete = true; /* as far as is known */
     remedy(all, n, how, sizeof how);
     for (int i = 0; i < n; i++) {
         const driver *d = &all[i];
 
-        if (WIFEXITED(d->status) && WEXITSTATUS(d->status) == MISSING)
+        if (d->said.missing[0])
             dm_finding_warn(r, "driver file '%.400s': its library does not load: %.400s (install that driver again, or "
-                            "remove the file)", d->file, d->why);
-        if (WIFSIGNALED(d->status)) {
+                            "remove the file)", d->file, d->said.missing);
+        else if (!d->said.complete) {
             safe = false;
-            if (WTERMSIG(d->status) == SIGALRM)
-                dm_finding_fail(r, DM_EDEVICE, "driver file '%.400s': '%.200s' does not answer within %d s (%s)",
-                                d->file, d->library, (int)PATIENCE, how);
-            else
-                dm_finding_fail(r, DM_EDEVICE,
-                                "driver file '%.400s': '%.200s' crashes when it is asked for its devices: "
-                                "%s (%s)",
-                                d->file, d->library, strsignal(WTERMSIG(d->status)), how);
+            fault_of(d, fault, sizeof fault);
+            dm_finding_fail(r, DM_EDEVICE, "driver file '%.400s': '%.200s' %s (%s)", d->file, d->library, fault, how);
         }
     }
     free(all);

@@ -117,6 +117,8 @@ dm_status ocl_error(const dm_device *d, cl_int code, const char *call, const cha
 
 /* Why platforms that are there may offer no device, and what to do; "" where there is no platform. */
 const char *ocl_empty_platforms(void);
+/* Asks a device for all that is told of it: 1, 0 where it is not to be used, -1 when memory ran out. */
+int ocl_device_ask(int pi, cl_platform_id p, int di, cl_device_id d, dm_device_info *o);
 /* The ids behind info's i:j. */
 dm_status ocl_device_ids(const dm_device_info *info, cl_platform_id *p, cl_device_id *d, dm_err *err);
 

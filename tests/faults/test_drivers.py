@@ -32,11 +32,13 @@ def missing():
 
 def crashing():
     env = folder("bad", bad=BAD)
-    for how, says in ("crash", "Segmentation fault"), ("abort", "Aborted"):
-        out, err = demist("doctor", code=4, env={**env, "BADICD": how})
-        line = next(x for x in out.splitlines() if x.startswith("FAIL"))
-        assert "bad.icd'" in line and "crashes" in line and says in line and "set OCL_ICD_VENDORS to that folder" in line, out
-        assert "OK    cache" in out and "copy '" in line, out
+    calls = "clGetPlatformIDs", "clGetDeviceIDs", "clGetDeviceInfo"
+    for how, says, at in [("crash", "Segmentation fault", c) for c in calls] + [("abort", "Aborted", c) for c in calls]:
+        out, err = demist("doctor", code=4, env={**env, "BADICD": how, "BADICD_AT": at})
+        lines = [x for x in out.splitlines() if x.startswith("FAIL")]
+        assert len(lines) == 1, (at, out)
+        assert "bad.icd'" in lines[0] and BAD in lines[0] and f"crashes in {at}: {says}" in lines[0], (at, out)
+        assert "set OCL_ICD_VENDORS to that folder" in lines[0] and "OK    cache" in out and "copy '" in out, (at, out)
     demist("doctor", env={**env, "BADICD": "none"})
 
 
