@@ -1,6 +1,7 @@
 """Kernels need no more than OpenCL C 1.2 promises where they are not inline assembly: each source, with each option that
 changes what it does, is compiled by clang for devices of 64 and of 32 bits, as the compilers of GPUs do first. In the result no
-number has become an address, no address has changed its space, and no builtin of clang is left that SPIR-V does not have.
+number has become an address, no address has changed its space, no builtin of clang is left that SPIR-V does not have, nothing is
+of double precision, and the arguments of each kernel fit what every device takes.
 
 Run by hand: test_kernels.py CLANG [TREE]."""
 import os
@@ -34,7 +35,10 @@ OPTIONS = {
 # What clang makes of plain OpenCL C, and what SPIR-V has.
 KNOWN = re.compile(r"llvm\.(memcpy|memset|memmove|lifetime|fmuladd|fma|experimental\.noalias|trap|ctlz|fabs|u?s?min|u?s?max|fshl)\b")
 NULL = re.compile(r"addrspacecast \(ptr addrspace\(4\) null to ptr(?: addrspace\(\d\))?\)")  # as newer compilers write it
-NOT_THERE = re.compile(r"^.*(?:\binttoptr\b|\baddrspacecast\b|@llvm\.[a-z.]+).*$", re.M)
+NOT_THERE = re.compile(r"^.*(?:\binttoptr\b|\baddrspacecast\b|\bdouble\b|@llvm\.[a-z.]+).*$", re.M)
+KERNEL = re.compile(r"^define .*spir_kernel void @(\w+)\((.*?)\)(?= [^,)]*\{$)", re.M)
+ARGUMENTS = 1024                   # bytes that a kernel may take: the least CL_DEVICE_MAX_PARAMETER_SIZE of OpenCL 1.2
+SIZES = {"float": 4, "half": 2, "i8": 1, "i16": 2, "i32": 4, "i64": 8}
 
 
 def options_of(name):
@@ -43,7 +47,25 @@ def options_of(name):
 
 def faults_in(llvm):
     llvm = NULL.sub("null", llvm)
-    return [m.group().strip() for m in NOT_THERE.finditer(llvm) if not KNOWN.search(m.group())]
+    large = [f"'{name}' takes {n} bytes of arguments, more than {ARGUMENTS}" for name, n in argument_bytes(llvm) if n > ARGUMENTS]
+    return large + [m.group().strip() for m in NOT_THERE.finditer(llvm) if not KNOWN.search(m.group())]
+
+
+def size_of(argument):
+    """Of a pointer 8 bytes, whatever the target."""
+    if "*" in argument or argument.startswith("ptr"):
+        return 8
+    lanes, element = m.groups() if (m := re.match(r"<(\d+) x (\w+)>", argument)) else (1, argument.split()[0])
+    return int(lanes) * SIZES[element]
+
+
+def argument_bytes(llvm):
+    """Name and bytes of each kernel, each argument at a multiple of its size."""
+    for name, arguments in KERNEL.findall(llvm):
+        end = 0
+        for size in map(size_of, filter(None, arguments.split(", "))):
+            end = (end + size - 1) // size * size + size
+        yield name, end
 
 
 def whole(kernels, name, seen):
@@ -65,7 +87,7 @@ def compiled(clang, kernels, name, options, bits):
     done = subprocess.run(command, input=source, capture_output=True, text=True)
     if done.returncode:
         return [done.stderr.strip()[:2000]]
-    return sorted(set(faults_in(done.stdout)))
+    return sorted(set(faults_in(done.stdout))) if any(argument_bytes(done.stdout)) else ["no kernel is found in it"]
 
 
 def main():
@@ -78,6 +100,10 @@ def main():
     assert not unknown, f"no options are known of {unknown}"
     assert faults_in("  %1 = inttoptr i64 %0 to i8*") and faults_in("declare void @llvm.prefetch.p0i8(i8*)")
     assert not faults_in("  call void @llvm.memcpy.p0i8.p0i8.i64(i8* %1)")
+    assert faults_in("  %3 = fmul double %2, 5.000000e-01")
+    for many, too_large in (63, False), (64, True):
+        call = "define dso_local spir_kernel void @k(" + "<4 x i32> noundef %0, " * many + "float addrspace(1)* noundef %1) #0 {"
+        assert bool(faults_in(call)) == too_large, faults_in(call)
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(lambda j: compiled(clang, kernels, *j), jobs))
     faults = [f"{n} {o} ({b} bits): {f}" for (n, o, b), found in zip(jobs, results) for f in found[:3]]
