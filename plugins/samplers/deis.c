@@ -3,6 +3,7 @@
  * predictions of this step and of those before. */
 #include <math.h>
 #include <demist/plugin.h>
+#include "history.h"
 #include "wide_steps.h"
 
 typedef struct { int64_t order; bool lower_order_final; double max_growth; } cfg;
@@ -18,28 +19,21 @@ static const dm_param params[] = {
 /* What runs of before had. */
 static const dm_earlier earlier[] = {{"max_growth", "0"}, {NULL, NULL}};
 
-/* The newest first: predictions of eps, and their l. */
-typedef struct { dm_tensor *x0, *e[3]; double l[3]; int have; } state;
+/* h: predictions of eps, and their l. */
+typedef struct { dm_tensor *x0; history h; } state;
 
 static dm_status check(dm_ctx *c, const dm_step *s)
 {
     const cfg *p = c->cfg;
 
-    if (p->order > s->n)
-        return dm_fail(c, DM_EINVAL, "order: %d needs at least as many steps; the grid has %d", (int)p->order,
-                                     (int)s->n);
-    return DM_OK;
+    return history_check(c, s, "order", p->order);
 }
 
 static dm_status begin(dm_ctx *c, const dm_step *s)
 {
     state *st = c->self;
 
-    st->have = 0;
-    for (int i = 0; i < 3; i++)
-        if (!(st->e[i] = c->host->tensor_like(c, s->x)))
-            return c->err->code;
-    return (st->x0 = c->host->tensor_like(c, s->x)) ? DM_OK : c->err->code;
+    return (st->x0 = c->host->tensor_like(c, s->x)) ? history_begin(c, s, &st->h, 3) : c->err->code;
 }
 
 /* Integrals over [0,1] of h e^(h - h v) v and of h e^(h - h v) v^2. */
@@ -53,20 +47,6 @@ static void integrals(double h, double w[2])
     }
 }
 
-/* The newest place in the history is the oldest one's tensor. */
-static void make_room(state *st, double l)
-{
-    dm_tensor *oldest = st->e[2];
-
-    for (int i = 2; i > 0; i--) {
-        st->e[i] = st->e[i - 1];
-        st->l[i] = st->l[i - 1];
-    }
-    st->e[0] = oldest;
-    st->l[0] = l;
-    st->have = isfinite(l) ? st->have < 3 ? st->have + 1 : 3 : 0;
-}
-
 static dm_status step(dm_ctx *c, const dm_step *s)
 {
     const cfg *p = c->cfg;
@@ -78,16 +58,16 @@ static dm_status step(dm_ctx *c, const dm_step *s)
     int order;
     dm_status rc;
 
-    make_room(st, at->log_snr / 2);
-    order = st->have < p->order ? st->have : (int)p->order;
+    history_push(&st->h, at->log_snr / 2);
+    order = st->h.have < p->order ? st->h.have : (int)p->order;
     if (p->lower_order_final && s->n < 15 && left < order)
         order = left;
-    if (goes_too_far(p->max_growth, st->l, st->have, h))
+    if (goes_too_far(p->max_growth, st->h.at, st->h.have, h))
         order = 1;
-    if ((rc = c->host->predict(c, s->x, at, &(dm_pred){.x0 = st->x0, .eps = st->e[0]})))
+    if ((rc = c->host->predict(c, s->x, at, &(dm_pred){.x0 = st->x0, .eps = st->h.m[0]})))
         return rc;
     if (order > 1 && !isinf(h)) {
-        const double r0 = (st->l[0] - st->l[1]) / h, r1 = order > 2 ? (st->l[1] - st->l[2]) / h : 1;
+        const double r0 = (st->h.at[0] - st->h.at[1]) / h, r1 = order > 2 ? (st->h.at[1] - st->h.at[2]) / h : 1;
 
         integrals(h, w);
         if (order > 2)
@@ -96,8 +76,8 @@ static dm_status step(dm_ctx *c, const dm_step *s)
         k[1] = -(w[0] + q) / r0 - q / r1;
         k[2] = q / r1;
     }
-    return c->host->sum(c, s->x, DM_SUM({to->alpha, st->x0}, {to->sigma * (1 - k[0]), st->e[0]},
-                                        {-to->sigma * k[1], st->e[1]}, {-to->sigma * k[2], st->e[2]}));
+    return c->host->sum(c, s->x, DM_SUM({to->alpha, st->x0}, {to->sigma * (1 - k[0]), st->h.m[0]},
+                                        {-to->sigma * k[1], st->h.m[1]}, {-to->sigma * k[2], st->h.m[2]}));
 }
 
 const dm_plugin dm_plugin_entry = {

@@ -3,6 +3,7 @@
  * h = l' - l, n = eta h and H = h + n; x0 is a polynomial through predictions. */
 #include <math.h>
 #include <demist/plugin.h>
+#include "history.h"
 #include "wide_steps.h"
 
 enum { MULTISTEP, SINGLESTEP, SINGLESTEP_GRID };
@@ -38,8 +39,8 @@ static const dm_param params[] = {
 /* What runs of before had. */
 static const dm_earlier earlier[] = {{"max_growth", "0"}, {NULL, NULL}};
 
-/* The newest first: predictions of x0, and their l. since: of these, those from the base in y on (singlestep_grid). */
-typedef struct { dm_tensor *m[3], *y, *z[2]; double l[3]; int have, since; } state;
+/* h: predictions of x0, and their l. since: of these, those from the base in y on (singlestep_grid). */
+typedef struct { history h; dm_tensor *y, *z[2]; int since; } state;
 
 static dm_status check(dm_ctx *c, const dm_step *s)
 {
@@ -49,22 +50,16 @@ static dm_status check(dm_ctx *c, const dm_step *s)
         return dm_fail(c, DM_EINVAL, "eta: fresh noise cannot be inverted; set eta: 0");
     if (p->eta > 0 && p->method == SINGLESTEP && p->order == 3)
         return dm_fail(c, DM_EINVAL, "eta: with method: singlestep noise is for order 1 and 2");
-    if (p->order > s->n && p->method != SINGLESTEP)
-        return dm_fail(c, DM_EINVAL, "order: %d needs at least as many steps; the grid has %d", (int)p->order,
-                                     (int)s->n);
-    return DM_OK;
+    return p->method == SINGLESTEP ? DM_OK : history_check(c, s, "order", p->order);
 }
 
 static dm_status begin(dm_ctx *c, const dm_step *s)
 {
     state *st = c->self;
 
-    st->have = st->since = 0;
-    for (int i = 0; i < 3; i++)
-        if (!(st->m[i] = c->host->tensor_like(c, s->x)))
-            return c->err->code;
+    st->since = 0;
     return (st->y = c->host->tensor_like(c, s->x)) && (st->z[0] = c->host->tensor_like(c, s->x)) &&
-           (st->z[1] = c->host->tensor_like(c, s->x)) ? DM_OK : c->err->code;
+           (st->z[1] = c->host->tensor_like(c, s->x)) ? history_begin(c, s, &st->h, 3) : c->err->code;
 }
 
 /* Integrals over [0,1] of H e^-(H - H v) v^k / k!, k = 0, 1, 2. */
@@ -92,7 +87,7 @@ static dm_status multistep(dm_ctx *c, const dm_step *s, int order, double h)
     integrals(H, w);
     k[0] = w[0];
     if (order > 1) {
-        const double r0 = (st->l[0] - st->l[1]) / h, r1 = order > 2 ? (st->l[1] - st->l[2]) / h : 1;
+        const double r0 = (st->h.at[0] - st->h.at[1]) / h, r1 = order > 2 ? (st->h.at[1] - st->h.at[2]) / h : 1;
 
         /* D1 = (m0 - m1) / r0, and with m2: D1 + r0 D2, D2 = (D1 - (m1 - m2) / r1) / (r0 + r1) */
         d1 = order == 2 && p->solver == MIDPOINT ? w[0] / 2 : w[1];
@@ -106,8 +101,8 @@ static dm_status multistep(dm_ctx *c, const dm_step *s, int order, double h)
     }
     if (noise > 0 && (rc = c->host->randn(c, st->z[0], 0)))
         return rc;
-    return c->host->sum(c, s->x, DM_SUM({keep, s->x}, {to->alpha * k[0], st->m[0]}, {to->alpha * k[1], st->m[1]},
-                                        {to->alpha * k[2], st->m[2]}, {noise, st->z[0]}));
+    return c->host->sum(c, s->x, DM_SUM({keep, s->x}, {to->alpha * k[0], st->h.m[0]}, {to->alpha * k[1], st->h.m[1]},
+                                        {to->alpha * k[2], st->h.m[2]}, {noise, st->z[0]}));
 }
 
 /* x' from where the first of these `order` steps began, and the predictions since. Noise, as diffusers has it, is
@@ -119,7 +114,7 @@ static dm_status singlestep_grid(dm_ctx *c, const dm_step *s, int order)
     const dm_point *base = &s->grid[s->i - order + 1], *to = &s->grid[s->i + 1];
     const double h = (to->log_snr - base->log_snr) / 2, n = p->eta * h, H = h + n;
     const double noise = to->sigma * sqrt(-expm1(-2 * n));
-    const double r0 = (st->l[0] - base->log_snr / 2) / h, r1 = order > 2 ? (st->l[1] - st->l[2]) / h : 0;
+    const double r0 = (st->h.at[0] - base->log_snr / 2) / h, r1 = order > 2 ? (st->h.at[1] - st->h.at[2]) / h : 0;
     double w[3], k[3] = {0};
     dm_status rc;
 
@@ -138,8 +133,8 @@ static dm_status singlestep_grid(dm_ctx *c, const dm_step *s, int order)
     if ((order == 1 && (rc = c->host->sum(c, st->y, DM_SUM({1, s->x})))) ||
         (noise > 0 && (rc = c->host->randn(c, st->z[0], 0))))
         return rc;
-    return c->host->sum(c, s->x, DM_SUM({to->sigma / base->sigma * exp(-n), st->y}, {to->alpha * k[0], st->m[0]},
-                                        {to->alpha * k[1], st->m[1]}, {to->alpha * k[2], st->m[2]},
+    return c->host->sum(c, s->x, DM_SUM({to->sigma / base->sigma * exp(-n), st->y}, {to->alpha * k[0], st->h.m[0]},
+                                        {to->alpha * k[1], st->h.m[1]}, {to->alpha * k[2], st->h.m[2]},
                                         {noise, st->z[0]}));
 }
 
@@ -159,11 +154,11 @@ static dm_status stage(dm_ctx *c, const dm_step *s, double h, double r, int k, d
     integrals(l + n, w);
     if ((n > 0 && (rc = c->host->randn(c, st->z[0], 0))) ||
         (rc = c->host->sum(c, st->y, DM_SUM({mid->sigma / at->sigma * exp(-n), s->x},
-                                            {mid->alpha * (w[0] - (k ? w[1] * r / q : 0)), st->m[0]},
-                                            {k ? mid->alpha * w[1] * r / q : 0, st->m[k]},
+                                            {mid->alpha * (w[0] - (k ? w[1] * r / q : 0)), st->h.m[0]},
+                                            {k ? mid->alpha * w[1] * r / q : 0, st->h.m[k]},
                                             {mid->sigma * sqrt(-expm1(-2 * n)), st->z[0]}))))
         return rc;
-    return c->host->predict(c, st->y, mid, &(dm_pred){.x0 = st->m[k + 1]});
+    return c->host->predict(c, st->y, mid, &(dm_pred){.x0 = st->h.m[k + 1]});
 }
 
 /* A step's noise: that of its first part, as it is at the end, and of its second. diffusers has a Brownian motion in
@@ -184,7 +179,7 @@ static dm_status singlestep(dm_ctx *c, const dm_step *s, int order, double h)
     const cfg *p = c->cfg;
     const state *st = c->self;
     const dm_point *at = &s->grid[s->i], *to = at + 1;
-    const dm_tensor *last = order == 2 ? st->m[1] : st->m[2];
+    const dm_tensor *last = order == 2 ? st->h.m[1] : st->h.m[2];
     double w[3], k, z[2] = {0};
     dm_point mid;
     dm_status rc;
@@ -200,23 +195,20 @@ static dm_status singlestep(dm_ctx *c, const dm_step *s, int order, double h)
     integrals(h + p->eta * h, w);
     k = order == 3 ? w[1] * 1.5 : p->solver == MIDPOINT ? w[0] : 2 * w[1];
     return c->host->sum(c, s->x, DM_SUM({to->sigma / at->sigma * exp(-p->eta * h), s->x},
-                                        {to->alpha * (w[0] - k), st->m[0]}, {to->alpha * k, last}, {z[0], st->z[0]},
+                                        {to->alpha * (w[0] - k), st->h.m[0]}, {to->alpha * k, last}, {z[0], st->z[0]},
                                         {z[1], st->z[1]}));
 }
 
-/* To the data, or where one end of the step has no signal: ddim, or all noise anew. */
+/* To the data, or where one end of the step has no signal. */
 static dm_status without_end(dm_ctx *c, const dm_step *s)
 {
     const cfg *p = c->cfg;
     const state *st = c->self;
-    const dm_point *at = &s->grid[s->i], *to = at + 1;
-    const double keep = p->eta > 0 ? 0 : to->sigma / at->sigma;
     dm_status rc;
 
-    if (p->eta > 0 && to->sigma > 0 && (rc = c->host->randn(c, st->z[0], 0)))
+    if (p->eta > 0 && s->grid[s->i + 1].sigma > 0 && (rc = c->host->randn(c, st->z[0], 0)))
         return rc;
-    return c->host->sum(c, s->x, DM_SUM({keep, s->x}, {to->alpha - keep * at->alpha, st->m[0]},
-                                        {p->eta > 0 ? to->sigma : 0, st->z[0]}));
+    return endless_step(c, s, st->h.m[0], p->eta > 0 ? st->z[0] : NULL);
 }
 
 /* 1 to the order in turn, and 1 in a last step that would be of the whole order, or at the data. */
@@ -225,7 +217,7 @@ static int order_in_turn(const cfg *p, const state *st, const dm_step *s, double
     const int turn = s->i % (int)p->order + 1, most = st->since + 1;
     const bool last = s->i == s->n - 1 && ((p->lower_order_final && turn == p->order) || isinf(h));
 
-    return last || goes_too_far(p->max_growth, st->l, most, h) ? 1 : turn < most ? turn : most;
+    return last || goes_too_far(p->max_growth, st->h.at, most, h) ? 1 : turn < most ? turn : most;
 }
 
 static int order_of(const cfg *p, const state *st, const dm_step *s, double h)
@@ -235,21 +227,7 @@ static int order_of(const cfg *p, const state *st, const dm_step *s, double h)
 
     if (p->method == SINGLESTEP)
         return most;
-    return goes_too_far(p->max_growth, st->l, st->have, h) ? 1 : st->have < most ? st->have : most;
-}
-
-/* The newest place in the history is the oldest one's tensor. */
-static void make_room(state *st, double l)
-{
-    dm_tensor *oldest = st->m[2];
-
-    for (int i = 2; i > 0; i--) {
-        st->m[i] = st->m[i - 1];
-        st->l[i] = st->l[i - 1];
-    }
-    st->m[0] = oldest;
-    st->l[0] = l;
-    st->have = isfinite(l) ? st->have < 3 ? st->have + 1 : 3 : 0;
+    return goes_too_far(p->max_growth, st->h.at, st->h.have, h) ? 1 : st->h.have < most ? st->h.have : most;
 }
 
 static dm_status step(dm_ctx *c, const dm_step *s)
@@ -262,10 +240,10 @@ static dm_status step(dm_ctx *c, const dm_step *s)
     dm_status rc;
 
     if (p->method != SINGLESTEP)
-        make_room(st, at->log_snr / 2);
+        history_push(&st->h, at->log_snr / 2);
     order = p->method == SINGLESTEP_GRID ? order_in_turn(p, st, s, h) : order_of(p, st, s, h);
     st->since = isinf(h) ? 0 : order;
-    if ((rc = c->host->predict(c, s->x, at, &(dm_pred){.x0 = st->m[0]})))
+    if ((rc = c->host->predict(c, s->x, at, &(dm_pred){.x0 = st->h.m[0]})))
         return rc;
     if (isinf(h))
         return without_end(c, s);

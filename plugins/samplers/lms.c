@@ -2,6 +2,7 @@
  * x' / alpha' = x / alpha + int_s^s' eps(s) ds, eps a polynomial in s through the predictions so far. */
 #include <math.h>
 #include <demist/plugin.h>
+#include "history.h"
 
 enum { MOST = 4 };
 typedef struct { int64_t order; } cfg;
@@ -11,30 +12,23 @@ static const dm_param params[] = {
     DM_END,
 };
 
-/* The newest first: predictions of eps, and their s. */
-typedef struct { dm_tensor *x0, *e[MOST]; double s[MOST]; int have; } state;
+/* h: predictions of eps, and their s. */
+typedef struct { dm_tensor *x0; history h; } state;
 
 static dm_status check(dm_ctx *c, const dm_step *s)
 {
     const cfg *p = c->cfg;
 
-    if (p->order > s->n)
-        return dm_fail(c, DM_EINVAL, "order: %d needs at least as many steps; the grid has %d", (int)p->order,
-                                     (int)s->n);
     if (p->order > 1 && !(s->grid[s->n].alpha > 0))
         return dm_fail(c, DM_EINVAL, "sigma / alpha has no end where no signal is left; use ddim to invert");
-    return DM_OK;
+    return history_check(c, s, "order", p->order);
 }
 
 static dm_status begin(dm_ctx *c, const dm_step *s)
 {
     state *st = c->self;
 
-    st->have = 0;
-    for (int i = 0; i < MOST; i++)
-        if (!(st->e[i] = c->host->tensor_like(c, s->x)))
-            return c->err->code;
-    return (st->x0 = c->host->tensor_like(c, s->x)) ? DM_OK : c->err->code;
+    return (st->x0 = c->host->tensor_like(c, s->x)) ? history_begin(c, s, &st->h, MOST) : c->err->code;
 }
 
 /* The integral from s[0] to `to` of the polynomial that is 1 at s[k] and 0 at the others; Gauss' rule of two points has
@@ -59,28 +53,21 @@ static dm_status step(dm_ctx *c, const dm_step *s)
     const cfg *p = c->cfg;
     state *st = c->self;
     const dm_point *at = &s->grid[s->i], *to = at + 1;
-    dm_tensor *oldest = st->e[MOST - 1];
     double k[MOST] = {0};
     int order;
     dm_status rc;
 
-    for (int i = MOST - 1; i > 0; i--) {
-        st->e[i] = st->e[i - 1];
-        st->s[i] = st->s[i - 1];
-    }
-    st->e[0] = oldest;
-    st->s[0] = at->sigma / at->alpha;
-    st->have = at->alpha > 0 ? st->have < MOST ? st->have + 1 : MOST : 0;
-    order = st->have < p->order ? st->have : (int)p->order;
-    if ((rc = c->host->predict(c, s->x, at, &(dm_pred){.x0 = st->x0, .eps = st->e[0]})))
+    history_push(&st->h, at->sigma / at->alpha);
+    order = st->h.have < p->order ? st->h.have : (int)p->order;
+    if ((rc = c->host->predict(c, s->x, at, &(dm_pred){.x0 = st->x0, .eps = st->h.m[0]})))
         return rc;
     k[0] = to->sigma;
     for (int i = 1; i < order; i++) {
-        k[i] = to->alpha * weight(st->s, order, i, to->sigma / to->alpha);
+        k[i] = to->alpha * weight(st->h.at, order, i, to->sigma / to->alpha);
         k[0] -= k[i];
     }
-    return c->host->sum(c, s->x, DM_SUM({to->alpha, st->x0}, {k[0], st->e[0]}, {k[1], st->e[1]}, {k[2], st->e[2]},
-                                        {k[3], st->e[3]}));
+    return c->host->sum(c, s->x, DM_SUM({to->alpha, st->x0}, {k[0], st->h.m[0]}, {k[1], st->h.m[1]}, {k[2], st->h.m[2]},
+                                        {k[3], st->h.m[3]}));
 }
 
 const dm_plugin dm_plugin_entry = {

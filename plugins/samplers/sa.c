@@ -4,6 +4,7 @@
  * H = h + n; x0 is a polynomial through predictions. */
 #include <math.h>
 #include <demist/plugin.h>
+#include "history.h"
 #include "solve.h"
 #include "wide_steps.h"
 
@@ -34,18 +35,14 @@ static const dm_param params[] = {
     DM_END,
 };
 
-/* Predictions of x0, the newest first, l = log-SNR / 2 of each, and of where the predictor goes. first: the timestep
- * that counts as 0. */
-typedef struct {
-    dm_tensor *m[SOLVE_MOST], *next, *y, *z;
-    double l[SOLVE_MOST];
-    int have, first;
-    bool ready;
-} state;
+/* h: predictions of x0 and l = log-SNR / 2 of each, those that steps go on from and that of where the predictor goes,
+ * in y. first: the timestep that counts as 0. */
+typedef struct { history h; dm_tensor *y, *z; int first; } state;
 
 static dm_status check(dm_ctx *c, const dm_step *s)
 {
     const cfg *p = c->cfg;
+    dm_status rc;
 
     if (p->tau > 0 && s->grid[0].log_snr > s->grid[s->n].log_snr)
         return dm_fail(c, DM_EINVAL, "tau: fresh noise cannot be inverted; set tau: 0");
@@ -53,11 +50,8 @@ static dm_status check(dm_ctx *c, const dm_step *s)
         return dm_fail(c, DM_EINVAL, "s_min: %g is above s_max, %g", p->s_min, p->s_max);
     if (p->t_min > p->t_max)
         return dm_fail(c, DM_EINVAL, "t_min: %g is above t_max, %g", p->t_min, p->t_max);
-    if (p->predictor_order > s->n || p->corrector_order > s->n)
-        return dm_fail(c, DM_EINVAL, "%s: %d needs at least as many steps; the grid has %d",
-                       p->predictor_order > s->n ? "predictor_order" : "corrector_order",
-                       (int)(p->predictor_order > s->n ? p->predictor_order : p->corrector_order), (int)s->n);
-    return DM_OK;
+    rc = history_check(c, s, "predictor_order", p->predictor_order);
+    return rc ? rc : history_check(c, s, "corrector_order", p->corrector_order);
 }
 
 static dm_status begin(dm_ctx *c, const dm_step *s)
@@ -66,15 +60,9 @@ static dm_status begin(dm_ctx *c, const dm_step *s)
     state *st = c->self;
     dm_status rc;
 
-    st->have = 0;
-    st->ready = false;
-    for (int i = 0; i < SOLVE_MOST; i++)
-        if (!(st->m[i] = c->host->tensor_like(c, s->x)))
-            return c->err->code;
-    if (!(st->next = c->host->tensor_like(c, s->x)) || !(st->y = c->host->tensor_like(c, s->x)) ||
-        !(st->z = c->host->tensor_like(c, s->x)))
+    if (!(st->y = c->host->tensor_like(c, s->x)) || !(st->z = c->host->tensor_like(c, s->x)))
         return c->err->code;
-    if ((rc = c->host->span(c, &span)))
+    if ((rc = history_begin(c, s, &st->h, SOLVE_MOST + 1)) || (rc = c->host->span(c, &span)))
         return rc;
     st->first = span.T > 0;
     return DM_OK;
@@ -115,7 +103,7 @@ static dm_status combine(dm_ctx *c, const dm_step *s, dm_tensor *out, int old, b
     double w[SOLVE_MOST], v[SOLVE_MOST] = {0}, k[SOLVE_MOST + 1] = {0};
 
     for (int i = 1; i < old; i++)
-        v[i] = (st->l[i] - st->l[0]) / h;
+        v[i] = (st->h.at[i] - st->h.at[0]) / h;
     if (end)
         v[old] = 1;
     integrals(h + n, w);
@@ -126,36 +114,10 @@ static dm_status combine(dm_ctx *c, const dm_step *s, dm_tensor *out, int old, b
         k[SOLVE_MOST] = k[old];
         k[old] = 0;
     }
-    return c->host->sum(c, out, DM_SUM({to->sigma / at->sigma * exp(-n), s->x}, {to->alpha * k[0], st->m[0]},
-                                       {to->alpha * k[1], st->m[1]}, {to->alpha * k[2], st->m[2]},
-                                       {to->alpha * k[3], st->m[3]}, {to->alpha * k[4], st->next},
+    return c->host->sum(c, out, DM_SUM({to->sigma / at->sigma * exp(-n), s->x}, {to->alpha * k[0], st->h.m[0]},
+                                       {to->alpha * k[1], st->h.m[1]}, {to->alpha * k[2], st->h.m[2]},
+                                       {to->alpha * k[3], st->h.m[3]}, {to->alpha * k[4], history_next(&st->h)},
                                        {to->sigma * sqrt(-expm1(-2 * n)), st->z}));
-}
-
-/* To the data, or where one end of the step has no signal: ddim, or all noise anew. */
-static dm_status without_end(dm_ctx *c, const dm_step *s, double tau)
-{
-    const state *st = c->self;
-    const dm_point *at = &s->grid[s->i], *to = at + 1;
-    const double keep = tau > 0 ? 0 : to->sigma / at->sigma;
-
-    return c->host->sum(c, s->x, DM_SUM({keep, s->x}, {to->alpha - keep * at->alpha, st->m[0]},
-                                        {tau > 0 ? to->sigma : 0, st->z}));
-}
-
-/* The prediction at the end of this step is the first of the next. */
-static void remember(state *st, double l)
-{
-    dm_tensor *oldest = st->m[SOLVE_MOST - 1];
-
-    for (int i = SOLVE_MOST - 1; i > 0; i--) {
-        st->m[i] = st->m[i - 1];
-        st->l[i] = st->l[i - 1];
-    }
-    st->m[0] = st->next;
-    st->l[0] = l;
-    st->next = oldest;
-    st->have = isfinite(l) ? st->have < SOLVE_MOST ? st->have + 1 : SOLVE_MOST : 0;
 }
 
 static int least(int a, int b) { return a < b ? a : b; }
@@ -166,20 +128,20 @@ static dm_status advance(dm_ctx *c, const dm_step *s, double tau)
     state *st = c->self;
     const dm_point *to = &s->grid[s->i + 1];
     const int left = p->lower_order_final ? s->n - s->i : SOLVE_MOST;
-    const bool wide = goes_too_far(p->max_growth, st->l, st->have, to->log_snr / 2 - st->l[0]);
-    const int old = wide ? 1 : least(least((int)p->predictor_order, left), st->have);
+    const bool wide = goes_too_far(p->max_growth, st->h.at, st->h.have, to->log_snr / 2 - st->h.at[0]);
+    const int old = wide ? 1 : least(least((int)p->predictor_order, left), st->h.have);
     const int again = wide ? least((int)p->corrector_order, 2)
-                           : least(least((int)p->corrector_order, left + 1), st->have + 1);
+                           : least(least((int)p->corrector_order, left + 1), st->h.have + 1);
     dm_status rc;
 
     if (!p->corrector_order || s->i == s->n - 1) /* nobody evaluates at the last point */
         return combine(c, s, s->x, old, false, tau);
     if ((rc = combine(c, s, st->y, old, false, tau)) ||
-        (rc = c->host->predict(c, st->y, to, &(dm_pred){.x0 = st->next})) ||
+        (rc = c->host->predict(c, st->y, to, &(dm_pred){.x0 = history_next(&st->h)})) ||
         (rc = combine(c, s, s->x, again - 1, true, tau)))
         return rc;
-    remember(st, to->log_snr / 2);
-    st->ready = true;
+    history_push(&st->h, to->log_snr / 2);
+    st->h.ahead = true;
     return DM_OK;
 }
 
@@ -191,15 +153,11 @@ static dm_status step(dm_ctx *c, const dm_step *s)
     const double tau = tau_at(p, st, at);
     dm_status rc;
 
-    if (!st->ready) {
-        if ((rc = c->host->predict(c, s->x, at, &(dm_pred){.x0 = st->next})))
-            return rc;
-        remember(st, at->log_snr / 2);
-    }
-    st->ready = false;
-    if (tau > 0 && to->sigma > 0 && (rc = c->host->randn(c, st->z, 0)))
+    if ((rc = history_first(c, s, &st->h)) ||
+        (tau > 0 && to->sigma > 0 && (rc = c->host->randn(c, st->z, 0))))
         return rc;
-    return isinf(to->log_snr - at->log_snr) ? without_end(c, s, tau) : advance(c, s, tau);
+    return isinf(to->log_snr - at->log_snr) ? endless_step(c, s, st->h.m[0], tau > 0 ? st->z : NULL)
+                                            : advance(c, s, tau);
 }
 
 const dm_plugin dm_plugin_entry = {

@@ -2,6 +2,7 @@
  * at its end: the evaluation that it needs is the one that the next step begins with. */
 #include <math.h>
 #include <demist/plugin.h>
+#include "history.h"
 #include "solve.h"
 #include "wide_steps.h"
 
@@ -28,30 +29,21 @@ static const dm_param params[] = {
 /* What runs of before had. */
 static const dm_earlier earlier[] = {{"max_growth", "0"}, {NULL, NULL}};
 
-/* Predictions of x0, the newest first, l = log-SNR / 2 of each, and of where the predictor goes. */
-typedef struct { dm_tensor *m[3], *next, *y; double l[3]; int have; bool ready; } state;
+/* h: predictions of x0 and l = log-SNR / 2 of each, three and that of where the predictor goes, in y. */
+typedef struct { history h; dm_tensor *y; } state;
 
 static dm_status check(dm_ctx *c, const dm_step *s)
 {
     const cfg *p = c->cfg;
 
-    if (p->order > s->n)
-        return dm_fail(c, DM_EINVAL, "order: %d needs at least as many steps; the grid has %d", (int)p->order,
-                                     (int)s->n);
-    return DM_OK;
+    return history_check(c, s, "order", p->order);
 }
 
 static dm_status begin(dm_ctx *c, const dm_step *s)
 {
     state *st = c->self;
 
-    st->have = 0;
-    st->ready = false;
-    for (int i = 0; i < 3; i++)
-        if (!(st->m[i] = c->host->tensor_like(c, s->x)))
-            return c->err->code;
-    return (st->next = c->host->tensor_like(c, s->x)) && (st->y = c->host->tensor_like(c, s->x)) ? DM_OK
-                                                                                                 : c->err->code;
+    return (st->y = c->host->tensor_like(c, s->x)) ? history_begin(c, s, &st->h, 4) : c->err->code;
 }
 
 /* out := sigma' / sigma x + alpha' (1 - e^-h) m0 - alpha' B sum_k rho_k (m_k - m0) / r_k, with m at `to` the last. */
@@ -70,8 +62,8 @@ static dm_status combine(dm_ctx *c, const dm_step *s, int n, const double *rho, 
         k[0] -= w;
     }
     return c->host->sum(c, correct ? s->x : st->y,
-                        DM_SUM({to->sigma / at->sigma, s->x}, {k[0], st->m[0]}, {k[1], st->m[1]}, {k[2], st->m[2]},
-                               {k[3], st->next}));
+                        DM_SUM({to->sigma / at->sigma, s->x}, {k[0], st->h.m[0]}, {k[1], st->h.m[1]},
+                               {k[2], st->h.m[2]}, {k[3], history_next(&st->h)}));
 }
 
 static bool corrects(const dm_ctx *c, const dm_step *s)
@@ -89,12 +81,12 @@ static dm_status advance(dm_ctx *c, const dm_step *s, int order)
     const cfg *p = c->cfg;
     const state *st = c->self;
     const dm_point *to = &s->grid[s->i + 1];
-    const double h = to->log_snr / 2 - st->l[0], B = p->solver == BH1 ? -h : expm1(-h);
+    const double h = to->log_snr / 2 - st->h.at[0], B = p->solver == BH1 ? -h : expm1(-h);
     double r[3], b[3], rho[3], phi = expm1(-h) / -h - 1, factorial = 1;
     dm_status rc;
 
     for (int i = 0; i < order; i++) {
-        r[i] = i < order - 1 ? (st->l[i + 1] - st->l[0]) / h : 1;
+        r[i] = i < order - 1 ? (st->h.at[i + 1] - st->h.at[0]) / h : 1;
         b[i] = phi * factorial / B;
         factorial *= i + 2;
         phi = phi / -h - 1 / factorial;
@@ -107,28 +99,13 @@ static dm_status advance(dm_ctx *c, const dm_step *s, int order)
         return rc;
     if (!corrects(c, s))
         return c->host->sum(c, s->x, DM_SUM({1, st->y}));
-    if ((rc = c->host->predict(c, st->y, to, &(dm_pred){.x0 = st->next})))
+    if ((rc = c->host->predict(c, st->y, to, &(dm_pred){.x0 = history_next(&st->h)})))
         return rc;
     if (order == 1)
         rho[0] = 0.5;
     else
         solve(order, r, b, rho);
     return combine(c, s, order, rho, r, h, B, true);
-}
-
-/* The prediction at the end of this step is the first of the next. */
-static void remember(state *st, double l)
-{
-    dm_tensor *oldest = st->m[2];
-
-    for (int i = 2; i > 0; i--) {
-        st->m[i] = st->m[i - 1];
-        st->l[i] = st->l[i - 1];
-    }
-    st->m[0] = st->next;
-    st->l[0] = l;
-    st->next = oldest;
-    st->have = isfinite(l) ? st->have < 3 ? st->have + 1 : 3 : 0;
 }
 
 static dm_status step(dm_ctx *c, const dm_step *s)
@@ -140,27 +117,20 @@ static dm_status step(dm_ctx *c, const dm_step *s)
     int order;
     dm_status rc;
 
-    if (!st->ready) {
-        if ((rc = c->host->predict(c, s->x, at, &(dm_pred){.x0 = st->next})))
-            return rc;
-        remember(st, at->log_snr / 2);
-    }
-    st->ready = false;
-    if (isinf(to->log_snr - at->log_snr)) { /* to the data, or from or to no signal: ddim */
-        const double keep = to->sigma / at->sigma;
-
-        return c->host->sum(c, s->x, DM_SUM({keep, s->x}, {to->alpha - keep * at->alpha, st->m[0]}));
-    }
-    order = st->have < p->order ? st->have : (int)p->order;
+    if ((rc = history_first(c, s, &st->h)))
+        return rc;
+    if (isinf(to->log_snr - at->log_snr))
+        return endless_step(c, s, st->h.m[0], NULL);
+    order = st->h.have < p->order ? st->h.have : (int)p->order;
     if (p->lower_order_final && left < order)
         order = left;
-    if (goes_too_far(p->max_growth, st->l, st->have, to->log_snr / 2 - st->l[0]))
+    if (goes_too_far(p->max_growth, st->h.at, st->h.have, to->log_snr / 2 - st->h.at[0]))
         order = 1;
     if ((rc = advance(c, s, order)))
         return rc;
     if (corrects(c, s)) {
-        remember(st, to->log_snr / 2);
-        st->ready = true;
+        history_push(&st->h, to->log_snr / 2);
+        st->h.ahead = true;
     }
     return DM_OK;
 }

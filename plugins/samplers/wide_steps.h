@@ -19,4 +19,14 @@ static inline bool goes_too_far(double max_growth, const double *l, int have, do
     return max_growth > 0 && have > 1 && fabs(h) > max_growth * fabs(l[0] - l[1]);
 }
 
+/* The widest: to the data, or from or to where no signal is left. ddim's from this x0, or, where the step has noise z
+ * (NULL: none), all of it anew. */
+static inline dm_status endless_step(dm_ctx *c, const dm_step *s, const dm_tensor *x0, const dm_tensor *z)
+{
+    const dm_point *at = &s->grid[s->i], *to = at + 1;
+    const double keep = z ? 0 : to->sigma / at->sigma;
+
+    return c->host->sum(c, s->x, DM_SUM({keep, s->x}, {to->alpha - keep * at->alpha, x0}, {z ? to->sigma : 0, z}));
+}
+
 #endif
