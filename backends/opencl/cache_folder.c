@@ -35,8 +35,7 @@ static dm_status visit(const char *folder, const char *end, bool remove, tally *
     dm_status rc = DM_OK;
 
     if (!d)
-        return errno == ENOENT ? DM_OK
-                               : dm_error(err, DM_EIO, "unable to read folder '%s': %s", folder, strerror(errno));
+        return errno == ENOENT ? DM_OK : dm_file_error(err, "read folder", folder);
     for (struct dirent *e; !rc && (e = readdir(d));) {
         char path[OCL_PATH];
         struct stat st;
@@ -44,7 +43,7 @@ static dm_status visit(const char *folder, const char *end, bool remove, tally *
         if (!is_ours(e->d_name, end) || !ocl_path(path, folder, e->d_name) || lstat(path, &st) || !S_ISREG(st.st_mode))
             continue;
         if (remove && unlink(path) && errno != ENOENT)
-            rc = dm_error(err, DM_EIO, "unable to remove '%s': %s", path, strerror(errno));
+            rc = dm_file_error(err, "remove", path);
         t->files++;
         t->bytes += st.st_size;
     }

@@ -82,7 +82,7 @@ dm_status ocl_file_read(const char *path, size_t limit, ocl_text *out, dm_err *e
     if (!f && (errno == ENOENT || errno == ENOTDIR))
         return DM_ENOENT;
     if (!f)
-        return dm_error(err, DM_EIO, "unable to open '%s': %s", path, strerror(errno));
+        return dm_file_error(err, "open", path);
     while (s == DM_OK && (n = fread(block, 1, sizeof block, f)) > 0) {
         if (n > limit - out->n)
             s = dm_error(err, DM_EINVAL, "'%s' is larger than the %zu bytes allowed", path, limit);
@@ -90,7 +90,7 @@ dm_status ocl_file_read(const char *path, size_t limit, ocl_text *out, dm_err *e
             s = dm_error(err, DM_ENOMEM, "out of memory while reading '%s'", path);
     }
     if (s == DM_OK && ferror(f))
-        s = dm_error(err, DM_EIO, "unable to read '%s': %s", path, strerror(errno));
+        s = dm_file_error(err, "read", path);
     fclose(f);
     if (s == DM_OK && !ocl_text_add(out, "", 0))
         s = dm_error(err, DM_ENOMEM, "out of memory while reading '%s'", path);

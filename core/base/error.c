@@ -19,16 +19,32 @@ dm_status dm_error(dm_err *err, dm_status code, const char *fmt, ...)
     return err->code = code;
 }
 
+static dm_status status_of(int e)
+{
+    switch (e) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG: return DM_ENOSPC;
+    case ENOENT:
+    case ENOTDIR: return DM_ENOENT;
+    case ENAMETOOLONG: /* names of nothing that could be there */
+    case ELOOP:
+    case EISDIR: return DM_EINVAL;
+    case ENOMEM: return DM_ENOMEM;
+    default: return DM_EIO;
+    }
+}
+
 dm_status dm_file_error(dm_err *err, const char *verb, const char *path)
 {
+    enum { SHOWN = 600 };          /* of a name, so that there is room for the reason */
     const int e = errno;
-    const bool full = e == ENOSPC || e == EDQUOT || e == EFBIG;
     char why[128];
 
     if (strerror_r(e, why, sizeof why))
         snprintf(why, sizeof why, "error %d", e);
-    return dm_error(err, full ? DM_ENOSPC : e == ENOENT || e == ENOTDIR ? DM_ENOENT : e == ENOMEM ? DM_ENOMEM : DM_EIO,
-                    "unable to %s '%s': %s", verb, path, why);
+    return dm_error(err, status_of(e), "unable to %s '%.*s%s': %s", verb, SHOWN, path,
+                    strlen(path) > SHOWN ? "..." : "", why);
 }
 
 dm_status dm_error_prefix(dm_err *err, const char *fmt, ...)

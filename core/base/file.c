@@ -260,6 +260,15 @@ dm_status dm_file_write_in(const dm_folder *in, const char *name, const void *da
     return dm_file_commit(&f, err);
 }
 
+/* Looked at before a part of it is made. */
+static bool name_fits(const char *path)
+{
+    for (const char *part = path; part; part = strchr(part, '/'))
+        if (strcspn(part += *part == '/', "/") > NAME_MAX)
+            return false;
+    return strlen(path) < PATH_MAX;
+}
+
 dm_status dm_folder_make(const char *path, dm_err *err)
 {
     char *p = strdup(path);
@@ -268,6 +277,10 @@ dm_status dm_folder_make(const char *path, dm_err *err)
 
     if (!p)
         return dm_error(err, DM_ENOMEM, "out of memory: the name of '%s'", path);
+    if (!name_fits(path)) {
+        errno = ENAMETOOLONG;
+        s = dm_file_error(err, "create folder", path);
+    }
     for (char *end = p + (*p == '/'); end && !s;) {
         if ((end = strchr(end, '/')))
             *end = 0;

@@ -126,12 +126,10 @@ static dm_status check_above(const char *dir, dm_err *err)
     struct stat st;
     bool writable;
 
-    if (!s && why != ENOENT && why != ENOTDIR && why != ENAMETOOLONG && why != ELOOP) {
+    if (!s && why != ENOENT && why != ENOTDIR) {
         errno = why;
-        s = dm_file_error(err, "look at", dir);
-    } else if (!s && why != ENOENT && why != ENOTDIR)
-        s = dm_error(err, DM_EINVAL, "unable to create '%s': %s", dir,
-                     why == ELOOP ? "too many links" : "the name is too long");
+        s = dm_file_error(err, "create", dir);
+    }
     while (!s && stat(above, &st)) {
         char *slash = strrchr(above, '/');
 

@@ -236,7 +236,7 @@ def what_is_too_much_or_nothing_is_refused():
         refused(command, "surplus", says="'surplus'")
     for args in (["sample", path("run"), "--tensors"], ["predict", path("run"), "--in", path("x"), "--out"], ["schedule", config("moons.yaml"), "--json"],
                  ["init"], ["report", path("run"), "--no-samples", "--out"]):
-        err = refused(*args, "", says="'' is not a file name")
+        err = refused(*args, "", says=" is empty; give a file")
         assert "sample 1" not in err, err
 
 

@@ -93,7 +93,8 @@ static int by_path(const void *a, const void *b) { return strcmp(((const image *
 
 static dm_status no_folder(dm_ctx *c, const char *dir)
 {
-    const bool refused = errno == ENOENT || errno == ENOTDIR || errno == EACCES;
+    const bool refused = errno == ENOENT || errno == ENOTDIR || errno == EACCES || errno == ELOOP ||
+                         errno == ENAMETOOLONG;
 
     return dm_fail(c, refused ? DM_EINVAL : errno == ENOMEM ? DM_ENOMEM : DM_EIO, "unable to read folder '%s': %s", dir,
                    strerror(errno));

@@ -197,7 +197,8 @@ static bool read_kind(image_file *j, bool pixels)
 static dm_status fail_to_open(dm_ctx *c, const char *path)
 {
     const int why = errno;
-    const bool refused = why == ENOENT || why == EACCES || why == EPERM || why == ELOOP;
+    const bool refused = why == ENOENT || why == ENOTDIR || why == EACCES || why == EPERM || why == ELOOP ||
+                         why == ENAMETOOLONG;
 
     return dm_fail(c, why == ENOMEM ? DM_ENOMEM : refused ? DM_EINVAL : DM_EIO, "unable to open '%s': %s", path,
                    strerror(why));

@@ -201,6 +201,43 @@ static int read_arguments(reader *r, int argc, char **argv, int from)
     return 0;
 }
 
+/* What a name of this kind is; NULL where any text will do. */
+static const char *named(cli_kind kind)
+{
+    switch (kind) {
+    case CLI_T_FILE: return "a file";
+    case CLI_T_FOLDER: return "a folder";
+    case CLI_T_RUN: return "a run's folder or a checkpoint";
+    case CLI_T_PLUGIN: return "a kind of plugins, KIND/NAME or a plugin's file";
+    default: return NULL;
+    }
+}
+
+/* A variable of a script that was not set, most often: it stands neither for the folder here nor for nothing. */
+static int check_names(const reader *r)
+{
+    int i = 0;
+
+    for (const cli_argument *a = r->command->arguments; a && a->kind; a++) {
+        if (a->kind == CLI_T_OVERRIDES)
+            continue;
+        for (int more = 1; more && i < r->call->n_arguments; more = a->many, i++)
+            if (named(a->kind) && r->call->argument[i] && !*r->call->argument[i])
+                return cli_usage(r->command, "%s is empty; give %s%s", a->name, named(a->kind),
+                                 a->ask || a->many ? "" : ", or leave it out");
+    }
+    for (i = 0; i < r->n_own; i++) {
+        const cli_option *o = r->row[i];
+        const char *given = named(o->kind) ? *(const char *const *)(const void *)((char *)r->call->options + o->offset)
+                                           : NULL;
+
+        if (given && !*given)
+            return cli_usage(r->command, "--%s is empty; give %s%s", o->name, named(o->kind),
+                             cli_is_word(r->command->needed, o->name, strlen(o->name)) ? "" : ", or leave it out");
+    }
+    return 0;
+}
+
 static int check_words(const reader *r)
 {
     char text[300], words[300];
@@ -273,6 +310,7 @@ int cli_run(const cli_program *program, const cli_command *c, int argc, char **a
         if (call.common.help)
             cli_put_help(stdout, c);
         else if (!(code = read_arguments(&r, argc, argv, optind)) && !(code = check_words(&r)) &&
+                 !(code = check_names(&r)) &&
                  !(code = check_needed(&r)))
             code = c->run(&call);
     }

@@ -79,13 +79,19 @@ static dm_status prepare(const plugin_test_build *q, job *j, dm_err *err)
 {
     const size_t n = strlen(q->file);
     const char *slash, *name;
+    dm_path_kind kind;
+    dm_status rc;
 
     if (!realpath(q->file, j->source))
         return dm_file_error(err, "open", q->file);
     slash = strrchr(j->source, '/');
     name = slash ? slash + 1 : j->source;
-    if (n < 3 || strcmp(q->file + n - 2, ".c") || strlen(name) > 66)
+    if ((rc = dm_path_look(j->source, &kind, err)))
+        return rc;
+    if (kind != DM_PATH_FILE || n < 3 || strcmp(q->file + n - 2, ".c") || strlen(name) > 66)
         return dm_error(err, DM_EINVAL, "'%s' is no C file, NAME.c, of a plugin called NAME", q->file);
+    if (q->folder && strlen(q->folder) + 80 > sizeof j->folder)
+        return dm_error(err, DM_EINVAL, "'%.60s...' is too long for a folder's name", q->folder);
     if (q->folder)
         snprintf(j->folder, sizeof j->folder, "%s", q->folder);
     else if (!dm_plugin_user_folder(j->folder, sizeof j->folder))
