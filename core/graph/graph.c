@@ -76,6 +76,7 @@ void dm_graph_free(dm_graph_core *g)
     free(g->values);
     free(g->nodes);
     free(g->weights);
+    dm_names_free(&g->weight_names);
     dm_arena_free(g->arena);
     free(g);
 }
@@ -241,13 +242,13 @@ dm_gnode *dm_graph_op1(dm_graph_core *g, dm_op_kind kind, const dm_val *in, int 
 
 dm_val dm_graph_weight_value(dm_graph_core *g, const char *key, const dm_shape *s, dm_init init, double initial)
 {
-    dm_weight *w = NULL;
+    dm_weight *w;
+    int32_t known;
 
     if (g->err.code || !key)
         return DM_FAILED;
-    for (size_t i = 0; i < g->n_weights && !w; i++)
-        if (!strcmp(g->weights[i].key, key))
-            w = &g->weights[i];
+    known = dm_names_find(&g->weight_names, key);
+    w = known < 0 ? NULL : &g->weights[known];
     if (w && w->build == g->builds)
         return dm_graph_fail(g, DM_EINVAL, "weight '%s' is declared twice", key);
     if (w && (w->shape.rank != s->rank || memcmp(w->shape.dim, s->dim, (size_t)s->rank * sizeof s->dim[0])))
@@ -268,6 +269,8 @@ dm_val dm_graph_weight_value(dm_graph_core *g, const char *key, const dm_shape *
                                             .weight = (int32_t)g->n_weights});
         if (w->value < 0)
             return DM_FAILED;
+        if (!dm_names_add(&g->weight_names, key, (int32_t)g->n_weights))
+            return no_memory(g);
         g->n_weights++;
     }
     w->build = g->builds;

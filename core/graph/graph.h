@@ -5,6 +5,7 @@
 #define DEMIST_CORE_GRAPH_H
 
 #include "base/arena.h"
+#include "base/names.h"
 #include "plugin/instance.h"
 #include "device/ops.h"
 
@@ -74,6 +75,7 @@ typedef struct dm_graph_core {
     size_t n_nodes, cap_nodes;
     dm_weight *weights;
     size_t n_weights, cap_weights;
+    dm_names weight_names;         /* their keys, with their places in weights */
     int32_t builds;                /* network calls so far */
     bool training;                 /* dropout is there */
     bool fixed_weights;            /* no gradient with respect to them */

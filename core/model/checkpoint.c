@@ -105,12 +105,14 @@ dm_status dm_checkpoint_save(const dm_folder *in, const char *name, const dm_tra
     return rc;
 }
 
+enum { TOLD = 20, IN_MESSAGE = 4 }; /* misfits that are told line by line, and in the message itself */
+
 typedef struct comparing {
     const dm_st *f;
     const dm_layout *l;
     void (*line)(void *user, const char *text);
     void *user;
-    int bad;
+    int64_t bad;
     char first[600];               /* the first of them */
 } comparing;
 
@@ -125,7 +127,7 @@ DM_PRINTF(2, 3) static void tell(comparing *c, const char *fmt, ...)
     va_end(ap);
     if (c->line)
         c->line(c->user, text);
-    if (c->bad++ < 4)
+    if (c->bad < IN_MESSAGE)
         snprintf(c->first + used, sizeof c->first - used, "; %s", text);
 }
 
@@ -153,40 +155,57 @@ static const char *nearest_in_network(const comparing *c, const char *name)
     return near.best;
 }
 
-dm_status dm_checkpoint_compare(const dm_st *f, const char *prefix, const dm_layout *l, void (*line)(void *user,
-        const char *text), void *user,
-                                dm_err *err)
+/* A weight of the network that the file does not have as it is. */
+static void compare_weight(comparing *c, const char *prefix, const dm_weight *w)
 {
-    comparing c = {.f = f, .l = l, .line = line, .user = user};
+    const char *near = NULL;
+    const dm_st_tensor *t;
+    dm_err why = {0};
     char key[512];
 
-    for (int32_t i = 0; i < l->n; i++) {
-        const dm_weight *w = &l->weights[i];
-        const char *near = NULL;
-        const dm_st_tensor *t;
-        dm_err why = {0};
-
-        snprintf(key, sizeof key, "%s%s", prefix, w->key);
-        if (!dm_st_expect(f, key, &w->shape, &t, &why))
-            continue;
-        if (!*prefix && !dm_st_find(f, key))
-            near = nearest_in_file(&c, key);
-        tell(&c, "%s%s%s%s", why.msg, near ? "; it has '" : "", near ? near : "", near ? "'" : "");
+    snprintf(key, sizeof key, "%s%s", prefix, w->key);
+    if (!dm_st_expect(c->f, key, &w->shape, &t, &why))
+        return;
+    if (c->bad < TOLD) {
+        if (!*prefix && !dm_st_find(c->f, key))
+            near = nearest_in_file(c, key);
+        tell(c, "%s%s%s%s", why.msg, near ? "; it has '" : "", near ? near : "", near ? "'" : "");
     }
-    for (int64_t i = 0; !*prefix && i < dm_st_count(f); i++) {
-        const char *name = dm_st_at(f, i)->name, *near = dm_layout_find(l, name) < 0 ? nearest_in_network(&c, name)
-            : NULL;
+    c->bad++;
+}
 
-        if (dm_layout_find(l, name) < 0)
-            tell(&c, "'%s': this network has no tensor '%s'%s%s%s", dm_st_path(f), name, near ? "; it lacks '" : "",
-                 near ? near : "",
-                 near ? "'" : "");
+/* A tensor of the file that the network does not know. */
+static void compare_tensor(comparing *c, const char *name)
+{
+    const char *near;
+
+    if (dm_layout_find(c->l, name) >= 0)
+        return;
+    if (c->bad < TOLD) {
+        near = nearest_in_network(c, name);
+        tell(c, "'%s': this network has no tensor '%s'%s%s%s", dm_st_path(c->f), name, near ? "; it lacks '" : "",
+             near ? near : "", near ? "'" : "");
     }
-    if (c.bad)
-        return dm_error(err, DM_ECORRUPT, "'%s' does not fit this network of %d tensors in %d%s%s", dm_st_path(f),
-                        (int)l->n, c.bad, c.first,
-                        c.bad > 4 ? "; ..." : "");
-    return DM_OK;
+    c->bad++;
+}
+
+dm_status dm_checkpoint_compare(const dm_st *f, const char *prefix, const dm_layout *l,
+                                void (*line)(void *user, const char *text), void *user, dm_err *err)
+{
+    comparing c = {.f = f, .l = l, .line = line, .user = user};
+    char more[64];
+
+    for (int32_t i = 0; i < l->n; i++)
+        compare_weight(&c, prefix, &l->weights[i]);
+    for (int64_t i = 0; !*prefix && i < dm_st_count(f); i++)
+        compare_tensor(&c, dm_st_at(f, i)->name);
+    if (!c.bad)
+        return DM_OK;
+    snprintf(more, sizeof more, "and %lld more", (long long)(c.bad - TOLD));
+    if (line && c.bad > TOLD)
+        line(user, more);
+    return dm_error(err, DM_ECORRUPT, "'%s' does not fit this network of %d tensors in %lld%s%s", dm_st_path(f),
+                    (int)l->n, (long long)c.bad, c.first, c.bad > IN_MESSAGE ? "; ..." : "");
 }
 
 /* To flat, or where that is NULL as *kept. */

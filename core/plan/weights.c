@@ -35,7 +35,7 @@ dm_status dm_layout_new(const dm_graph_core *g, size_t align, dm_layout **out, d
         size_t count = 1;
 
         w[i] = g->weights[i];
-        if (!(w[i].key = dm_strdup(arena, w[i].key)))
+        if (!(w[i].key = dm_strdup(arena, w[i].key)) || !dm_names_add(&l->names, w[i].key, (int32_t)i))
             goto no_memory;
         for (int32_t k = 0; k < w[i].shape.rank; k++) {
             if (count > MOST / (size_t)w[i].shape.dim[k])
@@ -61,23 +61,21 @@ dm_status dm_layout_new(const dm_graph_core *g, size_t align, dm_layout **out, d
     *out = l;
     return DM_OK;
 no_memory:
+    if (l)
+        dm_names_free(&l->names);
     dm_arena_free(arena);
     return dm_error(err, DM_ENOMEM, "out of memory for %zu weights", g->n_weights);
 }
 
 void dm_layout_free(dm_layout *l)
 {
-    if (l)
-        dm_arena_free(l->arena);
+    if (!l)
+        return;
+    dm_names_free(&l->names);
+    dm_arena_free(l->arena);
 }
 
-int32_t dm_layout_find(const dm_layout *l, const char *key)
-{
-    for (int32_t i = 0; i < l->n; i++)
-        if (!strcmp(l->weights[i].key, key))
-            return i;
-    return -1;
-}
+int32_t dm_layout_find(const dm_layout *l, const char *key) { return dm_names_find(&l->names, key); }
 
 int64_t dm_layout_count(const dm_layout *l, int32_t i)
 {
@@ -88,16 +86,6 @@ int64_t dm_layout_count(const dm_layout *l, int32_t i)
     return n;
 }
 
-/* FNV-1a, 64 bits. */
-static uint64_t hash(const char *s)
-{
-    uint64_t h = 0xcbf29ce484222325u;
-
-    for (; *s; s++)
-        h = (h ^ (unsigned char)*s) * 0x100000001b3u;
-    return h;
-}
-
 void dm_layout_init_values(const dm_layout *l, uint64_t seed, float *host)
 {
     const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
@@ -105,7 +93,7 @@ void dm_layout_init_values(const dm_layout *l, uint64_t seed, float *host)
     memset(host, 0, l->total * sizeof *host);
     for (int32_t i = 0; i < l->n; i++) {
         const dm_weight *w = &l->weights[i];
-        const uint64_t h = hash(w->key);
+        const uint64_t h = dm_name_hash(w->key);
         float *v = host + l->offset[i];
 
         for (int64_t k = 0, n = dm_layout_count(l, i); k < n; k++) {

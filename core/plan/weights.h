@@ -12,6 +12,7 @@ typedef struct dm_layout {
     const size_t *offset;          /* in floats, multiples of the device's alignment */
     size_t total, trained;         /* floats, padding included; those of trained weights come first */
     int64_t parameters;            /* floats, without padding */
+    dm_names names;                /* the keys */
     dm_arena *arena;
 } dm_layout;
 

@@ -4,6 +4,8 @@ compare_export.py compare many more, live."""
 import array
 import json
 import os
+import re
+import resource
 import shutil
 import struct
 
@@ -228,6 +230,24 @@ def weights_are_refused():
         predict(folder, "no.st", code=5)
 
 
+def weights_that_are_not_there_are_counted():
+    """Layers that are promised and not there are refused in seconds, with the first of them and how many more."""
+    folder, few = copy("dit", "many"), copy("plain", "more")
+    edit(folder, num_layers=1024)
+    edit(few, layers_per_block=16)
+    data = [path("e.yaml"), f"train.from={os.path.join(MODELS, 'dit')}", "network.depth=1024"]
+    train("any")
+    for args, total in ((["info", folder], 0), (["sample", folder, f"device={DEVICE}", "--tensors", path("no.st")], 19398), (["check", *data], 0),
+                        (["sample", few, f"device={DEVICE}", "--tensors", path("no.st")], None)):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        _, err = demist(*args, code=5)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert after.ru_utime - before.ru_utime < 10, (args, after.ru_utime - before.ru_utime)
+        assert "does not fit this network" in err and len(err.splitlines()) <= 30, err
+        assert total == 0 or len(re.findall("^'.*has no tensor", err, re.M)) == 20 and re.search(rf"^and {total or '[1-9][0-9]*'} more$", err, re.M), err
+
+
 if __name__ == "__main__":
     run_tests([predictions_are_diffusers, what_is_read_matters, samples_walk_as_diffusers_do, pipelines_are_read, classes_have_the_pipelines_names, export_and_read_again, runs_are_written,
-               training_begins_with_them, what_diffusers_lacks_is_refused, configs_are_refused, as_it_was_called, weights_are_refused])
+               training_begins_with_them, what_diffusers_lacks_is_refused, configs_are_refused, as_it_was_called, weights_are_refused,
+               weights_that_are_not_there_are_counted])

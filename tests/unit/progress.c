@@ -136,7 +136,7 @@ static void log__levels_lines_and_file(void **state)
     assert_non_null(strstr(text, "Z info: two\n"));
     assert_non_null(strstr(text, "Z debug: quiet\n"));
     free(text);
-    assert_fails(dm_log_to_file(NULL, NULL, dir.dir, &err), DM_EIO, &err, "unable to open");
+    assert_fails(dm_log_to_file(NULL, NULL, dir.dir, &err), DM_EINVAL, &err, "unable to open");
     scratch_remove(dir.dir);
 }
 
