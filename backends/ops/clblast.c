@@ -5,14 +5,15 @@
 
 #include <string.h>
 
-enum { MOST_SCRATCH = 64 * 1024 * 1024 };
+/* SMALLEST_GROUP: of its kernels before they are tuned; smaller ones it answers with an error at each launch. */
+enum { MOST_SCRATCH = 64 * 1024 * 1024, SMALLEST_GROUP = 64 };
 static const char file[] = "conv/im2col.cl";
 
 static bool supports(const dm_device_info *dev, const dm_opnode *n)
 {
     (void)n;
 #ifdef DEMIST_CLBLAST
-    return !dev->emulated;
+    return !dev->emulated && dev->max_group >= SMALLEST_GROUP;
 #else
     (void)dev;
     return false;

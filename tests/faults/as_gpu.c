@@ -3,6 +3,7 @@
 #include "as_gpu.h"
 
 #include <dlfcn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,15 +26,20 @@ typedef struct profile {
     size_t group;
     cl_ulong local, alloc;
     size_t intel_lanes;            /* the fewest that a kernel may ask for */
+    size_t arguments;              /* bytes that a kernel takes */
+    bool local_is_global;
 } profile;
 
 static const profile profiles[] = {
-    {"nvidia", " cl_nv_device_attribute_query", CL_DEVICE_TYPE_GPU, 8, 1, 1024, 48 << 10, 0, 0},
-    {"amd", "", CL_DEVICE_TYPE_GPU, 0, 1, 256, 64 << 10, 0, 0},
-    {"intel", " cl_intel_required_subgroup_size", CL_DEVICE_TYPE_GPU, 0, 1, 512, 64 << 10, 0, 8},
-    {"intel-hpc", " cl_intel_required_subgroup_size", CL_DEVICE_TYPE_GPU, 0, 1, 1024, 64 << 10, 0, 16},
-    {"small", "", CL_DEVICE_TYPE_GPU, 0, 1, 64, 32 << 10, 128 << 20, 0},
-    {"one-lane", "", CL_DEVICE_TYPE_CPU, 0, 1, 0, 0, 0, 0},
+    {"nvidia", " cl_nv_device_attribute_query", CL_DEVICE_TYPE_GPU, 8, 1, 1024, 48 << 10, .arguments = 4352},
+    {"amd", "", CL_DEVICE_TYPE_GPU, 0, 1, 256, 64 << 10, .arguments = 1024},
+    {"intel", " cl_intel_required_subgroup_size", CL_DEVICE_TYPE_GPU, 0, 1, 512, 64 << 10, .intel_lanes = 8},
+    {"intel-hpc", " cl_intel_required_subgroup_size", CL_DEVICE_TYPE_GPU, 0, 1, 1024, 64 << 10, .intel_lanes = 16},
+    {"mali", "", CL_DEVICE_TYPE_GPU, 0, 1, 384, 32 << 10, .arguments = 1024, .local_is_global = true},
+    {"small", "", CL_DEVICE_TYPE_GPU, 0, 1, 64, 32 << 10, .alloc = 128 << 20},
+    /* what OpenCL 1.2 allows */
+    {"least", "", CL_DEVICE_TYPE_GPU, 0, 1, 1, 32 << 10, .alloc = 128 << 20, .arguments = 1024},
+    {"one-lane", "", CL_DEVICE_TYPE_CPU, .lanes = 1},
 };
 
 static const profile *now(void)
@@ -105,7 +111,14 @@ DM_EXPORT cl_int clGetDeviceInfo(cl_device_id d, cl_device_info what, size_t n, 
     case CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT: *(cl_uint *)v = p->lanes; break;
     case CL_DEVICE_MAX_WORK_GROUP_SIZE: least(v, sizeof(size_t), p->group); break;
     case CL_DEVICE_LOCAL_MEM_SIZE: least(v, sizeof(cl_ulong), p->local); break;
-    case CL_DEVICE_LOCAL_MEM_TYPE: *(cl_device_local_mem_type *)v = CL_LOCAL; break;
+    case CL_DEVICE_MAX_WORK_ITEM_SIZES:
+        for (size_t i = 0; i < n / sizeof(size_t); i++)
+            least((size_t *)v + i, sizeof(size_t), p->group);
+        break;
+    case CL_DEVICE_MAX_PARAMETER_SIZE: least(v, sizeof(size_t), p->arguments); break;
+    case CL_DEVICE_LOCAL_MEM_TYPE:
+        *(cl_device_local_mem_type *)v = p->local_is_global ? CL_GLOBAL : CL_LOCAL;
+        break;
     case CL_DEVICE_MAX_MEM_ALLOC_SIZE: least(v, sizeof(cl_ulong), p->alloc); break;
     default: break;
     }

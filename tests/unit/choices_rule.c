@@ -35,7 +35,7 @@ static bool is_candidate(const dm_device_info *dev, const dm_opnode *n, bool hig
 /* 3x3 convolutions on CPUs: F(4x4, 3x3) where products may round more than those of fp32, else F(2x2, 3x3). */
 static void choices__winograd(void **state)
 {
-    const dm_device_info dev = {.cpu = true, .native_float = 16, .compute_units = 2};
+    const dm_device_info dev = {.cpu = true, .native_float = 16, .compute_units = 2, .max_alloc = 1 << 30};
     const dm_op_kind kinds[] = {DM_OP_CONV2D, DM_OP_CONV2D_DX, DM_OP_CONV2D_DW};
     const dm_desc pixels = {DM_DT_F32, 4, {2, 8, 8, 32, 1, 1, 1, 1}},
                   weights = {DM_DT_F32, 4, {32, 32, 3, 3, 1, 1, 1, 1}};
@@ -166,8 +166,8 @@ static void choices__deterministic_for_any_batch(void **state)
     for (int i = 0; i < OPS; i++)
         for (int way = 0; way < WAYS; way++) {
             const uint64_t bf16 = DM_CAP_AMX_BF16 | DM_CAP_AVX512_BF16 | DM_CAP_X86;
-            const dm_device_info dev = {
-                .cpu = true, .native_float = 16, .compute_units = 2, .capabilities = way & 2 ? bf16 : 0};
+            const dm_device_info dev = {.cpu = true, .native_float = 16, .compute_units = 2, .max_alloc = 1 << 30,
+                                        .capabilities = way & 2 ? bf16 : 0};
             const dm_choices_options o = {.high = way & 1, .deterministic = true};
             const char *first = NULL;
 
