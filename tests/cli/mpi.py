@@ -9,6 +9,12 @@ MPIRUN = os.environ["DEMIST_MPIRUN"].split()
 # As root, and with more ranks than processors, Open MPI wants to be told; MPICH does not heed these.
 ENV = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
        "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_btl_base_warn_component_unused": "0"}
+if "DEMIST_PRELOAD" in os.environ:
+    # Before the sanitizer's own library, which objects unless told. MPI's libraries keep no frame pointers, so only the
+    # slow way finds out whose an allocation is.
+    ENV |= {"LD_PRELOAD": os.environ["DEMIST_PRELOAD"],
+            "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0:fast_unwind_on_malloc=0"
+            ":malloc_context_size=8"}
 LAST = os.path.join("checkpoints", "step-%08d.safetensors")
 
 
@@ -20,7 +26,7 @@ def start(n, *args, env=None, preexec=None):
                             env={**ENV, **(env or {})}, preexec_fn=preexec)
 
 
-def finish(p, code=0, seconds=120):
+def finish(p, code=0, seconds=300):
     out, _ = p.communicate(timeout=seconds)
     assert code is None or p.returncode == code, (p.returncode, out[-3000:])
     return out
