@@ -56,6 +56,48 @@ dm_status dm_buf_new(dm_device *d, size_t bytes, const char *what, dm_buf **out,
     return DM_OK;
 }
 
+dm_status dm_buf_new_split(dm_device *d, size_t bytes, size_t each, const char *what, dm_buf **out, dm_err *err)
+{
+    const size_t n = each ? (bytes + each - 1) / each : 1;
+    dm_status s = DM_OK;
+    dm_buf *b;
+
+    if (n <= 1)
+        return dm_buf_new(d, bytes, what, out, err);
+    if (!(b = calloc(1, sizeof *b)) || !(b->parts = calloc(n, sizeof(dm_buf *)))) {
+        free(b);
+        return dm_error(err, DM_ENOMEM, "out of memory for %s", what);
+    }
+    b->d = d;
+    b->bytes = bytes;
+    b->each = each;
+    for (; b->n_parts < n && s == DM_OK; b->n_parts += s == DM_OK)
+        s = dm_buf_new(d, b->n_parts + 1 < n ? each : bytes - (n - 1) * each, what, &b->parts[b->n_parts], err);
+    if (s != DM_OK)
+        dm_buf_free(b);
+    else
+        *out = b;
+    return s;
+}
+
+size_t dm_buf_run(const dm_buf *b, size_t offset)
+{
+    const size_t rest = b->bytes - offset, left = b->n_parts ? b->each - offset % b->each : rest;
+
+    return left < rest ? left : rest;
+}
+
+dm_buf *ocl_buf_at(dm_buf *b, size_t *offset, size_t *bytes)
+{
+    const size_t at = *offset, left = dm_buf_run(b, at);
+
+    *bytes = *bytes < left ? *bytes : left;
+    if (!b->n_parts || at >= b->bytes)
+        return b;
+    *offset = at % b->each;
+    return b->parts[at / b->each];
+}
+
 dm_status ocl_buf_check(const dm_buf *b, size_t offset, size_t bytes, const char *what, dm_err *err)
 {
     if (offset > b->bytes || bytes > b->bytes - offset)
@@ -77,6 +119,10 @@ dm_status dm_buf_window(dm_buf *parent, size_t offset, size_t bytes, dm_buf **ou
     if (!bytes || offset % align)
         return dm_error(err, DM_EINVAL, "window of %zu bytes at %zu: at least 1 byte, at a multiple of %zu, is allowed",
                         bytes, offset, align);
+    if (bytes > dm_buf_run(parent, offset))
+        return dm_error(err, DM_EINVAL, "window of %zu bytes at %zu lies in two allocations, which are of %zu bytes",
+                        bytes, offset, parent->each);
+    root = parent = ocl_buf_at(parent, &offset, &bytes);
     while (root->parent)
         root = root->parent;
     if (!(b = calloc(1, sizeof *b)))
@@ -99,9 +145,13 @@ void dm_buf_free(dm_buf *b)
 {
     if (!b)
         return;
-    clReleaseMemObject(b->mem);
-    if (!b->parent)
+    for (size_t i = 0; i < b->n_parts; i++)
+        dm_buf_free(b->parts[i]);
+    if (b->mem)
+        clReleaseMemObject(b->mem);
+    if (b->mem && !b->parent)
         b->d->now -= b->bytes;
+    free(b->parts);
     free(b);
 }
 
@@ -135,8 +185,7 @@ static dm_status upload_scratch(dm_device *d, size_t bytes, ocl_upload **out, dm
     return DM_OK;
 }
 
-
-dm_status dm_buf_write(dm_buf *b, size_t offset, size_t bytes, const void *from, dm_err *err)
+static dm_status write_one(dm_buf *b, size_t offset, size_t bytes, const void *from, dm_err *err)
 {
     dm_device *d = b->d;
     const dm_work work = {0, (double)bytes};
@@ -146,8 +195,6 @@ dm_status dm_buf_write(dm_buf *b, size_t offset, size_t bytes, const void *from,
     dm_status s;
     int row;
 
-    if ((s = ocl_buf_check(b, offset, bytes, "write", err)) != DM_OK || !bytes)
-        return s;
     if ((s = ocl_profile_row(d, "write", &row, err)) != DM_OK)
         return s;
     if (bytes <= UPLOAD_MAX) {
@@ -170,8 +217,23 @@ dm_status dm_buf_write(dm_buf *b, size_t offset, size_t bytes, const void *from,
     return ocl_profile_add(d, row, event, &work, err);
 }
 
+dm_status dm_buf_write(dm_buf *b, size_t offset, size_t bytes, const void *from, dm_err *err)
+{
+    const char *next = from;
+    dm_status s = ocl_buf_check(b, offset, bytes, "write", err);
+
+    while (s == DM_OK && bytes) {
+        size_t at = offset, n = bytes;
+        dm_buf *one = ocl_buf_at(b, &at, &n);
+
+        s = write_one(one, at, n, next, err);
+        offset += n, next += n, bytes -= n;
+    }
+    return s;
+}
+
 /* event: what the caller waits for and releases; may be NULL. */
-static dm_status enqueue_read(dm_buf *b, size_t offset, size_t bytes, void *to, cl_bool waits, cl_event *event,
+static dm_status read_one(dm_buf *b, size_t offset, size_t bytes, void *to, cl_bool waits, cl_event *event,
                               dm_err *err)
 {
     dm_device *d = b->d;
@@ -181,8 +243,6 @@ static dm_status enqueue_read(dm_buf *b, size_t offset, size_t bytes, void *to, 
     dm_status s;
     int row;
 
-    if ((s = ocl_buf_check(b, offset, bytes, "read", err)) != DM_OK || !bytes)
-        return s;
     if ((s = ocl_profile_row(d, "read", &row, err)) != DM_OK)
         return s;
     code = clEnqueueReadBuffer(d->queue, b->mem, waits, offset, bytes, to, 0, NULL,
@@ -195,6 +255,25 @@ static dm_status enqueue_read(dm_buf *b, size_t offset, size_t bytes, void *to, 
             clRetainEvent(own);
     }
     return ocl_profile_add(d, row, own, &work, err);
+}
+
+/* The last of several tells when all are over, since the queue is in order. */
+static dm_status enqueue_read(dm_buf *b, size_t offset, size_t bytes, void *to, cl_bool waits, cl_event *event,
+                              dm_err *err)
+{
+    char *next = to;
+    dm_status s = ocl_buf_check(b, offset, bytes, "read", err);
+
+    while (s == DM_OK && bytes) {
+        size_t at = offset, n = bytes;
+        dm_buf *one = ocl_buf_at(b, &at, &n);
+
+        s = read_one(one, at, n, next, waits, n == bytes ? event : NULL, err);
+        offset += n, next += n, bytes -= n;
+    }
+    if (s != DM_OK && next != (char *)to && !waits)
+        clFinish(b->d->queue); /* nothing may write there any more */
+    return s;
 }
 
 dm_status dm_buf_read(dm_buf *b, size_t offset, size_t bytes, void *to, dm_err *err)
@@ -259,5 +338,12 @@ dm_status dm_buf_copy(dm_buf *from, size_t from_offset, dm_buf *to, size_t to_of
         return s;
     if ((s = ocl_profile_row(from->d, "copy", &row, err)) != DM_OK)
         return s;
-    return ocl_copy(from, from_offset, to, to_offset, bytes, row, err);
+    while (s == DM_OK && bytes) {
+        size_t at = from_offset, at_to = to_offset, n = bytes;
+        dm_buf *one = ocl_buf_at(from, &at, &n), *other = ocl_buf_at(to, &at_to, &n);
+
+        s = ocl_copy(one, at, other, at_to, n, row, err);
+        from_offset += n, to_offset += n, bytes -= n;
+    }
+    return s;
 }

@@ -104,7 +104,7 @@ dm_status dm_cmds_launch(dm_cmds *c, dm_kernel *k, const dm_range *r, const dm_k
     return DM_OK;
 }
 
-dm_status dm_cmds_zero(dm_cmds *c, dm_buf *b, size_t offset, size_t bytes, dm_err *err)
+static dm_status record_zero(dm_cmds *c, dm_buf *b, size_t offset, size_t bytes, dm_err *err)
 {
     const dm_work work = {0, (double)bytes};
     dm_kernel *k;
@@ -119,16 +119,30 @@ dm_status dm_cmds_zero(dm_cmds *c, dm_buf *b, size_t offset, size_t bytes, dm_er
     return DM_OK;
 }
 
-dm_status dm_cmds_copy(dm_cmds *c, dm_buf *from, size_t from_offset, dm_buf *to, size_t to_offset, size_t bytes,
-                       dm_err *err)
+dm_status dm_cmds_zero(dm_cmds *c, dm_buf *b, size_t offset, size_t bytes, dm_err *err)
+{
+    dm_status s = ocl_buf_check(b, offset, bytes, "zero", err);
+    size_t n = 0;
+
+    for (; s == DM_OK; offset += n, bytes -= n) {
+        size_t at = offset;
+        dm_buf *one;
+
+        n = bytes;
+        one = ocl_buf_at(b, &at, &n);
+        if ((s = record_zero(c, one, at, n, err)) == DM_OK && n == bytes)
+            break;
+    }
+    return s;
+}
+
+static dm_status record_copy(dm_cmds *c, dm_buf *from, size_t from_offset, dm_buf *to, size_t to_offset, size_t bytes,
+                             dm_err *err)
 {
     const dm_work work = {0, 2 * (double)bytes};
     command *e = NULL;
     dm_status s;
 
-    if ((s = ocl_buf_check(from, from_offset, bytes, "copy", err)) != DM_OK ||
-        (s = ocl_buf_check(to, to_offset, bytes, "copy", err)) != DM_OK || !bytes)
-        return s;
     if ((s = next(c, COPY, "copy", work, &e, err)) != DM_OK)
         return s;
     e->u.copy.from = from;
@@ -138,6 +152,22 @@ dm_status dm_cmds_copy(dm_cmds *c, dm_buf *from, size_t from_offset, dm_buf *to,
     e->u.copy.bytes = bytes;
     c->n++;
     return DM_OK;
+}
+
+dm_status dm_cmds_copy(dm_cmds *c, dm_buf *from, size_t from_offset, dm_buf *to, size_t to_offset, size_t bytes,
+                       dm_err *err)
+{
+    dm_status s = ocl_buf_check(from, from_offset, bytes, "copy", err);
+
+    s = s != DM_OK ? s : ocl_buf_check(to, to_offset, bytes, "copy", err);
+    while (s == DM_OK && bytes) {
+        size_t at = from_offset, at_to = to_offset, n = bytes;
+        dm_buf *one = ocl_buf_at(from, &at, &n), *other = ocl_buf_at(to, &at_to, &n);
+
+        s = record_copy(c, one, at, other, at_to, n, err);
+        from_offset += n, to_offset += n, bytes -= n;
+    }
+    return s;
 }
 
 dm_status dm_cmds_gemm(dm_cmds *c, const dm_gemm *g, const char *label, dm_work work, dm_err *err)

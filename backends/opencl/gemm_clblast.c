@@ -20,6 +20,8 @@ dm_status ocl_gemm_check(const dm_device *d, const dm_gemm *g, dm_err *err)
                         (long long)g->m, (long long)g->n, (long long)g->k, (long long)g->batch);
     if (!g->a || !g->b || !g->c || g->a->d != d || g->b->d != d || g->c->d != d)
         return dm_error(err, DM_EINVAL, "gemm: a matrix is missing or on another device than %s", d->where);
+    if (g->a->n_parts || g->b->n_parts || g->c->n_parts)
+        return dm_error(err, DM_EINVAL, "gemm: a matrix is in several allocations");
     if (!matrix_fits(g->a, g->from_a, g->ta ? g->k : g->m, g->ta ? g->m : g->k, g->lda, g->stride_a, g->batch) ||
         !matrix_fits(g->b, g->from_b, g->tb ? g->n : g->k, g->tb ? g->k : g->n, g->ldb, g->stride_b, g->batch) ||
         !matrix_fits(g->c, g->from_c, g->m, g->n, g->ldc, g->stride_c, g->batch))

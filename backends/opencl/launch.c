@@ -93,6 +93,9 @@ static dm_status check_arg(const dm_kernel *k, const dm_karg *a, int i, dm_err *
     if (!known || (k->args[i] != OCL_ARG_ANY && k->args[i] != wanted[a->kind]))
         return dm_error(err, DM_EINVAL, "kernel '%s' of '%s': argument %d is %s where the kernel has '%s%s'", k->name,
                         k->program->id, i, arg_name(a->kind), k->args[i] == OCL_ARG_LOCAL ? "local " : "", k->types[i]);
+    if (a->kind == DM_BUF && a->buf && a->buf->n_parts)
+        return dm_error(err, DM_EINVAL, "kernel '%s' of '%s': argument %d is a buffer of several allocations", k->name,
+                        k->program->id, i);
     if (a->kind == DM_BUF && a->buf && a->buf->d != k->d)
         return dm_error(err, DM_EINVAL, "kernel '%s' of '%s': argument %d is a buffer of another device", k->name,
                         k->program->id, i);
@@ -226,7 +229,7 @@ dm_status ocl_zero_make(dm_buf *b, size_t offset, size_t bytes, dm_kernel **k, c
     return DM_OK;
 }
 
-dm_status dm_buf_zero(dm_buf *b, size_t offset, size_t bytes, dm_err *err)
+static dm_status zero_one(dm_buf *b, size_t offset, size_t bytes, dm_err *err)
 {
     const dm_work work = {0, (double)bytes};
     dm_kernel *k;
@@ -240,5 +243,22 @@ dm_status dm_buf_zero(dm_buf *b, size_t offset, size_t bytes, dm_err *err)
         return s;
     s = ocl_enqueue(k, cl, &r, row, &work, err);
     clReleaseKernel(cl);
+    return s;
+}
+
+dm_status dm_buf_zero(dm_buf *b, size_t offset, size_t bytes, dm_err *err)
+{
+    dm_status s = ocl_buf_check(b, offset, bytes, "zero", err);
+    size_t n = 0;
+
+    for (; s == DM_OK; offset += n, bytes -= n) {
+        size_t at = offset;
+        dm_buf *one;
+
+        n = bytes;
+        one = ocl_buf_at(b, &at, &n);
+        if ((s = zero_one(one, at, n, err)) == DM_OK && n == bytes)
+            break;
+    }
     return s;
 }

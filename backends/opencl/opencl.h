@@ -59,8 +59,10 @@ struct dm_kernel {
 struct dm_buf {
     dm_device *d;
     dm_buf *parent;        /* NULL: an allocation of its own */
-    cl_mem mem;
+    cl_mem mem;            /* NULL: in parts */
     size_t bytes, origin;  /* origin: from the start of the allocation */
+    dm_buf **parts;        /* allocations of `each` bytes, the last of the rest */
+    size_t n_parts, each;
 };
 
 /* A write on its way: the host's copy, and the event that says that it was read. */
@@ -219,6 +221,8 @@ void ocl_replay_free(const dm_device *d, ocl_stretch *s);
 
 /* ---- buffer.c ------------------------------------------------------------ */
 
+/* The allocation or window that byte *offset of b is in, *offset there, and at most what there is from it on. */
+dm_buf *ocl_buf_at(dm_buf *b, size_t *offset, size_t *bytes);
 /* offset and bytes inside of b. */
 dm_status ocl_buf_check(const dm_buf *b, size_t offset, size_t bytes, const char *what, dm_err *err);
 dm_status ocl_copy(dm_buf *from, size_t from_offset, dm_buf *to, size_t to_offset, size_t bytes, int row, dm_err *err);

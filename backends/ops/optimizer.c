@@ -1,4 +1,5 @@
 /* The optimizer's recorded launches; see core/device/kernels.h and kernels/optim/adamw.cl. */
+#include "base/arena.h"
 #include "device/kernels.h"
 #include "portable.h"
 
@@ -18,7 +19,8 @@ struct dm_optimizer {
     dm_device *d;
     dm_optimizer_arrays a;
     dm_buf *scalars, *state, *first, *second;
-    dm_buf *window[6];             /* on w, g and the averages, where a part is updated */
+    dm_buf **windows;              /* on what a kernel takes a part of */
+    size_t n_windows, cap_windows;
     dm_cmds *cmds;
 };
 
@@ -33,53 +35,98 @@ static dm_status record(dm_optimizer *o, const char *name, int64_t items, const 
     return s != DM_OK ? s : dm_cmds_launch(o->cmds, k, &r, args, n, name, (dm_work){flops, bytes}, err);
 }
 
-/* The arrays as the update has them: of the part, if there is one. */
-static dm_status take_part(dm_optimizer *o, dm_optimizer_arrays *a, dm_err *err)
-{
-    dm_buf **const whole[] = {&a->w, &a->g, &a->ema[0], &a->ema[1], &a->ema[2], &a->ema[3]};
-    dm_status s = DM_OK;
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
-    if (!a->part)
+/* Floats from `at` on that lie in one allocation. */
+static size_t run_of(const dm_buf *b, size_t at) { return dm_buf_run(b, at * sizeof(float)) / sizeof(float); }
+
+/* n floats from `at` on, as a kernel takes them. */
+static dm_status take(dm_optimizer *o, dm_buf *b, size_t at, size_t n, dm_buf **out, dm_err *err)
+{
+    dm_status s;
+
+    *out = b;
+    if (!b || (!at && dm_buf_run(b, 0) == dm_buf_bytes(b)))
         return DM_OK;
-    for (int i = 0; i < 2 + a->n_ema && s == DM_OK; i++) {
-        s = dm_buf_window(*whole[i], a->from * sizeof(float), a->own * sizeof(float), &o->window[i], err);
-        *whole[i] = o->window[i];
-    }
-    a->count = a->own;
-    a->keeps_g = true;
+    if (!dm_grow((void **)&o->windows, o->n_windows, &o->cap_windows, sizeof(dm_buf *)))
+        return dm_error(err, DM_ENOMEM, "out of memory for the optimizer");
+    if ((s = dm_buf_window(b, at * sizeof(float), n * sizeof(float), out, err)) == DM_OK)
+        o->windows[o->n_windows++] = *out;
     return s;
+}
+
+/* AdamW of n weights from `at` on, whose moments are at `moments`. */
+static dm_status record_adamw(dm_optimizer *o, size_t at, size_t moments, size_t n, dm_err *err)
+{
+    const dm_optimizer_arrays *a = &o->a;
+    const bool keeps_g = a->part || a->keeps_g;
+    const int64_t each = dm_chunk(dm_device_get_info(o->d), (int64_t)n);
+    dm_buf *w, *g, *m, *v, *ema[4];
+    dm_status s = take(o, a->w, at, n, &w, err);
+
+    s = s != DM_OK ? s : take(o, a->g, at, n, &g, err);
+    s = s != DM_OK ? s : take(o, a->m, moments, n, &m, err);
+    s = s != DM_OK ? s : take(o, a->v, moments, n, &v, err);
+    for (int i = 0; i < 4 && s == DM_OK; i++)
+        s = take(o, a->ema[i], at, n, &ema[i], err);
+    return s != DM_OK ? s
+                      : record(o, "adamw", dm_div_up((int64_t)n, each),
+                               DM_KARGS(DM_KB(w), DM_KB(g), DM_KB(m), DM_KB(v), DM_KB(ema[0]), DM_KB(ema[1]),
+                                        DM_KB(ema[2]), DM_KB(ema[3]), DM_KB(o->scalars), DM_KB(o->state), DM_KI(n),
+                                        DM_KI(each), DM_KI(keeps_g)),
+                               (15.0 + 3 * a->n_ema) * (double)n, (32.0 - 4 * keeps_g + 8 * a->n_ema) * (double)n,
+                               err);
 }
 
 /* AdamW, which makes g zero for the next step where it is to be. */
 static dm_status record_update(dm_optimizer *o, dm_err *err)
 {
-    dm_optimizer_arrays a = o->a;
+    const dm_optimizer_arrays *a = &o->a;
+    const size_t from = a->part ? a->from : 0, count = a->part ? a->own : a->count;
     dm_status s = DM_OK;
-    double n;
-    int64_t each;
+    size_t n;
 
-    if (!a.part || a.own) {
-        if ((s = take_part(o, &a, err)) != DM_OK)
-            return s;
-        n = (double)a.count;
-        each = dm_chunk(dm_device_get_info(o->d), (int64_t)a.count);
-        s = record(o, "adamw", dm_div_up((int64_t)a.count, each),
-                   DM_KARGS(DM_KB(a.w), DM_KB(a.g), DM_KB(a.m), DM_KB(a.v), DM_KB(a.ema[0]), DM_KB(a.ema[1]),
-                            DM_KB(a.ema[2]), DM_KB(a.ema[3]), DM_KB(o->scalars), DM_KB(o->state), DM_KI(a.count),
-                            DM_KI(each), DM_KI(a.keeps_g)),
-                   (15.0 + 3 * a.n_ema) * n, (32.0 - 4 * a.keeps_g + 8 * a.n_ema) * n, err);
+    for (size_t at = 0; at < count && s == DM_OK; at += n) {
+        n = least(count - at, least(run_of(a->w, from + at), run_of(a->m, at)));
+        s = record_adamw(o, from + at, at, n, err);
     }
-    return s != DM_OK || !o->a.part || o->a.keeps_g
-               ? s
-               : dm_cmds_zero(o->cmds, o->a.g, 0, o->a.count * sizeof(float), err);
+    return s != DM_OK || !a->part || a->keeps_g ? s
+                                                : dm_cmds_zero(o->cmds, a->g, 0, a->count * sizeof(float), err);
 }
 
-static dm_status record_all(dm_optimizer *o, int64_t chunk, int64_t first, int64_t second, dm_err *err)
+/* Of the gradient in each allocation the first sums, which begin where a window may; *first: how many there are,
+ * those between that are 0 included. recording: not only counted. */
+static dm_status square(dm_optimizer *o, int64_t chunk, bool recording, int64_t *first, dm_err *err)
 {
     const dm_optimizer_arrays *a = &o->a;
-    const double n = (double)a->count;
-    dm_status s = record(o, "squares", first,
-                         DM_KARGS(DM_KB(a->g), DM_KB(o->first), DM_KI(a->count), DM_KI(chunk)), 2 * n, 4 * n, err);
+    const size_t step = dm_device_get_info(o->d)->align / sizeof(float);
+    dm_status s = DM_OK;
+    size_t n, done = 0;
+
+    for (size_t at = 0; at < a->count && s == DM_OK; at += n) {
+        const size_t to = (done + step - 1) / step * step;
+        dm_buf *g, *sums;
+        int64_t items;
+
+        n = least(a->count - at, run_of(a->g, at));
+        items = dm_div_up((int64_t)n, chunk);
+        done = to + (size_t)items;
+        if (!recording)
+            continue;
+        s = take(o, a->g, at, n, &g, err);
+        s = s != DM_OK ? s : take(o, o->first, to, (size_t)items, &sums, err);
+        s = s != DM_OK ? s
+                       : record(o, "squares", items, DM_KARGS(DM_KB(g), DM_KB(sums), DM_KI(n), DM_KI(chunk)),
+                                2 * (double)n, 4 * (double)n, err);
+    }
+    *first = (int64_t)done;
+    return s;
+}
+
+static dm_status record_all(dm_optimizer *o, int64_t chunk, int64_t second, dm_err *err)
+{
+    int64_t first;
+    dm_status s = square(o, chunk, true, &first, err);
 
     if (s == DM_OK)
         s = record(o, "sums", second,
@@ -94,19 +141,25 @@ static dm_status record_all(dm_optimizer *o, int64_t chunk, int64_t first, int64
 static dm_status build(dm_optimizer *o, dm_err *err)
 {
     const int64_t chunk = dm_device_get_info(o->d)->cpu ? CPU_SQUARES : GPU_SQUARES;
-    const int64_t first = dm_div_up((int64_t)o->a.count, chunk), second = dm_div_up(first, SECOND);
-    dm_status s = dm_buf_new(o->d, SCALARS * sizeof(float), "optimizer", &o->scalars, err);
+    int64_t first, second;
+    dm_status s = square(o, chunk, false, &first, err);
+
+    second = dm_div_up(first, SECOND);
+    if (s == DM_OK)
+        s = dm_buf_new(o->d, SCALARS * sizeof(float), "optimizer", &o->scalars, err);
 
     if (s == DM_OK)
         s = dm_buf_new(o->d, STATE * sizeof(float), "optimizer", &o->state, err);
     if (s == DM_OK)
         s = dm_buf_new(o->d, (size_t)first * sizeof(float), "optimizer", &o->first, err);
     if (s == DM_OK)
+        s = dm_buf_zero(o->first, 0, (size_t)first * sizeof(float), err);
+    if (s == DM_OK)
         s = dm_buf_new(o->d, (size_t)second * sizeof(float), "optimizer", &o->second, err);
     if (s == DM_OK)
         s = dm_cmds_new(o->d, &o->cmds, err);
     if (s == DM_OK)
-        s = record_all(o, chunk, first, second, err);
+        s = record_all(o, chunk, second, err);
     return s != DM_OK ? s : dm_optimizer_reset(o, err);
 }
 
@@ -138,8 +191,9 @@ void dm_optimizer_free(dm_optimizer *o)
         return;
     if (o->cmds)
         dm_cmds_free(o->cmds);
-    for (int i = 0; i < 6; i++)
-        dm_buf_free(o->window[i]);
+    for (size_t i = 0; i < o->n_windows; i++)
+        dm_buf_free(o->windows[i]);
+    free(o->windows);
     dm_buf_free(o->scalars);
     dm_buf_free(o->state);
     dm_buf_free(o->first);

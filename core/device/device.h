@@ -70,6 +70,12 @@ uint64_t dm_device_kernels(const dm_device *d);
 
 /* what: for the message when it does not fit, e.g. "activations". Contents undefined. */
 dm_status dm_buf_new(dm_device *d, size_t bytes, const char *what, dm_buf **out, dm_err *err);
+/* Of more than one allocation gives: in several of `each` bytes, a multiple of the device's align; the last has the
+ * rest. It is read, written, copied and made zero as any other. A kernel is given windows on it, each of which lies in
+ * one allocation. */
+dm_status dm_buf_new_split(dm_device *d, size_t bytes, size_t each, const char *what, dm_buf **out, dm_err *err);
+/* The bytes from offset on that are in one allocation. */
+size_t dm_buf_run(const dm_buf *b, size_t offset);
 /* A window; offset a multiple of the device's align. Must be freed before its parent; windows of
  * windows are allowed (offsets add up). */
 dm_status dm_buf_window(dm_buf *parent, size_t offset, size_t bytes, dm_buf **out, dm_err *err);

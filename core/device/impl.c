@@ -12,7 +12,8 @@ bool dm_impl_supports(const dm_impl *impl, const dm_device_info *dev, const dm_o
 {
     if (n->full_precision && impl->splits_f32)
         return false; /* not even where it is forced */
-    return takes(impl, dm_op_16bit_type(n)) && (!impl->supports || impl->supports(dev, n));
+    return takes(impl, dm_op_16bit_type(n)) && (!impl->supports || impl->supports(dev, n)) &&
+           (impl->reference || !impl->scratch || impl->scratch(dev, n) <= dev->max_alloc);
 }
 
 bool dm_impl_same(const dm_impl *a, const dm_impl *b)

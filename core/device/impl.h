@@ -74,7 +74,8 @@ bool dm_impl_same(const dm_impl *a, const dm_impl *b);
  * a node. NULL where there is none. */
 const dm_impl *dm_impl_named(dm_op_kind kind, const char *name, size_t n, const dm_device_info *dev,
                              const dm_opnode *node);
-/* Does it support this device and node, of the types that the node has? */
+/* Does it support this device and node, of the types that the node has? Not one whose scratch is larger than a buffer
+ * of the device, but for the reference: what that cannot do, a smaller batch may. */
 bool dm_impl_supports(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n);
 /* Does it, on a device that it is meant for? high: also where it rounds products of f32 more than f32 does. */
 bool dm_impl_preferred(const dm_impl *impl, const dm_device_info *dev, const dm_opnode *n, bool high);

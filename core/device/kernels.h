@@ -9,7 +9,8 @@
 
 typedef struct dm_optimizer dm_optimizer;
 
-/* Flat arrays of count floats, padding included; the averages may be fewer than four. */
+/* Flat arrays of count floats, padding included; the averages may be fewer than four. Each may be in several
+ * allocations, w, g and the averages in the same. */
 typedef struct dm_optimizer_arrays {
     dm_buf *w, *g, *m, *v, *ema[4];
     size_t count;

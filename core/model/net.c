@@ -303,7 +303,8 @@ dm_status dm_net_find_weights(dm_net *m, int64_t n, dm_err *err)
             rc = dm_error(err, DM_EINVAL, "network '%s' declares no weights; there is nothing to train",
                           m->network.plugin->name);
         else if (!m->layout)
-            rc = dm_layout_new(g, m->device ? dm_device_get_info(m->device)->align : 128, &m->layout, err);
+            rc = dm_layout_new(g, m->device ? dm_device_get_info(m->device)->align : 128,
+                               m->device ? dm_device_get_info(m->device)->max_alloc : UINT64_MAX, &m->layout, err);
     }
     dm_graph_free(g);
     return rc;

@@ -20,7 +20,15 @@ struct dm_wset {
     bool stale;
 };
 
-dm_status dm_layout_new(const dm_graph_core *g, size_t align, dm_layout **out, dm_err *err)
+/* Where `room` floats lie that come after `at`: not on both sides of an end of an allocation, if one has room. */
+static size_t place(const dm_layout *l, size_t at, size_t room)
+{
+    const size_t left = l->each - at % l->each;
+
+    return room > left && room <= l->each ? at + left : at;
+}
+
+dm_status dm_layout_new(const dm_graph_core *g, size_t align, uint64_t most, dm_layout **out, dm_err *err)
 {
     dm_arena *arena = dm_arena_new();
     const size_t step = align / sizeof(float) ? align / sizeof(float) : 1;
@@ -31,6 +39,8 @@ dm_status dm_layout_new(const dm_graph_core *g, size_t align, dm_layout **out, d
     if (!offset)
         goto no_memory;
     *l = (dm_layout){.n = (int32_t)g->n_weights, .weights = w, .offset = offset, .arena = arena};
+    l->each = (size_t)(most / sizeof(float)) < MOST ? (size_t)(most / sizeof(float)) / step * step : MOST / step * step;
+    l->each = l->each ? l->each : step;
     for (size_t i = 0; i < g->n_weights; i++) {
         size_t count = 1;
 
@@ -53,8 +63,8 @@ dm_status dm_layout_new(const dm_graph_core *g, size_t align, dm_layout **out, d
             if (w[i].trained == trained) {
                 const size_t room = offset[i];
 
-                offset[i] = l->total;
-                l->total += room;
+                offset[i] = place(l, l->total, room);
+                l->total = offset[i] + room;
             }
         l->trained = trained ? l->total : l->trained;
     }
@@ -113,18 +123,27 @@ void dm_layout_init_values(const dm_layout *l, uint64_t seed, float *host)
     }
 }
 
-/* All weights lie in one buffer, as do their gradients and the optimizer's moments. */
+/* Each weight in one allocation, as is its gradient and what the optimizer keeps of it. */
 static dm_status fits(const dm_device *d, const dm_layout *l, dm_err *err)
 {
     const dm_device_info *about = dm_device_get_info(d);
-    const size_t bytes = l->total * sizeof(float);
 
-    return bytes <= about->max_alloc
-               ? DM_OK
-               : dm_error(err, DM_ENOMEM, "the network's %lld parameters take %zu bytes (%.2f GiB) in one buffer, and "
-                          "device '%d:%d %s' gives at most %llu (%.2f GiB): use a smaller network or another device",
-                          (long long)l->parameters, bytes, (double)bytes / (1 << 30), about->platform, about->device,
-                          about->name, (unsigned long long)about->max_alloc, (double)about->max_alloc / (1 << 30));
+    for (int32_t i = 0; i < l->n; i++) {
+        const size_t bytes = (size_t)dm_layout_count(l, i) * sizeof(float);
+
+        if (bytes > l->each * sizeof(float))
+            return dm_error(err, DM_ENOMEM, "weight '%s' takes %zu bytes (%.2f GiB) in one buffer, and device '%d:%d "
+                            "%s' gives at most %llu (%.2f GiB): use a smaller network or another device",
+                            l->weights[i].key, bytes, (double)bytes / (1 << 30), about->platform, about->device,
+                            about->name, (unsigned long long)about->max_alloc, (double)about->max_alloc / (1 << 30));
+    }
+    return DM_OK;
+}
+
+dm_status dm_layout_buf(dm_device *d, const dm_layout *l, const char *what, dm_buf **out, dm_err *err)
+{
+    return dm_buf_new_split(d, l->total ? l->total * sizeof(float) : sizeof(float), l->each * sizeof(float), what, out,
+                            err);
 }
 
 dm_status dm_wset_new(dm_device *d, const dm_layout *l, dm_wset **out, dm_err *err)
@@ -140,7 +159,7 @@ dm_status dm_wset_new(dm_device *d, const dm_layout *l, dm_wset **out, dm_err *e
     s->layout = l;
     s->stale = true;
     if ((rc = fits(d, l, err)) ||
-        (rc = dm_buf_new(d, l->total ? l->total * sizeof(float) : sizeof(float), "weights", &s->flat, err)) ||
+        (rc = dm_layout_buf(d, l, "weights", &s->flat, err)) ||
         (rc = dm_cmds_new(d, &s->refresh, err)) || (rc = dm_buf_zero(s->flat, 0, dm_buf_bytes(s->flat), err)))
         goto failed;
     for (int32_t i = 0; i < l->n; i++)

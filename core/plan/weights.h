@@ -1,5 +1,5 @@
-/* Weights on a device: where each lies in one flat array, sets of them (raw, each EMA, imported), and
- * the packed weights (packed, rotated) that implementations keep of a set. */
+/* Weights on a device: where each lies in one flat array, which may be in several allocations; sets of them (raw, each
+ * EMA, imported), and the packed weights (packed, rotated) that implementations keep of a set. */
 #ifndef DEMIST_CORE_WEIGHTS_H
 #define DEMIST_CORE_WEIGHTS_H
 
@@ -11,19 +11,23 @@ typedef struct dm_layout {
     const dm_weight *weights;      /* copied: keys, shapes, initial values */
     const size_t *offset;          /* in floats, multiples of the device's alignment */
     size_t total, trained;         /* floats, padding included; those of trained weights come first */
+    size_t each;                   /* floats that one allocation has room for; each weight lies in one of them */
     int64_t parameters;            /* floats, without padding */
     dm_names names;                /* the keys */
     dm_arena *arena;
 } dm_layout;
 
-/* align: bytes (dm_device_info.align). */
-dm_status dm_layout_new(const dm_graph_core *g, size_t align, dm_layout **out, dm_err *err);
+/* align, most: bytes (dm_device_info.align, max_alloc). */
+dm_status dm_layout_new(const dm_graph_core *g, size_t align, uint64_t most, dm_layout **out, dm_err *err);
 void dm_layout_free(dm_layout *l);
 /* Index of a key; -1 if there is none. */
 int32_t dm_layout_find(const dm_layout *l, const char *key);
 int64_t dm_layout_count(const dm_layout *l, int32_t i);
 /* Fresh values into host[total]: drawn by each weight's key, so that the order of declarations means nothing. */
 void dm_layout_init_values(const dm_layout *l, uint64_t seed, float *host);
+
+/* Memory for all of it: weights, gradients, moments. */
+dm_status dm_layout_buf(dm_device *d, const dm_layout *l, const char *what, dm_buf **out, dm_err *err);
 
 typedef struct dm_wset dm_wset;
 dm_status dm_wset_new(dm_device *d, const dm_layout *l, dm_wset **out, dm_err *err);

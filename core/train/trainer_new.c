@@ -152,19 +152,23 @@ static dm_status make_state(dm_trainer *t, dm_err *err)
 {
     dm_device *d = t->session->device;
     const dm_layout *l = dm_net_layout(t->session->model);
-    const size_t bytes = l->total * sizeof(float);
+    const size_t bytes = l->total * sizeof(float), each = l->each * sizeof(float);
     size_t moments = bytes;
     dm_status rc;
 
     t->state.layout = l;
+    if (t->comm->size > 1 && l->total > l->each)
+        return dm_error(err, DM_ENOMEM, "the network's %lld parameters are more than device '%s' gives in one buffer; "
+                        "several ranks do not train such: start one, or use another device",
+                        (long long)l->parameters, dm_device_get_info(d)->name);
     if (t->set->shard_optimizer && t->comm->size > 1) {
         dm_shard_take(t->comm, dm_device_get_info(d)->align, &t->state);
         moments = (t->state.own ? t->state.own : 1) * sizeof(float);
     }
     t->state.n_ema = t->set->ema.n;
-    if ((rc = dm_wset_new(d, l, &t->state.model, err)) || (rc = dm_buf_new(d, bytes, "gradients", &t->grads, err)) ||
-        (rc = dm_buf_new(d, moments, "first moments", &t->state.m, err)) ||
-        (rc = dm_buf_new(d, moments, "second moments", &t->state.v, err)) ||
+    if ((rc = dm_wset_new(d, l, &t->state.model, err)) || (rc = dm_layout_buf(d, l, "gradients", &t->grads, err)) ||
+        (rc = dm_buf_new_split(d, moments, each, "first moments", &t->state.m, err)) ||
+        (rc = dm_buf_new_split(d, moments, each, "second moments", &t->state.v, err)) ||
         (rc = dm_buf_new(d, sizeof(float), "loss", &t->loss_sum, err)) ||
         (rc = dm_buf_new(d, sizeof(float), "loss", &t->sum_before, err)) ||
         (rc = dm_buf_zero(t->grads, 0, bytes, err)) || (rc = dm_buf_zero(t->state.m, 0, moments, err)) ||

@@ -52,6 +52,14 @@ static const profile *now(void)
     return &profiles[0];
 }
 
+/* Bytes of the largest buffer; 0: as the device has it. */
+static cl_ulong alloc(void)
+{
+    const char *asked = getenv("AS_GPU_ALLOC");
+
+    return asked ? strtoull(asked, NULL, 10) : now()->alloc;
+}
+
 #define REAL(f)                                                                                                        \
     static __typeof__(&f) real;                                                                                        \
     if (!real)                                                                                                         \
@@ -119,7 +127,7 @@ DM_EXPORT cl_int clGetDeviceInfo(cl_device_id d, cl_device_info what, size_t n, 
     case CL_DEVICE_LOCAL_MEM_TYPE:
         *(cl_device_local_mem_type *)v = p->local_is_global ? CL_GLOBAL : CL_LOCAL;
         break;
-    case CL_DEVICE_MAX_MEM_ALLOC_SIZE: least(v, sizeof(cl_ulong), p->alloc); break;
+    case CL_DEVICE_MAX_MEM_ALLOC_SIZE: least(v, sizeof(cl_ulong), alloc()); break;
     default: break;
     }
     return CL_SUCCESS;
@@ -248,7 +256,7 @@ DM_EXPORT cl_int clEnqueueNDRangeKernel(cl_command_queue q, cl_kernel k, cl_uint
 DM_EXPORT cl_mem clCreateBuffer(cl_context c, cl_mem_flags flags, size_t bytes, void *host, cl_int *code)
 {
     REAL(clCreateBuffer);
-    if (now()->alloc && bytes > now()->alloc) {
+    if (alloc() && bytes > alloc()) {
         if (code)
             *code = CL_INVALID_BUFFER_SIZE;
         return NULL;

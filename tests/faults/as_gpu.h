@@ -2,6 +2,7 @@
  * device. Compiled into a test: an NVIDIA GPU of compute capability 8.0, whose compiler takes inline PTX (what is built
  * then is the imitation). As a module for LD_PRELOAD before any program:
  *   AS_GPU=amd|intel|intel-hpc|mali|nvidia|small|least|one-lane
+ *   AS_GPU_ALLOC=BYTES   the largest buffer, instead of the profile's
  *   AS_GPU_REFUSE=HOW:FILE[,HOW:FILE...]   what a driver may answer to kernels of FILE below kernels/, "*" = of all:
  *     build   they do not build                        group    a group of one alone
  *     local   they take more local memory than there is   launch   CL_OUT_OF_RESOURCES when they are launched

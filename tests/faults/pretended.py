@@ -29,10 +29,10 @@ def images():
         f.write(EXPERIMENT)
 
 
-def train(out, refuse="", code=0, precision="fp32", **env):
+def train(out, refuse="", code=0, precision="fp32", more=(), **env):
     # A cache of its own, empty: a program that is kept there as a binary has no source by which to refuse it.
     env = {"LD_PRELOAD": AS_GPU, "AS_GPU": "amd", "AS_GPU_REFUSE": refuse, "DEMIST_CACHE": path("cache-" + out), **SANITIZER, **env}
-    _, err = demist("train", path("e.yaml"), f"output={path(out)}", f"device={DEVICE}", f"precision={precision}", code=code, env=env)
+    _, err = demist("train", path("e.yaml"), f"output={path(out)}", f"device={DEVICE}", f"precision={precision}", *more, code=code, env=env)
     return err, open(path(out, "log.jsonl")).read() if code == 0 else ""
 
 

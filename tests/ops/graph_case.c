@@ -163,7 +163,7 @@ static void on_device(dm_device *d, run *r)
     must(dm_graph_differentiate(g, results[0], seed, NULL, 0, NULL, &err), c, &err);
     dm_graph_prune(g, results, 2);
     r->tolerance = tolerance_of(c, g);
-    must(dm_layout_new(g, dm_device_get_info(d)->align, &l, &err), c, &err);
+    must(dm_layout_new(g, dm_device_get_info(d)->align, dm_device_get_info(d)->max_alloc, &l, &err), c, &err);
     must(dm_wset_new(d, l, &w, &err), c, &err);
     must(dm_buf_new(d, l->total * sizeof *host, "gradients", &grads, &err), c, &err);
     must(dm_buf_zero(grads, 0, l->total * sizeof *host, &err), c, &err);
