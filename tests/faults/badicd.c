@@ -1,5 +1,5 @@
-/* A driver for an .icd file that misbehaves as it is asked: BADICD=crash, abort or hang, in the call that BADICD_AT
- * names, clGetPlatformIDs where it is not set. With BADICD=none it has no platform. */
+/* A driver for an .icd file that misbehaves as it is asked: BADICD=crash, abort, exit or hang, in the call that
+ * BADICD_AT names, clGetPlatformIDs where it is not set. With BADICD=none it has no platform. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,6 +22,8 @@ static void misbehave(const char *call)
         *nowhere = 1;
     if (!strcmp(how, "abort"))
         abort();
+    if (!strcmp(how, "exit"))
+        exit(0);
     while (!strcmp(how, "hang"))
         sleep(1);
 }

@@ -33,11 +33,12 @@ def missing():
 def crashing():
     env = folder("bad", bad=BAD)
     calls = "clGetPlatformIDs", "clGetDeviceIDs", "clGetDeviceInfo"
-    for how, says, at in [("crash", "Segmentation fault", c) for c in calls] + [("abort", "Aborted", c) for c in calls]:
+    cases = [("crash", "crashes in {}: Segmentation fault", c) for c in calls]
+    for how, does, at in cases + [("abort", "crashes in {}: Aborted", calls[0]), ("exit", "ends the program in {}", calls[2])]:
         out, err = demist("doctor", code=4, env={**env, "BADICD": how, "BADICD_AT": at})
         lines = [x for x in out.splitlines() if x.startswith("FAIL")]
         assert len(lines) == 1, (at, out)
-        assert "bad.icd'" in lines[0] and BAD in lines[0] and f"crashes in {at}: {says}" in lines[0], (at, out)
+        assert "bad.icd'" in lines[0] and BAD in lines[0] and does.format(at) in lines[0], (at, out)
         assert "set OCL_ICD_VENDORS to that folder" in lines[0] and "OK    cache" in out and "copy '" in out, (at, out)
     demist("doctor", env={**env, "BADICD": "none"})
 
