@@ -75,12 +75,19 @@ static const dm_yaml *find_use(dm_reading *r, dm_section_id id, int group)
     return use;
 }
 
-static const dm_plugin *quiet_get(dm_reading *r, dm_section_id id, const char *name)
+/* NULL where there is no such plugin, of which resolving tells; that it could not be looked for is a fault of its own,
+ * since what follows from there being none would be wrong. */
+static const dm_plugin *quiet_get(dm_reading *r, dm_section_id id, const dm_yaml *use)
 {
     const dm_plugin *p;
     dm_err err;
+    const dm_status rc = dm_registry_get(r->registry, dm_section_kind(id), use->text, &p, &err);
 
-    return dm_registry_get(r->registry, dm_section_kind(id), name, &p, &err) ? NULL : p;
+    if (rc == DM_ENOMEM)
+        r->failed = rc;
+    else if (rc == DM_EIO)
+        dm_fault(r->faults, rc, use->at, "%s.use: %s", dm_settings[id].name, err.msg);
+    return rc ? NULL : p;
 }
 
 /* Another plugin: what only the former took goes, and a note says so. */
@@ -90,8 +97,8 @@ static void drop_former(dm_reading *r, dm_section_id id, const dm_yaml *use)
     const dm_said *said = dm_said_find(s, "use");
     const bool changes = said && said->value->kind == DM_YAML_SCALAR && strcmp(said->value->text, use->text);
     const char *former = changes ? said->value->text : "", *place;
-    const dm_plugin *old = changes ? quiet_get(r, id, former) : NULL,
-                    *new = changes ? quiet_get(r, id, use->text) : NULL;
+    const dm_plugin *old = changes ? quiet_get(r, id, said->value) : NULL,
+                    *new = changes ? quiet_get(r, id, use) : NULL;
     char names[400] = "";
     size_t kept = 0;
 

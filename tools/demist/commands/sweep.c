@@ -1,6 +1,7 @@
 /* demist sweep: the command line; see sweep.h. */
 #include "sweep/sweep.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -132,10 +133,12 @@ static dm_status take_folder(sweep *s, int *lock, dm_err *err)
         (rc = dm_folder_add(&s->folder, "cells", err)) ||
         (rc = dm_folder_file(&s->folder, "lock", O_RDWR | O_CREAT, lock, NULL, err)))
         return rc;
-    if (flock(*lock, LOCK_EX | LOCK_NB))
-        rc = dm_error(err, DM_EINVAL, "the sweep in '%s' is in use by another process; wait, or give another --out",
-                      s->dir);
-    return rc;
+    if (!flock(*lock, LOCK_EX | LOCK_NB))
+        return DM_OK;
+    if (errno != EWOULDBLOCK)
+        return dm_file_error(err, "lock", s->dir);
+    return dm_error(err, DM_EINVAL, "the sweep in '%s' is in use by another process; wait, or give another --out",
+                    s->dir);
 }
 
 static bool same_names(const json_t *list, const char *const *names, size_t n)
