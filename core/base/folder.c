@@ -188,18 +188,18 @@ static dm_status open_below(const dm_folder *f, const char *name, int *fd, dm_er
 
 dm_status dm_folder_add(const dm_folder *f, const char *name, dm_err *err)
 {
+    char path[PATH_MAX];
     int fd;
     dm_status rc;
 
-    if (mkdirat(f->fd, name, 0777) && errno != EEXIST) {
-        char path[PATH_MAX];
-
-        whole_name(f, name, path);
+    whole_name(f, name, path);
+    if (mkdirat(f->fd, name, 0777) && errno != EEXIST)
         return dm_file_error(err, "create folder", path);
-    }
     if (!(rc = open_below(f, name, &fd, err)))
         close(fd);
-    return rc;
+    return rc == DM_ENOENT ? dm_error(err, DM_EINVAL, "'%s' is not a folder, and one of this name is needed there; "
+                                      "move it away", path)
+                           : rc;
 }
 
 dm_status dm_folder_list(const dm_folder *f, const char *name, DIR **out, dm_err *err)

@@ -2,6 +2,7 @@
 #include "run/run_folder.h"
 
 #include "base/arena.h"
+#include "text/number.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -49,9 +50,11 @@ static dm_status list_in(const dm_folder *f, int64_t **steps, int *n, dm_err *er
     int64_t *list = NULL, step;
     size_t count = 0, cap = 0;
     dm_status s = dm_folder_list(f, "checkpoints", &d, err);
+    bool there = false;
 
-    if (s == DM_ENOENT)
-        s = DM_OK;
+    if (s == DM_ENOENT && !(s = dm_folder_has(f, "checkpoints", &there, err)) && there)
+        s = dm_error(err, DM_EINVAL,
+                     "'%s/checkpoints' is not a folder, and a run's checkpoints lie in one; move it away", f->path);
     for (struct dirent *e; d && !s && !(s = dm_folder_next(d, f->path, &e, err)) && e;) {
         if ((step = parse_name(e->d_name)) < 0)
             continue;
@@ -123,9 +126,25 @@ static dm_status check_whole(const dm_st *f, dm_err *err)
     return check_finite(f, err);
 }
 
+/* A file under another step's name would go on from where it is not. It is whole, so that passing over it, as over one
+ * that is damaged, would be a choice that is the user's. Of one without a step loading tells. */
+static dm_status check_step(const dm_st *f, int64_t step, dm_err *err)
+{
+    const char *says = dm_st_meta(f, "step");
+    int64_t is;
+
+    if (!says || (dm_number_int(says, &is) == DM_NUMBER_OK && is == step))
+        return DM_OK;
+    return dm_error(err, DM_ECORRUPT,
+                    "'%s' is of step %.30s by what is in it, not of the step in its name: give it its own name again, "
+                    "or remove it",
+                    dm_st_path(f), says);
+}
+
 static dm_status latest_in(const dm_folder *in, dm_st **out, int64_t *step, dm_err *skipped, dm_err *err)
 {
     dm_err first = {DM_OK, ""}, e;
+    bool renamed = false;
     int64_t *steps;
     dm_status s;
     int n, i;
@@ -135,7 +154,8 @@ static dm_status latest_in(const dm_folder *in, dm_st **out, int64_t *step, dm_e
     for (i = 0, s = DM_ENOENT; i < n; i++) {
         char name[DM_CHECKPOINT_NAME];
 
-        if (!(s = dm_st_open_in(in, dm_checkpoint_name(steps[i], name), out, &e)) && (s = check_whole(*out, &e))) {
+        if (!(s = dm_st_open_in(in, dm_checkpoint_name(steps[i], name), out, &e)) &&
+            ((s = check_whole(*out, &e)) || (renamed = (s = check_step(*out, steps[i], &e)) != DM_OK))) {
             dm_st_close(*out);
             *out = NULL;
         }
@@ -143,7 +163,7 @@ static dm_status latest_in(const dm_folder *in, dm_st **out, int64_t *step, dm_e
             *step = steps[i];
         else if (!first.code)
             first = e;
-        if (s != DM_ECORRUPT)
+        if (s != DM_ECORRUPT || renamed)
             break;
     }
     free(steps);
@@ -151,7 +171,7 @@ static dm_status latest_in(const dm_folder *in, dm_st **out, int64_t *step, dm_e
         *skipped = first;
     if (n == 0)
         return dm_error(err, DM_ENOENT, "'%s' has no checkpoint", in->path);
-    if (s == DM_ECORRUPT)
+    if (s == DM_ECORRUPT && !renamed)
         return dm_error(err, s, "no checkpoint in '%s' is intact; the newest: %s", in->path, first.msg);
     return s ? dm_error(err, s, "%s", e.msg) : DM_OK;
 }

@@ -112,6 +112,21 @@ def newer_checkpoints_stay():
     assert open(newest, "rb").read() == data
 
 
+# Whole, and not what its name says: neither gone on from, nor passed over for an older one.
+def a_checkpoint_of_another_name():
+    run = path("renamed")
+    shutil.copytree(trained(), run)
+    checkpoints = lambda: sorted(os.listdir(os.path.join(run, "checkpoints")))
+    os.rename(os.path.join(run, "checkpoints/step-00000040.safetensors"), os.path.join(run, "checkpoints/step-00000060.safetensors"))
+    there = checkpoints()
+    for args in ["resume", run, "train.steps=80"], ["sample", run, "--tensors", path("renamed.st")], ["info", run]:
+        _, err = demist(*args, code=5)
+        assert "step-00000060.safetensors' is of step 40" in err and "its own name" in err, err
+        assert checkpoints() == there
+    os.rename(os.path.join(run, "checkpoints/step-00000060.safetensors"), os.path.join(run, "checkpoints/step-00000040.safetensors"))
+    demist("resume", run, "train.steps=45", "-q")
+
+
 # The first line of a life counts what was done in it, not the steps of the life before.
 def speed_after_resuming():
     run = path("speed")
@@ -134,5 +149,5 @@ def limits_that_single_precision_rounds_to_none():
     assert "sampler.clip is '1e-300'" in err and not os.path.exists(path("clip.png")), err
 
 
-run_tests([a_signal_counted_twice, a_signal_while_data_is_opened, a_full_standard_output, a_report_that_lacks_a_part, numbers_that_wrap, newer_checkpoints_stay,
+run_tests([a_signal_counted_twice, a_signal_while_data_is_opened, a_full_standard_output, a_report_that_lacks_a_part, numbers_that_wrap, newer_checkpoints_stay, a_checkpoint_of_another_name,
            speed_after_resuming, limits_that_single_precision_rounds_to_none])

@@ -222,4 +222,29 @@ def cleared_while_it_trains():
     assert p.wait(60) == 75, p.stderr.read()[-500:]
 
 
-run_tests([every_state, running, hostile_folders, curves_over_one_another, one_page, cleared_while_it_trains])
+def what_cannot_be_read_is_passed_over():
+    """As processes that end, below /proc, and as what only the kernel reads."""
+    _, err = demist("runs", "/proc")
+    try:
+        os.listdir("/proc/1/map_files")
+    except PermissionError:
+        assert "'/proc': folders that could not be looked into" in err and "; the first: unable to " in err, err
+    json.loads(demist("runs", "/proc", "--json")[0])
+
+
+def files_where_a_run_has_folders():
+    trained()
+    for name in "checkpoints", "samples", "tb":
+        run = path("file-" + name)
+        shutil.copytree(path("runs/a"), run)
+        shutil.rmtree(os.path.join(run, name))
+        open(os.path.join(run, name), "w").close()
+        _, err = demist("resume", run, "train.steps=20", code=2)
+        assert f"{name}' is not a folder" in err and "move it away" in err, err
+    _, err = demist("sample", path("file-checkpoints"), "--tensors", path("t"), code=2)
+    assert "checkpoints' is not a folder" in err, err
+    out, err = demist("runs", path("file-checkpoints"))
+    assert "unreadable" in out and "checkpoints' is not a folder" in err, (out, err)
+
+
+run_tests([what_cannot_be_read_is_passed_over, files_where_a_run_has_folders, every_state, running, hostile_folders, curves_over_one_another, one_page, cleared_while_it_trains])

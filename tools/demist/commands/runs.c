@@ -37,6 +37,9 @@ static dm_status print(const request *q, const char *folder, const runs_list *l,
     for (int i = 0; i < l->n; i++)
         if (*s[i].problem)
             cli_warning("%s", s[i].problem);
+    if (l->passed_over)
+        cli_warning("'%s': folders that could not be looked into, which are passed over: %d; the first: %s", folder,
+                    l->passed_over, l->first.msg);
     if (l->left_out)
         cli_warning("'%s' has more than is looked at: not all of its runs are listed", folder);
     if (q->json)
@@ -51,7 +54,7 @@ static dm_status print(const request *q, const char *folder, const runs_list *l,
 static int run(cli_call *call)
 {
     const char *folder = call->argument[0] ? call->argument[0] : "runs";
-    runs_list l = {NULL, 0, false};
+    runs_list l = {0};
     run_state *s = NULL;
     dm_err err = {0};
     dm_status rc = runs_find(folder, &l, &err);

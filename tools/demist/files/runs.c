@@ -101,22 +101,33 @@ static dm_status add(search *s, const char *path, dm_err *err)
     return DM_OK;
 }
 
+/* What vanished or cannot be read has no runs that could be listed: it is counted. */
+static dm_status pass_over(search *s, dm_status rc, const dm_err *why, dm_err *err)
+{
+    if (rc == DM_ENOMEM)
+        return dm_error(err, rc, "%s", why->msg);
+    if (rc && !s->list->passed_over++)
+        s->list->first = *why;
+    return DM_OK;
+}
+
 static dm_status search_in(search *s, const char *folder, int level, dm_err *err);
 
 static dm_status search_one(search *s, const char *path, int level, dm_err *err)
 {
     struct stat st;
     bool link, is_run;
+    dm_err why = {0};
     dm_status rc;
     char *sweep;
 
     if (lstat(path, &st))
-        return dm_path_unreachable() ? DM_OK : dm_file_error(err, "look at", path);
+        return pass_over(s, dm_file_error(&why, "look at", path), &why, err);
     link = S_ISLNK(st.st_mode);
     if (!link && !S_ISDIR(st.st_mode))
         return DM_OK;
-    if ((rc = runs_is_one(path, &is_run, err)))
-        return rc;
+    if ((rc = runs_is_one(path, &is_run, &why)))
+        return pass_over(s, rc, &why, err);
     if (!is_run)
         return link || level + 1 == LEVELS ? DM_OK : search_in(s, path, level + 1, err);
     if ((rc = add(s, path, err)) || link || level + 1 == LEVELS)
@@ -124,32 +135,32 @@ static dm_status search_one(search *s, const char *path, int level, dm_err *err)
     if (!(sweep = dm_run_path(path, "sweep")))
         return dm_error(err, DM_ENOMEM, "out of memory for a name");
     if (lstat(sweep, &st))
-        rc = dm_path_unreachable() ? DM_OK : dm_file_error(err, "look at", sweep);
+        rc = dm_path_unreachable() ? DM_OK : pass_over(s, dm_file_error(&why, "look at", sweep), &why, err);
     else if (S_ISDIR(st.st_mode))
         rc = search_in(s, sweep, level + 1, err);
     free(sweep);
     return rc;
 }
 
-/* What cannot be read has no runs, but for the folder that was given. */
+/* Of the folder that was given, that it cannot be read is an error. */
 static dm_status search_in(search *s, const char *folder, int level, dm_err *err)
 {
+    dm_err why = {0};
     DIR *dir = opendir(folder);
-    dm_status rc = DM_OK;
+    dm_status rc = dir ? DM_OK : dm_file_error(&why, "open folder", folder);
     struct dirent *d;
 
-    if (!dir)
-        return level && dm_path_unreachable() ? DM_OK : dm_file_error(err, "open folder", folder);
-    while (!rc && !s->list->left_out && !(rc = dm_folder_next(dir, folder, &d, err)) && d) {
+    while (!rc && !s->list->left_out && !(rc = dm_folder_next(dir, folder, &d, &why)) && d) {
         char *path = *d->d_name == '.' ? NULL : dm_run_path(folder, d->d_name);
 
         s->list->left_out = ++s->entries > ENTRIES;
         if (*d->d_name != '.')
-            rc = path ? search_one(s, path, level, err) : dm_error(err, DM_ENOMEM, "out of memory for a name");
+            rc = path ? search_one(s, path, level, &why) : dm_error(&why, DM_ENOMEM, "out of memory for a name");
         free(path);
     }
-    closedir(dir);
-    return rc;
+    if (dir)
+        closedir(dir);
+    return level ? pass_over(s, rc, &why, err) : rc ? dm_error(err, rc, "%s", why.msg) : DM_OK;
 }
 
 dm_status runs_find(const char *folder, runs_list *l, dm_err *err)
@@ -158,7 +169,7 @@ dm_status runs_find(const char *folder, runs_list *l, dm_err *err)
     bool is_run;
     dm_status rc;
 
-    *l = (runs_list){NULL, 0, false};
+    *l = (runs_list){0};
     if (!(rc = runs_is_one(folder, &is_run, err)))
         rc = is_run ? search_one(&s, folder, 0, err) : search_in(&s, folder, 0, err);
     if (rc)
@@ -171,7 +182,7 @@ void runs_list_free(runs_list *l)
     for (int i = 0; i < l->n; i++)
         free(l->path[i]);
     free(l->path);
-    *l = (runs_list){NULL, 0, false};
+    *l = (runs_list){0};
 }
 
 /* ---- titles ---------------------------------------------------------------------------------- */

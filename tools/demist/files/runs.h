@@ -17,6 +17,8 @@ typedef struct runs_list {
     char **path;
     int n;
     bool left_out;                 /* there is more than it looked at */
+    int passed_over;               /* what could not be looked into, as what is gone meanwhile */
+    dm_err first;                  /* why, of the first of it */
 } runs_list;
 /* The folder itself where it is a run, and the runs in it, four levels deep; of a run alone those of its sweep. A link
  * is followed where it leads to a run. */
