@@ -50,7 +50,8 @@ static dm_status insert_folder(dm_plugin_path *p, int *at, const char *path, con
         break;
     }
     if (!exists && wanted)
-        dm_fault_note(p->notes, "plugin folder '%s' (%s) does not exist", path, origin);
+        dm_fault_note(p->notes, "plugin folder '%s' (%s) %s", path, origin,
+                      access(path, F_OK) ? "does not exist" : "is not a folder");
     if (p->n == DM_MOST_PLUGIN_FOLDERS)
         return dm_error(err, DM_EINVAL, "more than %d plugin folders", DM_MOST_PLUGIN_FOLDERS);
     memmove(&p->folders[*at + 1], &p->folders[*at], (size_t)(p->n - *at) * sizeof p->folders[0]);

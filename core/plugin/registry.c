@@ -197,6 +197,50 @@ static bool take_name(void *user, const char *file, const char *stem)
     return true;
 }
 
+static bool is_wanted(const dm_plugin_folder *f)
+{
+    return !strcmp(f->origin, "plugin_path") || !strcmp(f->origin, "DEMIST_PLUGIN_PATH");
+}
+
+static bool take_any(void *user, const char *file, const char *stem)
+{
+    (void)file, (void)stem;
+    *(bool *)user = true;
+    return false;
+}
+
+static bool holds_plugins(const char *root)
+{
+    char path[PATH_MAX];
+    bool any = false;
+
+    dm_plugin_path_each(root, take_any, &any, NULL);
+    for (int k = 0; k < DM_KIND_COUNT && !any; k++)
+        if ((size_t)snprintf(path, sizeof path, "%s/%s", root, dm_kind_folder((dm_kind)k)) < sizeof path)
+            dm_plugin_path_each(path, take_any, &any, NULL);
+    return any;
+}
+
+/* Folders that the user named, and where nothing can be found: most often the reason. */
+static void tell_useless(const dm_registry *r, dm_kind kind, const char *name, dm_err *err)
+{
+    for (int i = 0; i < r->path.n && err; i++) {
+        const dm_plugin_folder *f = &r->path.folders[i];
+        const size_t used = strlen(err->msg);
+        struct stat st;
+
+        if (!is_wanted(f) || (f->exists && holds_plugins(f->path)))
+            continue;
+        if (f->exists)
+            snprintf(err->msg + used, sizeof err->msg - used,
+                     "; '%.200s' (%s) holds no plugin: %s.so or %s/%s.so is looked for there", f->path, f->origin, name,
+                     dm_kind_folder(kind), name);
+        else
+            snprintf(err->msg + used, sizeof err->msg - used, "; '%.200s' (%s) %s", f->path, f->origin,
+                     stat(f->path, &st) ? "does not exist" : "is not a folder");
+    }
+}
+
 static dm_status fail_unknown(const dm_registry *r, dm_kind kind, const char *name, const dm_plugin *other,
                               dm_kind other_kind, dm_err *err)
 {
@@ -208,12 +252,14 @@ static dm_status fail_unknown(const dm_registry *r, dm_kind kind, const char *na
     dm_nearest_init(&n.near, name);
     each_candidate(r, kind, take_name, &n);
     if (n.near.best)
-        return dm_error(err, DM_ENOENT, "there is no %s '%s'; did you mean '%s'?", dm_kind_name(kind), name,
-                        n.near.best);
-    if (*n.known)
-        return dm_error(err, DM_ENOENT, "there is no %s '%s'; there are: %s", dm_kind_name(kind), name, n.known);
-    return dm_error(err, DM_ENOENT, "there is no %s '%s', nor any other; set plugin_path or DEMIST_PLUGIN_PATH",
-                    dm_kind_name(kind), name);
+        dm_error(err, DM_ENOENT, "there is no %s '%s'; did you mean '%s'?", dm_kind_name(kind), name, n.near.best);
+    else if (*n.known)
+        dm_error(err, DM_ENOENT, "there is no %s '%s'; there are: %s", dm_kind_name(kind), name, n.known);
+    else
+        dm_error(err, DM_ENOENT, "there is no %s '%s', nor any other; set plugin_path or DEMIST_PLUGIN_PATH",
+                 dm_kind_name(kind), name);
+    tell_useless(r, kind, name, err);
+    return DM_ENOENT;
 }
 
 /* What other kind there is of that name, for the message. */

@@ -272,6 +272,35 @@ static void get__order_of_folders(void **state)
     scratch_remove(s.dir);
 }
 
+/* Where the user said that plugins are, and none can be. */
+static void get__tells_folders_without_plugins(void **state)
+{
+    scratch s = scratch_new();
+    char cwd[400], root[500], path[2400], want[1200];
+    const dm_plugin *p;
+    dm_registry *r;
+    dm_err err = {DM_OK, ""};
+
+    (void)state;
+    assert_non_null(getcwd(cwd, sizeof cwd));
+    snprintf(root, sizeof root, "%s/%s", cwd, s.dir);
+    scratch_file(&s, "file", "x", 1);
+    snprintf(path, sizeof path, "%s/none:%s/file:%s:%s", root, root, root, zoo());
+    setenv("DEMIST_PLUGIN_PATH", path, 1);
+    assert_status(dm_registry_new(NULL, &r, &err), DM_OK, &err);
+    snprintf(want, sizeof want,
+             "/none' (DEMIST_PLUGIN_PATH) does not exist; '%s/file' (DEMIST_PLUGIN_PATH) is not a folder; '%s' (",
+             root, root);
+    assert_fails(dm_registry_get(r, DM_KIND_SCHEDULE, "nowhere_at_all", &p, &err), DM_ENOENT, &err, want);
+    assert_non_null(strstr(err.msg, "' (DEMIST_PLUGIN_PATH) holds no plugin: nowhere_at_all.so or "
+                                    "schedules/nowhere_at_all.so is looked for there"));
+    assert_null(strstr(err.msg, zoo()));
+    assert_non_null(strstr(dm_registry_warnings(r), "file' (DEMIST_PLUGIN_PATH) is not a folder"));
+    dm_registry_free(r);
+    unsetenv("DEMIST_PLUGIN_PATH");
+    scratch_remove(s.dir);
+}
+
 static void list__zoo_and_shipped(void **state)
 {
     dm_registry *r = new_registry(zoo());
@@ -350,6 +379,7 @@ int main(void)
         cmocka_unit_test(get__names_are_no_paths),
         cmocka_unit_test(get__writers),
         cmocka_unit_test(get__order_of_folders),
+        cmocka_unit_test(get__tells_folders_without_plugins),
         cmocka_unit_test(list__zoo_and_shipped),
         cmocka_unit_test(shipped__fit_with_one_symbol),
     };
