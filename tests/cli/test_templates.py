@@ -4,6 +4,8 @@ import re
 import shutil
 import struct
 import subprocess
+import tarfile
+import zipfile
 import zlib
 
 from cli import DEMIST, DEVICE, SOURCE, demist, path, run_tests
@@ -107,13 +109,39 @@ def images_that_cannot_be_read():
     assert not os.path.exists(path("none.yaml"))
 
 
+def archives():
+    """Images in a zip or tar file, one that unpacks itself too, as those of a folder."""
+    for i in range(3):
+        picture(f"loose/{'ab'[i % 2]}/{i}.png", 12, 10)
+    whole = demist("inspect", "loose")[0].replace("loose", "X")
+    with zipfile.ZipFile(path("packed.zip"), "w", zipfile.ZIP_DEFLATED) as z, tarfile.open(path("packed.tar"), "w") as t:
+        for f in "a/0.png", "b/1.png", "a/2.png":
+            z.write(path("loose", f), f)
+            t.add(path("loose", f), f)
+    plain, program = open(path("packed.zip"), "rb").read(), b"#!/bin/sh\nexec unzip $0\n"
+    open(path("self.zip"), "wb").write(program + plain)
+    open(path("told.zip"), "wb").write(program)
+    with zipfile.ZipFile(path("told.zip"), "a") as z:
+        for f in "a/0.png", "b/1.png", "a/2.png":
+            z.write(path("loose", f), f)
+    for name in "packed.zip", "packed.tar", "self.zip", "told.zip":
+        assert demist("inspect", name)[0].replace(name, "X").split("\n")[0] == whole.split("\n")[0], name
+        demist("inspect", name, "data.size=8", "--preview", path(name + ".png"))
+        err = demist("init", name + ".yaml", "images", name, "--template", "classes")[1]
+        assert "3 images of 12 x 10 pixels" in err and "2 classes" in err, err
+        assert said(name + ".yaml", "data", "folder") == name
+        demist("check", name + ".yaml", f"device={DEVICE}")
+    open(path("no.zip"), "wb").write(program + plain[:-30])
+    assert "the directory at its end is not there" in demist("inspect", "no.zip", code=5)[1]
+
+
 def faults():
     os.makedirs(path("empty"), exist_ok=True)
     picture("flat/1.png", 8, 8)
     open(path("flat.txt"), "w").close()
     open(path("there.yaml"), "w").close()
     for args, says in ((["images", "nowhere"], "there is no folder 'nowhere'"), (["images", "empty"], "has 0 images"),
-                       (["images", "flat.txt"], "'flat.txt' is not a folder"), (["images", "flat", "--template", "classes"], "has no subfolders"),
+                       (["images", "flat.txt"], "'flat.txt' is not a folder, nor a .zip or .tar file"), (["images", "flat", "--template", "classes"], "has no subfolders"),
                        (["--template", "smal"], "it must be small, base, points or classes; did you mean 'small'?"),
                        (["images", "flat", "--template", "points"], "the template points is without images"),
                        (["flat"], "'flat' is a folder; demist init images flat makes"), (["there.yaml"], "already exists; use --force"),
@@ -162,4 +190,4 @@ def completion():
 
 
 if __name__ == "__main__":
-    run_tests([each_template, what_a_folder_says, images_that_cannot_be_read, faults, names, names_are_text_alone, completion])
+    run_tests([archives, each_template, what_a_folder_says, images_that_cannot_be_read, faults, names, names_are_text_alone, completion])

@@ -256,7 +256,9 @@ dm_status image_archive_read(dm_ctx *c, const image_archive *a, int64_t at, cons
 /* What begins as something else is called by its name. */
 static dm_status look_at_kind(dm_ctx *c, image_archive *a)
 {
-    unsigned char b[6] = {0};
+    enum { TAR = 257 };            /* where a tar file says that it is one */
+    unsigned char b[TAR + 5] = {0};
+    bool program;
 
     if (pread(a->fd - 1, b, sizeof b, 0) < 0)
         return dm_fail(c, DM_EIO, "unable to read '%s': %s", a->path, strerror(errno));
@@ -264,7 +266,9 @@ static dm_status look_at_kind(dm_ctx *c, image_archive *a)
         !memcmp(b, "\x28\xb5\x2f\xfd", 4))
         return dm_fail(c, DM_EINVAL, "'%s' is compressed as a whole, so that no image can be read by itself; unpack it "
                                      "to a .tar file, or to a folder", a->path);
-    a->zip = !memcmp(b, "PK\3\4", 4) || !memcmp(b, "PK\5\6", 4);
+    program = (!memcmp(b, "MZ", 2) || !memcmp(b, "\x7f" "ELF", 4) || !memcmp(b, "#!", 2)) &&
+              memcmp(b + TAR, "ustar", 5) != 0; /* one that unpacks itself */
+    a->zip = program || !memcmp(b, "PK\3\4", 4) || !memcmp(b, "PK\5\6", 4);
     return a->zip ? zip_directory_read(c, a->path, a->fd - 1, a->bytes, &a->directory) : DM_OK;
 }
 

@@ -13,7 +13,11 @@ enum { END = 22, LOCATOR = 20, END64 = 56, RECORD = 46, LOCAL = 30, MAX_COMMENT 
 static const uint32_t in_zip64 = 0xffffffffu;
 
 /* What the end of the file says of the directory. */
-typedef struct place { int64_t at, bytes, n; bool wide; } place;
+typedef struct place {
+    int64_t at, bytes, n;
+    int64_t before;                /* bytes that lie before the archive, where what it says begins behind them */
+    bool wide;
+} place;
 typedef struct file { const char *path; int fd; int64_t bytes; } file;
 
 static uint64_t number(const unsigned char *b, int bytes)
@@ -72,7 +76,26 @@ static dm_status find_wide(dm_ctx *c, const file *f, int64_t end, place *p)
         return c->err->code;
     if (!begins(b, "\6\6"))
         return bad(c, f, at, "its directory is damaged");
-    *p = (place){(int64_t)number(b + 48, 8), (int64_t)number(b + 40, 8), (int64_t)number(b + 32, 8), true};
+    *p = (place){.at = (int64_t)number(b + 48, 8), .bytes = (int64_t)number(b + 40, 8),
+                 .n = (int64_t)number(b + 32, 8), .wide = true};
+    return DM_OK;
+}
+
+/* A program that unpacks its archive lies before it, and often nothing was told of that: places are counted from where
+ * the archive begins. end: where the directory should. */
+static dm_status look_before(dm_ctx *c, const file *f, int64_t end, place *p)
+{
+    const int64_t before = end - p->bytes - p->at;
+    unsigned char there[4], moved[4];
+
+    if (p->wide || before <= 0 || !p->n)
+        return DM_OK;
+    if (take(c, f, p->at, sizeof there, there) || take(c, f, p->at + before, sizeof moved, moved))
+        return c->err->code;
+    if (begins(there, "\1\2") || !begins(moved, "\1\2"))
+        return DM_OK;
+    p->at += before;
+    p->before = before;
     return DM_OK;
 }
 
@@ -93,8 +116,8 @@ static dm_status find(dm_ctx *c, const file *f, place *p)
         s = bad(c, f, f->bytes, "the directory at its end is not there, so it is cut off, or something lies behind it");
         goto out;
     }
-    *p = (place){(int64_t)number(tail + i + 16, 4), (int64_t)number(tail + i + 12, 4),
-                 (int64_t)number(tail + i + 10, 2), false};
+    *p = (place){.at = (int64_t)number(tail + i + 16, 4), .bytes = (int64_t)number(tail + i + 12, 4),
+                 .n = (int64_t)number(tail + i + 10, 2)};
     if (number(tail + i + 4, 2) != 0 && number(tail + i + 4, 2) != 0xffff)
         s = dm_fail(c, DM_EINVAL, "'%s' is one of several parts of a zip file; join them (zip -s 0), or unpack them to "
                                   "a folder", f->path);
@@ -102,6 +125,8 @@ static dm_status find(dm_ctx *c, const file *f, place *p)
         s = find_wide(c, f, from + i, p);
     if (!s && (p->at < 0 || p->bytes < 0 || p->n < 0 || p->at > from + i || p->bytes > from + i - p->at))
         s = bad(c, f, from + i, "its directory would lie outside of it");
+    if (!s)
+        s = look_before(c, f, from + i, p);
 out:
     free(tail);
     return s;
@@ -137,9 +162,10 @@ static bool widen_all(zip_entry *e, const unsigned char *extra, size_t n)
 }
 
 /* The record at *at of the directory's bytes; false where it is none, or leads out of the file. */
-static bool take_record(const unsigned char *text, int64_t n, int64_t last, int64_t *at, zip_entry *e)
+static bool take_record(const unsigned char *text, const place *p, int64_t *at, zip_entry *e)
 {
     const unsigned char *b = text + *at;
+    const int64_t n = p->bytes, last = p->at - p->before;
     int64_t name, extra, comment;
 
     if (n - *at < RECORD || !begins(b, "\1\2"))
@@ -151,8 +177,11 @@ static bool take_record(const unsigned char *text, int64_t n, int64_t last, int6
                      .size = (int64_t)number(b + 24, 4), .name = (const char *)b + RECORD, .name_bytes = (size_t)name,
                      .link = b[5] == 3 && (b[41] >> 4) == 10 /* S_IFLNK */};
     *at += RECORD + name + extra + comment;
-    return widen_all(e, b + RECORD + name, (size_t)extra) && e->at >= 0 && e->packed >= 0 && e->size >= 0 &&
-           e->at <= last - LOCAL - name && e->packed <= last - LOCAL - name - e->at;
+    if (!widen_all(e, b + RECORD + name, (size_t)extra) || e->at < 0 || e->packed < 0 || e->size < 0 ||
+        e->at > last - LOCAL - name || e->packed > last - LOCAL - name - e->at)
+        return false;
+    e->at += p->before;
+    return true;
 }
 
 static int by_place(const void *a, const void *b)
@@ -189,7 +218,7 @@ dm_status zip_directory_read(dm_ctx *c, const char *path, int fd, int64_t bytes,
     if (take(c, &f, p.at, (size_t)p.bytes, out->text))
         return c->err->code;
     while (at < p.bytes) {
-        if (!take_record(out->text, p.bytes, p.at, &at, &out->entry[out->n]))
+        if (!take_record(out->text, &p, &at, &out->entry[out->n]))
             return bad(c, &f, p.at + at, "its directory is damaged");
         out->n++;
     }

@@ -208,6 +208,7 @@ const cli_command cmd_init = {
                 "  demist init faces.yaml images photos --template classes\n"
                 "  demist init again.yaml --from runs/moons\n",
     .details = "Every key is there with its value and its meaning: points in the plane, or images from a folder. Of "
-               "a FOLDER of images, sizes and channels are looked at: data.size, data.channels and the levels of the "
-               "network follow from them. Without FILE.yaml the file is named after the folder or the template.\n",
+               "a FOLDER of images, which may be a .zip or .tar file of them, sizes and channels are looked at: "
+               "data.size, data.channels and the levels of the network follow from them. Without FILE.yaml the file "
+               "is named after the folder or the template.\n",
     .run = run};

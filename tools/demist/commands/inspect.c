@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 
-#include "base/folder.h"
 #include "files/images_in.h"
 #include "files/output.h"
 #include "options/command.h"
@@ -17,7 +16,7 @@ static const cli_option options[] = {
     CLI_NUMBER(request, count, "count", "N", 1, 4096, "64", "so many"),
     CLI_SHORT_FLAG(request, force, "force", 'f', "overwrite F.png if it is there"), CLI_END};
 
-static dm_status look_at_data(const cli_call *call, bool folder, dm_err *err)
+static dm_status look_at_data(const cli_call *call, bool images, dm_err *err)
 {
     const request *q = call->options;
     const char *what = call->argument[0];
@@ -25,7 +24,7 @@ static dm_status look_at_data(const cli_call *call, bool folder, dm_err *err)
     dm_data_alone a;
     dm_status rc = t ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory");
 
-    if (!rc && folder)
+    if (!rc && images)
         rc = images_in_open(&a, what, call->overrides, call->n_overrides, cli_callbacks(t), err);
     else if (!rc)
         rc = dm_data_alone_open(&a, what, NULL, call->overrides, call->n_overrides, cli_callbacks(t), err);
@@ -44,21 +43,19 @@ static int run(cli_call *call)
     const request *q = call->options;
     const char *what = call->argument[0];
     dm_err err = {0};
-    dm_path_kind kind;
-    bool folder;
+    bool images;
 
-    if (dm_path_look(what, &kind, &err))
+    if (images_in_look(what, &images, &err))
         return cli_fail(&err);
-    folder = kind == DM_PATH_FOLDER;
-    if (folder || output_ends_in(what, ".yaml") || output_ends_in(what, ".yml")) {
+    if (images || output_ends_in(what, ".yaml") || output_ends_in(what, ".yml")) {
         if (output_check(&(const output_file){q->preview, ".png", false}, 1, q->force, &err) ||
-            look_at_data(call, folder, &err))
+            look_at_data(call, images, &err))
             return cli_fail(&err);
         return 0;
     }
     if (call->n_overrides || q->preview)
-        return cli_usage(call->command, q->preview ? "--preview is for folders of images and experiments"
-                                                   : "key=value is for folders of images and experiments");
+        return cli_usage(call->command, q->preview ? "--preview is for images and experiments"
+                                                   : "key=value is for images and experiments");
     return dm_inspect(what, stdout, &err) ? cli_fail(&err) : 0;
 }
 
@@ -72,6 +69,6 @@ const cli_command cmd_inspect = {
     .examples = "  demist inspect runs/fashion-mnist/checkpoints/best.safetensors\n"
                 "  demist inspect photos data.size=64 data.crop=center --preview seen.png\n",
     .details = "Of a file names, types, shapes, ranges, and how many values are not finite. Nothing is executed. Of "
-               "a folder of images, or of an experiment's data: how many, of what size, which classes; keys of data "
-               "may be given.\n",
+               "a folder of images, of a .zip or .tar file of them, or of an experiment's data: how many, of what "
+               "size, which classes; keys of data may be given.\n",
     .run = run};

@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/folder.h"
 #include "device/tensor.h"
 #include "files/output.h"
 #include "format/array_file.h"
@@ -32,6 +33,16 @@ static dm_status array_read(const char *path, int32_t rank, images_in *out, dm_e
         out->shape.rank++;
     }
     dm_array_file_close(f);
+    return rc;
+}
+
+dm_status images_in_look(const char *path, bool *holds, dm_err *err)
+{
+    dm_path_kind kind;
+    const dm_status rc = dm_path_look(path, &kind, err);
+
+    *holds = !rc && (kind == DM_PATH_FOLDER || (kind == DM_PATH_FILE && (output_ends_in(path, ".zip") ||
+                                                                         output_ends_in(path, ".tar"))));
     return rc;
 }
 

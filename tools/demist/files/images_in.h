@@ -13,7 +13,9 @@ typedef struct images_in { float *x; dm_shape shape; } images_in; /* f32[N,...] 
 dm_status images_in_read(const char *path, int64_t channels, const dm_callbacks *cb, images_in *out, dm_err *err);
 void images_in_fini(images_in *in);
 
-/* A folder of images, one image or F.npy as data alone, with overrides of the section data. */
+/* Whether images lie in it: a folder, or F.zip or F.tar. */
+dm_status images_in_look(const char *path, bool *holds, dm_err *err);
+/* A folder or archive of images, one image or F.npy as data alone, with overrides of the section data. */
 dm_status images_in_open(dm_data_alone *a, const char *path, const char *const *overrides, int n,
                          const dm_callbacks *cb, dm_err *err);
 

@@ -40,18 +40,19 @@ dm_status init_look(const char *folder, bool labels, const dm_callbacks *cb, ini
 {
     /* Any size and channels: without, images that differ would be an error. */
     const char *const overrides[] = {"data.size=8", "data.channels=3", labels ? "data.labels=true" : NULL};
-    dm_path_kind kind;
+    dm_path_kind kind = DM_PATH_NOTHING;
+    bool holds;
     int64_t *shorter;
     dm_data_alone a;
     dm_data *d;
     dm_status rc;
 
     *out = (init_images){.channels = 1};
-    if ((rc = dm_path_look(folder, &kind, err)))
+    if ((rc = images_in_look(folder, &holds, err)) || (!holds && (rc = dm_path_look(folder, &kind, err))))
         return rc;
-    if (kind != DM_PATH_FOLDER)
-        return dm_error(err, kind ? DM_EINVAL : DM_ENOENT, kind ? "'%s' is not a folder" : "there is no folder '%s'",
-                        folder);
+    if (!holds)
+        return dm_error(err, kind ? DM_EINVAL : DM_ENOENT,
+                        kind ? "'%s' is not a folder, nor a .zip or .tar file" : "there is no folder '%s'", folder);
     if ((rc = images_in_open(&a, folder, overrides, labels ? 3 : 2, cb, err)))
         return rc;
     if (!(rc = dm_data_open_readable(a.experiment, "train", &a.services, &out->unreadable, &d, err))) {
