@@ -104,13 +104,22 @@ const char *ocl_code_name(cl_int code)
 
 dm_status ocl_status(cl_int code)
 {
-    const bool memory = code == CL_MEM_OBJECT_ALLOCATION_FAILURE || code == CL_OUT_OF_HOST_MEMORY || code == -2050;
-
-    return memory ? DM_ENOMEM : DM_EDEVICE;
+    switch (code) {
+    case CL_MEM_OBJECT_ALLOCATION_FAILURE:
+    case CL_OUT_OF_HOST_MEMORY:
+    case -2050: /* CLBlastInsufficientMemoryTemp */
+    case -2039: /* CLBlastUnexpectedError: an exception of C++'s own, which is std::bad_alloc */
+        return DM_ENOMEM;
+    default:
+        return DM_EDEVICE;
+    }
 }
 
 dm_status ocl_error(const dm_device *d, cl_int code, const char *call, const char *subject, dm_err *err)
 {
-    return dm_error(err, ocl_status(code), "%s failed: %s (%d) on device %s%s%s", call, ocl_code_name(code), (int)code,
-                    d ? d->where : "'none'", subject ? ", " : "", subject ? subject : "");
+    const dm_status s = ocl_status(code);
+
+    return dm_error(err, s, "%s%s failed: %s (%d) on device %s%s%s", s == DM_ENOMEM ? "out of memory: " : "", call,
+                    ocl_code_name(code), (int)code, d ? d->where : "'none'", subject ? ", " : "",
+                    subject ? subject : "");
 }

@@ -38,9 +38,10 @@ dm_status ocl_gemm_run(dm_device *d, const dm_gemm *g, int row, const dm_work *w
     cl_event event = NULL, *room = ocl_profile_event(d, row, &event);
     CLBlastStatusCode code;
     char subject[128];
+    bool used;
 
-    if (!d->clblast)
-        ocl_gemm_load(d);
+    if (!d->clblast && ocl_gemm_load(d, &used, err))
+        return err->code;
     d->clblast = true;
     if (g->batch == 1)
         code = CLBlastSgemm(CLBlastLayoutRowMajor, ta, tb, m, n, k, g->alpha, g->a->mem, (size_t)g->from_a,

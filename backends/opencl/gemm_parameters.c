@@ -18,13 +18,14 @@ const char *const ocl_direct_names[] = {"KWID", "MDIMAD", "MDIMCD", "NDIMBD", "N
                                         "PADB", "VWMD",   "VWND",   "WGD",    NULL};
 const char *const ocl_routine_names[] = {"XGEMM_MIN_INDIRECT_SIZE", NULL};
 
-bool ocl_gemm_apply(const dm_device *d, const char *kernel, const ocl_parameters *p)
+dm_status ocl_gemm_apply(const dm_device *d, const char *kernel, const ocl_parameters *p, dm_err *err)
 {
     const char *names[OCL_MAX_PARAMETERS];
+    CLBlastStatusCode code;
 
     memcpy(names, p->names, sizeof names);
-    return CLBlastOverrideParameters(d->id, kernel, CLBlastPrecisionSingle, (size_t)p->n, names, p->values) ==
-           CLBlastSuccess;
+    code = CLBlastOverrideParameters(d->id, kernel, CLBlastPrecisionSingle, (size_t)p->n, names, p->values);
+    return code == CLBlastSuccess ? DM_OK : ocl_error(d, (cl_int)code, "CLBlastOverrideParameters", kernel, err);
 }
 
 static bool path_of(const dm_device *d, char about[ABOUT], char path[OCL_PATH])
@@ -59,31 +60,35 @@ static bool read_set(const json_t *all, const char *kernel, const char *const *n
     return true;
 }
 
-static bool apply_if_any(const dm_device *d, const char *kernel, const ocl_parameters *p)
+static dm_status apply_if_any(const dm_device *d, const char *kernel, const ocl_parameters *p, dm_err *err)
 {
-    return !p->n || ocl_gemm_apply(d, kernel, p);
+    return p->n ? ocl_gemm_apply(d, kernel, p, err) : DM_OK;
 }
 
-bool ocl_gemm_load(const dm_device *d)
+dm_status ocl_gemm_load(const dm_device *d, bool *used, dm_err *err)
 {
     char about[ABOUT], path[OCL_PATH];
+    dm_status rc = DM_EINVAL;      /* nothing that can be trusted is kept */
     ocl_text text = {0};
     ocl_gemm_set s;
     json_t *j = NULL;
     const char *device;
-    bool used = false;
+    dm_err why = {0};
 
-    if (path_of(d, about, path) && ocl_cache_read(path, MOST_BYTES, &text) && text.n &&
-        !dm_json_read(text.s, text.n, path, &j, NULL) &&
-        (device = json_string_value(json_object_get(j, "device"))) && !strcmp(device, about) &&
-        read_set(j, "Xgemm", ocl_indirect_names, &s.indirect) &&
-        read_set(j, "XgemmDirect", ocl_direct_names, &s.direct) &&
-        read_set(j, "GemmRoutine", ocl_routine_names, &s.routine))
-        used = apply_if_any(d, "Xgemm", &s.indirect) && apply_if_any(d, "XgemmDirect", &s.direct) &&
-               apply_if_any(d, "GemmRoutine", &s.routine);
+    if (path_of(d, about, path) && ocl_cache_read(path, MOST_BYTES, &text) && text.n)
+        rc = dm_json_read(text.s, text.n, path, &j, &why);
+    if (!rc && !((device = json_string_value(json_object_get(j, "device"))) && !strcmp(device, about) &&
+                 read_set(j, "Xgemm", ocl_indirect_names, &s.indirect) &&
+                 read_set(j, "XgemmDirect", ocl_direct_names, &s.direct) &&
+                 read_set(j, "GemmRoutine", ocl_routine_names, &s.routine)))
+        rc = DM_EINVAL;
+    if (!rc && !(rc = apply_if_any(d, "Xgemm", &s.indirect, &why)) &&
+        !(rc = apply_if_any(d, "XgemmDirect", &s.direct, &why)))
+        rc = apply_if_any(d, "GemmRoutine", &s.routine, &why);
     json_decref(j);
     ocl_text_fini(&text);
-    return used;
+    *used = rc == DM_OK;
+    return rc == DM_ENOMEM ? dm_error(err, rc, "%s", why.msg) : DM_OK;
 }
 
 uint64_t ocl_gemm_stamp(const dm_device *d)

@@ -16,10 +16,11 @@ typedef struct ocl_gemm_set { ocl_parameters indirect, direct, routine; } ocl_ge
 
 extern const char *const ocl_indirect_names[], *const ocl_direct_names[], *const ocl_routine_names[]; /* end in NULL */
 
-/* false: CLBlast refuses. */
-bool ocl_gemm_apply(const dm_device *d, const char *kernel, const ocl_parameters *p);
-/* What `demist tune` kept for this device, if that can be trusted, is given to CLBlast: true then. */
-bool ocl_gemm_load(const dm_device *d);
+/* DM_EDEVICE where CLBlast refuses. */
+dm_status ocl_gemm_apply(const dm_device *d, const char *kernel, const ocl_parameters *p, dm_err *err);
+/* What `demist tune` kept for this device, if that can be trusted, is given to CLBlast: *used then. Fails only where
+ * there is no memory: a product would be another than with it. */
+dm_status ocl_gemm_load(const dm_device *d, bool *used, dm_err *err);
 /* A number that changes with what is kept for this device, 0 where nothing is. */
 uint64_t ocl_gemm_stamp(const dm_device *d);
 /* false: it could not be written. */

@@ -181,12 +181,12 @@ static bool draw_direct(const dm_device_info *i, int at, uint32_t *state, ocl_pa
 
 /* ---- the search ------------------------------------------------------------------------------- */
 
-static bool use_size(const search *s, size_t least)
+static void use_size(const search *s, size_t least)
 {
     ocl_parameters p;
 
     fill(&p, ocl_routine_names, &least);
-    return ocl_gemm_apply(s->d, "GemmRoutine", &p);
+    ocl_gemm_apply(s->d, "GemmRoutine", &p, NULL);
 }
 
 static void describe(const ocl_parameters *p, char *text, size_t size)
@@ -218,7 +218,7 @@ static void best_of(search *s, const char *kernel, draw *next, int64_t n, double
         if (!next(&s->d->info, at, &state, &p))
             break;
         describe(&p, text, sizeof text);
-        if (!ocl_gemm_apply(s->d, kernel, &p)) {
+        if (ocl_gemm_apply(s->d, kernel, &p, NULL)) {
             say(s, "%-12s refused            %s", kernel, text);
             continue;
         }
@@ -287,10 +287,9 @@ static dm_status keep(search *s, ocl_gemm_set *set)
 {
     const bool large = set->indirect.n > 0, small = set->direct.n > 0;
 
-    if ((large && !ocl_gemm_apply(s->d, "Xgemm", &set->indirect)) ||
-        (small && !ocl_gemm_apply(s->d, "XgemmDirect", &set->direct)))
-        return dm_error(s->err, DM_EDEVICE, "CLBlast refuses the parameters that it took before, on device %s",
-                        s->d->where);
+    if ((large && ocl_gemm_apply(s->d, "Xgemm", &set->indirect, s->err)) ||
+        (small && ocl_gemm_apply(s->d, "XgemmDirect", &set->direct, s->err)))
+        return dm_error_prefix(s->err, "CLBlast refuses the parameters that it took before: ");
     if (large && small)
         fill(&set->routine, ocl_routine_names, &(size_t){border(s)});
     if (!ocl_gemm_keep(s->d, set))
