@@ -139,9 +139,10 @@ static void check_grid(dm_reading *r)
     if (!rc && (n < 1 || n > 1000000))
         rc = dm_error(&err, DM_EINVAL, "has %d steps; 1 to 1000000 are possible", (int)n);
     dm_instance_fini(&i);
-    if (rc)
+    if (rc) {
+        r->e->section[DM_SEC_GRID].faults++; /* whose points are not asked for then */
         dm_experiment_fault(r->e, DM_SEC_GRID, &err, r->faults);
-    else if (said_steps(r) && before != n)
+    } else if (said_steps(r) && before != n)
         FAULT(r, DM_SEC_SAMPLER, "steps", "sampler.steps: %lld, but grid '%s' has %d", (long long)before,
               s->plugin->name, (int)n);
     else

@@ -301,7 +301,7 @@ static dm_status examine_model(dm_session *s, dm_need need, dm_faults *f, dm_err
         dm_net_free(m);
         return found(s, DM_SEC_GRID, &why, f, err);
     }
-    rc = diffuses && sound(s, DM_SEC_SAMPLER) &&
+    rc = diffuses && sound(s, DM_SEC_SAMPLER) && !section[DM_SEC_GRID].faults &&
                  check_sampler(s, m, need >= DM_NEED_DATA, sound(s, DM_SEC_GUIDANCE) ? &guidance : NULL, &why)
              ? found(s, DM_SEC_SAMPLER, &why, f, err)
              : DM_OK;

@@ -21,8 +21,13 @@ static dm_status steps(dm_ctx *c, int32_t *n)
 
     if (p->sigmas.n && p->timesteps.n)
         return dm_fail(c, DM_EINVAL, "sigmas: timesteps are there too; give one of the two");
+    if (!points(p)->n)
+        return dm_fail(c, DM_EINVAL, "timesteps: neither timesteps nor sigmas lists a point; give those where the "
+                                     "steps begin in one of them, noisiest first");
     *n = points(p)->n - (p->last == LEAST);
-    return *n > 0 ? DM_OK : dm_fail(c, DM_EINVAL, "timesteps: give at least %d", p->last == LEAST ? 2 : 1);
+    return *n ? DM_OK
+              : dm_fail(c, DM_EINVAL, "%s: has 1 point, and with last: least the last one is where the last step goes; "
+                                      "give 2 or more, or last: data", p->sigmas.n ? "sigmas" : "timesteps");
 }
 
 static dm_status fill(dm_ctx *c, const dm_span *s, int32_t n, bool *log_snr, double *at)

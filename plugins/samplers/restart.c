@@ -38,15 +38,33 @@ static int32_t end_of(const cfg *p, const dm_step *s, int k)
     return best;
 }
 
+/* Each list that is shorter than the longest is a fault at its key. */
+static dm_status check_lengths(dm_ctx *c)
+{
+    const cfg *p = c->cfg;
+    const struct { const char *key; int32_t n;
+    } list[] = {{"s_min", p->s_min.n}, {"s_max", p->s_max.n}, {"inner_steps", p->inner_steps.n},
+                {"restarts", p->restarts.n}};
+    int longest = 0;
+
+    for (int i = 1; i < 4; i++)
+        longest = list[i].n > list[longest].n ? i : longest;
+    for (int i = 0; i < 4; i++)
+        if (list[i].n < list[longest].n)
+            dm_fail_also(c, DM_EINVAL, "%s: has %d value%s, %s %d; each interval has one in every list: give %s %d, or "
+                                       "%s %d", list[i].key, (int)list[i].n, list[i].n == 1 ? "" : "s",
+                         list[longest].key, (int)list[longest].n, list[i].key, (int)list[longest].n,
+                         list[longest].key, (int)list[i].n);
+    return c->err->code;
+}
+
 static dm_status check(dm_ctx *c, const dm_step *s)
 {
     const cfg *p = c->cfg;
     const int32_t n = p->s_min.n;
 
-    if (p->s_max.n != n || p->inner_steps.n != n || p->restarts.n != n)
-        return dm_fail(c, DM_EINVAL,
-                       "s_min: has %d values; s_max has %d, inner_steps %d and restarts %d: one an interval", (int)n,
-                       (int)p->s_max.n, (int)p->inner_steps.n, (int)p->restarts.n);
+    if (check_lengths(c))
+        return c->err->code;
     if (s->grid[0].log_snr > s->grid[s->n].log_snr)
         return dm_fail(c, DM_EINVAL, "fresh noise cannot be inverted; use heun");
     for (int32_t k = 0; k < n; k++) {

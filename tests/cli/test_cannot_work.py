@@ -19,6 +19,15 @@ CASES = [
     (["grid.use=karras", "grid.s_max=1000"], r"grid\.use: karras: .*point 0 has log-SNR -13\.8155, which schedule 'linear' does not reach"),
     (["grid.use=list", "grid.timesteps=[2000, 5]"], r"grid\.use: list: .*point 0 has t 2001, which schedule 'linear' does not reach"),
     (["grid.use=list", "grid.timesteps=[5, 500]"], r"grid\.use: list: .*point 1 of 2 has t 501 after 6; the noise must fall"),
+    # a grid that is not there, with which the sampler finds no fault too
+    (["grid.use=nosuch"], r"grid\.use: there is no grid 'nosuch'; there are: ays, "),
+    # a grid that lists too few points, and lists that go together
+    *[(["grid={use: list, " + points + "}"], r"grid\.timesteps: neither timesteps nor sigmas lists a point; give those where the steps begin in one of them, noisiest first")
+      for points in ("timesteps: []", "sigmas: []", "last: data")],
+    (["grid={use: list, timesteps: [], last: least}"], r"grid\.timesteps: neither timesteps nor sigmas lists a point"),
+    (["grid={use: list, sigmas: [3], last: least}"], r"grid\.sigmas: has 1 point, and with last: least the last one is where the last step goes; give 2 or more, or last: data"),
+    (["grid={use: list, timesteps: [900, 5], sigmas: [3]}"], r"grid\.sigmas: timesteps are there too; give one of the two"),
+    (["sampler.use=restart", "sampler.s_max=[]"], r"sampler\.s_max: has 0 values, s_min 1; each interval has one in every list: give s_max 1, or s_min 0"),
     # a network that needs labels, or images, and has none
     (["network.use=exact_gaussians", "network.classes=true"], r"network\.classes: the data has none"),
     (["network.use=unet"], r"network\.use: unet: is for images, f32\[N,C,H,W\]; for points use mlp"),
@@ -65,4 +74,14 @@ def each_is_said_at_its_key():
     assert not wrong, "\n".join(wrong)
 
 
-run_tests([each_is_said_at_its_key])
+def lists_of_unequal_length():
+    """Each of restart's that is too short, at its own line."""
+    open(path("r.yaml"), "w").write(EXPERIMENT.replace("{use: ddim, steps: 10}", "{use: restart, steps: 10,\n  s_min: [0.1, 0.06, 0.03],\n"
+                                                       "  s_max: [1, 0.3],\n  inner_steps: [3, 3, 3],\n  restarts: [2]}"))
+    err = demist("check", path("r.yaml"), env={"OCL_ICD_VENDORS": "/nonexistent/"}, code=2)[1]
+    says = "has {}, s_min 3; each interval has one in every list: give {} 3, or s_min {}"
+    assert re.findall(r":(\d+:\d+): error: sampler\.(.*)", err) == [("7:10", "s_max: " + says.format("2 values", "s_max", 2)),
+                                                                   ("9:13", "restarts: " + says.format("1 value", "restarts", 1))], err
+
+
+run_tests([each_is_said_at_its_key, lists_of_unequal_length])

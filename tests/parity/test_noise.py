@@ -132,7 +132,7 @@ def grids():
         assert t[0] == 999 and all(a > b for a, b in zip(t, t[1:])) and t[-1] >= 0, t
     assert at("sampler.steps=3", "grid.use=list", "grid.timesteps=[900, 500.5, 3]") == [900, 500.5, 3]
     assert all(close(linear_ratio(t), v, 1e-9) for t, v in zip(at("sampler.steps=3", "grid.use=list", "grid.sigmas=[20,3,0.5]"), (20, 3, 0.5), strict=True))
-    for own, says in ((["grid.use=list", "sampler.steps=0"], "grid.timesteps: give at least 1"),
+    for own, says in ((["grid.use=list", "sampler.steps=0"], "grid.timesteps: neither timesteps nor sigmas lists a point"),
                       (["grid.use=list", "grid.timesteps=[900,3]", "sampler.steps=5"], "sampler.steps: 5, but grid 'list' has 2"),
                       (["grid.use=list", "grid.timesteps=[3,900]", "sampler.steps=2"], "the noise must fall"),
                       (["grid.use=list", "grid.timesteps=[1000,3]", "sampler.steps=2"], "does not reach"),
