@@ -2,6 +2,8 @@
 #ifndef DEMIST_CORE_COMM_H
 #define DEMIST_CORE_COMM_H
 
+#include <stdio.h>
+
 #include "base/error.h"
 #include "device/comm.h"
 
@@ -18,9 +20,9 @@ dm_status dm_comm_agree(dm_comm *c, dm_status rc, uint32_t *flags, dm_err *err);
 /* *text of rank 0 to all, on the heap elsewhere; NULL stays NULL. Nothing may have failed. */
 dm_status dm_comm_text(dm_comm *c, char **text, dm_err *err);
 
-/* Whether this text, of lines, is rank 0's: DM_EINVAL on all where it is not, with the rank and the first line that
- * differs. Nothing may have failed. */
-dm_status dm_comm_same(dm_comm *c, const char *text, dm_err *err);
+/* Whether demist's version and the lines that print writes are rank 0's: DM_EINVAL on all where they are not, with the
+ * rank and the first line that differs. print: false when memory is exhausted; nothing else may have failed. */
+dm_status dm_comm_same(dm_comm *c, bool (*print)(FILE *to, const void *user), const void *user, dm_err *err);
 
 /* The device that this rank takes of those that `select` means, as "i:j" or as it is said: of a list "A,B,...", as the
  * experiment has it, the one of the local rank, which must be in it; else the ranks of a host take turns with the

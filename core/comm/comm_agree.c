@@ -69,16 +69,36 @@ static dm_status compare(const char *mine, const char *theirs, dm_err *err)
     return DM_OK;
 }
 
-dm_status dm_comm_same(dm_comm *c, const char *text, dm_err *err)
+/* *text on the heap, whole or not. */
+static bool write_lines(bool (*print)(FILE *to, const void *user), const void *user, char **text)
 {
-    char *theirs = c->rank ? NULL : strdup(text);
-    dm_status rc = c->rank || theirs ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for the experiment's text");
+    size_t n;
+    FILE *to = open_memstream(text, &n);
+    bool whole;
 
+    if (!to)
+        return false;
+    fprintf(to, "demist: %s\n", DEMIST_VERSION);
+    whole = print(to, user);
+    return !fclose(to) && whole;
+}
+
+dm_status dm_comm_same(dm_comm *c, bool (*print)(FILE *to, const void *user), const void *user, dm_err *err)
+{
+    char *mine = NULL, *first = NULL;
+    dm_status rc;
+
+    if (c->size == 1)
+        return DM_OK;
+    rc = write_lines(print, user, &mine) ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for what ranks compare");
     if (!(rc = dm_comm_agree(c, rc, NULL, err))) {
-        rc = dm_comm_text(c, &theirs, err);
-        rc = dm_comm_agree(c, rc ? rc : compare(text, theirs, err), NULL, err);
+        first = c->rank ? NULL : mine;
+        rc = dm_comm_text(c, &first, err);
+        rc = dm_comm_agree(c, rc ? rc : compare(mine, first, err), NULL, err);
     }
-    free(theirs);
+    if (first != mine)
+        free(first);
+    free(mine);
     return rc;
 }
 

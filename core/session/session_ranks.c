@@ -40,38 +40,20 @@ bool dm_session_print_shared(FILE *to, const dm_experiment *e)
     return text != NULL;
 }
 
-/* All that ranks must have alike, a line each; on the heap, NULL when memory is exhausted. */
-static char *describe(const dm_session *s, const char *asked)
-{
-    const char *sum = dm_st_meta(s->checkpoint, DM_ST_CHECKSUM);
-    char *text = NULL;
-    size_t n;
-    FILE *to = open_memstream(&text, &n);
-    bool whole;
+typedef struct from_run { const dm_session *s; const char *asked; } from_run;
 
-    if (!to)
-        return NULL;
-    fprintf(to, "demist: %s\nstep: %lld\nchecksum: %s\n%s", dm_version(), (long long)s->step, sum ? sum : "", asked);
-    whole = dm_session_print_shared(to, s->experiment);
-    if (!fclose(to) && whole)
-        return text;
-    free(text);
-    return NULL;
+static bool print_from_run(FILE *to, const void *user)
+{
+    const from_run *f = user;
+    const char *sum = dm_st_meta(f->s->checkpoint, DM_ST_CHECKSUM);
+
+    fprintf(to, "step: %lld\nchecksum: %s\n%s", (long long)f->s->step, sum ? sum : "", f->asked);
+    return dm_session_print_shared(to, f->s->experiment);
 }
 
 dm_status dm_session_same(const dm_session *s, const char *asked, dm_err *err)
 {
-    char *mine;
-    dm_status rc;
-
-    if (s->comm->size == 1)
-        return DM_OK;
-    mine = describe(s, asked);
-    rc = mine ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for the experiment's text");
-    if (!(rc = dm_comm_agree(s->comm, rc, NULL, err)))
-        rc = dm_comm_same(s->comm, mine, err);
-    free(mine);
-    return rc;
+    return dm_comm_same(s->comm, print_from_run, &(from_run){s, asked}, err);
 }
 
 dm_status dm_session_join(dm_session *s, bool ranks, const char *run, const char *const *overrides, int n,

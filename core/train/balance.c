@@ -16,25 +16,28 @@ static const double long_enough = 1, worth = 0.05, times = 10;
 
 void dm_balance_begin(dm_balance *b, int64_t step) { *b = (dm_balance){.at = step + WARM}; }
 
+/* As many steps as are long enough, by those before the measurement. */
+static int64_t steps_of(const dm_balance *b)
+{
+    const double n = long_enough / ((dm_seconds() - b->since) / TIMED);
+
+    return n > MOST ? MOST : n > LEAST ? (int64_t)n : LEAST;
+}
+
 dm_status dm_balance_step(dm_balance *b, dm_comm *c, int64_t step, bool *over, dm_err *err)
 {
+    dm_status rc;
+
     *over = b->left && !--b->left;
     if (step == b->at - TIMED)
         b->since = dm_seconds();
     if (step != b->at)
         return DM_OK;
-    {
-        const double n = long_enough / ((dm_seconds() - b->since) / TIMED);
-
-        b->steps = n > MOST ? MOST : n > LEAST ? (int64_t)n : LEAST;
-    }
+    b->steps = steps_of(b);
     b->spent = 0;
-    {
-        const dm_status rc = c->calls->broadcast(c, &b->steps, sizeof b->steps, 0, err);
-
-        b->left = b->steps;
-        return rc;
-    }
+    rc = c->calls->broadcast(c, &b->steps, sizeof b->steps, 0, err);
+    b->left = b->steps;
+    return rc;
 }
 
 static double longest(const dm_balance_rank *ranks, int size, const int64_t *n)

@@ -23,39 +23,20 @@ static void print_plugins(FILE *to, const dm_session *s)
     }
 }
 
-/* All that ranks must have alike, a line each; on the heap, NULL when memory is exhausted. */
-static char *describe(const dm_training *r)
+static bool print_training(FILE *to, const void *user)
 {
-    char *text = NULL;
-    size_t n;
-    FILE *to = open_memstream(&text, &n);
+    const dm_training *r = user;
     bool whole;
 
-    if (!to)
-        return NULL;
-    fprintf(to, "demist: %s\n", dm_version());
     print_plugins(to, &r->s);
     whole = dm_session_print_shared(to, r->s.experiment);
     fprintf(to, "training data: %s\nheld-out data: %s\n", r->data.text, r->held_out.text);
-    if (!fclose(to) && whole)
-        return text;
-    free(text);
-    return NULL;
+    return whole;
 }
 
 dm_status dm_running_same(dm_training *r, dm_err *err)
 {
-    char *mine;
-    dm_status rc;
-
-    if (r->comm->size == 1)
-        return DM_OK;
-    mine = describe(r);
-    rc = mine ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for the experiment's text");
-    if (!(rc = dm_comm_agree(r->comm, rc, NULL, err)))
-        rc = dm_comm_same(r->comm, mine, err);
-    free(mine);
-    return rc;
+    return dm_comm_same(r->comm, print_training, r, err);
 }
 
 /* ---- who is where -------------------------------------------------------------------- */

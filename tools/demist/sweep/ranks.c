@@ -16,35 +16,17 @@ static dm_status no_memory(dm_err *err) { return dm_error(err, DM_ENOMEM, "out o
 
 /* ---- the same? ---------------------------------------------------------------------------- */
 
-static char *describe(const sweep *s)
+static bool print_sweep(FILE *to, const void *user)
 {
-    char *text = NULL;
-    size_t n;
-    FILE *to = open_memstream(&text, &n);
+    const sweep *s = user;
 
-    if (!to)
-        return NULL;
-    fprintf(to, "demist: %s\nswept: %s\nresults in: %s\nmetric: %s\nfeatures: %s\ncount: %lld\nraw: %d\n"
-            "samples: %lld\ncells: %d\n", dm_version(), s->base, s->dir, s->metric->name, s->features,
-            (long long)s->request.count, s->request.raw, (long long)s->samples, s->n);
+    fprintf(to, "swept: %s\nresults in: %s\nmetric: %s\nfeatures: %s\ncount: %lld\nraw: %d\nsamples: %lld\n"
+            "cells: %d\n", s->base, s->dir, s->metric->name, s->features, (long long)s->request.count, s->request.raw,
+            (long long)s->samples, s->n);
     for (int k = 0; k < s->n; k++)
         fprintf(to, "cell %d: %s%s\n", k + 1, sweep_cell_name(s, &s->cell[k]),
                 s->cell[k].state != SWEEP_PLANNED ? ", refused" : "");
-    if (!fclose(to))
-        return text;
-    free(text);
-    return NULL;
-}
-
-static dm_status check_same(const sweep *s, dm_err *err)
-{
-    char *mine = describe(s);
-    dm_status rc = mine ? DM_OK : no_memory(err);
-
-    if (!(rc = dm_comm_agree(s->comm, rc, NULL, err)))
-        rc = dm_comm_same(s->comm, mine, err);
-    free(mine);
-    return rc;
+    return true;
 }
 
 /* ---- who does what ------------------------------------------------------------------------ */
@@ -210,7 +192,7 @@ dm_status sweep_run_together(sweep *s, void (*told)(const sweep *s, const dm_cal
     work w = {dm_alloc_n(s->arena, (size_t)s->n + 1, sizeof *w.cell), 0};
     dm_status rc = dm_comm_agree(s->comm, run && w.cell ? DM_OK : no_memory(err), NULL, err);
 
-    if (rc || (rc = check_same(s, err)) || (rc = train_runs(s, run, &w, err)) ||
+    if (rc || (rc = dm_comm_same(s->comm, print_sweep, s, err)) || (rc = train_runs(s, run, &w, err)) ||
         (rc = dm_comm_agree(s->comm, list_cells(s, &w, err), NULL, err)) || (rc = agree_on(s, &w, err)))
         return rc;
     rc = share(s, &w, sweep_run_cell, told, cb, err);
