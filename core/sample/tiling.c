@@ -36,23 +36,19 @@ static void take_tile(const float *from, int64_t C, const int64_t of[2], const i
             memcpy(to, from + (k * of[0] + at[0] + y) * of[1] + at[1], (size_t)size[1] * sizeof *to);
 }
 
-/* What was said of tile i, added to the average. */
-static void add_tile(dm_tiling *t, int64_t i, const float *said, int64_t channels)
+/* One channel of tile i, NULL standing for ones, added to what is averaged. */
+static void add_tile(const dm_tiling *t, int64_t i, const float *said, float *sum)
 {
     const int64_t *of = whole(t), size[2] = {t->tile[0] * t->factor, t->tile[1] * t->factor};
     int64_t at[2];
 
     place(t, i, at);
-    for (int64_t k = 0; k < channels; k++)
-        for (int64_t y = 0; y < size[0]; y++)
-            for (int64_t x = 0; x < size[1]; x++) {
-                const float w = (float)(dm_tiles_weight(size[0], y) * dm_tiles_weight(size[1], x));
-                const int64_t pixel = (at[0] * t->factor + y) * of[1] + at[1] * t->factor + x;
+    for (int64_t y = 0; y < size[0]; y++)
+        for (int64_t x = 0; x < size[1]; x++) {
+            const float w = (float)(dm_tiles_weight(size[0], y) * dm_tiles_weight(size[1], x));
 
-                t->F[k * area(of) + pixel] += w * *said++;
-                if (k == 0)
-                    t->weight[pixel] += w;
-            }
+            sum[(at[0] * t->factor + y) * of[1] + at[1] * t->factor + x] += said ? w * *said++ : w;
+        }
 }
 
 /* Tiles from `first` on, and what is told of them. */
@@ -64,8 +60,7 @@ static void take_tiles(dm_tiling *t, int64_t first, int64_t there)
         int64_t at[2];
 
         place(t, first + i, at);
-        take_tile(t->image, t->channels, t->small, at, t->tile, t->told_tile);
-        dm_told_set(&t->told[0], 0, i, t->told_tile, 0);
+        take_tile(t->image, t->channels, t->small, at, t->tile, t->told[0].value[0] + i * t->told[0].size[0]);
         at[0] *= t->factor;
         at[1] *= t->factor;
         take_tile(t->x, t->channels, whole(t), at, size, t->tiles + i * t->channels * area(size));
@@ -101,28 +96,29 @@ static dm_status run_guide(dm_tiling *t, const dm_point *p, dm_said *said, dm_er
                                       dm_forwards_serial(t->m->forwards), said, err);
 }
 
-/* All of x, which t->x has too, as one of a guidance's guesses has it. */
-static dm_status say(dm_tiling *t, int of, dm_buf *x, const dm_point *p, const dm_affine *a, dm_said *said, dm_err *err)
+/* What one of a guidance's guesses says of the batch of tiles that was taken. */
+static dm_status say(dm_tiling *t, int of, int64_t first, int64_t there, const dm_point *p, const dm_affine *a,
+                     dm_said *said, dm_err *err)
 {
-    const int64_t plane = area(whole(t)), tiles = dm_tiling_tiles(t);
-    int64_t channels = 0;
+    const int64_t plane = area(whole(t));
+    dm_status rc = of == DM_OF_GUIDE ? run_guide(t, p, said, err) : run(t, of == DM_OF_NONE, p, a, said, err);
+
+    if (rc || (rc = dm_buf_read(said->F, 0, (size_t)(there * said->stride) * sizeof *t->said, t->said, err)))
+        return rc;
+    for (int64_t i = 0; i < there; i++)
+        for (int64_t k = 0; k < said->stride / tile_area(t); k++)
+            add_tile(t, first + i, t->said + i * said->stride + k * tile_area(t), t->F[of] + k * plane);
+    return DM_OK;
+}
+
+/* Of all tiles, as if it was said of the whole x. */
+static dm_status average(dm_tiling *t, int of, dm_buf *x, const dm_point *p, dm_said *said, dm_err *err)
+{
+    const int64_t plane = area(whole(t)), channels = said->stride / tile_area(t);
     dm_status rc = DM_OK;
 
-    memset(t->F, 0, (size_t)(t->most * plane) * sizeof *t->F);
-    memset(t->weight, 0, (size_t)plane * sizeof *t->weight);
-    for (int64_t first = 0; first < tiles && !rc; first += t->batch) {
-        const int64_t there = tiles - first < t->batch ? tiles - first : t->batch;
-
-        take_tiles(t, first, there);
-        if ((rc = of == DM_OF_GUIDE ? run_guide(t, p, said, err) : run(t, of == DM_OF_NONE, p, a, said, err)) ||
-            (rc = dm_buf_read(said->F, 0, (size_t)(t->batch * said->stride) * sizeof *t->said, t->said, err)))
-            return rc;
-        channels = said->stride / tile_area(t);
-        for (int64_t i = 0; i < there; i++)
-            add_tile(t, first + i, t->said + i * said->stride, channels);
-    }
     for (int64_t i = 0; i < channels * plane; i++)
-        t->F[i] /= t->weight[i % plane];
+        t->F[of][i] /= t->weight[i % plane];
     said->x = x;
     said->F = t->out[of];
     said->stride = channels * plane;
@@ -132,18 +128,30 @@ static dm_status say(dm_tiling *t, int of, dm_buf *x, const dm_point *p, const d
         said->x = t->guide_x;
         rc = dm_launch_sum(t->m->s.device, t->guide_x, &k, &x, 1, t->channels * plane, err);
     }
-    return rc ? rc : dm_buf_write(t->out[of], 0, (size_t)said->stride * sizeof *t->F, t->F, err);
+    return rc ? rc : dm_buf_write(t->out[of], 0, (size_t)said->stride * sizeof *t->F[of], t->F[of], err);
 }
 
 dm_status dm_tiling_guesses(void *user, dm_buf *x, const dm_point *p, const dm_affine *a, uint32_t uses,
                             dm_said said[DM_OF_COUNT], dm_err *err)
 {
     dm_tiling *t = user;
-    dm_status rc = dm_buf_read(x, 0, (size_t)(t->channels * area(whole(t))) * sizeof *t->x, t->x, err);
+    const int64_t plane = area(whole(t)), tiles = dm_tiling_tiles(t);
+    dm_status rc = dm_buf_read(x, 0, (size_t)(t->channels * plane) * sizeof *t->x, t->x, err);
 
+    for (int of = 0; of < DM_OF_COUNT; of++)
+        if (uses & DM_USES(of))
+            memset(t->F[of], 0, (size_t)(t->most * plane) * sizeof *t->F[of]);
+    for (int64_t first = 0; first < tiles && !rc; first += t->batch) {
+        const int64_t there = tiles - first < t->batch ? tiles - first : t->batch;
+
+        take_tiles(t, first, there);
+        for (int of = 0; of < DM_OF_COUNT && !rc; of++)
+            if (uses & DM_USES(of))
+                rc = say(t, of, first, there, p, a, &said[of], err);
+    }
     for (int of = 0; of < DM_OF_COUNT && !rc; of++)
         if (uses & DM_USES(of))
-            rc = say(t, of, x, p, a, &said[of], err);
+            rc = average(t, of, x, p, &said[of], err);
     return rc;
 }
 
@@ -175,28 +183,32 @@ static dm_status fit(dm_tiling *t, dm_err *err)
     return rc ? dm_error(err, rc, "%s", why.msg) : DM_OK;
 }
 
-static dm_status allocate(dm_tiling *t, dm_err *err)
+static dm_status allocate(dm_tiling *t, uint32_t uses, dm_err *err)
 {
     const int64_t plane = area(whole(t)), n = t->batch;
+    bool whole_F = true;
 
     t->x = dm_array(t->channels, plane, sizeof *t->x);
-    t->F = dm_array(t->most, plane, sizeof *t->F);
-    t->weight = dm_array(plane, 1, sizeof *t->weight);
+    for (int of = 0; of < DM_OF_COUNT; of++)
+        if (uses & DM_USES(of))
+            whole_F = (t->F[of] = dm_array(t->most, plane, sizeof *t->F[of])) && whole_F;
+    t->weight = calloc((size_t)plane, sizeof *t->weight);
     t->tiles = calloc((size_t)(n * t->channels * tile_area(t)), sizeof *t->tiles);
     t->said = dm_array(n * t->most, tile_area(t), sizeof *t->said);
-    t->told_tile = dm_array(t->channels, area(t->tile), sizeof *t->told_tile);
     t->labels[0] = dm_array(n, 1, sizeof *t->labels[0]);
     t->labels[1] = dm_array(n, 1, sizeof *t->labels[1]);
     t->c_in = dm_array(n, 1, sizeof *t->c_in);
     t->c_noise = dm_array(n, 1, sizeof *t->c_noise);
-    if (!t->x || !t->F || !t->weight || !t->tiles || !t->said || !t->told_tile || !t->labels[0] || !t->labels[1] ||
-        !t->c_in || !t->c_noise)
+    if (!t->x || !whole_F || !t->weight || !t->tiles || !t->said || !t->labels[0] || !t->labels[1] || !t->c_in ||
+        !t->c_noise)
         return dm_error(err, DM_ENOMEM, "out of memory for images of %lld x %lld pixels", (long long)whole(t)[1],
                         (long long)whole(t)[0]);
     for (int64_t i = 0; i < n; i++) {
         t->labels[0][i] = t->label;
         t->labels[1][i] = t->m->s.data.classes;
     }
+    for (int64_t i = 0; i < dm_tiling_tiles(t); i++)
+        add_tile(t, i, NULL, t->weight);
     return DM_OK;
 }
 
@@ -229,10 +241,12 @@ dm_status dm_tiling_open(dm_tiling *t, dm_err *err)
 
     t->channels = s->data.shape.dim[0];
     t->most = dm_net_out_channels(s->model);
-    if ((rc = fit(t, err)) || (rc = open_guide(t, err)) || (rc = allocate(t, err)))
+    if ((rc = fit(t, err)) || (rc = open_guide(t, err)) || (rc = allocate(t, uses, err)))
         return rc;
     for (int i = 0; i < 2 && !rc; i++)
         rc = dm_told_init(&t->told[i], dm_net_conditions(s->model), t->batch, err);
+    for (int64_t i = 0; i < t->batch && !rc; i++)
+        t->told[0].given[0][i] = 1; /* each tile's part of the image, written in place */
     for (int of = 0; of < DM_OF_COUNT && !rc; of++)
         if (uses & DM_USES(of))
             rc = dm_buf_new(s->device, (size_t)(t->most * area(whole(t))) * sizeof(float), "the average of tiles",
@@ -243,8 +257,10 @@ dm_status dm_tiling_open(dm_tiling *t, dm_err *err)
 void dm_tiling_close(dm_tiling *t)
 {
     dm_guide_close(t->guide);
-    for (int of = 0; of < DM_OF_COUNT; of++)
+    for (int of = 0; of < DM_OF_COUNT; of++) {
         dm_buf_free(t->out[of]);
+        free(t->F[of]);
+    }
     dm_buf_free(t->guide_tiles);
     dm_buf_free(t->guide_x);
     for (int i = 0; i < 2; i++) {
@@ -252,11 +268,9 @@ void dm_tiling_close(dm_tiling *t)
         free(t->labels[i]);
     }
     free(t->x);
-    free(t->F);
     free(t->weight);
     free(t->tiles);
     free(t->said);
-    free(t->told_tile);
     free(t->c_in);
     free(t->c_noise);
 }

@@ -21,8 +21,9 @@ typedef struct dm_tiling {
     dm_told told[2];               /* of a batch: tiles of the image, and nothing */
     int32_t *labels[2];
     double *c_in, *c_noise;
-    float *x, *F, *weight;         /* the whole image, as it is and as it is averaged */
-    float *tiles, *said, *told_tile; /* a batch of tiles of x and of outputs; one of the small image */
+    float *x, *F[DM_OF_COUNT];     /* the whole image, as it is and as each guess averages it */
+    float *weight;                 /* of all tiles of a pixel */
+    float *tiles, *said;           /* a batch, of x and of outputs */
     dm_guide *guide;               /* NULL without */
     dm_buf *out[DM_OF_COUNT];
     dm_buf *guide_tiles, *guide_x; /* for it: a batch, and all of x as its schedule has it */
