@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Generates docs/combinations.md and docs/images/orders.png.
 
-Runs BUILD/tests/parity/parity_combinations, or reads its output (--csv FILE), and lists the ten best grids and samplers
-of 50 evaluations for each schedule and prediction. Runs BUILD/tests/parity/parity_orders and plots the errors that it prints, by gnuplot.
+Runs BUILD/tests/parity/parity_combinations, or reads its output (--csv FOLDER, with STEPS.csv of each count of steps),
+compares samplers by evaluations, and lists the ten best grids and samplers of 50 evaluations for each schedule and
+prediction. Runs BUILD/tests/parity/parity_orders and plots the errors that it prints, by gnuplot.
     tools/sampler_docs.py build"""
 import collections
 import csv
 import io
+import math
 import pathlib
 import re
 import subprocess
@@ -30,6 +32,17 @@ with the reason for each combination that is rejected.
 
 
 STEPS = 50
+BUDGETS = (10, 20, 50)
+GRID_SAMPLERS = ("ddim", "dpmpp, order: 2", "unipc, order: 2", "deis, order: 3")
+BY_GRID = """The error with 20 steps over that on `uniform`: geometric mean of `ddim`, `dpmpp` and `unipc` of order 2 and `deis`.
+Empty where the grid has no beginning, since no signal is left at the noisiest level.
+
+"""
+BY_EVALUATIONS = """The error over that of `ddim` with the same number of evaluations, over all schedules and grids: geometric mean and
+largest. Those that take two or three evaluations a step have a half or a third of the steps. A network adds an error of
+its own, which is the same for all of them, so with many steps they differ less in practice.
+
+"""
 COUNTS = (10, 20, 40, 80, 160)
 
 
@@ -62,11 +75,11 @@ def plot_orders(build):
     subprocess.run(["gnuplot"], input=script, text=True, check=True)
 
 
-def rows_of(args):
+def rows_of(args, steps):
     if "--csv" in args:
-        text = pathlib.Path(args[args.index("--csv") + 1]).read_text()
+        text = pathlib.Path(args[args.index("--csv") + 1], f"{steps}.csv").read_text()
     else:
-        text = subprocess.run([f"{args[0]}/tests/parity/parity_combinations"], stdout=subprocess.PIPE, text=True, check=True).stdout
+        text = subprocess.run([f"{args[0]}/tests/parity/parity_combinations", str(steps)], stdout=subprocess.PIPE, text=True, check=True).stdout
     lines = text[text.index("schedule,prediction"):].splitlines()
     return list(csv.DictReader(io.StringIO("\n".join(line for line in lines if line.count(",") >= 6))))
 
@@ -80,8 +93,49 @@ def noisy(row):
     return row["sampler"].startswith(("ddpm", "restart")) or "eta: 1" in row["sampler"] or "tau: 1" in row["sampler"]
 
 
+def cost_of(sampler):
+    """Evaluations a step."""
+    return 3 if sampler.endswith("order: 3, method: singlestep") else 2 if sampler == "heun" or sampler.endswith("singlestep") else 1
+
+
+def by_evaluations(args, fifty):
+    """For each sampler without noise and count of evaluations: its error over ddim's, geometric mean and largest."""
+    found = {50: fifty}
+    table = collections.defaultdict(dict)
+    for budget in BUDGETS:
+        for cost in (1, 2, 3):
+            if budget // cost not in found:
+                found[budget // cost] = rows_of(args, budget // cost)
+        error = collections.defaultdict(dict)
+        for cost in (1, 2, 3):
+            for r in found[budget // cost]:
+                if r["prediction"] == "simple, predict: v" and r["error"] and not noisy(r) and cost_of(r["sampler"]) == cost:
+                    error[r["sampler"]][r["schedule"], r["grid"]] = float(r["error"])
+        for sampler, errors in error.items():
+            ratios = [e / error["ddim"][at] for at, e in errors.items()]
+            table[sampler][budget] = math.exp(sum(map(math.log, ratios)) / len(ratios)), max(ratios)
+    out = "## By evaluations\n\n" + BY_EVALUATIONS + "| sampler | " + " | ".join(map(str, BUDGETS)) + " |\n" + "| --- " * (len(BUDGETS) + 1) + "|\n"
+    for sampler, cells in table.items():
+        out += f"| {short(sampler)} | " + " | ".join(f"{cells[b][0]:.2g}, {cells[b][1]:.2g}" if b in cells else "" for b in BUDGETS) + " |\n"
+    return out + "\n"
+
+
+def by_grid(rows):
+    """For each schedule and grid: the error over that of `uniform`."""
+    error = {(r["schedule"], r["grid"], r["sampler"]): float(r["error"]) for r in rows if r["error"] and r["prediction"] == "simple, predict: v"}
+    grids = list(dict.fromkeys(r["grid"] for r in rows))
+    out = "## By grid\n\n" + BY_GRID + "| schedule | " + " | ".join(f"`{g}`" for g in grids[1:]) + " |\n" + "| --- " * len(grids) + "|\n"
+    for s in dict.fromkeys(r["schedule"] for r in rows):
+        cells = []
+        for g in grids[1:]:
+            ratios = [error[s, g, k] / error[s, "uniform", k] for k in GRID_SAMPLERS if (s, g, k) in error]
+            cells.append(f"{math.exp(sum(map(math.log, ratios)) / len(ratios)):.2g}" if ratios else "")
+        out += f"| `{s}` | " + " | ".join(cells) + " |\n"
+    return out + "\n"
+
+
 def main():
-    rows = rows_of(sys.argv[1:])
+    rows = rows_of(sys.argv[1:], STEPS)
     done = [r for r in rows if r["error"]]
     by_ddim = {(r["schedule"], r["prediction"], r["grid"]): float(r["error"]) for r in done if r["sampler"] == "ddim"}
     ranked = [r for r in done if not noisy(r)]
@@ -90,7 +144,7 @@ def main():
               f"Without noise, {len(worse)} of {len(ranked)} have more than twice the error of `ddim` on the same grid")
     per = collections.Counter((short(r["sampler"]), r["grid"]) for r in worse)
     counts += ":\n\n| sampler | grid | cases |\n| --- | --- | --- |\n" + "\n".join(f"| {s} | `{g}` | {n} |" for (s, g), n in per.most_common()) if per else "."
-    out = HEAD.format(counts=counts)
+    out = HEAD.format(counts=counts) + by_evaluations(sys.argv[1:], rows) + by_grid(rows_of(sys.argv[1:], 20))
     for schedule in dict.fromkeys(r["schedule"] for r in rows):
         tables = collections.defaultdict(list)
         for p in dict.fromkeys(r["prediction"] for r in rows if r["schedule"] == schedule):

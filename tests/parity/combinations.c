@@ -1,8 +1,8 @@
 /* Every schedule with every prediction, grid and sampler on the exact prediction of a mixture of two Gaussians, 50
- * steps each: a line of CSV on stdout for each, with the root mean square distance from where the probability-flow ODE
- * ends, or, of samplers with noise, of the sorted points from the quantiles of what they are drawn from; or with the
- * reason why it is refused. Fails where a result is not finite, or, without noise, more than twice as far off as ddim's
- * on the same grid. tools/sampler_docs.py makes the tables of the docs.
+ * steps each or as many as the argument says: a line of CSV on stdout for each, with the root mean square distance from
+ * where the probability-flow ODE ends, or, of samplers with noise, of the sorted points from the quantiles of what they
+ * are drawn from; or with the reason why it is refused. Fails where a result is not finite, or, without noise and with
+ * 50 steps, more than twice as far off as ddim's on the same grid. tools/sampler_docs.py makes the tables of the docs.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -18,6 +18,7 @@
 #include "exact.h"
 
 enum { STEPS = 50 };
+static int steps = STEPS;
 
 static const char *const schedules[] = {
     "use: linear", "use: scaled_linear", "use: cosine", "use: sigmoid", "use: sigmoid_beta", "use: laplace",
@@ -109,7 +110,7 @@ static dm_status text_of(char *text, size_t n, int s, int p, const char *sampler
     return snprintf(text, n,
                     "data: {use: toy2d}\nschedule: {%s}\nnetwork: {use: exact_gaussians, means: [-0.5, 0.7], "
                     "deviations: [0.3, 0.2], weights: [2, 3]}\nobjective: {%s}\nsampler: {%s, steps: %d, clip: off}\n"
-                    "grid: {%s}\n", schedules[s], predictions[p], sampler, STEPS, grid) < (int)n ? DM_OK : DM_EINVAL;
+                    "grid: {%s}\n", schedules[s], predictions[p], sampler, steps, grid) < (int)n ? DM_OK : DM_EINVAL;
 }
 
 /* The grids and samplers of one schedule and prediction: the network is built once. Returns how many are worse than
@@ -166,12 +167,15 @@ static void combinations__work(void **state)
     for (int s = 0; s < COUNT(schedules); s++)
         for (int p = 0; p < COUNT(predictions); p++)
             worse += pair(*state, s, p);
-    assert_int_equal(worse, 0);
+    if (steps == STEPS)
+        assert_int_equal(worse, 0);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(combinations__work)};
 
+    if (argc > 1)
+        steps = atoi(argv[1]);
     return cmocka_run_group_tests(tests, exact_open_world, exact_close_world);
 }
