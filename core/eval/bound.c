@@ -23,7 +23,7 @@ static double log_tail(double z)
 double dm_log_mass(double low, double high, double mean, double log_var)
 {
     const double r = exp(-log_var / 2);
-    double a = (low - mean) * r, b = (high - mean) * r;
+    double a = (low - mean) * r, b = (high - mean) * r, near;
 
     if (low == -INFINITY && high == INFINITY)
         return 0;
@@ -41,11 +41,8 @@ double dm_log_mass(double low, double high, double mean, double log_var)
     }
     if (b < 5) /* erfc is far from its end */
         return log((erfc(a * root_half) - erfc(b * root_half)) / 2);
-    {
-        const double near = log_tail(a), far = log_tail(b);
-
-        return near + log(-expm1(far - near));
-    }
+    near = log_tail(a);
+    return near + log(-expm1(log_tail(b) - near));
 }
 
 /* A bin is half a level wide to each side; the outermost two are open, so that all of them hold all of the mass. Of

@@ -269,6 +269,19 @@ dm_val dm_graph_reduce_like(dm_graph_core *g, dm_val x, dm_val like)
     return dm_graph_reduce_to(g, DM_OP_REDUCE, x, &s, g->values[like].image);
 }
 
+/* Axes first to last of what is stored as d, which become 1 there. */
+static dm_val reduce_run(dm_graph_core *g, dm_op_kind kind, dm_val x, dm_desc *d, int first, int last)
+{
+    const int64_t outer = dm_product(d->dim, 0, first), red = dm_product(d->dim, first, last + 1),
+                  inner = dm_product(d->dim, last + 1, d->rank);
+    dm_shape s = {.rank = d->rank};
+
+    for (int k = first; k <= last; k++)
+        d->dim[k] = 1;
+    memcpy(s.dim, d->dim, sizeof s.dim);
+    return reduce(g, kind, x, outer, red, inner, 1, &s, false);
+}
+
 dm_val dm_graph_reduce_to(dm_graph_core *g, dm_op_kind kind, dm_val x, const dm_shape *shape, bool image)
 {
     const dm_value from = g->values[x], to = {.shape = *shape, .image = image};
@@ -289,17 +302,8 @@ dm_val dm_graph_reduce_to(dm_graph_core *g, dm_op_kind kind, dm_val x, const dm_
         while (first > 0 &&
                !(logical[first - 1] < to.shape.rank && to.shape.dim[logical[first - 1]] == d.dim[first - 1]))
             first--;
-        {
-            const int64_t outer = dm_product(d.dim, 0, first), red = dm_product(d.dim, first, j + 1),
-                          inner = dm_product(d.dim, j + 1, d.rank);
-            dm_shape s = {.rank = d.rank};
-
-            for (int k = first; k <= j; k++)
-                d.dim[k] = 1;
-            memcpy(s.dim, d.dim, sizeof s.dim);
-            if ((x = reduce(g, kind, x, outer, red, inner, 1, &s, false)) < 0)
-                return DM_FAILED;
-        }
+        if ((x = reduce_run(g, kind, x, &d, first, j)) < 0)
+            return DM_FAILED;
         j = first;
     }
     /* What is left lies in the order that it was stored in; the result may want another one. */

@@ -9,6 +9,7 @@ static dm_val target(dm_tape *t, dm_val v)
     dm_graph_core *g = t->g;
     const dm_value *w = &g->values[dm_graph_root(g, v)];
     const int32_t i = w->weight;
+    dm_shape of;
 
     if (t->weight[i] == DM_NONE) {
         const dm_shape s = w->shape;
@@ -22,11 +23,8 @@ static dm_val target(dm_tape *t, dm_val v)
     }
     if (g->values[v].source == DM_VAL_WEIGHT)
         return t->weight[i];
-    {
-        const dm_shape s = g->values[v].shape;
-
-        return dm_graph_alias(g, t->weight[i], &s, g->values[v].image);
-    }
+    of = g->values[v].shape;
+    return dm_graph_alias(g, t->weight[i], &of, g->values[v].image);
 }
 
 bool dm_tape_wants(const dm_tape *t, dm_val v) { return v >= 0 && t->g->values[v].needs_grad; }

@@ -220,8 +220,14 @@ dm_status dm_grad_step_new(dm_net *m, dm_wset *weights, dm_buf *grads, dm_buf *l
 {
     dm_grad_step *s = calloc(1, sizeof *s);
     dm_bind binds[MAX_ROWS + 1];
+    dm_plan_options o = {.binds = binds,
+                         .grads = grads,
+                         .trains = true,
+                         .name = grads ? "grad" : "loss",
+                         .choices = dm_net_choices(m),
+                         .runs = dm_net_expected(m)};
+    dm_val sum, keep[6 + DM_TOLD_KEPT];
     const dm_graph *api;
-    dm_val sum;
     dm_status rc;
 
     if (!s)
@@ -229,29 +235,19 @@ dm_status dm_grad_step_new(dm_net *m, dm_wset *weights, dm_buf *grads, dm_buf *l
     s->device = dm_buf_device(dm_wset_flat(weights));
     if ((rc = begin(s, m, n, grads, &api, &sum, err)) || (rc = make_rows(s, err)))
         goto failed;
-    {
-        const dm_plan_options o = {.binds = binds,
-                                   .n_binds = s->rows + (grads ? 1 : 0),
-                                   .grads = grads,
-                                   .trains = true,
-                                   .name = grads ? "grad" : "loss",
-                                   .choices = dm_net_choices(m),
-                                   .runs = dm_net_expected(m)};
-        dm_val keep[6 + DM_TOLD_KEPT];
-
-        describe(s, api, sum);
-        if ((rc = finish(s, grads, alone, err)))
-            goto failed;
-        s->state = s->graph->state;
-        for (int32_t i = 0; i < s->rows; i++)
-            binds[i] = (dm_bind){s->row[i], s->window[i]};
-        binds[s->rows] = (dm_bind){sum, loss_sum};
-        keep[0] = s->loss, keep[1] = s->x0, keep[2] = s->labels, keep[3] = s->state;
-        keep[4] = s->told, keep[5] = s->noise;
-        dm_told_inputs_keep(&s->conditions, keep + 6);
-        if ((rc = dm_plan_new(s->device, s->graph, weights, keep, 6 + DM_TOLD_KEPT, &o, &s->plan, err)))
-            goto failed;
-    }
+    describe(s, api, sum);
+    if ((rc = finish(s, grads, alone, err)))
+        goto failed;
+    s->state = s->graph->state;
+    for (int32_t i = 0; i < s->rows; i++)
+        binds[i] = (dm_bind){s->row[i], s->window[i]};
+    binds[s->rows] = (dm_bind){sum, loss_sum};
+    o.n_binds = s->rows + (grads ? 1 : 0);
+    keep[0] = s->loss, keep[1] = s->x0, keep[2] = s->labels, keep[3] = s->state;
+    keep[4] = s->told, keep[5] = s->noise;
+    dm_told_inputs_keep(&s->conditions, keep + 6);
+    if ((rc = dm_plan_new(s->device, s->graph, weights, keep, 6 + DM_TOLD_KEPT, &o, &s->plan, err)))
+        goto failed;
     *out = s;
     return DM_OK;
 failed:

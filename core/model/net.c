@@ -161,6 +161,17 @@ static int32_t list_conditions(const dm_net *m, const dm_told_inputs *t, dm_val 
     return n;
 }
 
+/* Without diffusion the output need not have the data's pixels. */
+static bool fits(const dm_net *m, const dm_shape *out, const dm_shape *x)
+{
+    bool same = out->rank == x->rank || (out->rank == 2 && !dm_net_diffuses(m));
+
+    same = same && out->dim[0] == x->dim[0] && out->dim[1] == m->out_channels;
+    for (int32_t i = 2; same && i < out->rank; i++)
+        same = out->dim[i] == x->dim[i];
+    return same;
+}
+
 dm_val dm_net_build(dm_net *m, dm_graph_core *g, const dm_graph *api, dm_val x, dm_val noise, dm_val labels)
 {
     const net_graph *of = g->network_user;
@@ -184,6 +195,7 @@ dm_val dm_net_build(dm_net *m, dm_graph_core *g, const dm_graph *api, dm_val x, 
                           .conditions = conditions};
     const dm_shape from = api->shape(api, x);
     dm_instance *const owner = g->owner;
+    dm_shape s;
     dm_val y;
 
     g->builds++;
@@ -194,19 +206,11 @@ dm_val dm_net_build(dm_net *m, dm_graph_core *g, const dm_graph *api, dm_val x, 
     g->owner = owner;
     if (!dm_graph_returned(g, &m->network, "build()", y) || !same_weights(m, g))
         return DM_FAILED;
-    {
-        const dm_shape s = api->shape(api, y);
-        /* Without diffusion the output need not have the data's pixels. */
-        bool fits = s.rank == from.rank || (s.rank == 2 && !dm_net_diffuses(m));
-
-        fits = fits && s.dim[0] == from.dim[0] && s.dim[1] == m->out_channels;
-        for (int32_t i = 2; fits && i < s.rank; i++)
-            fits = s.dim[i] == from.dim[i];
-        if (!fits)
-            return dm_graph_fail(
-                g, DM_EINVAL, "network '%s' returns rank %d with %lld channels for %d outputs of rank %d",
-                m->network.plugin->name, (int)s.rank, (long long)s.dim[1], (int)m->out_channels, (int)from.rank);
-    }
+    s = api->shape(api, y);
+    if (!fits(m, &s, &from))
+        return dm_graph_fail(g, DM_EINVAL, "network '%s' returns rank %d with %lld channels for %d outputs of rank %d",
+                             m->network.plugin->name, (int)s.rank, (long long)s.dim[1], (int)m->out_channels,
+                             (int)from.rank);
     return y;
 }
 
@@ -265,47 +269,50 @@ dm_val dm_net_label_input(const dm_net *m, dm_graph_core *g, int64_t n)
     return m->data.classes ? dm_graph_input(g, "labels", &(dm_shape){1, {n}}, DM_DT_I32, false) : DM_NONE;
 }
 
-dm_status dm_net_find_weights(dm_net *m, int64_t n, dm_err *err)
+/* The network in a graph of its own, with what it is given; what fails is in the graph. */
+static void build_alone(dm_net *m, dm_graph_core *g, const dm_graph *api, int64_t n)
 {
     const dm_shape s = dm_net_batch_shape(&m->data.shape, n, m->data.shape.dim[0]);
     const bool diffusion = dm_net_diffuses(m);
+    const dm_val x = dm_graph_to_image(g, dm_graph_input(g, "x", &s, DM_DT_F32, false));
+    const dm_val noise = diffusion ? dm_graph_input(g, "noise", &(dm_shape){1, {n}}, DM_DT_F32, false) : DM_NONE;
+    const dm_val labels = dm_net_label_input(m, g, n);
+    dm_told_inputs told;
+    dm_net_level level;
+    dm_val y;
+
+    if (diffusion) {
+        dm_net_level_inputs(&level, g, n);
+        dm_net_set_level(g, &level);
+    }
+    dm_told_inputs_add(&told, &m->conditions, g, n);
+    dm_net_set_conditions(g, &told);
+    if ((y = dm_net_build(m, g, api, x, noise, labels)) >= 0)
+        dm_graph_mark_trained(g, y);
+    m->reads_labels = labels >= 0 && dm_graph_reads(g, labels);
+    for (int32_t k = 0; k < m->conditions.n && !g->err.code; k++)
+        if (!dm_graph_reads(g, told.value[k]))
+            dm_graph_fail(g, DM_EINVAL, "network '%s' does not read condition '%s'", m->network.plugin->name,
+                          m->conditions.is[k].name);
+}
+
+dm_status dm_net_find_weights(dm_net *m, int64_t n, dm_err *err)
+{
     dm_graph_core *g;
     const dm_graph *api;
     dm_status rc;
 
     if ((rc = dm_net_graph(m, true, &g, &api, err)))
         return rc;
-    {
-        const dm_val x = dm_graph_to_image(g, dm_graph_input(g, "x", &s, DM_DT_F32, false));
-        const dm_val noise = diffusion ? dm_graph_input(g, "noise", &(dm_shape){1, {n}}, DM_DT_F32, false) : DM_NONE;
-        const dm_val labels = dm_net_label_input(m, g, n);
-        dm_told_inputs told;
-        dm_net_level level;
-
-        if (diffusion) {
-            dm_net_level_inputs(&level, g, n);
-            dm_net_set_level(g, &level);
-        }
-        dm_told_inputs_add(&told, &m->conditions, g, n);
-        dm_net_set_conditions(g, &told);
-        const dm_val y = dm_net_build(m, g, api, x, noise, labels);
-
-        if (y >= 0)
-            dm_graph_mark_trained(g, y);
-        m->reads_labels = labels >= 0 && dm_graph_reads(g, labels);
-        for (int32_t k = 0; k < m->conditions.n && !g->err.code; k++)
-            if (!dm_graph_reads(g, told.value[k]))
-                dm_graph_fail(g, DM_EINVAL, "network '%s' does not read condition '%s'", m->network.plugin->name,
-                              m->conditions.is[k].name);
-        if (g->err.code)
-            rc = dm_error(err, g->err.code, "%s", g->err.msg);
-        else if (!g->n_weights)
-            rc = dm_error(err, DM_EINVAL, "network '%s' declares no weights; there is nothing to train",
-                          m->network.plugin->name);
-        else if (!m->layout)
-            rc = dm_layout_new(g, m->device ? dm_device_get_info(m->device)->align : 128,
-                               m->device ? dm_device_get_info(m->device)->max_alloc : UINT64_MAX, &m->layout, err);
-    }
+    build_alone(m, g, api, n);
+    if (g->err.code)
+        rc = dm_error(err, g->err.code, "%s", g->err.msg);
+    else if (!g->n_weights)
+        rc = dm_error(err, DM_EINVAL, "network '%s' declares no weights; there is nothing to train",
+                      m->network.plugin->name);
+    else if (!m->layout)
+        rc = dm_layout_new(g, m->device ? dm_device_get_info(m->device)->align : 128,
+                           m->device ? dm_device_get_info(m->device)->max_alloc : UINT64_MAX, &m->layout, err);
     dm_graph_free(g);
     return rc;
 }

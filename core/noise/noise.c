@@ -136,6 +136,20 @@ static dm_point at_angle(double t, double a)
     return (dm_point){t, alpha, sigma, 2 * log(alpha / sigma)};
 }
 
+/* A point of a continuous schedule's curve. What fails here, where probe_curve found nothing, is no point: whoever uses
+ * it refuses what is not finite. */
+static void ask_curve(const dm_noise *n, double t, dm_point *p)
+{
+    dm_err why, ignored;
+    dm_ctx c = dm_instance_ctx(&n->schedule, &why);
+
+    *p = (dm_point){.t = t, .alpha = NAN, .sigma = NAN};
+    if (DM_CALL_WITH(&n->schedule, DM_CB_AT, &why, &ignored,
+                     n->schedule.plugin->schedule->at(&c, n->T, t, &p->alpha, &p->sigma)))
+        p->alpha = p->sigma = NAN;
+    p->log_snr = p->sigma > 0 ? 2 * log(p->alpha / p->sigma) : INFINITY;
+}
+
 void dm_noise_at(const dm_noise *n, double t, dm_point *p)
 {
     t = t > n->T ? n->T : t > 0 ? t : 0;
@@ -149,18 +163,8 @@ void dm_noise_at(const dm_noise *n, double t, dm_point *p)
 
             *p = at_angle(t, a + (t - i) * (b - a));
         }
-        return;
-    }
-    {
-        dm_err why, ignored;
-        dm_ctx c = dm_instance_ctx(&n->schedule, &why);
-
-        /* What fails here, where probe_curve found nothing, is no point: whoever uses it refuses what is not finite. */
-        *p = (dm_point){.t = t, .alpha = NAN, .sigma = NAN};
-        if (DM_CALL_WITH(&n->schedule, DM_CB_AT, &why, &ignored,
-                         n->schedule.plugin->schedule->at(&c, n->T, t, &p->alpha, &p->sigma)))
-            p->alpha = p->sigma = NAN;
-        p->log_snr = p->sigma > 0 ? 2 * log(p->alpha / p->sigma) : INFINITY;
+    } else {
+        ask_curve(n, t, p);
     }
 }
 
@@ -194,6 +198,7 @@ void dm_noise_span(const dm_noise *n, dm_span *s)
 void dm_noise_at_log_snr(const dm_noise *n, double l, dm_point *p)
 {
     int32_t lo = 0, hi = n->T;
+    double a, at;
     dm_point end;
 
     dm_noise_at(n, n->T, &end);
@@ -216,12 +221,10 @@ void dm_noise_at_log_snr(const dm_noise *n, double l, dm_point *p)
         else
             hi = mid;
     }
-    {
-        const double a = angle(n, lo), b = angle(n, hi), at = atan(exp(-l / 2));
-
-        *p = at_angle(lo + (at - a) / (b - a), at);
-        p->log_snr = l;
-    }
+    a = angle(n, lo);
+    at = atan(exp(-l / 2));
+    *p = at_angle(lo + (at - a) / (angle(n, hi) - a), at);
+    p->log_snr = l;
 }
 
 dm_status dm_noise_posterior(const dm_noise *n, const dm_point *at, const dm_point *to, dm_posterior *q, dm_err *err)

@@ -71,38 +71,37 @@ static dm_status diverged(dm_training *r, int64_t bad, dm_err *err)
                     bad ? "If the data are sound," : "Data of a large range are likely at the first step; else", t->lr);
 }
 
+/* Into the run folder; rate and the like are r's. */
+static dm_status put_numbers(dm_training *r, int64_t step, const dm_train_numbers *n, dm_err *err)
+{
+    const dm_field f[] = {{"loss", n->loss},
+                          {"lr", dm_train_lr(&r->s.experiment->train, step - 1)},
+                          {"grad_norm", n->grad_norm},
+                          {"images_per_s", r->rate},
+                          {"reduce_seconds", n->reduce_seconds},
+                          {"reduce_hidden", n->reduce_hidden}};
+    const int count = r->comm->size > 1 ? 6 : 4;
+    const dm_status rc = dm_run_log_put(r->numbers, step, f, count, err);
+
+    return rc ? rc : dm_tb_scalars(r->events, step, dm_wall_seconds(), f, count, err);
+}
+
 static dm_status log_numbers(dm_training *r, dm_err *err)
 {
     const dm_set_train *t = &r->s.experiment->train;
     const int64_t step = dm_trainer_state(r->trainer)->step;
     dm_train_numbers n;
-    double rate;
     dm_status rc;
 
     if ((rc = dm_trainer_numbers(r->trainer, &n, err)))
         return rc;
     /* n.steps may be of an earlier life. */
-    rate = (double)((step - r->since_step) * t->batch) / (dm_seconds() - r->since);
+    r->rate = (double)((step - r->since_step) * t->batch) / (dm_seconds() - r->since);
     r->since = dm_seconds();
     r->since_step = step;
     r->loss = n.loss;
     r->grad_norm = n.grad_norm;
-    r->rate = rate;
-    {
-        const dm_field f[] = {{"loss", n.loss},
-                              {"lr", dm_train_lr(t, step - 1)},
-                              {"grad_norm", n.grad_norm},
-                              {"images_per_s", rate},
-                              {"reduce_seconds", n.reduce_seconds},
-                              {"reduce_hidden", n.reduce_hidden}};
-        const int count = r->comm->size > 1 ? 6 : 4;
-
-        if (!dm_running_first(r))
-            return DM_OK;
-        if ((rc = dm_run_log_put(r->numbers, step, f, count, err)))
-            return rc;
-        return dm_tb_scalars(r->events, step, dm_wall_seconds(), f, count, err);
-    }
+    return dm_running_first(r) ? put_numbers(r, step, &n, err) : DM_OK;
 }
 
 /* Data that cannot be read end the training, not what it has learned: steps since the last checkpoint are saved. */

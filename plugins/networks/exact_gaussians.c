@@ -151,6 +151,25 @@ static dm_val constants(dm_ctx *c, const dm_graph *g, const float *v, int64_t ro
     return g->constant(g, v, &(dm_shape){2, {rows, columns}});
 }
 
+/* [K,D], each value repeated over what it stands for. */
+static dm_val means_of(dm_ctx *c, const dm_graph *g, int64_t K, int64_t D, int64_t each)
+{
+    const cfg *p = c->cfg;
+    float few[4096];
+    dm_val parts = DM_NONE;
+
+    for (int64_t done = 0, n = 0; done < K * D; done += n) {
+        dm_val part;
+
+        n = K * D - done < 4096 ? K * D - done : 4096;
+        for (int64_t i = 0; i < n; i++)
+            few[i] = (float)p->means.v[(done + i) / each];
+        part = constants(c, g, few, 1, n);
+        parts = parts == DM_NONE ? part : g->concat(g, parts, part, 1);
+    }
+    return g->reshape(g, parts, &(dm_shape){2, {K, D}});
+}
+
 static dm_val build(dm_ctx *c, const dm_graph *g, const dm_net_in *in)
 {
     const cfg *p = c->cfg;
@@ -183,23 +202,7 @@ static dm_val build(dm_ctx *c, const dm_graph *g, const dm_net_in *in)
         table[2 * k] = (float)p->deviations.v[k];
         table[2 * k + 1] = p->weights.n ? (float)p->weights.v[k] : 1;
     }
-    {
-        /* repeated over what one value stands for */
-        const int64_t each = p->means.n == K ? D : p->means.n == K * D ? 1 : inner;
-        float few[4096];
-        dm_val parts = DM_NONE;
-
-        for (int64_t done = 0, n = 0; done < K * D; done += n) {
-            dm_val part;
-
-            n = K * D - done < 4096 ? K * D - done : 4096;
-            for (int64_t i = 0; i < n; i++)
-                few[i] = (float)p->means.v[(done + i) / each];
-            part = constants(c, g, few, 1, n);
-            parts = parts == DM_NONE ? part : g->concat(g, parts, part, 1);
-        }
-        means = g->reshape(g, parts, &(dm_shape){2, {K, D}});
-    }
+    means = means_of(c, g, K, D, p->means.n == K ? D : p->means.n == K * D ? 1 : inner);
     means = g->concat(g, means, constants(c, g, table, K, 2), 1);
     if (g->custom(g, p->classes ? &op_of_classes : &op,
                   (dm_val[]){in->x, means, in->alpha, in->sigma, in->c_in, in->of_x0, in->of_eps, in->labels}, &y))

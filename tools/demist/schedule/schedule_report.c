@@ -41,7 +41,7 @@ static const column *columns(const dm_noise *n, int *count)
 
 dm_status dm_schedule_json(const dm_noise *n, const dm_walk *g, const char *path, dm_err *err)
 {
-    json_t *all = dm_json_new();
+    json_t *all = dm_json_new(), *steps = json_array();
     char *text;
     int count;
     const column *c = columns(n, &count);
@@ -54,14 +54,9 @@ dm_status dm_schedule_json(const dm_noise *n, const dm_walk *g, const char *path
             json_array_append_new(list, number(c[k].at(n, t)));
         json_object_set_new(all, c[k].name, list);
     }
-    {
-        json_t *list = json_array();
-
-        for (int32_t i = 0; i < g->n; i++)
-            json_array_append_new(list, g->timesteps ? json_integer(g->timesteps[i])
-                                                     : number(step_at(n, &g->points[i])));
-        json_object_set_new(all, "timesteps", list);
-    }
+    for (int32_t i = 0; i < g->n; i++)
+        json_array_append_new(steps, g->timesteps ? json_integer(g->timesteps[i]) : number(step_at(n, &g->points[i])));
+    json_object_set_new(all, "timesteps", steps);
     text = dm_json_text(all, JSON_REAL_PRECISION(17) | JSON_COMPACT);
     rc = text ? dm_file_write_atomic(path, text, strlen(text), err)
               : dm_error(err, DM_ENOMEM, "out of memory for the schedule's JSON");
