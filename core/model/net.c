@@ -27,6 +27,8 @@ struct dm_net {
     dm_conditions conditions;
     dm_services services;
     dm_instance network, objective;
+    size_t align;                  /* of the weights, and the most of them in one allocation; bytes */
+    uint64_t most;
     dm_layout *layout;
 };
 
@@ -311,8 +313,7 @@ dm_status dm_net_find_weights(dm_net *m, int64_t n, dm_err *err)
         rc = dm_error(err, DM_EINVAL, "network '%s' declares no weights; there is nothing to train",
                       m->network.plugin->name);
     else if (!m->layout)
-        rc = dm_layout_new(g, m->device ? dm_device_get_info(m->device)->align : 128,
-                           m->device ? dm_device_get_info(m->device)->max_alloc : UINT64_MAX, &m->layout, err);
+        rc = dm_layout_new(g, m->align, m->most, &m->layout, err);
     dm_graph_free(g);
     return rc;
 }
@@ -383,6 +384,8 @@ dm_status dm_net_make(const dm_experiment *e, const dm_noise *noise, dm_device *
     m->experiment = e;
     m->noise = noise;
     m->device = d;
+    m->align = d ? dm_device_get_info(d)->align : 128;
+    m->most = d ? dm_device_get_info(d)->max_alloc : UINT64_MAX;
     m->data = *data;
     m->label_width = label_width;
     m->recompute = e->train.recompute;
@@ -409,6 +412,17 @@ dm_status dm_net_new(const dm_experiment *e, const dm_noise *noise, dm_device *d
     dm_section_id ignored;
 
     return dm_net_make(e, noise, d, data, label_width, out, &ignored, err);
+}
+
+dm_status dm_net_lay_out(dm_net *m, size_t align, uint64_t most, dm_err *err)
+{
+    if (align == m->align && most == m->most)
+        return DM_OK;
+    m->align = align;
+    m->most = most;
+    dm_layout_free(m->layout);
+    m->layout = NULL;
+    return dm_net_find_weights(m, 1, err);
 }
 
 void dm_net_free(dm_net *m)

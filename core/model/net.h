@@ -34,6 +34,8 @@ double dm_net_expected(const dm_net *m);
 void dm_net_recompute(dm_net *m, bool on);
 bool dm_net_recomputes(const dm_net *m);
 const dm_layout *dm_net_layout(const dm_net *m);
+/* Lays the weights out anew, for devices of this alignment and `most` bytes in one allocation; none may be there. */
+dm_status dm_net_lay_out(dm_net *m, size_t align, uint64_t most, dm_err *err);
 /* Does it turn noise into data? A classifier does not. */
 bool dm_net_diffuses(const dm_net *m);
 /* Does the network read the classes of its examples? In training, is it kept from some of them? */

@@ -38,7 +38,7 @@ dm_status dm_layout_new(const dm_graph_core *g, size_t align, uint64_t most, dm_
 
     if (!offset)
         goto no_memory;
-    *l = (dm_layout){.n = (int32_t)g->n_weights, .weights = w, .offset = offset, .arena = arena};
+    *l = (dm_layout){.n = (int32_t)g->n_weights, .weights = w, .offset = offset, .step = step, .arena = arena};
     l->each = (size_t)(most / sizeof(float)) < MOST ? (size_t)(most / sizeof(float)) / step * step : MOST / step * step;
     l->each = l->each ? l->each : step;
     for (size_t i = 0; i < g->n_weights; i++) {
@@ -131,6 +131,11 @@ static dm_status fits(const dm_device *d, const dm_layout *l, dm_err *err)
     for (int32_t i = 0; i < l->n; i++) {
         const size_t bytes = (size_t)dm_layout_count(l, i) * sizeof(float);
 
+        if (bytes > l->each * sizeof(float) && bytes <= about->max_alloc)
+            return dm_error(err, DM_ENOMEM, "weight '%s' takes %zu bytes (%.2f GiB) in one buffer, and another rank's "
+                            "device gives at most %zu (%.2f GiB): use a smaller network or other devices",
+                            l->weights[i].key, bytes, (double)bytes / (1 << 30), l->each * sizeof(float),
+                            (double)(l->each * sizeof(float)) / (1 << 30));
         if (bytes > l->each * sizeof(float))
             return dm_error(err, DM_ENOMEM, "weight '%s' takes %zu bytes (%.2f GiB) in one buffer, and device '%d:%d "
                             "%s' gives at most %llu (%.2f GiB): use a smaller network or another device",

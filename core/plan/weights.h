@@ -9,8 +9,9 @@
 typedef struct dm_layout {
     int32_t n;
     const dm_weight *weights;      /* copied: keys, shapes, initial values */
-    const size_t *offset;          /* in floats, multiples of the device's alignment */
+    const size_t *offset;          /* in floats, multiples of step */
     size_t total, trained;         /* floats, padding included; those of trained weights come first */
+    size_t step;                   /* floats; each weight begins at a multiple of it, as a window may */
     size_t each;                   /* floats that one allocation has room for; each weight lies in one of them */
     int64_t parameters;            /* floats, without padding */
     dm_names names;                /* the keys */

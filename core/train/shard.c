@@ -11,12 +11,12 @@ static size_t units(const dm_train_state *s) { return (s->layout->trained + s->u
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
-void dm_shard_take(const dm_comm *c, size_t align, dm_train_state *s)
+void dm_shard_take(const dm_comm *c, dm_train_state *s)
 {
     const size_t trained = s->layout->trained;
     dm_share mine;
 
-    s->unit = align / sizeof(float);
+    s->unit = s->layout->step;
     mine = dm_share_of((int64_t)units(s), 0, c->rank, c->size);
     s->first = least((size_t)mine.first * s->unit, trained);
     s->own = least((size_t)(mine.first + mine.n) * s->unit, trained) - s->first;

@@ -7,7 +7,7 @@
 #include "model/checkpoint.h"
 
 /* This rank's part of the layout's trained floats, into s; a part begins where a window on a buffer may. */
-void dm_shard_take(const dm_comm *c, size_t align, dm_train_state *s);
+void dm_shard_take(const dm_comm *c, dm_train_state *s);
 /* The parts that ranks have of a set of weights, to all. All ranks; the device is waited for. */
 dm_status dm_shard_gather(dm_comm *c, const dm_train_state *s, dm_wset *w, dm_err *err);
 /* Before rank 0 saves the state: all of its averages, and both moments as its s->whole. All ranks. */

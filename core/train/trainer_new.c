@@ -80,7 +80,7 @@ static void take_share(dm_trainer *t)
 static dm_status share(dm_trainer *t, int64_t micro, dm_err *err)
 {
     const dm_reals *shares = &t->set->shares;
-    dm_comm *c = t->comm = t->session->comm;
+    const dm_comm *c = t->comm;
 
     if (c->size > t->batch)
         return dm_error(err, DM_EINVAL,
@@ -148,6 +148,28 @@ static dm_status host_memory(dm_trainer *t, dm_err *err)
     return dm_told_init(&t->conditions, dm_net_conditions(t->session->model), t->micro, err);
 }
 
+/* What is summed and sent is one array: the same places on all ranks, whatever their devices. */
+static dm_status lay_out(dm_session *s, dm_err *err)
+{
+    const dm_device_info *d = dm_device_get_info(s->device);
+    struct { uint64_t align, most; } mine = {d->align, d->max_alloc}, *all;
+    dm_comm *c = s->comm;
+    dm_status rc;
+
+    if (c->size == 1)
+        return DM_OK;
+    all = calloc((size_t)c->size, sizeof *all);
+    rc = all ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for %d ranks", c->size);
+    if (!(rc = dm_comm_agree(c, rc, NULL, err)))
+        rc = c->calls->all_gather(c, &mine, sizeof mine, all, err);
+    for (int k = 0; k < c->size && !rc; k++) {
+        mine.align = all[k].align > mine.align ? all[k].align : mine.align;
+        mine.most = all[k].most < mine.most ? all[k].most : mine.most;
+    }
+    free(all);
+    return rc ? rc : dm_net_lay_out(s->model, (size_t)mine.align, mine.most, err);
+}
+
 static dm_status make_state(dm_trainer *t, dm_err *err)
 {
     dm_device *d = t->session->device;
@@ -157,12 +179,8 @@ static dm_status make_state(dm_trainer *t, dm_err *err)
     dm_status rc;
 
     t->state.layout = l;
-    if (t->comm->size > 1 && l->total > l->each)
-        return dm_error(err, DM_ENOMEM, "the network's %lld parameters are more than device '%s' gives in one buffer; "
-                        "several ranks do not train such: start one, or use another device",
-                        (long long)l->parameters, dm_device_get_info(d)->name);
     if (t->set->shard_optimizer && t->comm->size > 1) {
-        dm_shard_take(t->comm, dm_device_get_info(d)->align, &t->state);
+        dm_shard_take(t->comm, &t->state);
         moments = (t->state.own ? t->state.own : 1) * sizeof(float);
     }
     t->state.n_ema = t->set->ema.n;
@@ -299,15 +317,15 @@ dm_status dm_trainer_new(dm_session *s, int64_t micro, dm_trainer **out, dm_err 
     if (!t)
         return dm_error(err, DM_ENOMEM, "out of memory for training");
     t->session = s;
+    t->comm = s->comm;
     t->set = &s->experiment->train;
     t->batch = t->set->batch;
     t->example = 1;
     for (int32_t i = 0; i < s->data.shape.rank; i++)
         t->example *= s->data.shape.dim[i];
-    if (!(rc = share(t, micro, err)) && !(rc = make_state(t, err)) && !(rc = initialise(t, err)) &&
-        !(rc = make_importance(t, err)))
+    if (!(rc = lay_out(s, err)) && !(rc = share(t, micro, err)) && !(rc = make_state(t, err)) &&
+        !(rc = initialise(t, err)) && !(rc = make_importance(t, err)))
         rc = make_coupling(t, err);
-    /* From here on the ranks talk. */
     if ((rc = dm_comm_agree(s->comm, rc, NULL, err)) || (rc = fit_all(t, micro, err)))
         goto failed;
     if (!(rc = make_optimizer(t, err)))

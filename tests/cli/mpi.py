@@ -18,9 +18,13 @@ if "DEMIST_PRELOAD" in os.environ:
 LAST = os.path.join("checkpoints", "step-%08d.safetensors")
 
 
+def own_program(own):
+    return ["env", *(f"{k}={v}" for k, v in own.items()), DEMIST] if isinstance(own, dict) else [DEMIST, *own]
+
+
 def start(n, *args, env=None, preexec=None):
-    """mpirun of so many ranks; or of ranks with their own arguments, where n is a list of lists of them."""
-    each = [["-n", "1", DEMIST, *own, *args] for own in n] if isinstance(n, list) else [["-n", str(n), DEMIST, *args]]
+    """mpirun of so many ranks; or of ranks with their own arguments, or environment, where n is a list of lists or dicts of them."""
+    each = [["-n", "1", *own_program(own), *args] for own in n] if isinstance(n, list) else [["-n", str(n), DEMIST, *args]]
     words = [str(w) for i, one in enumerate(each) for w in ([":"] if i else []) + one]
     return subprocess.Popen(MPIRUN + words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=WORK,
                             env={**ENV, **(env or {})}, preexec_fn=preexec)

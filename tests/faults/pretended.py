@@ -18,6 +18,8 @@ data: {use: npy, file: images.npy}
 train: {batch: 4, steps: 2, log_every: 1, lr: 1e-3, ema: []}
 tune: off
 """
+# A megabyte of weights.
+LARGER = ["network.channels=[32, 64]", "network.groups=8", "train.steps=3", "train.ema=[0.9]"]
 
 
 def images():

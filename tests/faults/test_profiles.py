@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from cli import DEVICE, demist, path, run_tests
-from pretended import AS_GPU, SANITIZER, images, losses, train
+from pretended import AS_GPU, LARGER, SANITIZER, images, losses, train
 
 ALL = os.environ.get("DEMIST_PROFILES") == "all"
 PROFILES = ["amd", "intel", "intel-hpc", "mali", "nvidia", "small", "least", "one-lane"] if ALL else ["mali", "small", "least"]
@@ -50,9 +50,6 @@ def op_tests():
                 print(p, os.path.basename(test), done.returncode, done.stderr[-2000:])
                 failed.append((p, os.path.basename(test)))
     assert not failed, failed
-
-
-LARGER = ["network.channels=[32, 64]", "network.groups=8", "train.steps=3", "train.ema=[0.9]"]
 
 
 # A megabyte of weights in allocations of 400 kB: as with 143 MB where a device gives 128 MiB at once.
