@@ -1,5 +1,6 @@
 # Sourced by tools/test: what takes long, a function a step. Uses tests, step, count, build_in of tools/test and tools/setup.sh.
-steps="allocations compared oclgrind killed compiled sanitized raced pretended offline forced held fuzzed folders io package bundle report opened plugins"
+. tools/rusticl.sh
+steps="allocations compared oclgrind killed compiled sanitized raced pretended offline forced held rusticl fuzzed folders io package bundle report opened plugins"
 
 # Each compiler that Debian has, each level of optimisation; and what a packager builds.
 compiled() {
@@ -77,6 +78,14 @@ held() {
     done <<<"$platforms"
     unset DEMIST_CPU DEMIST_TEST_SMALL
   done
+}
+
+# Mesa's OpenCL, as the CPU device that it is and as a GPU, then beside PoCL.
+rusticl() {
+  need_rusticl || return 0
+  rusticl_as cpu "" selftest ops training
+  rusticl_as gpu amd selftest ops training
+  step rusticl-beside-pocl rusticl_beside_pocl
 }
 
 # A minute for each parser, guided by what it covers: clang's libFuzzer, in a build of its own. What fails is in found/ there.

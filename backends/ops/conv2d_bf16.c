@@ -30,7 +30,7 @@ static int64_t element(dm_bf16_unit unit) { return dm_bf16_split(unit) ? 4 : 2; 
 
 bool dm_bf16_able(const dm_device_info *dev, dm_bf16_unit unit)
 {
-    return dev->cpu && !dev->emulated &&
+    return dev->cpu && !dev->emulated && dev->native_float > 1 &&
            (unit == DM_BF16_TILES || unit == DM_BF16X3_TILES ? (dev->capabilities & DM_CAP_AMX_BF16) != 0
             : unit == DM_BF16_PAIRS                          ? (dev->capabilities & DM_CAP_AVX512_BF16) != 0
                                                              : true);

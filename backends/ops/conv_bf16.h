@@ -20,7 +20,8 @@ typedef enum dm_bf16_unit {
 } dm_bf16_unit;
 static inline bool dm_bf16_split(dm_bf16_unit unit) { return unit >= DM_BF16X3_TILES; }
 
-/* Can the device, a CPU, multiply so? */
+/* Can the device, a CPU, multiply so? Not one whose compiler has no vectors of its own: it makes each lane of the
+ * kernels' vectors a number, and takes minutes. */
 bool dm_bf16_able(const dm_device_info *dev, dm_bf16_unit unit);
 bool dm_bf16_serves(const dm_device_info *dev, dm_bf16_unit unit, const dm_conv_args *g, bool gradient);
 dm_status dm_bf16_forward(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, int weight, dm_buf *b, dm_buf *temb,

@@ -41,6 +41,13 @@ def kernels_of_gpus():
         assert "tiled" in out and "vec16" not in out, (p, out)
 
 
+# A compiler without vectors of its own, as Mesa's for CPUs, takes minutes for products of bf16 without instructions for them.
+def one_lane_has_no_imitated_bf16():
+    for there, env in (False, pretend("one-lane")), (True, {}):
+        out, _ = demist("check", path("e.yaml"), f"device={DEVICE}", "--explain", env={**env, "DEMIST_IMPL": "bf16x3"})
+        assert ("bf16x3" in out) == there, out
+
+
 def op_tests():
     failed = []
     for p in PROFILES if ALL else []:
@@ -70,4 +77,5 @@ def a_weight_larger_than_a_buffer():
 
 
 images()
-run_tests([training_and_sampling, kernels_of_gpus, weights_in_several_buffers, a_weight_larger_than_a_buffer, selftest, op_tests])
+run_tests([training_and_sampling, kernels_of_gpus, one_lane_has_no_imitated_bf16, weights_in_several_buffers,
+           a_weight_larger_than_a_buffer, selftest, op_tests])
