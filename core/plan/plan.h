@@ -41,6 +41,8 @@ typedef struct dm_plan_watch {
 dm_status dm_plan_run_watched(dm_plan *p, const dm_plan_watch *w, dm_err *err);
 /* Of each `each` floats of the gradients, n such: the last node that writes there, -1 where none does. */
 void dm_plan_last_writes(const dm_plan *p, size_t each, int32_t *after, size_t n);
+/* The share of the plan's FLOP that is left after that node; 1 after none, which is -1. */
+double dm_plan_left(const dm_plan *p, int32_t after);
 /* Runs again node by node and says which first gave a value that is not finite; false if none did. */
 bool dm_plan_find_nonfinite(dm_plan *p, char *what, size_t size, dm_err *err);
 

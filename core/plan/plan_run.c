@@ -1,6 +1,7 @@
 /* Running a plan. In its first run each node is launched by itself: a driver may tell only then that a kernel demands
  * more than the device gives (CL_OUT_OF_RESOURCES). Nothing of that launch has run, so the node is launched again by
  * its next implementation. */
+#include "graph/op_def.h"
 #include "plan/plan_parts.h"
 
 #include <stdlib.h>
@@ -131,4 +132,14 @@ void dm_plan_last_writes(const dm_plan *p, size_t each, int32_t *after, size_t n
             for (size_t at = from / each; at * each < to && at < n; at++)
                 after[at] = (int32_t)i;
         }
+}
+
+double dm_plan_left(const dm_plan *p, int32_t after)
+{
+    const dm_graph_core *g = p->graph;
+    double left = 0;
+
+    for (size_t i = (size_t)(after + 1); i < g->n_nodes; i++)
+        left += g->nodes[i].dead ? 0 : dm_op_flops(&g->nodes[i].op);
+    return p->stats.flops > 0 ? left / p->stats.flops : 0;
 }

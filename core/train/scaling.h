@@ -6,14 +6,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Bytes of a message: what a reducer sums at once. */
-enum { DM_SCALING_MESSAGE = 4 << 20 };
+/* Bytes of a message: what a reducer sums at once. Parts of the gradients, by which it is told when they are there. */
+enum { DM_SCALING_MESSAGE = 4 << 20, DM_SCALING_PARTS = 64 };
 
 typedef struct dm_scaling {
     int64_t batch, micro;          /* examples of a step; most of them at once on a rank */
     bool each;                     /* batch is of each rank, not of all together */
     double per_example, per_step;  /* seconds of a rank: of each of its examples, of a step whatever its examples are */
     int64_t gradients;             /* bytes */
+    /* Of equal parts of them, in the order in which the backward pass completes them: the share of a micro-batch's work
+     * that is left then, behind which the sum can hide. 0: it comes after all work. */
+    double left[DM_SCALING_PARTS];
     int64_t moments;               /* bytes of state that ranks have in parts, twice those of the weights; 0: none */
     int64_t state, activations;    /* bytes of a device: whatever the batch is, of `micro` examples */
     double bandwidth, latency;     /* bytes a second in each direction, seconds of a message */
@@ -26,6 +29,7 @@ typedef enum dm_scaling_limit {
 typedef struct dm_scaling_point {
     int64_t ranks, examples;       /* of the rank with the most; 0: there are fewer than ranks */
     double compute, ring, tree;    /* seconds of a step: of work, of the sum of gradients in either way */
+    double hidden;                 /* of the faster way, what passes during the work */
     double seconds, rate;          /* of a step with the faster way, and its examples a second */
     double efficiency;             /* of so many ranks that need not wait for each other */
     int64_t memory;                /* bytes of a device */

@@ -7,6 +7,43 @@
 #include "session/session_read.h"
 #include "train/estimate.h"
 
+typedef struct bucket { double left; size_t floats; } bucket;
+
+/* In the order in which they are complete. */
+static int in_order(const void *a, const void *b)
+{
+    const double x = ((const bucket *)a)->left, y = ((const bucket *)b)->left;
+
+    return (x < y) - (x > y);
+}
+
+/* When each part of the gradients is there, by the buckets that training sums. */
+static dm_status find_left(const dm_plan *p, size_t floats, double left[DM_SCALING_PARTS], dm_err *err)
+{
+    const size_t each = DM_SCALING_MESSAGE / sizeof(float), n = (floats + each - 1) / each;
+    int32_t *after = calloc(n + 1, sizeof *after);
+    bucket *b = calloc(n + 1, sizeof *b);
+    size_t at = 0, end;
+    dm_status rc = after && b ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for the plan's %zu buckets", n);
+
+    if (!rc)
+        dm_plan_last_writes(p, each, after, n);
+    for (size_t i = 0; i < n && !rc; i++)
+        b[i] = (bucket){dm_plan_left(p, after[i]), i + 1 < n ? each : floats - i * each};
+    if (!rc && n) {
+        qsort(b, n, sizeof *b, in_order);
+        end = b[0].floats;
+        for (int i = 0; i < DM_SCALING_PARTS; i++) {
+            while (at + 1 < n && (double)end < ((double)i + 1) / DM_SCALING_PARTS * (double)floats)
+                end += b[++at].floats;
+            left[i] = b[at].left;
+        }
+    }
+    free(after);
+    free(b);
+    return rc;
+}
+
 static dm_status look(dm_session *s, bool timed, dm_scaling_facts *out, double *seconds, dm_err *err)
 {
     const dm_device_info *d = dm_device_get_info(s->device);
@@ -33,7 +70,9 @@ static dm_status look(dm_session *s, bool timed, dm_scaling_facts *out, double *
     out->model.activations = (int64_t)p.arena_bytes;
     out->model.state = (int64_t)(peak - p.arena_bytes);
     out->flops = p.flops / (double)out->model.micro;
-    rc = timed ? dm_estimate_step(s, t, &step, err) : DM_OK;
+    rc = find_left(dm_trainer_plan(t), dm_net_layout(s->model)->trained, out->model.left, err);
+    if (!rc && timed)
+        rc = dm_estimate_step(s, t, &step, err);
     *seconds = step.seconds;
     dm_trainer_free(t);
     return rc;

@@ -9,7 +9,7 @@ SMALL = moons("plan", "train.steps=200", "train.batch=32")
 
 def rows(out):
     """{ranks: the numbers of its row}"""
-    return {int(line.split()[0]): [float(x.rstrip("%")) for x in line.split()[1:8]] for line in re.findall(r"^ *\d+ +\d+ +.*%.*[a-z]$", out, re.M)}
+    return {int(line.split()[0]): [float(x.rstrip("%")) for x in line.split()[1:9]] for line in re.findall(r"^ *\d+ +\d+ +.*%.*[a-z]$", out, re.M)}
 
 
 def by_speed():
@@ -33,7 +33,19 @@ def by_speed():
 def measured():
     out, _ = demist("plan", *SMALL, "--ranks", 2, *NET)
     assert re.search(r"as measured on \d+:\d+ '.+' with batches of 32 and 1: \S+ s an example and \S+ s a step", out), out
-    assert rows(out)[1][1] > 0 and rows(out)[2][6] > 0 and "train.save_every=" in out, out
+    assert rows(out)[1][1] > 0 and rows(out)[2][7] > 0 and "train.save_every=" in out, out
+
+
+def hides():
+    """Of a deep network most of the sum passes during the backward pass, where that takes longer; of one bucket nothing."""
+    deep = *SMALL, "network.width=512", "network.depth=8"  # 21 MB of gradients
+    rate = "--ranks", 2, "--bandwidth", "10", "--latency", "1"
+    slow, fast = (rows(demist("plan", *deep, *rate, "--speed", s)[0]) for s in ("1", "1e9"))
+    assert 0 < 0.5 * slow[2][2] < slow[2][4] < slow[2][2], slow
+    assert slow[1][4] == 0 and 0 <= fast[2][4] < 0.01 * fast[2][2], (slow, fast)
+    for _, compute, ring, tree, hidden, rate_ in (r[:6] for r in (slow[2], fast[2])):
+        assert abs(32 / rate_ - (compute + min(ring, tree) - hidden)) < 2e-3 * 32 / rate_, (slow, fast)
+    assert rows(demist("plan", *SMALL, *rate, "--speed", "1")[0])[2][4] == 0
 
 
 def refusals():
@@ -45,4 +57,4 @@ def refusals():
     assert "1 error in the experiment" in demist("plan", *SMALL, "train.btch=1", "--ranks", 2, *NET, code=2)[1]
 
 
-run_tests([by_speed, measured, refusals])
+run_tests([by_speed, hides, measured, refusals])

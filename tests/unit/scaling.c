@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -61,6 +62,40 @@ static void model__formulas(void **state)
     p = dm_scaling_at(&base, 50);
     assert_true(p.examples == 2 && p.memory == 5200);
     assert_int_equal(dm_scaling_at(&base, 101).limit, DM_LIMIT_BATCH);
+}
+
+/* What the work leaves time for, at 8 ranks: 13 examples, the last 3 of them at once, of 0.03 s. */
+static void model__hides_the_sum(void **state)
+{
+    const double last = 3 * base.per_example;
+    dm_scaling s = base;
+    dm_scaling_point p = dm_scaling_at(&s, 8);
+    const double sum = fmin(p.ring, p.tree), part = sum / DM_SCALING_PARTS;
+
+    (void)state;
+    assert_true(p.hidden == 0 && sum > 2 * last);
+    for (int i = 0; i < DM_SCALING_PARTS; i++) /* all of it half-way */
+        s.left[i] = 0.5;
+    p = dm_scaling_at(&s, 8);
+    near(p.hidden, last / 2, 1e-12);
+    near(p.seconds, p.compute + sum - last / 2, 1e-12);
+    near(fmin(p.ring, p.tree), sum, 1e-12);
+    s.bandwidth = 1e12; /* a sum of less than that */
+    s.latency = 0;
+    p = dm_scaling_at(&s, 8);
+    near(p.hidden, fmin(p.ring, p.tree), 1e-12);
+    near(p.seconds, p.compute, 1e-12);
+    for (int i = 0; i < DM_SCALING_PARTS; i++) /* evenly, the last of it at the end: what comes before hides */
+        s.left[i] = 1 - (i + 1.0) / DM_SCALING_PARTS;
+    p = dm_scaling_at(&s, 8);
+    near(p.seconds - p.compute, fmin(p.ring, p.tree) / DM_SCALING_PARTS, 1e-6);
+    memcpy(s.left, (const double[DM_SCALING_PARTS]){1, 1}, sizeof s.left); /* two at once, the rest at the end */
+    s.bandwidth = base.bandwidth;
+    s.latency = base.latency;
+    near(dm_scaling_at(&s, 8).hidden, 2 * part, 1e-12);
+    s.moments = 40 << 20; /* the weights are sent when all is over */
+    near(dm_scaling_at(&s, 8).hidden, 2 * part, 1e-12);
+    assert_true(dm_scaling_at(&s, 1).hidden == 0);
 }
 
 static void model__limits(void **state)
@@ -152,7 +187,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(model__formulas),
-        cmocka_unit_test(model__shares_out_the_moments),
+        cmocka_unit_test(model__shares_out_the_moments), cmocka_unit_test(model__hides_the_sum),
         cmocka_unit_test(model__limits), cmocka_unit_test(intervals__formulas),
         cmocka_unit_test(simulated__nothing_lost), cmocka_unit_test(simulated__slowest),
         cmocka_unit_test(simulated__failures),

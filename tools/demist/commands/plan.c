@@ -81,16 +81,16 @@ static void print_row(const dm_scaling_point *p)
         printf("%6lld %9s more ranks than train.batch has examples; --each lets it grow\n", (long long)p->ranks, "-");
         return;
     }
-    printf("%6lld %9lld %11.4g %11.4g %11.4g %12.4g %9.1f%% %11.1f  %s\n", (long long)p->ranks, (long long)p->examples,
-           p->compute, p->ring, p->tree, p->rate, 100 * p->efficiency, (double)p->memory * 1e-6,
-           dm_scaling_limit_name(p->limit));
+    printf("%6lld %9lld %11.4g %11.4g %11.4g %11.4g %12.4g %9.1f%% %11.1f  %s\n", (long long)p->ranks,
+           (long long)p->examples, p->compute, p->ring, p->tree, p->hidden, p->rate, 100 * p->efficiency,
+           (double)p->memory * 1e-6, dm_scaling_limit_name(p->limit));
 }
 
 /* 1, 2, 4, ... and N. */
 static void print_curve(const dm_scaling *m, int64_t ranks)
 {
-    printf("%6s %9s %11s %11s %11s %12s %10s %11s  %s\n", "ranks", "examples", "compute s", "ring s", "tree s",
-           "examples/s", "efficiency", "device MB", "limited by");
+    printf("%6s %9s %11s %11s %11s %11s %12s %10s %11s  %s\n", "ranks", "examples", "compute s", "ring s", "tree s",
+           "hidden s", "examples/s", "efficiency", "device MB", "limited by");
     for (int64_t n = 1; n <= ranks; n = n < ranks && 2 * n > ranks ? ranks : 2 * n) {
         const dm_scaling_point p = dm_scaling_at(m, n);
 
@@ -172,8 +172,9 @@ const cli_command cmd_plan = {
     .examples = "  demist plan configs/fashion-mnist.yaml --ranks 64 --bandwidth 12.5 --latency 5\n"
                 "  demist plan configs/fashion-mnist.yaml --ranks 1024 --bandwidth 25 --latency 2 --each \\\n"
                 "    --speed 40000\n",
-    .details = "A model, no measurement of ranks: the work of a rank's part of the batch, then the sum of the "
-               "gradients as a ring or as a tree, message by message, by bandwidth and latency (docs/distributed.md). "
+    .details = "A model, no measurement of ranks: the work of a rank's part of the batch, and the sum of the "
+               "gradients as a ring or as a tree, message by message, by bandwidth and latency, of which a part hides "
+               "behind the backward pass (docs/distributed.md). "
                "Below it a simulation of the run with ranks that are slow now and then and ranks that fail, for "
                "several train.save_every around the one that Daly's formula gives.\n",
     .run = run};
