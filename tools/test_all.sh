@@ -1,6 +1,6 @@
 # Sourced by tools/test: what takes long, a function a step. Uses tests, step, count, build_in of tools/test and tools/setup.sh.
 . tools/rusticl.sh
-steps="allocations compared oclgrind killed compiled sanitized raced pretended offline forced held rusticl fuzzed folders io package bundle report opened plugins"
+steps="allocations compared oclgrind killed apart compiled sanitized raced pretended offline forced held rusticl fuzzed folders io package bundle report opened plugins"
 
 # Each compiler that Debian has, each level of optimisation; and what a packager builds.
 compiled() {
@@ -111,6 +111,9 @@ io() {
 
 # Many more kills while training and saving.
 killed() { DEMIST_KILLS=100 tests kills build kills --timeout-multiplier 20; }
+
+# Ranks on hosts of their own, and under Slurm, where the machine has what these take.
+apart() { DEMIST_DEVICE=$first tests apart build apart --timeout-multiplier 4; }
 
 # Each name of a run folder as a link, a FIFO, a folder and a file, for each command that reads or writes one.
 folders() { DEMIST_FOLDERS=all DEMIST=$root/build/demist DEMIST_SOURCE=$root step folders python3 tests/cli/test_folders.py; }
