@@ -44,7 +44,7 @@ rusticl_ops() {
 
 # A step's gradients against PyTorch's, then a network of some size.
 rusticl_training() {
-  local run=$mesa/run
+  local run=$mesa/run-${RUSTICL_AS:-cpu}
   DEMIST_TEST_DATA=$root/tests/parity/data on_rusticl build/tests/parity/parity_gradients &&
     on_rusticl build/demist train configs/fashion-mnist.yaml tune=off train.steps=1 train.warmup=0 train.batch=2 train.sample_every=0 \
       output="$run" --overwrite &&

@@ -80,6 +80,12 @@ held() {
   done
 }
 
+# Mesa's OpenCL in the usual run: as a GPU, whose kernels no other compiler there is given work-item by work-item.
+rusticl_quick() {
+  need_rusticl || return 0
+  rusticl_as gpu amd selftest ops
+}
+
 # Mesa's OpenCL, as the CPU device that it is and as a GPU, then beside PoCL.
 rusticl() {
   need_rusticl || return 0
