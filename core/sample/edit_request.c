@@ -15,6 +15,10 @@ dm_status dm_edit_count(const dm_sample_options *o, int64_t *count, dm_err *err)
     if ((rc = dm_check_array("the array of images", &o->start_shape, sizeof *o->start, err)) ||
         (o->mask && (rc = dm_check_array("the mask", &o->mask_shape, sizeof *o->mask, err))))
         return rc;
+    if (o->mask && o->start_shape.dim[0] > 1 && o->mask_shape.dim[0] > 1 &&
+        o->start_shape.dim[0] != o->mask_shape.dim[0])
+        return dm_error(err, DM_EINVAL, "there are %lld images and %lld masks; give one mask, or one for each image",
+                        (long long)o->start_shape.dim[0], (long long)o->mask_shape.dim[0]);
     if (o->start_shape.dim[0] > 1)
         *count = o->start_shape.dim[0];
     else if (o->mask && o->mask_shape.dim[0] > 1)

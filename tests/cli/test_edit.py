@@ -235,7 +235,15 @@ def refuses():
     refuse("--in", path("nan.safetensors"), says="is not finite")
     tensor("two_high.safetensors", [1, 1, SIDE, SIDE], [2] * SIDE * SIDE)
     refuse(*two, "--mask", path("two_high.safetensors"), says="it must be from 0 to 1")
-    refuse("--in", path("none.png"), says="none.png")
+    for none in ("none.png", "none.npy", "none/"):
+        err = demist("edit", path("run"), "--in", path(none), "--tensors", path("no.safetensors"), code=2)[1]
+        assert f"unable to open '{path(none)}'" in err and "data:" not in err, "no experiment that nobody wrote: " + err
+    tensor("three.safetensors", [3, 1, SIDE, SIDE], [1] * (3 * SIDE * SIDE))
+    for model in ("run", "holes"):
+        err = demist("edit", path(model), *two, "--mask", path("three.safetensors"), "--tensors", path("no.safetensors"), code=2)[1]
+        assert "there are 2 images and 3 masks; give one mask, or one for each image" in err, err
+    assert len(edited("holes", "--in", path("one.safetensors"), "--mask", path("three.safetensors"))[0]) == 3
+    refuse(*two, "--frames", 3, says="--frames is for --mix")
     top = ("--mask", path("top.safetensors"))
     refuse(*two, "--jumps", "5,2", says="--jumps is for --mask")
     for wrong in ("5", "5,", "0,2", "5,-1", "a,b", "5,2,3", "5.5,2"):

@@ -12,6 +12,7 @@
 #include "files/output.h"
 #include "files/walk.h"
 #include "options/command.h"
+#include "sample/edit_request.h"
 #include "terminal/signals.h"
 
 typedef struct request {
@@ -42,7 +43,7 @@ static const cli_option options[] = {
     CLI_NUMBER(request, overlap, "overlap", "N", 1, 4096, NULL,
                "pixels of the small image that tiles share at least with --upscale (half a tile)"),
     CLI_STRING(request, mix, CLI_T_FILE, "mix", 0, "F", NULL, "another image, and what lies between both"),
-    CLI_NUMBER(request, frames, "frames", "N", 2, 4096, "16", "images from one to the other with --mix"),
+    CLI_NUMBER(request, frames, "frames", "N", 2, 4096, NULL, "images from one to the other with --mix (16)"),
     CLI_NUMBER(request, count, "count", "N", 1, 1 << 24, NULL, "variants of a single image"),
     CLI_TEXT(request, class, "class", "K", "of this class, a number or a name"),
     CLI_LIST(request, asked, "condition", "NAME=F", DM_MAX_CONDITIONS, "as in demist sample"),
@@ -87,10 +88,13 @@ static dm_status check_sizes(const request *r, const dm_shape *have, const char 
 static dm_status tell_holes(request *r, dm_err *err)
 {
     const int64_t C = r->model.shape.dim[0], plane = r->model.shape.dim[1] * r->model.shape.dim[2];
-    const int64_t many = r->from.shape.dim[0] > r->masks.shape.dim[0] ? r->from.shape.dim[0] : r->masks.shape.dim[0];
     conditions_in *c = &r->conditions;
+    int64_t many = 1;
     float *x = NULL;
+    dm_status rc = dm_edit_count(&r->o, &many, err);
 
+    if (rc)
+        return rc;
     for (int64_t k = 0; k < r->model.n_conditions && r->mask && !x; k++)
         if (!strcmp(r->model.conditions[k].name, "mask")) {
             if (!(x = dm_array(many, (C + 1) * plane, sizeof *x)))
@@ -121,6 +125,8 @@ static dm_status read_inputs(request *r, dm_err *err)
         return dm_error(err, DM_EINVAL, "this model's examples are points; give them as .npy or .safetensors");
     if ((rc = images_in_read(r->in, C, r->how.callbacks, &r->from, err)) || r->upscale)
         return rc;
+    r->o.start = r->from.x;
+    r->o.start_shape = r->from.shape;
     if ((rc = check_sizes(r, &r->from.shape, r->in, C, err)) || (rc = read_mask(r, err)) ||
         (r->mask && (rc = check_sizes(r, &r->masks.shape, r->mask, 1, err))) ||
         (rc = conditions_in_read(r->asked.item, r->asked.n, &r->model, r->how.callbacks, &r->conditions, err)) ||
@@ -129,8 +135,6 @@ static dm_status read_inputs(request *r, dm_err *err)
     if (r->mix && ((rc = images_in_read(r->mix, C, r->how.callbacks, &r->second, err)) ||
                    (rc = check_sizes(r, &r->second.shape, r->mix, C, err))))
         return rc;
-    r->o.start = r->from.x;
-    r->o.start_shape = r->from.shape;
     r->o.count = r->count;
     r->o.conditions = r->conditions.value;
     r->o.n_conditions = r->conditions.n;
@@ -305,6 +309,9 @@ static dm_status check_options(request *r, dm_err *err)
         return dm_error(err, DM_EINVAL, "--upscale takes only --in, --overlap, --class, --out and --tensors");
     if (r->overlap && !r->upscale)
         return dm_error(err, DM_EINVAL, "--overlap is for --upscale");
+    if (r->frames && !r->mix)
+        return dm_error(err, DM_EINVAL, "--frames is for --mix");
+    r->frames = r->frames ? r->frames : 16;
     r->o.strength = r->mask ? 1 : 0.6;
     if (r->strength && (dm_number_real(r->strength, &r->o.strength) != DM_NUMBER_OK || !(r->o.strength >= 0) ||
                         !(r->o.strength <= 1)))
