@@ -1,6 +1,7 @@
 """Images as people have them: all faults at once, what is left out, what the network will see, and runs of before this was so."""
 import os
 import shutil
+import tarfile
 import zlib
 
 from cli import DEVICE, SOURCE, demist, floats, path, read_png, read_safetensors, run_tests
@@ -79,6 +80,22 @@ def a_preview_shows_what_the_network_sees():
     folder("c/cat", os.path.join(IMAGES, "rgb.png"))
     os.symlink(".", path("c/and"))  # no class of its own
     assert "class 0: cat\nclass 1: dog\n" in demist("inspect", path("c"), "data.labels=true")[0]
+    os.symlink(path("round/in"), path("c/bird"))  # a class, unless links are left out
+    for links, classes in (("true", ["bird", "cat", "dog"]), ("false", ["cat", "dog"])):
+        out = demist("inspect", path("c"), "data.labels=true", f"data.links={links}")[0]
+        assert [x.split(": ")[1] for x in out.splitlines() if x.startswith("class ")] == classes, out
+
+
+def what_cannot_be_read_says_why():
+    """An archive that is compressed as a whole, as most are that are downloaded; nothing at all, with a key."""
+    for name, mode in (("all.tar.gz", "w:gz"), ("all.tgz", "w:gz"), ("all.tar.xz", "w:xz"), ("all.tar.bz2", "w:bz2")):
+        with tarfile.open(path(name), mode) as f:
+            f.add(os.path.join(IMAGES, "rgb.png"), "rgb.png")
+        for command in (["inspect", path(name)], ["inspect", path(name), "data.size=8"], ["init", path("i.yaml"), "images", path(name)]):
+            err = demist(*command, code=2)[1]
+            assert "is compressed as a whole" in err and "unpack it to a .tar file, or to a folder" in err, err
+    for more in (["data.size=8"], ["--preview", path("no.png")]):
+        assert f"unable to open '{path('none.tar')}'" in demist("inspect", path("none.tar"), *more, code=2)[1]
 
 
 def strips_are_spaced_by_signal():
@@ -147,4 +164,4 @@ def runs_of_before_keep_their_bits():
     assert "background: none" in err, err
 
 
-run_tests([all_faults_at_once, faults_are_skipped_when_said, a_preview_shows_what_the_network_sees, strips_are_spaced_by_signal, runs_of_before_keep_their_bits])
+run_tests([all_faults_at_once, faults_are_skipped_when_said, a_preview_shows_what_the_network_sees, what_cannot_be_read_says_why, strips_are_spaced_by_signal, runs_of_before_keep_their_bits])

@@ -226,7 +226,7 @@ void folder_list_free(image_list *l)
     free(l->image);
 }
 
-dm_status folder_subfolders(dm_ctx *c, const char *dir, image_list *out)
+dm_status folder_subfolders(dm_ctx *c, const char *dir, bool links, image_list *out)
 {
     DIR *d = opendir(dir);
     dm_status s = DM_OK;
@@ -243,7 +243,8 @@ dm_status folder_subfolders(dm_ctx *c, const char *dir, image_list *out)
             continue;
         if (!(path = folder_join(dir, e->d_name)) || !(name = strdup(e->d_name)))
             s = dm_fail(c, DM_ENOMEM, "out of memory: names in '%s'", dir);
-        else if (stat(path, &sb)) /* a class that is not seen would give all behind it another number */
+        /* A class that is not seen would give all behind it another number. */
+        else if ((links ? stat : lstat)(path, &sb))
             s = leads_nowhere(c, path);
         else if (S_ISDIR(sb.st_mode) && (sb.st_dev != own.st_dev || sb.st_ino != own.st_ino)) /* no link to dir */
             s = folder_add(c, out, name, 0), name = NULL;

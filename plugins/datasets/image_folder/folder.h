@@ -46,7 +46,7 @@ void folder_split(image_list *l, size_t below, double share, bool held_out);
 void folder_left_out(const image_list *l, char *text, size_t n);
 void folder_forget(image *m);
 void folder_list_free(image_list *l);
-/* The names of the subfolders of dir, as paths of one part, sorted. */
-dm_status folder_subfolders(dm_ctx *c, const char *dir, image_list *out);
+/* The names of the subfolders of dir, as paths of one part, sorted; with links, those that a link leads to too. */
+dm_status folder_subfolders(dm_ctx *c, const char *dir, bool links, image_list *out);
 
 #endif

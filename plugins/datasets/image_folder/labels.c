@@ -229,7 +229,7 @@ dm_status labels_list(dm_ctx *c, const source *s, const table *t, class_list *ou
 
     if (!subfolders && (out->n = count_numbers(s)) > 0)
         return tell_unused(c, s, out->n);
-    if (subfolders && !s->archive.fd && (rc = folder_subfolders(c, s->dir, &below)))
+    if (subfolders && !s->archive.fd && (rc = folder_subfolders(c, s->dir, ((const cfg *)c->cfg)->links, &below)))
         goto out;
     if (!(all = malloc((size_t)(s->list.n + below.n + 1) * sizeof *all))) {
         rc = no_memory(c, s);

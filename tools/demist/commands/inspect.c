@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "base/folder.h"
 #include "files/images_in.h"
 #include "files/output.h"
 #include "options/command.h"
@@ -42,10 +43,11 @@ static int run(cli_call *call)
 {
     const request *q = call->options;
     const char *what = call->argument[0];
+    dm_path_kind kind;
     dm_err err = {0};
     bool images;
 
-    if (images_in_look(what, &images, &err))
+    if (dm_path_look(what, &kind, &err) || images_in_look(what, &images, &err))
         return cli_fail(&err);
     if (images || output_ends_in(what, ".yaml") || output_ends_in(what, ".yml")) {
         if (output_check(&(const output_file){q->preview, ".png", false}, 1, q->force, &err) ||
@@ -53,7 +55,7 @@ static int run(cli_call *call)
             return cli_fail(&err);
         return 0;
     }
-    if (call->n_overrides || q->preview)
+    if (kind != DM_PATH_NOTHING && (call->n_overrides || q->preview))
         return cli_usage(call->command, q->preview ? "--preview is for images and experiments"
                                                    : "key=value is for images and experiments");
     return dm_inspect(what, stdout, &err) ? cli_fail(&err) : 0;

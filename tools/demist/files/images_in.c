@@ -36,13 +36,24 @@ static dm_status array_read(const char *path, int32_t rank, images_in *out, dm_e
     return rc;
 }
 
+/* Those that are compressed as a whole too: the plugin says what to do with them. */
+static bool is_archive(const char *path)
+{
+    static const char *const ends[] = {".zip", ".tar",     ".tar.gz", ".tgz",    ".tar.xz",
+                                       ".txz", ".tar.bz2", ".tbz2",   ".tar.zst"};
+    bool is = false;
+
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        is = is || output_ends_in(path, ends[i]);
+    return is;
+}
+
 dm_status images_in_look(const char *path, bool *holds, dm_err *err)
 {
     dm_path_kind kind;
     const dm_status rc = dm_path_look(path, &kind, err);
 
-    *holds = !rc && (kind == DM_PATH_FOLDER || (kind == DM_PATH_FILE && (output_ends_in(path, ".zip") ||
-                                                                         output_ends_in(path, ".tar"))));
+    *holds = !rc && (kind == DM_PATH_FOLDER || (kind == DM_PATH_FILE && is_archive(path)));
     return rc;
 }
 
@@ -98,12 +109,17 @@ dm_status images_in_read(const char *path, int64_t channels, const dm_callbacks 
     const bool array = output_ends_in(path, ".npy");
     char wanted[40];
     const char *overrides[] = {wanted};
+    dm_path_kind kind;
     dm_data_alone a;
     dm_status rc;
 
     *out = (images_in){0};
     if (output_ends_in(path, ".safetensors"))
         return array_read(path, -1, out, err);
+    if ((rc = dm_path_look(path, &kind, err)))
+        return rc;
+    if (kind == DM_PATH_NOTHING) /* where it is opened, an experiment that nobody wrote would be at fault */
+        return dm_error(err, DM_ENOENT, "unable to open '%s': no such file or folder", path);
     if (!array && channels != 1 && channels != 3)
         return dm_error(err, DM_EINVAL, "'%s': pictures have 1 or 3 channels, and %lld are wanted; give F.safetensors",
                         path, (long long)channels);
