@@ -4,9 +4,22 @@
 #include "base/folder.h"
 #include "format/foreign.h"
 #include "run/run_folder.h"
+#include "run/run_paths.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+/* A run stays one whatever else lies in its folder: an export of it, or a config.json of another program. */
+static dm_status is_foreign(const char *folder, bool *is, dm_err *err)
+{
+    char *config = dm_run_path(folder, DM_RUN_CONFIG);
+    dm_path_kind kind;
+    dm_status rc = config ? dm_path_look(config, &kind, err) : dm_error(err, DM_ENOMEM, "out of memory");
+
+    free(config);
+    *is = false;
+    return rc || kind == DM_PATH_FILE ? rc : dm_foreign_is(folder, is, err);
+}
 
 dm_status dm_session_source(const dm_session *s, const char *run, dm_st **out, int64_t *step, dm_err *err)
 {
@@ -27,7 +40,7 @@ dm_status dm_session_source(const dm_session *s, const char *run, dm_st **out, i
         }
         return rc;
     }
-    if ((rc = dm_foreign_is(run, &foreign, err)) || foreign)
+    if ((rc = is_foreign(run, &foreign, err)) || foreign)
         return rc ? rc : dm_foreign_open(run, out, err);
     rc = dm_checkpoint_latest(run, out, step, &damaged, err);
     if (damaged.msg[0])

@@ -139,6 +139,22 @@ def strips_are_spaced_by_signal():
     assert "trained on 18 images." in text and " parameters, " in text and "signal grows evenly" in text
 
 
+def a_run_stays_one():
+    """Whatever else lies in its folder: here what it was exported as, which is sampled in another way, and some program's config.json."""
+    run = path("own")
+    demist("train", experiment("own", f"folder: {PHOTOS}"), "-q")
+    sample = ["sample", run, "--count", 2, "--deterministic", "--force", "--tensors"]
+    demist(*sample, path("before.safetensors"))
+    demist("export", run, "--to", "diffusers", run, "--force")
+    demist(*sample, path("after.safetensors"))
+    assert read_safetensors(path("before.safetensors"))[0] == read_safetensors(path("after.safetensors"))[0]
+    assert "tiny, step 2" in demist("info", run)[0]
+    open(path("own/config.json"), "w").write("{}")
+    assert "tiny, step 2" in demist("info", run)[0]
+    os.remove(path("own/resolved.yaml"))  # then it is one of diffusers' folders
+    assert "imported" in demist("info", run)[0]
+
+
 def runs_of_before_keep_their_bits():
     """Without the keys for it, in what a run has kept, nothing is turned, blended or read that was not then."""
     file = experiment("new", f"folder: {folder('mixed', *(os.path.join(PHOTOS, f) for f in ('turn6.jpg', 'rgba.png', 'alpha.webp')))}")
@@ -164,4 +180,4 @@ def runs_of_before_keep_their_bits():
     assert "background: none" in err, err
 
 
-run_tests([all_faults_at_once, faults_are_skipped_when_said, a_preview_shows_what_the_network_sees, what_cannot_be_read_says_why, strips_are_spaced_by_signal, runs_of_before_keep_their_bits])
+run_tests([all_faults_at_once, faults_are_skipped_when_said, a_preview_shows_what_the_network_sees, what_cannot_be_read_says_why, strips_are_spaced_by_signal, a_run_stays_one, runs_of_before_keep_their_bits])
