@@ -215,8 +215,8 @@ static const dm_yaml *map_of(dm_arena *a, const char *key, dm_mark at, const dm_
     return y;
 }
 
-/* YAML where it begins as YAML's lists, maps and quotes do; else the text as it is, be it a path with a line break, a
- * ' #' or a ': ' in it. Nothing after '=' is an empty text. */
+/* YAML where it begins as YAML's lists, maps and quotes do; else the text as it is, be it a colour, or a path with a
+ * line break, a ' #' or a ': ' in it. Nothing after '=' is an empty text. */
 static dm_status parse_value(dm_layers *l, const dm_origin *s, size_t skip, const dm_yaml **value, dm_err *err)
 {
     const char *text = s->text + skip + strspn(s->text + skip, " ");
@@ -224,7 +224,7 @@ static dm_status parse_value(dm_layers *l, const dm_origin *s, size_t skip, cons
     size_t n = strlen(text);
     dm_yaml *plain;
 
-    if (*text && (strchr("[]{}\"'&*!|>%@`,?#", *text) || !dm_text_is_utf8(text)))
+    if (*text && (strchr("[]{}\"'&*!|>", *text) || !dm_text_is_utf8(text)))
         return dm_yaml_parse(s, skip, &l->nodes, l->arena, l->faults, value, err);
     while (n > 0 && text[n - 1] == ' ')
         n--;

@@ -212,7 +212,8 @@ static dm_status read_scalar(const dm_param *row, const dm_scalar *s, const char
     dm_status rc;
 
     if (is_null(s))
-        return dm_error(err, DM_EINVAL, "has no value%s", is_text && !is_choice ? "; write '' for an empty text" : "");
+        return dm_error(err, DM_EINVAL, "has no value%s",
+                        is_text && !is_choice ? "; write '' for an empty text, and quote one that begins with #" : "");
     if (s->quoted && !is_text)
         return dm_error(err, DM_EINVAL, "'%s' is quoted, so it is text; %s is expected, without quotes",
                         dm_show(s->text).text, row->type == DM_T_BOOL ? "true or false" : "a number");

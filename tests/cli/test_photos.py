@@ -139,6 +139,19 @@ def strips_are_spaced_by_signal():
     assert "trained on 18 images." in text and " parameters, " in text and "signal grows evenly" in text
 
 
+def a_colour_is_no_comment():
+    """#rrggbb as a shell's word is the text that it looks like; in YAML it is a comment, which the message says."""
+    file = experiment("colour", f"folder: {PHOTOS}")
+    for quote in ("", '"'):
+        out = demist("check", file, f"data.background={quote}#ff0000{quote}")[0]
+        assert '  background: "#ff0000"' in out, out
+    text = open(file).read().replace("objective:", "output: #ff0000\nobjective:")
+    open(file, "w").write(text.replace(f"output: {path('colour')}\n", ""))
+    assert "quote one that begins with #" in demist("check", file, code=2)[1]
+    for name in ("%x", "@x", ",x", "?x", "`x"):
+        assert f"there is no '{path(name)}'" in demist("check", file, "output=x", f"data.folder={name}", code=2)[1]
+
+
 def a_run_stays_one():
     """Whatever else lies in its folder: here what it was exported as, which is sampled in another way, and some program's config.json."""
     run = path("own")
@@ -180,4 +193,4 @@ def runs_of_before_keep_their_bits():
     assert "background: none" in err, err
 
 
-run_tests([all_faults_at_once, faults_are_skipped_when_said, a_preview_shows_what_the_network_sees, what_cannot_be_read_says_why, strips_are_spaced_by_signal, a_run_stays_one, runs_of_before_keep_their_bits])
+run_tests([all_faults_at_once, faults_are_skipped_when_said, a_preview_shows_what_the_network_sees, what_cannot_be_read_says_why, strips_are_spaced_by_signal, a_colour_is_no_comment, a_run_stays_one, runs_of_before_keep_their_bits])

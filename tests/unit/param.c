@@ -92,7 +92,7 @@ static const scalar_case scalars[] = {
     {"s", "1e-4", "1e-4", NULL, false},
     {"s", "", "\"\"", NULL, true},
     {"s", "null", "\"null\"", NULL, true},
-    {"s", "null", NULL, "has no value; write '' for an empty text", false},
+    {"s", "null", NULL, "has no value; write '' for an empty text, and quote one that begins with #", false},
     {"s", "a \"b\" \\ \n\x1b", "\"a \\\"b\\\" \\\\ \\x0A\\x1B\"", NULL, true},
     {"s", "a: b", "\"a: b\"", NULL, true},
     {"s", "0:1", "0:1", NULL, false},
@@ -110,7 +110,7 @@ static const scalar_case scalars[] = {
     {"ts", " 0:0 ,a b,0:1", "[0:0, \"a b\", 0:1]", NULL, true},
     {"ts", "0:0,,0:1", NULL, "item 2 of the list is empty", false},
     {"ts", "0:0,", NULL, "item 2 of the list is empty", false},
-    {"ts", "", NULL, "has no value; write '' for an empty text", false},
+    {"ts", "", NULL, "has no value; write '' for an empty text, and quote one that begins with #", false},
     {"is", "65", NULL, "65 is outside [1, 64] pixels (whole numbers)", false},
 };
 
@@ -171,7 +171,8 @@ static void set__lists_of_texts(void **state)
         {{{"gpu", false}}, 1, -1, "gpu", NULL},
         {{{"", false}}, 0, -1, NULL, "is an empty list; write one item at least (texts)"},
         {{{"0:0", false}, {" ", true}}, 2, 1, NULL, "item 2 of the list is empty"},
-        {{{"0:0", false}, {"", false}}, 2, 1, NULL, "has no value; write '' for an empty text"},
+        {{{"0:0", false}, {"", false}}, 2, 1, NULL,
+         "has no value; write '' for an empty text, and quote one that begins with #"},
         {{{"0:0,0:1", true}, {"0:2", false}}, 2, 0, NULL, "'0:0,0:1' has a comma; write each as an item of its own"}};
     char longest[5000];
     const dm_scalar items[2] = {{"0:0", false}, {longest, true}};
