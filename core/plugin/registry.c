@@ -165,9 +165,9 @@ const char *dm_registry_file(const dm_registry *r, const dm_plugin *p)
 
 /* ---- scanning ---------------------------------------------------------------------- */
 
-/* The files that may hold a kind: those in its own folders, and those beside these. */
+/* The files that may hold a kind: those in its own folders, and those beside these, which may be of any kind. */
 static void each_candidate(const dm_registry *r, dm_kind kind, bool (*take)(void *, const char *, const char *),
-                           void *user)
+                           bool (*take_beside)(void *, const char *, const char *), void *user)
 {
     char path[PATH_MAX];
 
@@ -176,11 +176,11 @@ static void each_candidate(const dm_registry *r, dm_kind kind, bool (*take)(void
 
         if ((size_t)snprintf(path, sizeof path, "%s/%s", root, dm_kind_folder(kind)) < sizeof path)
             dm_plugin_path_each(path, take, user, NULL);
-        dm_plugin_path_each(root, take, user, NULL);
+        dm_plugin_path_each(root, take_beside, user, NULL);
     }
 }
 
-typedef struct names { dm_arena *arena; dm_nearest near; char known[400]; bool full; } names;
+typedef struct names { dm_registry *r; dm_kind kind; dm_nearest near; char known[400]; } names;
 
 static bool take_name(void *user, const char *file, const char *stem)
 {
@@ -189,12 +189,24 @@ static bool take_name(void *user, const char *file, const char *stem)
     const char *kept;
 
     (void)file;
-    if (!dm_name_ok(stem) || !(kept = dm_strdup(n->arena, stem)))
+    if (!dm_name_ok(stem) || !(kept = dm_strdup(n->r->arena, stem)))
         return true;
     dm_nearest_try(&n->near, kept);
     if (used + strlen(stem) + 3 < sizeof n->known)
         snprintf(n->known + used, sizeof n->known - used, "%s%s", used ? ", " : "", stem);
     return true;
+}
+
+/* One that cannot be opened may be meant too. */
+static bool take_name_of_kind(void *user, const char *file, const char *stem)
+{
+    names *n = user;
+    loaded *l = NULL;
+    dm_err err;
+
+    if (dm_name_ok(stem) && load(n->r, NULL, file, &l, &err) == DM_OK && l->kind != n->kind)
+        return true;
+    return take_name(user, file, stem);
 }
 
 static bool is_wanted(const dm_plugin_folder *f)
@@ -241,16 +253,16 @@ static void tell_useless(const dm_registry *r, dm_kind kind, const char *name, d
     }
 }
 
-static dm_status fail_unknown(const dm_registry *r, dm_kind kind, const char *name, const dm_plugin *other,
+static dm_status fail_unknown(dm_registry *r, dm_kind kind, const char *name, const dm_plugin *other,
                               dm_kind other_kind, dm_err *err)
 {
-    names n = {.arena = r->arena};
+    names n = {.r = r, .kind = kind};
 
     if (other)
         return dm_error(err, DM_ENOENT, "'%s' is of kind %s, not %s", name, dm_kind_name(other_kind),
                         dm_kind_name(kind));
     dm_nearest_init(&n.near, name);
-    each_candidate(r, kind, take_name, &n);
+    each_candidate(r, kind, take_name, take_name_of_kind, &n);
     if (n.near.best)
         dm_error(err, DM_ENOENT, "there is no %s '%s'; did you mean '%s'?", dm_kind_name(kind), name, n.near.best);
     else if (*n.known)

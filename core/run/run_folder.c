@@ -89,8 +89,7 @@ static dm_status check(const dm_folder *f, dm_run_mode mode, dm_err *err)
     if (mode == DM_RUN_RESUME && !run)
         return dm_error(err, DM_ENOENT, "nothing to resume: '%s' has no " DM_RUN_CONFIG, dir);
     if (mode == DM_RUN_NEW && run)
-        return dm_error(err, DM_EINVAL, "'%s' already has a run; set resume to continue it or overwrite to "
-                                        "replace it, or choose another output",
+        return dm_error(err, DM_EINVAL, "'%s' already has a run: resume it, overwrite it, or choose another output",
                         dir);
     if (run || (s = dm_run_files_first(f, found, sizeof found, err)) || !*found)
         return run ? DM_OK : s;

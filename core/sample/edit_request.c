@@ -63,8 +63,8 @@ static dm_status take_jumps(const dm_sample_options *o, bool inverts, dm_jumps *
     if (inverts || !o->mask)
         return dm_error(err, DM_EINVAL, "jumps are given without a mask, whose parts they bring together");
     if (length < 1 || times < 1 || length > INT32_MAX || times > INT32_MAX)
-        return dm_error(err, DM_EINVAL, "jumps of %lld steps, %lld times; both must be at least 1", (long long)length,
-                        (long long)times);
+        return dm_error(err, DM_EINVAL, "jumps of %lld steps, %lld times; both must be from 1 to %d", (long long)length,
+                        (long long)times, INT32_MAX);
     *out = (dm_jumps){(int32_t)length, (int32_t)times};
     return DM_OK;
 }

@@ -88,9 +88,10 @@ static dm_status run_costs(dm_session *s, dm_trainer *t, const report *r, dm_err
             time_text(step.seconds * (double)set->steps, all, sizeof all), (long long)set->steps, step.seconds,
             (long long)step.steps,
             set->validate_every || set->sample_every ? "; held-out losses and samples not counted" : "");
-    say(r, "# disk: at most %s: %lld checkpoints of %s, the log%s%s%s", size_text(room.all, all, sizeof all),
-        (long long)room.checkpoints, size_text(room.checkpoint, one, sizeof one), set->sample_every ? ", samples" : "",
-        room.there >= 0 ? "; free: " : "", room.there >= 0 ? size_text(room.there, there, sizeof there) : "");
+    say(r, "# disk: at most %s: %lld checkpoint%s of %s, the log%s%s%s", size_text(room.all, all, sizeof all),
+        (long long)room.checkpoints, room.checkpoints == 1 ? "" : "s", size_text(room.checkpoint, one, sizeof one),
+        set->sample_every ? ", samples" : "", room.there >= 0 ? "; free: " : "",
+        room.there >= 0 ? size_text(room.there, there, sizeof there) : "");
     if (room.there >= 0 && room.all > room.there)
         dm_session_log(s, DM_LOG_WARNING,
                        "the run may need %s, but only %s are free where it will lie; set a smaller train.keep or "
@@ -120,8 +121,9 @@ static dm_status costs(dm_session *s, const dm_check_options *o, const report *r
     say(r, "# training step: %.4f GFLOP per image, %lld images in micro-batches of %lld",
         p.flops * 1e-9 / (double)dm_trainer_micro_batch(t), (long long)set->batch,
         (long long)dm_trainer_micro_batch(t));
-    say(r, "# device memory: %.1f MB, of which activations %.1f MB in %d arenas (%.1f MB without sharing)",
-        (double)peak * 1e-6, (double)p.arena_bytes * 1e-6, (int)p.arenas, (double)p.values_bytes * 1e-6);
+    say(r, "# device memory: %.1f MB, of which activations %.1f MB in %d arena%s (%.1f MB without sharing)",
+        (double)peak * 1e-6, (double)p.arena_bytes * 1e-6, (int)p.arenas, p.arenas == 1 ? "" : "s",
+        (double)p.values_bytes * 1e-6);
     say(r, "# kernels: %d calls for %d ops, %d of them recomputed", (int)p.commands,
         (int)p.nodes, (int)p.recomputed);
     if (o->explain)

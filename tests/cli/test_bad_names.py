@@ -100,4 +100,10 @@ def empty_names():
     assert "--noise is empty; give a file, or leave it out" in demist("sample", RUN, "--noise", "", "--tensors", path("t"), code=2)[1]
 
 
-run_tests([prepare, what_is_read, what_is_written, a_folder_for_a_file, empty_names])
+def no_standard_output():
+    for row in ["eval", RUN, "--metric", "nll", "--json", "-"], ["schedule", EXP, "--json", "-"], ["sample", RUN, "--tensors", "-"]:
+        assert "'-' would be a file of that name, not standard output" in demist(*row, code=2)[1], row
+        assert not os.path.exists(path("-"))
+
+
+run_tests([prepare, what_is_read, what_is_written, a_folder_for_a_file, empty_names, no_standard_output])

@@ -194,6 +194,26 @@ static void make_folder(scratch *s, const char *sub, char *folder, char *file)
     assert_int_equal(chmod(file, 0644), 0);
 }
 
+/* In a folder that holds all kinds, names of another kind are no help. */
+static void get__names_of_the_kind(void **state)
+{
+    scratch s = scratch_new();
+    char folder[1024], file[1100];
+    const dm_plugin *p;
+    dm_registry *r;
+    dm_err err = {DM_OK, ""};
+
+    (void)state;
+    make_folder(&s, "a", folder, file);
+    r = new_registry(folder);
+    assert_fails(dm_registry_get(r, DM_KIND_SAMPLER, "nothing_like_it", &p, &err), DM_ENOENT, &err,
+                 "there is no sampler");
+    assert_null(strstr(err.msg, "good"));
+    assert_fails(dm_registry_get(r, DM_KIND_SCHEDULE, "nothing_like_it", &p, &err), DM_ENOENT, &err, "good");
+    dm_registry_free(r);
+    scratch_remove(s.dir);
+}
+
 static void get__writers(void **state)
 {
     scratch s = scratch_new();
@@ -377,6 +397,7 @@ int main(void)
         cmocka_unit_test(zoo__not_shared_objects),
         cmocka_unit_test(get__by_kind_and_name),
         cmocka_unit_test(get__names_are_no_paths),
+        cmocka_unit_test(get__names_of_the_kind),
         cmocka_unit_test(get__writers),
         cmocka_unit_test(get__order_of_folders),
         cmocka_unit_test(get__tells_folders_without_plugins),

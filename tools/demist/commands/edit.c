@@ -44,7 +44,8 @@ static const cli_option options[] = {
                "pixels of the small image that tiles share at least with --upscale (half a tile)"),
     CLI_STRING(request, mix, CLI_T_FILE, "mix", 0, "F", NULL, "another image, and what lies between both"),
     CLI_NUMBER(request, frames, "frames", "N", 2, 4096, NULL, "images from one to the other with --mix (16)"),
-    CLI_NUMBER(request, count, "count", "N", 1, 1 << 24, NULL, "variants of a single image"),
+    CLI_NUMBER(request, count, "count", "N", 1, 1 << 24, NULL,
+               "variants of a single image; of several images, the first N"),
     CLI_TEXT(request, class, "class", "K", "of this class, a number or a name"),
     CLI_LIST(request, asked, "condition", "NAME=F", DM_MAX_CONDITIONS, "as in demist sample"),
     CLI_FILE(request, out, "out", "F.png", ".png", "a grid, or one file an image where the name has %05d"),
@@ -302,7 +303,7 @@ static dm_status check_options(request *r, dm_err *err)
     if (!r->out && !r->tensors)
         return dm_error(err, DM_EINVAL, "give --out or --tensors");
     if (r->invert && r->out)
-        return dm_error(err, DM_EINVAL, "--invert gives noise, which is no picture; give --tensors");
+        return dm_error(err, DM_EINVAL, "--invert gives noise, which is no picture: give --tensors in place of --out");
     if ((r->invert || r->mix) && (r->mask || r->strength))
         return dm_error(err, DM_EINVAL, "--%s takes neither --mask nor --strength", r->invert ? "invert" : "mix");
     if (r->upscale && (r->invert || r->mix || r->mask || r->strength || r->count || r->asked.n || r->trace))

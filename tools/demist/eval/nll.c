@@ -10,7 +10,10 @@
 
 static void print_mean(const char *name, const dm_mean *m, const char *what)
 {
-    printf("%-14s %10.5f +- %.5f  %s\n", name, m->mean, m->error, what);
+    if (isfinite(m->error))
+        printf("%-14s %10.5f +- %.5f  %s\n", name, m->mean, m->error, what);
+    else /* of one image there is none */
+        printf("%-14s %10.5f             %s\n", name, m->mean, what);
 }
 
 static void print(const dm_nll *n)

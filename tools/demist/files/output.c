@@ -86,6 +86,8 @@ dm_status output_check(const output_file *f, int n, bool force, dm_err *err)
     for (int i = 0; i < n; i++) {
         if (!f[i].path || f[i].input)
             continue;
+        if (!strcmp(f[i].path, "-"))
+            return dm_error(err, DM_EINVAL, "'-' would be a file of that name, not standard output; give another");
         if (f[i].end && !output_ends_in(f[i].path, f[i].end))
             return dm_error(err, DM_EINVAL, "'%s': this is written as %s; use a name with that extension", f[i].path,
                             f[i].end);
