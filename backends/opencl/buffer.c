@@ -87,15 +87,33 @@ size_t dm_buf_run(const dm_buf *b, size_t offset)
     return left < rest ? left : rest;
 }
 
-dm_buf *ocl_buf_at(dm_buf *b, size_t *offset, size_t *bytes)
+/* At most `bytes` from `offset` on, in one allocation. */
+static ocl_part part_at(dm_buf *b, size_t offset, size_t bytes)
 {
-    const size_t at = *offset, left = dm_buf_run(b, at);
+    const size_t left = dm_buf_run(b, offset), n = bytes < left ? bytes : left;
 
-    *bytes = *bytes < left ? *bytes : left;
-    if (!b->n_parts || at >= b->bytes)
-        return b;
-    *offset = at % b->each;
-    return b->parts[at / b->each];
+    return b->n_parts ? (ocl_part){b->parts[offset / b->each], offset % b->each, n} : (ocl_part){b, offset, n};
+}
+
+bool ocl_part_next(dm_buf *b, size_t *offset, size_t *bytes, ocl_part *out)
+{
+    if (!*bytes)
+        return false;
+    *out = part_at(b, *offset, *bytes);
+    *offset += out->bytes, *bytes -= out->bytes;
+    return true;
+}
+
+bool ocl_parts_next(dm_buf *from, size_t *from_offset, dm_buf *to, size_t *to_offset, size_t *bytes, ocl_part *source,
+                    ocl_part *target)
+{
+    if (!*bytes)
+        return false;
+    *target = part_at(to, *to_offset, *bytes);
+    *source = part_at(from, *from_offset, target->bytes);
+    target->bytes = source->bytes;
+    *from_offset += source->bytes, *to_offset += source->bytes, *bytes -= source->bytes;
+    return true;
 }
 
 dm_status ocl_buf_check(const dm_buf *b, size_t offset, size_t bytes, const char *what, dm_err *err)
@@ -111,6 +129,7 @@ dm_status dm_buf_window(dm_buf *parent, size_t offset, size_t bytes, dm_buf **ou
     const size_t align = parent->d->info.align;
     dm_buf *root = parent, *b;
     cl_buffer_region region;
+    ocl_part part;
     dm_status s;
     cl_int code;
 
@@ -122,7 +141,9 @@ dm_status dm_buf_window(dm_buf *parent, size_t offset, size_t bytes, dm_buf **ou
     if (bytes > dm_buf_run(parent, offset))
         return dm_error(err, DM_EINVAL, "window of %zu bytes at %zu lies in two allocations, which are of %zu bytes",
                         bytes, offset, parent->each);
-    root = parent = ocl_buf_at(parent, &offset, &bytes);
+    part = part_at(parent, offset, bytes);
+    root = parent = part.b;
+    offset = part.offset;
     while (root->parent)
         root = root->parent;
     if (!(b = calloc(1, sizeof *b)))
@@ -222,13 +243,8 @@ dm_status dm_buf_write(dm_buf *b, size_t offset, size_t bytes, const void *from,
     const char *next = from;
     dm_status s = ocl_buf_check(b, offset, bytes, "write", err);
 
-    while (s == DM_OK && bytes) {
-        size_t at = offset, n = bytes;
-        dm_buf *one = ocl_buf_at(b, &at, &n);
-
-        s = write_one(one, at, n, next, err);
-        offset += n, next += n, bytes -= n;
-    }
+    for (ocl_part p; s == DM_OK && ocl_part_next(b, &offset, &bytes, &p); next += p.bytes)
+        s = write_one(p.b, p.offset, p.bytes, next, err);
     return s;
 }
 
@@ -264,13 +280,8 @@ static dm_status enqueue_read(dm_buf *b, size_t offset, size_t bytes, void *to, 
     char *next = to;
     dm_status s = ocl_buf_check(b, offset, bytes, "read", err);
 
-    while (s == DM_OK && bytes) {
-        size_t at = offset, n = bytes;
-        dm_buf *one = ocl_buf_at(b, &at, &n);
-
-        s = read_one(one, at, n, next, waits, n == bytes ? event : NULL, err);
-        offset += n, next += n, bytes -= n;
-    }
+    for (ocl_part p; s == DM_OK && ocl_part_next(b, &offset, &bytes, &p); next += p.bytes)
+        s = read_one(p.b, p.offset, p.bytes, next, waits, bytes ? NULL : event, err);
     if (s != DM_OK && next != (char *)to && !waits)
         clFinish(b->d->queue); /* nothing may write there any more */
     return s;
@@ -338,12 +349,7 @@ dm_status dm_buf_copy(dm_buf *from, size_t from_offset, dm_buf *to, size_t to_of
         return s;
     if ((s = ocl_profile_row(from->d, "copy", &row, err)) != DM_OK)
         return s;
-    while (s == DM_OK && bytes) {
-        size_t at = from_offset, at_to = to_offset, n = bytes;
-        dm_buf *one = ocl_buf_at(from, &at, &n), *other = ocl_buf_at(to, &at_to, &n);
-
-        s = ocl_copy(one, at, other, at_to, n, row, err);
-        from_offset += n, to_offset += n, bytes -= n;
-    }
+    for (ocl_part p, q; s == DM_OK && ocl_parts_next(from, &from_offset, to, &to_offset, &bytes, &p, &q);)
+        s = ocl_copy(p.b, p.offset, q.b, q.offset, p.bytes, row, err);
     return s;
 }

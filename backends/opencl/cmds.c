@@ -121,18 +121,10 @@ static dm_status record_zero(dm_cmds *c, dm_buf *b, size_t offset, size_t bytes,
 
 dm_status dm_cmds_zero(dm_cmds *c, dm_buf *b, size_t offset, size_t bytes, dm_err *err)
 {
-    dm_status s = ocl_buf_check(b, offset, bytes, "zero", err);
-    size_t n = 0;
+    dm_status s = ocl_zero_check(b, offset, bytes, err);
 
-    for (; s == DM_OK; offset += n, bytes -= n) {
-        size_t at = offset;
-        dm_buf *one;
-
-        n = bytes;
-        one = ocl_buf_at(b, &at, &n);
-        if ((s = record_zero(c, one, at, n, err)) == DM_OK && n == bytes)
-            break;
-    }
+    for (ocl_part p; s == DM_OK && ocl_part_next(b, &offset, &bytes, &p);)
+        s = record_zero(c, p.b, p.offset, p.bytes, err);
     return s;
 }
 
@@ -160,13 +152,8 @@ dm_status dm_cmds_copy(dm_cmds *c, dm_buf *from, size_t from_offset, dm_buf *to,
     dm_status s = ocl_buf_check(from, from_offset, bytes, "copy", err);
 
     s = s != DM_OK ? s : ocl_buf_check(to, to_offset, bytes, "copy", err);
-    while (s == DM_OK && bytes) {
-        size_t at = from_offset, at_to = to_offset, n = bytes;
-        dm_buf *one = ocl_buf_at(from, &at, &n), *other = ocl_buf_at(to, &at_to, &n);
-
-        s = record_copy(c, one, at, other, at_to, n, err);
-        from_offset += n, to_offset += n, bytes -= n;
-    }
+    for (ocl_part p, q; s == DM_OK && ocl_parts_next(from, &from_offset, to, &to_offset, &bytes, &p, &q);)
+        s = record_copy(c, p.b, p.offset, q.b, q.offset, p.bytes, err);
     return s;
 }
 

@@ -202,6 +202,15 @@ static cl_int zero_args(cl_kernel cl, const dm_buf *b, cl_ulong first, cl_ulong 
     return code == CL_SUCCESS ? clSetKernelArg(cl, 2, sizeof count, &count) : code;
 }
 
+dm_status ocl_zero_check(const dm_buf *b, size_t offset, size_t bytes, dm_err *err)
+{
+    const dm_status s = ocl_buf_check(b, offset, bytes, "zero", err);
+
+    if (s == DM_OK && (!bytes || offset % 4 || bytes % 4))
+        return dm_error(err, DM_EINVAL, "zero of %zu bytes at %zu: multiples of 4 above 0 are allowed", bytes, offset);
+    return s;
+}
+
 dm_status ocl_zero_make(dm_buf *b, size_t offset, size_t bytes, dm_kernel **k, cl_kernel *cl, ocl_range *r, dm_err *err)
 {
     dm_device *d = b->d;
@@ -213,10 +222,6 @@ dm_status ocl_zero_make(dm_buf *b, size_t offset, size_t bytes, dm_kernel **k, c
     dm_status s;
     cl_int code;
 
-    if ((s = ocl_buf_check(b, offset, bytes, "zero", err)) != DM_OK)
-        return s;
-    if (!bytes || offset % 4 || bytes % 4)
-        return dm_error(err, DM_EINVAL, "zero of %zu bytes at %zu: multiples of 4 above 0 are allowed", bytes, offset);
     range.global[0] = cpu ? strips : groups * GPU_GROUP < GPU_ITEMS ? groups * GPU_GROUP : GPU_ITEMS;
     if ((s = dm_kernel_get(d, "memory/fill.cl", cpu ? "zero_strips" : "zero_strided", d->info.cpu ? "-DW=16" : "-DW=4",
                            k, err)) != DM_OK ||
@@ -248,17 +253,9 @@ static dm_status zero_one(dm_buf *b, size_t offset, size_t bytes, dm_err *err)
 
 dm_status dm_buf_zero(dm_buf *b, size_t offset, size_t bytes, dm_err *err)
 {
-    dm_status s = ocl_buf_check(b, offset, bytes, "zero", err);
-    size_t n = 0;
+    dm_status s = ocl_zero_check(b, offset, bytes, err);
 
-    for (; s == DM_OK; offset += n, bytes -= n) {
-        size_t at = offset;
-        dm_buf *one;
-
-        n = bytes;
-        one = ocl_buf_at(b, &at, &n);
-        if ((s = zero_one(one, at, n, err)) == DM_OK && n == bytes)
-            break;
-    }
+    for (ocl_part p; s == DM_OK && ocl_part_next(b, &offset, &bytes, &p);)
+        s = zero_one(p.b, p.offset, p.bytes, err);
     return s;
 }

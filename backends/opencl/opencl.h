@@ -202,7 +202,9 @@ typedef struct ocl_range { cl_uint dim; bool driver; size_t global[3], local[3];
 dm_status ocl_range_make(const dm_kernel *k, const dm_range *r, ocl_range *out, dm_err *err);
 dm_status ocl_args_set(const dm_kernel *k, cl_kernel cl, const dm_karg *args, int n, dm_err *err);
 dm_status ocl_enqueue(const dm_kernel *k, cl_kernel cl, const ocl_range *r, int row, const dm_work *work, dm_err *err);
-/* The fill kernel and its range for bytes of b; the arguments are set on a kernel object of its own. */
+/* What can be made zero: words inside of b, one at least. */
+dm_status ocl_zero_check(const dm_buf *b, size_t offset, size_t bytes, dm_err *err);
+/* The fill kernel and its range for checked bytes of b; the arguments are set on a kernel object of its own. */
 dm_status ocl_zero_make(dm_buf *b, size_t offset, size_t bytes, dm_kernel **k, cl_kernel *cl, ocl_range *r,
                         dm_err *err);
 
@@ -221,8 +223,13 @@ void ocl_replay_free(const dm_device *d, ocl_stretch *s);
 
 /* ---- buffer.c ------------------------------------------------------------ */
 
-/* The allocation or window that byte *offset of b is in, *offset there, and at most what there is from it on. */
-dm_buf *ocl_buf_at(dm_buf *b, size_t *offset, size_t *bytes);
+/* What of a buffer lies in one allocation. */
+typedef struct ocl_part { dm_buf *b; size_t offset, bytes; } ocl_part;
+/* The next part of bytes at offset, both of which go on behind it; false at the end. */
+bool ocl_part_next(dm_buf *b, size_t *offset, size_t *bytes, ocl_part *out);
+/* Of a copy: parts of the same size. */
+bool ocl_parts_next(dm_buf *from, size_t *from_offset, dm_buf *to, size_t *to_offset, size_t *bytes, ocl_part *source,
+                    ocl_part *target);
 /* offset and bytes inside of b. */
 dm_status ocl_buf_check(const dm_buf *b, size_t offset, size_t bytes, const char *what, dm_err *err);
 dm_status ocl_copy(dm_buf *from, size_t from_offset, dm_buf *to, size_t to_offset, size_t bytes, int row, dm_err *err);
