@@ -62,7 +62,7 @@ def what_a_folder_is():
     out = demist("check", run)[0]
     assert re.search(r"# time: about [0-9.]+ (s|min) for \d+ steps: \S+ s a step, measured on \d+\n", out), out
     # The room for checkpoints is what they take.
-    count, size = re.search(r"# disk: at most [0-9.]+ [kM]B: (\d+) checkpoints of ([0-9.]+) kB, the log; free: ", out).groups()
+    count, size = re.search(r"# disk: at most [0-9.]+ [kM]B: (\d+) checkpoints? of ([0-9.]+) kB, the log; free: ", out).groups()
     saved = [os.path.getsize(os.path.join(run, "checkpoints", f)) for f in os.listdir(os.path.join(run, "checkpoints"))]
     assert saved and all(0.9 * s < 1000 * float(size) < 1.1 * s + 20000 for s in saved), (size, saved)
     assert "# parameters: " in out and "# training step" in out and "width: 32" in out, out
