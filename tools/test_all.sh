@@ -53,7 +53,11 @@ pretended() {
 }
 
 # What compilers for GPUs make of the kernels.
-offline() { step gpus tools/compile-gpus --device "$first"; }
+offline() {
+  rm -rf build/gpu-programs
+  step gpus tools/compile-gpus --device "$first" --keep build/gpu-programs
+  step roofline tools/gpu-roofline --device "$first" --keep build/gpu-programs
+}
 
 # Ops and gradients with each implementation forced where it serves.
 forced() {
