@@ -1,9 +1,9 @@
-/* Group norm and its gradient on CPUs, channels last in blocks of 32; see kernels/norm/group_norm_vec16.cl. */
+/* Group norm and its gradient on CPUs, channels last in steps of 32; see kernels/norm/group_norm_vec16.cl. */
 #include "portable.h"
 
 /* Rows of scratch of an example, as in the kernel; channels that an item takes where groups allow, and bytes of an
  * image that it may take then, so that x, dy and dx stay in its core's cache; items wanted of a core. */
-enum { OF_CHANNEL = 9, LANES = 32, CHANNELS = 64, SLAB = 512 << 10, ITEMS_A_UNIT = 4 };
+enum { OF_CHANNEL = 9, LANES = 32, LEAST = 8, CHANNELS = 64, SLAB = 512 << 10, ITEMS_A_UNIT = 4 };
 
 enum { X, GAMMA, BETA, SCALE, SHIFT };
 enum { DY, BACK_X, BACK_GAMMA, BACK_BETA, STATS, BACK_SCALE, BACK_SHIFT };
@@ -12,7 +12,7 @@ enum { DX, DGAMMA, DBETA, DSCALE, DSHIFT };
 static bool supports(const dm_device_info *d, const dm_opnode *n)
 {
     (void)d;
-    return (n->a.norm.channels_last || n->a.norm.L == 1) && n->a.norm.C % LANES == 0;
+    return (n->a.norm.channels_last || n->a.norm.L == 1) && n->a.norm.C % LEAST == 0;
 }
 
 /* The fewest channels that are whole groups and whole vectors. */
@@ -38,25 +38,30 @@ static int64_t block_of(const dm_device_info *d, const dm_opnode *n)
     return channels > unit ? channels / unit * unit : unit;
 }
 
+static int64_t floats_of(const dm_attr_norm *a) { return a->N * OF_CHANNEL * dm_div_up(a->C, LANES) * LANES; }
+
 static size_t scratch(const dm_device_info *d, const dm_opnode *n)
 {
     (void)d;
-    return (size_t)(n->a.norm.N * OF_CHANNEL * n->a.norm.C) * sizeof(float);
+    return (size_t)floats_of(&n->a.norm) * sizeof(float);
 }
 
 static dm_status launch(dm_emit *e, const char *name, int64_t items, const dm_karg *args, int n)
 {
     const dm_range r = {.dim = 1, .global = {(size_t)items}};
+    const int tail = (int)(e->node->a.norm.C % LANES);
+    char options[32];
 
-    return dm_emit_launch(e, e->cmds, "norm/group_norm_vec16.cl", name,
-                          e->node->in[0].type == DM_DT_BF16 ? "-DBF16" : "", &r, args, n);
+    snprintf(options, sizeof options, "%s%s%.0d", e->node->in[0].type == DM_DT_BF16 ? "-DBF16 " : "",
+             tail ? "-DTAIL=" : "", tail);
+    return dm_emit_launch(e, e->cmds, "norm/group_norm_vec16.cl", name, options, &r, args, n);
 }
 
 static dm_status forward(dm_emit *e)
 {
     const dm_attr_norm *a = &e->node->a.norm;
     const int64_t block = block_of(dm_device_get_info(e->dev), e->node);
-    const dm_status s = dm_fits(e, a->N * OF_CHANNEL * a->C);
+    const dm_status s = dm_fits(e, floats_of(a));
     dm_buf *const *in = e->in;
 
     return s != DM_OK ? s
@@ -71,7 +76,7 @@ static dm_status backward(dm_emit *e)
     const dm_attr_norm *a = &e->node->a.norm;
     const int64_t block = block_of(dm_device_get_info(e->dev), e->node);
     dm_buf *const *in = e->in, *const *out = e->out;
-    dm_status s = dm_fits(e, a->N * OF_CHANNEL * a->C);
+    dm_status s = dm_fits(e, floats_of(a));
 
     if (s == DM_OK)
         s = launch(e, "backward", a->N * dm_div_up(a->C, block),

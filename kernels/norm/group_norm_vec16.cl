@@ -1,9 +1,10 @@
-/* Group norm with or without SiLU and its gradient on CPUs: x f32[N,L,C], or bf16 with -DBF16, C a multiple of 32;
- * formulas, operands and sums as in group_norm.cl. A work-item does `block` channels (whole groups, a multiple of
- * 32) of an example in two sweeps, 32 channels at a time: whole cache lines, and what the second sweep reads is
- * still in the core's cache. 32 of bf16 are read as 16 words: the even channels are the lower halves, the odd ones
- * the upper, and no lane moves; coefficients and sums lie in that order too, the one of channel c at `place(c)`.
- * Scratch: of each example OF_CHANNEL rows of C. Oracle tests/ops/norm.c; 2e-6 of the largest output. */
+/* Group norm with or without SiLU and its gradient on CPUs: x f32[N,L,C], or bf16 with -DBF16, C a multiple of 8;
+ * formulas, operands and sums as in group_norm.cl. A work-item does `block` channels (whole groups; a multiple of 32,
+ * or all) of an example in two sweeps, 32 channels at a time: whole cache lines, and what the second sweep reads is
+ * still in the core's cache. The last TAIL = C % 32 channels are a step of fewer lanes. 32 of bf16 are read as 16
+ * words: the even channels are the lower halves, the odd ones the upper, and no lane moves; coefficients and sums lie in
+ * that order too, the one of channel c at `place(c)`. Scratch: of each example OF_CHANNEL rows of ROOM(C).
+ * Oracle tests/ops/norm.c; 2e-6 of the largest output. */
 #define W 16
 #include "vec.clh"
 
@@ -12,46 +13,100 @@
 /* SUM, SQUARE (later products): of a channel. The rest: what a sweep needs. */
 enum { SUM, SQUARE, MEAN, GAIN, BIAS, FACTOR, SLOPE, REST, RSTD, OF_CHANNEL };
 
-typedef float16 __attribute__((aligned(4))) float16_there;
-typedef uint16 __attribute__((aligned(2))) words_there;
+#ifndef TAIL
+#define TAIL 0
+#endif
+/* Rows of scratch end on whole steps. */
+#define ROOM(C) (((C) + 31) & ~31)
 
+#define THERE(type, bytes) typedef type __attribute__((aligned(bytes)))
+THERE(float16, 4) float16_there;
+THERE(float8, 4) float8_there;
+THERE(uint16, 2) words16_there;
+THERE(uint8, 2) words8_there;
+THERE(uint4, 2) words4_there;
+
+/* n, here and below, is 32 or TAIL, so that its branches are gone when it is compiled. */
 #ifdef BF16
 static inline int place(int c) { return (c & ~31) + (c & 1) * 16 + (c >> 1 & 15); }
 /* To the nearest in the upper halves (of two as near, the one away from 0). The lower half of a NaN would have to be
  * full to turn it into another number, and here it is empty: x has none and `plain` sees to the weights. */
 static inline uint16 rounded(float16 v) { return as_uint16(v) + 0x8000u; }
-#define GET(a, b, p)                                                                                                   \
+
+static inline uint16 get_words(global const T *p, int n)
+{
+    const uint4 none = 0;
+
+    if (n == 32)
+        return *(global const words16_there *)p;
+    if (n == 8)
+        return (uint16)(*(global const words4_there *)p, none, none, none);
+    return (uint16)(*(global const words8_there *)p, n == 24 ? *(global const words4_there *)(p + 16) : none, none);
+}
+
+static inline void put_words(uint16 words, global T *p, int n)
+{
+    if (n == 32) {
+        *(global words16_there *)p = words;
+    } else if (n == 8) {
+        *(global words4_there *)p = words.lo.lo;
+    } else {
+        *(global words8_there *)p = words.lo;
+        if (n == 24)
+            *(global words4_there *)(p + 16) = words.hi.lo;
+    }
+}
+
+#define GET(a, b, p, n)                                                                                                \
     do {                                                                                                               \
-        const uint16 words = *(global const words_there *)(p);                                                         \
+        const uint16 words = get_words(p, n);                                                                          \
         a = as_float16(words << 16);                                                                                   \
         b = as_float16(words & 0xffff0000u);                                                                           \
     } while (0)
-#define PUT(a, b, p) (*(global words_there *)(p) = rounded(a) >> 16 | (rounded(b) & 0xffff0000u))
+#define PUT(a, b, p, n) put_words(rounded(a) >> 16 | (rounded(b) & 0xffff0000u), p, n)
 #else
 static inline int place(int c) { return c; }
-#define GET(a, b, p)                                                                                                   \
-    do {                                                                                                               \
-        a = *(global const float16_there *)(p);                                                                        \
-        b = *(global const float16_there *)((p) + 16);                                                                 \
-    } while (0)
-#define PUT(a, b, p) (*(global float16_there *)(p) = (a), *(global float16_there *)((p) + 16) = (b))
+
+static inline float16 get_half(global const T *p, int n)
+{
+    const float8 none = 0.0f;
+
+    if (n >= 16)
+        return *(global const float16_there *)p;
+    return n == 8 ? (float16)(*(global const float8_there *)p, none) : (float16)(none, none);
+}
+
+static inline void put_half(float16 v, global T *p, int n)
+{
+    if (n >= 16)
+        *(global float16_there *)p = v;
+    else if (n == 8)
+        *(global float8_there *)p = v.lo;
+}
+
+#define GET(a, b, p, n) (a = get_half(p, n), b = get_half((p) + 16, (n)-16))
+#define PUT(a, b, p, n) (put_half(a, p, n), put_half(b, (p) + 16, (n)-16))
 #endif
 /* Every NaN becomes one whose lower half is empty. */
 static inline float plain(float v) { return v != v ? as_float(0x7fc00000) : v; }
 
-#define ROW_OF(what, c) (vload16(0, own + (what) * C + (c)))
-#define KEEP(what, c, v) (*(global float16_there *)(own + (what) * C + (c)) = (v))
+#define OWN(what) (own + (what) * ROOM(C))
+#define ROW_OF(what, c) (vload16(0, OWN(what) + (c)))
+#define KEEP(what, c, v) (*(global float16_there *)(OWN(what) + (c)) = (v))
 /* The example's part of what may be absent. */
 #define ROW(p, n) ((p) ? (p) + (size_t)(n) * C : (p))
+
+/* Whether the step at c has all lanes. */
+#define WHOLE(c) (!TAIL || (c) + 32 <= to)
 
 /* ---- forward ---------------------------------------------------------------------- */
 
 /* Means, and sums of squares about them, of 32 channels from c. */
-static inline void channel_stats(global const T *x, global float *own, int c, int C, int L)
+static inline void channel_stats(global const T *x, global float *own, int c, int C, int L, int n)
 {
     float16 shift0, shift1, sum0 = 0.0f, sum1 = 0.0f, square0 = 0.0f, square1 = 0.0f;
 
-    GET(shift0, shift1, x + c);
+    GET(shift0, shift1, x + c, n);
     for (int l = 0; l < L;) {
         const int fold = min(L, l + FOLD);
         float16 s0 = 0.0f, s1 = 0.0f, q0 = 0.0f, q1 = 0.0f;
@@ -59,7 +114,7 @@ static inline void channel_stats(global const T *x, global float *own, int c, in
         for (; l < fold; l++) {
             float16 a, b;
 
-            GET(a, b, x + (size_t)l * C + c);
+            GET(a, b, x + (size_t)l * C + c, n);
             a -= shift0;
             b -= shift1;
             s0 += a;
@@ -88,12 +143,12 @@ static inline void group_coef(global const float *gamma, global const float *bet
     float mean = 0.0f, square = 0.0f, between = 0.0f, rstd;
 
     for (int c = from; c < to; c++)
-        mean += own[SUM * C + place(c)];
+        mean += OWN(SUM)[place(c)];
     mean /= (float)width;
     for (int c = from; c < to; c++) {
-        const float d = own[SUM * C + place(c)] - mean;
+        const float d = OWN(SUM)[place(c)] - mean;
 
-        square += own[SQUARE * C + place(c)];
+        square += OWN(SQUARE)[place(c)];
         between = fma(d, d, between);
     }
     square = fmax(fma(between, (float)L, square), 0.0f);
@@ -103,13 +158,14 @@ static inline void group_coef(global const float *gamma, global const float *bet
     for (int c = from; c < to; c++) {
         const float k = scale ? 1.0f + scale[c] : 1.0f;
 
-        own[MEAN * C + place(c)] = mean;
-        own[GAIN * C + place(c)] = plain(rstd * k * (gamma ? gamma[c] : 1.0f));
-        own[BIAS * C + place(c)] = plain((beta ? beta[c] * k : 0.0f) + (shift ? shift[c] : 0.0f));
+        OWN(MEAN)[place(c)] = mean;
+        OWN(GAIN)[place(c)] = plain(rstd * k * (gamma ? gamma[c] : 1.0f));
+        OWN(BIAS)[place(c)] = plain((beta ? beta[c] * k : 0.0f) + (shift ? shift[c] : 0.0f));
     }
 }
 
-static inline void normalise(global const T *x, global const float *own, global T *y, int c, int C, int L, int silu)
+static inline void normalise(global const T *x, global const float *own, global T *y, int c, int C, int L, int silu,
+                             int n)
 {
     const float16 m0 = ROW_OF(MEAN, c), m1 = ROW_OF(MEAN, c + 16), k0 = ROW_OF(GAIN, c), k1 = ROW_OF(GAIN, c + 16);
     const float16 b0 = ROW_OF(BIAS, c), b1 = ROW_OF(BIAS, c + 16);
@@ -117,14 +173,14 @@ static inline void normalise(global const T *x, global const float *own, global 
     for (int l = 0; l < L; l++) {
         float16 a, b;
 
-        GET(a, b, x + (size_t)l * C + c);
+        GET(a, b, x + (size_t)l * C + c, n);
         a = fma(a - m0, k0, b0);
         b = fma(b - m1, k1, b1);
         if (silu) {
             a = vsilu(a);
             b = vsilu(b);
         }
-        PUT(a, b, y + (size_t)l * C + c);
+        PUT(a, b, y + (size_t)l * C + c, n);
     }
 }
 
@@ -135,17 +191,23 @@ kernel void forward(global const T *x, global const float *gamma, global const f
     INTS4(extents, C, L, groups, block);
     const int blocks = (C + block - 1) / block, n = get_global_id(0) / blocks, from = get_global_id(0) % blocks * block;
     const int to = min(from + block, C), width = C / groups;
-    global float *own = scratch + (size_t)n * OF_CHANNEL * C;
+    global float *own = scratch + (size_t)n * OF_CHANNEL * ROOM(C);
 
     x += (size_t)n * C * L;
     y += (size_t)n * C * L;
     for (int c = from; c < to; c += 32)
-        channel_stats(x, own, c, C, L);
+        if (WHOLE(c))
+            channel_stats(x, own, c, C, L, 32);
+        else
+            channel_stats(x, own, c, C, L, TAIL);
     for (int g = from / width; g < to / width; g++)
         group_coef(gamma, beta, ROW(scale, n), ROW(shift, n), stats + (size_t)n * 2 * groups, own, g, C, L, groups,
                    eps);
     for (int c = from; c < to; c += 32)
-        normalise(x, own, y, c, C, L, silu);
+        if (WHOLE(c))
+            normalise(x, own, y, c, C, L, silu, 32);
+        else
+            normalise(x, own, y, c, C, L, silu, TAIL);
 }
 
 /* ---- backward ----------------------------------------------------------------------- */
@@ -157,10 +219,10 @@ static inline void channel_coef(global const float *gamma, global const float *b
     const int g = c / (C / groups);
     const float k = scale ? 1.0f + scale[c] : 1.0f;
 
-    own[MEAN * C + place(c)] = stats[2 * g];
-    own[RSTD * C + place(c)] = stats[2 * g + 1];
-    own[GAIN * C + place(c)] = plain(k * (gamma ? gamma[c] : 1.0f));
-    own[BIAS * C + place(c)] = plain((beta ? beta[c] * k : 0.0f) + (shift ? shift[c] : 0.0f));
+    OWN(MEAN)[place(c)] = stats[2 * g];
+    OWN(RSTD)[place(c)] = stats[2 * g + 1];
+    OWN(GAIN)[place(c)] = plain(k * (gamma ? gamma[c] : 1.0f));
+    OWN(BIAS)[place(c)] = plain((beta ? beta[c] * k : 0.0f) + (shift ? shift[c] : 0.0f));
 }
 
 /* dz = dy act'(z), z = (x - mean) rstd gain + bias: of 32 channels the sums of dz and of dz (x - mean). In f32 with
@@ -171,8 +233,7 @@ static inline void channel_coef(global const float *gamma, global const float *b
 #define LEAVE 1
 #endif
 static inline void channel_sums(global const T *dy, global const T *x, global float *own, global T *dx, int c, int C,
-                                int L,
-                                int silu)
+                                int L, int silu, int n)
 {
     const float16 m0 = ROW_OF(MEAN, c), m1 = ROW_OF(MEAN, c + 16), r0 = ROW_OF(RSTD, c), r1 = ROW_OF(RSTD, c + 16);
     const float16 k0 = r0 * ROW_OF(GAIN, c), k1 = r1 * ROW_OF(GAIN, c + 16);
@@ -186,15 +247,15 @@ static inline void channel_sums(global const T *dy, global const T *x, global fl
         for (; l < fold; l++) {
             float16 a, b, da, db;
 
-            GET(a, b, x + (size_t)l * C + c);
-            GET(da, db, dy + (size_t)l * C + c);
+            GET(a, b, x + (size_t)l * C + c, n);
+            GET(da, db, dy + (size_t)l * C + c, n);
             a -= m0;
             b -= m1;
             if (silu) {
                 da *= vsilu_slope_by(fma(a, k0, b0), LEAVE ? 5 : 4);
                 db *= vsilu_slope_by(fma(b, k1, b1), LEAVE ? 5 : 4);
                 if (LEAVE && dx)
-                    PUT(da, db, dx + (size_t)l * C + c);
+                    PUT(da, db, dx + (size_t)l * C + c, n);
             }
             s0 += da;
             s1 += db;
@@ -222,28 +283,27 @@ static inline void group_means(global const float *gamma, global const float *be
     float mean = 0.0f, slope = 0.0f;
 
     for (int c = from; c < to; c++) {
-        const float s = own[SUM * C + place(c)], p = own[SQUARE * C + place(c)];
+        const float s = OWN(SUM)[place(c)], p = OWN(SQUARE)[place(c)];
 
-        mean = fma(own[GAIN * C + place(c)], s, mean);
-        slope = fma(own[GAIN * C + place(c)], p, slope);
+        mean = fma(OWN(GAIN)[place(c)], s, mean);
+        slope = fma(OWN(GAIN)[place(c)], p, slope);
         if (dscale)
             dscale[c] = (gamma ? gamma[c] * p : p) + (beta ? beta[c] * s : 0.0f);
         if (dshift)
             dshift[c] = s;
     }
     for (int c = from; c < to; c++) {
-        const float r = own[RSTD * C + place(c)];
+        const float r = OWN(RSTD)[place(c)];
 
-        own[FACTOR * C + place(c)] = r * own[GAIN * C + place(c)];
-        own[SLOPE * C + place(c)] = -r * r * (slope / total);
-        own[REST * C + place(c)] = -r * (mean / total);
+        OWN(FACTOR)[place(c)] = r * OWN(GAIN)[place(c)];
+        OWN(SLOPE)[place(c)] = -r * r * (slope / total);
+        OWN(REST)[place(c)] = -r * (mean / total);
     }
 }
 
 /* dx = rstd (gain dz - mean of gain dz - xh mean of gain dz xh) */
 static inline void input_gradient(global const T *dy, global const T *x, global const float *own, global T *dx,
-                                  int c, int C, int L,
-                                  int silu)
+                                  int c, int C, int L, int silu, int n)
 {
     const float16 m0 = ROW_OF(MEAN, c), m1 = ROW_OF(MEAN, c + 16), k0 = ROW_OF(FACTOR, c), k1 = ROW_OF(FACTOR, c + 16);
     const float16 b0 = ROW_OF(BIAS, c), b1 = ROW_OF(BIAS, c + 16);
@@ -254,15 +314,15 @@ static inline void input_gradient(global const T *dy, global const T *x, global 
     for (int l = 0; l < L; l++) {
         float16 a, b, da, db;
 
-        GET(a, b, x + (size_t)l * C + c);
-        GET(da, db, from + (size_t)l * C + c);
+        GET(a, b, x + (size_t)l * C + c, n);
+        GET(da, db, from + (size_t)l * C + c, n);
         a -= m0;
         b -= m1;
         if (!LEAVE && silu) {
             da *= vsilu_slope_by(fma(a, k0, b0), 3);
             db *= vsilu_slope_by(fma(b, k1, b1), 3);
         }
-        PUT(fma(da, k0, fma(a, slope0, rest0)), fma(db, k1, fma(b, slope1, rest1)), dx + (size_t)l * C + c);
+        PUT(fma(da, k0, fma(a, slope0, rest0)), fma(db, k1, fma(b, slope1, rest1)), dx + (size_t)l * C + c, n);
     }
 }
 
@@ -273,7 +333,7 @@ kernel void backward(global const T *dy, global const T *x, global const float *
     INTS4(extents, C, L, groups, block);
     const int blocks = (C + block - 1) / block, n = get_global_id(0) / blocks, from = get_global_id(0) % blocks * block;
     const int to = min(from + block, C), width = C / groups;
-    global float *own = scratch + (size_t)n * OF_CHANNEL * C;
+    global float *own = scratch + (size_t)n * OF_CHANNEL * ROOM(C);
 
     x += (size_t)n * C * L;
     dy += (size_t)n * C * L;
@@ -281,11 +341,17 @@ kernel void backward(global const T *dy, global const T *x, global const float *
     for (int c = from; c < to; c++)
         channel_coef(gamma, beta, ROW(scale, n), ROW(shift, n), stats + (size_t)n * 2 * groups, own, c, C, groups);
     for (int c = from; c < to; c += 32)
-        channel_sums(dy, x, own, dx, c, C, L, silu);
+        if (WHOLE(c))
+            channel_sums(dy, x, own, dx, c, C, L, silu, 32);
+        else
+            channel_sums(dy, x, own, dx, c, C, L, silu, TAIL);
     for (int g = from / width; g < to / width; g++)
         group_means(gamma, beta, own, ROW(dscale, n), ROW(dshift, n), g, C, L, groups);
     for (int c = from; dx && c < to; c += 32)
-        input_gradient(dy, x, own, dx, c, C, L, silu);
+        if (WHOLE(c))
+            input_gradient(dy, x, own, dx, c, C, L, silu, 32);
+        else
+            input_gradient(dy, x, own, dx, c, C, L, silu, TAIL);
 }
 
 /* dgamma[c] (+)= sum over n of (1 + scale) sum of dz xh, dbeta likewise of dz; an item a channel. */
@@ -297,11 +363,11 @@ kernel void backward_weights(global const float *scratch, global const float *sc
     float g = 0.0f, b = 0.0f;
 
     for (int n = 0; n < N; n++) {
-        global const float *own = scratch + (size_t)n * OF_CHANNEL * C + place(c);
+        global const float *own = scratch + (size_t)n * OF_CHANNEL * ROOM(C);
         const float k = scale ? 1.0f + scale[(size_t)n * C + c] : 1.0f;
 
-        b = fma(k, own[SUM * C], b);
-        g = fma(k, own[SQUARE * C], g);
+        b = fma(k, OWN(SUM)[place(c)], b);
+        g = fma(k, OWN(SQUARE)[place(c)], g);
     }
     if (dgamma)
         dgamma[c] = accum ? dgamma[c] + g : g;

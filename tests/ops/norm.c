@@ -146,9 +146,9 @@ static void layer_norm_dx(const dm_opnode *p, const double *const *in, double *c
 enum { GAMMA = 1, SCALED = 2, SILU = 4, FIRST = 8, WEIGHTS_ONLY = 16, NO_WEIGHTS = 32, MASKS = 64 };
 
 typedef struct shape { int64_t N, C, L, groups; } shape;
-static const shape shapes[] = {{1, 1, 1, 1}, {2, 6, 5, 2}, {2, 4, 3, 4}, {2, 32, 9, 8}, {3, 33, 7, 3}, {1, 64, 65, 32},
+static const shape shapes[] = {{1, 1, 1, 1}, {2, 6, 5, 2}, {2, 4, 3, 4}, {2, 32, 9, 8}, {3, 24, 13, 4}, {3, 33, 7, 3}, {1, 64, 65, 32},
                                {2, 128, 49, 32}, {5, 48, 31, 8}, {4, 96, 33, 1}, {65, 16, 1, 4}, {1, 31, 1000, 31},
-                               {2, 20, 600, 5}, {2, 256, 16, 32}, {2, 96, 70, 32}};
+                               {2, 20, 600, 5}, {2, 256, 16, 32}, {2, 96, 70, 32}, {2, 8, 130, 2}, {1, 72, 33, 8}, {2, 152, 17, 19}, {2, 264, 9, 33}};
 
 static dm_attr_norm attr_of(const shape *s, int mask)
 {
@@ -190,10 +190,10 @@ static void check_forward(dm_device *d, const shape *s, int mask, double mean)
 
 static void group_norm__forward(void **state)
 {
-    for (size_t i = 0; i < (ops_small() ? 4 : sizeof shapes / sizeof shapes[0]); i++)
+    for (size_t i = 0; i < (ops_small() ? 5 : sizeof shapes / sizeof shapes[0]); i++)
         for (int mask = 0; mask < 16; mask++) {
             check_forward(*state, &shapes[i], mask, 0.5);
-            if (i > 4 && mask == (GAMMA | SILU))
+            if (i > 5 && mask == (GAMMA | SILU))
                 check_forward(*state, &shapes[i], mask, 300);
         }
 }
@@ -226,7 +226,7 @@ static void check_backward(dm_device *d, const shape *s, int mask)
 
 static void group_norm__backward(void **state)
 {
-    for (size_t i = 0; i < (ops_small() ? 4 : sizeof shapes / sizeof shapes[0]); i++)
+    for (size_t i = 0; i < (ops_small() ? 5 : sizeof shapes / sizeof shapes[0]); i++)
         for (int mask = 0; mask < MASKS; mask++)
             /* the gradient of x is 0 but for rounding where a group is one value */
             if (shapes[i].C * shapes[i].L > shapes[i].groups ? !(mask & WEIGHTS_ONLY && mask & NO_WEIGHTS)
