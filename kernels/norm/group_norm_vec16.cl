@@ -2,8 +2,8 @@
  * formulas, operands and sums as in group_norm.cl. A work-item does `block` channels (whole groups; a multiple of 32,
  * or all) of an example in two sweeps, 32 channels at a time: whole cache lines, and what the second sweep reads is
  * still in the core's cache. The last TAIL = C % 32 channels are a step of fewer lanes. 32 of bf16 are read as 16
- * words: the even channels are the lower halves, the odd ones the upper, and no lane moves; coefficients and sums lie in
- * that order too, the one of channel c at `place(c)`. Scratch: of each example OF_CHANNEL rows of ROOM(C).
+ * words: the even channels are the lower halves, the odd ones the upper, and no lane moves; coefficients and sums
+ * lie in that order too, the one of channel c at `place(c)`. Scratch: of each example OF_CHANNEL rows of ROOM(C).
  * Oracle tests/ops/norm.c; 2e-6 of the largest output. */
 #define W 16
 #include "vec.clh"
