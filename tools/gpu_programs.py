@@ -82,14 +82,22 @@ class Program:
         self.first = False
 
 
-def built(build, profile, folder, device, commands):
+def usual(device):
+    """Commands that train a step and sample."""
+    trained = [("train", "configs/fashion-mnist.yaml", f"device={device}", f"output=RUN-{p}", f"precision={p}", *TRAIN)
+               for p in ("fp32", "bf16")]
+    return trained + [("sample", "RUN-fp32", f"device={device}", f"precision={p}", "sampler.steps=2", "--tensors", "RUN.safetensors",
+                       "--force") for p in ("fp32", "bf16")]
+
+
+def built(build, profile, folder, device, commands, preload="", more={}):
     """What the commands build on a device that pretends to be this GPU."""
     os.makedirs(folder, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         for command in commands:
             done = run(os.path.join(build, "demist"), *(c.replace("RUN", scratch + "/run") for c in command), cwd=ROOT, env={
-                **os.environ, "LD_PRELOAD": os.path.join(build, "tests/faults/libas_gpu.so"), "AS_GPU": profile,
-                "AS_GPU_SOURCES": folder, "DEMIST_CACHE": os.path.join(scratch, "cache"), "DEMIST_DEVICE": device})
+                **os.environ, "LD_PRELOAD": preload + os.path.join(build, "tests/faults/libas_gpu.so"), "AS_GPU": profile,
+                "AS_GPU_SOURCES": folder, "DEMIST_CACHE": os.path.join(scratch, "cache"), "DEMIST_DEVICE": device, **more})
             if done.returncode:
                 raise SystemExit(f"demist {' '.join(command)} as {profile}: exit {done.returncode}\n{done.stdout[-2000:]}")
     return {os.path.basename(p)[:-3] for p in glob.glob(os.path.join(folder, "*.cl"))}
@@ -98,11 +106,7 @@ def built(build, profile, folder, device, commands):
 def programs(build, profile, folder, device, all_of_them):
     """Those of training and sampling, which such a GPU chooses, and those of all implementations that it could run."""
     if not os.path.exists(folder + "/first"):
-        commands = [("train", "configs/fashion-mnist.yaml", f"device={device}", f"output=RUN-{p}", f"precision={p}", *TRAIN)
-                    for p in ("fp32", "bf16")]
-        commands += [("sample", "RUN-fp32", f"device={device}", f"precision={p}", "sampler.steps=2", "--tensors", "RUN.safetensors", "--force")
-                     for p in ("fp32", "bf16")]
-        first = built(build, profile, folder, device, commands)
+        first = built(build, profile, folder, device, usual(device))
         with open(folder + "/first", "w") as f:
             f.write("\n".join(sorted(first)))
     if all_of_them and not os.path.exists(folder + "/all"):

@@ -1,11 +1,14 @@
-"""tools/gpu_isa.py on code written for it: loops are found, instructions counted, the busiest part named.
+"""tools/gpu_isa.py on code written for it: loops are found, instructions counted, the busiest part named. tools/gpu_memory.py on
+accesses written for it: segments of memory, banks of local memory.
 
 Run by hand: DEMIST_SOURCE=TREE test_roofline.py."""
 import os
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.join(os.environ["DEMIST_SOURCE"], "tools"))
 from gpu_isa import CARDS, kernels_of  # noqa: E402
+from gpu_memory import Access, coalesced, conflicts, read_trace, used  # noqa: E402
 
 # A loop of two FMA on what it loads, in a loop that stores; the way in is no part of either. 'helper' is called, 'other' is not.
 AMD = """
@@ -88,7 +91,58 @@ NVIDIA = """
 """
 
 
+TRACE = """kernel 0123456789abcdef one 64
+at global 4 128
+round 0:1000 1:1004
+at local 16 2
+round 0:0 1:16
+round 0:32 1:48
+kernel 0123456789abcdef two 64
+"""
+
+
+def access(space, size, address, items=64, times=None):
+    a = Access(space, size, times or items)
+    a.rounds.append({i: address(i) for i in range(items)})
+    return a
+
+
+def rounded(accesses, lanes=64, segment=64):
+    return round(coalesced(accesses, lanes, segment), 3)
+
+
+def memory():
+    rows = access("global", 4, lambda i: 4096 + 4 * i)
+    assert rounded([rows]) == 1 and used([rows], 64) == 1
+    assert rounded([access("global", 4, lambda i: 4100 + 4 * i)]) == 0.8, "four segments would do, five are touched"
+    assert rounded([access("global", 4, lambda i: 4096)]) == 1, "one word for all is one segment"
+    columns = access("global", 4, lambda i: 4096 + 256 * i)
+    assert rounded([columns]) == round(4 / 64, 3) and rounded([columns], 32, 32) == round(4 / 32, 3) and used([columns], 64) == 1 / 16
+    # 4 of 8 segments, thrice as often as 4 of 64.
+    assert rounded([access("global", 4, lambda i: 4096 + 8 * i, times=192), columns]) == round((3 * 4 + 4) / (3 * 8 + 64), 3)
+    # What one instruction leaves, the next one takes.
+    assert used([access("global", 4, lambda i, j=j: 4096 + 16 * i + 4 * j) for j in range(4)], 64) == 1
+    assert coalesced([access("local", 4, lambda i: 4 * i)], 64, 64) is None
+
+    def banks(size, address):
+        return [conflicts([access("local", size, address)], by_words) for by_words in (False, True)]
+    assert banks(4, lambda i: 4 * i) == [1, 1] and banks(4, lambda i: 0) == [1, 1]
+    assert banks(4, lambda i: 8 * i) == [2, 2] and banks(4, lambda i: 128 * i) == [32, 32] and banks(4, lambda i: 132 * i) == [1, 1]
+    assert banks(16, lambda i: 16 * i) == [1, 4], "vectors side by side, or their words one after another"
+    assert banks(2, lambda i: 2 * i) == [1, 1]
+    assert conflicts([rows], False) is None
+
+    with tempfile.NamedTemporaryFile("w+") as f:
+        f.write(TRACE)
+        f.flush()
+        (key, name, accesses), two = read_trace(f.name)
+    assert (key, name, two[1], two[2]) == ("0123456789abcdef", "one", "two", []), two
+    assert [(a.space, a.size, a.times, a.weight()) for a in accesses] == [("global", 4, 128, 64), ("local", 16, 2, 0.5)], accesses
+    assert accesses[1].rounds == [{0: 0, 1: 16}, {0: 32, 1: 48}]
+
+
 def main():
+    memory()
     mi = CARDS["gfx90a"]
     found = kernels_of("gfx90a", AMD, mi, {"one", "other"})
     assert set(found) == {"one", "other"}, found
@@ -112,7 +166,7 @@ def main():
     assert depth == 1 and code.fma == 1 and code.matrix_flops == 128 and code.bytes == {"global": 16}, vars(code)
     assert code.cycles["matrix"] == 4 and code.cycles["cache"] == 8 and code.fma_rate(a100) == 0.5, vars(code)
     assert nest is not code
-    print("the loops are as written")
+    print("loops and accesses are as written")
 
 
 if __name__ == "__main__":
