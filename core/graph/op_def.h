@@ -16,6 +16,7 @@ typedef enum dm_op_arg_flags {
     DM_ARG_16BIT = 2,              /* may be 16 bits wide */
     DM_ARG_AS_OUTPUT = 4,          /* where the output's type differs from the inputs', it has the output's */
     DM_ARG_ACCUM = 8,              /* an output that is added to where the node says so, and written else */
+    DM_ARG_LAYER = 16,             /* a layer's weight, where it is a weight: the node is that layer, of its input 0 */
 } dm_op_arg_flags;
 typedef struct dm_op_arg { const char *name; unsigned flags; } dm_op_arg;
 
@@ -45,6 +46,12 @@ typedef struct dm_op_def {
     double (*flops)(const dm_opnode *n); /* where it is not that simple; NULL otherwise */
     bool (*may_be_16bit)(const dm_opnode *n, bool out, int k); /* where attributes decide, too; NULL otherwise */
     unsigned flags;
+    /* Makes n a problem of the same kind that the portable implementation solves at once: of about so many operations
+     * where extents can be cut; NULL where it is as fast as others. */
+    void (*shrink)(dm_opnode *n, double most);
+    /* Whether a training step, whose forward pass n may be part of, is worse where n's products of f32 are split in two
+     * bf16; NULL: no. */
+    bool (*full_precision)(const dm_opnode *n, bool forward);
     /* Appends what gives the gradients of n's inputs, and hands them on. n is a copy: the list that it came from grows.
      * dy: the gradient of output 0, always there but for DM_OP_PLUGINS. */
     void (*gradient)(dm_tape *t, const dm_gnode *n, dm_val dy);

@@ -2,6 +2,7 @@
  * change from step to step come in as rows of one small buffer. */
 #include "model/net.h"
 
+#include "graph/op_def.h"
 #include "model/objective.h"
 
 #include <stdlib.h>
@@ -10,8 +11,7 @@
 /* Rows of coefficients; the objective's own scalars follow. */
 enum { LEVEL, C_SKIP = LEVEL + DM_LEVELS, C_OUT, C_NOISE, WEIGHT, SCALARS, MAX_ROWS = SCALARS + 64 };
 enum { ALPHA = LEVEL + DM_LEVEL_ALPHA, SIGMA = LEVEL + DM_LEVEL_SIGMA, C_IN = LEVEL + DM_LEVEL_C_IN };
-/* Bytes that another launch is worth; rows of a linear layer whose time does not matter. */
-enum { WORTH = 256 << 10, FEW_ROWS = 64 };
+enum { WORTH = 256 << 10 };       /* bytes that another launch is worth */
 
 struct dm_grad_step {
     dm_net *model;
@@ -88,13 +88,11 @@ static void describe(dm_grad_step *s, const dm_graph *api, dm_val loss_sum)
     }
 }
 
-/* Ten steps beside PyTorch are off by three times as much where a forward pass's convolutions are split in two bf16
- * (docs/kernels.md); where its linear layers of few rows are, they are no faster either. */
 static bool needs_full_precision(const dm_opnode *n, bool forward)
 {
-    return dm_op_16bit_type(n) == DM_DT_F32 &&
-           (n->kind == DM_OP_CONV2D || (forward && n->kind == DM_OP_CONV2D_DX) || /* a transposed convolution */
-            (forward && n->kind == DM_OP_MATMUL && n->a.mm.batch * n->a.mm.m <= FEW_ROWS));
+    const dm_op_def *def = dm_op_def_of(n->kind);
+
+    return def->full_precision && dm_op_16bit_type(n) == DM_DT_F32 && def->full_precision(n, forward);
 }
 
 /* Gradients of linear layers are linear layers too, and follow the forward pass's nodes. */

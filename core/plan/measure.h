@@ -27,8 +27,6 @@ const dm_impl *dm_impl_reference(const dm_device_info *dev, const dm_opnode *n);
 /* What may be chosen without being forced: those that are preferred, in their order, up to the reference; that one only
  * if it is alone or its work is small. high: also those that round products of f32 more than f32 does. */
 int dm_candidates(const dm_device_info *dev, const dm_opnode *n, bool high, const dm_impl *list[DM_MAX_CANDIDATES]);
-/* A problem of the same kind, small enough for the portable implementation of a large one. */
-dm_opnode dm_measure_small(const dm_opnode *n);
 /* Compares each with the portable implementation on a small problem, times it on this one, and compares with the
  * others' results there. An entry of out that has an implementation is known and stays as it is. DM_ECANCELLED where
  * time ran out or a stop was wished for, DM_ENOMEM where the problem does not fit twice; entries of what was not

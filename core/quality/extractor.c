@@ -3,6 +3,7 @@
 #include "quality/extractor.h"
 
 #include "text/suggest.h"
+#include "graph/op_def.h"
 #include "model/objective.h"
 
 #include <math.h>
@@ -28,12 +29,18 @@ int64_t dm_extractor_features(const dm_extractor *x) { return x->features; }
 const char *dm_extractor_layer(const dm_extractor *x) { return x->layer; }
 bool dm_extractor_classifies(const dm_extractor *x) { return x->row != NULL; }
 
-/* The weight of a convolution or a linear layer; NULL for any other node. */
+/* The weight of a layer, such as a convolution; NULL for any other node. */
 static const dm_weight *weight_of(const dm_graph_core *g, const dm_gnode *n)
 {
-    const dm_val v = n->op.kind == DM_OP_CONV2D || n->op.kind == DM_OP_MATMUL ? dm_graph_root(g, n->in[1]) : DM_NONE;
+    const dm_op_def *def = dm_op_def_of(n->op.kind);
 
-    return v >= 0 && g->values[v].source == DM_VAL_WEIGHT ? &g->weights[g->values[v].weight] : NULL;
+    for (int i = 0; i < n->op.n_in; i++) {
+        const dm_val v = def->in[i].flags & DM_ARG_LAYER ? dm_graph_root(g, n->in[i]) : DM_NONE;
+
+        if (v >= 0 && g->values[v].source == DM_VAL_WEIGHT)
+            return &g->weights[g->values[v].weight];
+    }
+    return NULL;
 }
 
 /* "levels.0.conv" of "levels.0.conv.weight". */

@@ -212,6 +212,40 @@ def quality_of_samples():
         assert all(abs(a - b) < 1e-4 * (1 + abs(b)) for a, b in zip(rows[i], want)), (rows[i], want)
 
 
+# A network whose last layers are convolutions of other kinds.
+KINDS = r"""
+#include <demist/plugin.h>
+static dm_val build(dm_ctx *c, const dm_graph *g, const dm_net_in *in)
+{
+    const dm_conv k = {3, 1, {1, 1}};
+    dm_val x = g->silu(g, g->conv(g, "first", in->x, 8, k, 0));
+    (void)c;
+    x = g->silu(g, g->conv_grouped(g, "grouped", x, 8, k, 4, 0));
+    x = g->silu(g, g->conv_transposed(g, "transposed", x, 6, k, 0));
+    return g->conv_transposed(g, "last", x, in->out_channels, k, 0);
+}
+const dm_plugin dm_plugin_entry = {.abi = DM_ABI, .size = sizeof(dm_plugin), .name = "kinds_of_layers", .version = "1",
+    .license = "Apache-2.0", .doc = "layers", .network = &(const dm_network){.size = sizeof(dm_network), .build = build}};
+"""
+
+
+def layers_of_every_kind():
+    with open(path("kinds_of_layers.c"), "w") as f:
+        f.write(KINDS)
+    subprocess.run(["cc", "-std=c11", "-Wall", "-Werror", "-shared", "-fPIC", "-fvisibility=hidden", "-I",
+                    os.path.join(os.environ["DEMIST_SOURCE"], "core/api"), path("kinds_of_layers.c"), "-o", path("kinds_of_layers.so")],
+                   check=True)
+    write_experiment("layers", f"plugin_path: {path('.')}\nschedule: {{use: linear, timesteps: 100}}\nnetwork: {{use: kinds_of_layers}}\n"
+                     "objective: {use: simple}\nsampler: {use: ddim, steps: 2}\ntrain: {steps: 2, batch: 8}\n")
+    demist("train", path("layers.yaml"))
+    given = ("--metric", "quality", "--features", path("layers"), "--images", save_images("few.safetensors", test_pixels()[:20]))
+    for layer, named, count in ((None, "last", 6), ("last", "last", 6), ("transposed", "transposed", 8), ("grouped", "grouped", 8)):
+        r = report(path("layers"), *given, *(("--layer", layer) if layer else ()))[0]
+        assert (r["features"]["layer"], r["features"]["count"]) == (named, count), (layer, r["features"])
+    err = demist("eval", path("layers"), *given, "--layer", "grouping", code=2)[1]
+    assert "no layer 'grouping'; did you mean 'grouped'?" in err, err
+
+
 def quality_by_class():
     """A model that is told the class: each class as a data set of its own gives the same, and the classifier's share."""
     write_experiment("asked", "schedule: {use: linear, timesteps: 100}\nnetwork: {use: unet, channels: [8, 8], attend: [0, 0], layers: 1, groups: 4, class_embed: table}\n"
@@ -346,4 +380,4 @@ def stopped():
     assert p.returncode == 130 and out == "", (p.returncode, out, err)
 
 
-run_tests([a_classifier_learns, quality_of_given_images, quality_of_samples, quality_by_class, by_class_refuses, refuses, few_images_are_warned_of, stopped])
+run_tests([a_classifier_learns, quality_of_given_images, quality_of_samples, layers_of_every_kind, quality_by_class, by_class_refuses, refuses, few_images_are_warned_of, stopped])

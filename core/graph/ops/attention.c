@@ -50,6 +50,16 @@ static double dx_flops(const dm_opnode *n)
 
 static const dm_op_attr heads_attrs[] = {DM_ATTR(DM_ATTR_LONG, "heads", attn.heads), {0}};
 
+/* The batch is the first extent of all. */
+static void shrink(dm_opnode *n, double most)
+{
+    (void)most;
+    for (int i = 0; i < n->n_in; i++)
+        n->in[i].dim[0] = n->in[i].dim[0] < 2 ? n->in[i].dim[0] : 2;
+    for (int i = 0; i < n->n_out; i++)
+        n->out[i].dim[0] = n->out[i].dim[0] < 2 ? n->out[i].dim[0] : 2;
+}
+
 static const dm_op_def rows[] = {
     {.kind = DM_OP_ATTENTION,
      .name = "attention",
@@ -58,6 +68,7 @@ static const dm_op_def rows[] = {
      .attrs = heads_attrs,
      .flops = flops,
      .flags = DM_OP_HEAVY,
+     .shrink = shrink,
      .gradient = attention_gradient},
     {.kind = DM_OP_ATTENTION_DX,
      .name = "attention_dx",
@@ -70,7 +81,8 @@ static const dm_op_def rows[] = {
      .out = {{"dq", DM_ARG_16BIT}, {"dk", DM_ARG_16BIT}, {"dv", DM_ARG_16BIT}},
      .attrs = heads_attrs,
      .flops = dx_flops,
-     .flags = DM_OP_BACKWARD},
+     .flags = DM_OP_BACKWARD,
+     .shrink = shrink},
     {0},
 };
 

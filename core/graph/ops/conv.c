@@ -196,11 +196,43 @@ static const dm_op_attr grouped_attrs[] = {DM_ATTR(DM_ATTR_INT, "k", grouped.con
                                            DM_ATTR(DM_ATTR_INT, "groups", grouped.groups),
                                            {0}};
 
+/* ---- small problems of the same kind --------------------------------------------------- */
+
+static int64_t out_extent(const dm_conv *k, int64_t in) { return (in + k->pad[0] + k->pad[1] - k->k) / k->stride + 1; }
+
+/* A convolution from x to y of so much work. */
+static void shrink_pair(dm_opnode *n, dm_desc *x, dm_desc *y, double (*work)(const dm_opnode *n), double most)
+{
+    const int64_t batch = work(n) > most * (double)x->dim[0] ? 1 : 2;
+
+    x->dim[0] = y->dim[0] = x->dim[0] < batch ? x->dim[0] : batch;
+    for (int i = 1; i <= 2 && work(n) > most; i++) {
+        x->dim[i] = x->dim[i] > 16 ? 8 + x->dim[i] % 8 : x->dim[i];
+        y->dim[i] = out_extent(&n->a.conv, x->dim[i]);
+    }
+}
+
+static void shrink(dm_opnode *n, double most)
+{
+    shrink_pair(n, &n->in[0], &n->out[0], forward_flops, most);
+    if (n->in[3].rank >= 0)
+        n->in[3].dim[0] = n->in[0].dim[0];
+    if (n->in[4].rank >= 0)
+        n->in[4] = n->out[0];
+}
+
+static void shrink_dx(dm_opnode *n, double most) { shrink_pair(n, &n->out[0], &n->in[0], dx_flops, most); }
+static void shrink_dw(dm_opnode *n, double most) { shrink_pair(n, &n->in[0], &n->in[1], dw_flops, most); }
+
+/* Ten steps beside PyTorch are off by three times as much where a forward pass's convolutions are split in two bf16
+ * (docs/kernels.md). A conv2d_dx of the forward pass is a transposed convolution. */
+static bool full_precision(const dm_opnode *n, bool forward) { return n->kind == DM_OP_CONV2D || forward; }
+
 static const dm_op_def rows[] = {
     {.kind = DM_OP_CONV2D,
      .name = "conv2d",
      .in = {{"x", DM_ARG_16BIT},
-            {"w", 0},
+            {"w", DM_ARG_LAYER},
             {"b", DM_ARG_OPTIONAL},
             {"temb", DM_ARG_OPTIONAL},
             {"res", DM_ARG_OPTIONAL | DM_ARG_16BIT | DM_ARG_AS_OUTPUT}},
@@ -208,14 +240,18 @@ static const dm_op_def rows[] = {
      .attrs = dm_attrs_conv,
      .flops = forward_flops,
      .flags = DM_OP_HEAVY | DM_OP_MIXED,
+     .shrink = shrink,
+     .full_precision = full_precision,
      .gradient = conv_gradient},
     {.kind = DM_OP_CONV2D_DX,
      .name = "conv2d_dx",
-     .in = {{"dy", DM_ARG_16BIT}, {"w", 0}},
+     .in = {{"dy", DM_ARG_16BIT}, {"w", DM_ARG_LAYER}},
      .out = {{"dx", DM_ARG_16BIT}},
      .attrs = dm_attrs_conv,
      .flops = dx_flops,
      .flags = DM_OP_HEAVY | DM_OP_MIXED,
+     .shrink = shrink_dx,
+     .full_precision = full_precision,
      .gradient = transposed_gradient},
     {.kind = DM_OP_CONV2D_DW,
      .name = "conv2d_dw",
@@ -223,10 +259,11 @@ static const dm_op_def rows[] = {
      .out = {{"dw", DM_ARG_ACCUM}},
      .attrs = dm_attrs_conv,
      .flops = dw_flops,
-     .flags = DM_OP_BACKWARD},
+     .flags = DM_OP_BACKWARD,
+     .shrink = shrink_dw},
     {.kind = DM_OP_GROUPED_CONV2D,
      .name = "grouped_conv2d",
-     .in = {{"x", DM_ARG_16BIT}, {"w", 0}, {"b", DM_ARG_OPTIONAL}},
+     .in = {{"x", DM_ARG_16BIT}, {"w", DM_ARG_LAYER}, {"b", DM_ARG_OPTIONAL}},
      .out = {{"y", DM_ARG_16BIT}},
      .attrs = grouped_attrs,
      .flops = grouped_flops,
@@ -234,7 +271,7 @@ static const dm_op_def rows[] = {
      .gradient = grouped_gradient},
     {.kind = DM_OP_GROUPED_CONV2D_DX,
      .name = "grouped_conv2d_dx",
-     .in = {{"dy", DM_ARG_16BIT}, {"w", 0}},
+     .in = {{"dy", DM_ARG_16BIT}, {"w", DM_ARG_LAYER}},
      .out = {{"dx", DM_ARG_16BIT}},
      .attrs = grouped_attrs,
      .flops = grouped_dx_flops,

@@ -4,6 +4,8 @@
 #include "graph/graph_shape.h"
 #include "graph/layer.h"
 
+enum { FEW_ROWS = 64 };            /* of a linear layer whose time does not matter */
+
 static dm_val linear(const dm_graph *g, const char *name, dm_val x, int64_t nout, uint32_t flags)
 {
     dm_graph_core *c = dm_graph_of(g);
@@ -173,15 +175,49 @@ static const dm_op_attr attrs[] = {DM_ATTR(DM_ATTR_BOOL, "ta", mm.ta),
                                    DM_ATTR(DM_ATTR_LONG, "k", mm.k),
                                    {0}};
 
+/* The same remainder by 64, so that the same tails of tiles are seen. */
+static int64_t shorter(int64_t n) { return n > 512 ? 256 + n % 64 : n; }
+
+static dm_desc matrix(const dm_desc *like, bool batched, int64_t batch, int64_t rows, int64_t columns)
+{
+    return (dm_desc){.type = like->type, .rank = batched ? 3 : 2,
+                     .dim = {batched ? batch : rows, batched ? rows : columns, batched ? columns : 1, 1, 1, 1, 1, 1}};
+}
+
+static void shrink(dm_opnode *n, double most)
+{
+    const int64_t batch = n->a.mm.batch < 2 ? n->a.mm.batch : 2, m = shorter(n->a.mm.m), k = shorter(n->a.mm.k),
+                  cols = shorter(n->a.mm.n);
+
+    (void)most;
+    n->in[0] = matrix(&n->in[0], n->a.mm.a_batch, batch, n->a.mm.ta ? k : m, n->a.mm.ta ? m : k);
+    n->in[1] = matrix(&n->in[1], n->a.mm.b_batch, batch, n->a.mm.tb ? cols : k, n->a.mm.tb ? k : cols);
+    if (n->in[2].rank >= 0)
+        n->in[2].dim[0] = cols;
+    n->out[0] = matrix(&n->out[0], true, batch, m, cols);
+    n->a.mm.batch = batch;
+    n->a.mm.m = m;
+    n->a.mm.k = k;
+    n->a.mm.n = cols;
+}
+
+/* Linear layers of few rows are no faster split in two bf16. */
+static bool full_precision(const dm_opnode *n, bool forward)
+{
+    return forward && n->a.mm.batch * n->a.mm.m <= FEW_ROWS;
+}
+
 static const dm_op_def rows[] = {
     {.kind = DM_OP_MATMUL,
      .name = "matmul",
-     .in = {{"a", 0}, {"b", 0}, {"bias", DM_ARG_OPTIONAL}},
+     .in = {{"a", 0}, {"b", DM_ARG_LAYER}, {"bias", DM_ARG_OPTIONAL}},
      .out = {{"c", DM_ARG_ACCUM}},
      .attrs = attrs,
      .flops = flops,
      .may_be_16bit = may_be_16bit,
      .flags = DM_OP_HEAVY | DM_OP_MIXED,
+     .shrink = shrink,
+     .full_precision = full_precision,
      .gradient = matmul_gradient},
     {0},
 };
