@@ -1,12 +1,17 @@
 /* The graph's values, nodes and weights, and their keys. */
 #include "graph/graph_scope.h"
 
+#include "plugin/callback.h"
 #include "settings/param.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-dm_graph_core *dm_graph_of(const dm_graph *g) { return dm_graph_scope_of(g)->core; }
+dm_graph_core *dm_graph_of(const dm_graph *g)
+{
+    dm_call_progress();
+    return dm_graph_scope_of(g)->core;
+}
 
 dm_val dm_graph_fail(dm_graph_core *g, dm_status code, const char *fmt, ...)
 {
@@ -27,9 +32,9 @@ bool dm_graph_returned(dm_graph_core *g, const dm_instance *i, const char *callb
 
     if (g->err.code)
         return false;
-    if (y >= 0 && (size_t)y < g->n_values)
+    if (y >= 0 && (size_t)y < g->n_values && !i->err.code)
         return true;
-    if (y < 0 && i->err.code && i->err.msg[0])
+    if (i->err.code && i->err.msg[0]) /* dm_fail is a failure, whatever is returned then */
         dm_graph_fail(g, i->err.code, "plugin '%s': %.960s", name, i->err.msg);
     else if (y < 0)
         dm_graph_fail(g, DM_EINVAL,

@@ -3,6 +3,7 @@
 #include "graph/op_def.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static dm_shape shape_of(const dm_graph *g, dm_val x)
 {
@@ -28,23 +29,34 @@ static const dm_graph *new_scope(dm_graph_core *core, const dm_graph *table, con
 static const dm_graph *sub_scope(const dm_graph *g, const char *fmt, ...)
 {
     const dm_graph_scope *s = dm_graph_scope_of(g);
+    dm_graph_core *core = dm_graph_of(g);
     char name[256];
     const dm_graph *sub;
     char *prefix;
     va_list ap;
     int n;
 
+    if (core->err.code)
+        return g;
     va_start(ap, fmt);
-    n = vsnprintf(name, sizeof name, fmt, ap);
+    n = fmt ? vsnprintf(name, sizeof name, fmt, ap) : -1;
     va_end(ap);
     if (n < 0 || (size_t)n >= sizeof name) {
-        dm_graph_fail(s->core, DM_EINVAL, "scope name of %d characters; at most %d", n, (int)sizeof name - 1);
+        dm_graph_fail(core, DM_EINVAL, fmt ? "scope name of %d characters; at most %d" : "scope was given no name", n,
+                      (int)sizeof name - 1);
         return g;
     }
-    prefix = dm_sprintf(s->core->arena, "%s%s.", s->prefix, name);
-    sub = prefix ? new_scope(s->core, g, prefix) : NULL;
+    if (strlen(s->prefix) + (size_t)n + 1 >= DM_KEY_MAX) { /* at once: the prefixes of deep scopes are long */
+        dm_graph_fail(core, DM_EINVAL,
+                      "scope '%.64s...': its name has %zu bytes with the scopes around it; those of weights, which are "
+                      "longer, have at most %d, which fit a checkpoint",
+                      s->prefix, strlen(s->prefix) + (size_t)n + 1, DM_KEY_MAX);
+        return g;
+    }
+    prefix = dm_sprintf(core->arena, "%s%s.", s->prefix, name);
+    sub = prefix ? new_scope(core, g, prefix) : NULL;
     if (!sub)
-        dm_graph_fail(s->core, DM_ENOMEM, "out of memory for the graph");
+        dm_graph_fail(core, DM_ENOMEM, "out of memory for the graph");
     return sub ? sub : g;
 }
 

@@ -1,8 +1,10 @@
 /* The values of the public graph table that no op makes: weights, constants, what a gradient does not pass, and the
  * experiment's network. */
+#include "graph/graph_scope.h"
 #include "graph/graph_shape.h"
-
 #include "plugin/callback.h"
+
+#include <math.h>
 
 static dm_val weight(const dm_graph *g, const char *name, const dm_shape *s, double initial)
 {
@@ -11,6 +13,9 @@ static dm_val weight(const dm_graph *g, const char *name, const dm_shape *s, dou
     if (!name || !s || s->rank < 0 || s->rank > 8)
         return dm_graph_fail(c, DM_EINVAL, "weight '%s' has rank %d; it needs a name, and a rank of 0 to 8",
                              name ? name : "", s ? (int)s->rank : -1);
+    if (!isfinite(initial))
+        return dm_graph_fail(c, DM_EINVAL, "weight '%s%s' is initialized to %g; it must be finite",
+                             dm_graph_scope_of(g)->prefix, name, initial);
     return dm_graph_to_image(c, dm_graph_weight_value(c, dm_graph_key(g, name, ""), s, DM_INIT_CONSTANT, initial));
 }
 
@@ -24,6 +29,10 @@ static dm_val constant(const dm_graph *api, const float *v, const dm_shape *s)
     if (count < 1 || count > INT64_C(1) << 30)
         return dm_graph_fail(g, DM_EINVAL, "a constant of rank %d with %lld elements is not possible",
                              s ? (int)s->rank : -1, (long long)count);
+    for (int64_t i = 0; i < count; i++) /* infinity is for masks */
+        if (isnan(v[i]))
+            return dm_graph_fail(g, DM_EINVAL, "element %lld of a constant of %lld in scope '%s' is NaN", (long long)i,
+                                 (long long)count, dm_graph_scope_of(api)->prefix);
     if (!(copy = dm_memdup(g->arena, v, (size_t)count * sizeof *v)))
         return dm_graph_fail(g, DM_ENOMEM, "out of memory for a constant of %lld elements", (long long)count);
     if ((x = dm_graph_value(g, s, DM_DT_F32, false)) < 0)

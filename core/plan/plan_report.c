@@ -51,6 +51,55 @@ static void extents(const dm_desc *d, char *text, size_t size)
         snprintf(text, size, "1");
 }
 
+/* ---- what an op of a plugin leaves as it was ------------------------------------------------ */
+
+static const uint32_t UNWRITTEN = 0x7fe5a5a5; /* a NaN that no arithmetic makes */
+
+/* Before it runs: what was in the memory may be finite, and first overflow in the op that reads it. */
+static void spoil(dm_plan *p, const dm_gnode *n)
+{
+    for (int k = 0; n->op.kind == DM_OP_CUSTOM && k < n->op.n_out; k++) {
+        dm_buf *b = n->out[k] >= 0 ? dm_plan_buffer(p, n->out[k]) : NULL;
+        const size_t count = b ? dm_buf_bytes(b) / sizeof UNWRITTEN : 0;
+        uint32_t *host = malloc((count + 1) * sizeof *host);
+        dm_err ignored = {0};
+
+        for (size_t i = 0; host && i < count; i++)
+            host[i] = UNWRITTEN;
+        if (host && count)
+            dm_buf_write(b, 0, count * sizeof *host, host, &ignored);
+        free(host);
+    }
+}
+
+/* The first element of output k that is as it was; -1: none is. */
+static int64_t unwritten(dm_plan *p, const dm_gnode *n, int k)
+{
+    const int64_t count = dm_desc_count(&n->op.out[k]);
+    uint32_t *host = malloc(((size_t)count + 1) * sizeof *host);
+    dm_err ignored = {0};
+    int64_t at = 0;
+
+    if (!host || dm_buf_read(dm_plan_buffer(p, n->out[k]), 0, (size_t)count * sizeof *host, host, &ignored))
+        at = count;
+    while (at < count && host[at] != UNWRITTEN)
+        at++;
+    free(host);
+    return at < count ? at : -1;
+}
+
+static void describe_custom(dm_plan *p, const dm_gnode *n, int k, const char *shape, char *what, size_t size)
+{
+    const bool forward = n->op.kind == DM_OP_CUSTOM;
+    const int64_t at = forward ? unwritten(p, n, k) : -1;
+    char more[80] = "";
+
+    if (at >= 0)
+        snprintf(more, sizeof more, ", which does not write element %lld of output %d", (long long)at, k);
+    snprintf(what, size, "%s op '%s' of plugin '%s' [%s]%s", forward ? "result of" : "gradient by", n->custom->name,
+             n->owner->plugin->name, shape, more);
+}
+
 bool dm_plan_find_nonfinite(dm_plan *p, char *what, size_t size, dm_err *err)
 {
     const dm_graph_core *g = p->graph;
@@ -71,7 +120,10 @@ bool dm_plan_find_nonfinite(dm_plan *p, char *what, size_t size, dm_err *err)
     for (size_t i = 0; i < g->n_nodes; i++) {
         const dm_gnode *n = &g->nodes[i];
 
-        if (n->dead || dm_plan_run_node(p, i, err))
+        if (n->dead)
+            continue;
+        spoil(p, n);
+        if (dm_plan_run_node(p, i, err))
             continue;
         for (int k = 0; k < n->op.n_out; k++)
             if (n->out[k] >= 0 && !finite(dm_plan_buffer(p, n->out[k]), n->op.out[k].type, err)) {
@@ -81,9 +133,7 @@ bool dm_plan_find_nonfinite(dm_plan *p, char *what, size_t size, dm_err *err)
 
                 extents(&n->op.out[k], shape, sizeof shape);
                 if (n->custom)
-                    snprintf(what, size, "%s op '%s' of plugin '%s' [%s]",
-                             n->op.kind == DM_OP_CUSTOM ? "result of" : "gradient by", n->custom->name,
-                             n->owner->plugin->name, shape);
+                    describe_custom(p, n, k, shape, what, size);
                 else
                     snprintf(what, size, "%s %s [%s]%s%s%s", v->source == DM_VAL_GRAD ? "gradient by" : "result of",
                          dm_op_name(n->op.kind), shape, *w ? " at '" : "", w, *w ? "'" : "");

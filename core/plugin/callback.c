@@ -130,6 +130,12 @@ dm_callback dm_call_which(void) { return mine.depth ? innermost()->which : DM_CB
 void dm_call_host_enter(void) { atomic_store_explicit(&mine.since, 0, memory_order_relaxed); }
 void dm_call_host_leave(void) { atomic_store_explicit(&mine.since, now(), memory_order_relaxed); }
 
+void dm_call_progress(void)
+{
+    if (atomic_load_explicit(&mine.since, memory_order_relaxed)) /* 0: the host is at work */
+        dm_call_host_leave();
+}
+
 static void describe(const call *c, dm_call_info *out)
 {
     *out = (dm_call_info){.plugin = c->instance->plugin->name, .kind = c->instance->kind, .file = c->instance->file,

@@ -40,6 +40,8 @@ dm_callback dm_call_which(void);
 /* The host works for the plugin from here to the other: the plugin makes progress. */
 void dm_call_host_enter(void);
 void dm_call_host_leave(void);
+/* A call of the host that takes no time to speak of: progress where a plugin is at work, nothing elsewhere. */
+void dm_call_progress(void);
 
 /* What a message says of a call: `which` is a callback's name, settings the parameters as "s=0.5 u=1". The strings
  * live as long as the plugin is open. */

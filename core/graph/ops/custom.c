@@ -32,22 +32,24 @@ static dm_status custom(const dm_graph *api, const dm_op *op, const dm_val *in, 
 {
     dm_graph_core *g = dm_graph_of(api);
     dm_shape si[DM_MAX_IN], so[DM_MAX_OUT];
-    dm_val vi[DM_MAX_IN], vo[DM_MAX_OUT];
+    dm_val given[DM_MAX_IN], vi[DM_MAX_IN], vo[DM_MAX_OUT];
     char name[112];
     dm_err why;
     dm_status rc;
     dm_gnode *n;
 
+    for (int i = 0; op && in && i < op->n_in && i < DM_MAX_IN; i++) /* in and out may be one array */
+        given[i] = in[i];
     for (int i = 0; op && out && i < op->n_out && i < DM_MAX_OUT; i++)
         out[i] = DM_FAILED;
     if (g->err.code || !usable(g, op, in, out))
         return g->err.code;
     snprintf(name, sizeof name, "op '%.100s'", op->name);
-    if (!dm_graph_holds(g, name, in, op->n_in))
+    if (!dm_graph_holds(g, name, given, op->n_in))
         return g->err.code;
     for (int i = 0; i < op->n_in; i++) {
-        si[i] = api->shape(api, in[i]);
-        vi[i] = dm_graph_to_rows(g, in[i]);
+        si[i] = api->shape(api, given[i]);
+        vi[i] = dm_graph_to_rows(g, given[i]);
     }
     memset(so, 0, sizeof so);
     dm_call_host_enter();

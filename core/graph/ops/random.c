@@ -11,8 +11,10 @@ static dm_val dropout(const dm_graph *api, dm_val x, double p)
 
     if (!dm_graph_has(g, "dropout", DM_DT_F32, &x, 1))
         return DM_FAILED;
-    if (!(p < 1) || s.rank < 1)
-        return dm_graph_fail(g, DM_EINVAL, "dropout of %g; it must be below 1", p);
+    if (!(p >= 0 && p < 1))
+        return dm_graph_fail(g, DM_EINVAL, "dropout of %g; it must be at least 0 and below 1", p);
+    if (s.rank < 1)
+        return dm_graph_fail(g, DM_EINVAL, "dropout of a value of rank 0; it needs an axis of examples");
     if (p <= 0 || !g->training)
         return x;
     in[1] = dm_graph_state(g);

@@ -3,7 +3,9 @@
     X(silent)                                                                                                        \
     X(no_value) X(garbage) X(input_itself) X(null_name) X(long_name) X(unprintable_name) X(twice) X(batch_shape)     \
         X(batch_name) X(batch_count) X(absent_input) X(garbage_input) X(labels_as_numbers) X(misfit) X(reshape_null) \
-            X(recursive) X(channels) X(unused) X(logs) X(sums) X(nan_scale) X(overflows)
+            X(recursive) X(channels) X(unused) X(logs) X(sums) X(nan_scale) X(overflows) X(deep_scope)               \
+                X(null_scope) X(negative_dropout) X(nan_dropout) X(whole_dropout) X(nan_weight) X(infinite_weight)   \
+                    X(nan_constant) X(failed_after_all)
 #include "wrong.h"
 
 static int deeper(volatile int *n) /* no stack is as large */
@@ -26,6 +28,22 @@ static dm_val hidden(dm_ctx *c, const dm_graph *g, const dm_net_in *in)
         for (int i = 0; i < 60; i++)
             deep = deep->scope(deep, "block_%d", i);
         return deep->linear(deep, "in", in->x, 8, 0);
+    case deep_scope:
+        for (int i = 0; i < 100000; i++)
+            deep = deep->scope(deep, "%s", "");
+        return deep->linear(deep, "in", in->x, 8, 0);
+    case null_scope: deep = g->scope(g, NULL); return deep->linear(deep, "in", in->x, 8, 0);
+    case negative_dropout: return g->dropout(g, g->linear(g, "in", in->x, 8, 0), -1);
+    case nan_dropout: return g->dropout(g, g->linear(g, "in", in->x, 8, 0), NAN);
+    case whole_dropout: return g->dropout(g, g->linear(g, "in", in->x, 8, 0), 1);
+    case nan_weight: return g->mul(g, g->linear(g, "in", in->x, 8, 0), g->weight(g, "a", &(dm_shape){2, {1, 8}}, NAN));
+    case infinite_weight:
+        deep = g->scope(g, "deep");
+        return g->mul(g, g->linear(g, "in", in->x, 8, 0), deep->weight(deep, "a", &(dm_shape){2, {1, 8}}, INFINITY));
+    case nan_constant:
+        deep = g->scope(g, "deep");
+        return g->add(g, g->linear(g, "in", in->x, 8, 0),
+                      deep->constant(deep, (const float[8]){0, -INFINITY, NAN}, &(dm_shape){2, {1, 8}}));
     case unprintable_name: return g->linear(g, "in\033[31m", in->x, 8, 0);
     case twice: return g->linear(g, "in", g->linear(g, "in", in->x, 8, 0), 8, 0);
     case batch_shape: return g->mul(g, g->linear(g, "in", in->x, 8, 0), g->weight(g, "a", &(dm_shape){1, {N}}, 1));
@@ -53,6 +71,7 @@ static dm_val build(dm_ctx *c, const dm_graph *g, const dm_net_in *in)
     case garbage: return 9999;
     case input_itself: return in->x;
     case overflows: return deeper(&(volatile int){0});
+    case failed_after_all: dm_fail(c, DM_EINVAL, "said, but went on"); break;
     case logs: c->host->log(c, "hello from %s", "build"); break;
     case unused: g->weight(g, "forgotten", &(dm_shape){1, {3}}, 0); break;
     case sums:
