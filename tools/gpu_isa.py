@@ -265,8 +265,8 @@ def nvidia_kernels(text):
 
 def hottest(blocks, loops, one):
     """Where a kernel spends its time, as Code: the loop whose own instructions do the most FLOPs and move the most bytes, if each loop
-    has DEEPER rounds; its depth; and the same with all loops of the nest that it is in, for each of its rounds. Loops over private
-    memory, where compilers keep a vector whose last lanes are taken one by one, count only if there is no other. Without a loop, the
+    has DEEPER rounds, with the loops within if it moves nothing itself; its depth; and the same with all loops of the nest that it is
+    in, for each of its rounds. Loops over private memory, where compilers keep a vector whose last lanes are taken one by one, count only if there is no other. Without a loop, the
     whole kernel and 0."""
     own, all_of_it = {}, Code()
     for loop, names in blocks:
@@ -279,8 +279,8 @@ def hottest(blocks, loops, one):
     main = {l: c for l, c in inside.items() if not c.bytes["private"] and c.work()} or inside
     best = max(main, key=lambda l: main[l].work() * DEEPER ** loops[l][1])
     code, depth = inside[best], loops[best][1]
-    if not code.bytes["global"] and not code.bytes["local"]:   # what it makes is stored in loops of its own
-        code.add(*(c for l, c in inside.items() if best in around(l, loops)))
+    if not code.bytes["global"] and not code.bytes["local"]:   # what it makes is stored in loops within
+        code.add(*(c.times(DEEPER ** (loops[l][1] - depth)) for l, c in inside.items() if best in around(l, loops)))
     nest = (around(best, loops) or [best])[-1]
     deep = [l for l in main if l == nest or nest in around(l, loops)]
     whole = Code().add(code, *(inside[l].times(DEEPER ** (loops[l][1] - depth)) for l in deep if l != best and best not in around(l, loops)))

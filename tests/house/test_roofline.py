@@ -47,6 +47,26 @@ other:                                  ; @other
 .Lfunc_end2:
 """
 
+# What is made in a loop is stored in one within, whose tail lies in private memory.
+STORES = """
+stores:                                 ; @stores
+; %bb.0:
+	s_nop 0
+.LBB0_1:                                ; =>This Loop Header: Depth=1
+                                        ;     Child Loop BB0_2 Depth 2
+	v_fma_f32 v0, v0, v0, v0
+	v_fma_f32 v0, v0, v0, v0
+	v_fma_f32 v0, v0, v0, v0
+	v_fma_f32 v0, v0, v0, v0
+	v_fma_f32 v0, v0, v0, v0
+	v_fma_f32 v0, v0, v0, v0
+.LBB0_2:                                ;   Parent Loop BB0_1 Depth=1
+                                        ; =>  This Inner Loop Header: Depth=2
+	buffer_load_dword v0, v1, s[0:3], 0 offen
+	global_store_dword v[0:1], v0, off
+.Lfunc_end0:
+"""
+
 # A number that is short or long, lane by lane; one that is loaded or zero, all lanes alike.
 SIDES = """
 sides:                                  ; @sides
@@ -156,6 +176,9 @@ def main():
     assert nest.bytes == {"local": 24, "global": 2} and nest.cycles["vectors"] == 2.5 and nest.cycles["cache"] == 2, vars(nest)
     whole, depth, _ = found["other"]
     assert depth == 0 and whole.bytes == {"global": 2, "private": 4} and whole.cycles["cache"] == 8, vars(whole)
+
+    code, depth, nest = kernels_of("gfx90a", STORES, mi, {"stores"})["stores"]
+    assert depth == 1 and code.flops == 12 and code.bytes == {"private": 32, "global": 32} and code.cycles == nest.cycles, vars(code)
 
     sides = kernels_of("gfx90a", SIDES, mi, {"sides"})["sides"][0]
     assert sides.cycles["vectors"] == 4 + 3 and sides.bytes == {"global": 4}, vars(sides)
