@@ -124,7 +124,7 @@ class State(Sized):
 
 class CheckOptions(Sized):
     _fields_ = [("size", c_uint32), ("n_overrides", c_int32), ("overrides", POINTER(c_char_p)), ("explain", c_bool),
-                ("data", c_bool), ("line", LINE), ("line_user", c_void_p), ("callbacks", POINTER(Callbacks))]
+                ("line", LINE), ("line_user", c_void_p), ("callbacks", POINTER(Callbacks)), ("data", c_int64)]
 
 
 class AccuracyOptions(Sized):

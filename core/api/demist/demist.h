@@ -265,11 +265,11 @@ typedef struct dm_check_options {
     int32_t n_overrides;
     const char *const *overrides;
     bool explain;                  /* also a line per op: implementation, dimensions, FLOPs */
-    bool data; /* first read every example once and log each that cannot be read (DM_ECORRUPT) */
     /* Without errors: receives the resolved experiment, parameters, FLOPs and memory, line by line. May be NULL. */
     void (*line)(void *line_user, const char *text);
     void *line_user;
     const dm_callbacks *callbacks;
+    int64_t data; /* 1: first read every example once and log each that cannot be read (DM_ECORRUPT) */
 } dm_check_options;
 
 /* Checks everything that training does before its first step. Logs all errors at DM_LOG_ERROR, not only the first.

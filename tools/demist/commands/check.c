@@ -4,14 +4,17 @@
 #include "options/command.h"
 #include "terminal/signals.h"
 
+typedef struct request { dm_check_options o; bool data; } request;
+
 static const cli_option options[] = {
-    CLI_FLAG(dm_check_options, explain, "explain", "a line for each op: implementation, extents, work"),
-    CLI_FLAG(dm_check_options, data, "data", "first read every example once, and tell each that cannot be read"),
+    CLI_FLAG(request, o.explain, "explain", "a line for each op: implementation, extents, work"),
+    CLI_FLAG(request, data, "data", "first read every example once, and tell each that cannot be read"),
     CLI_END};
 
 static int run(cli_call *call)
 {
-    dm_check_options *o = call->options;
+    request *r = call->options;
+    dm_check_options *o = &r->o;
     cli_terminal *t = cli_terminal_new(&call->common);
     dm_err err = {0};
     dm_status rc;
@@ -21,6 +24,7 @@ static int run(cli_call *call)
     o->size = sizeof *o;
     o->overrides = call->overrides;
     o->n_overrides = call->n_overrides;
+    o->data = r->data;
     o->line = cli_print_line;
     o->line_user = stdout;
     o->callbacks = cli_callbacks(t);
@@ -38,7 +42,7 @@ const cli_command cmd_check = {
                                {CLI_T_OVERRIDES, "key=value", NULL, NULL, true},
                                {0}},
     .options = options,
-    .size = sizeof(dm_check_options),
+    .size = sizeof(request),
     .examples = "  demist check configs/moons.yaml\n  demist check runs/moons\n"
                 "  demist check photos.yaml network.width=128 --data\n",
     .details = "All faults at once, each with file:line:column. When there is none: the resolved experiment, "
