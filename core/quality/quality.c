@@ -3,6 +3,7 @@
 
 #include "base/sized.h"
 #include "session/session_ranks.h"
+#include "session/session_read.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -126,11 +127,20 @@ static void job_fini(dm_quality_job *j)
     dm_session_leave(&j->model);
 }
 
-/* Counts that no memory holds, before there is any. */
+/* Counts that no memory holds, before there is any; lists that are not there. */
 static dm_status check_counts(const dm_quality_options *o, dm_err *err)
 {
+    dm_status rc;
+
     if (o->count < 0)
         return dm_error(err, DM_EINVAL, "%lld images are asked for; 0 means the usual number", (long long)o->count);
+    if (o->count > UINT32_MAX) /* noise is told apart by an image's index in 32 bits */
+        return dm_error(err, DM_EINVAL, "%lld images are asked for; at most %lld", (long long)o->count,
+                        (long long)UINT32_MAX);
+    if ((rc = dm_session_check_overrides(o->data, o->n_data, err)))
+        return dm_error_prefix(err, "data: ");
+    if (o->images && o->data)
+        return dm_error(err, DM_EINVAL, "both images and data are given; one of them says what to evaluate");
     if (o->subsets < 0 || o->subsets > MOST_SUBSETS || o->subset_size < 0 || o->subset_size > MOST_SUBSETS)
         return dm_error(err, DM_EINVAL, "%lld subsets of %lld images; at most %d of either", (long long)o->subsets,
                         (long long)o->subset_size, (int)MOST_SUBSETS);

@@ -10,6 +10,10 @@ dm_status dm_edit_count(const dm_sample_options *o, int64_t *count, dm_err *err)
 
     if (!o->start && o->mask)
         return dm_error(err, DM_EINVAL, "a mask is given without the images that it keeps a part of");
+    if (!o->start && (o->jump_length || o->resamplings))
+        return dm_error(err, DM_EINVAL, "jumps are given without images to change and a mask");
+    if (!o->start && o->strength != 0) /* also where it is NaN */
+        return dm_error(err, DM_EINVAL, "a strength of %g is given without images to change", o->strength);
     if (!o->start)
         return DM_OK;
     if ((rc = dm_check_array("the array of images", &o->start_shape, sizeof *o->start, err)) ||

@@ -12,6 +12,9 @@ static dm_status check_vectors(const dm_session *s, const dm_predict_options *o,
 {
     const int64_t given = o->vectors ? o->vector_width : 0;
 
+    if (o->vector_width < 0 || (o->vector_width && !o->vectors))
+        return dm_error(err, DM_EINVAL, "labels y of width %lld are said, and none are given",
+                        (long long)o->vector_width);
     if (given == s->label_width)
         return DM_OK;
     if (!s->label_width)

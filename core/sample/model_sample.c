@@ -34,8 +34,6 @@ static dm_status check_noise(const dm_session *s, const dm_sample_options *o, in
 {
     const dm_shape *have = &o->noise_shape;
     const dm_shape want = dm_net_batch_shape(&s->data.shape, have->dim[0], s->data.shape.dim[0]);
-    dm_shape draws;
-    dm_status rc;
 
     if (have->rank != want.rank || memcmp(have->dim, want.dim, (size_t)want.rank * sizeof want.dim[0]))
         return dm_error(err, DM_EINVAL,
@@ -46,12 +44,21 @@ static dm_status check_noise(const dm_session *s, const dm_sample_options *o, in
     if (count > have->dim[0])
         return dm_error(err, DM_EINVAL, "%lld images are asked for; the given noise is for %lld", (long long)count,
                         (long long)have->dim[0]);
-    if ((rc = check_finite("x", o->noise, dm_shape_count(&want), err)) || !o->z)
-        return rc;
-    if (count != have->dim[0])
+    if (o->z && count != have->dim[0])
         return dm_error(err, DM_EINVAL, "with given z all %lld images of the noise must be drawn, not %lld",
                         (long long)have->dim[0], (long long)count);
-    draws = (dm_shape){2, {o->draws, dm_shape_count(&want)}};
+    return check_finite("x", o->noise, dm_shape_count(&want), err);
+}
+
+static dm_status check_draws(const dm_session *s, const dm_sample_options *o, int64_t count, dm_err *err)
+{
+    const dm_shape draws = {3, {o->draws, count, dm_shape_count(&s->data.shape)}};
+    dm_status rc;
+
+    if (!o->z)
+        return !o->draws ? DM_OK
+                         : dm_error(err, DM_EINVAL, "%lld draws of noise are said, and no z is given",
+                                    (long long)o->draws);
     if ((rc = dm_check_array("the given noise z", &draws, sizeof *o->z, err)))
         return rc;
     return check_finite("z", o->z, dm_shape_count(&draws), err);
@@ -114,6 +121,8 @@ static dm_status check_request(const dm_model *m, const dm_sample_options *o, bo
 
     if ((rc = dm_model_check_sampled(m, err)))
         return rc;
+    if (inverts && (o->noise || o->z))
+        return dm_error(err, DM_EINVAL, "noise is given to an inversion, which finds the noise of its images");
     if (o->noise && (rc = dm_check_array("the given noise", &o->noise_shape, sizeof *o->noise, err)))
         return rc;
     if ((rc = count_images(m, o, r, err)))
@@ -127,9 +136,9 @@ static dm_status check_request(const dm_model *m, const dm_sample_options *o, bo
                         (long long)o->first_index, (long long)UINT32_MAX);
     if ((rc = dm_asked_conditions(s, o->conditions, o->n_conditions, *count, &r->conditions, err)) ||
         (rc = dm_edit_request(s, o, *count, inverts, &r->editing, err)) ||
-        (rc = dm_model_check_labels(m, o->labels, *count, err)) || !o->noise)
+        (rc = dm_model_check_labels(m, o->labels, *count, err)) || (rc = check_draws(s, o, *count, err)))
         return rc;
-    return check_noise(s, o, *count, err);
+    return o->noise ? check_noise(s, o, *count, err) : DM_OK;
 }
 
 static void describe(const dm_model *m, const dm_sample_options *o, dm_images *out)

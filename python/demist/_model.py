@@ -125,7 +125,7 @@ class Model:
                classes: Sequence[int | str] | None = None, first_index: int = 0,
                noise: npt.ArrayLike | None = None, z: npt.ArrayLike | None = None,
                conditions: Mapping[str, npt.ArrayLike] | None = None, start: npt.ArrayLike | None = None,
-               strength: float = 0.6, mask: npt.ArrayLike | None = None, jumps: tuple[int, int] | None = None,
+               strength: float | None = None, mask: npt.ArrayLike | None = None, jumps: tuple[int, int] | None = None,
                overrides: Overrides = None, trace: Optional[Callable[[Trace], Any]] = None, progress: OnProgress = None) -> Array:
         """Images, float32 [count, C, H, W] (pixels in [-1, 1]) or points [count, D].
 
@@ -133,8 +133,8 @@ class Model:
         labels: a class, or one for each image; None = all in turn where the model has classes. classes: in their place,
         by number or name, count images of each, [len(classes) * count, ...]; ["all"] are all, ["none"] is the null class.
         noise: x to begin with; z: for the sampler's draws. conditions: by name, [N, ...] of each image, or [1, ...] of
-        all. start: images to change, [N, ...] or [1, ...]: noised to strength T, where sampling begins (1: pure noise, as
-        usual with a mask); mask: [N or 1, 1, H, W], 1 where they are drawn anew, 0 where they stay; jumps: (length, times),
+        all. start: images to change, [N, ...] or [1, ...]: noised to strength T, where sampling begins (0.6; 1: pure noise,
+        as usual with a mask); mask: [N or 1, 1, H, W], 1 where they are drawn anew, 0 where they stay; jumps: (length, times),
         each so many steps taken so many times, which fits both parts together. trace is called after each step."""
         listener = self._listener if progress is None else Listener(progress)
         own: dict[str, Any] = {}
@@ -168,7 +168,9 @@ class Model:
             options.conditions, options.n_conditions = (c.ConditionValue * len(told))(*told), len(told)
         if begin is not None:
             options.start, options.start_shape = _pointer(begin, c_float), c.Shape.of(_rank(begin))
-            options.strength = float(strength)
+            options.strength = 0.6 if strength is None else float(strength)
+        elif strength is not None:
+            raise InvalidArgument(f"strength is {strength}; it is for start, images to change")
         if holes is not None:
             options.mask, options.mask_shape = _pointer(holes, c_float), c.Shape.of(_rank(holes))
         if jumps is not None:

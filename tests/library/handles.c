@@ -333,16 +333,65 @@ static void model__messages_name_the_override(void **state)
     dm_model_close(m);
 }
 
+/* What belongs to something that is not there is refused, not left out. */
+static void model__options_that_nothing_would_read(void **state)
+{
+    static const float x[4] = {0}, bad[4] = {0, NAN};
+    const struct { dm_sample_options o; const char *says; } samples[] = {
+        {{.strength = 0.5}, "a strength of 0.5 is given without images to change"},
+        {{.strength = NAN}, "given without images to change"},
+        {{.jump_length = 5}, "jumps are given without images to change and a mask"},
+        {{.resamplings = 2}, "jumps are given without images to change and a mask"},
+        {{.mask = x, .mask_shape = {2, {2, 2}}}, "a mask is given without the images"},
+        {{.draws = 4}, "4 draws of noise are said, and no z is given"},
+        {{.draws = -1}, "-1 draws of noise are said, and no z is given"},
+        {{.z = x}, "extent 0 of the given noise z is 0"},
+        {{.z = x, .draws = INT64_MAX, .count = 2}, "more elements than memory can hold"},
+        {{.z = bad, .draws = 2}, "the given noise z has NaN at element 1"},
+        {{.n_classes = 2}, "classes are said and none are given"},
+        {{.n_conditions = 2}, "2 conditions are said and none are given"},
+        {{.n_overrides = 2}, "2 overrides are said and none are given"},
+        {{.count = INT64_MAX}, "more elements than memory can hold"},
+    };
+    const dm_sample_options back = {.size = sizeof back, .start = x, .start_shape = {2, {2, 2}}, .noise = x,
+                                    .noise_shape = {2, {2, 2}}};
+    static const double t[2] = {1, 2};
+    const dm_predict_options wide = {.size = sizeof wide, .shape = {2, {2, 2}}, .x = x, .t = t, .vector_width = 3};
+    dm_images im = {.size = sizeof im};
+    dm_model *m = open_model();
+    dm_err err = {0};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
+        dm_sample_options o = samples[i].o;
+
+        o.size = sizeof o;
+        assert_fails(dm_model_sample(m, &o, &im, &err), DM_EINVAL, &err, samples[i].says);
+    }
+    assert_fails(dm_model_invert(m, &back, &im, &err), DM_EINVAL, &err, "noise is given to an inversion");
+    assert_fails(dm_model_predict(m, &wide, &im, &err), DM_EINVAL, &err, "labels y of width 3 are said");
+    dm_model_close(m);
+}
+
 /* Counts that no memory holds are refused before anything is read or allocated. */
 static void eval__counts(void **state)
 {
     static const float x[1] = {0};
+    static const char *const list[2] = {"data.use=toy2d"};
     const struct { dm_quality_options o; const char *says; } qualities[] = {
         {{.count = -1}, "-1 images are asked for"},
         {{.subsets = INT64_MAX, .subset_size = INT64_MAX}, "at most 1000000 of either"},
         {{.neighbours = INT32_MAX}, "2147483647 neighbours; at most 1000"},
         {{.images = x, .images_shape = {2, {INT64_MAX, 2}}}, "more elements than memory can hold"},
         {{.images = x, .images_shape = {0}}, "rank 0"},
+        {{.count = INT64_MAX}, "9223372036854775807 images are asked for; at most 4294967295"},
+        {{.count = INT64_C(1) << 62}, "4611686018427387904 images are asked for; at most 4294967295"},
+        {{.n_data = 3}, "data: 3 overrides are said and none are given"},
+        {{.n_data = INT32_MAX}, "data: 2147483647 overrides are said and none are given"},
+        {{.data = list, .n_data = -1}, "data: -1 overrides; 0 or more"},
+        {{.data = list, .n_data = 2}, "data: override 2 of 2 is NULL"},
+        {{.data = list, .n_data = 1, .images = x, .images_shape = {2, {1, 2}}}, "both images and data are given"},
+        {{.n_overrides = 1}, "1 overrides are said and none are given"},
         {{.by_class = 1}, "quality by class: this model was trained on data without classes"},
     };
     const dm_loss_options loss = {.size = sizeof loss, .count = -1};
@@ -559,6 +608,7 @@ int main(void)
         cmocka_unit_test(model__callbacks_of_one_call),
         cmocka_unit_test(model__says_what_it_is),
         cmocka_unit_test(model__messages_name_the_override),
+        cmocka_unit_test(model__options_that_nothing_would_read),
         cmocka_unit_test(eval__counts),
     };
 

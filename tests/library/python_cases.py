@@ -191,6 +191,8 @@ def conditions_and_editing():
     raises(demist.InvalidArgument, "this model enlarges", model.upscale, small[..., :1])
     raises(demist.InvalidArgument, "the strength is 2", model.sample, conditions=told, start=images, strength=2)
     raises(demist.InvalidArgument, "without the images", model.sample, conditions=told, mask=mask)
+    raises(demist.InvalidArgument, "strength is 0.5; it is for start", model.sample, conditions=told, strength=0.5)
+    raises(demist.InvalidArgument, "without images to change", model.sample, conditions=told, jumps=(1, 2))
 
 
 def evaluates():
