@@ -55,9 +55,15 @@ static dm_status take_lock(dm_run *r, dm_err *err)
     if (is_locked(r->lock)) {
         n = pread(r->lock, pid, sizeof pid - 1, 0);
         pid[n > 0 ? strspn(pid, "0123456789") : 0] = 0;
-        s = dm_error(err, DM_EINVAL,
-                     "run folder '%s' is in use by another process%s%s; wait for it, or choose another output",
-                     r->folder.path, *pid ? ", " : "", pid);
+        if (*pid && strtol(pid, NULL, 10) == (long)getpid())
+            s = dm_error(err, DM_EINVAL,
+                         "run folder '%s' is in use by this process, which has it open already; close that training, "
+                         "or choose another output",
+                         r->folder.path);
+        else
+            s = dm_error(err, DM_EINVAL,
+                         "run folder '%s' is in use by another process%s%s; wait for it, or choose another output",
+                         r->folder.path, *pid ? ", " : "", pid);
         close(r->lock);
         r->lock = -1;
     } else if (snprintf(pid, sizeof pid, "%ld\n", (long)getpid()) > 0 && !ftruncate(r->lock, 0))
