@@ -1,22 +1,19 @@
-/* The drivers that the loader is told of, each asked by itself in a process of its own: one whose library is missing,
- * or that crashes, hangs or ends the program when it is asked, is named with the file at fault. */
-#define _GNU_SOURCE /* scandir, alphasort, MAP_ANONYMOUS */
+/* The drivers that the loader is told of (driver_files.c), each asked by itself in a process of its own: one whose
+ * library is missing, or that crashes, hangs or ends the program when it is asked, is named with the file at fault. */
+#define _GNU_SOURCE /* MAP_ANONYMOUS */
 #include "opencl.h"
 
-#include <dirent.h>
 #include <dlfcn.h>
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <CL/cl_icd.h>
 
-enum { MOST = 64, PATIENCE = 20 }; /* seconds */
+enum { MOST = 64, PATIENCE = 20 }; /* platforms, devices; seconds */
 
 /* What the process that asks tells of itself, in memory that both have. */
 typedef struct answer {
@@ -25,81 +22,7 @@ typedef struct answer {
     bool complete;
 } answer;
 
-typedef struct driver { char file[OCL_PATH], library[OCL_PATH]; answer said; int status; } driver;
-
-static const char *value(const char *variable)
-{
-    const char *v = getenv(variable);
-
-    return v && *v ? v : NULL;
-}
-
-const char *ocl_driver_folder(void)
-{
-    const char *asked = value("OCL_ICD_VENDORS");
-
-    if (value("OPENCL_VENDOR_PATH") || value("OCL_ICD_FILENAMES"))
-        return NULL; /* another loader's */
-    return asked ? asked : "/etc/OpenCL/vendors";
-}
-
-static int is_icd(const struct dirent *e)
-{
-    const size_t n = strlen(e->d_name);
-
-    return n > 4 && !strcmp(e->d_name + n - 4, ".icd");
-}
-
-static bool read_library(driver *d)
-{
-    ocl_text text = {0};
-    dm_err ignored = {0};
-    const bool there = !ocl_file_read(d->file, sizeof d->library - 1, &text, &ignored) && text.s;
-
-    if (there)
-        snprintf(d->library, sizeof d->library, "%.*s", (int)strcspn(text.s, "\r\n"), text.s);
-    ocl_text_fini(&text);
-    return there && d->library[0];
-}
-
-/* *fault: errno of a folder that is there and cannot be read, 0 otherwise. */
-static driver *list(const char *where, int *n, int *fault)
-{
-    driver *all = calloc(MOST, sizeof *all);
-    struct dirent **names = NULL;
-    struct stat st;
-    int count;
-
-    *n = *fault = 0;
-    if (!all || stat(where, &st)) {
-        *fault = all && errno != ENOENT && errno != ENOTDIR ? errno : 0;
-        return all;
-    }
-    if (!S_ISDIR(st.st_mode)) {
-        snprintf(all[0].file, sizeof all[0].file, "%s", where);
-        *n = read_library(&all[0]);
-        return all;
-    }
-    if ((count = scandir(where, &names, is_icd, alphasort)) < 0)
-        *fault = errno;
-    for (int i = 0; i < count; i++) {
-        if (*n < MOST && ocl_path(all[*n].file, where, names[i]->d_name))
-            *n += read_library(&all[*n]);
-        free(names[i]);
-    }
-    free(names);
-    return all;
-}
-
-int ocl_driver_count(void)
-{
-    const char *where = ocl_driver_folder();
-    int n = 0, fault;
-
-    if (where)
-        free(list(where, &n, &fault));
-    return n;
-}
+typedef struct driver { ocl_driver_file is; answer said; int status; } driver;
 
 /* All that the list of devices asks, by the table that every platform begins with: the loader's own calls would ask the
  * other drivers too. */
@@ -134,7 +57,7 @@ static void ask(const driver *d, answer *to)
     sigprocmask(SIG_SETMASK, &none, NULL);
     alarm(PATIENCE);
     to->call = "dlopen";
-    if (!(library = dlopen(d->library, RTLD_LAZY | RTLD_LOCAL))) {
+    if (!(library = dlopen(d->is.library, RTLD_LAZY | RTLD_LOCAL))) {
         const char *why = dlerror();
 
         snprintf(to->missing, sizeof to->missing, "%s", why ? why : "for an unknown reason");
@@ -174,7 +97,7 @@ static void remedy(const driver *all, int n, char *text, size_t size)
     for (int i = 0; i < n; i++)
         if (all[i].said.complete) {
             snprintf(text, size, "remove that file, or copy '%.380s' to a folder of its own and set OCL_ICD_VENDORS to "
-                     "that folder", all[i].file);
+                     "that folder", all[i].is.file);
             return;
         }
 }
@@ -190,18 +113,31 @@ static void fault_of(const driver *d, char *text, size_t size)
         snprintf(text, size, "crashes in %s: %s", d->said.call, strsignal(WTERMSIG(d->status)));
 }
 
-bool ocl_drivers_check(dm_findings *r)
+/* Those that the loader is told of; NULL where it is not known what it is told. */
+static driver *list(int *n, dm_findings *r)
 {
     const char *where = ocl_driver_folder();
-    bool safe = true;
-    char how[640], fault[160];
-    driver *all;
-    int n = 0, unread;
+    int unread = 0;
+    ocl_driver_file *files = where ? ocl_driver_files(where, n, &unread) : NULL;
+    driver *all = files ? calloc((size_t)*n + 1, sizeof *all) : NULL;
 
-    if (!where || !(all = list(where, &n, &unread)))
-        return true;
     if (unread)
         dm_finding_warn(r, "the drivers in '%.400s' are not known: %s", where, strerror(unread));
+    for (int i = 0; all && i < *n; i++)
+        all[i].is = files[i];
+    free(files);
+    return all;
+}
+
+bool ocl_drivers_check(dm_findings *r)
+{
+    bool safe = true;
+    char how[640], fault[160];
+    int n = 0;
+    driver *all = list(&n, r);
+
+    if (!all)
+        return true;
     for (int i = 0; i < n; i++)
         if (!examine(&all[i]))
             all[i].said.complete = true; /* as far as is known */
@@ -211,11 +147,12 @@ bool ocl_drivers_check(dm_findings *r)
 
         if (d->said.missing[0])
             dm_finding_warn(r, "driver file '%.400s': its library does not load: %.400s (install that driver again, or "
-                            "remove the file)", d->file, d->said.missing);
+                            "remove the file)", d->is.file, d->said.missing);
         else if (!d->said.complete) {
             safe = false;
             fault_of(d, fault, sizeof fault);
-            dm_finding_fail(r, DM_EDEVICE, "driver file '%.400s': '%.200s' %s (%s)", d->file, d->library, fault, how);
+            dm_finding_fail(r, DM_EDEVICE, "driver file '%.400s': '%.200s' %s (%s)", d->is.file, d->is.library, fault,
+                            how);
         }
     }
     free(all);
