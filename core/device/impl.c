@@ -18,7 +18,7 @@ bool dm_impl_supports(const dm_impl *impl, const dm_device_info *dev, const dm_o
 
 bool dm_impl_same(const dm_impl *a, const dm_impl *b)
 {
-    return a == b || (a->kind == b->kind && !strcmp(a->name, b->name));
+    return a == b || (a->kind == b->kind && a->emit == b->emit && a->types == b->types);
 }
 
 const dm_impl *dm_impl_named(dm_op_kind kind, const char *name, size_t n, const dm_device_info *dev,

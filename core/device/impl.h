@@ -69,6 +69,7 @@ dm_status dm_emit_launch(dm_emit *e, dm_cmds *cmds, const char *file, const char
 
 /* The i-th implementation of an op, best guess first, NULL past the last. */
 const dm_impl *dm_impl_at(dm_op_kind kind, int i);
+/* Are these rows of one implementation: of one op and its types, by the same launches? */
 bool dm_impl_same(const dm_impl *a, const dm_impl *b);
 /* Of a name out of a file or from a user, n bytes: its first row, that supports the node on this device where there is
  * a node. NULL where there is none. */

@@ -250,7 +250,7 @@ static dm_status each(bench *b, dm_err *err)
         for (int i = 0; (impl = dm_impl_at(b->node.kind, i)); i++) {
             double best, difference;
 
-            if (!strcmp(impl->name, "portable") != !pass || !wanted(b, impl))
+            if (dm_impl_is_reference(impl, &b->node) != !pass || !wanted(b, impl))
                 continue;
             for (int k = 0; k < b->node.n_out; k++)   /* nothing of the one before is left */
                 if (b->run.out[k] && (rc = dm_buf_zero(b->run.out[k], 0, dm_buf_bytes(b->run.out[k]), err)))
