@@ -140,7 +140,8 @@ def step(s, out, t, x, z, eta):
 
 def network(seed, config):
     torch.manual_seed(seed)
-    return UNet2DModel(sample_size=8, out_channels=6 if config.get("variance_type", "").startswith("learned") else 3, block_out_channels=(8, 16), layers_per_block=1, norm_num_groups=4, attention_head_dim=8,
+    outputs = 6 if config.get("variance_type", "").startswith("learned") else 3
+    return UNet2DModel(sample_size=8, out_channels=outputs, block_out_channels=(8, 16), layers_per_block=1, norm_num_groups=4, attention_head_dim=8,
                        down_block_types=("DownBlock2D", "AttnDownBlock2D"), up_block_types=("AttnUpBlock2D", "UpBlock2D")).eval()
 
 

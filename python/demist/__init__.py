@@ -15,9 +15,9 @@ from ._model import Model, ModelInfo, Trace, open, pixels
 from ._training import Training, TrainingState, check, train
 
 __all__ = [
-    "NLL", "ODENLL", "Accuracy", "Cancelled", "Corrupt", "DeviceError", "Diverged", "Error", "IOFailure", "InvalidArgument", "Loss",
-    "LossRow", "Mean", "Model", "ModelInfo", "NoSpace", "NotFound", "OutOfMemory", "PluginRefused", "Progress",
-    "Quality", "QualityClass", "QualityRow", "Trace", "Training", "TrainingState", "check", "convert", "export", "open", "pixels",
-    "train", "version",
+    "NLL", "ODENLL", "Accuracy", "Cancelled", "Corrupt", "DeviceError", "Diverged", "Error", "IOFailure",
+    "InvalidArgument", "Loss", "LossRow", "Mean", "Model", "ModelInfo", "NoSpace", "NotFound", "OutOfMemory",
+    "PluginRefused", "Progress", "Quality", "QualityClass", "QualityRow", "Trace", "Training", "TrainingState", "check",
+    "convert", "export", "open", "pixels", "train", "version",
 ]
 __version__ = "0.1.0"

@@ -64,8 +64,8 @@ class NLL:
     """The variational bound in bits per dimension: total = prior (L_T) + rate (all L_{t-1}) + decoder (L_0).
 
     t: f64[steps], rising, where each step of the chain begins. terms, errors: f64[steps], the mean of the term that
-    ends there and its standard error; terms[0] is L_0. each: f64[count, steps + 1], the terms of each image and then its
-    L_T, if asked for."""
+    ends there and its standard error; terms[0] is L_0. each: f64[count, steps + 1], the terms of each image and then
+    its L_T, if asked for."""
 
     step: int
     count: int
@@ -84,9 +84,9 @@ class NLL:
 
 @dataclass(frozen=True)
 class ODENLL:
-    """The likelihood by the probability-flow ODE, in bits per dimension. probes: vectors of Hutchinson's estimate of the
-    divergence, 0 where it is exact. levels: of the data, dequantized by uniform noise; 0 for continuous data, where total
-    is of a density. least: sigma / alpha where the walk ends. each: f64[count], if asked for."""
+    """The likelihood by the probability-flow ODE, in bits per dimension. probes: vectors of Hutchinson's estimate of
+    the divergence, 0 where it is exact. levels: of the data, dequantized by uniform noise; 0 for continuous data, where
+    total is of a density. least: sigma / alpha where the walk ends. each: f64[count], if asked for."""
 
     step: int
     count: int
@@ -118,8 +118,8 @@ class QualityRow:
 
 @dataclass(frozen=True)
 class QualityClass:
-    """The samples that were asked to be of one class. class_share: of these, those that the classifier takes for it, None
-    without a classifier. row: against the `test` test images of the class, None unless by_class was asked for."""
+    """The samples that were asked to be of one class. class_share: of these, those that the classifier takes for it,
+    None without a classifier. row: against the `test` test images of the class, None unless by_class was asked for."""
 
     name: str
     count: int

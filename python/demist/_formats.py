@@ -29,9 +29,9 @@ def convert(source: str | os.PathLike[str], to: str | os.PathLike[str], *,
             overwrite: bool = False, overrides: Overrides = None) -> None:
     """Reads a UNet of improved-diffusion or guided-diffusion from a safetensors file and writes it as a checkpoint.
 
-    size: of its images, one side or (height, width); without it the model can predict but not be sampled. qkv: "new" for
-    a model trained with use_new_attention_order. overwrite: the file may exist. overrides: what the tensors do not tell,
-    {"network.heads": 4, "schedule.use": "cosine"}."""
+    size: of its images, one side or (height, width); without it the model can predict but not be sampled. qkv: "new"
+    for a model trained with use_new_attention_order. overwrite: the file may exist. overrides: what the tensors do not
+    tell, {"network.heads": 4, "schedule.use": "cosine"}."""
     if qkv not in ("legacy", "new"):
         raise ValueError(f"qkv is 'legacy' or 'new', not {qkv!r}")
     listener = Listener()

@@ -167,7 +167,8 @@ class Quality(Sized):
 
 class NLLOptions(Sized):
     _fields_ = [("size", c_uint32), ("n_overrides", c_int32), ("overrides", POINTER(c_char_p)), ("raw", c_bool),
-                ("each", c_bool), ("steps", c_int32), ("count", c_int64), ("callbacks", POINTER(Callbacks)), ("ranks", c_int64)]
+                ("each", c_bool), ("steps", c_int32), ("count", c_int64), ("callbacks", POINTER(Callbacks)),
+                ("ranks", c_int64)]
 
 
 class Mean(Structure):
@@ -262,7 +263,8 @@ _loaded: ctypes.CDLL | None = None
 
 
 def _bundled() -> str | None:
-    """The library of the folder that this package was unpacked with, once what it needs and the system lacks is loaded."""
+    """The library of the folder that this package was unpacked with, once what it needs and the system lacks is
+    loaded."""
     folder = Path(__file__).resolve().parents[2] / "lib"
     if not (folder / SONAME).exists():
         return None

@@ -22,8 +22,8 @@ Array = npt.NDArray[np.float32]
 @dataclass(frozen=True)
 class ModelInfo:
     """What a model is. shape: of one example, (C, H, W) or (D,). experiment: resolved, as YAML. class_names: () where
-    they are not known. takes_class, takes_none: whether it can be asked for a class, and for none. conditions: the shapes
-    of the images that it is told of each example, by name."""
+    they are not known. takes_class, takes_none: whether it can be asked for a class, and for none. conditions: the
+    shapes of the images that it is told of each example, by name."""
 
     name: str
     shape: tuple[int, ...]
@@ -126,16 +126,18 @@ class Model:
                noise: npt.ArrayLike | None = None, z: npt.ArrayLike | None = None,
                conditions: Mapping[str, npt.ArrayLike] | None = None, start: npt.ArrayLike | None = None,
                strength: float | None = None, mask: npt.ArrayLike | None = None, jumps: tuple[int, int] | None = None,
-               overrides: Overrides = None, trace: Optional[Callable[[Trace], Any]] = None, progress: OnProgress = None) -> Array:
+               overrides: Overrides = None, trace: Optional[Callable[[Trace], Any]] = None,
+               progress: OnProgress = None) -> Array:
         """Images, float32 [count, C, H, W] (pixels in [-1, 1]) or points [count, D].
 
         steps, sampler and seed are of this call alone, and so are overrides, of the sampler: {"sampler.eta": 1}.
         labels: a class, or one for each image; None = all in turn where the model has classes. classes: in their place,
-        by number or name, count images of each, [len(classes) * count, ...]; ["all"] are all, ["none"] is the null class.
-        noise: x to begin with; z: for the sampler's draws. conditions: by name, [N, ...] of each image, or [1, ...] of
-        all. start: images to change, [N, ...] or [1, ...]: noised to strength T, where sampling begins (0.6; 1: pure noise,
-        as usual with a mask); mask: [N or 1, 1, H, W], 1 where they are drawn anew, 0 where they stay; jumps: (length, times),
-        each so many steps taken so many times, which fits both parts together. trace is called after each step."""
+        by number or name, count images of each, [len(classes) * count, ...]; ["all"] are all, ["none"] is the null
+        class. noise: x to begin with; z: for the sampler's draws. conditions: by name, [N, ...] of each image, or [1,
+        ...] of all. start: images to change, [N, ...] or [1, ...]: noised to strength T, where sampling begins (0.6; 1:
+        pure noise, as usual with a mask); mask: [N or 1, 1, H, W], 1 where they are drawn anew, 0 where they stay;
+        jumps: (length, times), each so many steps taken so many times, which fits both parts together. trace is called
+        after each step."""
         listener = self._listener if progress is None else Listener(progress)
         own: dict[str, Any] = {}
         if sampler is not None:
@@ -176,7 +178,8 @@ class Model:
         if jumps is not None:
             if len(jumps) != 2:
                 raise InvalidArgument(f"jumps has {len(jumps)} numbers; it must be (length, times)")
-            options.jump_length, options.resamplings = (integer(f"jumps[{i}]", v, 1, INT32) for i, v in enumerate(jumps))
+            options.jump_length = integer("jumps[0]", jumps[0], 1, INT32)
+            options.resamplings = integer("jumps[1]", jumps[1], 1, INT32)
         if seed is not None:
             options.seed = pointer(c_int64(integer("seed", seed, 0, 2**53)))
         if labels is not None:
@@ -197,14 +200,16 @@ class Model:
 
     def invert(self, images: npt.ArrayLike, *, steps: int | None = None, classes: Sequence[int | str] | None = None,
                conditions: Mapping[str, npt.ArrayLike] | None = None, overrides: Overrides = None) -> Array:
-        """The noise that images come from: sample(noise=...) by the same sampler, ddim with eta 0, gives nearly them."""
+        """The noise that images come from: sample(noise=...) by the same sampler, ddim with eta 0, gives nearly
+        them."""
         own: dict[str, Any] = {} if steps is None else {"sampler.steps": integer("steps", steps, 0, INT32)}
         texts, n = overrides_of(own, overrides)
         x = np.ascontiguousarray(images, np.float32)
         told, _kept = _conditions(conditions)
         asked = [text(f"classes[{i}]", str(k)) for i, k in enumerate(() if classes is None else classes)]
-        options = c.SampleOptions(n_overrides=n, overrides=cast(texts, POINTER(c_char_p)), count=len(x) if x.ndim else 1,
-                                  callbacks=pointer(self._listener.struct), n_classes=len(asked), n_conditions=len(told),
+        options = c.SampleOptions(n_overrides=n, overrides=cast(texts, POINTER(c_char_p)),
+                                  count=len(x) if x.ndim else 1, callbacks=pointer(self._listener.struct),
+                                  n_classes=len(asked), n_conditions=len(told),
                                   start=_pointer(x, c_float), start_shape=c.Shape.of(_rank(x)))
         if asked:
             options.classes = (c_char_p * len(asked))(*asked)
@@ -214,8 +219,8 @@ class Model:
 
     def upscale(self, images: npt.ArrayLike, *, overlap: int | None = None, class_: int | str | None = None,
                 steps: int | None = None, seed: int | None = None, overrides: Overrides = None) -> Array:
-        """Images of any size enlarged by a super-resolution model (condition.derive: [downscale]), [N, C, H, W], by tiles
-        that share at least `overlap` pixels of the small image (half a tile)."""
+        """Images of any size enlarged by a super-resolution model (condition.derive: [downscale]), [N, C, H, W], by
+        tiles that share at least `overlap` pixels of the small image (half a tile)."""
         own: dict[str, Any] = {} if steps is None else {"sampler.steps": integer("steps", steps, 0, INT32)}
         texts, n = overrides_of(own, overrides)
         x = np.ascontiguousarray(images, np.float32)
@@ -223,16 +228,17 @@ class Model:
                                    shape=c.Shape.of(_rank(x)), callbacks=pointer(self._listener.struct),
                                    overlap=0 if overlap is None else integer("overlap", overlap, 1, INT32))
         if class_ is not None:
-            options.class_name = text("class_", class_ if isinstance(class_, str) else str(integer("class_", class_, 0, INT32)))
+            name = class_ if isinstance(class_, str) else str(integer("class_", class_, 0, INT32))
+            options.class_name = text("class_", name)
         if seed is not None:
             options.seed = pointer(c_int64(integer("seed", seed, 0, 2**53)))
         return self._images(self._listener, self._lib.dm_model_upscale, options)
 
     def predict(self, x: npt.ArrayLike, t: npt.ArrayLike, labels: npt.ArrayLike | None = None,
                 conditions: Mapping[str, npt.ArrayLike] | None = None) -> Array:
-        """The network alone, [N, out_channels, ...]: x is [N, C, H, W] or [N, D], t what it is told of the noise (0-based
-        steps for the published objectives), one number or [N], labels a class, [N] classes, or [N, label_width];
-        conditions as in sample."""
+        """The network alone, [N, out_channels, ...]: x is [N, C, H, W] or [N, D], t what it is told of the noise
+        (0-based steps for the published objectives), one number or [N], labels a class, [N] classes, or [N,
+        label_width]; conditions as in sample."""
         inputs = np.ascontiguousarray(x, np.float32)
         n = inputs.shape[0] if inputs.ndim else 0
         times = np.ascontiguousarray(np.broadcast_to(np.asarray(t, np.float64), (n,)))
@@ -278,13 +284,14 @@ class Model:
                  **options: Any) -> _evaluation.Evaluation:
         """Measures the model: the experiment's data are read, and the newest checkpoint of the run is opened for it.
 
-        "accuracy" of a classifier on the test split. "loss" on held-out data: of the first `count` examples (0 = all), of
-        each set of weights if `all`. "nll", the variational bound in bits per dimension: `steps` of the chain (0 = all),
-        the terms of each image if `each`. "ode_nll", the likelihood by the probability-flow ODE: `steps` of Runge and
-        Kutta's method (0 = sampler.steps), `probes` of the divergence (0 = exact in few dimensions). "quality", how near `count` samples (0 = 10000) are to the training images in
-        the features of another run's network: `features` is that run; `images` are taken instead of samples, or `data`,
-        {"data.use": "npy", "data.file": "x.npy"}; by_class: also those of each class with the test images of it.
-        overrides are of this call: another sampler, steps, seed, data."""
+        "accuracy" of a classifier on the test split. "loss" on held-out data: of the first `count` examples (0 = all),
+        of each set of weights if `all`. "nll", the variational bound in bits per dimension: `steps` of the chain (0 =
+        all), the terms of each image if `each`. "ode_nll", the likelihood by the probability-flow ODE: `steps` of Runge
+        and Kutta's method (0 = sampler.steps), `probes` of the divergence (0 = exact in few dimensions). "quality", how
+        near `count` samples (0 = 10000) are to the training images in the features of another run's network: `features`
+        is that run; `images` are taken instead of samples, or `data`, {"data.use": "npy", "data.file": "x.npy"};
+        by_class: also those of each class with the test images of it. overrides are of this call: another sampler,
+        steps, seed, data."""
         measure = getattr(_evaluation, metric) if metric in get_args(_evaluation.Metric) else None
         if measure is None:
             raise ValueError(f"metric is 'accuracy', 'loss', 'nll', 'ode_nll' or 'quality', not {metric!r}")
@@ -333,9 +340,9 @@ def open(run: Union[str, os.PathLike[str]], *, device: str | None = None, precis
          raw: bool = False, overrides: Overrides = None, progress: OnProgress = None) -> Model:
     """Opens a run folder, a checkpoint or a folder in diffusers' layout on a device.
 
-    device: "auto", "0:0", part of a name; precision: "fp32", "bf16", "fp16"; None = as the experiment says. raw: the raw
-    weights, not their first average. overrides: {"sampler.steps": 20} or ["sampler.steps=20"]. progress is called by
-    sample()."""
+    device: "auto", "0:0", part of a name; precision: "fp32", "bf16", "fp16"; None = as the experiment says. raw: the
+    raw weights, not their first average. overrides: {"sampler.steps": 20} or ["sampler.steps=20"]. progress is called
+    by sample()."""
     return Model(run, device=device, precision=precision, raw=raw, overrides=overrides, progress=progress)
 
 

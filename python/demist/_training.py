@@ -102,8 +102,8 @@ def train(experiment: str | os.PathLike[str], overrides: Overrides = None, *, re
 
 
 def check(experiment: str | os.PathLike[str], overrides: Overrides = None) -> str:
-    """Would it train and sample? The resolved experiment, parameters, work and memory, as text; faults go to the log and
-    are an InvalidArgument."""
+    """Would it train and sample? The resolved experiment, parameters, work and memory, as text; faults go to the log
+    and are an InvalidArgument."""
     lines: list[str] = []
     listener = Listener()
 

@@ -253,4 +253,5 @@ def refuses():
     refuse(*two, *top, "--jumps", "5,2", "sampler.use=adaptive", says="sampler 'adaptive' chooses its own points")
 
 
-run_tests([strength_says_how_much, images_do_not_depend_on_their_batch, what_a_mask_leaves_stays, jumps_bring_both_parts_together, there_and_back, larger_images_have_no_seams, pictures_in_and_out, refuses])
+run_tests([strength_says_how_much, images_do_not_depend_on_their_batch, what_a_mask_leaves_stays, jumps_bring_both_parts_together,
+           there_and_back, larger_images_have_no_seams, pictures_in_and_out, refuses])

@@ -253,4 +253,5 @@ def check_prints_the_experiment():
     demist("check", resolved)
 
 
-run_tests([information, progress, cache, beginnings, selftest, selftest_report, selftest_stops, schedules, check_prints_the_experiment, bad_experiments, bad_data, devices, too_large_a_batch, every_combination])
+run_tests([information, progress, cache, beginnings, selftest, selftest_report, selftest_stops, schedules, check_prints_the_experiment,
+           bad_experiments, bad_data, devices, too_large_a_batch, every_combination])

@@ -193,4 +193,5 @@ def runs_of_before_keep_their_bits():
     assert "background: none" in err, err
 
 
-run_tests([all_faults_at_once, faults_are_skipped_when_said, a_preview_shows_what_the_network_sees, what_cannot_be_read_says_why, strips_are_spaced_by_signal, a_colour_is_no_comment, a_run_stays_one, runs_of_before_keep_their_bits])
+run_tests([all_faults_at_once, faults_are_skipped_when_said, a_preview_shows_what_the_network_sees, what_cannot_be_read_says_why,
+           strips_are_spaced_by_signal, a_colour_is_no_comment, a_run_stays_one, runs_of_before_keep_their_bits])

@@ -195,5 +195,6 @@ def full_disk_keeps_the_last_checkpoint():
     demist("train", *args, "train.steps=20", "--resume")
 
 
-run_tests([reference_run, killed_and_resumed, stopped_on_request, one_writer, a_start_that_failed_is_taken_again, not_over_another_run, resolved_file_gives_the_same_run, draws_by_losses_resume, coupled_noise,
-           micro_batches_add_up, divergence_names_step_and_tensor, full_disk_keeps_the_last_checkpoint])
+run_tests([reference_run, killed_and_resumed, stopped_on_request, one_writer, a_start_that_failed_is_taken_again, not_over_another_run,
+           resolved_file_gives_the_same_run, draws_by_losses_resume, coupled_noise, micro_batches_add_up, divergence_names_step_and_tensor,
+           full_disk_keeps_the_last_checkpoint])

@@ -549,11 +549,11 @@ def predict_refuses_an_index_that_leaves_the_folder():
 
 
 if __name__ == "__main__":
-    run_tests([predict_equals_unet2dmodel, half_precision_where_the_device_has_it, predict_reads_old_names_shards_and_bfloat16, predict_adds_labels_that_are_vectors,
-               predict_takes_labels_as_a_second_time,
-               predict_refuses_unknown_config,
-               predict_lists_tensors_that_do_not_fit, nan_is_refused_unless_asked_for, predict_refuses_broken_files,
-               predict_refuses_an_index_that_leaves_the_folder, sample_walks_like_ddpmscheduler, sample_walks_like_ddimscheduler, sample_walks_as_diffusers_does_where_asked_to,
-               sample_refuses_unknown_schedulers, sample_walks_like_diffusers_solvers, solvers_that_cannot_be_read_are_refused,
-               solvers_are_written_as_they_were_read, what_a_solver_cannot_express_is_refused, export_and_import_again, export_of_a_run, export_of_a_learned_variance, export_has_all_outputs_and_no_conditions, train_from_an_export, gradients_of_what_unet_adds,
-               gradients_of_hybrid, export_refuses])
+    run_tests([predict_equals_unet2dmodel, half_precision_where_the_device_has_it, predict_reads_old_names_shards_and_bfloat16,
+           predict_adds_labels_that_are_vectors, predict_takes_labels_as_a_second_time, predict_refuses_unknown_config,
+           predict_lists_tensors_that_do_not_fit, nan_is_refused_unless_asked_for, predict_refuses_broken_files,
+           predict_refuses_an_index_that_leaves_the_folder, sample_walks_like_ddpmscheduler, sample_walks_like_ddimscheduler,
+           sample_walks_as_diffusers_does_where_asked_to, sample_refuses_unknown_schedulers, sample_walks_like_diffusers_solvers,
+           solvers_that_cannot_be_read_are_refused, solvers_are_written_as_they_were_read, what_a_solver_cannot_express_is_refused,
+           export_and_import_again, export_of_a_run, export_of_a_learned_variance, export_has_all_outputs_and_no_conditions,
+           train_from_an_export, gradients_of_what_unet_adds, gradients_of_hybrid, export_refuses])

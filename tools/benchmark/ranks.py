@@ -117,7 +117,8 @@ def measure(o):
             more = f", of it {x['reduce']:.4f} s the sum over ranks, {x['hidden']:.4f} s of that beside the backward pass" if x["reduce"] is not None else ""
             if x["model"] is not None:
                 off = x["model"][0] / x["best"] - 1
-                more += f"; the model says {x['model'][0]:.4f} s, {x['model'][1]:.4f} s of the sum hidden, {100 * off:+.1f} %, goal {100 * MODEL_GOAL:.0f} %: {'met' if abs(off) <= MODEL_GOAL else 'NOT met'}"
+                more += (f"; the model says {x['model'][0]:.4f} s, {x['model'][1]:.4f} s of the sum hidden, {100 * off:+.1f} %, "
+                         f"goal {100 * MODEL_GOAL:.0f} %: {'met' if abs(off) <= MODEL_GOAL else 'NOT met'}")
             print(f"    {x['who']:22} {x['best']:9.4f} s a step{more}")
         print(f"    communication costs {100 * r['overhead']:.1f} % of a step, goal under {100 * OVERHEAD_GOAL:.0f} %: "
               f"{'met' if r['overhead'] < OVERHEAD_GOAL else 'NOT met'}", flush=True)
