@@ -212,7 +212,7 @@ def all_of(cases, run):
 def every_behaviour_is_run():
     here = os.path.join(os.environ["DEMIST_SOURCE"], "tests/plugins/misbehaving")
     table = {(c[0], c[1]) for c in HOST + TRAIN} | {("sampler", c[0]) for c in SAMPLE} | {("adaptive", c[0]) for c in ADAPTIVE} | {(p, "logs") for p in SECTIONS}
-    table |= {("network", "unused"), ("betas", "loops"), ("data", "loops"), ("data", "crashes")} | {(c[0], c[1]) for c in CRASHES}
+    table |= {("network", "unused"), ("network", "patient"), ("betas", "loops"), ("data", "loops"), ("data", "crashes")} | {(c[0], c[1]) for c in CRASHES}
     for plugin in SECTIONS:
         for name in re.findall(r"\bX\((\w+)\)", open(os.path.join(here, f"wrong_{plugin}.c")).read()):
             assert name == "X" or (plugin, name) in table, f"wrong_{plugin}.c: no test of {name}"
@@ -293,8 +293,18 @@ def loops_are_named():
         assert re.search(says, err), err
 
 
+def calls_of_the_graph_are_progress():
+    p = subprocess.Popen([DEMIST, "check", experiment("network", "patient", "patient")], stdout=subprocess.DEVNULL,
+                         stderr=open(path("patient.err"), "w"))
+    time.sleep(12.5)
+    assert p.poll() is None, open(path("patient.err")).read()
+    p.kill()
+    p.wait()
+    assert "asked the host for nothing" not in open(path("patient.err")).read()
+
+
 SANITIZED = os.environ.get("DEMIST_TEST_SANITIZED")  # a sanitizer has handlers of its own, and says more
 TESTS = {"host": [every_behaviour_is_run, found_without_a_device] + ([] if SANITIZED else [crashes_are_named]),
          "device": ([] if SANITIZED else [crashes_of_other_threads_are_named]) + [
-             loops_are_named, whole_ones_work, found_in_training, found_in_sampling, log_lines_arrive, weights_that_no_gradient_reaches]}
+             loops_are_named, calls_of_the_graph_are_progress, whole_ones_work, found_in_training, found_in_sampling, log_lines_arrive, weights_that_no_gradient_reaches]}
 run_tests(TESTS[sys.argv[1]])

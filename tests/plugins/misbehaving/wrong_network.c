@@ -5,7 +5,9 @@
         X(batch_name) X(batch_count) X(absent_input) X(garbage_input) X(labels_as_numbers) X(misfit) X(reshape_null) \
             X(recursive) X(channels) X(unused) X(logs) X(sums) X(nan_scale) X(overflows) X(deep_scope)               \
                 X(null_scope) X(negative_dropout) X(nan_dropout) X(whole_dropout) X(nan_weight) X(infinite_weight)   \
-                    X(nan_constant) X(failed_after_all)
+                    X(nan_constant) X(failed_after_all) X(patient)
+#include <time.h>
+
 #include "wrong.h"
 
 static int deeper(volatile int *n) /* no stack is as large */
@@ -71,6 +73,10 @@ static dm_val build(dm_ctx *c, const dm_graph *g, const dm_net_in *in)
     case garbage: return 9999;
     case input_itself: return in->x;
     case overflows: return deeper(&(volatile int){0});
+    case patient: /* at work for longer than a plugin may be silent, with calls of the graph */
+        for (const time_t until = time(NULL) + 13; time(NULL) < until;)
+            g->shape(g, in->x);
+        break;
     case failed_after_all: dm_fail(c, DM_EINVAL, "said, but went on"); break;
     case logs: c->host->log(c, "hello from %s", "build"); break;
     case unused: g->weight(g, "forgotten", &(dm_shape){1, {3}}, 0); break;
