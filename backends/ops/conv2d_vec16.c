@@ -78,18 +78,20 @@ static int broadcast_block(const dm_device_info *dev, int64_t n)
     return dev->native_float >= 16 && n % 8 == 0 ? 8 : n % 4 == 0 ? 4 : n % 3 == 0 ? 3 : n % 2 == 0 ? 2 : 1;
 }
 
-/* Vectors run over inputs where they are enough, else over outputs. Chunks of images stay in the cache. */
+/* Vectors run over inputs where these fill them, else over outputs; the last begins early where they fill none. Chunks
+ * of images stay in the cache. */
 static bool dw_tile_of(const dm_device_info *dev, const dm_conv_args *g, dw_tile *t)
 {
     const int64_t image = (g->H * g->W * g->C + g->OH * g->OW * g->O) * (int64_t)sizeof(float);
     const int64_t part = (int64_t)g->k * g->k * g->C * g->O * (int64_t)sizeof(float);
-    int64_t most;
+    int64_t most, wide;
 
-    if (g->O % 16 && g->C % 16)
+    if (g->O < 16 && g->C < 16)
         return false;
-    t->swap = g->C % 16 == 0;
+    t->swap = g->C % 16 == 0 || (g->C >= 16 && g->O % 16);
+    wide = t->swap ? g->C : g->O;
     t->mb = broadcast_block(dev, t->swap ? g->O : g->C);
-    t->nv = (t->swap ? g->C : g->O) % 32 == 0 && dev->native_float >= 16 ? 2 : 1;
+    t->nv = wide >= 32 && (wide + 31) / 32 * 2 == (wide + 15) / 16 && dev->native_float >= 16 ? 2 : 1;
     t->chunk = image >= DW_CHUNK_BYTES ? 1 : DW_CHUNK_BYTES / image;
     most = part >= DW_MOST_PARTS ? 1 : DW_MOST_PARTS / part;
     if ((g->N + t->chunk - 1) / t->chunk > most)
@@ -109,7 +111,7 @@ size_t dm_vec16_dw_scratch(const dm_device_info *dev, const dm_conv_args *g)
 {
     dw_tile t;
 
-    return dw_tile_of(dev, g, &t) ? (size_t)(t.chunks * g->k * g->k * g->C * g->O) * sizeof(float) : 0;
+    return dw_tile_of(dev, g, &t) ? (size_t)(t.chunks * g->k * g->k * g->C * g->O + 16) * sizeof(float) : 0;
 }
 
 dm_status dm_vec16_dw(dm_emit *e, const dm_conv_args *g, dm_buf *x, dm_buf *dy)
@@ -128,14 +130,14 @@ dm_status dm_vec16_dw(dm_emit *e, const dm_conv_args *g, dm_buf *x, dm_buf *dy)
     B = t.swap ? g->C : g->O;
     snprintf(options, sizeof options, "-DMB=%d -DNV=%d -DSWAP=%d", t.mb, t.nv, t.swap);
     r.global[0] = (size_t)(A / t.mb) * taps;
-    r.global[1] = (size_t)(B / (16 * t.nv));
+    r.global[1] = blocks_of(B, 16 * t.nv);
     r.global[2] = (size_t)t.chunks;
     if ((rc = dm_emit_launch(
              e, e->cmds, "conv/conv2d_dw_vec16.cl", "conv2d_dw", options, &r,
              DM_KARGS(DM_KB(x), DM_KB(dy), DM_KB(whole ? e->out[0] : e->scratch), DM_CONV_ARGS(*g), DM_KI(t.chunk)))) ||
         whole)
         return rc;
-    r = (dm_range){.dim = 2, .global = {t.swap ? (size_t)A : taps * (size_t)A, (size_t)(B / 16)}, .local = {1, 1}};
+    r = (dm_range){.dim = 2, .global = {t.swap ? (size_t)A : taps * (size_t)A, blocks_of(B, 16)}, .local = {1, 1}};
     return dm_emit_launch(e, e->cmds, "conv/conv2d_dw_vec16.cl", "sum_parts", options, &r,
                           DM_KARGS(DM_KB(e->scratch), DM_KB(e->out[0]), DM_KI(g->C), DM_KI(g->O), DM_KI(taps),
                                    DM_KI(t.chunks), DM_KI(e->node->accum)));

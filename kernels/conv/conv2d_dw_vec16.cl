@@ -3,7 +3,8 @@
  *   x f32[N,H,W,C], dy f32[N,OH,OW,O] in, part f32[chunks][k k][A][B] out
  * With SWAP the tile is MB outputs of dy (broadcast: A = O) by 16 NV channels of x (vectors: B = C), so that a part
  * lies as dw does but for its taps; without, for few channels, the other way round (A = C, B = O). A is a multiple of
- * MB, B of 16 NV. Launch: {A / MB * k k, B / (16 NV), chunks}, groups of one. Oracle: tests/ops/conv2d.c. */
+ * MB; B is 16 NV at least, and the last vectors begin early where it is no multiple, so that two items write the same
+ * values there. Launch: {A / MB * k k, B / (16 NV) rounded up, chunks}, groups of one. Oracle: tests/ops/conv2d.c. */
 #include "turn16.clh"
 
 #ifndef MB
@@ -24,7 +25,7 @@ __attribute__((reqd_work_group_size(1, 1, 1))) kernel void conv2d_dw(global cons
     INTS4(of_y, OH, OW, O, k);
     const int A = SWAP ? O : C, B = SWAP ? C : O, blocks = A / MB;
     const int tap = (int)get_global_id(0) / blocks, a0 = ((int)get_global_id(0) - tap * blocks) * MB,
-              b0 = (int)get_global_id(1) * 16 * NV;
+              b0 = min((int)get_global_id(1) * 16 * NV, B - 16 * NV);
     const int r = tap / k - pad, s = tap % k - pad, n0 = (int)get_global_id(2) * chunk, n1 = min(n0 + chunk, N);
     /* Outputs whose tap lies inside the image. */
     const int h0 = r < 0 ? (-r + stride - 1) / stride : 0, h1 = H - r <= 0 ? 0 : min(OH, (H - r - 1) / stride + 1);
@@ -60,7 +61,8 @@ __attribute__((reqd_work_group_size(1, 1, 1))) kernel void conv2d_dw(global cons
         _Pragma("unroll") for (int v = 0; v < NV; v++) vstore16(acc[i][v], v, to + (size_t)i * B);
 }
 
-/* dw f32[O,C,k k] (+)= the sum of part over chunks. Launch: {A, B / 16} with SWAP, {k k A, B / 16} without. */
+/* dw f32[O,C,k k] (+)= the sum of part over chunks. Launch: {A, B / 16 rounded up} with SWAP, {k k A, the same}
+ * without. part has 16 elements behind its last, for the last vector of a row that is shorter. */
 #if SWAP
 static float16 sum_of(global const float *from, int chunks, size_t next)
 {
@@ -74,14 +76,18 @@ static float16 sum_of(global const float *from, int chunks, size_t next)
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
 sum_parts(global const float *part, global float *dw, int C, int O, int taps, int chunks, int accum)
 {
-    const int o = (int)get_global_id(0), c = (int)get_global_id(1) * 16;
+    const int o = (int)get_global_id(0), c = (int)get_global_id(1) * 16, there = min(16, C - c);
     global float *to = dw + ((size_t)o * C + c) * taps;
 
     part += (size_t)o * C + c;
     if (taps == 1) {
         const float16 sum = sum_of(part, chunks, (size_t)O * C);
 
-        vstore16(accum ? vload16(0, to) + sum : sum, 0, to);
+        if (there == 16)
+            vstore16(accum ? vload16(0, to) + sum : sum, 0, to);
+        else
+            for (int i = 0; i < there; i++)
+                to[i] = (accum ? to[i] : 0.0f) + ((const float *)&sum)[i];
         return;
     }
     for (int first = 0; first < taps; first += 16) {
@@ -91,7 +97,7 @@ sum_parts(global const float *part, global float *dw, int C, int O, int taps, in
             m[t] = first + t < taps ? sum_of(part + (size_t)(first + t) * O * C, chunks, (size_t)taps * O * C)
                                     : (float16)(0.0f);
         turn16(m);
-        for (int i = 0; i < 16; i++)
+        for (int i = 0; i < there; i++)
             for (int t = 0; t < min(16, taps - first); t++) {
                 global float *at = to + i * taps + first + t;
                 const float v = ((const float *)m)[i * 16 + t];
@@ -112,7 +118,7 @@ sum_parts(global const float *part, global float *dw, int C, int O, int taps, in
     for (int i = 1; i < chunks; i++)
         sum += vload16(0, from + (size_t)i * taps * C * O);
     vstore16(sum, 0, v);
-    for (int j = 0; j < 16; j++) {
+    for (int j = 0; j < min(16, O - o); j++) {
         const size_t at = ((size_t)(o + j) * C + c) * taps + tap;
 
         dw[at] = accum ? dw[at] + v[j] : v[j];
