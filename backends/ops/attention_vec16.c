@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { KEYS = 256, STRIP = 64, QUERIES = 256, ITEMS_A_UNIT = 4 };
+enum { KEYS = 256, STRIP = 64, QUERIES = 256, ITEMS_A_UNIT = 4, LANES = 16, LEAST = 8 };
 
 typedef struct attn { int64_t N, L, M, heads, d, scratch, items; } attn;
 
@@ -17,8 +17,10 @@ static attn attn_of(const dm_device_info *dev, const dm_opnode *n)
         .N = q->dim[0], .L = q->dim[1], .M = k->dim[1], .heads = n->a.attn.heads, .d = q->dim[2] / n->a.attn.heads};
     const int64_t jobs = a.N * a.heads * (back ? 1 : (a.L + STRIP - 1) / STRIP);
     const int64_t most = ITEMS_A_UNIT * (int64_t)(dev->compute_units ? dev->compute_units : 1);
+    const int64_t wide = (a.d + LANES - 1) / LANES * LANES, copied = a.d % LANES ? KEYS : 0;
 
-    a.scratch = back ? 2 * QUERIES * KEYS + (QUERIES + KEYS) * a.d : STRIP * KEYS + (STRIP + KEYS) * a.d;
+    a.scratch = back ? 2 * QUERIES * KEYS + (QUERIES + KEYS + copied) * wide
+                     : STRIP * KEYS + (STRIP + KEYS + copied) * wide;
     a.items = jobs < most ? jobs : most;
     return a;
 }
@@ -27,7 +29,7 @@ static bool supports(const dm_device_info *dev, const dm_opnode *n)
 {
     const attn a = attn_of(dev, n);
 
-    return dev->cpu && a.d % 16 == 0 && a.N * a.heads * (a.L + STRIP) < 1 << 30 &&
+    return dev->cpu && a.d >= LEAST && a.N * a.heads * (a.L + STRIP) < 1 << 30 &&
            a.scratch * a.items < 1 << 30;
 }
 
@@ -47,7 +49,8 @@ static dm_status emit(dm_emit *e)
     const double scale = 1 / sqrt((double)a.d);
     char options[32];
 
-    snprintf(options, sizeof options, "-DMR=%d -DNV=%d", wide ? 8 : 4, wide ? 2 : 1);
+    snprintf(options, sizeof options, "-DMR=%d -DNV=%d%s%.0d", wide ? 8 : 4, wide ? 2 : 1,
+             a.d % LANES ? " -DTAIL=" : "", (int)(a.d % LANES));
 #define EXTENTS \
     DM_KB(e->scratch), DM_KI(a.scratch), DM_KI(a.N), DM_KI(a.L), DM_KI(a.M), DM_KI(a.heads), DM_KI(a.d), DM_KF(scale)
     if (e->node->kind == DM_OP_ATTENTION)

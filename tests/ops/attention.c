@@ -15,7 +15,8 @@ typedef struct shape { int64_t N, L, M, D, heads; } shape;
 
 static const shape shapes[] = {{1, 1, 1, 1, 1},   {2, 3, 5, 4, 2},     {1, 9, 16, 8, 1},   {2, 33, 31, 6, 3},
                                {1, 65, 64, 16, 1}, {2, 49, 49, 32, 1}, {3, 16, 65, 24, 3}, {2, 31, 130, 33, 1},
-                               {1, 7, 129, 64, 8}, {2, 64, 200, 96, 2}, {1, 8, 1, 40, 1}, {1, 270, 270, 16, 1}};
+                               {1, 7, 129, 64, 8}, {2, 64, 200, 96, 2}, {1, 8, 1, 40, 1}, {1, 270, 270, 16, 1},
+                               {2, 70, 300, 68, 2}, {1, 300, 70, 27, 1}, {2, 20, 19, 60, 4}};
 
 /* p[l][m] of one head. */
 static void weights(const shape *s, const double *q, const double *k, int64_t n, int64_t h, double *p, double *lse)
