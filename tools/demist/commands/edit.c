@@ -313,7 +313,7 @@ static dm_status check_options(request *r, dm_err *err)
     if (r->frames && !r->mix)
         return dm_error(err, DM_EINVAL, "--frames is for --mix");
     r->frames = r->frames ? r->frames : 16;
-    r->o.strength = r->mask ? 1 : 0.6;
+    r->o.strength = r->invert || r->mix ? 0 : r->mask ? 1 : 0.6;
     if (r->strength && (dm_number_real(r->strength, &r->o.strength) != DM_NUMBER_OK || !(r->o.strength >= 0) ||
                         !(r->o.strength <= 1)))
         return dm_error(err, DM_EINVAL, "--strength %s; it must be a number from 0 to 1", r->strength);
