@@ -12,9 +12,23 @@ typedef struct problem {
     double *u, *v, *least;         /* duals of rows and columns; the shortest way to each column */
     int32_t *row_of, *before, *open; /* of each column its row, -1 = free, and the row before it on its way */
     bool *done;                    /* the column's shortest way is known */
+    const dm_assignment_stop *stop;
+    int64_t looked;                /* at costs, since the last question */
 } problem;
 
-/* The free column that is nearest to row `from`; -1 if a cost is not finite. */
+static bool stops(problem *p, int64_t looked)
+{
+    static const int64_t often = 1 << 22;
+
+    if (!p->stop || (p->looked += looked) < often)
+        return false;
+    p->looked = 0;
+    return p->stop->wanted(p->stop->user);
+}
+
+enum { NOT_FINITE = -1, STOPPED = -2 };
+
+/* The free column that is nearest to row `from`, or why there is none. */
 static int64_t nearest_free(problem *p, int64_t from, double *distance)
 {
     int64_t row = from, n_open = p->n;
@@ -31,6 +45,8 @@ static int64_t nearest_free(problem *p, int64_t from, double *distance)
         double lowest = INFINITY;
         int64_t which = -1, column;
 
+        if (stops(p, n_open))
+            return STOPPED;
         for (int64_t k = 0; k < n_open; k++) {
             const int32_t j = p->open[k];
             const double d = base + cost[j] - p->v[j];
@@ -45,7 +61,7 @@ static int64_t nearest_free(problem *p, int64_t from, double *distance)
             }
         }
         if (which < 0 || !isfinite(lowest))
-            return -1;
+            return NOT_FINITE;
         column = p->open[which];
         p->open[which] = p->open[--n_open];
         p->done[column] = true;
@@ -65,7 +81,8 @@ static dm_status solve(problem *p, int32_t *column, dm_err *err)
         int64_t j = nearest_free(p, i, &distance);
 
         if (j < 0)
-            return dm_error(err, DM_EINVAL, "a cost of an assignment is not finite");
+            return j == STOPPED ? dm_error(err, DM_ECANCELLED, "stopped within an assignment of %lld", (long long)p->n)
+                                : dm_error(err, DM_EINVAL, "a cost of an assignment is not finite");
         p->u[i] += distance;
         for (int64_t k = 0; k < p->n; k++)
             if (p->done[k] && p->row_of[k] >= 0) {
@@ -85,11 +102,12 @@ static dm_status solve(problem *p, int32_t *column, dm_err *err)
     return DM_OK;
 }
 
-dm_status dm_assignment(int64_t n, const double *cost, int32_t *column, dm_err *err)
+dm_status dm_assignment(int64_t n, const double *cost, const dm_assignment_stop *stop, int32_t *column, dm_err *err)
 {
     const size_t count = n > 0 ? (size_t)n : 1;
     problem p = {.n = n,
                  .cost = cost,
+                 .stop = stop,
                  .u = calloc(count, sizeof *p.u),
                  .v = calloc(count, sizeof *p.v),
                  .least = calloc(count, sizeof *p.least),

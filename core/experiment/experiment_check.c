@@ -61,6 +61,17 @@ static void check_ranks(dm_reading *r)
               "train.reduce_precision: sums of bf16 depend on the number of ranks, so deterministic needs fp32");
 }
 
+static void check_coupling(dm_reading *r)
+{
+    const double batch = (double)r->e->train.batch;
+
+    if (r->o->need_data && r->e->objective.coupling != DM_COUPLING_INDEPENDENT && batch > DM_COUPLING_MOST)
+        FAULT(r, DM_SEC_OBJECTIVE, "coupling",
+              "objective.coupling: assigns a whole batch at once, of at most %d examples; the distances of "
+              "train.batch=%.0f would take %.1f GB; set a smaller batch, or coupling: independent", DM_COUPLING_MOST,
+              batch, 8e-9 * batch * batch);
+}
+
 static void check_data(dm_reading *r)
 {
     const dm_set_data *d = &r->e->data;
@@ -178,6 +189,7 @@ void dm_reading_check(dm_reading *r)
     check_name(r);
     check_data(r);
     check_ranks(r);
+    check_coupling(r);
     check_condition(r);
     check_clip(r);
     check_grid(r);

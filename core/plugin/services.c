@@ -18,7 +18,8 @@ enum {
                     IN_STEP | DM_IN(DM_CB_STEP_LOG_VAR) | DM_IN(DM_CB_BUILD) | DM_IN(DM_CB_OPEN) | DM_IN(DM_CB_AFFINE) |
                     DM_IN(DM_CB_LOG_VAR) | DM_IN(DM_CB_SCALARS) | DM_IN(DM_CB_LOSS) | DM_IN(DM_CB_DRAW),
 };
-static const char where_schedule[] = "the callbacks of samplers, networks and objectives",
+static const char where_schedule[] = "the callbacks of samplers, networks and objectives, a grid's fill(), and a "
+                                     "guidance's begin(), guide() and at()",
                   where_device[] = "begin(), step(), guide() and an op's forward() and backward()";
 static const host_call tensor_like_call = {"tensor_like", "begin()", IN_BEGIN | IN_GUIDANCE_BEGIN},
                        sum_call = {"sum", "begin(), step() and guide()", IN_BEGIN | IN_STEP | IN_GUIDANCE},

@@ -78,7 +78,8 @@ static const dm_param objective_rows[] = {
             "larger its last ten losses were (their root mean square; Nichol & Dhariwal 2021, section 3.3)"),
     DM_ENUM(S, coupling, "independent", "independent|immiscible|ot",
             "which noise of a batch goes to which example: any, or that of the least total distance (Li et al. 2024), "
-            "or of its squares, minibatch optimal transport (Pooladian et al. 2023, Tong et al. 2024)"),
+            "or of its squares, minibatch optimal transport (Pooladian et al. 2023, Tong et al. 2024); of batches up "
+            "to 16384"),
     DM_END,
 };
 #undef S

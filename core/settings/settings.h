@@ -43,6 +43,7 @@ typedef struct dm_set_schedule { int64_t timesteps; bool zero_terminal_snr; } dm
 typedef struct dm_set_objective { int32_t draw, coupling; } dm_set_objective;
 enum { DM_DRAW_UNIFORM, DM_DRAW_STRATIFIED, DM_DRAW_IMPORTANCE };
 enum { DM_COUPLING_INDEPENDENT, DM_COUPLING_IMMISCIBLE, DM_COUPLING_OT };
+enum { DM_COUPLING_MOST = 16384 }; /* examples of a batch: their distances, 8 bytes a pair, are 2 GiB */
 
 typedef struct dm_set_sampler {
     int64_t steps;                 /* 0 = all T of the schedule */

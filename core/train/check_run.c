@@ -72,21 +72,27 @@ static const char *size_text(int64_t bytes, char *text, size_t n)
 /* What training will take. That its first steps diverge is no fault of the experiment as such, and said. */
 static dm_status run_costs(dm_session *s, dm_trainer *t, const report *r, dm_err *err)
 {
+    static const double slow = 5; /* seconds */
     const dm_set_train *set = &s->experiment->train;
     const dm_run_room room = dm_estimate_room(s, dm_net_layout(s->model));
     char all[40], one[40], there[40];
-    dm_step_time step;
+    dm_step_time step = {0};
     dm_err why = {0};
-    const dm_status rc = dm_estimate_step(s, t, &step, &why);
+    dm_status rc;
+
+    if (dm_trainer_coupling(t) > slow) /* a step alone would take minutes */
+        dm_trainer_uncouple(t);
+    rc = dm_estimate_step(s, t, &step, &why);
+    step.seconds += dm_trainer_coupling(t) > slow ? dm_trainer_coupling(t) : 0;
 
     if (rc && rc != DM_EDIVERGED)
         return dm_error(err, rc, "%s", why.msg);
     if (rc)
         dm_session_log(s, DM_LOG_WARNING, "training diverges within its first steps: %s", why.msg);
     else
-        say(r, "# time: about %s for %lld steps: %.4g s a step, measured on %lld%s",
+        say(r, "# time: about %s for %lld steps: %.4g s a step, measured on %lld%s%s",
             time_text(step.seconds * (double)set->steps, all, sizeof all), (long long)set->steps, step.seconds,
-            (long long)step.steps,
+            (long long)step.steps, dm_trainer_coupling(t) > slow ? "; the assignment of noise estimated" : "",
             set->validate_every || set->sample_every ? "; held-out losses and samples not counted" : "");
     say(r, "# disk: at most %s: %lld checkpoint%s of %s, the log%s%s%s", size_text(room.all, all, sizeof all),
         (long long)room.checkpoints, room.checkpoints == 1 ? "" : "s", size_text(room.checkpoint, one, sizeof one),

@@ -2,7 +2,7 @@
 #include "train/coupling.h"
 
 #include "base/arena.h"
-#include "base/assignment.h"
+#include "base/clock.h"
 #include "base/philox.h"
 #include "device/ops.h"
 
@@ -14,6 +14,7 @@ struct dm_coupling {
     int32_t kind;
     int64_t batch, example;
     uint64_t seed;
+    bool skipped;
     float *drawn, *noise;          /* f32[batch,example], in the order of drawing and of the examples */
     double *cost, *square;         /* f64[batch,batch]; f64[batch], of each noise */
     int32_t *of;                   /* which noise each example has */
@@ -96,7 +97,7 @@ static double product(const float *a, const float *b, int64_t n)
 }
 
 /* Immiscible noise has the distance for its cost (Li et al. 2024), optimal transport its square. */
-static void find_costs(dm_coupling *c, const float *x0)
+static dm_status find_costs(dm_coupling *c, const float *x0, const dm_assignment_stop *stop, dm_err *err)
 {
     for (int64_t j = 0; j < c->batch; j++)
         c->square[j] = product(c->drawn + j * c->example, c->drawn + j * c->example, c->example);
@@ -104,21 +105,57 @@ static void find_costs(dm_coupling *c, const float *x0)
         const float *x = x0 + i * c->example;
         const double square = product(x, x, c->example);
 
+        if (stop && stop->wanted(stop->user))
+            return dm_error(err, DM_ECANCELLED, "stopped within the distances of a batch");
         for (int64_t j = 0; j < c->batch; j++) {
             const double d = fmax(0, square + c->square[j] - 2 * product(x, c->drawn + j * c->example, c->example));
 
             c->cost[i * c->batch + j] = c->kind == DM_COUPLING_OT ? d : sqrt(d);
         }
     }
+    return DM_OK;
 }
 
-dm_status dm_coupling_noise(dm_coupling *c, int64_t step, const float *x0, const float **noise, dm_err *err)
+void dm_coupling_skip(dm_coupling *c) { c->skipped = true; }
+
+dm_status dm_coupling_time(const dm_coupling *whole, double *seconds, dm_err *err)
+{
+    enum { PART = 256 };
+    const int64_t n = whole->batch < PART ? whole->batch : PART;
+    const double times = (double)whole->batch / (double)n;
+    dm_coupling *c;
+    float *x0;
+    double began, costed;
+    dm_status rc;
+
+    if ((rc = dm_coupling_new(whole->kind, n, whole->example, whole->seed, &c, err)))
+        return rc;
+    if (!(x0 = dm_array(n, c->example, sizeof *x0))) {
+        rc = dm_error(err, DM_ENOMEM, "out of memory for the coupling of a batch of %lld", (long long)n);
+    } else {
+        dm_coupling_draw(c->seed, 1, n, c->example, x0);
+        began = dm_seconds();
+        dm_coupling_draw(c->seed, 0, n, c->example, c->drawn);
+        (void)find_costs(c, x0, NULL, NULL); /* fails only where it is stopped */
+        costed = dm_seconds();
+        rc = dm_assignment(n, c->cost, NULL, c->of, err);
+        *seconds = (costed - began) * times * times + (dm_seconds() - costed) * times * times * times;
+    }
+    free(x0);
+    dm_coupling_free(c);
+    return rc;
+}
+
+dm_status dm_coupling_noise(dm_coupling *c, int64_t step, const float *x0, const dm_assignment_stop *stop,
+                            const float **noise, dm_err *err)
 {
     dm_status rc;
 
     dm_coupling_draw(c->seed, step, c->batch, c->example, c->drawn);
-    find_costs(c, x0);
-    if ((rc = dm_assignment(c->batch, c->cost, c->of, err)))
+    *noise = c->drawn;
+    if (c->skipped)
+        return DM_OK;
+    if ((rc = find_costs(c, x0, stop, err)) || (rc = dm_assignment(c->batch, c->cost, stop, c->of, err)))
         return rc;
     for (int64_t i = 0; i < c->batch; i++)
         memcpy(c->noise + i * c->example, c->drawn + c->of[i] * c->example, (size_t)c->example * sizeof *c->noise);

@@ -17,6 +17,9 @@ dm_share dm_trainer_given(const dm_trainer *t) { return t->given; }
 int64_t dm_trainer_micro_batch(const dm_trainer *t) { return t->micro; }
 dm_plan *dm_trainer_plan(dm_trainer *t) { return dm_grad_step_plan(t->grad); }
 
+double dm_trainer_coupling(const dm_trainer *t) { return t->coupling_seconds; }
+void dm_trainer_uncouple(dm_trainer *t) { dm_coupling_skip(t->coupling); }
+
 /* The number in (0,1) from which example i of this step draws its noise level. */
 static double number_of(const dm_trainer *t, int64_t i)
 {
@@ -58,10 +61,24 @@ dm_status dm_trainer_drain(dm_trainer *t, dm_err *err)
     return DM_OK;
 }
 
+typedef struct wait { const dm_callbacks *callbacks; double began; } wait;
+
+/* Whether a stop is wanted, once it has taken longer than one waits. */
+static bool gives_up(void *user)
+{
+    static const double most = 2; /* seconds */
+    const wait *w = user;
+
+    return dm_seconds() - w->began > most && w->callbacks->cancelled && w->callbacks->cancelled(w->callbacks->user);
+}
+
 /* The noise of the whole batch of the step at work. */
 static dm_status couple(dm_trainer *t, const float *x0, dm_err *err)
 {
-    return t->coupling ? dm_coupling_noise(t->coupling, t->state.step, x0, &t->noise, err) : DM_OK;
+    wait w = {&t->session->callbacks, dm_seconds()};
+    const dm_assignment_stop stop = {gives_up, &w};
+
+    return t->coupling ? dm_coupling_noise(t->coupling, t->state.step, x0, &stop, &t->noise, err) : DM_OK;
 }
 
 /* What the network is told of them, of which training leaves a share out. */
@@ -239,10 +256,10 @@ dm_status dm_trainer_gradients(dm_trainer *t, const float *x0, const int32_t *la
             return rc;
         draw_by_losses(t);
     }
-    if ((rc = couple(t, x0, err)))
-        return rc;
     if ((t->micro < t->share.n || t->reducer) &&
         (rc = dm_buf_copy(t->loss_sum, 0, t->sum_before, 0, sizeof(float), err)))
+        return rc;
+    if ((rc = couple(t, x0, err)))
         return rc;
     for (int64_t first = t->share.first; first < end; first += t->micro) {
         const int64_t n = end - first < t->micro ? end - first : t->micro;

@@ -17,6 +17,10 @@ dm_plan *dm_trainer_plan(dm_trainer *t);
 
 /* The examples of each batch that are this rank's. */
 dm_share dm_trainer_share(const dm_trainer *t);
+/* Seconds of each step in which noise is given to examples, on the host: estimated; 0 = it is not. */
+double dm_trainer_coupling(const dm_trainer *t);
+/* For a measurement: it is not, from now on. */
+void dm_trainer_uncouple(dm_trainer *t);
 /* Those that it is given: its share, or all of them where they are coupled. */
 dm_share dm_trainer_given(const dm_trainer *t);
 

@@ -258,11 +258,23 @@ static dm_status make_importance(dm_trainer *t, dm_err *err)
 
 static dm_status make_coupling(dm_trainer *t, dm_err *err)
 {
+    static const double slow = 2; /* seconds */
     const dm_experiment *e = t->session->experiment;
+    dm_status rc;
 
-    return dm_net_couples(t->session->model) ? dm_coupling_new(e->objective.coupling, t->batch, t->example,
-                                                               (uint64_t)e->run.seed, &t->coupling, err)
-                                             : DM_OK;
+    if (!dm_net_couples(t->session->model))
+        return DM_OK;
+    if ((rc = dm_coupling_new(e->objective.coupling, t->batch, t->example, (uint64_t)e->run.seed, &t->coupling, err)) ||
+        (rc = dm_coupling_time(t->coupling, &t->coupling_seconds, err)))
+        return rc;
+    if (t->coupling_seconds > slow)
+        dm_session_log(t->session, DM_LOG_WARNING,
+                       "the exact assignment of objective.coupling=%s takes about %.2g s of each step with "
+                       "train.batch=%lld, on the host (estimated from a part of it; it grows as batch^3); a batch of "
+                       "half the size takes an eighth of that",
+                       e->objective.coupling == DM_COUPLING_OT ? "ot" : "immiscible", t->coupling_seconds,
+                       (long long)t->batch);
+    return DM_OK;
 }
 
 static void free_host_memory(dm_trainer *t)

@@ -37,6 +37,7 @@ struct dm_trainer {
     bool unseen;                   /* losses are there that state.importance has not seen */
     float *x0, *padded_noise;      /* a micro-batch, padded */
     dm_coupling *coupling;         /* NULL: noise is drawn on the device */
+    double coupling_seconds;       /* of a step, estimated */
     const float *noise;            /* of the step at work, f32[batch,...] */
     int32_t *labels, *told;
     dm_told conditions;            /* of a micro-batch */

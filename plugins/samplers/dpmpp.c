@@ -252,10 +252,24 @@ static dm_status step(dm_ctx *c, const dm_step *s)
     return p->method == MULTISTEP || order == 1 ? multistep(c, s, order, h) : singlestep(c, s, order, h);
 }
 
+/* Of order 1 the step is ddim's: with eta 1 the posterior's. */
+static dm_status log_var(dm_ctx *c, const dm_step *s, double *out)
+{
+    const cfg *p = c->cfg;
+    dm_posterior q;
+    dm_status rc;
+
+    if (p->order > 1 || p->eta < 1)
+        return dm_fail(c, DM_EINVAL, "its steps are those of a likelihood with order: 1, eta: 1");
+    if (!(rc = c->host->posterior(c, &s->grid[s->i], &s->grid[s->i + 1], &q)))
+        *out = q.log_var;
+    return rc;
+}
+
 const dm_plugin dm_plugin_entry = {
     .abi = DM_ABI, .size = sizeof(dm_plugin), .name = "dpmpp", .version = "1", .license = "Apache-2.0",
     .doc = "DPM-Solver++ of order 1 to 3, without or with noise (Lu et al. 2022)",
     .params = params, .earlier = earlier, .cfg_size = sizeof(cfg), .self_size = sizeof(state),
     .sampler = &(const dm_sampler){.size = sizeof(dm_sampler), .inverts = true, .check = check, .begin = begin,
-        .step = step},
+        .step = step, .log_var = log_var},
 };

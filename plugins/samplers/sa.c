@@ -68,9 +68,9 @@ static dm_status begin(dm_ctx *c, const dm_step *s)
     return DM_OK;
 }
 
-static double tau_at(const cfg *p, const state *st, const dm_point *at)
+static double tau_at(const cfg *p, int first, const dm_point *at)
 {
-    const double s = at->sigma / at->alpha, t = at->t - st->first;
+    const double s = at->sigma / at->alpha, t = at->t - first;
 
     return s >= p->s_min && s <= p->s_max && t >= p->t_min && t <= p->t_max ? p->tau : 0;
 }
@@ -150,7 +150,7 @@ static dm_status step(dm_ctx *c, const dm_step *s)
     const cfg *p = c->cfg;
     state *st = c->self;
     const dm_point *at = &s->grid[s->i], *to = at + 1;
-    const double tau = tau_at(p, st, at);
+    const double tau = tau_at(p, st->first, at);
     dm_status rc;
 
     if ((rc = history_first(c, s, &st->h)) ||
@@ -160,10 +160,29 @@ static dm_status step(dm_ctx *c, const dm_step *s)
                                             : advance(c, s, tau);
 }
 
+/* From one prediction, with the noise of the reverse SDE and without a corrector, whose prediction has noise in it, the
+ * step is the posterior's. */
+static dm_status log_var(dm_ctx *c, const dm_step *s, double *out)
+{
+    const cfg *p = c->cfg;
+    dm_span span = {.size = sizeof span};
+    dm_posterior q;
+    dm_status rc;
+
+    if ((rc = c->host->span(c, &span)))
+        return rc;
+    if (p->predictor_order > 1 || p->corrector_order > 0 || tau_at(p, span.T > 0, &s->grid[s->i]) != 1)
+        return dm_fail(c, DM_EINVAL, "its steps are those of a likelihood with predictor_order: 1, corrector_order: 0, "
+                                     "and tau: 1 in each step");
+    if (!(rc = c->host->posterior(c, &s->grid[s->i], &s->grid[s->i + 1], &q)))
+        *out = q.log_var;
+    return rc;
+}
+
 const dm_plugin dm_plugin_entry = {
     .abi = DM_ABI, .size = sizeof(dm_plugin), .name = "sa", .version = "1", .license = "Apache-2.0",
     .doc = "SA-Solver, a predictor and corrector of several steps with noise (Xue et al. 2023)",
     .params = params, .cfg_size = sizeof(cfg), .self_size = sizeof(state),
     .sampler = &(const dm_sampler){.size = sizeof(dm_sampler), .inverts = true, .check = check, .begin = begin,
-        .step = step},
+        .step = step, .log_var = log_var},
 };

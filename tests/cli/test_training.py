@@ -172,6 +172,27 @@ def coupled_noise():
     assert "classes.yaml:3:" in err and "objective.coupling" in err and "adds no noise; there is nothing to assign" in err, err
 
 
+def coupling_of_large_batches():
+    """An assignment that takes long is told with its time before any is made, and ended by a signal; one too large is refused."""
+    large = lambda out, batch: moons(out, "objective.use=flow", "schedule.use=flow", "sampler.use=heun", "objective.coupling=ot",
+                                     f"train.batch={batch}", "train.steps=3", "train.validate_every=0", "train.sample_every=0")
+    err = demist("check", *large("large", 20000), code=2)[1]
+    assert "objective.coupling: " in err and "at most 16384" in err and "3.2 GB" in err, err
+    out, err = demist("check", *large("large", 3000))
+    assert "the exact assignment of objective.coupling=ot takes about" in err and "train.batch=3000" in err, err
+    assert "the assignment of noise estimated" in out, out
+    assert "assignment" not in demist("check", *large("large", 100))[1]
+    p = start(*large("large", 6000))
+    seen = ""
+    while "exact assignment" not in seen:
+        seen += p.stderr.readline()
+    time.sleep(4)
+    asked = time.monotonic()
+    p.send_signal(signal.SIGTERM)
+    seen += p.communicate(timeout=60)[1]
+    assert p.returncode and time.monotonic() - asked < 20 and "stopped" in seen, seen
+
+
 def divergence_names_step_and_tensor():
     _, err = demist("train", *moons("nan", *STEPS, "train.lr=10", "train.weight_decay=10", "train.clip=0", "train.save_every=1", "train.steps=2000"), code=7)
     assert "diverged at step" in err and ("tensor" in err or "norm" in err), err
@@ -196,5 +217,5 @@ def full_disk_keeps_the_last_checkpoint():
 
 
 run_tests([reference_run, killed_and_resumed, stopped_on_request, one_writer, a_start_that_failed_is_taken_again, not_over_another_run,
-           resolved_file_gives_the_same_run, draws_by_losses_resume, coupled_noise, micro_batches_add_up, divergence_names_step_and_tensor,
+           resolved_file_gives_the_same_run, draws_by_losses_resume, coupled_noise, coupling_of_large_batches, micro_batches_add_up, divergence_names_step_and_tensor,
            full_disk_keeps_the_last_checkpoint])

@@ -10,6 +10,9 @@ enum { EXACT_N = 64 };
 
 typedef struct exact_world { dm_device *device; dm_registry *registry; } exact_world;
 
+/* The network's output F at x, f64 inside; n elements of each. */
+typedef void (*exact_answer)(const dm_point *p, const dm_affine *a, int64_t n, const float *x, float *F);
+
 typedef struct exact_bench {
     dm_experiment *e;
     dm_noise *noise;
@@ -18,6 +21,7 @@ typedef struct exact_bench {
     dm_forward *forward;
     dm_sampling *s;
     int64_t n;
+    exact_answer answer;           /* in place of the network's; NULL for that */
     float start[EXACT_N];
 } exact_bench;
 
@@ -34,6 +38,9 @@ int exact_close_world(void **state);
 void exact_open(const exact_world *w, exact_bench *b, const char *sampler, int steps);
 void exact_open_on(const exact_world *w, exact_bench *b, const char *network, const char *sampler, int steps,
                    int64_t n);
+/* The same with what answers for the network, of data with `dim` elements. */
+void exact_open_answered(const exact_world *w, exact_bench *b, exact_answer answer, int dim, const char *sampler,
+                         int steps, int64_t n);
 /* The sampler of what exact_build made. */
 dm_status exact_sampling(const exact_world *w, exact_bench *b, dm_err *err);
 void exact_close(exact_bench *b);

@@ -1,6 +1,7 @@
-/* Samplers with noise on one Gaussian, where each step is linear: x is a constant and a sum of the draws so far, each
- * with a coefficient, and the sampler's own recursion for these, in double precision, tells the mean and variance that
- * 10^5 samples must have. The recursion itself must close in on the data as steps grow. */
+/* Samplers with noise on one Gaussian of two dimensions with a full covariance, where each step is linear: along each
+ * of its axes x is a constant and a sum of the draws so far, each with a coefficient, and the sampler's own recursion
+ * for these, in double precision, tells the mean and covariance that 10^5 samples must have. The recursion itself must
+ * close in on the data as steps grow. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,8 +16,8 @@
 #include "exact.h"
 
 enum { SAMPLES = 100000, DRAWS = 700 };
-static const double mu = 0.5, sd = 0.3;
-static const char network[] = "{use: exact_gaussians, means: [0.5], deviations: [0.3]}";
+static const double mu[2] = {0.5, -0.2}, sd[2] = {0.3, 0.8}; /* along the axes */
+static const double axis[2][2] = {{0.8, 0.6}, {-0.6, 0.8}};
 
 /* c[0] + c[1] prior + c[2] z_0 + ... */
 typedef struct lin { double c[DRAWS + 2]; } lin;
@@ -24,7 +25,7 @@ typedef struct lin { double c[DRAWS + 2]; } lin;
 typedef struct walker {
     const dm_walk *g;
     const dm_noise *noise;
-    int drawn;
+    int drawn, k;                  /* k: the axis */
     lin x, base, m[4], z;
     double l[4];
 } walker;
@@ -42,12 +43,17 @@ static void draw(walker *w)
     assert_true(w->drawn < DRAWS);
 }
 
-static void predict(const lin *x, const dm_point *p, lin *x0, lin *eps)
+static double gain(const dm_point *p, int k)
 {
-    const double k = p->alpha * sd * sd / (p->alpha * p->alpha * sd * sd + p->sigma * p->sigma);
+    return p->alpha * sd[k] * sd[k] / (p->alpha * p->alpha * sd[k] * sd[k] + p->sigma * p->sigma);
+}
+
+static void predict(const walker *w, const lin *x, const dm_point *p, lin *x0, lin *eps)
+{
+    const double k = gain(p, w->k);
 
     mix(x0, k, x, 0, x);
-    x0->c[0] += mu - k * p->alpha * mu;
+    x0->c[0] += (1 - k * p->alpha) * mu[w->k];
     if (eps)
         mix(eps, 1 / p->sigma, x, -p->alpha / p->sigma, x0);
 }
@@ -63,10 +69,23 @@ static void ddim(walker *w, const dm_point *a, const dm_point *b, double eta)
                                 (1 - a->alpha * a->alpha / b->alpha / b->alpha));
     lin x0, eps;
 
-    predict(&w->x, a, &x0, &eps);
+    predict(w, &w->x, a, &x0, &eps);
     mix(&w->x, b->alpha, &x0, sqrt(b->sigma * b->sigma - s * s), &eps);
     draw(w);
     mix(&w->x, 1, &w->x, s, &w->z);
+}
+
+/* Ho et al. 2020, eq. 7 and 11, for the betas between points; large: their variance, not the posterior's. */
+static void ddpm(walker *w, const dm_point *a, const dm_point *b, bool large)
+{
+    const double keep = a->alpha / b->alpha * (a->alpha / b->alpha), beta = 1 - keep, rest = 1 - a->alpha * a->alpha;
+    const double before = 1 - b->alpha * b->alpha;
+    lin x0;
+
+    predict(w, &w->x, a, &x0, NULL);
+    mix(&w->x, sqrt(keep) * before / rest, &w->x, b->alpha * beta / rest, &x0);
+    draw(w);
+    mix(&w->x, 1, &w->x, sqrt(large ? beta : before / rest * beta), &w->z);
 }
 
 static void heun(walker *w, const dm_point *a, const dm_point *b)
@@ -74,9 +93,9 @@ static void heun(walker *w, const dm_point *a, const dm_point *b)
     lin x0, d, y, e;
 
     /* in x / alpha: d = (x - x0) / s, here eps */
-    predict(&w->x, a, &x0, &d);
+    predict(w, &w->x, a, &x0, &d);
     mix(&y, b->alpha / a->alpha, &w->x, b->alpha * (ratio(b) - ratio(a)), &d);
-    predict(&y, b, &x0, &e);
+    predict(w, &y, b, &x0, &e);
     mix(&w->x, b->alpha / a->alpha, &w->x, b->alpha * (ratio(b) - ratio(a)) / 2, &d);
     mix(&w->x, 1, &w->x, b->alpha * (ratio(b) - ratio(a)) / 2, &e);
 }
@@ -137,7 +156,7 @@ static void dpmpp(walker *w, int i, int order, double eta)
 
     w->m[2] = w->m[1], w->m[1] = w->m[0];
     w->l[2] = w->l[1], w->l[1] = w->l[0];
-    predict(&w->x, a, &w->m[0], NULL);
+    predict(w, &w->x, a, &w->m[0], NULL);
     w->l[0] = a->log_snr / 2;
     draw(w);
     mix(&w->x, b->sigma / a->sigma * exp(-eta * h), &w->x, b->alpha * (1 - exp(-H)), &w->m[0]);
@@ -178,12 +197,12 @@ static void singlestep(walker *w, const dm_point *a, const dm_point *b, double e
         k1 = b->sigma * sqrt(1 - exp(-2 * n)) * sqrt((ratio(a) - ratio(&mid)) / (ratio(a) - ratio(b)));
         k2 = b->sigma * sqrt(1 - exp(-2 * n)) * sqrt((ratio(&mid) - ratio(b)) / (ratio(a) - ratio(b)));
     }
-    predict(&w->x, a, &x0, NULL);
+    predict(w, &w->x, a, &x0, NULL);
     draw(w);
     first = w->z;
     mix(&y, mid.sigma / a->sigma * exp(-n / 2), &w->x, mid.alpha * (1 - exp(-(h + n) / 2)), &x0);
     mix(&y, 1, &y, mid.sigma * sqrt(1 - exp(-n)), &first);
-    predict(&y, &mid, &x0, NULL);
+    predict(w, &y, &mid, &x0, NULL);
     draw(w);
     mix(&w->x, b->sigma / a->sigma * exp(-n), &w->x, b->alpha * (1 - exp(-h - n)), &x0);
     mix(&w->x, 1, &w->x, k1, &first);
@@ -198,7 +217,7 @@ static void in_turn(walker *w, int i, double eta)
     lin d;
 
     w->m[1] = w->m[0];
-    predict(&w->x, a, &w->m[0], NULL);
+    predict(w, &w->x, a, &w->m[0], NULL);
     if (i % 2 == 0)
         w->base = w->x;
     draw(w);
@@ -249,14 +268,14 @@ static void sa(walker *w, int i, int predictor, int corrector, double tau)
     lin y, end;
 
     if (i == 0) {
-        predict(&w->x, a, &w->m[0], NULL);
+        predict(w, &w->x, a, &w->m[0], NULL);
         w->l[0] = a->log_snr / 2;
     }
     w->z = (lin){.c = {0}};
     if (tau > 0)
         draw(w);
     sa_step(&y, &w->x, &w->z, a, b, tau, predictor < i + 1 ? predictor : i + 1, w->l, m);
-    predict(&y, b, &end, NULL);
+    predict(w, &y, b, &end, NULL);
     if (corrector > 0 && i < w->g->n - 1) {
         const lin *with[4] = {&end, m[0], m[1], m[2]};
         lin corrected;
@@ -275,11 +294,13 @@ static void sa(walker *w, int i, int predictor, int corrector, double tau)
 
 /* ---- tests -------------------------------------------------------------------------------------- */
 
-enum kind { DDIM, CHURN, SDE, SINGLE, BROWNIAN, TURNS, SA, RESTART };
+enum kind { DDPM, DDIM, CHURN, SDE, SINGLE, BROWNIAN, TURNS, SA, RESTART };
 /* weak: the order of its moments. */
 typedef struct sampler { const char *text; enum kind kind; double k; int order, weak, corrector; } sampler;
 
 static const sampler cases[] = {
+    {"use: ddpm, variance: fixed_small", DDPM, 0, 1, 1, 0},
+    {"use: ddpm, variance: fixed_large", DDPM, 1, 1, 1, 0},
     {"use: ddim, eta: 0.3", DDIM, 0.3, 1, 1, 0},
     {"use: ddim, eta: 1", DDIM, 1, 1, 1, 0},
     {"use: heun, churn: 2", CHURN, 2, 2, 2, 0},
@@ -305,18 +326,20 @@ static const sampler cases[] = {
 static bool in_between(const dm_point *p) { return ratio(p) >= 0.05 && ratio(p) <= 1; }
 
 /* From unit noise, as samplers begin, or from what the data are at the first level. */
-static void recursion(const sampler *c, const exact_bench *b, int inner, bool from_data, double *mean, double *var)
+static void recursion(const sampler *c, const exact_bench *b, int k, int inner, bool from_data, double *mean,
+                      double *var)
 {
     static walker w;
     const dm_point *first = dm_sampling_walk(b->s)->points;
 
-    w = (walker){.g = dm_sampling_walk(b->s), .noise = b->noise};
-    w.x.c[0] = from_data ? first->alpha * mu : 0;
-    w.x.c[1] = from_data ? hypot(first->alpha * sd, first->sigma) : 1;
+    w = (walker){.g = dm_sampling_walk(b->s), .noise = b->noise, .k = k};
+    w.x.c[0] = from_data ? first->alpha * mu[k] : 0;
+    w.x.c[1] = from_data ? hypot(first->alpha * sd[k], first->sigma) : 1;
     for (int i = 0; i < w.g->n; i++) {
         const dm_point *a = &w.g->points[i];
 
         switch (c->kind) {
+        case DDPM: ddpm(&w, a, a + 1, c->k > 0); break;
         case DDIM: ddim(&w, a, a + 1, c->k); break;
         case CHURN: churned(&w, a, a + 1, c->k); break;
         case SDE: dpmpp(&w, i, c->order, c->k); break;
@@ -333,24 +356,78 @@ static void recursion(const sampler *c, const exact_bench *b, int inner, bool fr
         *var += w.x.c[i] * w.x.c[i];
 }
 
+/* F for x0 = c_skip x + c_out F, of the Gaussian. */
+static void answer(const dm_point *p, const dm_affine *a, int64_t n, const float *x, float *F)
+{
+    for (int64_t i = 0; i < n; i += 2) {
+        double x0[2] = {0};
+
+        for (int k = 0; k < 2; k++) {
+            const double at = axis[k][0] * (double)x[i] + axis[k][1] * (double)x[i + 1];
+            const double to = mu[k] + gain(p, k) * (at - p->alpha * mu[k]);
+
+            x0[0] += to * axis[k][0];
+            x0[1] += to * axis[k][1];
+        }
+        for (int d = 0; d < 2; d++)
+            F[i + d] = (float)((x0[d] - a->c_skip * (double)x[i + d]) / a->c_out);
+    }
+}
+
+/* Along the axes into those of x. */
+static void turn(const double *mean, const double *var, double m[2], double c[2][2])
+{
+    for (int d = 0; d < 2; d++) {
+        m[d] = mean[0] * axis[0][d] + mean[1] * axis[1][d];
+        for (int e = 0; e < 2; e++)
+            c[d][e] = var[0] * axis[0][d] * axis[0][e] + var[1] * axis[1][d] * axis[1][e];
+    }
+}
+
+static void find_moments(const float *x, double m[2], double c[2][2])
+{
+    memset(m, 0, 2 * sizeof *m);
+    memset(c, 0, 2 * sizeof *c);
+    for (int i = 0; i < 2 * SAMPLES; i++)
+        m[i % 2] += (double)x[i] / SAMPLES;
+    for (int i = 0; i < 2 * SAMPLES; i += 2)
+        for (int d = 0; d < 2; d++)
+            for (int e = 0; e < 2; e++)
+                c[d][e] += ((double)x[i + d] - m[d]) * ((double)x[i + e] - m[e]) / SAMPLES;
+}
+
+/* Four standard errors. */
+static bool agree(const double m[2], double c[2][2], const double mean[2], double cov[2][2])
+{
+    for (int d = 0; d < 2; d++) {
+        if (!(fabs(m[d] - mean[d]) <= 4 * sqrt(cov[d][d] / SAMPLES)))
+            return false;
+        for (int e = 0; e < 2; e++)
+            if (!(fabs(c[d][e] - cov[d][e]) <= 4 * sqrt((cov[d][d] * cov[e][e] + cov[d][e] * cov[d][e]) / SAMPLES)))
+                return false;
+    }
+    return true;
+}
+
 static void moments__are_those_of_the_recursion(void **state)
 {
-    float *x = malloc(SAMPLES * sizeof *x);
+    float *x = malloc(2 * SAMPLES * sizeof *x);
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        double mean, var, m = 0, v = 0;
+        double mean[2], var[2], m[2], c[2][2], recursed[2], cov[2][2];
         exact_bench b;
 
-        exact_open_on(*state, &b, network, cases[i].text, 12, SAMPLES);
+        exact_open_answered(*state, &b, answer, 2, cases[i].text, 12, SAMPLES);
         exact_run(&b, NULL, x);
-        recursion(&cases[i], &b, 4, false, &mean, &var);
-        for (int k = 0; k < SAMPLES; k++)
-            m += (double)x[k] / SAMPLES;
-        for (int k = 0; k < SAMPLES; k++)
-            v += ((double)x[k] - m) * ((double)x[k] - m) / SAMPLES;
-        printf("%-70s mean %.5f, recursion %.5f; variance %.6f, recursion %.6f\n", cases[i].text, m, mean, v, var);
-        if (fabs(m - mean) > 4 * sqrt(var / SAMPLES) || fabs(v - var) > 4 * var * sqrt(2. / SAMPLES))
-            fail_msg("%s: mean %g, not %g; variance %g, not %g", cases[i].text, m, mean, v, var);
+        for (int k = 0; k < 2; k++)
+            recursion(&cases[i], &b, k, 4, false, &mean[k], &var[k]);
+        turn(mean, var, recursed, cov);
+        find_moments(x, m, c);
+        printf("%-70s mean %.4f %.4f, recursion %.4f %.4f; covariance %.5f %.5f %.5f, recursion %.5f %.5f %.5f\n",
+               cases[i].text, m[0], m[1], recursed[0], recursed[1], c[0][0], c[0][1], c[1][1], cov[0][0], cov[0][1],
+               cov[1][1]);
+        if (!agree(m, c, recursed, cov))
+            fail_msg("%s: the moments are not those of the recursion", cases[i].text);
         exact_close(&b);
     }
     free(x);
@@ -366,16 +443,18 @@ static void moments__close_in_on_the_data(void **state)
 
         for (int k = 0; k < 5; k++) {
             const int steps = 20 << k;
-            double mean, var;
+            const dm_point *p;
             exact_bench b;
 
-            exact_open_on(*state, &b, network, cases[i].text, steps, 1);
-            recursion(&cases[i], &b, 4 << k, true, &mean, &var);
-            {
-                const dm_point *p = dm_sampling_walk(b.s)->points + steps;
+            exact_open_answered(*state, &b, answer, 2, cases[i].text, steps, 1);
+            p = dm_sampling_walk(b.s)->points + steps;
+            off[k] = 0;
+            for (int d = 0; d < 2; d++) {
+                double mean, var;
 
-                off[k] = fabs(var - p->alpha * p->alpha * sd * sd - p->sigma * p->sigma) +
-                         fabs(mean - p->alpha * mu);
+                recursion(&cases[i], &b, d, 4 << k, true, &mean, &var);
+                off[k] += fabs(var - p->alpha * p->alpha * sd[d] * sd[d] - p->sigma * p->sigma) +
+                          fabs(mean - p->alpha * mu[d]);
             }
             exact_close(&b);
         }
@@ -388,9 +467,46 @@ static void moments__close_in_on_the_data(void **state)
     assert_int_equal(wrong, 0);
 }
 
+/* Where another sampler's step is ddim's with eta 1, so is its variance, as likelihoods need it; where it is not, there
+ * is none. */
+static void log_var__is_of_gaussian_steps(void **state)
+{
+    enum { STEPS = 7 };
+    static const struct { const char *text; bool gaussian; } some[] = {
+        {"use: ddim, eta: 1", true}, {"use: dpmpp, order: 1, eta: 1", true},
+        {"use: dpmpp, order: 1, eta: 1, method: singlestep", true},
+        {"use: sa, predictor_order: 1, corrector_order: 0, tau: 1", true},
+        {"use: dpmpp, order: 1, eta: 0.9", false}, {"use: dpmpp, order: 2, eta: 1", false},
+        {"use: sa, predictor_order: 1, corrector_order: 1, tau: 1", false},
+        {"use: sa, predictor_order: 2, corrector_order: 0, tau: 1", false},
+        {"use: sa, predictor_order: 1, corrector_order: 0, tau: 0.5", false},
+        {"use: sa, predictor_order: 1, corrector_order: 0, tau: 1, s_max: 0.001", false},
+        {"use: heun", false},
+    };
+    double ddim[STEPS];
+
+    for (size_t i = 0; i < sizeof some / sizeof some[0]; i++) {
+        exact_bench b;
+
+        exact_open_answered(*state, &b, answer, 2, some[i].text, STEPS, 1);
+        for (int32_t at = 0; at < STEPS; at++) {
+            double k[2];
+            dm_err err = {0};
+            const dm_status rc = dm_sampling_log_var(b.s, at, k, &err);
+
+            if (!rc && !i)
+                ddim[at] = k[0];
+            if (!rc != some[i].gaussian || (!rc && (fabs(k[0] - ddim[at]) > 1e-12 || k[1])))
+                fail_msg("%s, step %d: %s", some[i].text, (int)at, rc ? err.msg : "another variance");
+        }
+        exact_close(&b);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(moments__are_those_of_the_recursion),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(log_var__is_of_gaussian_steps),
+                                       cmocka_unit_test(moments__are_those_of_the_recursion),
                                        cmocka_unit_test(moments__close_in_on_the_data)};
 
     return cmocka_run_group_tests(tests, exact_open_world, exact_close_world);

@@ -35,7 +35,7 @@ static void assignment__equals_scipys(void **state)
         int32_t *column = calloc((size_t)n, sizeof *column);
         dm_err err = {0};
 
-        assert_int_equal(dm_assignment(n, c, column, &err), DM_OK);
+        assert_int_equal(dm_assignment(n, c, NULL, column, &err), DM_OK);
         for (int i = 0; i < n; i++) {
             total += c[i * n + column[i]];
             if (i < 64)
@@ -63,7 +63,7 @@ static void assignment__of_unusual_costs(void **state)
         double total = 0;
         int seen = 0;
 
-        assert_int_equal(dm_assignment(3, c, column, &err), DM_OK);
+        assert_int_equal(dm_assignment(3, c, NULL, column, &err), DM_OK);
         for (int i = 0; i < 3; i++) {
             total += c[3 * i + column[i]];
             seen |= 1 << column[i];
@@ -71,8 +71,32 @@ static void assignment__of_unusual_costs(void **state)
         assert_int_equal(seen, 7);
         assert_true(fabs(total - want[k]) < 1e-12);
     }
-    assert_int_equal(dm_assignment(0, equal, column, &err), DM_OK);
-    assert_int_equal(dm_assignment(2, bad, column, &err), DM_EINVAL);
+    assert_int_equal(dm_assignment(0, equal, NULL, column, &err), DM_OK);
+    assert_int_equal(dm_assignment(2, bad, NULL, column, &err), DM_EINVAL);
+}
+
+static bool at_the_third(void *user) { return ++*(int *)user == 3; }
+
+/* One that takes minutes ends at the third question, a short one asks nothing. */
+static void assignment__stops(void **state)
+{
+    enum { N = 4000 };
+    double *cost = malloc(sizeof *cost * N * N);
+    int32_t *column = malloc(sizeof *column * N);
+    int asked = 0;
+    const dm_assignment_stop stop = {at_the_third, &asked};
+    dm_err err = {0};
+
+    (void)state;
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < N; j++)
+            cost[(size_t)i * N + j] = (double)i * j; /* each row looks at almost all columns */
+    assert_int_equal(dm_assignment(N, cost, &stop, column, &err), DM_ECANCELLED);
+    assert_int_equal(asked, 3);
+    assert_int_equal(dm_assignment(20, cost, &stop, column, &err), DM_OK);
+    assert_int_equal(asked, 3);
+    free(cost);
+    free(column);
 }
 
 enum { BATCH = 6, EXAMPLE = 37 };
@@ -115,7 +139,7 @@ static void coupling__has_the_least_cost(void **state)
             dm_err err = {0};
 
             assert_int_equal(dm_coupling_new(kind, BATCH, EXAMPLE, 11, &c, &err), DM_OK);
-            assert_int_equal(dm_coupling_noise(c, step, x0, &noise, &err), DM_OK);
+            assert_int_equal(dm_coupling_noise(c, step, x0, NULL, &noise, &err), DM_OK);
             dm_coupling_draw(11, step, BATCH, EXAMPLE, drawn);
             for (int i = 0; i < BATCH; i++)
                 for (int j = 0; j < BATCH; j++) {
@@ -137,6 +161,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(assignment__equals_scipys),
                                        cmocka_unit_test(assignment__of_unusual_costs),
+                                       cmocka_unit_test(assignment__stops),
                                        cmocka_unit_test(coupling__has_the_least_cost)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);

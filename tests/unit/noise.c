@@ -386,6 +386,45 @@ static void services__outside_their_place(void **state)
     dm_noise_free(n);
 }
 
+/* What the header's tag [schedule] names, and nothing else. */
+static void services__of_a_schedule(void **state)
+{
+    static const dm_callback named[] = {
+        DM_CB_GRID_FILL, DM_CB_CHECK, DM_CB_BEGIN, DM_CB_STEP, DM_CB_STEP_LOG_VAR, DM_CB_GUIDANCE_BEGIN, DM_CB_GUIDE,
+        DM_CB_GUIDANCE_AT, DM_CB_BUILD, DM_CB_OPEN, DM_CB_AFFINE, DM_CB_LOG_VAR, DM_CB_SCALARS, DM_CB_LOSS, DM_CB_DRAW,
+    };
+    static const dm_plugin plugin = {.name = "here"};
+    dm_noise *n = linear_noise(10);
+    dm_services s;
+    dm_instance i = {.plugin = &plugin, .services = &s};
+    dm_point p, high, at;
+    dm_posterior q;
+
+    (void)state;
+    dm_services_init(&s, NULL);
+    dm_noise_serve(n, &s);
+    dm_noise_at(n, 3, &p);
+    dm_noise_at(n, 5, &high);
+    for (int which = DM_CB_NONE + 1; which < DM_CB_COUNT; which++) {
+        dm_err err[4] = {{0}};
+        dm_span span = {.size = sizeof span};
+        bool may = false;
+
+        for (size_t k = 0; k < sizeof named / sizeof named[0]; k++)
+            may |= named[k] == (dm_callback)which;
+        dm_call_enter(&i, (dm_callback)which, &err[0]);
+        s.api.point_at_t(&(dm_ctx){.err = &err[0], .host = &s.api}, 3, &at);
+        s.api.point_at_log_snr(&(dm_ctx){.err = &err[1], .host = &s.api}, 1, &at);
+        s.api.posterior(&(dm_ctx){.err = &err[2], .host = &s.api}, &high, &p, &q);
+        s.api.span(&(dm_ctx){.err = &err[3], .host = &s.api}, &span);
+        dm_call_leave(DM_OK, NULL);
+        for (int k = 0; k < 4; k++)
+            if (!err[k].code != may)
+                fail_msg("call %d in %s: %s", k, dm_callback_name((dm_callback)which), may ? err[k].msg : "allowed");
+    }
+    dm_noise_free(n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -394,7 +433,7 @@ int main(void)
         cmocka_unit_test(noise__posterior), cmocka_unit_test(noise__posterior_is_finite),
             cmocka_unit_test(noise__zero_terminal_snr),
         cmocka_unit_test(noise__refuses_bad_grids), cmocka_unit_test(noise__normal_quantile),
-        cmocka_unit_test(services__outside_their_place),
+        cmocka_unit_test(services__outside_their_place), cmocka_unit_test(services__of_a_schedule),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
