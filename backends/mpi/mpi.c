@@ -217,7 +217,7 @@ static dm_status no_memory(dm_err *err)
 {
     if (err) {
         err->code = DM_ENOMEM;
-        snprintf(err->msg, sizeof err->msg, "out of memory for what the ranks tell each other");
+        snprintf(err->msg, sizeof err->msg, "out of memory for messages between the ranks");
     }
     return DM_ENOMEM;
 }

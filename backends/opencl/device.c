@@ -45,7 +45,7 @@ static dm_status furnish(dm_device *d, const dm_device_options *o, dm_err *err)
         return s;
     if (kernels && *kernels && kind != DM_PATH_FOLDER)
         return dm_error(err, DM_EINVAL, "there is no folder of kernel sources '%.300s'%s", kernels,
-                        o->kernel_dir ? "" : "; unset DEMIST_KERNELS, or name one that is there");
+                        o->kernel_dir ? "" : "; unset DEMIST_KERNELS, or name one that exists");
     ocl_cache_dir(o->cache_dir, cache);
     d->cache_dir = dm_strdup(d->arena, cache);
     d->kernel_dir = dm_strdup(d->arena, kernels ? kernels : "");

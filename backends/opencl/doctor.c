@@ -76,7 +76,7 @@ static void check_opencl(dm_findings *r)
     cl_int code;
     dm_status s;
 
-    dm_finding_ok(r, "loader: OpenCL's ICD loader is there");
+    dm_finding_ok(r, "loader: OpenCL's ICD loader is installed");
     if (!safe)
         return;
     code = clGetPlatformIDs(0, NULL, &platforms);

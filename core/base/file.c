@@ -318,7 +318,7 @@ const char *dm_file_hint(const void *begin, size_t n)
     if (n >= sizeof lfs - 1 && !memcmp(b, lfs, sizeof lfs - 1))
         return "; it is a pointer of git-lfs, 'git lfs pull' fetches the file itself";
     if (n >= 9 && (!memcmp(b, "<!DOCTYPE", 9) || !memcmp(b, "<!doctype", 9)))
-        return "; it is a web page: a download of something else";
+        return "; it is a web page, not the file that was to be downloaded";
     if (n >= 4 && !memcmp(b, "PK\3\4", 4))
         return "; it is a zip archive, as .npz and PyTorch's .pt files are";
     return "";

@@ -197,8 +197,8 @@ dm_status dm_folder_add(const dm_folder *f, const char *name, dm_err *err)
         return dm_file_error(err, "create folder", path);
     if (!(rc = open_below(f, name, &fd, err)))
         close(fd);
-    return rc == DM_ENOENT ? dm_error(err, DM_EINVAL, "'%s' is not a folder, and one of this name is needed there; "
-                                      "move it away", path)
+    return rc == DM_ENOENT ? dm_error(err, DM_EINVAL, "'%s' is not a folder, but demist needs a folder of that name; "
+                                                      "move it away", path)
                            : rc;
 }
 

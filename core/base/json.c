@@ -56,7 +56,7 @@ dm_status dm_json_read(const char *text, size_t n, const char *path, json_t **ou
         n -= 3;
     }
     if (is_costly(text, n, &cost))
-        return dm_error(err, DM_ECORRUPT, "'%s': %zu bytes of JSON that would take %zu MB of memory are not read", path,
+        return dm_error(err, DM_ECORRUPT, "'%s' is too large: its %zu bytes of JSON would take %zu MB of memory", path,
                         n, cost >> 20);
     if ((rc = load(text, n, out, &why)) == DM_ENOMEM)
         return dm_error(err, rc, "out of memory: reading '%s'", path);
@@ -119,7 +119,8 @@ static dm_status take(walk *w, size_t from, dm_json_member *each, void *user)
     dm_status rc = DM_ENOMEM;
 
     if (is_costly(w->text + from, n, &cost))
-        return dm_error(w->err, DM_ECORRUPT, "'%s': %zu bytes at byte %zu that would take %zu MB are not read", w->path,
+        return dm_error(w->err, DM_ECORRUPT, "'%s' is too large: the %zu bytes at byte %zu would take %zu MB of memory",
+                        w->path,
                         n, from, cost >> 20);
     if ((one = malloc(n + 2))) {
         one[0] = '{';
@@ -194,5 +195,5 @@ dm_status dm_json_members(const char *text, size_t n, size_t most, const char *p
     if ((rc = walk_object(&w, each, within, each_within, user)))
         return rc;
     skip_space(&w);
-    return w.at < n ? damaged(&w, "the end expected") : DM_OK;
+    return w.at < n ? damaged(&w, "end of file expected") : DM_OK;
 }

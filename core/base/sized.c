@@ -29,8 +29,8 @@ dm_status dm_sized_read(void *to, size_t size, const void *from, const char *typ
         for (size_t i = size; i < theirs; i++)
             if (((const unsigned char *)from)[i])
                 return dm_error(err, DM_EINVAL,
-                                "%s has %u bytes and sets what this version of demist does not know, which has %u: the "
-                                "application needs a newer one",
+                                "%s has %u bytes and sets fields that this version of demist does not know, which has "
+                                "%u bytes; use a newer demist",
                                 type, (unsigned)theirs, (unsigned)size);
         memcpy(to, from, theirs < size ? theirs : size);
     }
@@ -44,7 +44,7 @@ dm_status dm_sized_clear(void *out, size_t least, const char *type, dm_err *err)
     dm_status rc;
 
     if (!out)
-        return dm_error(err, DM_EINVAL, "there is no %s to write to", type);
+        return dm_error(err, DM_EINVAL, "%s is NULL; pass one to write the result to", type);
     if (!(rc = size_of(out, least, type, &theirs, err)))
         memset((char *)out + sizeof theirs, 0, theirs - sizeof theirs);
     return rc;

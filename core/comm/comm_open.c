@@ -45,20 +45,20 @@ static dm_status missing(const dm_launch *l, dm_err *err)
     const char *folder = named && *named == '/' ? named : dm_beside(DEMIST_BACKEND_DIR, beside);
 
     return dm_error(err, DM_EINVAL,
-                    "%s started %d ranks, but demist's MPI backend is not there: no %s in '%s'; install it, or build "
-                    "demist where MPI is (Debian: libopenmpi-dev). DEMIST_MPI=off makes each process work alone",
+                    "%s started %d ranks, but demist's MPI backend is not installed: no %s in '%s'; install it, or "
+                    "build demist with MPI (Debian: libopenmpi-dev). With DEMIST_MPI=off each process runs alone",
                     l->by, l->size, file_name, folder ? folder : DEMIST_BACKEND_DIR);
 }
 
 static dm_status check(const dm_comm_backend *b, const char *path, dm_err *err)
 {
     if (!b)
-        return dm_error(err, DM_EABI, "'%s' has no symbol 'dm_comm_entry'; it is no backend of demist's", path);
+        return dm_error(err, DM_EABI, "'%s' has no symbol 'dm_comm_entry'; it is not a backend of demist", path);
     if (b->abi != DM_COMM_ABI || b->size != sizeof *b)
-        return dm_error(err, DM_EABI, "'%s' is a backend of interface %u, this demist has %u; build it again", path,
+        return dm_error(err, DM_EABI, "'%s' has backend interface %u, this demist has %u; rebuild it", path,
                         (unsigned)b->abi, (unsigned)DM_COMM_ABI);
     if (strcmp(b->demist, DEMIST_VERSION))
-        return dm_error(err, DM_EABI, "'%s' is of demist %s, this is %s; install those of one version", path,
+        return dm_error(err, DM_EABI, "'%s' belongs to demist %s, this is %s; install both in one version", path,
                         b->demist, DEMIST_VERSION);
     return DM_OK;
 }

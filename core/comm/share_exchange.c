@@ -17,7 +17,7 @@ static dm_status take_room(dm_comm *c, size_t bytes, char **mine, char **all, dm
     *mine = calloc(1, bytes + 1);
     *all = bytes <= SIZE_MAX / (size_t)c->size - 1 ? malloc(bytes * (size_t)c->size + 1) : NULL;
     if (!*mine || !*all)
-        rc = dm_error(err, DM_ENOMEM, "out of memory for what %d ranks have in parts", c->size);
+        rc = dm_error(err, DM_ENOMEM, "out of memory for the parts of %d ranks", c->size);
     return dm_comm_agree(c, rc, NULL, err);
 }
 

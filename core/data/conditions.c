@@ -15,11 +15,11 @@ static dm_status derive_shape(const dm_set_condition *set, int64_t derive, const
 {
     *out = *x;
     if (x->rank != 3)
-        return dm_error(err, DM_EINVAL, "derive: %s is of images; the data has points", names[derive]);
+        return dm_error(err, DM_EINVAL, "derive: %s needs images; the data are points", names[derive]);
     if (derive == DM_DERIVE_MASK)
         out->dim[0]++;
     if (derive == DM_DERIVE_GREY && x->dim[0] != 3)
-        return dm_error(err, DM_EINVAL, "derive: grey is of images with 3 channels; these have %lld",
+        return dm_error(err, DM_EINVAL, "derive: grey needs images with 3 channels; these have %lld",
                         (long long)x->dim[0]);
     if (derive == DM_DERIVE_GREY)
         out->dim[0] = 1;

@@ -160,12 +160,12 @@ static dm_status plan(dm_data *d, const dm_set_data *set, dm_err *err)
         return dm_error(err, DM_EINVAL, "data.size has %d numbers; give [side] or [height, width]",
                         (int)set->size.n);
     if (set->crop && !set->size.n)
-        return dm_error(err, DM_EINVAL, "data.crop needs data.size, whose aspect ratio it crops to");
+        return dm_error(err, DM_EINVAL, "data.crop crops to the aspect ratio of data.size; set data.size");
     for (int32_t k = 0; k < a->n_conditions; k++)
         if (set->crop && a->conditions[k].kind == DM_CONDITION_IMAGE)
             return dm_error(err, DM_EINVAL,
-                            "data.crop would cut the images, but not what is told with them ('%s' of "
-                            "data set '%s'); cut the files to size first", a->conditions[k].name,
+                            "data.crop would crop the images but not their condition '%s' of data set '%s'; crop the "
+                            "files beforehand", a->conditions[k].name,
                             d->instance.plugin->name);
     if ((s = check_shapes(d, set, &first, err)))
         return s;

@@ -232,6 +232,6 @@ bool dm_fingerprint_same(const dm_fingerprint *now, const char *text, const char
     else if (strncmp(part(now->text, 2), part(text, 2), hash))
         snprintf(what, n, "the same number of examples, but other contents");
     else
-        snprintf(what, n, "the same examples, but other conditions told of them");
+        snprintf(what, n, "the same examples, but other conditions");
     return false;
 }

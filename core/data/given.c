@@ -37,13 +37,13 @@ static const char *fault_of(const dm_data_info *info, int32_t k)
     int64_t n = 1;
 
     if (!good_name(is->name))
-        return "its name is not of 1 to 31 characters a-z, 0-9 and _, or is 'class'";
+        return "its name must be 1 to 31 characters a-z, 0-9 and _, other than 'class'";
     for (int32_t i = 0; i < k; i++)
         if (!strcmp(info->conditions[i].name, is->name))
-            return "its name is there twice";
+            return "another condition has its name";
     if (is->kind < DM_CONDITION_VECTOR || is->kind > DM_CONDITION_SEQUENCE ||
         is->shape.rank != dm_condition_rank(is->kind))
-        return "its shape is not of its kind: a vector has rank 1, a sequence 2, an image 3";
+        return "its shape does not fit its kind: a vector has rank 1, a sequence 2, an image 3";
     for (int32_t i = 0; i < is->shape.rank; i++) {
         if (is->shape.dim[i] < 1 || is->shape.dim[i] > max_values / n)
             return "an extent of its shape is below 1, or it is too large";
@@ -76,17 +76,17 @@ static dm_status check_file(const dm_given *g, const char *key, const char *file
                             int64_t count, dm_err *err)
 {
     if (g->n == DM_MAX_CONDITIONS)
-        return dm_error(err, DM_EINVAL, "condition.%s is one more than the %d conditions that an experiment can have",
+        return dm_error(err, DM_EINVAL, "condition.%s exceeds the %d conditions that an experiment can have",
                         key, DM_MAX_CONDITIONS);
     for (int32_t i = 0; i < g->n; i++)
         if (!strcmp(g->is[i].name, key))
-            return dm_error(err, DM_EINVAL, "condition.%s: data set '%s' has a condition of that name already", key,
+            return dm_error(err, DM_EINVAL, "condition.%s: data set '%s' already has a condition of that name", key,
                             g->data->plugin->name);
     if (s->rank != rank)
         return dm_error(err, DM_EINVAL, "condition.%s: '%s' has rank %d; it must be %s", key, file, (int)s->rank,
                         rank == 2 ? "2, [N,D]" : "3, [N,L,D]");
     if (s->dim[0] != count)
-        return dm_error(err, DM_EINVAL, "condition.%s: '%s' is of %lld examples; the data have %lld", key, file,
+        return dm_error(err, DM_EINVAL, "condition.%s: '%s' has %lld rows; the data have %lld examples", key, file,
                         (long long)s->dim[0], (long long)count);
     if (s->dim[1] < 1 || s->dim[2] < 1 || s->dim[1] > max_values / s->dim[2])
         return dm_error(err, DM_EINVAL, "condition.%s: '%s' has no values, or too many", key, file);
@@ -103,7 +103,7 @@ static dm_status open_rows(source *from, const char *file, int64_t count, dm_err
         return none.code == DM_ENOENT ? DM_OK : dm_error(err, none.code, "%s", none.msg);
     s = dm_array_file_shape(from->rows);
     if (s.rank != 1 || s.dim[0] != count)
-        return dm_error(err, DM_EINVAL, "condition.sequence: '%s': rows is not one number of each of %lld examples",
+        return dm_error(err, DM_EINVAL, "condition.sequence: '%s': rows must have one number for each of %lld examples",
                         file, (long long)count);
     return DM_OK;
 }
@@ -227,8 +227,8 @@ dm_status dm_given_read(const dm_given *g, int64_t index, bool mirrored, float *
                                     : read_own(g, index, k, to, &rows, err)))
             return rc;
         if (rows < 0 || rows > n / width)
-            return dm_error(err, DM_ECORRUPT, "condition '%s' of example %lld has a number of rows that is not 0 to "
-                            "%lld", is->name, (long long)index, (long long)(n / width));
+            return dm_error(err, DM_ECORRUPT, "condition '%s' of example %lld must have 0 to %lld rows", is->name,
+                            (long long)index, (long long)(n / width));
         memset(to + rows * width, 0, (size_t)(n - rows * width) * sizeof *to);
         for (int64_t i = 0; i < n; i++)
             if (!isfinite(to[i]))

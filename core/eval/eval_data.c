@@ -68,8 +68,8 @@ dm_status dm_eval_data_open(dm_session *s, const char *split, dm_eval_data **out
             rc = dm_error(err, DM_EINVAL, "the data's examples are %s, those of the model %s", dm_shape_show(have).text,
                           dm_shape_show(want).text);
         else if (!same_conditions(dm_data_get_info(d->data), &s->data))
-            rc = dm_error(err, DM_EINVAL, "the data tell other conditions, or of other shapes, than the model was "
-                          "trained with (section condition)");
+            rc = dm_error(err, DM_EINVAL, "the data's conditions, or their shapes, differ from those that the model "
+                                          "was trained with (section condition)");
         else
             rc = compare(s, split, d->data, err);
     }
@@ -86,7 +86,7 @@ dm_status dm_eval_data_labels(const dm_session *s, const dm_eval_data *d, dm_err
 
     if (!want || (have > 0 && have <= want))
         return DM_OK;
-    return dm_error(err, DM_EINVAL, "the data's labels are of %d classes, those of the model of %d", (int)have,
+    return dm_error(err, DM_EINVAL, "the data have %d classes, the model has %d", (int)have,
                     (int)want);
 }
 
@@ -99,7 +99,7 @@ dm_status dm_eval_data_open_test(dm_session *s, int64_t asked, dm_eval_data **ou
         return rc;
     there = dm_data_get_info((*out)->data)->count;
     if (asked < 0 || asked > there)
-        return dm_error(err, DM_EINVAL, "%lld examples are asked for; the test split has %lld", (long long)asked,
+        return dm_error(err, DM_EINVAL, "%lld examples were requested; the test split has %lld", (long long)asked,
                         (long long)there);
     *count = asked ? asked : there;
     return DM_OK;

@@ -50,7 +50,7 @@ static dm_status prepare(dm_session *s, const dm_loss_options *o, dm_loss *out, 
         return rc;
     out->count = dm_validation_count(*v);
     if (o->count > out->count)
-        return dm_error(err, DM_EINVAL, "%lld images are asked for; the test split has %lld", (long long)o->count,
+        return dm_error(err, DM_EINVAL, "%lld images were requested; the test split has %lld", (long long)o->count,
                         (long long)out->count);
     out->bands = dm_validation_bands(*v, out->from);
     return DM_OK;
@@ -93,7 +93,8 @@ dm_status dm_eval_loss(const char *run, const dm_loss_options *options, dm_loss 
     if ((rc = DM_SIZED_CLEAR(dm_loss, out, size, err)) || (rc = DM_SIZED_READ(dm_loss_options, &o, options, err)))
         return rc;
     if (o.count < 0)
-        return dm_error(err, DM_EINVAL, "%lld examples are asked for; 0 means all", (long long)o.count);
+        return dm_error(err, DM_EINVAL, "a count of %lld examples; it must be 0 or above (0 means all)",
+                        (long long)o.count);
     snprintf(asked, sizeof asked, "count: %lld\nweights: %s\n", (long long)o.count,
              o.all ? "all" : o.raw ? "raw" : "the first average");
     if ((rc = dm_session_join(&s, o.ranks, run, o.overrides, o.n_overrides, o.callbacks, asked, err)))

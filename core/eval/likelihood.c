@@ -109,7 +109,7 @@ static dm_status open_chain(job *j, dm_err *err)
     if (j->o->steps > 1000000)
         return dm_error(err, DM_EINVAL, "%d steps of the chain; at most 1000000", (int)j->o->steps);
     if (j->o->steps < 0 || (!j->o->steps && !dm_noise_discrete(s->noise) && !(grid && grid->grid->steps)))
-        return dm_error(err, DM_EINVAL, "a continuous schedule has no steps of its own; give their number");
+        return dm_error(err, DM_EINVAL, "a continuous schedule has no steps of its own; set the number of steps");
     if (j->o->steps || !grid || !grid->grid->steps) /* else the grid has its own count */
         e->sampler.steps = j->o->steps;
     if ((rc = dm_sampling_clip(&e->sampler, &s->data, &limit, &dynamic, err)))

@@ -45,7 +45,7 @@ static dm_status open_walk(job *j, dm_err *err)
     dm_status rc;
 
     if (j->o->steps < 0 || j->o->steps > 1000000)
-        return dm_error(err, DM_EINVAL, "%d steps are asked for; 1 to 1000000 are possible", (int)j->o->steps);
+        return dm_error(err, DM_EINVAL, "%d steps; it must be 1 to 1000000", (int)j->o->steps);
     if ((rc = dm_noise_walk(noise, j->o->steps ? j->o->steps : e->sampler.steps, &e->section[DM_SEC_GRID], w, err)))
         return rc;
     last = &w->points[w->n];
@@ -66,7 +66,7 @@ static dm_status open_data(job *j, dm_err *err)
     dm_status rc;
 
     if (j->o->probes < 0 || j->o->probes > 1000000)
-        return dm_error(err, DM_EINVAL, "%d probes are asked for; 1 to 1000000 are possible", (int)j->o->probes);
+        return dm_error(err, DM_EINVAL, "%d probes; it must be 1 to 1000000", (int)j->o->probes);
     j->out->levels = dm_data_step(&j->s->data) > 0 ? j->s->data.levels : 0;
     j->out->probes = j->o->probes ? j->o->probes : j->example > FEW;
     if ((rc = dm_eval_data_open_test(j->s, j->o->count, &j->data, &j->out->count, err)))

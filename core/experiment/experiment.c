@@ -210,6 +210,7 @@ static dm_status read_from(const char *text, size_t n, const char *name, const c
         return no_memory(err);
     }
     e->arena = a;
+    e->plugin_log = r.o->plugin_log;
     if (!(rc = begin(&r, name, folder, err)))
         rc = read_experiment(&r, text, n, err);
     for (int id = 0; id < DM_SEC_COUNT; id++)

@@ -34,7 +34,7 @@ typedef struct dm_experiment {
     const char *file;              /* as given */
     const char *dir;               /* absolute folder of the file; relative paths in it start there */
     const char *output;            /* absolute run folder */
-    dm_plugin_log plugin_log;      /* of its plugins; set by who opens them */
+    dm_plugin_log plugin_log;      /* of its plugins */
 } dm_experiment;
 
 typedef struct dm_experiment_options {
@@ -49,6 +49,7 @@ typedef struct dm_experiment_options {
     bool lenient_data;             /* the data's files need not be there, nor its plugin (sampling from a run) */
     bool kept;                     /* a text that a run has kept, of this demist or an earlier one: keys of plugins that
                                     * it lacks were not there then (dm_plugin.earlier) */
+    dm_plugin_log plugin_log;      /* of its plugins, from reading on: a grid is asked for its steps */
     bool keep;                     /* *out is set also where it is wrong, unless the text cannot be read */
 } dm_experiment_options;
 

@@ -80,7 +80,7 @@ static void check_data(dm_reading *r)
         FAULT(r, DM_SEC_DATA, "size", "data.size: has %d values; [side] and [height, width] are allowed",
               (int)d->size.n);
     if (d->crop != DM_CROP_NONE && !d->size.n)
-        FAULT(r, DM_SEC_DATA, "crop", "data.crop: needs data.size, whose aspect ratio it crops to");
+        FAULT(r, DM_SEC_DATA, "crop", "data.crop: crops to the aspect ratio of data.size; set data.size");
 }
 
 /* Each kind is named after itself. */
@@ -91,7 +91,8 @@ static void check_condition(dm_reading *r)
     for (int32_t i = 0; i < derive->n; i++)
         for (int32_t k = 0; k < i; k++)
             if (derive->v[i] == derive->v[k]) {
-                FAULT(r, DM_SEC_CONDITION, "derive", "condition.derive: value %d is there before; each kind once",
+                FAULT(r, DM_SEC_CONDITION, "derive", "condition.derive: value %d repeats an earlier one; give each "
+                                                     "kind once",
                       (int)i + 1);
                 return;
             }
@@ -105,7 +106,7 @@ static void check_clip(dm_reading *r)
     if (!clip || !strcmp(clip, "auto") || !strcmp(clip, "off") || !strcmp(clip, "dynamic") ||
         (dm_number_real(clip, &limit) == DM_NUMBER_OK && limit > 0))
         return;
-    FAULT(r, DM_SEC_SAMPLER, "clip", "sampler.clip: '%s' is none of auto, off, dynamic and a number above 0",
+    FAULT(r, DM_SEC_SAMPLER, "clip", "sampler.clip: is '%s'; it must be auto, off, dynamic or a number above 0",
           dm_show(clip).text);
 }
 
@@ -115,7 +116,7 @@ static void check_continuous(dm_reading *r, const dm_plugin *schedule)
         FAULT(r, DM_SEC_SCHEDULE, "zero_terminal_snr",
               "schedule.zero_terminal_snr: %s is continuous; only discrete schedules are rescaled", schedule->name);
     if (r->e->section[DM_SEC_SAMPLER].present && !r->e->sampler.steps)
-        FAULT(r, DM_SEC_SAMPLER, "steps", "sampler.steps: 0 stands for all timesteps, but schedule %s is continuous",
+        FAULT(r, DM_SEC_SAMPLER, "steps", "sampler.steps: 0 means all timesteps, but schedule %s is continuous",
               schedule->name);
 }
 
@@ -144,11 +145,11 @@ static void check_grid(dm_reading *r)
 
     if (!s->plugin || !s->plugin->grid->steps || s->faults)
         return;
-    dm_services_init(&services, NULL);
+    dm_services_init(&services, &r->e->plugin_log);
     if (!(rc = dm_instance_init(&i, s->plugin, s->cfg, &services, &err)))
         rc = DM_CALL(&i, DM_CB_GRID_STEPS, &err, s->plugin->grid->steps(&i.ctx, &n));
     if (!rc && (n < 1 || n > 1000000))
-        rc = dm_error(&err, DM_EINVAL, "has %d steps; 1 to 1000000 are possible", (int)n);
+        rc = dm_error(&err, DM_EINVAL, "steps() gives %d steps; it must be 1 to 1000000", (int)n);
     dm_instance_fini(&i);
     if (rc) {
         r->e->section[DM_SEC_GRID].faults++; /* whose points are not asked for then */

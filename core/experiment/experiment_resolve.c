@@ -76,7 +76,7 @@ static void fail_unknown(dm_reading *r, dm_section_id id, const dm_said *said)
     else if (owner)
         dm_fault(r->faults, DM_EINVAL, said->at, "%s: unknown key; it belongs to section '%s'", key, owner);
     else
-        dm_fault(r->faults, DM_EINVAL, said->at, "%s: unknown key%s%s; there are: %s", key, p ? " of " : "",
+        dm_fault(r->faults, DM_EINVAL, said->at, "%s: unknown key%s%s; known keys: %s", key, p ? " of " : "",
                  p ? p->name : "", k.names);
 }
 

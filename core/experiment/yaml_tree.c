@@ -322,7 +322,7 @@ dm_status dm_yaml_parse(const dm_origin *s, size_t skip, size_t *nodes, dm_arena
     else if (!b->stop)
         *root = b->root;
     if (!rc && !b->stop && !b->root)
-        dm_fault(f, DM_EINVAL, whole, "there is nothing in it");
+        dm_fault(f, DM_EINVAL, whole, "it is empty");
     free(b);
     return rc;
 }

@@ -41,7 +41,8 @@ dm_status dm_picture_grid(const float *x, int64_t n, int64_t c, int64_t h, int64
     dm_status s;
 
     if (n < 1 || c < 1 || h < 1 || w < 1 || n > MAX_BYTES || h > MAX_SIDE || w > MAX_SIDE || c > MAX_SIDE)
-        return dm_error(err, DM_EINVAL, "no picture of %lld images of %lld x %lld pixels", (long long)n, (long long)w,
+        return dm_error(err, DM_EINVAL, "unable to draw %lld images of %lld x %lld pixels as a picture", (long long)n,
+                        (long long)w,
                         (long long)h);
     if (columns < 1)
         columns = (int64_t)ceil(sqrt((double)n));

@@ -35,7 +35,7 @@ dm_status dm_npy_header_parse(const char *path, const char *head, dm_npy_header 
         const long long d = *p >= '0' && *p <= '9' ? strtoll(p, &end, 10) : -1;
 
         if (d < 0 || d == INT64_MAX || out->shape.rank == MAX_RANK)
-            return dm_error(err, DM_ECORRUPT, "'%s': a shape of another kind, or of rank above %d: %.100s", path,
+            return dm_error(err, DM_ECORRUPT, "'%s': the shape is malformed, or its rank is above %d: %.100s", path,
                             MAX_RANK, head);
         out->shape.dim[out->shape.rank++] = d;
         p = end;

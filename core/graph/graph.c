@@ -50,9 +50,9 @@ bool dm_graph_holds(dm_graph_core *g, const char *op, const dm_val *in, int n)
 {
     for (int i = 0; i < n && !g->err.code; i++)
         if (in[i] == DM_NONE)
-            dm_graph_fail(g, DM_EINVAL, "%s: input %d is DM_NONE, a value that is not there", op, i);
+            dm_graph_fail(g, DM_EINVAL, "%s: input %d is DM_NONE; a value is required", op, i);
         else if (in[i] < 0)
-            dm_graph_fail(g, DM_EINVAL, "%s: input %d is a value that failed", op, i);
+            dm_graph_fail(g, DM_EINVAL, "%s: input %d comes from a call that failed", op, i);
         else if ((size_t)in[i] >= g->n_values)
             dm_graph_fail(g, DM_EINVAL, "%s: input %d is %d, which is not a value of this graph", op, i, (int)in[i]);
     return !g->err.code;
@@ -65,7 +65,7 @@ bool dm_graph_has(dm_graph_core *g, const char *op, dm_dtype type, const dm_val 
     for (int i = 0; i < n && !g->err.code; i++)
         if ((type == DM_DT_I32) != (g->values[in[i]].type == DM_DT_I32))
             dm_graph_fail(g, DM_EINVAL,
-                          type == DM_DT_I32 ? "%s: input %d holds f32; labels or indices, i32[N], belong there"
+                          type == DM_DT_I32 ? "%s: input %d holds f32; labels or indices, i32[N], are required"
                                             : "%s: input %d holds labels or indices, i32; embedding, gather, "
                                               "cross_entropy and ops of plugins take these",
                           op, i);

@@ -206,7 +206,7 @@ dm_status dm_forward_run(dm_forward *f, const double *c_in, const double *c_nois
     if (f->reads_level && !f->has_level)
         return dm_error(err, DM_EINVAL, "the network reads alpha and sigma of a noise level, which are not known here");
     if (f->conditions && !f->serial)
-        return dm_error(err, DM_EINVAL, "the network is told nothing of its conditions, which are needed here");
+        return dm_error(err, DM_EINVAL, "the network's conditions are missing, and it needs them here");
     if ((rc = write_row(f, 0, f->c_in, c_in, err)) || (rc = write_row(f, 1, f->c_noise, c_noise, err)))
         return rc;
     if (f->labels >= 0 && labels &&

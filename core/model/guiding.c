@@ -161,8 +161,8 @@ dm_status dm_guiding_run(dm_guiding *g, const dm_tensor *x, const dm_said said[D
         return rc;
     for (int k = 0; k < FORMS; k++)
         if (to[k]->buf && to[k]->unwritten)
-            return dm_error(err, DM_EINVAL, "plugin '%s': guide() did not write %s", g->plugin.plugin->name,
-                            (const char *const[]){"x0", "eps", "out"}[k]);
+            return dm_error(err, DM_EINVAL, "plugin '%s': guide() did not write its result, %s, as .writes says",
+                            g->plugin.plugin->name, (const char *const[]){"x0", "eps", "out"}[k]);
     a->stride = g->inner;
     a->F = plugin->writes == DM_GUIDES_OUT ? to[OUT]->buf : to[X0]->buf;
     if (plugin->writes != DM_GUIDES_OUT) {

@@ -223,7 +223,7 @@ static dm_val run_network(void *user, const dm_graph *api, int32_t weights, dm_v
     const net_graph *n = user;
 
     if (weights != 0)
-        return dm_graph_fail(g, DM_EINVAL, "there is not a weight set %d", (int)weights);
+        return dm_graph_fail(g, DM_EINVAL, "there is no weight set %d", (int)weights);
     return dm_net_build(n->net, g, api, x, noise, labels >= 0 && labels == n->labels ? n->told : labels);
 }
 
@@ -343,7 +343,8 @@ static dm_status open_objective(dm_net *m, dm_err *err)
     if (o->affine && m->noise && (rc = dm_objective_check(&m->objective, m->noise, &m->noise_most, err)))
         return rc;
     if (m->out_channels < 1 || m->out_channels > 1 << 20)
-        return dm_error(err, DM_EINVAL, "objective '%s' asks for %d output channels", m->objective.plugin->name,
+        return dm_error(err, DM_EINVAL, "objective '%s' wants %d output channels; 1 to 1048576 are allowed",
+                        m->objective.plugin->name,
                         (int)m->out_channels);
     return DM_OK;
 }

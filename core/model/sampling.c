@@ -45,11 +45,11 @@ static dm_tensor *tensor_like(dm_ctx *c, const dm_tensor *like)
     size_t bytes;
 
     if (!like || !like->buf) {
-        dm_error(err, DM_EINVAL, "tensor_like was given a tensor that is not there");
+        dm_error(err, DM_EINVAL, "tensor_like was given no tensor: NULL, or one from before the last begin()");
         return NULL;
     }
     if (s->n_scratch == DM_MAX_SCRATCH) {
-        dm_error(err, DM_ENOMEM, "a sampler may have %d tensors of scratch", DM_MAX_SCRATCH);
+        dm_error(err, DM_ENOMEM, "tensor_like was called too often; a plugin may have %d tensors", DM_MAX_SCRATCH);
         return NULL;
     }
     bytes = (size_t)dm_shape_count(&like->shape) * sizeof(float);
@@ -77,10 +77,12 @@ static dm_status randn(dm_ctx *c, dm_tensor *t, int32_t draw)
     const dm_sampling_run_options *o = &s->run;
 
     if (!t || !t->buf)
-        return dm_error(err, DM_EINVAL, "randn into no tensor; ask for tensors in begin(), each time");
+        return dm_error(err, DM_EINVAL,
+                        "randn was given no tensor to write to: NULL, or one from before the last begin()");
     if (draw < 0 || draw > 15 || dm_shape_count(&t->shape) != (int64_t)count)
-        return dm_error(err, DM_EINVAL, "draw %d of shape-%lld noise; draws are 0..15 and of x's shape", (int)draw,
-                        (long long)dm_shape_count(&t->shape));
+        return dm_error(err, DM_EINVAL,
+                        "randn was given draw %d and %lld elements; draws are 0 to 15, and tensors have x's shape",
+                        (int)draw, (long long)dm_shape_count(&t->shape));
     t->unwritten = false;
     if (s->services.counting) {
         s->drawn++;
@@ -176,7 +178,8 @@ static dm_status predict(dm_ctx *c, const dm_tensor *x, const dm_point *p, const
         if (!dm_objective_learns(o, s->setup.data, s->setup.out_channels))
             return dm_error(err, DM_EINVAL, "objective '%s' learns no variance", obj->plugin->name);
         if (!want->to)
-            return dm_error(err, DM_EINVAL, "the variance of a step needs its other end");
+            return dm_error(err, DM_EINVAL, "predict was given NULL for .to, the point that the step of log_var goes "
+                                            "to");
         if ((rc = dm_objective_log_var(obj, p, want->to, k, err)))
             return rc;
         a.k0 = k[0];
@@ -262,8 +265,9 @@ static dm_status check_jumps(const dm_sampling *s, const dm_plugin *sampler, dm_
                         "sampler '%s' chooses its own points; jumps need one that takes the grid's steps",
                         sampler->name);
     if (j->length > s->grid.n || j->times > INT32_MAX / s->grid.n)
-        return dm_error(err, DM_EINVAL, "jumps of %d steps, %d times: this walk has %d steps%s", (int)j->length,
-                        (int)j->times, (int)s->grid.n, j->length > s->grid.n ? "" : ", which are too many then");
+        return dm_error(err, DM_EINVAL, "jumps of %d steps, %d times, do not fit this walk of %d steps%s",
+                        (int)j->length, (int)j->times,
+                        (int)s->grid.n, j->length > s->grid.n ? "" : ": too many steps in all");
     return DM_OK;
 }
 
@@ -343,7 +347,7 @@ dm_status dm_sampling_log_var(dm_sampling *s, int32_t i, double k[2], dm_err *er
     if (!isnan(k[0]))
         return DM_OK;
     if (!s->step.learned_variance)
-        return dm_error(err, DM_EINVAL, "sampler '%s' asks for a learned variance; the model has none", p->name);
+        return dm_error(err, DM_EINVAL, "sampler '%s' needs a learned variance; the model has none", p->name);
     return dm_objective_log_var(obj, &step.grid[i], &step.grid[i + 1], k, err);
 }
 
@@ -466,10 +470,11 @@ dm_status dm_sampling_run(dm_sampling *s, const dm_sampling_run_options *o, floa
         return rc;
     if (s->evaluations == before)
         return dm_error(err, DM_EINVAL,
-                        "sampler '%s' took %d steps without a prediction of the model; its result is not a sample",
+                        "sampler '%s' took %d steps without a prediction of the model, so its result is not a sample",
                         s->sampler.plugin->name, (int)s->grid.n);
     if ((bad = dm_sampling_not_finite(s, x)) < 0)
         return DM_OK;
-    return dm_error(err, DM_EDIVERGED, "image %lld is not finite after %d steps of '%s'",
-                    (long long)(o->first_index + bad), (int)s->grid.n, s->sampler.plugin->name);
+    return dm_error(err, DM_EDIVERGED, "image %lld is not finite after %d steps of '%s' (guidance: %s)",
+                    (long long)(o->first_index + bad), (int)s->grid.n, s->sampler.plugin->name,
+                    dm_sampling_guidance(s));
 }

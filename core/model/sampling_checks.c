@@ -37,13 +37,13 @@ dm_status dm_sampling_check_wanted(const dm_tensor *x, const dm_point *p, const 
                         p->sigma, p->alpha);
     for (int i = 0; i < 4; i++) {
         if (t[i] ? !t[i]->buf : i == 0)
-            return dm_error(err, DM_EINVAL, "predict with no tensor; ask for tensors in begin(), each time");
+            return dm_error(err, DM_EINVAL, "predict was given no tensor: NULL, or one from before the last begin()");
         if (i == 0 && x->unwritten)
-            return dm_error(err, DM_EINVAL, "predict from a tensor of tensor_like that nothing has written yet");
+            return dm_error(err, DM_EINVAL, "predict reads a tensor that was never written");
         for (int k = 0; k < i; k++)
             if (t[i] && t[i] == t[k])
                 return dm_error(err, DM_EINVAL,
-                                "predict writes to tensors that are distinct from x and from each other");
+                                "predict must write to tensors distinct from x and from each other");
     }
     return DM_OK;
 }

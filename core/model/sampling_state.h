@@ -44,6 +44,8 @@ int32_t dm_sampling_all_steps(const dm_sampling *s);
 dm_status dm_sampling_take_steps(dm_sampling *s, dm_err *err);
 /* The first image of x in host memory that is not finite: -1 if there is none. */
 int64_t dm_sampling_not_finite(const dm_sampling *s, const float *x);
+/* The name of the guidance plugin, "none" without one: for messages. */
+const char *dm_sampling_guidance(const dm_sampling *s);
 /* What walks need besides: the memory of rms, and the call itself. */
 dm_status dm_sampling_open_rms(dm_sampling *s, dm_err *err);
 void dm_sampling_close_rms(dm_sampling *s);

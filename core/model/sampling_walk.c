@@ -21,11 +21,11 @@ static dm_status rms(dm_ctx *c, const dm_tensor *t, const dm_tensor *weight, dm_
         return dm_error(err, DM_EINVAL, "rms was given %s", out ? "a result of another size; set it with sizeof"
                                                                 : "NULL for its result");
     if (!t || !t->buf || (weight && !weight->buf))
-        return dm_error(err, DM_EINVAL, "rms of no tensor; ask for tensors in begin(), each time");
+        return dm_error(err, DM_EINVAL, "rms was given no tensor: NULL, or one from before the last begin()");
     if (t->unwritten || (weight && weight->unwritten))
-        return dm_error(err, DM_EINVAL, "rms of a tensor of tensor_like that nothing has written yet");
+        return dm_error(err, DM_EINVAL, "rms reads a tensor that was never written");
     if (dm_shape_count(&t->shape) != n * s->inner || (weight && dm_shape_count(&weight->shape) != n * s->inner))
-        return dm_error(err, DM_EINVAL, "rms of a tensor that is not of x's shape");
+        return dm_error(err, DM_EINVAL, "rms was given a tensor that does not have x's shape");
     *out = (dm_rms){.size = sizeof *out, .n = (int32_t)n, .each = s->each};
     for (int64_t i = 0; i < n; i++)
         s->each[i] = 0;
@@ -82,6 +82,11 @@ int64_t dm_sampling_not_finite(const dm_sampling *s, const float *x)
     return -1;
 }
 
+const char *dm_sampling_guidance(const dm_sampling *s)
+{
+    return s->guiding ? dm_guiding_plugin(s->guiding)->name : "none";
+}
+
 static dm_status check_x(dm_sampling *s, int32_t i, dm_err *err)
 {
     dm_status rc = dm_buf_read(s->x.buf, 0, (size_t)(s->setup.n * s->inner) * sizeof *s->host, s->host, err);
@@ -89,9 +94,9 @@ static dm_status check_x(dm_sampling *s, int32_t i, dm_err *err)
 
     if (rc || (bad = dm_sampling_not_finite(s, s->host)) < 0)
         return rc;
-    return dm_error(err, DM_EDIVERGED, "image %lld is not finite after step %d of %d of '%s', at t = %g",
+    return dm_error(err, DM_EDIVERGED, "image %lld is not finite after step %d of %d of '%s' (guidance: %s), at t = %g",
                     (long long)(s->run.first_index + bad), (int)i + 1, (int)s->grid.n, s->sampler.plugin->name,
-                    s->step.at->t);
+                    dm_sampling_guidance(s), s->step.at->t);
 }
 
 const dm_point *dm_sampling_at(const dm_sampling *s) { return s->step.next ? &s->at : &s->grid.points[s->taken]; }

@@ -6,7 +6,7 @@
 static dm_status point_at_t(dm_ctx *c, double t, dm_point *p)
 {
     if (isnan(t))
-        return dm_fail(c, DM_EINVAL, "a point was asked for at a t that is not a number");
+        return dm_fail(c, DM_EINVAL, "point_at_t was given a t that is not a number");
     dm_noise_at(dm_services_of(c)->noise, t, p);
     return DM_OK;
 }
@@ -14,7 +14,7 @@ static dm_status point_at_t(dm_ctx *c, double t, dm_point *p)
 static dm_status point_at_log_snr(dm_ctx *c, double log_snr, dm_point *p)
 {
     if (isnan(log_snr))
-        return dm_fail(c, DM_EINVAL, "a point was asked for at a log-SNR that is not a number");
+        return dm_fail(c, DM_EINVAL, "point_at_log_snr was given a log-SNR that is not a number");
     dm_noise_at_log_snr(dm_services_of(c)->noise, log_snr, p);
     return DM_OK;
 }

@@ -14,7 +14,7 @@ static dm_status ask(const dm_noise *n, const dm_section *grid, int32_t steps, b
     dm_noise_span(n, &span);
     for (int32_t k = 0; k <= steps; k++)
         at[k] = NAN;
-    dm_services_init(&services, NULL);
+    dm_services_init(&services, &n->services.log);
     dm_noise_serve(n, &services);
     if (!(rc = dm_instance_init(&i, grid->plugin, grid->cfg, &services, err)))
         rc = DM_CALL(&i, DM_CB_GRID_FILL, err, grid->plugin->grid->fill(&i.ctx, &span, steps, log_snr, at));
@@ -52,7 +52,11 @@ static dm_status put_point(const dm_noise *n, const char *name, bool log_snr, do
 
     if (log_snr ? v == INFINITY : v < 0 || (v == 0 && n->discrete))
         *p = dm_noise_data;
-    else if (isnan(v) || !find_point(n, log_snr, v, p))
+    else if (isnan(v))
+        return dm_error(err, DM_EINVAL,
+                        "grid '%s': point %d is NaN, or fill() did not write it; it must write %d points", name,
+                        (int)i, (int)g->n + 1);
+    else if (!find_point(n, log_snr, v, p))
         return dm_error(err, DM_EINVAL, "grid '%s': point %d has %s %g, which schedule '%s' does not reach", name,
                         (int)i, what, v, n->schedule.plugin->name);
     /* The last step may stay where it is: from the least noise to it, of a schedule's own steps in other programs. */

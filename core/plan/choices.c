@@ -490,7 +490,7 @@ dm_status dm_choices_keep(dm_choices *c, const json_t *j, dm_err *err)
         kept *p;
 
         if (!json_is_string(value) || strlen(key) >= KEY || json_string_length(value) >= sizeof p->name)
-            return dm_error(err, DM_EINVAL, "implementation of '%.100s' is no name", key);
+            return dm_error(err, DM_EINVAL, "the implementation of '%.100s' is not a name", key);
         if (!dm_grow((void **)&c->kept, c->n_kept, &c->cap_kept, sizeof *c->kept))
             return dm_error(err, DM_ENOMEM, "out of memory for choices");
         p = &c->kept[c->n_kept++];

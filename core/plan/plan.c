@@ -162,8 +162,8 @@ static dm_status place(dm_plan *p, const dm_val *results, int n_results, dm_err 
         rc = dm_error(err, DM_ENOMEM, "out of memory while planning");
     } else if (n > 0 && p->n_arenas == 0) {
         rc = dm_error(err, DM_ENOMEM,
-                      "a tensor of '%s' is larger than the %llu bytes that '%s' gives at once; use a smaller batch or "
-                      "network",
+                      "a tensor of '%s' is larger than the %llu bytes that '%s' allows in one buffer; use a smaller "
+                      "batch or network",
                       p->options.name, (unsigned long long)about->max_alloc, about->name);
     } else {
         p->stats.arenas = p->n_arenas;

@@ -200,7 +200,7 @@ static dm_status write_section(FILE *to, dm_section_id id, const dm_found *list,
 
     fprintf(to, "\n## %s%s%s\n%s.", *t->name ? "`" : "Top level", t->name, *t->name ? "`" : "", t->doc);
     if (t->plugin)
-        fprintf(to, " `use` names the plugin; its keys stand beside those of demist's own.");
+        fprintf(to, " `use` names the plugin; its keys are listed beside demist's own.");
     fprintf(to, "\n");
     if (t->rows->type != DM_T_END)
         rc = write_table(to, t->rows, err);
@@ -214,12 +214,12 @@ static const char intro[] =
     "# Config reference\n"
     "Generated from the tables that check an experiment; do not edit.\n"
     "\n"
-    "An experiment is a YAML file: keys at the top level, and one map a section. A value's type is that of its key:\n"
+    "An experiment is a YAML file: keys at the top level, and one map per section. A value's type is that of its key:\n"
     "`1e-4` is a real, only `true` and `false` are booleans, whole numbers are written in decimal. A list of one may\n"
     "be written without brackets. Unknown, repeated, missing and out-of-range keys are errors, all shown at once.\n"
     "\n"
     "- `include: base.yaml`, or a list of files, at the top level: those first, this file's keys over them.\n"
-    "- Paths are relative to the file that says them; `output`, and paths in overrides, to the current directory.\n"
+    "- Paths are relative to the file they are in; `output`, and paths in overrides, to the current directory.\n"
     "- Overrides on the command line: `sampler.steps=25`, `schedule.use=cosine`. Where `use` changes, in an override\n"
     "  or over an included file, the keys that only the former plugin took are dropped, and a line says which.\n"
     "- A section that nothing needs may be absent: an objective that diffuses requires a schedule and a sampler.\n";

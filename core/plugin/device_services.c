@@ -12,7 +12,7 @@ static dm_status sum(dm_ctx *c, dm_tensor *out, const dm_term *terms, int32_t n)
     dm_buf *x[8];
 
     if (!out || !out->buf)
-        return dm_fail(c, DM_EINVAL, "sum into no tensor; ask for tensors in begin(), each time");
+        return dm_fail(c, DM_EINVAL, "sum was given no tensor to write to: NULL, or one from before the last begin()");
     if (n < 1 || n > 8 || !terms)
         return dm_fail(c, DM_EINVAL, "sum of %d terms; 1 to 8 are allowed", terms ? (int)n : 0);
     for (int32_t i = 0; i < n; i++) {
@@ -21,12 +21,12 @@ static dm_status sum(dm_ctx *c, dm_tensor *out, const dm_term *terms, int32_t n)
         if (!isfinite(k[i]))
             return dm_fail(c, DM_EINVAL, "term %d of a sum has the factor %g", (int)i, k[i]);
         if (k[i] != 0 && !x[i])
-            return dm_fail(c, DM_EINVAL, "term %d of a sum has no tensor; ask for tensors in begin(), each time",
+            return dm_fail(c, DM_EINVAL, "term %d of a sum has no tensor: NULL, or one from before the last begin()",
                            (int)i);
         if (k[i] != 0 && dm_shape_count(&terms[i].x->shape) != dm_shape_count(&out->shape))
-            return dm_fail(c, DM_EINVAL, "term %d of a sum is not of the result's shape", (int)i);
+            return dm_fail(c, DM_EINVAL, "term %d of a sum does not have the result's shape", (int)i);
         if (k[i] != 0 && terms[i].x->unwritten)
-            return dm_fail(c, DM_EINVAL, "term %d of a sum is a tensor of tensor_like that nothing has written yet",
+            return dm_fail(c, DM_EINVAL, "term %d of a sum is a tensor that was never written",
                            (int)i);
     }
     out->unwritten = false;
@@ -80,7 +80,7 @@ static dm_status launch(dm_ctx *c, dm_kernel *k, const dm_range *r, const dm_arg
         switch (args[i].kind) {
         case DM_BUF:
             if (!args[i].t || !args[i].t->buf)
-                return dm_fail(c, DM_EINVAL, "argument %d of a launch is a tensor that is not there (NULL)", (int)i);
+                return dm_fail(c, DM_EINVAL, "argument %d of a launch is a NULL tensor", (int)i);
             a[i].buf = args[i].t->buf;
             break;
         case DM_F32: a[i].v.f = (float)args[i].v; break;

@@ -49,7 +49,7 @@ static dm_status check_segments(int fd, const ElfW(Ehdr) *head, uint64_t bytes, 
         if (rc && rc != DM_ECORRUPT)
             return rc;
         if (rc || seg.p_filesz > bytes || seg.p_offset > bytes - seg.p_filesz)
-            return REFUSE(err, "is cut short: %llu bytes are fewer than its ELF header says; copy or build it again",
+            return REFUSE(err, "is truncated: %llu bytes are fewer than its ELF header says; copy or build it again",
                           (unsigned long long)bytes);
     }
     return DM_OK;
@@ -102,7 +102,7 @@ static dm_status check_elf(int fd, uint64_t bytes, dm_err *err)
                       rc || !*dm_file_hint(&head, sizeof head) ? "; build a plugin with cc -shared -fPIC"
                                                                : dm_file_hint(&head, sizeof head));
     if (bytes < sizeof head)
-        return REFUSE(err, "is cut short: %llu bytes are no ELF header", (unsigned long long)bytes);
+        return REFUSE(err, "is truncated: %llu bytes are fewer than an ELF header", (unsigned long long)bytes);
     if (head.e_ident[EI_CLASS] != class || head.e_ident[EI_DATA] != order)
         return REFUSE(err, "is a shared object for another machine (%s, %s-endian); build it for this one",
                       head.e_ident[EI_CLASS] == ELFCLASS64 ? "64 bits" : "32 bits",
@@ -289,7 +289,7 @@ dm_status dm_plugin_check(const dm_plugin *p, dm_kind *kind, dm_err *err)
         return dm_error(err, rc == DM_ENOMEM ? rc : DM_EABI, "%s", why.msg);
     for (const dm_earlier *e = p->earlier; e && e->name; e++)
         if (!e->value || !dm_param_find(p->params, e->name))
-            return REFUSE(err, ".earlier names '%s', which is no parameter, or has no value", e->name);
+            return REFUSE(err, ".earlier names '%s', which is not a parameter or has no value", e->name);
     return DM_OK;
 }
 

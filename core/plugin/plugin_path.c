@@ -18,7 +18,7 @@ static dm_status find_folder(const char *path, char real[PATH_MAX], struct stat 
     const bool failed = !realpath(path, real) || stat(real, st);
 
     *exists = !failed && S_ISDIR(st->st_mode);
-    return failed && !dm_path_unreachable() ? dm_file_error(err, "look at plugin folder", path) : DM_OK;
+    return failed && !dm_path_unreachable() ? dm_file_error(err, "access plugin folder", path) : DM_OK;
 }
 
 static void take_out(dm_plugin_path *p, int i)

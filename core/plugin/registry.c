@@ -245,7 +245,7 @@ static void tell_useless(const dm_registry *r, dm_kind kind, const char *name, d
             continue;
         if (f->exists)
             snprintf(err->msg + used, sizeof err->msg - used,
-                     "; '%.200s' (%s) holds no plugin: %s.so or %s/%s.so is looked for there", f->path, f->origin, name,
+                     "; '%.200s' (%s) has no plugin of that name: neither %s.so nor %s/%s.so", f->path, f->origin, name,
                      dm_kind_folder(kind), name);
         else
             snprintf(err->msg + used, sizeof err->msg - used, "; '%.200s' (%s) %s", f->path, f->origin,
@@ -266,9 +266,9 @@ static dm_status fail_unknown(dm_registry *r, dm_kind kind, const char *name, co
     if (n.near.best)
         dm_error(err, DM_ENOENT, "there is no %s '%s'; did you mean '%s'?", dm_kind_name(kind), name, n.near.best);
     else if (*n.known)
-        dm_error(err, DM_ENOENT, "there is no %s '%s'; there are: %s", dm_kind_name(kind), name, n.known);
+        dm_error(err, DM_ENOENT, "there is no %s '%s'; available: %s", dm_kind_name(kind), name, n.known);
     else
-        dm_error(err, DM_ENOENT, "there is no %s '%s', nor any other; set plugin_path or DEMIST_PLUGIN_PATH",
+        dm_error(err, DM_ENOENT, "there is no %s '%s', and no other was found; set plugin_path or DEMIST_PLUGIN_PATH",
                  dm_kind_name(kind), name);
     tell_useless(r, kind, name, err);
     return DM_ENOENT;
@@ -336,7 +336,7 @@ dm_status dm_registry_get(dm_registry *r, dm_kind kind, const char *name, const 
             if (lstat(file, &st)) {
                 if (dm_path_unreachable())
                     continue;
-                return dm_file_error(err, "look at plugin", file);
+                return dm_file_error(err, "access plugin", file);
             }
             if ((rc = load(r, r->path.folders[i].path, file, &l, err)))
                 return rc;

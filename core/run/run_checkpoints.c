@@ -54,7 +54,7 @@ static dm_status list_in(const dm_folder *f, int64_t **steps, int *n, dm_err *er
 
     if (s == DM_ENOENT && !(s = dm_folder_has(f, "checkpoints", &there, err)) && there)
         s = dm_error(err, DM_EINVAL,
-                     "'%s/checkpoints' is not a folder, and a run's checkpoints lie in one; move it away", f->path);
+                     "'%s/checkpoints' is not a folder, but a run keeps its checkpoints there; move it away", f->path);
     for (struct dirent *e; d && !s && !(s = dm_folder_next(d, f->path, &e, err)) && e;) {
         if ((step = parse_name(e->d_name)) < 0)
             continue;
@@ -136,8 +136,7 @@ static dm_status check_step(const dm_st *f, int64_t step, dm_err *err)
     if (!says || (dm_number_int(says, &is) == DM_NUMBER_OK && is == step))
         return DM_OK;
     return dm_error(err, DM_ECORRUPT,
-                    "'%s' is of step %.30s by what is in it, not of the step in its name: give it its own name again, "
-                    "or remove it",
+                    "'%s' holds step %.30s, not the step in its name: rename it back, or remove it",
                     dm_st_path(f), says);
 }
 

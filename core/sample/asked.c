@@ -13,7 +13,8 @@ dm_status dm_asked_count(const dm_condition_value *v, int64_t n, int64_t *count,
 
     *count = 0;
     if (n < 0 || (n && !v))
-        return dm_error(err, DM_EINVAL, "%lld conditions are said and none are given", (long long)n);
+        return dm_error(err, DM_EINVAL, "%lld conditions%s", (long long)n,
+                        n < 0 ? ": the number must be 0 or above" : ", but the array is NULL");
     for (int64_t i = 0; i < n; i++) {
         if (!v[i].name)
             return dm_error(err, DM_EINVAL, "condition %lld of %lld has no name", (long long)i + 1, (long long)n);
@@ -24,7 +25,8 @@ dm_status dm_asked_count(const dm_condition_value *v, int64_t n, int64_t *count,
         if (v[i].shape.dim[0] == 1)
             continue;
         if (*count && *count != v[i].shape.dim[0])
-            return dm_error(err, DM_EINVAL, "condition '%s' is of %lld images, and '%s' of %lld", of, (long long)*count,
+            return dm_error(err, DM_EINVAL, "condition '%s' has %lld images, and '%s' has %lld; give as many of each, "
+                                            "or one for all", of, (long long)*count,
                             v[i].name, (long long)v[i].shape.dim[0]);
         *count = v[i].shape.dim[0];
         of = v[i].name;
@@ -37,7 +39,8 @@ static dm_status unknown(const dm_conditions *c, int32_t classes, const char *na
     dm_nearest near;
 
     if (!strcmp(name, "class"))
-        return dm_error(err, DM_EINVAL, "the class is asked for by name or number, as classes (--class)");
+        return dm_error(err, DM_EINVAL, "the class is not given as a condition but as classes, by name or number "
+                                        "(--class)");
     if (!c->n)
         return dm_error(err, DM_EINVAL, "condition '%.60s': this model takes %s", name,
                         classes ? "no condition but the class" : "no conditions");
@@ -62,11 +65,11 @@ static dm_status check_value(const dm_condition *is, const dm_condition_value *v
 
         given.is[0].shape = (dm_shape){.rank = v->shape.rank - 1};
         memcpy(given.is[0].shape.dim, v->shape.dim + 1, 7 * sizeof v->shape.dim[0]);
-        return dm_error(err, DM_EINVAL, "this model takes %s; what is given is %s", dm_conditions_show(&one, 0).text,
+        return dm_error(err, DM_EINVAL, "this model takes %s, not %s", dm_conditions_show(&one, 0).text,
                         dm_conditions_show(&given, 0).text);
     }
     if (v->shape.dim[0] != 1 && v->shape.dim[0] < count)
-        return dm_error(err, DM_EINVAL, "%lld images are asked for; condition '%s' is of %lld", (long long)count,
+        return dm_error(err, DM_EINVAL, "%lld images were requested; condition '%s' has %lld", (long long)count,
                         is->name, (long long)v->shape.dim[0]);
     for (int64_t i = 0, all = dm_shape_count(&v->shape); i < all; i++)
         if (!isfinite(v->x[i]))
@@ -91,8 +94,7 @@ static dm_status find(const dm_conditions *c, int32_t k, const dm_condition_valu
         const dm_conditions one = {.n = 1, .is = {c->is[k]}};
 
         return dm_error(err, DM_EINVAL,
-                        "this model needs %s, and none is given; only one that was trained with train.drop_condition "
-                        "works without",
+                        "this model needs %s; only a model trained with train.drop_condition works without it",
                         dm_conditions_show(&one, 0).text);
     }
     return DM_OK;

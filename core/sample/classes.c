@@ -93,7 +93,7 @@ dm_status dm_classes_find(const dm_session *s, const char *const *classes, int64
 
     *labels = NULL;
     if (!s->data.classes || !dm_net_reads_labels(s->model))
-        return dm_error(err, DM_EINVAL, "class '%.60s' is asked for; %s", classes[0] ? classes[0] : "",
+        return dm_error(err, DM_EINVAL, "class '%.60s' was requested, but %s", classes[0] ? classes[0] : "",
                         s->data.classes ? "the network of this model reads no classes (network.class_embed: table "
                                           "trains one that does)"
                                         : "this model was trained on data without classes");

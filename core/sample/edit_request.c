@@ -9,11 +9,11 @@ dm_status dm_edit_count(const dm_sample_options *o, int64_t *count, dm_err *err)
     dm_status rc;
 
     if (!o->start && o->mask)
-        return dm_error(err, DM_EINVAL, "a mask is given without the images that it keeps a part of");
+        return dm_error(err, DM_EINVAL, "there is a mask but no images to apply it to; give the images (start)");
     if (!o->start && (o->jump_length || o->resamplings))
-        return dm_error(err, DM_EINVAL, "jumps are given without images to change and a mask");
+        return dm_error(err, DM_EINVAL, "jumps need images to change and a mask");
     if (!o->start && o->strength != 0) /* also where it is NaN */
-        return dm_error(err, DM_EINVAL, "a strength of %g is given without images to change", o->strength);
+        return dm_error(err, DM_EINVAL, "a strength of %g needs images to change; give them (start)", o->strength);
     if (!o->start)
         return DM_OK;
     if ((rc = dm_check_array("the array of images", &o->start_shape, sizeof *o->start, err)) ||
@@ -21,7 +21,7 @@ dm_status dm_edit_count(const dm_sample_options *o, int64_t *count, dm_err *err)
         return rc;
     if (o->mask && o->start_shape.dim[0] > 1 && o->mask_shape.dim[0] > 1 &&
         o->start_shape.dim[0] != o->mask_shape.dim[0])
-        return dm_error(err, DM_EINVAL, "there are %lld images and %lld masks; give one mask, or one for each image",
+        return dm_error(err, DM_EINVAL, "%lld images and %lld masks do not match; give one mask, or one for each image",
                         (long long)o->start_shape.dim[0], (long long)o->mask_shape.dim[0]);
     if (o->start_shape.dim[0] > 1)
         *count = o->start_shape.dim[0];
@@ -48,12 +48,12 @@ static dm_status check_shape(const char *what, const dm_shape *have, const dm_sh
 
     if (have->rank != want.rank || memcmp(have->dim, want.dim, (size_t)want.rank * sizeof want.dim[0]))
         return dm_error(err, DM_EINVAL,
-                        "%s are of rank %d, %lld x %lld x %lld each; this model's are of rank %d, %lld x %lld x %lld",
+                        "%s have rank %d, %lld x %lld x %lld each; this model's have rank %d, %lld x %lld x %lld",
                         what, (int)have->rank, (long long)have->dim[1], (long long)have->dim[2],
                         (long long)have->dim[3], (int)want.rank, (long long)want.dim[1], (long long)want.dim[2],
                         (long long)want.dim[3]);
     if (have->dim[0] != 1 && have->dim[0] < count)
-        return dm_error(err, DM_EINVAL, "%lld images are asked for; %s are %lld", (long long)count, what,
+        return dm_error(err, DM_EINVAL, "%lld images were requested; %s are %lld", (long long)count, what,
                         (long long)have->dim[0]);
     return DM_OK;
 }
@@ -65,7 +65,8 @@ static dm_status take_jumps(const dm_sample_options *o, bool inverts, dm_jumps *
     if (!length && !times)
         return DM_OK;
     if (inverts || !o->mask)
-        return dm_error(err, DM_EINVAL, "jumps are given without a mask, whose parts they bring together");
+        return dm_error(err, DM_EINVAL, "jumps need a mask; they blend the part that it redraws with the part that it "
+                                        "keeps");
     if (length < 1 || times < 1 || length > INT32_MAX || times > INT32_MAX)
         return dm_error(err, DM_EINVAL, "jumps of %lld steps, %lld times; both must be from 1 to %d", (long long)length,
                         (long long)times, INT32_MAX);
@@ -81,7 +82,7 @@ dm_status dm_edit_request(const dm_session *s, const dm_sample_options *o, int64
 
     *out = (dm_editing){0};
     if (!o->start)
-        return inverts ? dm_error(err, DM_EINVAL, "there are no images to go back from to noise") : DM_OK;
+        return inverts ? dm_error(err, DM_EINVAL, "there are no images to invert; give them (start)") : DM_OK;
     if (!inverts && !(o->strength >= 0 && o->strength <= 1))
         return dm_error(err, DM_EINVAL, "the strength is %g; it must be from 0 to 1", o->strength);
     if ((rc = check_shape("the images", &o->start_shape, example, example->dim[0], count, err)) ||
@@ -89,7 +90,7 @@ dm_status dm_edit_request(const dm_session *s, const dm_sample_options *o, int64
         return rc;
     if (o->mask && !inverts) {
         if (example->rank != 3)
-            return dm_error(err, DM_EINVAL, "masks are of images; this model's examples are points");
+            return dm_error(err, DM_EINVAL, "a mask needs images; this model's examples are points");
         if ((rc = check_shape("the masks", &o->mask_shape, example, 1, count, err)) ||
             (rc = check_values("the mask", o->mask, &o->mask_shape, 0, 1, err)))
             return rc;

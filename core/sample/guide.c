@@ -35,7 +35,8 @@ static dm_status open_on(dm_guide *g, dm_session *s, const char *run, dm_err *er
         (rc = dm_net_new(g->s.experiment, g->s.noise, s->device, &g->s.data, g->s.label_width, &g->s.model, err)))
         return rc;
     if (!dm_conditions_same(dm_net_conditions(s->model), dm_net_conditions(g->s.model)))
-        return dm_error(err, DM_EINVAL, "'%s' is told %s; this model %s", run,
+        return dm_error(err, DM_EINVAL, "'%s' is conditioned on %s, this model on %s; a guide needs the same "
+                                        "conditions", run,
                         dm_conditions_show(dm_net_conditions(g->s.model), g->s.data.classes).text,
                         dm_conditions_show(dm_net_conditions(s->model), s->data.classes).text);
     if (!dm_net_diffuses(g->s.model) || g->s.label_width)

@@ -70,12 +70,12 @@ dm_status dm_model_open(const char *run, const dm_model_options *options, dm_mod
     dm_status rc;
 
     if (!out)
-        return dm_error(err, DM_EINVAL, "there is no place for the model");
+        return dm_error(err, DM_EINVAL, "dm_model_open was given NULL for the model to write");
     *out = NULL;
     if ((rc = DM_SIZED_READ(dm_model_options, &o, options, err)))
         return rc;
     if (!run)
-        return dm_error(err, DM_EINVAL, "which run?");
+        return dm_error(err, DM_EINVAL, "the run is NULL; give a run folder or a checkpoint");
     if (!(m = calloc(1, sizeof *m)))
         return dm_error(err, DM_ENOMEM, "out of memory for a model");
     if ((rc = open_together(m, run, &o, err)))

@@ -13,7 +13,7 @@ static dm_status check_vectors(const dm_session *s, const dm_predict_options *o,
     const int64_t given = o->vectors ? o->vector_width : 0;
 
     if (o->vector_width < 0 || (o->vector_width && !o->vectors))
-        return dm_error(err, DM_EINVAL, "labels y of width %lld are said, and none are given",
+        return dm_error(err, DM_EINVAL, "labels y have width %lld, but y is NULL",
                         (long long)o->vector_width);
     if (given == s->label_width)
         return DM_OK;
@@ -21,7 +21,7 @@ static dm_status check_vectors(const dm_session *s, const dm_predict_options *o,
         return dm_error(err, DM_EINVAL, "labels y are vectors; this model's labels are %s",
                         s->data.classes ? "classes" : "none");
     return dm_error(err, DM_EINVAL, "this model needs labels y f32[N,%lld]; %s", (long long)s->label_width,
-                    given ? "those given are of another length" : "none are given");
+                    given ? "the given ones have another length" : "none are given");
 }
 
 /* The steps that the network is told of lie between those of the first and the noisiest level. */
@@ -55,7 +55,7 @@ static dm_status check_inputs(const dm_model *m, const dm_predict_options *o, dm
     dm_status rc;
 
     if (!o->x || !o->t)
-        return dm_error(err, DM_EINVAL, "there is no %s to predict from", o->x ? "t" : "x");
+        return dm_error(err, DM_EINVAL, "%s is NULL; a prediction needs x and t", o->x ? "t" : "x");
     if ((rc = dm_check_array("x", &o->shape, sizeof *o->x, err)))
         return rc;
     if (o->shape.rank != s->data.shape.rank + 1 || o->shape.dim[1] != s->data.shape.dim[0])
@@ -89,7 +89,7 @@ static dm_status run(dm_model *m, const dm_predict_options *o, dm_forward *f, dm
     for (int64_t i = 0; i < n && !rc; i++)
         ones[i] = 1;
     if (zeros)
-        dm_session_log(s, DM_LOG_DEBUG, "no labels y are given; class 0 is taken");
+        dm_session_log(s, DM_LOG_DEBUG, "no labels y given: using class 0");
     if (!rc && !(rc = dm_asked_conditions(s, o->conditions, o->n_conditions, n, &told, err)) && told.conditions)
         rc = dm_forward_tell(f, &told, dm_forwards_serial(m->forwards), err);
     if (!rc &&

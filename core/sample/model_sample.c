@@ -42,10 +42,10 @@ static dm_status check_noise(const dm_session *s, const dm_sample_options *o, in
                         (int)have->rank, have->rank > 1 ? (long long)have->dim[1] : 0, (int)want.rank,
                         (long long)want.dim[1], (long long)want.dim[2], (long long)want.dim[3]);
     if (count > have->dim[0])
-        return dm_error(err, DM_EINVAL, "%lld images are asked for; the given noise is for %lld", (long long)count,
+        return dm_error(err, DM_EINVAL, "%lld images were requested; the given noise is for %lld", (long long)count,
                         (long long)have->dim[0]);
     if (o->z && count != have->dim[0])
-        return dm_error(err, DM_EINVAL, "with given z all %lld images of the noise must be drawn, not %lld",
+        return dm_error(err, DM_EINVAL, "with z, all %lld images of the noise must be drawn, not %lld",
                         (long long)have->dim[0], (long long)count);
     return check_finite("x", o->noise, dm_shape_count(&want), err);
 }
@@ -57,7 +57,7 @@ static dm_status check_draws(const dm_session *s, const dm_sample_options *o, in
 
     if (!o->z)
         return !o->draws ? DM_OK
-                         : dm_error(err, DM_EINVAL, "%lld draws of noise are said, and no z is given",
+                         : dm_error(err, DM_EINVAL, "%lld draws of noise, but z is NULL",
                                     (long long)o->draws);
     if ((rc = dm_check_array("the given noise z", &draws, sizeof *o->z, err)))
         return rc;
@@ -76,16 +76,17 @@ static dm_status ask_for_classes(const dm_session *s, const dm_sample_options *o
     dm_status rc;
 
     if (o->labels || o->n_classes < 0 || !o->classes)
-        return dm_error(err, DM_EINVAL, "%s",
-                        o->labels      ? "both labels and classes are given; one of them says what to draw"
-                        : o->n_classes < 0 ? "the number of classes is below 0"
-                                           : "classes are said and none are given");
+        return dm_error(err, DM_EINVAL, "%lld classes%s", (long long)o->n_classes,
+                        o->labels          ? ", but labels are given too; give only one of them"
+                        : o->n_classes < 0 ? ": the number must be 0 or above"
+                                           : ", but the array is NULL");
     if ((rc = dm_classes_find(s, o->classes, o->n_classes, &classes, &n, err)))
         return rc;
     each = o->count ? o->count : given ? given / n : 1;
     if (each < 1 || each > INT64_MAX / n || (given && each * n > given) || (given && !o->count && each * n != given))
-        rc = dm_error(err, DM_EINVAL, "%lld images of each of %lld classes%s", (long long)each, (long long)n,
-                      given ? "; the given noise, or condition, is for another number" : "; at least 1");
+        rc = dm_error(err, DM_EINVAL, "unable to draw %lld images of each of %lld classes%s", (long long)each,
+                      (long long)n,
+                      given ? ": the given noise or condition has another number of images" : "; at least 1");
     else if (!(r->labels = dm_array(each * n, 1, sizeof *r->labels)))
         rc = dm_error(err, DM_ENOMEM, "out of memory for the classes of %lld images", (long long)(each * n));
     r->count = each * n;
@@ -107,8 +108,8 @@ static dm_status count_images(const dm_model *m, const dm_sample_options *o, req
         return ask_for_classes(s, o, r, err);
     r->count = o->count ? o->count : o->noise ? o->noise_shape.dim[0] : r->count ? r->count : 1;
     if (!o->labels && s->data.classes && dm_net_reads_labels(s->model))
-        dm_session_log(s, DM_LOG_INFO, "no class is asked for: image i is of class i mod %d", (int)s->data.classes);
-    return r->count > 0 ? DM_OK : dm_error(err, DM_EINVAL, "%lld images; at least 1", (long long)r->count);
+        dm_session_log(s, DM_LOG_INFO, "no class given: image i has class i mod %d", (int)s->data.classes);
+    return r->count > 0 ? DM_OK : dm_error(err, DM_EINVAL, "%lld images; it must be 1 or more", (long long)r->count);
 }
 
 /* All that can be known before anything is allocated for the images. */
@@ -122,13 +123,13 @@ static dm_status check_request(const dm_model *m, const dm_sample_options *o, bo
     if ((rc = dm_model_check_sampled(m, err)))
         return rc;
     if (inverts && (o->noise || o->z))
-        return dm_error(err, DM_EINVAL, "noise is given to an inversion, which finds the noise of its images");
+        return dm_error(err, DM_EINVAL, "an inversion takes no noise: it computes the noise of its images");
     if (o->noise && (rc = dm_check_array("the given noise", &o->noise_shape, sizeof *o->noise, err)))
         return rc;
     if ((rc = count_images(m, o, r, err)))
         return rc;
     all = dm_net_batch_shape(&s->data.shape, *count, s->data.shape.dim[0]);
-    if ((rc = dm_check_array("what is asked for", &all, sizeof(float), err)))
+    if ((rc = dm_check_array("the request", &all, sizeof(float), err)))
         return rc;
     /* Noise is told apart by an image's index in 32 bits. */
     if (o->first_index < 0 || o->first_index > UINT32_MAX || *count > (int64_t)UINT32_MAX + 1 - o->first_index)

@@ -47,11 +47,11 @@ static dm_status check_images(upscaling *u, dm_err *err)
     dm_status rc;
 
     if (!o->images)
-        return dm_error(err, DM_EINVAL, "there are no images to upscale");
+        return dm_error(err, DM_EINVAL, "there are no images to upscale (images is NULL)");
     if ((rc = dm_check_array("the array of images", have, sizeof *o->images, err)))
         return rc;
     if (have->rank != 4 || have->dim[1] != C)
-        return dm_error(err, DM_EINVAL, "the images are of rank %d with %lld channels; they must be [N,%lld,H,W]",
+        return dm_error(err, DM_EINVAL, "the images have rank %d and %lld channels; they must be [N,%lld,H,W]",
                         (int)have->rank, have->rank > 1 ? (long long)have->dim[1] : 0, (long long)C);
     if (have->dim[2] < u->t.tile[0] || have->dim[3] < u->t.tile[1])
         return dm_error(err, DM_EINVAL, "the images are %lld x %lld pixels; this model enlarges %lld x %lld and above",
@@ -74,7 +74,7 @@ static dm_status cut(upscaling *u, dm_err *err)
 
         if (overlap < 0 || overlap >= u->t.tile[k])
             return dm_error(err, DM_EINVAL,
-                            "tiles that overlap by %lld pixels of the small image; it must be 1 to %lld",
+                            "an overlap of %lld pixels of the small image; it must be 1 to %lld",
                             (long long)u->o->overlap, (long long)u->t.tile[k] - 1);
         u->t.n[k] = dm_tiles_count(u->t.small[k], u->t.tile[k], overlap);
     }
@@ -96,14 +96,14 @@ static dm_status find_class(upscaling *u, dm_err *err)
 
     if (!u->o->class_name)
         return s->data.classes && dm_net_reads_labels(s->model)
-                   ? dm_error(err, DM_EINVAL, "this model draws %d classes; say which one the images are of",
+                   ? dm_error(err, DM_EINVAL, "this model has %d classes; give the class of the images",
                               (int)s->data.classes)
                    : DM_OK;
     if ((rc = dm_classes_find(s, &u->o->class_name, 1, &labels, &n, err)))
         return rc;
     u->t.label = labels[0];
     if (n != 1)
-        rc = dm_error(err, DM_EINVAL, "the images are of one class, not of all");
+        rc = dm_error(err, DM_EINVAL, "upscaling takes one class, not all");
     free(labels);
     return rc;
 }
@@ -147,7 +147,7 @@ static dm_status draw(upscaling *u, dm_images *out, dm_err *err)
 
     out->shape = dm_net_batch_shape(&u->t.big.shape, count, u->t.big.shape.dim[0]);
     out->pixels = u->t.big.levels > 0;
-    if ((rc = dm_check_array("what is asked for", &out->shape, sizeof *out->x, err)))
+    if ((rc = dm_check_array("the request", &out->shape, sizeof *out->x, err)))
         return rc;
     if (!(out->x = dm_array(count, example, sizeof *out->x)))
         return dm_error(err, DM_ENOMEM, "out of memory for %lld images", (long long)count);

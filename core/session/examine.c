@@ -269,8 +269,8 @@ static dm_status examine_dropping(const dm_session *s, const dm_net *m, dm_err *
     if (!drops || dm_net_drops_labels(m) || dm_net_conditions(m)->n)
         return DM_OK;
     if (!s->data.classes)
-        return dm_error(err, DM_EINVAL, "drop_condition: the data has no classes that could be kept from the network");
-    return dm_error(err, DM_EINVAL, "drop_condition: network '%s' reads no classes, so none can be kept from it",
+        return dm_error(err, DM_EINVAL, "drop_condition: the data has no classes to drop");
+    return dm_error(err, DM_EINVAL, "drop_condition: network '%s' reads no classes, so there is nothing to drop",
                     s->experiment->section[DM_SEC_NETWORK].plugin->name);
 }
 

@@ -26,7 +26,8 @@ static void plugin_line(void *log, const char *line) { dm_log_put(log, DM_LOG_IN
 dm_status dm_session_check_overrides(const char *const *overrides, int n, dm_err *err)
 {
     if (n < 0 || (n && !overrides))
-        return dm_error(err, DM_EINVAL, "%d overrides%s", n, n < 0 ? "; 0 or more" : " are said and none are given");
+        return dm_error(err, DM_EINVAL, "%d overrides%s", n,
+                        n < 0 ? ": the number must be 0 or above" : ", but the array is NULL");
     for (int i = 0; i < n; i++)
         if (!overrides[i])
             return dm_error(err, DM_EINVAL, "override %d of %d is NULL", i + 1, n);
@@ -43,8 +44,6 @@ static dm_status after_load(dm_session *s, dm_status rc, dm_need need, dm_faults
         return rc == DM_ENOMEM ? rc : dm_error(err, DM_ENOMEM, "out of memory: faults of the experiment");
     }
     log_lines(s, DM_LOG_INFO, faults->notes);
-    if (s->experiment)
-        s->experiment->plugin_log = (dm_plugin_log){plugin_line, s->log};
     if (s->experiment && (hard = dm_session_examine(s, need, faults, err)))
         rc = hard;
     log_lines(s, DM_LOG_ERROR, faults->text);
@@ -95,8 +94,9 @@ dm_status dm_session_read(dm_session *s, const char *experiment, const char *con
     if ((rc = begin(s, cb, err)))
         return rc;
     o.override_name = override_name(s);
+    o.plugin_log = (dm_plugin_log){plugin_line, s->log};
     if (!experiment)
-        rc = dm_error(err, DM_EINVAL, "which experiment?");
+        rc = dm_error(err, DM_EINVAL, "the experiment is NULL; give its file");
     if (!rc && !(rc = dm_session_check_overrides(overrides, n, err)) &&
         !(rc = dm_registry_new(NULL, &s->registry, err)))
         rc = after_load(s, dm_experiment_load(experiment, &o, s->registry, &s->experiment, &faults, err), need, &faults,
@@ -117,6 +117,7 @@ static dm_status parse(dm_session *s, const char *text, const char *name, const 
                                      .n_options = s->n_options,
                                      .lenient_data = true,
                                      .kept = true,
+                                     .plugin_log = {plugin_line, s->log},
                                      .keep = true};
     dm_faults faults = {0};
     dm_status rc;
@@ -195,7 +196,7 @@ dm_status dm_session_read_model(dm_session *s, const char *run, const char *cons
         return rc;
     s->n_options = n_options;
     if (!run)
-        rc = dm_error(err, DM_EINVAL, "which run?");
+        rc = dm_error(err, DM_EINVAL, "the run is NULL; give a run folder or a checkpoint");
     if (rc || (rc = dm_session_source(s, run, &s->checkpoint, &s->step, err)) ||
         (rc = dm_data_meta_read(s->checkpoint, &s->data, err)))
         goto failed;
@@ -227,7 +228,8 @@ dm_status dm_session_sampled_by(dm_session *s, const char *const *overrides, int
                                .opened = s->n_overrides,
                                .n_options = s->n_options,
                                .lenient_data = true,
-                               .kept = true};
+                               .kept = true,
+                               .plugin_log = s->experiment->plugin_log};
     const char **both;
     dm_faults faults = {0};
     dm_status rc;
@@ -244,8 +246,6 @@ dm_status dm_session_sampled_by(dm_session *s, const char *const *overrides, int
         both[i] = i < s->n_overrides ? s->overrides[i] : overrides[i - s->n_overrides];
     o.overrides = both;
     rc = dm_experiment_parse(text, strlen(text), dm_st_path(s->checkpoint), ".", &o, s->registry, out, &faults, err);
-    if (!rc)
-        (*out)->plugin_log = s->experiment->plugin_log;
     dm_faults_fini(&faults);
     free(both);
     return rc;

@@ -100,8 +100,8 @@ static dm_status run_costs(dm_session *s, dm_trainer *t, const report *r, dm_err
         room.there >= 0 ? size_text(room.there, there, sizeof there) : "");
     if (room.there >= 0 && room.all > room.there)
         dm_session_log(s, DM_LOG_WARNING,
-                       "the run may need %s, but only %s are free where it will lie; set a smaller train.keep or "
-                       "another output",
+                       "the run may need %s, but only %s of disk space are free in its output folder; set a smaller "
+                       "train.keep or another output",
                        all, there);
     return DM_OK;
 }
@@ -180,8 +180,8 @@ static dm_status check_model(const char *from, const dm_check_options *o, const 
     dm_status rc;
 
     if (o->data || o->explain)
-        return dm_error(err, DM_EINVAL, "'%s' is a model, without data to read or training to explain; give the "
-                                        "experiment, or a run's folder", from);
+        return dm_error(err, DM_EINVAL, "'%s' is a model, with no data or training to check; give the experiment, or "
+                                        "a run's folder", from);
     if ((rc = dm_session_read_run(&s, from, o->overrides, o->n_overrides, o->callbacks, err)))
         return rc;
     if (!(rc = dm_session_open(&s, false, err)) &&

@@ -49,8 +49,8 @@ static dm_status write_choices(const dm_training *r, dm_err *err)
 static dm_status take_choices(const dm_training *r, const char *text, int64_t *micro, dm_err *err)
 {
     static const char name[] = "choices.json",
-                      remedy[] = "; put it back, or remove it: choices are made anew, and the run goes on, though no "
-                                 "longer with the same bits";
+                      remedy[] = "; restore it, or remove it: implementations are then chosen anew, and the run "
+                                 "continues, but no longer bit for bit";
     json_t *j = NULL;
     dm_err bad = {0};
     dm_status rc;
@@ -60,7 +60,7 @@ static dm_status take_choices(const dm_training *r, const char *text, int64_t *m
     if (!rc) {
         *micro = (int64_t)json_integer_value(json_object_get(j, "micro_batch"));
         if (*micro < 1 || *micro > r->s.experiment->train.batch)
-            rc = dm_error(err, DM_ECORRUPT, "'%s/%s' does not say a micro_batch from 1 to the batch%s", r->dir, name,
+            rc = dm_error(err, DM_ECORRUPT, "'%s/%s' has no micro_batch from 1 to the batch%s", r->dir, name,
                           remedy);
         else
             dm_net_recompute(r->s.model, json_is_true(json_object_get(j, "recompute")));
@@ -313,12 +313,13 @@ dm_status dm_training_open(const char *experiment, const dm_train_options *optio
     dm_status rc;
 
     if (!out)
-        return dm_error(err, DM_EINVAL, "there is no place for the training");
+        return dm_error(err, DM_EINVAL, "dm_training_open was given NULL for the training to write");
     *out = NULL;
     if ((rc = DM_SIZED_READ(dm_train_options, &o, options, err)))
         return rc;
     if (o.argc < 0 || (o.argc && !o.argv))
-        return dm_error(err, DM_EINVAL, "%d arguments%s", (int)o.argc, o.argc < 0 ? "; 0 or more" : " and no argv");
+        return dm_error(err, DM_EINVAL, "%d arguments%s", (int)o.argc,
+                        o.argc < 0 ? ": the number must be 0 or above" : ", but argv is NULL");
     if (o.overwrite && (o.resume || o.data_changed))
         return dm_error(err, DM_EINVAL,
                         "%s and overwrite exclude each other: resume continues the run in the folder, overwrite "

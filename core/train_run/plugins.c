@@ -73,8 +73,8 @@ void dm_running_warn_of_plugins(const dm_training *r, const json_t *now)
 
             if (was && strcmp(text_of(was, "sha256"), text_of(is, "sha256")))
                 dm_session_log(&r->s, DM_LOG_WARNING,
-                               "%s plugin '%s' is another than the run was trained with: version %s of '%s' now, "
-                               "version %s of '%s' then; its results may differ from here on",
+                               "%s plugin '%s' differs from the one that the run was trained with: version %s of '%s' "
+                               "now, version %s of '%s' then; its results may differ from here on",
                                text_of(is, "kind"), text_of(is, "name"), text_of(is, "version"), text_of(is, "file"),
                                text_of(was, "version"), text_of(was, "file"));
         }

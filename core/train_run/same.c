@@ -70,7 +70,7 @@ static dm_status compare_data(dm_training *r, const dm_st *f, dm_err *err)
     snprintf(r->renumbered, sizeof r->renumbered, "%s", renumbered ? renumbered : "");
     if (!before) {
         dm_session_log(&r->s, DM_LOG_INFO,
-                       "'%s' does not say what data it was trained on; from now on its checkpoints do", r->dir);
+                       "'%s' has no record of the data it was trained on; its next checkpoints will", r->dir);
         return DM_OK;
     }
     if (!dm_fingerprint_same(&r->data, before, classes, what, sizeof what)) {

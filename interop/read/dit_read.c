@@ -32,7 +32,7 @@ static void refuse_others(dm_config *c)
     dm_config_choice(c, "activation_fn", "gelu-approximate", "gelu-approximate");
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
         if (dm_config_has(c, keys[i]) && !json_is_false(json_object_get(c->root, keys[i])))
-            dm_config_fail(c, keys[i], "says what demist's dit has nothing for; it must be false or null");
+            dm_config_fail(c, keys[i], "has no counterpart in demist's dit; it must be false or null");
     dm_config_ignore(c, "norm_num_groups");       /* of images that are not cut into patches */
     dm_config_ignore(c, "use_linear_projection"); /* the same */
     dm_config_bool(c, "upcast_attention", false); /* attention is computed in fp32 as it is */

@@ -166,19 +166,20 @@ static dm_status open_map(model *m, const char *path, const json_t *map, dm_err 
 
         if (!name || !plain_name(name))
             return dm_error(err, DM_ECORRUPT,
-                            "'%s' has tensor '%.80s' in '%.80s', which is no .safetensors file of this folder", path,
+                            "'%s' has tensor '%.80s' in '%.80s', which is not a .safetensors file of this folder", path,
                             key, name ? name : "?");
         while (i < m->n_files && strcmp(opened[i], name))
             i++;
         if (i == m->n_files) {
             if ((rc = open_shard(m, name, err)))
-                return rc == DM_ENOENT ? dm_error(err, DM_ECORRUPT, "'%s' has tensor '%.80s' in '%s'; there is no "
-                                                                    "such file", path, key, name)
+                return rc == DM_ENOENT ? dm_error(err, DM_ECORRUPT, "'%s' has tensor '%.80s' in '%s', which does not "
+                                                                    "exist", path, key, name)
                                        : rc;
             opened[i] = name;
         }
         if (!dm_st_find(m->file[i], key))
-            return dm_error(err, DM_ECORRUPT, "'%s' has tensor '%.80s' in '%s'; it is not there", path, key, name);
+            return dm_error(err, DM_ECORRUPT, "'%s' has tensor '%.80s' in '%s', which does not contain it", path, key,
+                            name);
     }
     return m->n_files ? DM_OK : dm_error(err, DM_ECORRUPT, "'%s' names no file of weights", path);
 }

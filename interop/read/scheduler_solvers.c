@@ -23,7 +23,8 @@ static const char *converted(dm_config *c, bool lambdas)
 
     refuse(c, "use_beta_sigmas");
     if (karras + exponential + lu > 1)
-        dm_config_fail(c, karras ? "use_karras_sigmas" : "use_exponential_sigmas", "is set beside another of its kind");
+        dm_config_fail(c, karras ? "use_karras_sigmas" : "use_exponential_sigmas", "is set together with another of "
+                                                                                   "its kind");
     return karras ? "karras" : exponential ? "exponential" : lu ? "log_snr" : NULL;
 }
 
@@ -73,7 +74,7 @@ static void put_sigma_grid(dm_config *c, bool finals, bool lengths, FILE *to)
     const bool least = finals && dm_config_choice(c, "final_sigmas_type", "zero", "zero|sigma_min") == 1;
 
     if (grid && spacing)
-        dm_config_fail(c, "timestep_spacing", "with sigmas of another kind is supported as linspace alone");
+        dm_config_fail(c, "timestep_spacing", "must be linspace with sigmas of another kind");
     if (grid && least)
         dm_config_fail(c, "final_sigmas_type", "repeats the least of other sigmas, which is not supported");
     fprintf(to, "grid:\n  use: %s\n", grid ? grid : "uniform");
@@ -116,7 +117,7 @@ static void put_dpmpp_keys(dm_config *c, bool single, bool lower_order_final, FI
 static void check_clipped(dm_config *c)
 {
     if (dm_config_has(c, "lambda_min_clipped") && dm_config_real(c, "lambda_min_clipped", -1e300) > -1e10)
-        dm_config_fail(c, "lambda_min_clipped", "is not supported but as -Infinity; grid {use: lu, lambda_min} has it");
+        dm_config_fail(c, "lambda_min_clipped", "must be -Infinity; for another value use grid {use: lu, lambda_min}");
 }
 
 /* What both of dpmpp's schedulers say. */
@@ -158,7 +159,7 @@ static void put_unipc(dm_config *c, const dm_network_facts *f, FILE *to)
         static const char *const none[] = {"sigma_min", "sigma_max", "shift_terminal", "solver_p"};
 
         if (dm_config_has(c, none[i]))
-            dm_config_fail(c, none[i], "is not supported but as null");
+            dm_config_fail(c, none[i], "must be null; other values are not supported");
     }
     if (!dm_config_bool(c, "predict_x0", true))
         dm_config_fail(c, "predict_x0", "is false, which is not supported");
@@ -203,7 +204,8 @@ static void put_sa(dm_config *c, const dm_network_facts *f, FILE *to)
     dm_scheduler_put_objective(c, f, to);
     dm_config_ignore(c, "variance_type");
     if (dm_config_has(c, "tau_func"))
-        dm_config_fail(c, "tau_func", "is not supported but as null; sampler {use: sa, tau, t_min, t_max} has its own");
+        dm_config_fail(c, "tau_func", "must be null; other values are not supported; sampler {use: sa, tau, t_min, "
+                                      "t_max} has its own");
     if (dm_config_choice(c, "algorithm_type", "data_prediction", "data_prediction|noise_prediction"))
         dm_config_fail(c, "algorithm_type", "is noise_prediction, which is not supported; data_prediction is");
     check_clipped(c);
@@ -337,7 +339,7 @@ static void put_flow(dm_config *c, const dm_network_facts *f, FILE *to)
     for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
         refuse(c, none[i]);
     if (dm_config_has(c, "shift_terminal"))
-        dm_config_fail(c, "shift_terminal", "is not supported but as null");
+        dm_config_fail(c, "shift_terminal", "must be null; other values are not supported");
     fprintf(to, "schedule:\n  use: flow\n  timesteps: %lld\n", (long long)T);
     dm_scheduler_put_real(to, "shift", shift);
     fprintf(to, "objective:\n  use: flow\n");

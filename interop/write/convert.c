@@ -188,7 +188,7 @@ static dm_status convert(dm_session *s, const dm_st *f, const dm_adm *a, dm_aren
                              .high = 1,
                              .shape = {3, {a->channels, o->height ? o->height : side, o->height ? o->width : side}}};
     if (!dm_uses(&s->experiment->section[DM_SEC_NETWORK], "unet"))
-        return dm_error(err, DM_EINVAL, "such a model is a unet; another network has no place for its weights");
+        return dm_error(err, DM_EINVAL, "the model is a unet; no other network can hold its weights");
     if (s->data.shape.dim[1] % side || s->data.shape.dim[2] % side)
         return dm_error(err, DM_EINVAL, "the size %lld x %lld is not possible: %d levels need multiples of %lld",
                         (long long)s->data.shape.dim[1], (long long)s->data.shape.dim[2], a->n, (long long)side);
@@ -212,7 +212,7 @@ dm_status dm_convert(const char *from, const char *to, const dm_convert_options 
     if ((rc = DM_SIZED_READ(dm_convert_options, &o, options, err)))
         return rc;
     if (!from || !to)
-        return dm_error(err, DM_EINVAL, "there is no file to convert %s", from ? "to" : "from");
+        return dm_error(err, DM_EINVAL, "%s is NULL; give a file to read and one to write", from ? "to" : "from");
     if (o.height < 0 || o.height > MOST_SIDE || o.width < 0 || o.width > MOST_SIDE || !o.height != !o.width)
         return dm_error(err, DM_EINVAL, "images of %lld x %lld; a side is from 1 to %d, or both are 0",
                         (long long)o.height, (long long)o.width, (int)MOST_SIDE);

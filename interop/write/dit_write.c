@@ -64,7 +64,7 @@ static dm_status check(const dm_experiment *e, const dm_data_info *data, dm_err 
     const int64_t side = dm_value_int(net, "positions_side");
 
     if (data->shape.rank != 3)
-        return dm_error(err, DM_EINVAL, "diffusers has no network for data that are no images");
+        return dm_error(err, DM_EINVAL, "diffusers has no network for data other than images");
     if (data->shape.dim[1] != data->shape.dim[2])
         return dm_error(err, DM_EINVAL, "diffusers' DiTTransformer2DModel is for square images; this model's are %lld "
                         "x %lld", (long long)data->shape.dim[2], (long long)data->shape.dim[1]);

@@ -119,7 +119,7 @@ dm_status dm_export(const char *run, const char *to, const char *dir, const dm_e
     if ((rc = DM_SIZED_READ(dm_export_options, &o, options, err)))
         return rc;
     if (!to || !dir)
-        return dm_error(err, DM_EINVAL, "there is no %s to export to", to ? "folder" : "format");
+        return dm_error(err, DM_EINVAL, "%s is NULL; an export needs a format and a folder", to ? "folder" : "format");
     if (strcmp(to, "diffusers"))
         return dm_error(err, DM_EINVAL, "unknown format '%s'; demist writes: diffusers", to);
     if ((rc = dm_path_look(dir, &there, err)))

@@ -297,7 +297,7 @@ static dm_status write_discrete(const dm_experiment *e, const dm_data_info *data
                                         "exported",
                         s->name, obj->plugin ? obj->plugin->name : "none");
     if (variance && !s->variance)
-        return cannot(s->name, "a network that tells a variance", "sampler.use=ddpm or dpmpp", err);
+        return cannot(s->name, "a network that predicts a variance", "sampler.use=ddpm or dpmpp", err);
     if (e->schedule.zero_terminal_snr && !s->rescales)
         return cannot(s->name, "schedule.zero_terminal_snr", "another sampler", err);
     if (s->no_x0 && dm_value_is(obj, "predict", "x0"))

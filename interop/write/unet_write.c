@@ -77,7 +77,7 @@ static dm_status check(const dm_experiment *e, const dm_data_info *data, dm_err 
     const way down = way_of(net, false), up = way_of(net, true);
 
     if (data->shape.rank != 3)
-        return dm_error(err, DM_EINVAL, "diffusers has no network for data that are no images");
+        return dm_error(err, DM_EINVAL, "diffusers has no network for data other than images");
     if (e->condition.derive.n || data->n_conditions)
         return dm_error(err, DM_EINVAL, "diffusers' UNet2DModel has no conditions but the class; this model has others "
                                         "(section condition, or of the data)");
@@ -93,7 +93,7 @@ static dm_status check(const dm_experiment *e, const dm_data_info *data, dm_err 
                         (long long)dm_value_int(net, "time_in"));
     if (dm_value_real(net, "time_scale") != 1)
         return dm_error(err, DM_EINVAL,
-                        "diffusers cannot express network.time_scale: its networks are told the timestep");
+                        "diffusers cannot express network.time_scale: its networks take the timestep");
     if (resizing(&down) < 0 || resizing(&up) < 0)
         return dm_error(err, DM_EINVAL,
                         "diffusers cannot express network.%s: its levels with attention are all resized by residual "

@@ -17,7 +17,7 @@ typedef struct { const char *folder; bool labels; } cfg;
 
 static const dm_param params[] = {
     DM_PATH(cfg, folder, NULL, "folder with data_batch_1.bin and on, test_batch.bin and batches.meta.txt"),
-    DM_BOOL(cfg, labels, "true", "tell the network the class"),
+    DM_BOOL(cfg, labels, "true", "label the images with their classes"),
     DM_END,
 };
 
@@ -64,7 +64,7 @@ static int64_t open_file(dm_ctx *c, const char *file, int *fd)
     if ((*fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) < 0)
         dm_fail(c, errno == EIO ? DM_EIO : DM_EINVAL, "unable to open '%s': %s", file, strerror(errno));
     else if (fstat(*fd, &st))
-        dm_fail(c, DM_EIO, "unable to look at '%s': %s", file, strerror(errno));
+        dm_fail(c, DM_EIO, "unable to access '%s': %s", file, strerror(errno));
     else if (!S_ISREG(st.st_mode))
         dm_fail(c, DM_EINVAL, "'%s' is not a regular file", file);
     else
@@ -120,7 +120,7 @@ static dm_status not_there(dm_ctx *c, const char *file)
     char pickled[sizeof(path)];
 
     snprintf(pickled, sizeof pickled, "%.*s", (int)n, file);
-    return dm_fail(c, DM_EINVAL, "'%s' is not there%s", file,
+    return dm_fail(c, DM_EINVAL, "'%s' does not exist%s", file,
                    is_there(pickled) ? "; the folder has CIFAR-10's version for Python; the binary one is needed" : "");
 }
 
@@ -137,7 +137,7 @@ static dm_status add_training(dm_ctx *c)
             if (i == 1)
                 break;
         } else if (*missing.text)
-            return dm_fail(c, DM_EINVAL, "'%s' is not there, but '%s' is", missing.text, file.text);
+            return dm_fail(c, DM_EINVAL, "'%s' does not exist, but '%s' does", missing.text, file.text);
         else if (add(c, file.text))
             return c->err->code;
     }
@@ -185,7 +185,7 @@ static dm_status read_names(dm_ctx *c)
     if (fd >= 0)
         close(fd);
     return s ? s : strlen(st->names) != (size_t)size
-                       ? dm_fail(c, DM_ECORRUPT, "'%s' is not a text of the classes' names", file.text)
+                       ? dm_fail(c, DM_ECORRUPT, "'%s' is not a text file of class names", file.text)
                        : split_names(c, file.text);
 }
 
@@ -201,7 +201,7 @@ static dm_status open_(dm_ctx *c, const char *split, dm_data_info *info)
         if (add_training(c))
             return c->err->code;
     } else if (!is_there(test.text))
-        return dm_fail(c, DM_ENOENT, "no test split: '%s' is not there", test.text);
+        return dm_fail(c, DM_ENOENT, "no test split: '%s' does not exist", test.text);
     else if (add(c, test.text))
         return c->err->code;
     if (p->labels && read_names(c))

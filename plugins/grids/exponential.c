@@ -6,7 +6,8 @@ enum { DATA, LEAST };
 typedef struct { double rho, s_min, s_max; int32_t last; } cfg;
 
 static const dm_param params[] = {
-    DM_REAL(cfg, rho, "1", 0.1, 100, "", "another than 1 is k-diffusion's polyexponential: the share to this power"),
+    DM_REAL(cfg, rho, "1", 0.1, 100, "", "power of the share; 1 is exponential, other values k-diffusion's "
+                                         "polyexponential"),
     DM_REAL(cfg, s_min, "0", 0, 1e9, "", "least s; 0 = the least that is trained"),
     DM_REAL(cfg, s_max, "0", 0, 1e9, "", "largest s; 0 = the schedule's"),
     DM_ENUM(cfg, last, "data", "data|least", "where the last step goes: from the least noise to the data, or to it"),
@@ -21,7 +22,7 @@ static dm_status fill(dm_ctx *c, const dm_span *s, int32_t n, bool *log_snr, dou
     const double to = p->s_min > 0 ? -2 * log(p->s_min) : s->least.log_snr;
 
     if (!isfinite(from) || !isfinite(to))
-        return dm_fail(c, DM_EINVAL, "%s: 0 stands for the schedule's end, where sigma / alpha is %g; say another",
+        return dm_fail(c, DM_EINVAL, "%s: 0 means the schedule's end, where sigma / alpha is %g; give another value",
                        isfinite(from) ? "s_min" : "s_max", exp(-(isfinite(from) ? to : from) / 2));
     if (!(from < to))
         return dm_fail(c, DM_EINVAL, "s_max: %g is not above the least, %g", exp(-from / 2), exp(-to / 2));

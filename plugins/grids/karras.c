@@ -22,7 +22,7 @@ static dm_status fill(dm_ctx *c, const dm_span *s, int32_t n, bool *log_snr, dou
     const double a = pow(high, 1 / p->rho), b = pow(low, 1 / p->rho);
 
     if (!isfinite(high) || !(low > 0))
-        return dm_fail(c, DM_EINVAL, "%s: 0 stands for the schedule's end, where sigma / alpha is %g; say another",
+        return dm_fail(c, DM_EINVAL, "%s: 0 means the schedule's end, where sigma / alpha is %g; give another value",
                        isfinite(high) ? "s_min" : "s_max", isfinite(high) ? low : high);
     if (!(high > low))
         return dm_fail(c, DM_EINVAL, "s_max: %g is not above the least, %g", high, low);

@@ -20,10 +20,10 @@ static dm_status steps(dm_ctx *c, int32_t *n)
     const cfg *p = c->cfg;
 
     if (p->sigmas.n && p->timesteps.n)
-        return dm_fail(c, DM_EINVAL, "sigmas: timesteps are there too; give one of the two");
+        return dm_fail(c, DM_EINVAL, "sigmas: timesteps are given too; give only one of them");
     if (!points(p)->n)
-        return dm_fail(c, DM_EINVAL, "timesteps: neither timesteps nor sigmas lists a point; give those where the "
-                                     "steps begin in one of them, noisiest first");
+        return dm_fail(c, DM_EINVAL, "timesteps: both timesteps and sigmas are empty; give the points where the steps "
+                                     "begin in one of them, noisiest first");
     *n = points(p)->n - (p->last == LEAST);
     return *n ? DM_OK
               : dm_fail(c, DM_EINVAL, "%s: has 1 point, and with last: least the last one is where the last step goes; "

@@ -13,7 +13,7 @@ static const dm_param params[] = {
            "added to each timestep with leading spacing, unless all are visited"),
     DM_ENUM(cfg, last, "data", "data|first", "where the last step goes: the data, or the least noise that is trained"),
     DM_BOOL(cfg, one_more, "false",
-            "with leading and linspace one more point, of which the least is left out: diffusers' multistep solvers"),
+            "with leading and linspace place one more point and leave out the least: diffusers' multistep solvers"),
     DM_BOOL(cfg, whole, "true", "linspace on whole timesteps; false: between them, as diffusers' Euler, Heun and LMS"),
     DM_REAL(cfg, until, "0", 0, 1, "", "of a continuous schedule: t / T from which the last step goes to the data"),
     DM_END,

@@ -10,7 +10,7 @@ static const dm_param params[] = {
     DM_INT(cfg, blocks, "1", 0, 64, "blocks", "residual blocks of each level but the first"),
     DM_INT(cfg, groups, "8", 1, 1024, "groups", "of each group norm; must divide each number of channels"),
     DM_INT(cfg, features, "128", 1, 16384, "features", "width of the layer before the last"),
-    DM_REAL(cfg, dropout, "0", 0, 0.95, "", "share of the features that is left out in training"),
+    DM_REAL(cfg, dropout, "0", 0, 0.95, "", "dropout of the features in training"),
     DM_END,
 };
 

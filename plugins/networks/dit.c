@@ -28,8 +28,8 @@ static const dm_param params[] = {
     DM_INT(cfg, heads, "0", 0, 1024, "", "attention heads; 0 = by size"),
     DM_REAL(cfg, mlp_ratio, "4", 0.1, 64, "", "width of a block's hidden layer, times the width of a token"),
     DM_ENUM(cfg, positions, "sincos", "sincos|rope|none",
-            "how a token's row and column are told: added once as sines and cosines, or by turning queries and keys "
-            "(Su et al. 2021), half of each head by the row and half by the column"),
+            "how a token's row and column are encoded: sines and cosines added once, or rotated queries and keys (Su "
+            "et al. 2021), half of each head by the row and half by the column"),
     DM_INT(cfg, positions_side, "0", 0, 65536, "tokens",
            "rows and columns are numbered from 0 to this, in as many steps as there are tokens to a side; 0 = in ones"),
     DM_ENUM(cfg, norm, "layer", "layer|rms", "the norms before attention, before the hidden layer and at the end"),
@@ -41,7 +41,7 @@ static const dm_param params[] = {
     DM_INT(cfg, time_in, "256", 2, 8192, "", "width of the sines and cosines of the noise level"),
     DM_REAL(cfg, freq_shift, "0", -1e3, 1e3, "", "their frequencies are 10000^(-i / (half - freq_shift))"),
     DM_REAL(cfg, time_scale, "1", 1e-6, 1e6, "", "what the noise level is multiplied by before it is embedded"),
-    DM_BOOL(cfg, class_embed, "true", "told the class, where the data have classes"),
+    DM_BOOL(cfg, class_embed, "true", "condition on the class, if the data have classes"),
     DM_BOOL(cfg, block_embed, "false",
             "each block has an embedding of noise level, class and vectors of its own, and the end that of the first"),
     DM_END,

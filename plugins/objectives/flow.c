@@ -14,7 +14,7 @@ static const dm_param params[] = {
     DM_REAL(cfg, mean, "0", -20, 20, "", "of that normal number; above 0: more noise"),
     DM_REAL(cfg, deviation, "1", 1e-3, 20, "", "of that normal number"),
     DM_REAL(cfg, mode, "1.29", -1, 1.75, "", "above 0: more in the middle, below: more at both ends"),
-    DM_REAL(cfg, time_scale, "1000", 1e-3, 1e6, "", "the network is told s times this"),
+    DM_REAL(cfg, time_scale, "1000", 1e-3, 1e6, "", "the network receives s times this"),
     DM_END,
 };
 

@@ -18,16 +18,16 @@ typedef struct {
 } cfg;
 
 static const dm_param params[] = {
-    DM_INT(cfg, predictor_order, "3", 1, 4, "", "predictions that the predictor goes on from"),
+    DM_INT(cfg, predictor_order, "3", 1, 4, "", "predictions that the predictor uses"),
     DM_INT(cfg, corrector_order, "3", 0, 4, "",
-           "predictions that the corrector goes on from, that at the step's end among them; 0 = no corrector"),
+           "predictions that the corrector uses, including that at the step's end; 0 = no corrector"),
     DM_REAL(cfg, tau, "1", 0, 100, "", "noise of each step; 0 is the ODE, 1 the reverse SDE"),
     DM_REAL(cfg, s_min, "0", 0, 1e9, "", "least sigma / alpha from which a step has noise"),
     DM_REAL(cfg, s_max, "1e9", 0, 1e9, "", "greatest sigma / alpha from which a step has noise"),
     DM_REAL(cfg, t_min, "0", 0, 1e6, "steps",
             "least timestep from which a step has noise, counted from 0; of a continuous schedule its t"),
     DM_REAL(cfg, t_max, "1e6", 0, 1e6, "steps", "greatest timestep from which a step has noise"),
-    DM_BOOL(cfg, lower_order_final, "true", "no order higher than the steps that are left"),
+    DM_BOOL(cfg, lower_order_final, "true", "limit the order to the number of remaining steps"),
     DM_ENUM(cfg, compat, "none", "none|diffusers",
             "diffusers: from two predictions, the slope between them counts H / 2 instead of its exact integral"),
     DM_REAL(cfg, max_growth, "4", 0, 1e9, "",

@@ -18,9 +18,9 @@ typedef struct {
 static const dm_param params[] = {
     DM_INT(cfg, order, "2", 1, 3, "", "order of the predictor"),
     DM_ENUM(cfg, solver, "bh2", "bh1|bh2", "B(h) of the paper: h, or e^h - 1"),
-    DM_BOOL(cfg, corrector, "true", "put each step right by the evaluation at its end"),
-    DM_INTS(cfg, disable_corrector, "[]", 0, 1000000, "steps", "steps that are not put right, counted from 0"),
-    DM_BOOL(cfg, lower_order_final, "true", "no order higher than the steps that are left"),
+    DM_BOOL(cfg, corrector, "true", "correct each step by the evaluation at its end"),
+    DM_INTS(cfg, disable_corrector, "[]", 0, 1000000, "steps", "steps that are not corrected, counted from 0"),
+    DM_BOOL(cfg, lower_order_final, "true", "limit the order to the number of remaining steps"),
     DM_REAL(cfg, max_growth, "4", 0, 1e9, "",
             "a step more than this many times as long as the one before, in log-SNR, has order 1; 0 = no limit"),
     DM_END,

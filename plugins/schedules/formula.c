@@ -12,8 +12,8 @@ enum { ROOM = 1 << 20 }; /* a parser needs less; one that has none throws throug
 typedef struct { int32_t of; const char *formula; double max_beta; } cfg;
 
 static const dm_param params[] = {
-    DM_ENUM(cfg, of, "alpha_bar", "alpha_bar|log_snr|beta", "what the formula gives; alpha_bar is divided by its value "
-            "at u = 0"),
+    DM_ENUM(cfg, of, "alpha_bar", "alpha_bar|log_snr|beta", "what the formula defines; alpha_bar is divided by its "
+                                                            "value at u = 0"),
     DM_STRING(cfg, formula, "cos((u + 0.008) / 1.008 * pi / 2)^2",
               "of u, in [0, 1], and T, with muParser's functions (sin, exp, ln, sqrt, min, ...), ^, pi and c ? a : b"),
     DM_REAL(cfg, max_beta, "0.999", 0.5, 1, "", "largest beta allowed near t = T"),

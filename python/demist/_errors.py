@@ -15,7 +15,7 @@ class InvalidArgument(Error, ValueError):
 
 
 class NotFound(Error):
-    """A file, plugin or run that is not there."""
+    """A file, plugin or run that does not exist."""
 
     status = -2
 

@@ -1,4 +1,4 @@
-"""What a call tells while it works, how it is stopped, and how its failure becomes an exception."""
+"""What a call reports while it works, how it is stopped, and how its failure becomes an exception."""
 from __future__ import annotations
 
 import logging

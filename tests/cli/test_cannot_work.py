@@ -20,18 +20,18 @@ CASES = [
     (["grid.use=list", "grid.timesteps=[2000, 5]"], r"grid\.use: list: .*point 0 has t 2001, which schedule 'linear' does not reach"),
     (["grid.use=list", "grid.timesteps=[5, 500]"], r"grid\.use: list: .*point 1 of 2 has t 501 after 6; the noise must fall"),
     # a grid that is not there, with which the sampler finds no fault too
-    (["grid.use=nosuch"], r"grid\.use: there is no grid 'nosuch'; there are: ays, "),
+    (["grid.use=nosuch"], r"grid\.use: there is no grid 'nosuch'; available: ays, "),
     # a grid that lists too few points, and lists that go together
-    *[(["grid={use: list, " + points + "}"], r"grid\.timesteps: neither timesteps nor sigmas lists a point; give those where the steps begin in one of them, noisiest first")
+    *[(["grid={use: list, " + points + "}"], r"grid\.timesteps: both timesteps and sigmas are empty; give the points where the steps begin in one of them, noisiest first")
       for points in ("timesteps: []", "sigmas: []", "last: data")],
-    (["grid={use: list, timesteps: [], last: least}"], r"grid\.timesteps: neither timesteps nor sigmas lists a point"),
+    (["grid={use: list, timesteps: [], last: least}"], r"grid\.timesteps: both timesteps and sigmas are empty"),
     (["grid={use: list, sigmas: [3], last: least}"], r"grid\.sigmas: has 1 point, and with last: least the last one is where the last step goes; give 2 or more, or last: data"),
-    (["grid={use: list, timesteps: [900, 5], sigmas: [3]}"], r"grid\.sigmas: timesteps are there too; give one of the two"),
+    (["grid={use: list, timesteps: [900, 5], sigmas: [3]}"], r"grid\.sigmas: timesteps are given too; give only one of them"),
     (["sampler.use=restart", "sampler.s_max=[]"], r"sampler\.s_max: has 0 values, s_min 1; each interval has one in every list: give s_max 1, or s_min 0"),
     # a network that needs labels, or images, and has none
     (["network.use=exact_gaussians", "network.classes=true"], r"network\.classes: the data has none"),
     (["network.use=unet"], r"network\.use: unet: is for images, f32\[N,C,H,W\]; for points use mlp"),
-    (["train.drop_condition=0.1"], r"train\.drop_condition: the data has no classes that could be kept from the network"),
+    (["train.drop_condition=0.1"], r"train\.drop_condition: the data has no classes to drop"),
     # an order above the number of steps
     *[([f"sampler.use={s}", f"sampler.order={order}", "sampler.steps=2"], rf"sampler\.order: {order} needs at least as many steps; the grid has 2")
       for s, order in (("dpmpp", 3), ("unipc", 3), ("deis", 3), ("pndm", 4), ("lms", 4))],

@@ -81,7 +81,7 @@ def drawn(name, *more, file="x.safetensors"):
 def classes_are_chosen():
     """By number, each as it is in a batch of all; those that nobody chose are said."""
     turn, err = drawn("half", "--count", "12")
-    assert "no class is asked for: image i is of class i mod 10" in err, err
+    assert "no class given: image i has class i mod 10" in err, err
     three, err = drawn("half", "--count", "4", "--class", "3")
     assert "no class" not in err and "class=3" in err and len(three) == 4, err
     assert three[3] == turn[3] and three[0] != turn[0]
@@ -124,7 +124,7 @@ def classes_of_idx_by_name():
     names = [f"data.class_names={', '.join('abcdefghi')}, ankle boot"]
     train("letters", *names)
     assert drawn("letters", "--class", "ankle boot, 3".replace(", ", ","), "--count", "2")[0] == drawn("letters", "--class", "9,3", "--count", "2")[0]
-    for wrong, says in (("a, b", "class_names has 2 names; classes is 10"), ("a,,b", "name 2 is empty"), ("a, b, a", "'a' is there twice")):
+    for wrong, says in (("a, b", "class_names has 2 names; classes is 10"), ("a,,b", "name 2 is empty"), ("a, b, a", "'a' appears twice")):
         err = train("bad", f"data.class_names={wrong}", code=2)[1]
         assert "data.class_names" in err and says in err, err
 

@@ -1,4 +1,4 @@
-"""Models of conditions: images that a network is told beside x, made of x itself in training and given when sampled."""
+"""Models of conditions: images besides x, made from x itself in training and given when sampling."""
 import os
 import struct
 import subprocess
@@ -98,25 +98,25 @@ def refuse(name, *more, says, code=2):
 
 def conditions_that_do_not_fit():
     small = path("small.safetensors")
-    refuse("down", says="this model needs downscale (image 1 x 2 x 2), and none is given")
+    refuse("down", says="this model needs downscale (image 1 x 2 x 2); only a model trained with")
     refuse("down", "--condition", f"downscal={small}", says="there is no condition 'downscal'; did you mean 'downscale'?; this model takes")
     refuse("down", "--condition", f"class={small}", says="(--class)")
     refuse("down", "--condition", small, says="give NAME=FILE")
-    refuse("down", "--condition", f"downscale={small}", "--count", 5, says="5 images are asked for; condition 'downscale' is of 4")
+    refuse("down", "--condition", f"downscale={small}", "--count", 5, says="5 images were requested; condition 'downscale' has 4")
     refuse("down", "--condition", f"downscale={small}", "--condition", f"downscale={small}", says="condition 'downscale' is given twice")
     refuse("down", "--condition", f"downscale={path('none.png')}", says="none.png")
     wide = write_tensors("wide.safetensors", x=([1, 1, 2, 3], [0] * 6))
-    refuse("down", "--condition", f"downscale={wide}", says="this model takes downscale (image 1 x 2 x 2); what is given is downscale (image 1 x 2 x 3)")
+    refuse("down", "--condition", f"downscale={wide}", says="this model takes downscale (image 1 x 2 x 2), not downscale (image 1 x 2 x 3)")
     nan = write_tensors("nan.safetensors", x=([1, 1, 2, 2], [0, 0, float("nan"), 0]))
     refuse("down", "--condition", f"downscale={nan}", says="condition 'downscale' has NaN at element 2")
     for args, says in ((["condition.factor=3"], "condition.factor: 3 does not divide the 8 x 8 pixels"),
-                       (["condition.derive=[grey]"], "grey is of images with 3 channels; these have 1"),
-                       (["condition.derive=[mask, mask]"], "value 2 is there before"),
+                       (["condition.derive=[grey]"], "grey needs images with 3 channels; these have 1"),
+                       (["condition.derive=[mask, mask]"], "value 2 repeats an earlier one"),
                        (["condition.derive=[smaller]"], "'smaller' is not one of downscale|mask|grey|noised"),
                        (["train.drop_condition=[0.1, 0.1]"], "train.drop_condition: 2 values; the conditions are downscale (image 1 x 2 x 2)"),
                        (["network={use: classifier}", "objective={use: classify}", f"data.train_labels={path('y')}"],
                         "network 'classifier' takes classes; the experiment's conditions are class of 10, downscale (image 1 x 2 x 2)"),
-                       (["data={use: toy2d}", "network={use: mlp}"], "downscale is of images; the data has points")):
+                       (["data={use: toy2d}", "network={use: mlp}"], "downscale needs images; the data are points")):
         err = train("bad", *args, code=2)[1]
         assert says in err, (args, err)
     err = demist("export", path("down"), "--to", "diffusers", path("folder"), code=2)[1]
@@ -124,7 +124,7 @@ def conditions_that_do_not_fit():
 
 
 def without_it():
-    """A model that was sometimes told nothing can be drawn without, and guided."""
+    """A model trained with dropped conditions can be sampled without them, and guided."""
     train("free", "train.drop_condition=0.3")
     small = path("small.safetensors")
     plain = drawn("free", "--condition", f"downscale={small}")[0]
@@ -138,13 +138,13 @@ def without_it():
     refuse("down", "--condition", f"downscale={small}", "guidance.use=cfg", says="the model is trained with train.drop_condition = 0")
     demist("train", path("exp.yaml"), f"output={path('weak')}", "condition.factor=8", "train.steps=1")
     refuse("down", "--condition", f"downscale={small}", "guidance.use=autoguidance", f"guidance.guide={path('weak')}",
-           says="is told downscale (image 1 x 1 x 1); this model downscale (image 1 x 2 x 2)")
+           says="is conditioned on downscale (image 1 x 1 x 1), this model on downscale (image 1 x 2 x 2)")
     guided = drawn("down", "--condition", f"downscale={small}", "guidance.use=autoguidance", f"guidance.guide={path('free')}", "guidance.scale=1.5")[0]
     assert guided != drawn("down", "--condition", f"downscale={small}")[0]
 
 
 def measured_with_the_conditions_of_the_test_images():
-    """A model that is told nearly all has less loss and fewer bits than one that is told nothing."""
+    """A model with nearly complete conditions has less loss and fewer bits than one without."""
     train("plain", "condition.derive=[]")
     figures = {}
     for name in ("down", "plain"):
@@ -193,8 +193,8 @@ def vectors_of_the_data():
     train("vector2", *told, "train.validate_every=120", "train.steps=100")
     train("vector2", *told, "train.validate_every=120", "--resume")
     assert not same_tensors(path("vector", LAST), path("vector2", LAST))
-    refuse("vector", "--condition", f"vector={write_npy('w.npy', [1, 3], [0] * 3)}", says="takes vector (vector 2); what is given is vector (vector 3)")
-    for args, says, *code in (([f"condition.vector={write_npy('few.npy', [3, 2], [0] * 6)}"], "few.npy' is of 3 examples; the data have 48"),
+    refuse("vector", "--condition", f"vector={write_npy('w.npy', [1, 3], [0] * 3)}", says="takes vector (vector 2), not vector (vector 3)")
+    for args, says, *code in (([f"condition.vector={write_npy('few.npy', [3, 2], [0] * 6)}"], "few.npy' has 3 rows; the data have 48 examples"),
                        ([f"condition.vector={write_npy('flat.npy', [COUNT], SHADES)}"], "flat.npy' has rank 1; it must be 2, [N,D]"),
                        ([f"condition.vector={path('none.npy')}"], "none.npy"),
                        ([f"condition.vector={path('x')}"], "x'", 5),
@@ -214,8 +214,8 @@ def sequences_of_the_data():
     assert follow(means), means
     train("other", *told, f"condition.sequence={write_sequences('t.safetensors', 7)}")
     assert not same_tensors(path("sequence", LAST), path("other", LAST))
-    refuse("sequence", "--condition", f"sequence={write_npy('long.npy', [1, 4, 2], [0] * 8)}", says="takes sequence (sequence 3 x 2); what is given is sequence (sequence 4 x 2)")
-    refuse("sequence", says="this model needs sequence (sequence 3 x 2), and none is given")
+    refuse("sequence", "--condition", f"sequence={write_npy('long.npy', [1, 4, 2], [0] * 8)}", says="takes sequence (sequence 3 x 2), not sequence (sequence 4 x 2)")
+    refuse("sequence", says="this model needs sequence (sequence 3 x 2); only")
     train("dit", *told[:1], f"condition.sequence={path('s.safetensors')}", f"condition.vector={path('v.npy')}", "condition.derive=[downscale]",
           "network={use: dit, width: 16, depth: 1, heads: 2, patch: 4}", "train.drop_condition=[0.1, 0.2, 0.3]", "train.steps=4", "train.log_every=1")
     out = demist("info", path("dit"))[0]
@@ -268,7 +268,7 @@ def conditions_of_a_plugin():
     hue, words = write_npy("hue.npy", [2, 1], [0.5, -0.5]), write_npy("words.npy", [1, 1, 3], [1, 2, 3])
     assert len(drawn("own", "--condition", f"hue={hue}", "--condition", f"words={words}")[0]) == 2
     err = train("bad", *own, "data.rows=5", code=5)[1]
-    assert "condition 'words' of example" in err and "a number of rows that is not 0 to 2" in err, err
+    assert "condition 'words' of example" in err and "must have 0 to 2 rows" in err, err
 
 
 run_tests([a_condition_is_learned, each_image_has_its_own, conditions_that_do_not_fit, without_it, measured_with_the_conditions_of_the_test_images,

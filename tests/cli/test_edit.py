@@ -227,7 +227,7 @@ def refuses():
     refuse(*two, "--invert", "sampler.eta=1", says="fresh noise cannot be inverted")
     refuse(*two, "--invert", "sampler.use=ddpm", says="does not go from data to noise")
     refuse(*two, "--mix", path("one.safetensors"), says="--mix is of two images")
-    refuse(*two, "--count", 3, says="3 images are asked for; the images are 2")
+    refuse(*two, "--count", 3, says="3 images were requested; the images are 2")
     tensor("wide.safetensors", [1, 1, SIDE, SIDE + 1], [0] * (SIDE * (SIDE + 1)))
     refuse("--in", path("wide.safetensors"), says="9 x 8 pixels; this model's images have 8 x 8")
     refuse(*two, "--mask", path("wide.safetensors"), says="9 x 8 pixels")
@@ -241,7 +241,7 @@ def refuses():
     tensor("three.safetensors", [3, 1, SIDE, SIDE], [1] * (3 * SIDE * SIDE))
     for model in ("run", "holes"):
         err = demist("edit", path(model), *two, "--mask", path("three.safetensors"), "--tensors", path("no.safetensors"), code=2)[1]
-        assert "there are 2 images and 3 masks; give one mask, or one for each image" in err, err
+        assert "2 images and 3 masks do not match; give one mask, or one for each image" in err, err
     assert len(edited("holes", "--in", path("one.safetensors"), "--mask", path("three.safetensors"))[0]) == 3
     refuse(*two, "--frames", 3, says="--frames is for --mix")
     top = ("--mask", path("top.safetensors"))
@@ -249,7 +249,7 @@ def refuses():
     for wrong in ("5", "5,", "0,2", "5,-1", "a,b", "5,2,3", "5.5,2"):
         refuse(*two, *top, "--jumps", wrong, says="it must be two whole numbers of 1 or above")
     refuse(*two, *top, "--jumps", "5,99999999999", says="5 steps, 99999999999 times")
-    refuse(*two, *top, "--jumps", "21,2", says="jumps of 21 steps, 2 times: this walk has 20 steps")
+    refuse(*two, *top, "--jumps", "21,2", says="jumps of 21 steps, 2 times, do not fit this walk of 20 steps")
     refuse(*two, *top, "--jumps", "5,2", "sampler.use=adaptive", says="sampler 'adaptive' chooses its own points")
 
 

@@ -70,7 +70,7 @@ def a_classifier_learns():
     demist("compare", path("kinds"), path("kinds"), "--out", path("both.html"))
     for name in ("kinds.html", "both.html"):
         page = open(path(name)).read()
-        assert "it is a classifier, no diffusion model" in page and f"{r['accuracy']:.4g}" in page, name
+        assert "it is a classifier, not a diffusion model" in page and f"{r['accuracy']:.4g}" in page, name
     # Again by way of the network's outputs.
     images = test_pixels()
     save_images("test.safetensors", images)
@@ -320,7 +320,7 @@ def by_class_refuses():
             ((path("asked"), "--metric", "accuracy", "--by-class"), "--by-class are for --metric quality"),
             ((path("asked"), *q, "data.test_images=", "data.test_labels="), "quality by class compares with the test images of each class"),
             ((path("asked"), *q, "data.train_labels=", "data.test_labels="), "quality by class: the test images have no labels"),
-            ((path("asked"), *q, "data.classes=7"), "the data's labels are of 7 classes, those of the model of 3"),
+            ((path("asked"), *q, "data.classes=7"), "the data have 7 classes, the model has 3"),
             ((path("asked"), *q, f"data.test_labels={path('two')}"), "needs 4 test images of each class at least; of class 2 there are 0"),
             ((path("asked"), *q, f"data.test_labels={path('few')}"), "needs 4 test images of each class at least; of class 2 there are 3"),
             ((path("asked"), *q, "--count", "11"), "needs 4 samples of each class at least; of class 2 there are 3")):
@@ -331,7 +331,7 @@ def by_class_refuses():
 def refuses():
     q = (path("model"), "--metric", "quality", "--features", path("kinds"))
     for args, code, says in (
-            (("eval",), 2, "which run"), (("eval", path("kinds")), 2, "give --metric"),
+            (("eval",), 2, "give a run"), (("eval", path("kinds")), 2, "give --metric"),
             (("eval", path("kinds"), "--metric", "beauty"), 2, "--metric is 'beauty'; it must be quality, nll, loss or accuracy"),
             (("eval", path("model"), "--metric", "quality"), 2, "--features"),
             (("eval", path("kinds"), "--metric", "accuracy", "--count", "5"), 2, "--count"),

@@ -69,7 +69,7 @@ def what_a_folder_is():
     for model in MODEL, os.path.join(run, "checkpoints/step-00000002.safetensors"):
         out = demist("check", model, f"device={DEVICE}")[0]
         assert "# parameters: " in out and "# network: " in out and "# training step" not in out, out
-        assert "is a model, without data" in demist("check", model, "--data", code=2)[1]
+        assert "is a model, with no data" in demist("check", model, "--data", code=2)[1]
     assert "has no checkpoint" in demist("check", path(), code=2)[1]
     demist("init", path("again.yaml"), "--from", run)
     text = open(path("again.yaml")).read()

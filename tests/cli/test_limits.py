@@ -121,7 +121,7 @@ def a_checkpoint_of_another_name():
     there = checkpoints()
     for args in ["resume", run, "train.steps=80"], ["sample", run, "--tensors", path("renamed.st")], ["info", run]:
         _, err = demist(*args, code=5)
-        assert "step-00000060.safetensors' is of step 40" in err and "its own name" in err, err
+        assert "step-00000060.safetensors' holds step 40" in err and "rename it back" in err, err
         assert checkpoints() == there
     os.rename(os.path.join(run, "checkpoints/step-00000060.safetensors"), os.path.join(run, "checkpoints/step-00000040.safetensors"))
     demist("resume", run, "train.steps=45", "-q")

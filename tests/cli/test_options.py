@@ -39,18 +39,18 @@ def faults_of_usage():
     fault("sample", "x", "--t", "f", says="option '--t' may be --tensors, --trace")
     fault("eval", "x", "--metric", "qualty", says="--metric is 'qualty'; it must be quality, nll, loss or accuracy; did you mean 'quality'?")
     fault("plugins", "--color", "blue", says="--color is 'blue'; it must be auto, always or never")
-    fault("cache", "burn", says="'burn' is not known here; it must be clear")
+    fault("cache", "burn", says="unexpected 'burn'; it must be clear")
     fault("init", path("a.yaml"), "image", says="did you mean 'images'?")
     fault("devices", "a", says="'a'")
     fault("predict", "x", says="--in and --out are needed")
     fault("predict", "x", "--in", "a", says="--out is needed")
-    fault("export", "a", "--to", "diffusers", says="into which folder?")
+    fault("export", "a", "--to", "diffusers", says="give the folder to write to")
     fault("export", "a", "--to", "onnx", "b", says="--to is 'onnx'; it must be diffusers")
     fault("export", "a", "--to", "diffusers", "b=c", says="the folder comes last")
     axes = [x for i in range(9) for x in ("--over", f"k{i}=1")]
     fault("sweep", "a.yaml", *axes, "--metric", "loss", says="--over is given more than 8 times")
-    err = fault("sample", says="which run?")
-    assert "usage: demist sample RUN [key=value ...]" in err and "demist sample --help tells more" in err, err
+    err = fault("sample", says="give a run")
+    assert "usage: demist sample RUN [key=value ...]" in err and "demist sample --help shows more" in err, err
 
 
 def as_before():

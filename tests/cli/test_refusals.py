@@ -43,8 +43,8 @@ def labels_beyond_the_model():
     demist("train", *moons("two", "data.labels=true", "data.limit=200", "train.steps=2"), "-q")
     loss = ("eval", path("two"), "--metric", "loss", "--count", "8")
     demist(*loss)
-    refused(*loss, "data.shape=eight_gaussians", says="labels are of 8 classes, those of the model of 2")
-    refused(*loss, "data.labels=false", says="labels are of 0 classes")
+    refused(*loss, "data.shape=eight_gaussians", says="the data have 8 classes, the model has 2")
+    refused(*loss, "data.labels=false", says="the data have 0 classes, the model has 2")
 
 
 def faults_have_their_places():

@@ -130,14 +130,14 @@ def hostile_files():
                  b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + struct.pack(">II", 2**31, 1) + bytes(5) + struct.pack(">I", zlib.crc32(b""))):
         open(png, "wb").write(data)
         p = page("--no-samples", code=None)
-        assert "What is gained" not in p.text
+        assert "Result against time" not in p.text
     os.remove(png)
     open(path("run/log.jsonl"), "a").write('{"step": 1e999}\n{"step": 50, "loss": "<b>"}\nnonsense')
     page("--no-samples", code=None)
 
 
 def refuses():
-    for args, code, says in ((("report",), 2, "which run"), (("report", path("nowhere")), 2, "nowhere"), (("report", path()), 2, "not a run folder"),
+    for args, code, says in ((("report",), 2, "give a run"), (("report", path("nowhere")), 2, "nowhere"), (("report", path()), 2, "not a run folder"),
                              (("report", path("run"), "--out", path("out.html")), 2, "--force"), (("report", path("run"), "--out", path("x.pdf")), 2, ".html"),
                              (("report", path("run"), "--out", path("run/log.txt/x.html")), 2, "a file has that name")):
         err = demist(*args, code=code)[1]

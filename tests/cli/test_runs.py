@@ -173,7 +173,7 @@ def one_page():
     shutil.copytree(path("runs/b"), path("twin"))
     p, _ = compared(path("runs/b"), path("twin"), "--seed", "3", "--count", "4", "sampler.steps=4")
     first, second = (base64.b64decode(s.split(",")[1]) for s in p.pictures[:2])
-    assert first == second and "None but where the runs lie" in p.text
+    assert first == second and "None except the runs" in p.text
     other = compared(path("runs/b"), path("twin"), "--seed", "4", "sampler.steps=4")[0]
     assert base64.b64decode(other.pictures[0].split(",")[1]) != first
     # Two that end alike are called by the whole path; what is text stays text.
@@ -228,7 +228,7 @@ def what_cannot_be_read_is_passed_over():
     try:
         os.listdir("/proc/1/map_files")
     except PermissionError:
-        assert "'/proc': folders that could not be looked into" in err and "; the first: unable to " in err, err
+        assert "'/proc': folders that could not be read were skipped" in err and "; the first: unable to " in err, err
     json.loads(demist("runs", "/proc", "--json")[0])
 
 

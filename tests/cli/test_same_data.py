@@ -79,7 +79,7 @@ def other_conditions_are_refused():
     demist("train", experiment("told", "c"), f"condition.vector={write_npy('v.npy', [6, 2], range(12))}", "-q")
     write_npy("v.npy", [6, 2], [*range(11), 7])
     _, err = demist("resume", path("c"), "train.steps=6", code=2)
-    assert "other conditions told of them" in err and "--data-changed" in err, err
+    assert "the same examples, but other conditions" in err and "--data-changed" in err, err
     write_npy("v.npy", [6, 2], range(12))
     demist("resume", path("c"), "train.steps=5", "-q")
     # A checkpoint of before has three parts, which say nothing of conditions.
@@ -97,7 +97,7 @@ def a_run_of_before_gets_a_fingerprint():
     assert data.count(b'"data.fingerprint"') == 1
     open(file, "wb").write(data.replace(b'"data.fingerprint"', b'"data.fingerprimt"').replace(b'"crc32"', b'"crc33"'))
     _, err = demist("resume", path("before"), "train.steps=6")
-    assert err.count("does not say what data it was trained on") == 1, err
+    assert err.count("has no record of the data it was trained on") == 1, err
     assert read_safetensors(path("before/checkpoints/step-00000006.safetensors"))[1]["data.fingerprint"].startswith("6 ")
 
 

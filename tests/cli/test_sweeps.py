@@ -190,7 +190,7 @@ def what_cannot_be_measured_is_not_trained():
 def refuses():
     q = (path("base"), *QUALITY)
     for args, code, says in (
-            (("sweep",), 2, "which experiment"), (("sweep", path("base")), 2, "give --over"),
+            (("sweep",), 2, "give an experiment or a run"), (("sweep", path("base")), 2, "give --over"),
             (("sweep", path("base"), "--over", "sampler.steps=1,2"), 2, "give --metric"),
             (("sweep", path("base"), "--over", "sampler.steps=1,2", "--metric", "quality"), 2, "--features"),
             (("sweep", *q, "--over", "sampler.steps"), 2, "not of the form key=value"), (("sweep", *q, "--over", "sampler.steps=1,,2"), 2, "empty"),

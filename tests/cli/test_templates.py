@@ -132,7 +132,7 @@ def archives():
         assert said(name + ".yaml", "data", "folder") == name
         demist("check", name + ".yaml", f"device={DEVICE}")
     open(path("no.zip"), "wb").write(program + plain[:-30])
-    assert "the directory at its end is not there" in demist("inspect", "no.zip", code=5)[1]
+    assert "the directory at its end is missing" in demist("inspect", "no.zip", code=5)[1]
 
 
 def faults():
@@ -146,7 +146,7 @@ def faults():
                        (["images", "flat", "--template", "points"], "the template points is without images"),
                        (["flat"], "'flat' is a folder; demist init images flat makes"), (["there.yaml"], "already exists; use --force"),
                        (["x.yaml", "image", "flat"], "did you mean 'images'?"), (["x.yaml", "--from", "flat", "--template", "small"], "exclude each other"),
-                       (["images", "flat", "more"], "unexpected argument 'more'"), ([], "which file?")):
+                       (["images", "flat", "more"], "unexpected argument 'more'"), ([], "give a file")):
         err = demist("init", *args, code=2)[1]
         assert says in err, (args, err)
         assert not [x for x in os.listdir(path()) if x in ("nowhere.yaml", "empty.yaml", "flat.yaml", "x.yaml", "smal.yaml")], args

@@ -264,7 +264,7 @@ static void every_size(const call *c)
         if (DM_TODAY) { /* else the library knows what follows */
             work(c, c->options_size + GROWN, c->out_size, DM_OK, "");
             ((unsigned char *)more.p)[c->options_size + 3] = 1;
-            refuses(c, more.p, out.p, "needs a newer one");
+            refuses(c, more.p, out.p, "use a newer demist");
         }
         memcpy(small.p, &none, sizeof none);
         refuses(c, small.p, out.p, "is 0; set it with sizeof");
@@ -441,19 +441,19 @@ static void abi__nothing_at_all(void **state)
     dm_ode_nll_free(NULL);
     dm_quality_free(NULL);
 #endif
-    assert_says(dm_model_open(NULL, NULL, &m, &err), DM_EINVAL, &err, "which run?");
+    assert_says(dm_model_open(NULL, NULL, &m, &err), DM_EINVAL, &err, "the run is NULL");
     assert_null(m);
-    assert_says(dm_model_open(run, NULL, NULL, &err), DM_EINVAL, &err, "no place");
-    assert_says(dm_model_sample(model, NULL, NULL, &err), DM_EINVAL, &err, "no dm_images");
-    assert_says(dm_model_predict(model, NULL, &im, &err), DM_EINVAL, &err, "no x");
-    assert_says(dm_model_info(model, NULL, &err), DM_EINVAL, &err, "no dm_model_properties");
-    assert_says(dm_training_info(training, NULL, &err), DM_EINVAL, &err, "no dm_training_state");
-    assert_says(dm_training_open(file, NULL, NULL, &err), DM_EINVAL, &err, "no place");
-    assert_says(dm_train(NULL, NULL, &err), DM_EINVAL, &err, "which experiment?");
-    assert_says(dm_check(NULL, NULL, &err), DM_EINVAL, &err, "which experiment?");
-    assert_says(dm_eval_loss(NULL, NULL, &l, &err), DM_EINVAL, &err, "which run?");
-    assert_says(dm_export(run, NULL, NULL, NULL, &err), DM_EINVAL, &err, "no format");
-    assert_says(dm_convert(NULL, NULL, NULL, &err), DM_EINVAL, &err, "no file");
+    assert_says(dm_model_open(run, NULL, NULL, &err), DM_EINVAL, &err, "was given NULL for the");
+    assert_says(dm_model_sample(model, NULL, NULL, &err), DM_EINVAL, &err, "dm_images is NULL");
+    assert_says(dm_model_predict(model, NULL, &im, &err), DM_EINVAL, &err, "x is NULL");
+    assert_says(dm_model_info(model, NULL, &err), DM_EINVAL, &err, "dm_model_properties is NULL");
+    assert_says(dm_training_info(training, NULL, &err), DM_EINVAL, &err, "dm_training_state is NULL");
+    assert_says(dm_training_open(file, NULL, NULL, &err), DM_EINVAL, &err, "was given NULL for the");
+    assert_says(dm_train(NULL, NULL, &err), DM_EINVAL, &err, "the experiment is NULL");
+    assert_says(dm_check(NULL, NULL, &err), DM_EINVAL, &err, "the experiment is NULL");
+    assert_says(dm_eval_loss(NULL, NULL, &l, &err), DM_EINVAL, &err, "the run is NULL");
+    assert_says(dm_export(run, NULL, NULL, NULL, &err), DM_EINVAL, &err, "format is NULL");
+    assert_says(dm_convert(NULL, NULL, NULL, &err), DM_EINVAL, &err, "from is NULL");
 }
 
 /* A handle that is NULL, as one is after a failed open. */

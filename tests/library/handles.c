@@ -172,7 +172,7 @@ static void model__refuses_and_goes_on(void **state)
         {{.overrides = typo, .n_overrides = 1}, "stepz"},
         {{.overrides = none, .n_overrides = 1}, "override 1 of 1 is NULL"},
         {{.overrides = word, .n_overrides = 1}, "set this when the model is opened"},
-        {{.n_overrides = 2}, "2 overrides are said and none are given"},
+        {{.n_overrides = 2}, "2 overrides, but the array is NULL"},
         {{.overrides = typo, .n_overrides = -1}, "-1 overrides"},
         {{.seed = &low}, "the seed is -1"},
         {{.seed = &high}, "the seed is"},
@@ -194,8 +194,8 @@ static void model__refuses_and_goes_on(void **state)
         dm_predict_options o;
         const char *says;
     } predictions[] = {
-        {{.x = x, .shape = {2, {1, 2}}}, "there is no t"},
-        {{.t = t, .shape = {2, {1, 2}}}, "there is no x"},
+        {{.x = x, .shape = {2, {1, 2}}}, "t is NULL"},
+        {{.t = t, .shape = {2, {1, 2}}}, "x is NULL"},
         {{.x = x, .t = t, .shape = {2, {INT64_MAX, 2}}}, "more elements than memory can hold"},
         {{.x = x, .t = t, .shape = {2, {0, 2}}}, "extent 0 of x is 0"},
         {{.x = x, .t = t, .shape = {INT_MAX, {1, 2}}}, "rank 2147483647"},
@@ -338,19 +338,19 @@ static void model__options_that_nothing_would_read(void **state)
 {
     static const float x[4] = {0}, bad[4] = {0, NAN};
     const struct { dm_sample_options o; const char *says; } samples[] = {
-        {{.strength = 0.5}, "a strength of 0.5 is given without images to change"},
-        {{.strength = NAN}, "given without images to change"},
-        {{.jump_length = 5}, "jumps are given without images to change and a mask"},
-        {{.resamplings = 2}, "jumps are given without images to change and a mask"},
-        {{.mask = x, .mask_shape = {2, {2, 2}}}, "a mask is given without the images"},
-        {{.draws = 4}, "4 draws of noise are said, and no z is given"},
-        {{.draws = -1}, "-1 draws of noise are said, and no z is given"},
+        {{.strength = 0.5}, "a strength of 0.5 needs images to change"},
+        {{.strength = NAN}, "needs images to change"},
+        {{.jump_length = 5}, "jumps need images to change and a mask"},
+        {{.resamplings = 2}, "jumps need images to change and a mask"},
+        {{.mask = x, .mask_shape = {2, {2, 2}}}, "there is a mask but no images to apply it to"},
+        {{.draws = 4}, "4 draws of noise, but z is NULL"},
+        {{.draws = -1}, "-1 draws of noise, but z is NULL"},
         {{.z = x}, "extent 0 of the given noise z is 0"},
         {{.z = x, .draws = INT64_MAX, .count = 2}, "more elements than memory can hold"},
         {{.z = bad, .draws = 2}, "the given noise z has NaN at element 1"},
-        {{.n_classes = 2}, "classes are said and none are given"},
-        {{.n_conditions = 2}, "2 conditions are said and none are given"},
-        {{.n_overrides = 2}, "2 overrides are said and none are given"},
+        {{.n_classes = 2}, "2 classes, but the array is NULL"},
+        {{.n_conditions = 2}, "2 conditions, but the array is NULL"},
+        {{.n_overrides = 2}, "2 overrides, but the array is NULL"},
         {{.count = INT64_MAX}, "more elements than memory can hold"},
     };
     const dm_sample_options back = {.size = sizeof back, .start = x, .start_shape = {2, {2, 2}}, .noise = x,
@@ -368,8 +368,8 @@ static void model__options_that_nothing_would_read(void **state)
         o.size = sizeof o;
         assert_fails(dm_model_sample(m, &o, &im, &err), DM_EINVAL, &err, samples[i].says);
     }
-    assert_fails(dm_model_invert(m, &back, &im, &err), DM_EINVAL, &err, "noise is given to an inversion");
-    assert_fails(dm_model_predict(m, &wide, &im, &err), DM_EINVAL, &err, "labels y of width 3 are said");
+    assert_fails(dm_model_invert(m, &back, &im, &err), DM_EINVAL, &err, "an inversion takes no noise");
+    assert_fails(dm_model_predict(m, &wide, &im, &err), DM_EINVAL, &err, "labels y have width 3, but y is NULL");
     dm_model_close(m);
 }
 
@@ -386,12 +386,12 @@ static void eval__counts(void **state)
         {{.images = x, .images_shape = {0}}, "rank 0"},
         {{.count = INT64_MAX}, "9223372036854775807 images are asked for; at most 4294967295"},
         {{.count = INT64_C(1) << 62}, "4611686018427387904 images are asked for; at most 4294967295"},
-        {{.n_data = 3}, "data: 3 overrides are said and none are given"},
-        {{.n_data = INT32_MAX}, "data: 2147483647 overrides are said and none are given"},
-        {{.data = list, .n_data = -1}, "data: -1 overrides; 0 or more"},
+        {{.n_data = 3}, "data: 3 overrides, but the array is NULL"},
+        {{.n_data = INT32_MAX}, "data: 2147483647 overrides, but the array is NULL"},
+        {{.data = list, .n_data = -1}, "data: -1 overrides: the number must be 0 or above"},
         {{.data = list, .n_data = 2}, "data: override 2 of 2 is NULL"},
         {{.data = list, .n_data = 1, .images = x, .images_shape = {2, {1, 2}}}, "both images and data are given"},
-        {{.n_overrides = 1}, "1 overrides are said and none are given"},
+        {{.n_overrides = 1}, "1 overrides, but the array is NULL"},
         {{.by_class = 1}, "quality by class: this model was trained on data without classes"},
     };
     const dm_loss_options loss = {.size = sizeof loss, .count = -1};
@@ -412,10 +412,10 @@ static void eval__counts(void **state)
         o.features = run;
         assert_fails(dm_eval_quality(run, &o, &q, &err), DM_EINVAL, &err, qualities[i].says);
     }
-    assert_fails(dm_eval_loss(run, &loss, &l, &err), DM_EINVAL, &err, "-1 examples are asked for");
+    assert_fails(dm_eval_loss(run, &loss, &l, &err), DM_EINVAL, &err, "a count of -1 examples");
     for (int i = 0; i < 3; i++)
         assert_fails(dm_convert("none", "to", &sides[i], &err), DM_EINVAL, &err, "a side is from 1 to 16384");
-    assert_fails(dm_training_open(file, &argc, &t, &err), DM_EINVAL, &err, "2147483647 arguments and no argv");
+    assert_fails(dm_training_open(file, &argc, &t, &err), DM_EINVAL, &err, "2147483647 arguments, but argv is NULL");
     assert_null(t);
 }
 

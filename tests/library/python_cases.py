@@ -147,7 +147,7 @@ train: {{steps: 20, batch: 8, lr: 0.01, warmup: 0}}
     assert np.array_equal(model.sample(1, classes=[4, 4], noise=x[:, 0:1]), model.sample(2, labels=4, noise=x[:, 0:1]))
     raises(demist.InvalidArgument, "there is no class '10'", model.sample, classes=[10])
     raises(demist.InvalidArgument, "trained without train.drop_condition", model.sample, classes=["none"])
-    raises(demist.InvalidArgument, "both labels and classes", model.sample, 2, labels=1, classes=[1])
+    raises(demist.InvalidArgument, "labels are given too", model.sample, 2, labels=1, classes=[1])
     raises(demist.InvalidArgument, "a list of one class", model.sample, classes="all")
     p = demist.pixels(images)
     assert p.dtype == np.uint8 and p.shape == (3, 8, 8, 1)
@@ -179,7 +179,7 @@ def conditions_and_editing():
     assert np.array_equal(holes[..., 4:], images[..., 4:] * np.float32(0.5)) and not np.array_equal(holes, images * 0.5)
     again = model.sample(conditions=told, start=images * 0.5, strength=1, mask=mask, jumps=(1, 2))
     assert np.array_equal(again[..., 4:], holes[..., 4:]) and not np.array_equal(again, holes)
-    raises(demist.InvalidArgument, "without a mask", model.sample, conditions=told, start=images, jumps=(5, 2))
+    raises(demist.InvalidArgument, "jumps need a mask", model.sample, conditions=told, start=images, jumps=(5, 2))
     raises(demist.InvalidArgument, "jumps", model.sample, conditions=told, start=images, mask=mask, jumps=(0, 2))
     raises(demist.InvalidArgument, "jumps", model.sample, conditions=told, start=images, mask=mask, jumps=(5, 2, 1))
     noise = model.invert(images, conditions=told, steps=20)
@@ -187,12 +187,12 @@ def conditions_and_editing():
     large = model.upscale(np.concatenate([small, small], 3), steps=5, seed=1)
     assert large.shape == (3, 1, 8, 2 * 8) and np.isfinite(large).all(), large.shape
     assert np.array_equal(large, model.upscale(np.concatenate([small, small], 3), steps=5, seed=1))
-    raises(demist.InvalidArgument, "overlap by 99", model.upscale, small, overlap=99)
+    raises(demist.InvalidArgument, "an overlap of 99", model.upscale, small, overlap=99)
     raises(demist.InvalidArgument, "this model enlarges", model.upscale, small[..., :1])
     raises(demist.InvalidArgument, "the strength is 2", model.sample, conditions=told, start=images, strength=2)
-    raises(demist.InvalidArgument, "without the images", model.sample, conditions=told, mask=mask)
+    raises(demist.InvalidArgument, "no images to apply it to", model.sample, conditions=told, mask=mask)
     raises(demist.InvalidArgument, "strength is 0.5; it is for start", model.sample, conditions=told, strength=0.5)
-    raises(demist.InvalidArgument, "without images to change", model.sample, conditions=told, jumps=(1, 2))
+    raises(demist.InvalidArgument, "jumps need images", model.sample, conditions=told, jumps=(1, 2))
 
 
 def evaluates():

@@ -403,8 +403,8 @@ static void gaussian__misuse_is_refused(void **state)
         [PREDICT_IN_BEGIN] = "predict may be called in step() alone, not in begin()",
         [RANDN_IN_BEGIN] = "randn may be called in step() alone, not in begin()",
         [TENSOR_IN_STEP] = "tensor_like may be called in begin() alone, not in step()",
-        [RANDN_NOWHERE] = "no tensor", [RANDN_16] = "0..15", [ONTO_X] = "distinct", [ONE_FOR_BOTH] = "distinct",
-            [PREDICT_NOWHERE] = "no tensor",
+        [RANDN_NOWHERE] = "no tensor", [RANDN_16] = "draws are 0 to 15",
+        [ONTO_X] = "distinct", [ONE_FOR_BOTH] = "distinct", [PREDICT_NOWHERE] = "no tensor",
         [NO_NOISE] = "needs noise", [NO_VARIANCE] = "learns no variance", [NINE_TERMS] = "1 to 8",
     };
     float *x = malloc(INNER * sizeof *x);

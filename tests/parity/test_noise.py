@@ -132,19 +132,19 @@ def grids():
         assert t[0] == 999 and all(a > b for a, b in zip(t, t[1:])) and t[-1] >= 0, t
     assert at("sampler.steps=3", "grid.use=list", "grid.timesteps=[900, 500.5, 3]") == [900, 500.5, 3]
     assert all(close(linear_ratio(t), v, 1e-9) for t, v in zip(at("sampler.steps=3", "grid.use=list", "grid.sigmas=[20,3,0.5]"), (20, 3, 0.5), strict=True))
-    for own, says in ((["grid.use=list", "sampler.steps=0"], "grid.timesteps: neither timesteps nor sigmas lists a point"),
+    for own, says in ((["grid.use=list", "sampler.steps=0"], "grid.timesteps: both timesteps and sigmas are empty"),
                       (["grid.use=list", "grid.timesteps=[900,3]", "sampler.steps=5"], "sampler.steps: 5, but grid 'list' has 2"),
                       (["grid.use=list", "grid.timesteps=[3,900]", "sampler.steps=2"], "the noise must fall"),
                       (["grid.use=list", "grid.timesteps=[1000,3]", "sampler.steps=2"], "does not reach"),
                       (["grid.use=list", "grid.sigmas=[1000,3]", "sampler.steps=2"], "does not reach"),
-                      (["grid.use=list", "grid.sigmas=[3]", "grid.timesteps=[3]", "sampler.steps=1"], "grid.sigmas: timesteps are there too"),
+                      (["grid.use=list", "grid.sigmas=[3]", "grid.timesteps=[3]", "sampler.steps=1"], "grid.sigmas: timesteps are given too"),
                       (["grid.use=karras", "sampler.spacing=trailing"], "sampler.spacing: the section grid places"),
                       (["grid.use=karras", "sampler.at=[3]"], "sampler.at: the section grid places"),
                       (["grid.use=uniform", "grid.offset=500", "grid.spacing=leading"], "grid.offset: 500 moves the first timestep"),
                       (["grid.use=uniform", "schedule.use=edm", "grid.spacing=linspace"], "grid.spacing: "),
-                      (["grid.use=karras", "schedule.use=flow", "objective.predict=v"], "grid.s_max: 0 stands for"),
+                      (["grid.use=karras", "schedule.use=flow", "objective.predict=v"], "grid.s_max: 0 means"),
                       (["grid.use=karras", "grid.s_max=0.001"], "grid.s_max: 0.001 is not above"),
-                      (["grid.use=exponential", "schedule.use=flow", "objective.predict=v"], "grid.s_max: 0 stands for"),
+                      (["grid.use=exponential", "schedule.use=flow", "objective.predict=v"], "grid.s_max: 0 means"),
                       (["grid.use=exponential", "grid.s_max=0.001"], "grid.s_max: 0.001 is not above"),
                       (["grid.use=lu", "grid.lambda_min=9"], "grid.lambda_min: 9 is not below")):
         _, err = demist("check", config("moons.yaml"), *own, code=2)

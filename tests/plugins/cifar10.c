@@ -78,12 +78,12 @@ static void cifar10__hostile(void **state)
     dm_data *d;
 
     (void)state;
-    dataset_open_fails("cifar10", SET(folder.text), PLAIN, DM_EINVAL, "data_batch_1.bin' is not there");
+    dataset_open_fails("cifar10", SET(folder.text), PLAIN, DM_EINVAL, "data_batch_1.bin' does not exist");
     scratch_file(&dir, "data_batch_1", "pickle", 6);
     dataset_open_fails("cifar10", SET(folder.text), PLAIN, DM_EINVAL, "CIFAR-10's version for Python");
     batch(&dir, "data_batch_1.bin", 0, 2, 0);
     batch(&dir, "data_batch_3.bin", 0, 2, 0);
-    dataset_open_fails("cifar10", SET(folder.text), PLAIN, DM_EINVAL, "data_batch_2.bin' is not there, but '");
+    dataset_open_fails("cifar10", SET(folder.text), PLAIN, DM_EINVAL, "data_batch_2.bin' does not exist, but '");
     for (int change = -1; change < 2; change += 2) {
         batch(&dir, "data_batch_2.bin", 0, 2, change);
         dataset_open_fails("cifar10", SET(folder.text), PLAIN, DM_ECORRUPT, "a multiple of 3073");
@@ -96,7 +96,7 @@ static void cifar10__hostile(void **state)
     dataset *f = dataset_open_ok("cifar10", SET(folder.text), PLAIN);
     assert_null(dm_data_class_name(f->data, 0));
     assert_fails(dm_data_open(&f->e, "test", &f->s, &d, &f->err), DM_ENOENT, &f->err,
-                 "test_batch.bin' is not there");
+                 "test_batch.bin' does not exist");
     dataset_free(f);
     scratch_remove(dir.dir);
 }

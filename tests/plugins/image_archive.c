@@ -180,7 +180,7 @@ static void archive__names_and_links(void **state)
     memset(b + at, 0, 1024);
     scratch_file(&dir, "a.tar", b, at + 1024);
     dataset_open_fails("image_folder", SET(of_file("folder", dir.dir, "a.tar").text, "labels=true"), COLOURS,
-                       DM_ECORRUPT, "tell the class of the same image");
+                       DM_ECORRUPT, "both give the class of one image");
     free(b);
     free(png);
     scratch_remove(dir.dir);
@@ -298,7 +298,7 @@ static void archive__directory(void **state)
     enum { HIDDEN, RENAMED, WIDE, COMMENTED, LINK, OVERLAPS, TWICE, OUTSIDE, COUNTED, CUT, LONGER, PARTS, CASES };
     static const struct { int images; dm_status code; const char *says; } want[CASES] = {
         [HIDDEN] = {2, DM_OK, NULL},
-        [RENAMED] = {0, DM_ECORRUPT, "near byte 0: no entry is there that is called as the directory says"},
+        [RENAMED] = {0, DM_ECORRUPT, "near byte 0: no entry there has the name in the directory"},
         [WIDE] = {3, DM_OK, NULL},
         [COMMENTED] = {3, DM_OK, NULL},
         [LINK] = {0, DM_EINVAL, "b.png' is a link to another entry"},
@@ -306,7 +306,7 @@ static void archive__directory(void **state)
         [TWICE] = {0, DM_ECORRUPT, "two of its entries lie over each other"},
         [OUTSIDE] = {0, DM_ECORRUPT, "its directory is damaged"},
         [COUNTED] = {0, DM_ECORRUPT, "its directory has not as many entries as it says"},
-        [CUT] = {0, DM_ECORRUPT, "the directory at its end is not there"},
+        [CUT] = {0, DM_ECORRUPT, "the directory at its end is missing"},
         [LONGER] = {0, DM_ECORRUPT, "a.png' has less than the 1000 bytes that the archive says"},
         [PARTS] = {0, DM_EINVAL, "is one of several parts of a zip file; join them (zip -s 0)"},
     };

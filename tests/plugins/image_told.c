@@ -129,7 +129,7 @@ static void table__bad(void **state)
         {"file,file_name,class\n", DM_EINVAL, "it has 2 and 1"},
         {"file,class,label\n", DM_EINVAL, "it has 1 and 2"},
         {"file,x,x\n", DM_EINVAL, "two columns 'x'"},
-        {"file\na.png\n", DM_EINVAL, "tells neither a class nor numbers"},
+        {"file\na.png\n", DM_EINVAL, "has neither a class nor numbers"},
         {"file,class\n", DM_EINVAL, "has no rows"},
         {"file,class\na.png,1\nb.png,2\n", DM_EINVAL, "has no row for 'deep/c.png', and for 1 of the 3 images"},
         {"file,class\na.png,1\nb.png\n", DM_EINVAL, "line 3 has 1 values; there are 2 columns"},
@@ -242,11 +242,11 @@ static void paired__by_name(void **state)
     dataset_free(f);
 
     picture(&dir, "y/b.jpg", 2, 2, 3, 20);
-    dataset_open_fails("image_folder", SET(folder.text, paired.text), PLAIN, DM_EINVAL, "told with the same image");
+    dataset_open_fails("image_folder", SET(folder.text, paired.text), PLAIN, DM_EINVAL, "paired with the same image");
     unlink(scratch_path(&dir, "y/b.jpg"));
     dataset_open_fails("image_folder", SET(folder.text, paired.text),
                        (dm_set_data){.crop = DM_CROP_CENTER, .size = {1, (const int64_t[]){2}}}, DM_EINVAL,
-                       "data.crop would cut the images");
+                       "data.crop would crop the images");
     scratch_file(&dir, "y/a.png", "none", 4);
     dataset_open_fails("image_folder", SET(folder.text, paired.text), PLAIN, DM_ECORRUPT, "y/a.png' is not an image");
     f = dataset_open_ok("image_folder", SET(folder.text, paired.text, "on_error=skip"), PLAIN);

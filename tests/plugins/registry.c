@@ -89,8 +89,8 @@ static void zoo__not_shared_objects(void **state)
 {
     static const struct { const char *name; size_t keep; int at, value; const char *says; } cases[] = {
         {"empty.so", 0, -1, 0, "is empty"},
-        {"short.so", 10, -1, 0, "is cut short: 10 bytes are no ELF header"},
-        {"half.so", 5000, -1, 0, "is cut short: 5000 bytes are fewer than its ELF header says"},
+        {"short.so", 10, -1, 0, "is truncated: 10 bytes are fewer than an ELF header"},
+        {"half.so", 5000, -1, 0, "is truncated: 5000 bytes are fewer than its ELF header says"},
         {"magic.so", SIZE_MAX, 0, 'x', "is not a shared object: no ELF header"},
         {"class.so", SIZE_MAX, 4, sizeof(void *) == 8 ? 1 : 2, "is a shared object for another machine"},
         {"order.so", SIZE_MAX, 5, 2, "is a shared object for another machine"},
@@ -146,7 +146,7 @@ static void get__by_kind_and_name(void **state)
     assert_fails(dm_registry_get(r, DM_KIND_SCHEDULE, "cosin", &p, &err), DM_ENOENT, &err,
                  "there is no schedule 'cosin'; did you mean 'cosine'?");
     assert_fails(dm_registry_get(r, DM_KIND_SCHEDULE, "nothing_like_it", &p, &err), DM_ENOENT, &err,
-                 "there is no schedule 'nothing_like_it'; there are: ");
+                 "there is no schedule 'nothing_like_it'; available: ");
     assert_fails(dm_registry_get(r, DM_KIND_SCHEDULE, "ddim", &p, &err), DM_ENOENT, &err,
                  "'ddim' is of kind sampler, not schedule");
     dm_registry_free(r);
@@ -312,8 +312,8 @@ static void get__tells_folders_without_plugins(void **state)
              "/none' (DEMIST_PLUGIN_PATH) does not exist; '%s/file' (DEMIST_PLUGIN_PATH) is not a folder; '%s' (",
              root, root);
     assert_fails(dm_registry_get(r, DM_KIND_SCHEDULE, "nowhere_at_all", &p, &err), DM_ENOENT, &err, want);
-    assert_non_null(strstr(err.msg, "' (DEMIST_PLUGIN_PATH) holds no plugin: nowhere_at_all.so or "
-                                    "schedules/nowhere_at_all.so is looked for there"));
+    assert_non_null(strstr(err.msg, "' (DEMIST_PLUGIN_PATH) has no plugin of that name: neither nowhere_at_all.so nor "
+                                    "schedules/nowhere_at_all.so"));
     assert_null(strstr(err.msg, zoo()));
     assert_non_null(strstr(dm_registry_warnings(r), "file' (DEMIST_PLUGIN_PATH) is not a folder"));
     dm_registry_free(r);

@@ -9,9 +9,10 @@ import time
 
 from cli import DEMIST, DEVICE, demist, path, run_tests
 
-SHIPPED = {"data": "toy2d", "schedule": "linear", "network": "mlp", "objective": "simple", "sampler": "ddim"}
+SHIPPED = {"data": "toy2d", "schedule": "linear", "network": "mlp", "objective": "simple", "sampler": "ddim",
+           "grid": "uniform", "guidance": "none"}
 SECTIONS = {"betas": "schedule", "curve": "schedule", "network": "network", "op": "network", "objective": "objective",
-            "sampler": "sampler", "adaptive": "sampler", "data": "data"}
+            "sampler": "sampler", "adaptive": "sampler", "grid": "grid", "guidance": "guidance", "data": "data"}
 NO_REASON = r"gave no reason; `return dm_fail\(...\)` gives one"
 
 # What goes wrong: plugin, behaviour, exit code, what is said (a regular expression).
@@ -49,7 +50,7 @@ HOST = [
     ("network", "batch_shape", 2, r"'wrong_network' declares weight 'a' with another shape for another batch or resolution"),
     ("network", "batch_name", 2, r"declares weight 'in_2\.weight' with another name for another batch or resolution"),
     ("network", "batch_count", 2, r"declares 6 weights for one batch or resolution and 4 for another"),
-    ("network", "absent_input", 2, r"silu: input 0 is DM_NONE, a value that is not there"),
+    ("network", "absent_input", 2, r"silu: input 0 is DM_NONE; a value is required"),
     ("network", "garbage_input", 2, r"add: input 1 is 9999, which is not a value of this graph"),
     ("network", "misfit", 2, r"add: sizes 8 and 5 of axis 1 do not broadcast"),
     ("network", "reshape_null", 2, r"reshape was given NULL for its shape"),
@@ -64,7 +65,7 @@ HOST = [
     ("op", "many_inputs", 2, r"op 'wide' has 9 inputs and 1 outputs; 1 to 8 of each are allowed"),
     ("op", "no_shape", 2, r"op 'shapeless' has no function 'shape', which is required"),
     ("op", "no_forward", 2, r"op 'idle' has no function 'forward', which is required"),
-    ("op", "absent", 2, r"op 'whole': input 0 is DM_NONE, a value that is not there"),
+    ("op", "absent", 2, r"op 'whole': input 0 is DM_NONE; a value is required"),
     ("op", "shape_silent", 2, r"op 'whole': plugin 'wrong_op': the op's shape\(\) failed \(DM_EINVAL\) and " + NO_REASON),
     ("op", "shape_rank", 2, r"op 'whole': its shape\(\) gives output 0 the rank 9"),
     ("op", "shape_empty", 2, r"op 'whole': its shape\(\) gives output 0 the extent 0 at axis 0"),
@@ -72,14 +73,14 @@ HOST = [
     ("op", "no_backward", 2, r"op 'one_way' of plugin 'wrong_op' has no backward, and its input needs a gradient; add one"),
     ("objective", "open_silent", 2, r"wrong_objective: open\(\) failed \(DM_EINVAL\) and " + NO_REASON),
     ("objective", "open_predicts", 2, r"predict may be called in step\(\) alone, not in open\(\)"),
-    ("objective", "no_channels", 2, r"asks for 0 output channels"),
+    ("objective", "no_channels", 2, r"wants 0 output channels; 1 to 1048576 are allowed"),
     ("objective", "affine_silent", 2, r"affine\(\) failed \(DM_EINVAL\) and " + NO_REASON),
     ("objective", "affine_unwritten", 2, r"affine\(\) gives c_skip = nan at t = 20 .*; it must be finite"),
     ("objective", "nan_c_skip", 2, r"'wrong_objective': affine\(\) gives c_skip = -?nan at t = 20"),
     ("objective", "late_nan", 2, r"affine\(\) gives c_skip = -?nan at t = 8 "),
     ("objective", "infinite_c_noise", 2, r"affine\(\) gives c_noise = inf at t = 20"),
     ("objective", "vanishing", 2, r"affine\(\) gives c_out = 0 at every level, so the network's output means nothing"),
-    ("objective", "absent_scalar", 2, r"mul: input 1 is DM_NONE, a value that is not there"),
+    ("objective", "absent_scalar", 2, r"mul: input 1 is DM_NONE; a value is required"),
     ("objective", "no_gradient", 2, r"no gradient of the loss of objective 'wrong_objective' reaches any weight; there is nothing"),
     ("objective", "stopped", 2, r"no gradient of the loss of objective 'wrong_objective' reaches any weight"),
     ("objective", "no_mean", 2, r"objective 'wrong_objective' returns a loss of rank 2; it must be f32\[N\]"),
@@ -90,6 +91,27 @@ HOST = [
     ("objective", "launches", 2, r"launch may be called in begin\(\), step\(\), guide\(\) and an op's forward\(\) and backward\(\) alone, not in loss"),
     ("sampler", "check_silent", 2, r"wrong_sampler: check\(\) failed \(DM_EINVAL\) and " + NO_REASON),
     ("sampler", "check_predicts", 2, r"predict may be called in step\(\) alone, not in check\(\)"),
+    ("grid", "steps_silent", 2, r"grid\.use: wrong_grid: steps\(\) failed \(DM_EINVAL\) and " + NO_REASON),
+    ("grid", "steps_no_status", 2, r"wrong_grid: steps\(\) returned 42, which is not a dm_status"),
+    ("grid", "steps_unwritten", 2, r"wrong_grid: steps\(\) gives 0 steps; it must be 1 to 1000000"),
+    ("grid", "no_steps", 2, r"wrong_grid: steps\(\) gives 0 steps; it must be 1 to 1000000"),
+    ("grid", "negative_steps", 2, r"wrong_grid: steps\(\) gives -3 steps; it must be 1 to 1000000"),
+    ("grid", "many_steps", 2, r"wrong_grid: steps\(\) gives 2147483647 steps; it must be 1 to 1000000"),
+    ("grid", "silent", 1, r"wrong_grid: fill\(\) failed \(DM_EIO\) and " + NO_REASON),
+    ("grid", "no_status", 2, r"wrong_grid: fill\(\) returned 17, which is not a dm_status"),
+    ("grid", "unwritten", 2, r"grid 'wrong_grid': point 0 is NaN, or fill\(\) did not write it; it must write 5 points"),
+    ("grid", "half", 2, r"grid 'wrong_grid': point 3 is NaN, or fill\(\) did not write it"),
+    ("grid", "nan_point", 2, r"grid 'wrong_grid': point 2 is NaN, or fill\(\) did not write it"),
+    ("grid", "infinite", 2, r"grid 'wrong_grid': point 2 has t inf, which schedule 'linear' does not reach"),
+    ("grid", "rising", 2, r"grid 'wrong_grid': point 1 of 4 has t 5 after 0; the noise must fall from point to point"),
+    ("grid", "standing", 2, r"grid 'wrong_grid': point 2 of 4 has t 15 after 15; the noise must fall from point to point"),
+    ("grid", "beyond", 2, r"grid 'wrong_grid': point 0 has t 1e\+06, which schedule 'linear' does not reach"),
+    ("grid", "as_log_snr", 2, r"grid 'wrong_grid': point 1 of 4 has log-SNR 15 after 20; the noise must fall"),
+    ("grid", "nan_t", 2, r"wrong_grid: point_at_t was given a t that is not a number"),
+    ("grid", "sums", 2, r"wrong_grid: sum may be called in begin\(\), step\(\) and guide\(\) alone, not in fill\(\)"),
+    ("grid", "predicts", 2, r"wrong_grid: predict may be called in step\(\) alone, not in fill\(\)"),
+    ("guidance", "check_silent", 2, r"guidance\.use: wrong_guidance: check\(\) failed \(DM_EINVAL\) and " + NO_REASON),
+    ("guidance", "check_sums", 2, r"wrong_guidance: sum may be called in begin\(\), step\(\) and guide\(\) alone, not in check\(\)"),
     ("data", "open_silent", 2, r"wrong_data: open\(\) failed \(DM_EINVAL\) and " + NO_REASON),
     ("data", "open_missing", 2, r"wrong_data: open\(\) failed \(DM_ENOENT\) and " + NO_REASON),
     ("data", "open_sums", 2, r"sum may be called in begin\(\), step\(\) and guide\(\) alone, not in open\(\)"),
@@ -106,7 +128,12 @@ CRASHES = [
     ("betas", "crashes", -signal.SIGSEGV, r"error: schedule plugin 'wrong_betas' crashed in fill\(\): segmentation fault\n"
                                           r"  its file: +\S+/wrong_betas\.so\n  its parameters: {wrong: crashes}\n"),
     ("network", "overflows", -signal.SIGSEGV, r"network plugin 'wrong_network' crashed in build\(\): segmentation fault"),
+    ("grid", "crashes", -signal.SIGSEGV, r"grid plugin 'wrong_grid' crashed in fill\(\): segmentation fault"),
     ("objective", "aborts", -signal.SIGABRT, r"objective plugin 'wrong_objective' crashed in affine\(\): abort"),
+]
+LATE_CRASHES = [
+    ("data", "crashes", -signal.SIGSEGV, r"dataset plugin 'wrong_data' crashed in read\(\): segmentation fault"),
+    ("guidance", "crashes", -signal.SIGABRT, r"guidance plugin 'wrong_guidance' crashed in guide\(\): abort"),
 ]
 PLAN = r"plan '\w+': op 'whole': (plugin 'wrong_op': )?"
 TRAIN = [
@@ -118,7 +145,7 @@ TRAIN = [
     ("op", "backward_silent", 2, PLAN + r"the op's backward\(\) failed \(DM_EINVAL\) and " + NO_REASON),
     ("op", "few_arguments", 2, PLAN + r"kernel 'copy' of 'wrong_op': 1 arguments given where it has 2"),
     ("op", "wrong_argument", 2, PLAN + r"kernel 'copy' of 'wrong_op': argument 1 is DM_F32 where the kernel has 'float\*'"),
-    ("op", "null_buffer", 2, PLAN + r"argument 1 of a launch is a tensor that is not there \(NULL\)"),
+    ("op", "null_buffer", 2, PLAN + r"argument 1 of a launch is a NULL tensor"),
     ("op", "null_range", 2, PLAN + r"launch was given NULL for its range"),
     ("op", "no_kernel", 2, PLAN + r"kernel 'nothing' of 'wrong_op': there is no such kernel in it"),
     ("op", "null_source", 2, PLAN + r"kernel was given NULL for its source"),
@@ -148,27 +175,27 @@ SAMPLE = [
     ("step_silent", 2, r"step\(\) failed \(DM_EINVAL\) and " + NO_REASON),
     ("step_no_status", 2, r"step\(\) returned 7, which is not a dm_status"),
     ("no_prediction", 2, r"sampler 'wrong_sampler' took 4 steps without a prediction of the model"),
-    ("reads_scratch", 2, r"term 1 of a sum is a tensor of tensor_like that nothing has written yet"),
-    ("predicts_scratch", 2, r"predict from a tensor of tensor_like that nothing has written yet"),
+    ("reads_scratch", 2, r"term 1 of a sum is a tensor that was never written"),
+    ("predicts_scratch", 2, r"predict reads a tensor that was never written"),
     ("kernel_reads_scratch", 7, r"image 0 is not finite after 4 steps of 'wrong_sampler'"),
     ("huge", 7, r"image 0 is not finite after 4 steps of 'wrong_sampler'"),
     ("nan_factor", 2, r"term 0 of a sum has the factor -?nan"),
     ("no_terms", 2, r"sum of 0 terms; 1 to 8 are allowed"),
     ("nine_terms", 2, r"sum of 9 terms; 1 to 8 are allowed"),
-    ("null_term", 2, r"term 0 of a sum has no tensor; ask for tensors in begin\(\), each time"),
-    ("null_out", 2, r"sum into no tensor"),
-    ("onto_x", 2, r"predict writes to tensors that are distinct from x and from each other"),
-    ("one_for_both", 2, r"predict writes to tensors that are distinct from x and from each other"),
+    ("null_term", 2, r"term 0 of a sum has no tensor: NULL, or one from before the last begin\(\)"),
+    ("null_out", 2, r"sum was given no tensor to write to"),
+    ("onto_x", 2, r"predict must write to tensors distinct from x and from each other"),
+    ("one_for_both", 2, r"predict must write to tensors distinct from x and from each other"),
     ("null_point", 2, r"predict was given NULL for its point"),
     ("null_want", 2, r"predict was given NULL for its result"),
     ("no_noise", 2, r"a prediction needs noise"),
     ("no_variance", 2, r"objective 'simple' learns no variance"),
-    ("draw_16", 2, r"draws are 0\.\.15 and of x's shape"),
-    ("null_randn", 2, r"randn into no tensor"),
+    ("draw_16", 2, r"randn was given draw 16 and 8 elements; draws are 0 to 15"),
+    ("null_randn", 2, r"randn was given no tensor to write to"),
     ("tensor_in_step", 2, r"tensor_like may be called in begin\(\) alone, not in step\(\)"),
-    ("null_like", 2, r"tensor_like was given a tensor that is not there"),
+    ("null_like", 2, r"tensor_like was given no tensor"),
     ("null_kernel", 2, r"kernel was given NULL for its name"),
-    ("null_buffer", 2, r"argument 0 of a launch is a tensor that is not there \(NULL\)"),
+    ("null_buffer", 2, r"argument 0 of a launch is a NULL tensor"),
 ]
 ADAPTIVE = [
     ("goes_back", 2, r"sampler 'wrong_adaptive': step\(\) goes from log-SNR \S+ to \S+; it must rise, to inf at the most"),
@@ -178,10 +205,37 @@ ADAPTIVE = [
     ("slow", 2, r"sampler 'wrong_adaptive' took all of its 4 steps \(sampler.steps\) and got to t = "),
     ("null_rms", 2, r"rms was given NULL for its result"),
     ("small_rms", 2, r"rms was given a result of another size; set it with sizeof"),
-    ("rms_of_scratch", 2, r"rms of a tensor of tensor_like that nothing has written yet"),
+    ("rms_of_scratch", 2, r"rms reads a tensor that was never written"),
     ("rms_in_begin", 2, r"rms may be called in step\(\) and guide\(\) alone, not in begin\(\)"),
     ("small_span", 2, r"span was given a size of 8; set it with sizeof"),
 ]
+GUIDANCE = [
+    ("at_silent", 1, r"'wrong_guidance': at\(\) failed \(DM_EIO\) and " + NO_REASON),
+    ("at_no_status", 2, r"'wrong_guidance': at\(\) returned 42, which is not a dm_status"),
+    ("at_nan", 2, r"'wrong_guidance': point_at_t was given a t that is not a number"),
+    ("at_sums", 2, r"'wrong_guidance': sum may be called in begin\(\), step\(\) and guide\(\) alone, not in at\(\)"),
+    ("begin_silent", 2, r"'wrong_guidance': begin\(\) failed \(DM_EINVAL\) and " + NO_REASON),
+    ("begin_predicts", 2, r"'wrong_guidance': predict may be called in step\(\) alone, not in begin\(\)"),
+    ("guide_silent", 4, r"'wrong_guidance': guide\(\) failed \(DM_EDEVICE\) and " + NO_REASON),
+    ("guide_no_status", 2, r"'wrong_guidance': guide\(\) returned 99, which is not a dm_status"),
+    ("unwritten", 2, r"'wrong_guidance': guide\(\) did not write its result, out, as \.writes says"),
+    ("null_out", 2, r"'wrong_guidance': sum was given no tensor to write to: NULL, or"),
+    ("into_x0", 2, r"'wrong_guidance': sum was given no tensor to write to: NULL, or"),
+    ("into_guess", 2, r"'wrong_guidance': guide\(\) did not write its result, out"),
+    ("into_x", 2, r"'wrong_guidance': guide\(\) did not write its result, out"),
+    ("reads_out", 2, r"'wrong_guidance': term 0 of a sum is a tensor that was never written"),
+    ("reads_none", 2, r"'wrong_guidance': term 0 of a sum has no tensor: NULL, or"),
+    ("reads_scratch", 2, r"'wrong_guidance': term 0 of a sum is a tensor that was never written"),
+    ("predicts", 2, r"'wrong_guidance': predict may be called in step\(\) alone, not in guide\(\)"),
+    ("draws", 2, r"'wrong_guidance': randn may be called in step\(\) alone, not in guide\(\)"),
+    ("tensor_in_guide", 2, r"'wrong_guidance': tensor_like may be called in begin\(\) alone, not in guide\(\)"),
+    ("null_rms", 2, r"'wrong_guidance': rms was given NULL for its result"),
+    ("nan_factor", 2, r"'wrong_guidance': term 0 of a sum has the factor -?nan"),
+    ("null_like", 2, r"'wrong_guidance': tensor_like was given no tensor: NULL, or"),
+    ("makes_nan", 7, r"image 0 is not finite after 4 steps of 'ddim' \(guidance: wrong_guidance\)"),
+]
+# Of the lists above, what is called while sampling: the section that the plugin is of, and its behaviours.
+SAMPLING = {"sampler": SAMPLE, "adaptive": ADAPTIVE, "guidance": GUIDANCE}
 
 
 def experiment(plugin=None, behaviour=None, name="run"):
@@ -211,8 +265,9 @@ def all_of(cases, run):
 
 def every_behaviour_is_run():
     here = os.path.join(os.environ["DEMIST_SOURCE"], "tests/plugins/misbehaving")
-    table = {(c[0], c[1]) for c in HOST + TRAIN} | {("sampler", c[0]) for c in SAMPLE} | {("adaptive", c[0]) for c in ADAPTIVE} | {(p, "logs") for p in SECTIONS}
-    table |= {("network", "unused"), ("network", "patient"), ("betas", "loops"), ("data", "loops"), ("data", "crashes")} | {(c[0], c[1]) for c in CRASHES}
+    table = {(c[0], c[1]) for c in HOST + TRAIN} | {(p, c[0]) for p, cases in SAMPLING.items() for c in cases}
+    table |= {(p, "logs") for p in SECTIONS} | {(c[0], c[1]) for c in CRASHES + LATE_CRASHES}
+    table |= {("network", "unused"), ("network", "patient"), ("betas", "loops"), ("data", "loops")}
     for plugin in SECTIONS:
         for name in re.findall(r"\bX\((\w+)\)", open(os.path.join(here, f"wrong_{plugin}.c")).read()):
             assert name == "X" or (plugin, name) in table, f"wrong_{plugin}.c: no test of {name}"
@@ -227,20 +282,23 @@ def found_in_training():
                                                          "none", code=code))
 
 
+def sample(plugin, behaviour, code=0, steps=4):
+    section = SECTIONS[plugin]
+    return demist("sample", path("run"), "--count", "4", "--out", path("s.png"), "--force", f"{section}.use=wrong_{plugin}",
+                  f"{section}.wrong={behaviour}", f"sampler.steps={steps}", code=code)
+
+
 def found_in_sampling():
     demist("train", experiment(), "--overwrite", "--progress", "none")
-    all_of([("sampler", *c) for c in SAMPLE] + [("adaptive", *c) for c in ADAPTIVE],
-           lambda plugin, behaviour, code: demist("sample", path("run"), "--count", "4", "--out", path("s.png"), "--force",
-                                                  f"sampler.use=wrong_{plugin}", f"sampler.wrong={behaviour}",
-                                                  "sampler.steps=4", code=code))
+    all_of([(plugin, *c) for plugin, cases in SAMPLING.items() for c in cases], sample)
 
 
 def whole_ones_work():
     for plugin in SECTIONS:
         demist("train", experiment(plugin, "good"), "--overwrite", "--progress", "none")
-    demist("sample", path("run"), "--count", "4", "--out", path("s.png"), "--force", "sampler.use=wrong_sampler",
-           "sampler.steps=4")
-    _, err = demist("sample", path("run"), "--count", "4", "--out", path("s.png"), "--force", "sampler.use=wrong_adaptive", "sampler.steps=20")
+    for plugin in ["sampler", "grid", "guidance"]:
+        sample(plugin, "good")
+    _, err = sample("adaptive", "good", steps=20)
     assert re.search(r", (\d+) evaluations \(.* steps=\1 ", err) and "steps=20" not in err, err
 
 
@@ -249,9 +307,10 @@ def log_lines_arrive():
         _, err = demist("train", experiment(plugin, "logs"), "--overwrite", "--progress", "none")
         for c in callbacks:
             assert f"wrong_{plugin}: hello from {c}" in err, err
-    _, err = demist("sample", path("run"), "--count", "4", "--out", path("s.png"), "--force", "sampler.use=wrong_sampler",
-                    "sampler.wrong=logs", "sampler.steps=4")
-    assert "wrong_sampler: hello from begin" in err, err
+    for plugin, callbacks in {"sampler": ["begin"], "grid": ["steps", "fill"], "guidance": ["begin"]}.items():
+        _, err = sample(plugin, "logs")
+        for c in callbacks:
+            assert f"wrong_{plugin}: hello from {c}" in err, err
 
 
 def weights_that_no_gradient_reaches():
@@ -264,8 +323,13 @@ def crashes_are_named():
 
 
 def crashes_of_other_threads_are_named():
-    all_of([("data", "crashes", -signal.SIGSEGV, r"dataset plugin 'wrong_data' crashed in read\(\): segmentation fault")],
-           lambda plugin, behaviour, code: demist("train", experiment(plugin, behaviour), "--overwrite", code=code))
+    all_of([LATE_CRASHES[0]], lambda plugin, behaviour, code: demist("train", experiment(plugin, behaviour), "--overwrite",
+                                                                     code=code))
+
+
+def crashes_in_sampling_are_named():
+    demist("train", experiment(), "--overwrite", "--progress", "none")
+    all_of([LATE_CRASHES[1]], sample)
 
 
 def loops_are_named():
@@ -305,6 +369,6 @@ def calls_of_the_graph_are_progress():
 
 SANITIZED = os.environ.get("DEMIST_TEST_SANITIZED")  # a sanitizer has handlers of its own, and says more
 TESTS = {"host": [every_behaviour_is_run, found_without_a_device] + ([] if SANITIZED else [crashes_are_named]),
-         "device": ([] if SANITIZED else [crashes_of_other_threads_are_named]) + [
+         "device": ([] if SANITIZED else [crashes_of_other_threads_are_named, crashes_in_sampling_are_named]) + [
              loops_are_named, calls_of_the_graph_are_progress, whole_ones_work, found_in_training, found_in_sampling, log_lines_arrive, weights_that_no_gradient_reaches]}
 run_tests(TESTS[sys.argv[1]])

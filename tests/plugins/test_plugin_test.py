@@ -28,7 +28,7 @@ HOST = [
     ("data", "unwritten", "dataset", r"read\(\) leaves value 63 of example 0 of the train split unwritten"),
     ("data", "changes", "dataset", r"read\(\) of example 0 gives something else the second time"),
     ("data", "outside", "dataset", r"value 5 of example 0 is 1\.5; info says -1 to 1"),
-    ("data", "shares", "readers", r"4 threads that read at once get other examples than one"),
+    ("data", "shares", "readers", r"4 threads reading at once get other examples than a single one"),
     ("data", "leaks", "leaks", r"about [45]\d\d\d bytes are lost each time"),
     ("data", "starts_threads", "leaks", r"\d+ threads are still there when it was opened and closed"),
 ]
@@ -41,7 +41,7 @@ DEVICES = [
     ("op", "writes_gradient", "ops", r"backward\(\) leaves .* add to din, do not write it"),
     ("op", "gradient_beyond", "ops", r"backward\(\) writes beyond the gradient of input 0"),
     ("network", "mixes", "outputs", r"the output for example 0 differs by \S+ of its size where it is alone"),
-    ("sampler", "coefficient", "order", r"order -?\d\.\d\d where 1 is to be reached; it does not go to where"),
+    ("sampler", "coefficient", "order", r"order -?\d\.\d\d where 1 is expected; it does not go to where"),
     ("sampler", "noisier", "order", r"4096 samples of 250 steps have mean \S+ and variance \S+, the data"),
     ("sampler", "keeps_history", "samples", r"the same seed gives other samples the second time; begin\(\) must start anew"),
     ("sampler", "mixes", "alone", r"sample \d differs by \S+ of its size where it is drawn alone"),
@@ -85,7 +85,7 @@ def host_ones_pass():
 def device_ones_pass():
     whole_ones_pass(DEVICES)
     out, _ = check("sampler", "good", "order", 1, "--order", "2")
-    assert re.search(r"wrong: .* order (0\.9|1\.0)\d where 2 is to be reached", out), out
+    assert re.search(r"wrong: .* order (0\.9|1\.0)\d where 2 is expected", out), out
 
 
 def found_without_a_device():
@@ -115,7 +115,7 @@ def refusals():
     _, err = demist("plugin", "test", path("none.so"), code=2)
     assert "none.so" in err
     _, err = demist("plugin", "test", "quiet.c", code=2)
-    assert "is no shared object" in err, err
+    assert "is not a shared object" in err, err
     _, err = demist("plugin", "test", f"{QUIET}/quiet_betas.so", "--check", "nonsense", code=2)
     assert "there is no check 'nonsense'" in err, err
     _, err = demist("plugin", "test", f"{QUIET}/quiet_betas.so", "--check", "grid", code=2)
@@ -239,7 +239,7 @@ def builds():
     assert "unable to run 'no-such-compiler'" in err, err
     demist("plugin", "build", write("flat.c", source("flat")), "--folder", path("elsewhere"), env=env)
     assert os.listdir(path("elsewhere")) == ["flat.so"]
-    for args, says in ((["build", "none.c"], "none.c"), (["build", write("x.cpp", "")], "is no C file"),
+    for args, says in ((["build", "none.c"], "none.c"), (["build", write("x.cpp", "")], "is not a C file"),
                        (["build", path("flat.c"), "--json"], "--json is for test"), (["test", object, "--watch"], "--watch is for build"),
                        (["make", "x"], "build")):
         _, err = demist("plugin", *args, env=env, code=2)
@@ -308,8 +308,8 @@ def runs_know_their_plugins():
     assert "another than" not in err, err
     demist("plugin", "build", write("mine.c", source("mine", " beta[0] = 0.02;")), env=env)
     _, err = demist("train", file, "train.steps=4", "--resume", "--progress", "none", env=env)
-    assert "warning: schedule plugin 'mine' is another than the run was trained with: version 1 of" in err, err
-    assert err.count("another than") == 1, err
+    assert "warning: schedule plugin 'mine' differs from the one that the run was trained with: version 1 of" in err, err
+    assert err.count("differs from the one") == 1, err
 
 
 TESTS = {"host": [every_behaviour_is_run, found_without_a_device, host_ones_pass, refusals, builds, watches,

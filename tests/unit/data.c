@@ -322,7 +322,7 @@ static void open__refuses(void **state)
          "'first.png' is 6 x 4 and 'third.png' 5 x 4 pixels; set data.size"},
         {&images, {.varies = 90}, {.flip = false}, DM_EINVAL, "'example 90' 5 x 4"},
         {&images, {.varies = 0}, {.size = {3, many}}, DM_EINVAL, "data.size has 3 numbers"},
-        {&images, {.varies = 0}, {.crop = DM_CROP_CENTER}, DM_EINVAL, "data.crop needs data.size"},
+        {&images, {.varies = 0}, {.crop = DM_CROP_CENTER}, DM_EINVAL, "set data.size"},
         {&images, {.varies = 0}, {.channels = 4}, DM_EINVAL, "data.channels is 4"},
         {&points, {.varies = 0}, {.size = {1, eight}}, DM_EINVAL, "are for images"},
         {&points, {.varies = 0}, {.flip = true}, DM_EINVAL, "are for images"},

@@ -46,7 +46,7 @@ static void grid__places(void **state)
     assert_int_equal(p.pixels[6 + 3 + 2], 29);
     dm_picture_fini(&p);
     assert_fails(dm_picture_grid(x, 1000000, 3, 30000, 30000, 0, 0, &p, &err), DM_EINVAL, &err, "too large");
-    assert_fails(dm_picture_grid(x, 0, 3, 3, 3, 0, 0, &p, &err), DM_EINVAL, &err, "no picture");
+    assert_fails(dm_picture_grid(x, 0, 3, 3, 3, 0, 0, &p, &err), DM_EINVAL, &err, "unable to draw");
 }
 
 /* Beside each of two rows a name, in its middle; the picture itself is what it was. */

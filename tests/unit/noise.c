@@ -299,7 +299,7 @@ static void noise__refuses_bad_grids(void **state)
         {2, {false, 3, {1, 10, -1}}, false, "point 1 of 2 has t 10 after 1"},
         {2, {false, 3, {6, 6, -1}}, false, "point 1 of 2 has t 6 after 6"},
         {1, {false, 2, {11, -1}}, false, "point 0 has t 11, which schedule 'steps' does not reach"},
-        {1, {false, 2, {NAN, -1}}, false, "does not reach"},
+        {1, {false, 2, {NAN, -1}}, false, "point 0 is NaN, or fill() did not write it"},
         {1, {true, 2, {-1e9, INFINITY}}, true, "point 0 has log-SNR -1e+09"},
         {3, {false, 2, {5, -1}}, false, "2 points are no 3 steps"},
     };

@@ -71,8 +71,8 @@ static void parse__refused(void **state)
 {
     static const struct { const char *text, *error;
     } cases[] = {
-        {"", "a.yaml: error: there is nothing in it\n"},
-        {"# only a comment\n", "a.yaml: error: there is nothing in it\n"},
+        {"", "a.yaml: error: it is empty\n"},
+        {"# only a comment\n", "a.yaml: error: it is empty\n"},
         {"a: 1\nb: 2\na: 3\n", "a.yaml:3:1: error: duplicate key 'a', first at a.yaml:1:1\n  a: 3\n  ^\n"},
         {"a: {b: 1, b: 2, b: 3}\n",
          "a.yaml:1:11: error: duplicate key 'b', first at a.yaml:1:5\n  a: {b: 1, b: 2, b: 3}\n            ^\n"

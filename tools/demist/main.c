@@ -21,7 +21,7 @@ static const cli_command *const commands[] = {
 
 static const cli_program program = {
     commands,
-    "0 done, 1 failed, 2 usage or experiment wrong or not there, 3 plugin refused, 4 device or driver,\n"
+    "0 done, 1 failed, 2 usage or experiment wrong or missing, 3 plugin refused, 4 device or driver,\n"
     "5 data or checkpoint corrupt, 6 out of memory or disk, 7 training diverged, 75 stopped with a\n"
     "checkpoint saved, 130 stopped, 128+n killed by signal n\n"};
 
@@ -39,7 +39,7 @@ static void help(FILE *to)
     for (int i = 0; commands[i]; i++)
         if (!commands[i]->hidden)
             fprintf(to, "  %-11s %s\n", commands[i]->name, commands[i]->summary);
-    fprintf(to, "\ndemist COMMAND --help tells more of each. First steps:\n"
+    fprintf(to, "\ndemist COMMAND --help describes each. First steps:\n"
                 "  demist train configs/moons.yaml\n  demist sample runs/moons --count 2000 --out moons.png\n\n"
                 "exit codes: %s", program.exit_codes);
 }

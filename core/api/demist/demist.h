@@ -100,7 +100,7 @@ typedef struct dm_model_properties {
     const char *class_names;       /* separated by '/'; NULL if unknown */
     int32_t takes_class;           /* 1 if the network is class-conditional, else 0 */
     int32_t takes_none; /* 1 if it was trained with train.drop_condition, so it has a null class and can be guided */
-    /* What it is told besides the class; valid until the model is closed. */
+    /* What it is conditioned on besides the class; valid until the model is closed. */
     const dm_condition *conditions;
     int64_t n_conditions;
     int64_t examples;              /* that it was trained on, as its checkpoint says; 0 = not known */
@@ -368,8 +368,8 @@ typedef struct dm_quality {
     double seconds;                /* spent on sampling */
     char layer[160], hash[72];     /* of the network for the features; SHA-256 of its weights */
     char about[512];               /* as in dm_images; "" for given images */
-    /* Of a model that is told the class, if the network for the features is a classifier of the same classes: the share
-     * of samples that it takes for the class asked for, and its standard error; else NaN. */
+    /* For a class-conditional model, if the network for the features is a classifier of the same classes: the share of
+     * samples that it assigns to the requested class, and its standard error; else NaN. */
     double class_share, class_share_error;
     int64_t classes;
     dm_quality_class *by_class;    /* [classes]; NULL without class_share and options.by_class */

@@ -64,7 +64,7 @@ static dm_status leads_nowhere(dm_ctx *c, const char *path)
 {
     return errno == ENOENT || errno == EACCES || errno == ELOOP
                ? DM_OK
-               : dm_fail(c, errno == ENOMEM ? DM_ENOMEM : DM_EIO, "unable to look at '%s': %s", path, strerror(errno));
+               : dm_fail(c, errno == ENOMEM ? DM_ENOMEM : DM_EIO, "unable to access '%s': %s", path, strerror(errno));
 }
 
 static int most_first(const void *a, const void *b)

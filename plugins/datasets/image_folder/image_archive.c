@@ -147,8 +147,8 @@ static dm_status check_place(dm_ctx *c, const image_archive *a, const zip_entry 
     if ((size_t)got < n || memcmp(b, "PK\3\4", 4) || (b[26] | (size_t)b[27] << 8) != z->name_bytes ||
         memcmp(b + HEAD, z->name, z->name_bytes))
         return dm_fail(c, DM_ECORRUPT,
-                       "'%s' is not a zip or tar file that can be read: near byte %lld: no entry is there that is "
-                       "called as the directory says", a->path, (long long)z->at);
+                       "'%s' is not a zip or tar file that can be read: near byte %lld: no entry there has the name "
+                       "in the directory", a->path, (long long)z->at);
     return DM_OK;
 }
 
@@ -280,7 +280,7 @@ dm_status image_archive_open(dm_ctx *c, const char *path, image_archive *out)
     if (out->fd <= 0)
         return dm_fail(c, errno == EIO ? DM_EIO : DM_EINVAL, "unable to open '%s': %s", path, strerror(errno));
     if (fstat(out->fd - 1, &st))
-        return dm_fail(c, DM_EIO, "unable to look at '%s': %s", path, strerror(errno));
+        return dm_fail(c, DM_EIO, "unable to access '%s': %s", path, strerror(errno));
     out->bytes = st.st_size;
     return look_at_kind(c, out);
 }

@@ -14,29 +14,30 @@
 static const dm_param params[] = {
     DM_PATH(cfg, folder, NULL,
             "folder of the train split, read with all folders below, or a .zip or .tar file of images, or one image"),
-    DM_PATH(cfg, test_folder, "", "folder of the test split; empty = no such split, or a share of folder (split)"),
+    DM_PATH(cfg, test_folder, "", "folder of the test split; empty = no test split, or a share of folder (split)"),
     DM_REAL(cfg, split, "0", 0, 0.9, "",
-            "share of folder that is the test split; an image is in it or not by the hash of its name alone"),
+            "share of folder that is the test split; the hash of an image's name decides"),
     DM_BOOL(cfg, labels, "false",
             "label each image by the subfolder of folder that it is in, sorted by name; in an archive by "
             "its dataset.json or .cls files, if it has them"),
     DM_PATH(cfg, table, "",
             "CSV file with columns file, class (optional), and numbers, which are the vector; or a dataset.json"),
-    DM_PATH(cfg, test_table, "", "the same of test_folder"),
+    DM_PATH(cfg, test_table, "", "the same for test_folder"),
     DM_STRING(cfg, columns, "",
               "the table's columns that are numbers, separated by commas; empty = all but file and class"),
     DM_PATH(cfg, paired_folder, "",
-            "folder or archive with an image of the same name for each, which is told with it"),
+            "folder or archive with an image of the same name for each, which becomes its condition"),
     DM_PATH(cfg, test_paired_folder, "", "the same for test_folder"),
     DM_STRING(cfg, background, "white",
-              "what is seen through alpha: white, black, #rrggbb, or none, which takes the hidden colours as they are"),
+              "colour behind transparent pixels: white, black, #rrggbb, or none, which takes the hidden colours as "
+              "they are"),
     DM_BOOL(cfg, orient, "true", "turn images as their EXIF says"),
     DM_BOOL(cfg, webp, "true", "read .webp files too"),
     DM_BOOL(cfg, links, "true",
-            "follow symbolic links; false leaves them out, so that an image with several names is there once"),
+            "follow symbolic links; false skips them, so that an image with several names counts once"),
     DM_ENUM(cfg, on_error, "stop", "stop|skip",
-            "an image that cannot be read ends training, or is left out, or replaced by the next where only its pixels "
-            "tell"),
+            "an unreadable image ends training (stop), or is left out, or replaced by the next if only its pixels "
+            "show it (skip)"),
     DM_END,
 };
 
@@ -176,7 +177,7 @@ static dm_status check_settings(dm_ctx *c, bool test)
     if (p->split > 0 && *p->test_folder)
         return dm_fail(c, DM_EINVAL, "split is %g, but test_folder names a test split; give one of both", p->split);
     if (*p->columns && !*p->table)
-        return dm_fail(c, DM_EINVAL, "columns: there is no table to have them");
+        return dm_fail(c, DM_EINVAL, "columns: there is no table; set table");
     if (has_own_folder(p, test) && *p->table && !*p->test_table)
         return dm_fail(c, DM_ENOENT, "no test split: test_table is not set");
     if (has_own_folder(p, test) && *p->paired_folder && !*p->test_paired_folder)

@@ -96,8 +96,8 @@ static dm_status from_cls(dm_ctx *c, source *s)
     for (int64_t i = 1; i < s->told.n; i++)
         if (!by_key(&s->told.image[i - 1], &s->told.image[i]))
             return dm_fail(c, DM_ECORRUPT,
-                           "'%s' and '%s' tell the class of the same image: names count up to their first dot; rename "
-                           "them",
+                           "'%s' and '%s' both give the class of one image, since names are compared up to the first "
+                           "dot; rename them",
                            s->told.image[i - 1].path, s->told.image[i].path);
     for (int64_t i = 0; i < s->list.n && !rc; i++) {
         image *m = &s->list.image[i];

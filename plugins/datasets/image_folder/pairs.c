@@ -36,7 +36,7 @@ dm_status pairs_match(dm_ctx *c, source *images, source *pairs)
     qsort(stems, (size_t)n, sizeof *stems, by_stem);
     for (int64_t i = 1; i < n && !rc; i++)
         if (!by_stem(&stems[i - 1], &stems[i]))
-            rc = dm_fail(c, DM_EINVAL, "'%s' and '%s' would be told with the same image",
+            rc = dm_fail(c, DM_EINVAL, "'%s' and '%s' would be paired with the same image",
                          pairs->list.image[stems[i - 1].at].path, pairs->list.image[stems[i].at].path);
     for (int64_t i = 0; i < images->list.n && !rc; i++) {
         const stem key = stem_of(images, i), *found = bsearch(&key, stems, (size_t)n, sizeof *stems, by_stem);
@@ -70,8 +70,9 @@ dm_status pairs_same_size(dm_ctx *c, const source *pairs, const image_list *imag
         const image *m = &pairs->list.image[images->image[i].pair];
 
         if (m->w != first->w || m->h != first->h || m->c != first->c)
-            return dm_fail(c, DM_EINVAL, "'%s' is %d x %d pixels of %d channels and '%s' %d x %d of %d; images that "
-                                         "are told must be alike", first->path, first->w, first->h, first->c,
+            return dm_fail(c, DM_EINVAL, "'%s' is %d x %d pixels of %d channels and '%s' %d x %d of %d; paired images "
+                                         "must have one size and number of channels", first->path, first->w, first->h,
+    first->c,
                            m->path, m->w, m->h, m->c);
     }
     return DM_OK;

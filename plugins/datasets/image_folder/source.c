@@ -52,7 +52,7 @@ static dm_status list_archive(dm_ctx *c, const list_rules *rules, source *s)
     folder_sort(&s->told);
     for (int64_t i = 1; i < s->list.n; i++)
         if (!strcmp(s->list.image[i - 1].path, s->list.image[i].path))
-            return dm_fail(c, DM_ECORRUPT, "'%s' is there twice", s->list.image[i].path);
+            return dm_fail(c, DM_ECORRUPT, "'%s' appears twice", s->list.image[i].path);
     return DM_OK;
 }
 

@@ -96,7 +96,7 @@ static dm_status read_text(dm_ctx *c, const table *t, char **text, size_t *n)
         return dm_fail(c, errno == EIO ? DM_EIO : errno == ENOMEM ? DM_ENOMEM : DM_EINVAL, "unable to open '%s': %s",
                        t->path, strerror(errno));
     if (fstat(fileno(f), &st))
-        s = dm_fail(c, DM_EIO, "unable to look at '%s': %s", t->path, strerror(errno));
+        s = dm_fail(c, DM_EIO, "unable to access '%s': %s", t->path, strerror(errno));
     else if (!S_ISREG(st.st_mode))
         s = dm_fail(c, DM_EINVAL, "'%s' is not a regular file", t->path);
     else if (st.st_size > MAX_TABLE)

@@ -197,7 +197,7 @@ dm_status table_parse_csv(dm_ctx *c, char *text, size_t n, const char *columns, 
     if ((s = read_header(c, t, &f, columns, name, is, &columns_there)))
         return s;
     if (!t->classes && !t->width)
-        return dm_fail(c, DM_EINVAL, "'%s' tells neither a class nor numbers of the images", t->path);
+        return dm_fail(c, DM_EINVAL, "'%s' has neither a class nor numbers for the images", t->path);
     for (f.line = 2; f.at < f.end && !s;)
         s = read_row(c, t, &f, name, is, columns_there);
     return s ? s : table_end(c, t);

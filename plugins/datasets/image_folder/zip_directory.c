@@ -113,7 +113,7 @@ static dm_status find(dm_ctx *c, const file *f, place *p)
     while (i >= 0 && (!begins(tail + i, "\5\6") || i + END + (int64_t)number(tail + i + 20, 2) > most))
         i--;
     if (i < 0) {
-        s = bad(c, f, f->bytes, "the directory at its end is not there, so it is cut off, or something lies behind it");
+        s = bad(c, f, f->bytes, "the directory at its end is missing, so it is truncated or other data follows it");
         goto out;
     }
     *p = (place){.at = (int64_t)number(tail + i + 16, 4), .bytes = (int64_t)number(tail + i + 12, 4),

@@ -13,10 +13,9 @@ static int run(cli_call *call)
 
 const cli_command cmd_cache = {
     .name = "cache",
-    .summary = "show or empty the cache of compiled programs and measured choices",
+    .summary = "show or clear the cache of compiled programs and measured choices",
     .arguments = (const cli_argument[]){{CLI_T_CHOICE, "clear", "clear", NULL, false}, {0}},
     .examples = "  demist cache\n  demist cache clear\n",
     .details = "The folder is $DEMIST_CACHE, $XDG_CACHE_HOME/demist or ~/.cache/demist. demist check EXP.yaml fills "
-               "it with what that experiment needs. Drivers that keep a cache of their own (PoCL, NVIDIA) are not "
-               "touched.\n",
+               "it with what that experiment needs. The drivers' own caches (PoCL, NVIDIA) are not touched.\n",
     .run = run};

@@ -8,7 +8,7 @@ typedef struct request { dm_check_options o; bool data; } request;
 
 static const cli_option options[] = {
     CLI_FLAG(request, o.explain, "explain", "a line for each op: implementation, extents, work"),
-    CLI_FLAG(request, data, "data", "first read every example once, and tell each that cannot be read"),
+    CLI_FLAG(request, data, "data", "read every example once first, and report those that cannot be read"),
     CLI_END};
 
 static int run(cli_call *call)
@@ -36,9 +36,9 @@ static int run(cli_call *call)
 
 const cli_command cmd_check = {
     .name = "check",
-    .summary = "check an experiment and say what it would cost",
+    .summary = "check an experiment and show what it would cost",
     .arguments =
-        (const cli_argument[]){{CLI_T_FILE, "EXP.yaml|DIR", ".yaml|.yml|.safetensors", "which experiment?", false},
+        (const cli_argument[]){{CLI_T_FILE, "EXP.yaml|DIR", ".yaml|.yml|.safetensors", "give an experiment", false},
                                {CLI_T_OVERRIDES, "key=value", NULL, NULL, true},
                                {0}},
     .options = options,
@@ -47,8 +47,6 @@ const cli_command cmd_check = {
                 "  demist check photos.yaml network.width=128 --data\n",
     .details = "All faults at once, each with file:line:column. When there is none: the resolved experiment, "
                "parameters, work an image, device memory, kernels, the time that training will take (measured: one "
-               "step "
-               "to compile and warm up, then those of a quarter of a second, one at least) and the room on the disk. "
-               "Of a run's folder its experiment, of a "
-               "checkpoint or a folder in diffusers' layout the model.\n",
+               "step to compile and warm up, then those of a quarter of a second, one at least) and disk space. Of a "
+               "run's folder its experiment, of a checkpoint or a folder in diffusers' layout the model.\n",
     .run = run};

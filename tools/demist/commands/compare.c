@@ -14,10 +14,10 @@ typedef struct request { const char *out; bool no_samples, force; int64_t seed, 
 
 static const cli_option options[] = {
     CLI_STRING(request, out, CLI_T_FILE, "out", 'o', "F.html", ".html", "where (compare.html)"),
-    CLI_NUMBER(request, count, "count", "N", 1, 400, "16", "images of each run; of points there are many"),
+    CLI_NUMBER(request, count, "count", "N", 1, 400, "16", "images of each run (points: many more)"),
     CLI_NUMBER(request, seed, "seed", "N", 0, INT64_MAX, "0", "of their noise, the same for all runs"),
     CLI_FLAG(request, no_samples, "no-samples", "draw none: no device is needed"),
-    CLI_SHORT_FLAG(request, force, "force", 'f', "overwrite F.html if it is there"), CLI_END};
+    CLI_SHORT_FLAG(request, force, "force", 'f', "overwrite F.html if it exists"), CLI_END};
 
 static void write_parts(void *user, FILE *to, const char *scratch)
 {
@@ -99,14 +99,14 @@ static int run(cli_call *call)
 
 const cli_command cmd_compare = {
     .name = "compare",
-    .summary = "several runs beside one another as one HTML file",
-    .arguments = (const cli_argument[]){{CLI_T_RUN, "RUN", NULL, "which runs?", true},
+    .summary = "compare several runs in one HTML file",
+    .arguments = (const cli_argument[]){{CLI_T_RUN, "RUN", NULL, "give the runs", true},
                                         {CLI_T_OVERRIDES, "key=value", "train", NULL, true}, {0}},
     .options = options,
     .size = sizeof(request),
     .examples = "  demist compare runs/linear runs/cosine\n"
                 "  demist compare runs/a runs/b sampler.steps=20 --count 36 --out ab.html\n",
-    .details = "The file needs nothing else: its images are inside, it has no scripts and loads nothing. It shows "
+    .details = "The file is self-contained: its images are embedded, it has no scripts and loads nothing. It shows "
                "how far each run is, samples of each that begin with the same noise, the training's curves over one "
                "another, the last report of each metric of demist eval, and the keys of their experiments that "
                "differ. key=value: samples of all runs by another sampler, or on another device.\n",

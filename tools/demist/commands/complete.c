@@ -9,7 +9,7 @@ static int run(cli_call *call)
 
 const cli_command cmd_complete = {
     .name = "complete",
-    .summary = "say what may be typed next",
+    .summary = "list what may be typed next",
     .arguments = (const cli_argument[]){{CLI_T_TEXT, "WORD", NULL, NULL, true}, {0}},
     .examples = "  demist complete -- sample runs/fashion-mnist sampler.use=\n",
     .details = "For the shells' completion: the words behind \"demist\", the last as far as it is typed.\n",

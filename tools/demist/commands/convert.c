@@ -14,7 +14,7 @@ static const cli_option options[] = {
              "side of its images, or HEIGHTxWIDTH; without it the network runs and cannot be sampled"),
     CLI_CHOICE(request, order, "qkv", "ORDER", "legacy|new", "legacy",
                "legacy is query, key and value of each head together, new is use_new_attention_order"),
-    CLI_SHORT_FLAG(request, o.overwrite, "force", 'f', "overwrite the checkpoint if it is there"), CLI_END};
+    CLI_SHORT_FLAG(request, o.overwrite, "force", 'f', "overwrite the checkpoint if it exists"), CLI_END};
 
 /* "64" or "64x48". */
 static bool read_size(const char *text, dm_convert_options *o, char *why, size_t n)
@@ -57,7 +57,7 @@ static int run(cli_call *call)
 const cli_command cmd_convert = {
     .name = "convert",
     .summary = "read a UNet of improved-diffusion or guided-diffusion",
-    .arguments = (const cli_argument[]){{CLI_T_FILE, "IN.safetensors", ".safetensors", "which file?", false},
+    .arguments = (const cli_argument[]){{CLI_T_FILE, "IN.safetensors", ".safetensors", "give a file", false},
                                         {CLI_T_OVERRIDES, "key=value", "train", NULL, true},
                                         {0}},
     .options = options,

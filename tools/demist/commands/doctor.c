@@ -20,6 +20,6 @@ static int run(cli_call *call)
 
 const cli_command cmd_doctor = {
     .name = "doctor",
-    .summary = "check the installation and say what to install",
+    .summary = "check the installation and report what to install",
     .details = "Loader, platforms, drivers, CLBlast, plugin folders, cache: each OK or what to do.\n",
     .run = run};

@@ -32,12 +32,13 @@ static const cli_option options[] = {
     CLI_STRING(request, in, CLI_T_FILE, "in", 0, "F", NULL,
                "the images: F.png (JPEG, WebP), a folder of them, .npy or .safetensors"),
     CLI_TEXT(request, strength, "strength", "S",
-             "how much is drawn anew, 0 to 1: 0 gives the image back, 1 begins at pure noise (0.6; with --mask 1)"),
+             "how much is redrawn, 0 to 1: 0 returns the image, 1 starts from pure noise (0.6; with --mask 1)"),
     CLI_STRING(request, mask, CLI_T_FILE, "mask", 0, "M.png", NULL,
-               "white is drawn anew, black stays; of a model that is told of holes, it is told these"),
+               "white is redrawn, black stays; a model trained with condition.derive: [mask] is given these holes"),
     CLI_TEXT(request, jumps, "jumps", "L,N",
              "with --mask: each L steps are taken N times, which fits what is drawn to what stays (10,5)"),
-    CLI_FLAG(request, invert, "invert", "the noise that gives the images back, to --tensors; says how nearly"),
+    CLI_FLAG(request, invert, "invert", "the noise that the images come from, to --tensors; reports how closely it "
+                                        "reproduces them"),
     CLI_FLAG(request, upscale, "upscale",
              "larger, by a model of condition.derive: [downscale]; images of any size, by tiles that overlap"),
     CLI_NUMBER(request, overlap, "overlap", "N", 1, 4096, NULL,
@@ -53,8 +54,8 @@ static const cli_option options[] = {
     CLI_FILE(request, trace, "strip", "F", ".png|.safetensors",
              "from image to image: some of the steps as F.png, a row an image, or x after each as F.safetensors"),
     CLI_FLAG(request, how.raw, "raw", "the weights as trained, not their first average"),
-    CLI_SHORT_FLAG(request, force, "force", 'f', "overwrite files that are there"),
-    CLI_FOR_KEY("deterministic", "deterministic=true", "the same images bit for bit, whatever is changed at once"),
+    CLI_SHORT_FLAG(request, force, "force", 'f', "overwrite existing files"),
+    CLI_FOR_KEY("deterministic", "deterministic=true", "the same images bit for bit, whatever the batch size"),
     CLI_END};
 
 /* Pixels of a mask, -1..1, to 0..1. */
@@ -303,7 +304,7 @@ static dm_status check_options(request *r, dm_err *err)
     if (!r->out && !r->tensors)
         return dm_error(err, DM_EINVAL, "give --out or --tensors");
     if (r->invert && r->out)
-        return dm_error(err, DM_EINVAL, "--invert gives noise, which is no picture: give --tensors in place of --out");
+        return dm_error(err, DM_EINVAL, "--invert gives noise, which is not a picture: use --tensors instead of --out");
     if ((r->invert || r->mix) && (r->mask || r->strength))
         return dm_error(err, DM_EINVAL, "--%s takes neither --mask nor --strength", r->invert ? "invert" : "mix");
     if (r->upscale && (r->invert || r->mix || r->mask || r->strength || r->count || r->asked.n || r->trace))
@@ -353,7 +354,7 @@ static int run(cli_call *call)
 const cli_command cmd_edit = {
     .name = "edit",
     .summary = "change given images: redraw them, fill holes, mix two, enlarge",
-    .arguments = (const cli_argument[]){{CLI_T_RUN, "RUN", NULL, "which run?", false},
+    .arguments = (const cli_argument[]){{CLI_T_RUN, "RUN", NULL, "give a run", false},
                                         {CLI_T_OVERRIDES, "key=value", "train", NULL, true},
                                         {0}},
     .options = options,

@@ -19,18 +19,18 @@ static const cli_option options[] = {
     CLI_HEADING("of every metric:"),
     CLI_CHOICE(request, r.metric, "metric", "NAME", EVAL_METRICS, NULL, "what is measured"),
     CLI_NUMBER(request, r.count, "count", "N", 1, 1 << 24, NULL,
-               "quality: samples (10000), or of given images the first so many (all); nll and loss: the first so many "
-               "examples (all)"),
+               "quality: number of samples (10000), or of given images, from the first (all); nll and loss: number of "
+               "examples, from the first (all)"),
     CLI_FILE(request, r.json, "json", "F", ".json",
              "write the report, with all digits (RUN/eval/METRIC.json has the last one too, RUN/eval/nll-ode.json that "
              "of --ode)"),
     CLI_FLAG(request, r.raw, "raw", "the weights as trained, not their first average"),
     CLI_FLAG(request, best, "best", "the run's best checkpoint by held-out loss (train.validate_every), not its last"),
-    CLI_SHORT_FLAG(request, r.force, "force", 'f', "overwrite a file that is there"),
+    CLI_SHORT_FLAG(request, r.force, "force", 'f', "overwrite an existing file"),
     CLI_HEADING("of --metric quality:"),
     CLI_STRING(request, r.features, CLI_T_RUN, "features", 0, "RUN2", NULL,
-               "the run whose network gives the features of images"),
-    CLI_TEXT(request, r.layer, "layer", "NAME", "the layer of it whose input they are (the last)"),
+               "run whose network computes the features of images"),
+    CLI_TEXT(request, r.layer, "layer", "NAME", "the layer whose input they are (the last)"),
     CLI_FILE(request, r.images, "images", "F", ".safetensors|.npy",
              "measure these, not samples: x f32[N,C,H,W] of F.safetensors, F.npy, or a folder"),
     CLI_FLAG(request, r.by_class, "by-class", "also the samples of each class against the test images of it"),
@@ -155,7 +155,7 @@ static int run(cli_call *call)
 const cli_command cmd_eval = {
     .name = "eval",
     .summary = "measure a trained model",
-    .arguments = (const cli_argument[]){{CLI_T_RUN, "RUN", NULL, "which run?", false},
+    .arguments = (const cli_argument[]){{CLI_T_RUN, "RUN", NULL, "give a run", false},
                                         {CLI_T_OVERRIDES, "key=value", "train", NULL, true},
                                         {0}},
     .options = options,
@@ -169,9 +169,8 @@ const cli_command cmd_eval = {
                "training.\n"
                "  quality   samples against the training data: Frechet distance, KID, precision and recall, beside "
                "those of\n"
-               "            test images (the floor) and of noise (the ceiling); where RUN is told the class and RUN2 "
-               "tells\n"
-               "            classes apart, the share of samples that it takes for the class asked for\n"
+               "            test images (the floor) and of noise (the ceiling); where RUN is conditioned on the class "
+               "and RUN2\n            is a classifier, the share of samples that RUN2 assigns to the requested class\n"
                "  nll       bits a dimension of the test split by the variational bound: L_T, every L_t-1, L_0; with "
                "--ode\n"
                "            by the probability-flow ODE\n"

@@ -10,7 +10,7 @@ typedef struct request { dm_export_options o; const char *to; } request;
 static const cli_option options[] = {
     CLI_CHOICE(request, to, "to", "FORMAT", "diffusers", NULL, "what is written"),
     CLI_FLAG(request, o.raw, "raw", "the weights as trained, not their first average"),
-    CLI_SHORT_FLAG(request, o.overwrite, "force", 'f', "write into a folder that is there"), CLI_END};
+    CLI_SHORT_FLAG(request, o.overwrite, "force", 'f', "write into an existing folder"), CLI_END};
 
 static int run(cli_call *call)
 {
@@ -43,14 +43,14 @@ static int run(cli_call *call)
 const cli_command cmd_export = {
     .name = "export",
     .summary = "write a trained model for another program",
-    .arguments = (const cli_argument[]){{CLI_T_RUN, "RUN", NULL, "which run?", false},
+    .arguments = (const cli_argument[]){{CLI_T_RUN, "RUN", NULL, "give a run", false},
                                         {CLI_T_OVERRIDES, "key=value", "train", NULL, true},
-                                        {CLI_T_FOLDER, "DIR", NULL, "into which folder?", false}, {0}},
+                                        {CLI_T_FOLDER, "DIR", NULL, "give the folder to write to", false}, {0}},
     .options = options,
     .size = sizeof(request),
     .needed = "to",
     .examples = "  demist export runs/fashion-mnist --to diffusers clothes\n",
-    .details = "DIR gets what diffusers' from_pretrained opens: unet/, scheduler/ and model_index.json. RUN is a "
-               "run folder, a checkpoint or such a folder. key=value: another sampler than in training, for the "
+    .details = "DIR receives what diffusers' from_pretrained opens: unet/, scheduler/ and model_index.json. RUN is a "
+               "run folder, a checkpoint or a folder in diffusers' layout. key=value overrides the sampler, for the "
                "scheduler.\n",
     .run = run};

@@ -83,8 +83,8 @@ static int run(cli_call *call)
 
 const cli_command cmd_info = {
     .name = "info",
-    .summary = "say what a trained model is and what it can be asked for",
-    .arguments = (const cli_argument[]){{CLI_T_RUN, "RUN", NULL, "which run?", false},
+    .summary = "show what a trained model is and what it can sample",
+    .arguments = (const cli_argument[]){{CLI_T_RUN, "RUN", NULL, "give a run", false},
                                         {CLI_T_OVERRIDES, "key=value", "train", NULL, true}, {0}},
     .examples = "  demist info runs/fashion-mnist-classes\n",
     .details = "Its classes are what 'demist sample --class' takes, its conditions what --condition takes.\n",

@@ -22,7 +22,7 @@ static const cli_option options[] = {
                "which subfolders are; without, points, and small for images"),
     CLI_STRING(request, from, CLI_T_RUN, "from", 0, "DIR", NULL,
                "the experiment of a run, of a checkpoint, or of a folder in diffusers' layout"),
-    CLI_SHORT_FLAG(request, force, "force", 'f', "overwrite FILE.yaml if it is there"), CLI_END};
+    CLI_SHORT_FLAG(request, force, "force", 'f', "overwrite FILE.yaml if it exists"), CLI_END};
 
 enum { MOST_NAME = 100 };          /* bytes of an experiment's name */
 
@@ -167,7 +167,7 @@ static int run(cli_call *call)
 
     default_file(call, named, sizeof named);
     if (path == named && !*named)
-        return cli_usage(call->command, "which file?");
+        return cli_usage(call->command, "give a file");
     if (q->from && (images || q->template))
         return cli_usage(call->command, "--from and %s exclude each other", images ? "'images'" : "--template");
     if (images && !strcmp(template, "points"))
@@ -207,8 +207,8 @@ const cli_command cmd_init = {
     .examples = "  demist init my.yaml && demist train my.yaml\n  demist init images photos\n"
                 "  demist init faces.yaml images photos --template classes\n"
                 "  demist init again.yaml --from runs/moons\n",
-    .details = "Every key is there with its value and its meaning: points in the plane, or images from a folder. Of "
-               "a FOLDER of images, which may be a .zip or .tar file of them, sizes and channels are looked at: "
+    .details = "Lists every key with its value and its meaning: points in the plane, or images from a folder. Of a "
+               "FOLDER of images, which may be a .zip or .tar file of them, sizes and channels are inspected: "
                "data.size, data.channels and the levels of the network follow from them. Without FILE.yaml the file "
                "is named after the folder or the template.\n",
     .run = run};

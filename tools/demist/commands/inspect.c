@@ -15,7 +15,7 @@ static const cli_option options[] = {
              "some of them, cut, resized and in the channels that the network will see"),
     CLI_FLAG(request, test, "test", "of the test split"),
     CLI_NUMBER(request, count, "count", "N", 1, 4096, "64", "so many"),
-    CLI_SHORT_FLAG(request, force, "force", 'f', "overwrite F.png if it is there"), CLI_END};
+    CLI_SHORT_FLAG(request, force, "force", 'f', "overwrite F.png if it exists"), CLI_END};
 
 static dm_status look_at_data(const cli_call *call, bool images, dm_err *err)
 {
@@ -64,7 +64,7 @@ static int run(cli_call *call)
 const cli_command cmd_inspect = {
     .name = "inspect",
     .summary = "show what is in a safetensors, npy or idx file, or in data",
-    .arguments = (const cli_argument[]){{CLI_T_FILE, "FILE|FOLDER|EXP.yaml", NULL, "which file or folder?", false},
+    .arguments = (const cli_argument[]){{CLI_T_FILE, "FILE|FOLDER|EXP.yaml", NULL, "give a file or folder", false},
                                         {CLI_T_OVERRIDES, "key=value", "train|sampler|grid", NULL, true}, {0}},
     .options = options,
     .size = sizeof(request),

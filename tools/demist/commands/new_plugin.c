@@ -109,10 +109,10 @@ static const char *bad_name(const char *name)
                                        "reconfigure", "test", "uninstall"};
 
     if (!*name || strlen(name) >= 64 || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(name))
-        return "is no name for a plugin; use a-z, 0-9 and _, fewer than 64";
+        return "is not a valid plugin name; use a-z, 0-9 and _, fewer than 64";
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
         if (!strcmp(kept[i], name))
-            return "is a name that meson keeps for itself; choose another";
+            return "is a name that meson reserves; choose another";
     return NULL;
 }
 

@@ -16,10 +16,10 @@ typedef struct request {
 } request;
 
 static const cli_option options[] = {
-    CLI_NUMBER(request, ranks, "ranks", "N", 1, 10000, NULL, "up to so many"),
+    CLI_NUMBER(request, ranks, "ranks", "N", 1, 10000, NULL, "largest number of ranks"),
     CLI_TEXT(request, bandwidth, "bandwidth", "GB/s", "of the network, of a rank in each direction"),
     CLI_TEXT(request, latency, "latency", "US", "microseconds from one rank to another"),
-    CLI_FLAG(request, each, "each", "train.batch is of each rank, and the batch grows with them"),
+    CLI_FLAG(request, each, "each", "train.batch is per rank, so the batch grows with the ranks"),
     CLI_TEXT(request, speed, "speed", "GFLOP/s",
              "that a rank's device reaches in training; without it steps are timed on the device here"),
     CLI_HEADING("what is lost to slow ranks, failures and checkpoints:"),
@@ -163,7 +163,7 @@ static int run(cli_call *call)
 const cli_command cmd_plan = {
     .name = "plan",
     .summary = "what training would take on many ranks, by a model",
-    .arguments = (const cli_argument[]){{CLI_T_FILE, "EXP.yaml", ".yaml|.yml", "which experiment?", false},
+    .arguments = (const cli_argument[]){{CLI_T_FILE, "EXP.yaml", ".yaml|.yml", "give an experiment", false},
                                         {CLI_T_OVERRIDES, "key=value", NULL, NULL, true},
                                         {0}},
     .options = options,
@@ -172,9 +172,9 @@ const cli_command cmd_plan = {
     .examples = "  demist plan configs/fashion-mnist.yaml --ranks 64 --bandwidth 12.5 --latency 5\n"
                 "  demist plan configs/fashion-mnist.yaml --ranks 1024 --bandwidth 25 --latency 2 --each \\\n"
                 "    --speed 40000\n",
-    .details = "A model, no measurement of ranks: the work of a rank's part of the batch, and the sum of the "
-               "gradients as a ring or as a tree, message by message, by bandwidth and latency, of which a part hides "
-               "behind the backward pass (docs/distributed.md). "
-               "Below it a simulation of the run with ranks that are slow now and then and ranks that fail, for "
-               "several train.save_every around the one that Daly's formula gives.\n",
+    .details = "A prediction by a model, not a measurement of ranks: the work of a rank's part of the batch, and the "
+               "sum of the gradients as a ring or as a tree, message by message, by bandwidth and latency, of which a "
+               "part hides behind the backward pass (docs/distributed.md). Below it a simulation of the run with "
+               "ranks that are slow now and then and ranks that fail, for several train.save_every around the one "
+               "that Daly's formula gives.\n",
     .run = run};

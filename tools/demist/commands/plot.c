@@ -15,7 +15,7 @@ typedef struct request { const char *out; bool force; } request;
 
 static const cli_option options[] = {
     CLI_FILE(request, out, "out", "F.png", ".png", "where (RUN/plots/loss.png; of several runs it must be given)"),
-    CLI_SHORT_FLAG(request, force, "force", 'f', "overwrite F.png if it is there"), CLI_END};
+    CLI_SHORT_FLAG(request, force, "force", 'f', "overwrite F.png if it exists"), CLI_END};
 
 static dm_status open_run(const char *name, dm_folder *folder, dm_err *err)
 {
@@ -86,7 +86,7 @@ static int run(cli_call *call)
 const cli_command cmd_plot = {
     .name = "plot",
     .summary = "draw loss, learning rate, gradient norm and throughput of runs",
-    .arguments = (const cli_argument[]){{CLI_T_RUN, "RUN", NULL, "which run?", true}, {0}},
+    .arguments = (const cli_argument[]){{CLI_T_RUN, "RUN", NULL, "give a run", true}, {0}},
     .options = options,
     .size = sizeof(request),
     .examples = "  demist plot runs/fashion-mnist\n  demist plot runs/a runs/b --out both.png\n",

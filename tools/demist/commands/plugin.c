@@ -59,7 +59,7 @@ static int run_test(const cli_call *call, const request *q)
     const size_t n = strlen(call->argument[1]);
 
     if (n < 4 || strcmp(call->argument[1] + n - 3, ".so"))
-        return cli_usage(call->command, "'%s' is no shared object, FILE.so; demist plugin build makes one of FILE.c",
+        return cli_usage(call->command, "'%s' is not a shared object, FILE.so; demist plugin build makes one of FILE.c",
                          call->argument[1]);
     if (!realpath(call->argument[1], file)) {
         dm_err err = {0};
@@ -104,8 +104,8 @@ static int run(cli_call *call)
 const cli_command cmd_plugin = {
     .name = "plugin",
     .summary = "build and test a plugin that you write",
-    .arguments = (const cli_argument[]){{CLI_T_CHOICE, "build|test", "build|test", "what to do? build or test", false},
-                                        {CLI_T_FILE, "FILE.c|FILE.so", ".c|.so", "which file?", false},
+    .arguments = (const cli_argument[]){{CLI_T_CHOICE, "build|test", "build|test", "give build or test", false},
+                                        {CLI_T_FILE, "FILE.c|FILE.so", ".c|.so", "give a file", false},
                                         {CLI_T_OVERRIDES, "key=value", NULL, NULL, true},
                                         {0}},
     .options = options,

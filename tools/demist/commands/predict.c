@@ -14,7 +14,7 @@ static const cli_option options[] = {
     CLI_FILE(request, from, "in", "F.safetensors", ".safetensors", "the inputs"),
     CLI_FILE(request, to, "out", "F.safetensors", ".safetensors", "where the output goes"),
     CLI_FLAG(request, how.raw, "raw", "the weights as trained, not their first average"),
-    CLI_SHORT_FLAG(request, force, "force", 'f', "overwrite the output file if it is there"),
+    CLI_SHORT_FLAG(request, force, "force", 'f', "overwrite the output file if it exists"),
     CLI_FLAG(request, how.profile, "profile", "time, FLOP/s and GB/s of each kernel"), CLI_END};
 
 typedef struct inputs { float *x, *vectors; double *t; int32_t *y; int64_t width; dm_shape shape; } inputs;
@@ -131,13 +131,13 @@ static int run(cli_call *call)
 const cli_command cmd_predict = {
     .name = "predict",
     .summary = "run the network alone on given inputs",
-    .arguments = (const cli_argument[]){{CLI_T_RUN, "RUN", NULL, "which run?", false},
+    .arguments = (const cli_argument[]){{CLI_T_RUN, "RUN", NULL, "give a run", false},
                                         {CLI_T_OVERRIDES, "key=value", "train", NULL, true}, {0}},
     .options = options,
     .size = sizeof(request),
     .needed = "in|out",
     .examples = "  demist predict runs/fashion-mnist --in inputs.safetensors --out outputs.safetensors\n",
-    .details = "The input file has x f32[N,C,H,W] (or f32[N,D]), t i32, i64 or f32 [N], what the network is told "
-               "(0-based timesteps), and for a model with classes y i32 or i64 [N] (for one whose labels are "
+    .details = "The input file has x f32[N,C,H,W] (or f32[N,D]), t i32, i64 or f32 [N], the timesteps as the network "
+               "takes them (0-based), and for a model with classes y i32 or i64 [N] (for one whose labels are "
                "vectors, f32[N,D]). The output file has out.\n",
     .run = run};

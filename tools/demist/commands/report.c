@@ -16,7 +16,7 @@ static const cli_option options[] = {
     CLI_STRING(request, out, CLI_T_FILE, "out", 'o', "F.html", ".html",
                "where (RUN/report.html, which is written over)"),
     CLI_FLAG(request, no_samples, "no-samples", "draw none: no device is needed"),
-    CLI_SHORT_FLAG(request, force, "force", 'f', "overwrite F.html if it is there"), CLI_END};
+    CLI_SHORT_FLAG(request, force, "force", 'f', "overwrite F.html if it exists"), CLI_END};
 
 static void write_parts(void *user, FILE *to, const char *scratch)
 {
@@ -87,14 +87,14 @@ static int run(cli_call *call)
 const cli_command cmd_report = {
     .name = "report",
     .summary = "a run as one HTML file",
-    .arguments = (const cli_argument[]){{CLI_T_RUN, "RUN", NULL, "which run?", false},
+    .arguments = (const cli_argument[]){{CLI_T_RUN, "RUN", NULL, "give a run", false},
                                         {CLI_T_OVERRIDES, "key=value", "train", NULL, true}, {0}},
     .options = options,
     .size = sizeof(request),
     .examples = "  demist report runs/fashion-mnist\n"
                 "  demist report runs/fashion-mnist sampler.steps=20 --out fashion.html\n",
-    .details = "The file needs nothing else: its images are inside, it has no scripts and loads nothing. It shows "
-               "the training's curves, samples and how they came about, the last report of each metric of demist "
-               "eval, the sweep in the run's folder, the device and the experiment. key=value: samples by another "
-               "sampler, or on another device.\n",
+    .details = "The file is self-contained: its images are embedded, it has no scripts and loads nothing. It shows "
+               "the training's curves, samples and how they emerge from noise, the last report of each metric of "
+               "demist eval, the sweep in the run's folder, the device and the experiment. key=value: samples by "
+               "another sampler, or on another device.\n",
     .run = run};

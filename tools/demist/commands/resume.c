@@ -15,7 +15,7 @@
 typedef struct request { dm_train_options o; } request;
 
 static const cli_option options[] = {
-    CLI_FLAG(request, o.data_changed, "data-changed", "go on although the data are not those"), CLI_END};
+    CLI_FLAG(request, o.data_changed, "data-changed", "continue although the data have changed"), CLI_END};
 
 /* What resumes is read from the folder: refused here where it is no file of it. */
 static dm_status check_config(const char *run, dm_err *err)
@@ -57,8 +57,8 @@ static dm_status check_given(const cli_call *call, dm_err *err)
 
     for (int i = 0; i < call->n_overrides; i++)
         if (!strncmp(call->overrides[i], "output=", 7))
-            return dm_error(err, DM_EINVAL, "a run goes on in its own folder, and '%s' is another; copy the run, or "
-                            "begin a new one with train.from", call->overrides[i]);
+            return dm_error(err, DM_EINVAL, "a run resumes in its own folder, but output is '%s'; copy the run, or "
+                                            "begin a new one with train.from", call->overrides[i]);
     if (given && (rc = dm_path_look(given, &kind, err)))
         return rc;
     return kind == DM_PATH_FILE ? dm_error(err, DM_EINVAL, "'%s' is a file; give the run's folder, or begin a new run "
@@ -90,7 +90,7 @@ static int run(cli_call *call)
 
 const cli_command cmd_resume = {
     .name = "resume",
-    .summary = "go on with a training run",
+    .summary = "resume a training run",
     .arguments = (const cli_argument[]){{CLI_T_RUN, "RUN", NULL, NULL, false},
                                         {CLI_T_OVERRIDES, "key=value", NULL, NULL, true},
                                         {0}},
@@ -98,11 +98,11 @@ const cli_command cmd_resume = {
     .size = sizeof(request),
     .examples = "  demist resume\n  demist resume runs/fashion-mnist\n"
                 "  demist resume runs/fashion-mnist train.steps=20000\n",
-    .details = "RUN is a run's folder, or one that holds runs (runs, where nothing is given), of which the newest "
-               "is taken. It goes on from its newest checkpoint, bit for bit as if it had not been stopped. Only "
-               "keys that do not change what is computed may be given: how long it goes on (with train.decay: "
-               "constant), what it logs and saves, how it samples. The data must be those it was trained on: as "
-               "many examples, files of the same names below the data's folder and of the same sizes, the same "
-               "contents where a sample of them is looked at, the same classes.\n",
+    .details = "RUN is a run folder, or a folder of runs (default: runs), whose newest run is taken. It continues "
+               "from its newest checkpoint, bit for bit as if it had not been stopped. Only keys that do not change "
+               "what is computed may be given: how long it goes on (with train.decay: constant), what it logs and "
+               "saves, how it samples. The data must be those it was trained on: as many examples, files of the same "
+               "names below the data's folder and of the same sizes, the same contents where a sample of them is "
+               "looked at, the same classes.\n",
     .ranks = true,
     .run = run};

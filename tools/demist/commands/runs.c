@@ -38,7 +38,7 @@ static dm_status print(const request *q, const char *folder, const runs_list *l,
         if (*s[i].problem)
             cli_warning("%s", s[i].problem);
     if (l->passed_over)
-        cli_warning("'%s': folders that could not be looked into, which are passed over: %d; the first: %s", folder,
+        cli_warning("'%s': folders that could not be read were skipped: %d; the first: %s", folder,
                     l->passed_over, l->first.msg);
     if (l->left_out)
         cli_warning("'%s' has more than is looked at: not all of its runs are listed", folder);

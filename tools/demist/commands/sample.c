@@ -48,8 +48,8 @@ static const cli_option options[] = {
              "from noise to image: a strip as F.png, or x after each step as F.safetensors"),
     CLI_FLAG(request, how.raw, "raw", "the weights as trained, not their first average"),
     CLI_FLAG(request, best, "best", "the run's best checkpoint by held-out loss (train.validate_every), not its last"),
-    CLI_SHORT_FLAG(request, force, "force", 'f', "overwrite files that are there"),
-    CLI_FOR_KEY("deterministic", "deterministic=true", "the same images bit for bit, whatever is drawn at once"),
+    CLI_SHORT_FLAG(request, force, "force", 'f', "overwrite existing files"),
+    CLI_FOR_KEY("deterministic", "deterministic=true", "the same images bit for bit, whatever the batch size"),
     CLI_FLAG(request, how.profile, "profile", "time, FLOP/s and GB/s of each kernel"), CLI_END};
 
 /* The classes between the commas. */
@@ -160,8 +160,8 @@ static dm_status check_kind(request *r, const dm_model *m, bool quiet, dm_model_
         r->n_classes = what.classes;
     if (what.latents && (r->out || (r->trace && output_ends_in(r->trace, ".png"))))
         return dm_error(err, DM_EINVAL,
-                        "this model draws latents, of which the network in '%s' makes pixels, and demist does not run "
-                        "that; give --tensors F.safetensors, and decode them with diffusers",
+                        "this model draws latents, and demist does not run the network in '%s' that decodes them to "
+                        "pixels; give --tensors F.safetensors, and decode them with diffusers",
                         what.latents);
     if (r->out && what.shape.rank == 3 && what.shape.dim[0] != 1 && what.shape.dim[0] != 3 && !quiet)
         fprintf(stderr, "the %lld channels of each image are drawn in grey, side by side\n",
@@ -290,7 +290,7 @@ static int run(cli_call *call)
 const cli_command cmd_sample = {
     .name = "sample",
     .summary = "draw images from a run folder or a checkpoint",
-    .arguments = (const cli_argument[]){{CLI_T_RUN, "RUN", NULL, "which run?", false},
+    .arguments = (const cli_argument[]){{CLI_T_RUN, "RUN", NULL, "give a run", false},
                                         {CLI_T_OVERRIDES, "key=value", "train", NULL, true},
                                         {0}},
     .options = options,

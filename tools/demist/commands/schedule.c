@@ -14,7 +14,7 @@ typedef struct request { const char *json, *plot; bool force; } request;
 static const cli_option options[] = {
     CLI_FILE(request, json, "json", "F", ".json", "one JSON object of arrays under these names, 17 digits"),
     CLI_FILE(request, plot, "plot", "F.png", ".png", "as curves"),
-    CLI_SHORT_FLAG(request, force, "force", 'f', "overwrite files that are there"), CLI_END};
+    CLI_SHORT_FLAG(request, force, "force", 'f', "overwrite existing files"), CLI_END};
 
 static dm_status report(const char *experiment, const char *const *overrides, int n, const char *json, const char *plot,
                         cli_terminal *t, dm_err *err)
@@ -61,7 +61,7 @@ static int run(cli_call *call)
 const cli_command cmd_schedule = {
     .name = "schedule",
     .summary = "print a noise schedule and the sampler's timesteps",
-    .arguments = (const cli_argument[]){{CLI_T_FILE, "EXP.yaml", ".yaml|.yml", "which experiment?", false},
+    .arguments = (const cli_argument[]){{CLI_T_FILE, "EXP.yaml", ".yaml|.yml", "give an experiment", false},
                                         {CLI_T_OVERRIDES, "key=value", NULL, NULL, true}, {0}},
     .options = options,
     .size = sizeof(request),

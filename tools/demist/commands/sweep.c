@@ -30,19 +30,18 @@ typedef struct request {
 
 static const cli_option options[] = {
     CLI_LIST(request, over, "over", "KEY=A,B,...", SWEEP_AXES,
-             "a key and its values; commas inside brackets, braces and quotes divide nothing"),
+             "a key and its values; commas inside brackets, braces and quotes do not separate"),
     CLI_CHOICE(request, eval.metric, "metric", "NAME", EVAL_METRICS, NULL, "what is measured, as demist eval has it"),
     CLI_STRING(request, eval.features, CLI_T_RUN, "features", 0, "RUN2", NULL,
-               "with --metric quality, the run whose network gives the features of images"),
-    CLI_TEXT(request, eval.layer, "layer", "NAME", "with --metric quality, the layer of it whose input they are"),
+               "with --metric quality, run whose network computes the features of images"),
+    CLI_TEXT(request, eval.layer, "layer", "NAME", "with --metric quality, the layer whose input they are (the last)"),
     CLI_NUMBER(request, eval.count, "count", "N", 4, 1 << 24, NULL, "samples or examples of each cell"),
     CLI_FLAG(request, eval.raw, "raw", "the weights as trained, not their first average"),
     CLI_NUMBER(request, samples, "samples", "N", 0, 400, "16",
-               "images that are drawn of each cell for sweep.html, of points many; 0 = none"),
+               "images of each cell for sweep.html (points: many more); 0 = none"),
     CLI_STRING(request, dir, CLI_T_FOLDER, "out", 'o', "DIR", NULL,
                "where results go (sweep/ in the run's folder): sweep.csv, .md, .json, .png and .html, and each cell's "
-               "report; "
-               "by these the same command goes on where a sweep was interrupted"),
+               "report; with these the same command continues an interrupted sweep"),
     CLI_FLAG(request, dry, "dry-run", "print the cells, do nothing"),
     CLI_END};
 
@@ -376,7 +375,8 @@ static int run(cli_call *call)
 const cli_command cmd_sweep = {
     .name = "sweep",
     .summary = "measure a grid of settings",
-    .arguments = (const cli_argument[]){{CLI_T_FILE, "EXP.yaml|RUN", ".yaml|.yml", "which experiment or run?", false},
+    .arguments = (const cli_argument[]){{CLI_T_FILE, "EXP.yaml|RUN", ".yaml|.yml", "give an experiment or a run",
+                                         false},
                                         {CLI_T_OVERRIDES, "key=value", NULL, NULL, true},
                                         {0}},
     .options = options,
@@ -386,12 +386,12 @@ const cli_command cmd_sweep = {
                 "sampler.use=ddpm,ddim \\\n"
                 "    --over sampler.eta=0,1 --metric quality --features runs/features-fashion-mnist --count 2000\n"
                 "  demist sweep configs/moons.yaml --over train.lr=1e-3,3e-3 --over seed=1,2,3 --metric loss\n",
-    .details = "EXP.yaml is trained where its output folder is not trained yet, once for all cells that differ in "
-               "how they sample, and once for each that differs in how it is trained, in folders of runs/ in the "
-               "sweep's that are called by what is swept, as lr=0.001,use=cosine. "
-               "RUN, a run folder or a checkpoint, is measured as it is. A key that a cell's plugin does not take "
-               "is left out of the cell, and cells that are then alike are one; cells that the experiment's checks "
-               "refuse are rows that say why. Ctrl-C stops with what is measured kept (exit code 75). With "
-               "--verbose, also what training and sampling say is said.\n",
+    .details = "EXP.yaml is trained where its output folder is not trained yet, once for all cells that differ in how "
+               "they sample, and once for each that differs in how it is trained, in folders of runs/ in the sweep's "
+               "that are called by what is swept, as lr=0.001,use=cosine. RUN, a run folder or a checkpoint, is "
+               "measured as it is. A key that a cell's plugin does not take is left out of the cell, and cells that "
+               "are then alike are one; cells that the experiment's checks refuse are rows that say why. Ctrl-C stops "
+               "with what is measured kept (exit code 75). With --verbose, the output of training and sampling is "
+               "shown too.\n",
     .ranks = true,
     .run = run};

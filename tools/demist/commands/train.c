@@ -6,10 +6,10 @@ typedef struct request { dm_train_options o; } request;
 
 static const cli_option options[] = {
     CLI_FLAG(request, o.resume, "resume",
-             "go on from the newest checkpoint of the run folder, or begin if there is none"),
+             "continue from the newest checkpoint of the run folder, or start if there is none"),
     CLI_FLAG(request, o.data_changed, "data-changed",
-             "with --resume: go on although the data are not those it was trained on so far"),
-    CLI_FLAG(request, o.overwrite, "overwrite", "remove what an earlier run left in the run folder"),
+             "with --resume: continue although the data have changed"),
+    CLI_FLAG(request, o.overwrite, "overwrite", "remove an earlier run from the run folder"),
     CLI_FOR_KEY("deterministic", "deterministic=true", "the same as deterministic=true"),
     CLI_FLAG(request, o.profile, "profile", "at the end, time, FLOP/s and GB/s of each kernel (slower)"), CLI_END};
 
@@ -27,7 +27,7 @@ static int run(cli_call *call)
 const cli_command cmd_train = {
     .name = "train",
     .summary = "train an experiment",
-    .arguments = (const cli_argument[]){{CLI_T_FILE, "EXP.yaml", ".yaml|.yml", "which experiment?", false},
+    .arguments = (const cli_argument[]){{CLI_T_FILE, "EXP.yaml", ".yaml|.yml", "give an experiment", false},
                                         {CLI_T_OVERRIDES, "key=value", NULL, NULL, true},
                                         {0}},
     .options = options,

@@ -20,12 +20,12 @@ int eval_usage(const cli_command *c, const eval_request *r, const eval_metric *m
         return cli_usage(c, "give --metric quality, nll, loss or accuracy");
     if (m->quality && !r->features)
         return cli_usage(c,
-                         "--metric %s needs --features RUN2, a run whose network gives the features of images; "
+                         "--metric %s needs --features RUN2, a run whose network computes the features of images; "
                          "configs/features-fashion-mnist.yaml trains one", m->name);
     if (!m->quality && (r->features || r->layer || r->images || r->by_class))
         return cli_usage(c, "--features, --layer, --images and --by-class are for --metric quality");
     if (r->images && r->by_class)
-        return cli_usage(c, "--by-class is for samples: given images were not asked to be of a class");
+        return cli_usage(c, "--by-class is for samples: given images have no requested class");
     if (!m->quality && !m->nll && (r->save || (r->count && !m->count)))
         return cli_usage(c, m->count ? "--save is for --metric quality and nll"
                                      : "--count and --save are for --metric quality and nll");

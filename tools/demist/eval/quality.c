@@ -123,7 +123,7 @@ static void print_classes(const dm_quality *q, bool by_class)
     if (by_class)
         puts("each class against as many test images of it as 'test' says");
     if (share)
-        printf("class share: the features' classifier takes %.4f +- %.4f of all samples for the class asked for\n",
+        printf("class share: the features' classifier assigns %.4f +- %.4f of all samples to the requested class\n",
                q->class_share, q->class_share_error);
 }
 
@@ -134,7 +134,7 @@ static void print(const dm_quality *q, bool images, bool by_class)
     print_row(images ? "images" : "samples", &q->samples);
     print_row("ceiling", &q->ceiling);
     printf("against %lld training images; floor: test images, ceiling: noise\n"
-           "%lld features: what layer '%s' reads, weights sha256 %.16s...\n",
+           "%lld features: the input of layer '%s', weights sha256 %.16s...\n",
            (long long)q->train, (long long)q->features, q->layer, q->hash);
     if (q->classes)
         print_classes(q, by_class);

@@ -99,7 +99,7 @@ dm_status output_check(const output_file *f, int n, bool force, dm_err *err)
             if ((k < i || f[k].input) && f[k].path && *f[k].path && same_file(f[i].path, f[k].path))
                 return dm_error(err, DM_EINVAL,
                                 f[k].input ? "'%s' is both read and written; give another name"
-                                           : "'%s' is named for two outputs; give another name",
+                                           : "'%s' is given for two outputs; give another name",
                                 f[i].path);
     }
     return DM_OK;

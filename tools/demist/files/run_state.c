@@ -34,7 +34,7 @@ static dm_status count_one(counted *c, int in, const char *name, int depth, dm_e
     int below;
 
     if (fstatat(in, name, &st, AT_SYMLINK_NOFOLLOW))
-        return dm_path_unreachable() ? DM_OK : dm_file_error(err, "look at what is in", c->run);
+        return dm_path_unreachable() ? DM_OK : dm_file_error(err, "access what is in", c->run);
     if (S_ISREG(st.st_mode) && st.st_blocks > 0 && st.st_blocks < (INT64_MAX - c->bytes) / 512)
         c->bytes += st.st_blocks * 512;
     if (!S_ISDIR(st.st_mode) || depth == DEPTH)

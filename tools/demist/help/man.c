@@ -111,7 +111,7 @@ void man_program(const cli_program *program)
            "DEMIST_TUNE         off, auto or on: before the key tune\n"
            "DEMIST_IMPL         implementations to force, as conv2d=portable,matmul=clblast\n"
            "DEMIST_REPLAY       on or off: whether launches are replayed by command buffers; GPUs that have them do\n"
-           "DEMIST_LOG          error, warning, info or debug: what is said without --quiet and --verbose\n"
+           "DEMIST_LOG          error, warning, info or debug: what is logged without --quiet and --verbose\n"
            "NO_COLOR            no colour\n.fi\n");
 }
 

@@ -65,7 +65,7 @@ typedef struct cli_argument {
     cli_kind kind;
     const char *name;              /* as the help has it: "RUN" */
     const char *words;             /* as in an option */
-    const char *ask;               /* said where it is missing: "which run?"; NULL = it may be */
+    const char *ask;               /* said where it is missing: "give a run"; NULL = it may be */
     bool many;                     /* all that follow, those with '=' aside */
 } cli_argument;
 

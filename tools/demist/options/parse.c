@@ -253,7 +253,7 @@ static int check_words(const reader *r)
             continue;
         cli_nearest_word(a->words, given, text, sizeof text);
         cli_words_text(a->words, words, sizeof words);
-        return cli_usage(r->command, "'%s' is not known here; it must be %s%s", given, words, text);
+        return cli_usage(r->command, "unexpected '%s'; it must be %s%s", given, words, text);
     }
     return 0;
 }

@@ -162,6 +162,6 @@ int cli_usage(const cli_command *c, const char *fmt, ...)
         return 2;
     fputs("usage: demist ", stderr);
     cli_put_synopsis(stderr, c);
-    fprintf(stderr, "\n       demist %s --help tells more\n", c->name);
+    fprintf(stderr, "\n       demist %s --help shows more\n", c->name);
     return 2;
 }

@@ -89,14 +89,14 @@ static dm_status prepare(const plugin_test_build *q, job *j, dm_err *err)
     if ((rc = dm_path_look(j->source, &kind, err)))
         return rc;
     if (kind != DM_PATH_FILE || n < 3 || strcmp(q->file + n - 2, ".c") || strlen(name) > 66)
-        return dm_error(err, DM_EINVAL, "'%s' is no C file, NAME.c, of a plugin called NAME", q->file);
+        return dm_error(err, DM_EINVAL, "'%s' is not a C file, NAME.c, of a plugin called NAME", q->file);
     if (q->folder && strlen(q->folder) + 80 > sizeof j->folder)
         return dm_error(err, DM_EINVAL, "'%.60s...' is too long for a folder's name", q->folder);
     if (q->folder)
         snprintf(j->folder, sizeof j->folder, "%s", q->folder);
     else if (!dm_plugin_user_folder(j->folder, sizeof j->folder))
         return dm_error(err, DM_EINVAL, "there is no folder for your plugins: neither XDG_DATA_HOME nor HOME is set; "
-                        "say one with --folder");
+                                        "name one with --folder");
     snprintf(j->object, sizeof j->object, "%s/%.*s.so", j->folder, (int)(strlen(name) - 2), name);
     snprintf(j->temporary, sizeof j->temporary, "%s/.%.*s.tmp", j->folder, (int)(strlen(name) - 2), name);
     return dm_folder_make(j->folder, err);

@@ -234,8 +234,8 @@ void plugin_test_readers(plugin_test *t)
                 plugin_test_fail(t, "read() fails with %d threads: %s", READERS, r[i].err.msg);
             else if (memcmp(r[i].x, r[READERS].x, (size_t)(n * looked) * sizeof(float)) ||
                      memcmp(r[i].labels, r[READERS].labels, (size_t)looked * sizeof(int32_t)))
-                plugin_test_fail(t, "%d threads that read at once get other examples than one; read() may change "
-                                 "neither self nor static variables", READERS);
+                plugin_test_fail(t, "%d threads reading at once get other examples than a single one; read() may "
+                                    "change neither self nor static variables", READERS);
     }
     for (int i = 0; i <= READERS; i++) {
         free(r[i].x);

@@ -129,7 +129,7 @@ static void check_slope(plugin_test *t, dm_model *m, const float *x, const doubl
         slope = log2(e[n - 2] / e[n - 1]);
     if (n > 2 && !(slope >= order - 0.3))
         plugin_test_fail(t, "errors at the end of %d, %d, ... steps are %.2g %.2g %.2g %.2g %.2g: order %.2f where %g "
-                         "is to be reached%s", FIRST, 2 * FIRST, e[0], e[1], e[2], e[3], e[4], slope, order,
+                            "is expected%s", FIRST, 2 * FIRST, e[0], e[1], e[2], e[3], e[4], slope, order,
                          slope < 0.5 ? "; it does not go to where the probability flow goes: look at the step's "
                                        "coefficients" : "");
     else

@@ -259,7 +259,7 @@ void compare_figures(const comparison *c)
         return;
     }
     html_section(f, "Figures");
-    html_say(f, "The last report of each metric of demist eval in each run's folder; empty where there is none.");
+    html_say(f, "The last report of each metric of demist eval in each run's folder; empty if there is none.");
     head_row(c, "");
     for (size_t k = 0; k < sizeof metrics / sizeof metrics[0]; k++) {
         metric_rows(c, metrics[k], reports);

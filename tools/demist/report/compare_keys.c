@@ -106,7 +106,7 @@ void compare_keys(const comparison *c)
     if (!whole)
         report_lacks(&c->run[0], "keys", &(dm_err){DM_ENOMEM, "out of memory"});
     else if (!put_rows(c, &k))
-        html_say(f, "None but where the runs lie and how they are called.");
+        html_say(f, "None except the runs' folders and names.");
     if (k.left_out)
         html_say(f, "The experiments have more than %d keys; the others are not compared.", ROWS);
     free(k.row);

@@ -96,8 +96,8 @@ void report_quality(report *r)
              "figures by other features can be compared with them.", number(j, "train_count"), number(net, "count"),
              report_string(net, "layer"), report_string(net, "run"), report_string(net, "sha256"));
     if (isfinite(number(j, "samples.class_share")))
-        html_say(r->to, "Class share: the features' classifier takes %.4f \302\261 %.4f of the samples for the class "
-                 "asked for.", number(j, "samples.class_share"), number(j, "samples.class_share_error"));
+        html_say(r->to, "Class share: the features' classifier assigns %.4f \302\261 %.4f of the samples to the "
+                        "requested class.", number(j, "samples.class_share"), number(j, "samples.class_share_error"));
     quality_classes(r->to, json_object_get(j, "classes"));
     html_say(r->to, "%.300s; %.4g s of sampling.", report_string(j, "sampling"), number(j, "sampling_seconds"));
     json_decref(j);
@@ -113,7 +113,7 @@ void report_accuracy(report *r)
         return;
     html_section(r->to, "Accuracy");
     report_made_by(r, j);
-    html_say(r->to, "%.4f \302\261 %.4f of %.0f test images are classified rightly; cross entropy %.4f nats.",
+    html_say(r->to, "%.4f \302\261 %.4f of %.0f test images are classified correctly; cross entropy %.4f nats.",
              number(j, "accuracy"), number(j, "accuracy_error"), number(j, "count"), number(j, "cross_entropy"));
     json_decref(j);
 }

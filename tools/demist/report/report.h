@@ -87,7 +87,7 @@ void report_likelihood(report *r);
 /* ---- samples.c ---- */
 void report_samples(report *r);
 /* Samples of the run's newest checkpoint; of points many, whatever o->count says. *draws: whether it has any. */
-#define REPORT_NO_SAMPLES "None: it is a classifier, no diffusion model."
+#define REPORT_NO_SAMPLES "None: it is a classifier, not a diffusion model."
 dm_status report_draw(const report *r, dm_sample_options *o, dm_images *im, dm_model_properties *what, dm_err *err);
 /* CSS pixels for one of an image of this side: small ones are shown large. */
 int report_scale(int64_t side);

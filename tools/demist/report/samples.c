@@ -71,7 +71,7 @@ static void say_model(report *r, const dm_model_properties *what)
         html_say(r->to, "%lld parameters, trained on %lld %s.", (long long)what->parameters, (long long)what->examples,
                  of);
     else
-        html_say(r->to, "%lld parameters; on how many %s it was trained is not known.", (long long)what->parameters,
+        html_say(r->to, "%lld parameters; the number of %s it was trained on is unknown.", (long long)what->parameters,
                  of);
 }
 

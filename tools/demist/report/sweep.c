@@ -131,7 +131,7 @@ void report_sweep(report *r, const char *in)
         sweep_checkpoint(r, j);
     snprintf(name, sizeof name, "%ssweep.png", in);
     if ((png = report_file(r, name, PNG_BYTES, &n)))
-        html_png(r->to, png, n, 0, "What is gained for the time that is spent.");
+        html_png(r->to, png, n, 0, "Result against time.");
     free(png);
     fputs("<table>\n<tr>", r->to);
     text_cells(r->to, "th", json_object_get(j, "keys"));

@@ -45,7 +45,7 @@ static dm_status add_values(sweep *s, sweep_axis *a, const char *text, dm_err *e
             return dm_error(err, DM_EINVAL, "--over %s: value %d is empty", a->key, a->n + 1);
         for (int i = 0; i < a->n; i++)
             if (!strcmp(a->value[i], v))
-                return dm_error(err, DM_EINVAL, "--over %s: '%s' is there twice", a->key, v);
+                return dm_error(err, DM_EINVAL, "--over %s: '%s' appears twice", a->key, v);
         a->value[a->n++] = v;
         text += n;
         if (!*text)

@@ -71,7 +71,7 @@ typedef struct sweep {
 /* Keeps the first error of what is logged, without where it is: rows of a table show it. */
 void sweep_hear(sweep_fault *first, dm_log_level level, const char *line);
 
-/* "key=a,b,[c, d]" as a further axis: commas inside brackets, braces and quotes divide nothing. */
+/* "key=a,b,[c, d]" as a further axis: commas inside brackets, braces and quotes do not separate. */
 dm_status sweep_add_axis(sweep *s, const char *text, dm_err *err);
 /* The cells of all axes, the first axis slowest. A key that a cell's plugin does not take is left out of that cell,
  * and cells that are then alike become one. Those that the experiment's checks refuse say why. */

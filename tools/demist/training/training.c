@@ -48,7 +48,7 @@ static void note_resume(const dm_training_state *state, char **how)
     const size_t n = word ? strlen(word) + 64 : 0;
 
     if (word && (*how = malloc(n)))
-        snprintf(*how, n, "; go on with: demist resume %s", word);
+        snprintf(*how, n, "; continue with: demist resume %s", word);
     free(word);
 }
 
