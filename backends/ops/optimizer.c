@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 /* As the kernels number them. */
-enum { DECAY, BETA1, REST1, BETA2, REST2, RATE, ROOT, EPS, CLIP, EMA, STEP = EMA + 4, SCALARS = 16 };
+enum { DECAY, BETA1, REST1, BETA2, REST2, RATE, ROOT, EPS, CLIP, EMA, STEP = EMA + 4, LOSS, SCALARS = 16 };
 enum { NORM, FACTOR, BAD, BAD_STEP, STATE = 4 };
 /* Elements of a first sum; first sums of a second one. */
 enum { CPU_SQUARES = 16384, GPU_SQUARES = 1024, SECOND = 64 };
@@ -134,7 +134,8 @@ static dm_status record_all(dm_optimizer *o, int64_t chunk, int64_t second, dm_e
                    4.0 * (double)first, err);
     if (s == DM_OK)
         s = record(o, "judge", 1,
-                   DM_KARGS(DM_KB(o->second), DM_KB(o->scalars), DM_KB(o->state), DM_KI(second)), 0, 0, err);
+                   DM_KARGS(DM_KB(o->second), DM_KB(o->scalars), DM_KB(o->a.loss), DM_KB(o->state), DM_KI(second)), 0, 0,
+                   err);
     return s != DM_OK ? s : record_update(o, err);
 }
 
@@ -219,6 +220,7 @@ dm_status dm_optimizer_run(dm_optimizer *o, const dm_optimizer_step *s, dm_err *
     for (int i = 0; i < o->a.n_ema; i++)
         k[EMA + i].f = (float)(1 - s->ema[i]);
     k[STEP].i = (int32_t)s->step;
+    k[LOSS].f = s->loss;
     if ((status = dm_buf_write(o->scalars, 0, sizeof k, k, err)) != DM_OK)
         return status;
     return dm_cmds_run(o->cmds, err);

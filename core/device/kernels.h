@@ -13,6 +13,7 @@ typedef struct dm_optimizer dm_optimizer;
  * allocations, w, g and the averages in the same. */
 typedef struct dm_optimizer_arrays {
     dm_buf *w, *g, *m, *v, *ema[4];
+    dm_buf *loss;                  /* f32[1], a sum of losses; NULL: none */
     size_t count;
     int n_ema;
     bool keeps_g;
@@ -24,19 +25,21 @@ typedef struct dm_optimizer_arrays {
 /* Records: the global norm of g (two stages, fixed order), clip factor and check that it is finite, AdamW
  * (Loshchilov & Hutter 2019; decoupled decay lr wd w first, corrected moments, eps outside the root) with each average
  * ema := rate ema + (1 - rate) w in one pass over the arrays, and, unless keeps_g, g := 0 for the next step. Once a
- * norm was not finite, this and all later runs change nothing but g, until dm_optimizer_reset. */
+ * norm or a loss was not finite, this and all later runs change nothing but g, until dm_optimizer_reset. */
 dm_status dm_optimizer_new(dm_device *d, const dm_optimizer_arrays *a, dm_optimizer **out, dm_err *err);
 void dm_optimizer_free(dm_optimizer *o);
 
-/* What changes from step to step; step counts from 0, clip 0 = no limit. Waits for nothing, allocates nothing. */
+/* What changes from step to step; step counts from 0, clip 0 = no limit; loss: a sum of losses that the host has, in
+ * place of the array, else 0. Waits for nothing, allocates nothing. */
 typedef struct dm_optimizer_step {
     int64_t step;
     double lr, beta1, beta2, eps, weight_decay, clip, ema[4];
+    float loss;
 } dm_optimizer_step;
 dm_status dm_optimizer_run(dm_optimizer *o, const dm_optimizer_step *s, dm_err *err);
 
-/* norm: of the last step's gradient before clipping; bad_step: the first whose norm was not finite, -1 if none. Waits.
- */
+/* norm: of the last step's gradient before clipping; bad_step: the first whose norm or loss was not
+ * finite, -1 if none. Waits. */
 typedef struct dm_optimizer_numbers { double norm; int64_t bad_step; } dm_optimizer_numbers;
 dm_status dm_optimizer_read(dm_optimizer *o, dm_optimizer_numbers *n, dm_err *err);
 dm_status dm_optimizer_reset(dm_optimizer *o, dm_err *err);

@@ -296,6 +296,7 @@ dm_status dm_trainer_update(dm_trainer *t, dm_err *err)
 
     if (t->reducer && (rc = reduce(t, err)))
         return rc;
+    o.loss = t->reducer ? t->sum : 0;
     for (int i = 0; i < t->state.n_ema; i++)
         o.ema[i] = dm_train_ema_rate(s, i, t->state.step);
     if ((rc = dm_optimizer_run(t->optimizer, &o, err)))
@@ -392,7 +393,7 @@ dm_status dm_trainer_check(dm_trainer *t, int64_t *bad_step, dm_err *err)
     *bad_step = rc ? -1 : o.bad_step;
     if (rc || o.bad_step < 0)
         return rc;
-    return dm_error(err, DM_EDIVERGED, "training diverged at step %lld: its gradient is not finite",
+    return dm_error(err, DM_EDIVERGED, "training diverged at step %lld: its loss or its gradient is not finite",
                     (long long)o.bad_step + 1);
 }
 

@@ -224,6 +224,7 @@ static dm_status make_optimizer(dm_trainer *t, dm_err *err)
                              .g = t->grads,
                              .m = t->state.m,
                              .v = t->state.v,
+                             .loss = t->loss_sum,
                              .count = t->state.layout->trained,
                              .n_ema = t->state.n_ema,
                              .keeps_g = dm_grad_step_writes(t->grad),

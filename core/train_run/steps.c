@@ -66,7 +66,7 @@ static dm_status diverged(dm_training *r, int64_t bad, dm_err *err)
                     "%s a lower train.lr (now %g), a longer train.warmup or train.clip may help",
                     (long long)bad + 1, where,
                     c.found ? "the first tensor that is not finite is the "
-                          : "the norm of the gradient is not finite, though each tensor is",
+                          : "the norm of the gradient or the sum of the losses is not finite, though each tensor is",
                     c.found ? c.what : "", kept,
                     bad ? "If the data are sound," : "Data of a large range are likely at the first step; else", t->lr);
 }

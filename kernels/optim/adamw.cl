@@ -1,11 +1,11 @@
 /* The optimizer over flat arrays f32[n]: global norm of the gradient in stages of fixed order, then
  * AdamW (Loshchilov & Hutter 2019, algorithm 2, with the corrections of Adam) and running averages.
- * scalars f32[16] change from step to step; state f32[4] = norm before clipping, clip factor, 1 once a norm
- * was not finite, that step (its bits are an int).
+ * scalars f32[16] change from step to step; state f32[4] = norm before clipping, clip factor, 1 once a norm or the
+ * losses' sum was not finite, that step (its bits are an int).
  * Oracle tests/ops/optimizer.c (PyTorch's AdamW); 1e-6. */
 #include "vec.clh"
 
-enum { DECAY, BETA1, REST1, BETA2, REST2, RATE, ROOT, EPS, CLIP, EMA, STEP = EMA + 4 };
+enum { DECAY, BETA1, REST1, BETA2, REST2, RATE, ROOT, EPS, CLIP, EMA, STEP = EMA + 4, LOSS };
 enum { NORM, FACTOR, BAD, BAD_STEP };
 
 /* part[i] = sum of squares of `chunk` (a multiple of W) neighbours. */
@@ -43,8 +43,10 @@ kernel void sums(global const float *part, global float *out, int n, int each)
     out[id] = s;
 }
 
-/* One item: the norm from n sums, and what follows from it. */
-kernel void judge(global const float *part, global const float *scalars, global float *state, int n)
+/* One item: the norm from n sums, and what follows from it and from the sum of losses f32[1] (null: none). A loss may
+ * be NaN and its gradient finite: that of a logarithm below 0 is. */
+kernel void judge(global const float *part, global const float *scalars, global const float *loss, global float *state,
+                  int n)
 {
     float s = 0.0f, norm;
 
@@ -55,7 +57,7 @@ kernel void judge(global const float *part, global const float *scalars, global 
     norm = sqrt(s);
     state[NORM] = norm;
     state[FACTOR] = scalars[CLIP] > 0.0f ? fmin(1.0f, scalars[CLIP] / (norm + 1e-6f)) : 1.0f;
-    if (!isfinite(norm) && state[BAD] == 0.0f) {
+    if (!(isfinite(norm) && isfinite(scalars[LOSS]) && (!loss || isfinite(loss[0]))) && state[BAD] == 0.0f) {
         state[BAD] = 1.0f;
         ((global int *)state)[BAD_STEP] = ((global const int *)scalars)[STEP];
     }

@@ -17,9 +17,9 @@ enum { W, G, M, V, EMA0, EMA1, EMA2, EMA3, ARRAYS };
 
 typedef struct bench { dm_device *d; dm_buf *b[ARRAYS]; size_t n; dm_optimizer *o; } bench;
 
-static void make(bench *t, dm_device *d, size_t n, int n_ema, bool keeps_g)
+static void make_with(bench *t, dm_device *d, size_t n, int n_ema, bool keeps_g, dm_buf *loss)
 {
-    dm_optimizer_arrays a = {.count = n, .n_ema = n_ema, .keeps_g = keeps_g};
+    dm_optimizer_arrays a = {.loss = loss, .count = n, .n_ema = n_ema, .keeps_g = keeps_g};
     dm_err err = {0};
 
     *t = (bench){.d = d, .n = n};
@@ -35,6 +35,11 @@ static void make(bench *t, dm_device *d, size_t n, int n_ema, bool keeps_g)
         a.ema[i] = t->b[EMA0 + i];
     if (dm_optimizer_new(d, &a, &t->o, &err))
         fail_msg("%s", err.msg);
+}
+
+static void make(bench *t, dm_device *d, size_t n, int n_ema, bool keeps_g)
+{
+    make_with(t, d, n, n_ema, keeps_g, NULL);
 }
 
 static void release(bench *t)
@@ -96,7 +101,7 @@ static void adamw__as_pytorch(void **state)
     put(&t, W, golden_opt_w);
     put(&t, EMA0, golden_opt_w);
     for (int i = 0; i < GOLDEN_OPT_STEPS; i++) {
-        const dm_optimizer_step s = {i, 0.01, 0.9, 0.999, 1e-8, 0.1, 1.0, {0.9}};
+        const dm_optimizer_step s = {i, 0.01, 0.9, 0.999, 1e-8, 0.1, 1.0, {0.9}, 0};
 
         put(&t, G, golden_opt_g + (size_t)i * GOLDEN_OPT_N);
         run(&t, &s);
@@ -113,7 +118,7 @@ static void adamw__as_pytorch(void **state)
 
 static void adamw__keeps_the_gradient(void **state)
 {
-    const dm_optimizer_step s = {0, 0.01, 0.9, 0.999, 1e-8, 0.1, 1.0, {0.9}};
+    const dm_optimizer_step s = {0, 0.01, 0.9, 0.999, 1e-8, 0.1, 1.0, {0.9}, 0};
     bench t;
 
     make(&t, *state, GOLDEN_OPT_N, 0, true);
@@ -153,7 +158,7 @@ static void check_size(dm_device *d, size_t n, double clip)
         put(&t, a, v[a]);
     }
     for (int k = 0; k < 3; k++) {
-        const dm_optimizer_step s = {1000 * k, 0.003, 0.9, 0.99, 1e-7, 0.05, clip, {0.5, 0.9, 0.999, 0}};
+        const dm_optimizer_step s = {1000 * k, 0.003, 0.9, 0.99, 1e-7, 0.05, clip, {0.5, 0.9, 0.999, 0}, 0};
         double norm = 0;
 
         for (size_t i = 0; i < n; i++) {
@@ -190,7 +195,7 @@ static void adamw__not_finite(void **state)
 
     for (size_t k = 0; k < sizeof bad / sizeof bad[0]; k++) {
         double w[33], g[33], zeros[33] = {0};
-        dm_optimizer_step s = {41, 0.1, 0.9, 0.999, 1e-8, 0.1, 1, {0.5}};
+        dm_optimizer_step s = {41, 0.1, 0.9, 0.999, 1e-8, 0.1, 1, {0.5}, 0};
         dm_err err = {0};
         bench t;
 
@@ -224,10 +229,44 @@ static void adamw__not_finite(void **state)
     }
 }
 
+/* NaN losses whose gradients are finite are seen as gradients are, whether the device or the host has their sum. */
+static void adamw__loss_not_finite(void **state)
+{
+    static const float bad[] = {NAN, INFINITY, -INFINITY, 0};
+    const float sound = 3;
+
+    for (int k = 0; k < 8; k++) {
+        const float loss = bad[k % 4];
+        const bool on_host = k >= 4;
+        dm_optimizer_step s = {7, 0.1, 0.9, 0.999, 1e-8, 0.1, 1, {0.5}, on_host ? loss : 0};
+        double w[33], g[33];
+        dm_err err = {0};
+        dm_buf *sum;
+        bench t;
+
+        assert_int_equal(dm_buf_new(*state, sizeof loss, "loss", &sum, &err), DM_OK);
+        assert_int_equal(dm_buf_write(sum, 0, sizeof loss, on_host ? &sound : &loss, &err), DM_OK);
+        make_with(&t, *state, 33, 1, false, sum);
+        for (int i = 0; i < 33; i++) {
+            w[i] = i;
+            g[i] = 0.25;
+        }
+        put(&t, W, w);
+        put(&t, G, g);
+        run(&t, &s);
+        assert_int_equal(numbers(&t).bad_step, loss == 0 ? -1 : 7);
+        if (loss != 0)
+            expect(&t, W, w, 0);
+        release(&t);
+        dm_buf_free(sum);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(adamw__as_pytorch), cmocka_unit_test(adamw__keeps_the_gradient),
-                                       cmocka_unit_test(adamw__sizes), cmocka_unit_test(adamw__not_finite)};
+                                       cmocka_unit_test(adamw__sizes), cmocka_unit_test(adamw__not_finite),
+                                       cmocka_unit_test(adamw__loss_not_finite)};
 
     return cmocka_run_group_tests(tests, ops_setup, ops_teardown);
 }

@@ -157,6 +157,7 @@ TRAIN = [
                               r"does not write element 0 of output 0"),
     ("network", "labels_as_numbers", 2, r"scale: input 0 (holds labels, i32|is DM_NONE)"),
     ("objective", "nan_scalar", 2, r"objective 'wrong_objective': scalars\(\) gives -?nan as scalar 0 at t = \d+; it must be finite"),
+    ("objective", "nan_loss", 7, r"diverged at step 1: the first tensor that is not finite is the result of log \[16x\d+\]"),
     ("objective", "scalars_silent", 2, r"scalars\(\) failed \(DM_EINVAL\) and " + NO_REASON),
     ("objective", "draw_silent", 2, r"draw\(\) failed \(DM_EINVAL\) and " + NO_REASON),
     ("objective", "draw_unwritten", 2, r"draw\(\) gives t = nan"),

@@ -40,6 +40,7 @@ DEVICES = [
     ("op", "wrong_gradient", "ops", r"backward\(\) gives \S+ for the gradient of input 0 at element \d+; finite differences"),
     ("op", "writes_gradient", "ops", r"backward\(\) leaves .* add to din, do not write it"),
     ("op", "gradient_beyond", "ops", r"backward\(\) writes beyond the gradient of input 0"),
+    ("objective", "nan_loss", "training", r"training diverged at step 1: the first tensor that is not finite is the result of log"),
     ("network", "mixes", "outputs", r"the output for example 0 differs by \S+ of its size where it is alone"),
     ("sampler", "coefficient", "order", r"order -?\d\.\d\d where 1 is expected; it does not go to where"),
     ("sampler", "noisier", "order", r"4096 samples of 250 steps have mean \S+ and variance \S+, the data"),

@@ -4,7 +4,7 @@
     X(open_predicts) X(no_channels) X(affine_silent) X(affine_unwritten) X(nan_c_skip) X(infinite_c_noise) X(late_nan) \
         X(vanishing) X(nan_scalar) X(scalars_silent) X(absent_scalar) X(no_gradient) X(stopped) X(no_mean) X(no_value) \
             X(loss_silent) X(garbage) X(swapped) X(draw_silent) X(draw_unwritten) X(draw_outside) X(draw_negative)     \
-                X(logs) X(launches) X(aborts)
+                X(logs) X(launches) X(aborts) X(nan_loss)
 #include "wrong.h"
 
 static dm_status open_(dm_ctx *c, const dm_data_info *data, int32_t T, int32_t *out_channels)
@@ -58,6 +58,7 @@ static dm_val loss(dm_ctx *c, const dm_graph *g, const dm_batch *b)
     case no_value: return DM_NONE;
     case loss_silent: return DM_EINVAL;
     case garbage: return 12345;
+    case nan_loss: return g->mean(g, g->log(g, g->scale(g, se, -1, 0))); /* its gradient is finite */
     case logs: c->host->log(c, "hello from %s", "loss"); break;
     case launches:
         if (c->host->launch(c, NULL, NULL, NULL, 0))
