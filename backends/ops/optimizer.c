@@ -134,8 +134,8 @@ static dm_status record_all(dm_optimizer *o, int64_t chunk, int64_t second, dm_e
                    4.0 * (double)first, err);
     if (s == DM_OK)
         s = record(o, "judge", 1,
-                   DM_KARGS(DM_KB(o->second), DM_KB(o->scalars), DM_KB(o->a.loss), DM_KB(o->state), DM_KI(second)), 0, 0,
-                   err);
+                   DM_KARGS(DM_KB(o->second), DM_KB(o->scalars), DM_KB(o->a.loss), DM_KB(o->state), DM_KI(second)),
+                   0, 0, err);
     return s != DM_OK ? s : record_update(o, err);
 }
 

@@ -90,7 +90,72 @@ static const dm_plugin *quiet_get(dm_reading *r, dm_section_id id, const dm_yaml
     return rc ? NULL : p;
 }
 
-/* Another plugin: what only the former took goes, and a note says so. */
+/* What the row makes of a value, or of its default where y is NULL, as text; NULL where it does not take it. */
+static const char *taken(dm_reading *r, const dm_plugin *p, const dm_param *row, const dm_yaml *y)
+{
+    const size_t n = y && y->kind == DM_YAML_LIST ? y->n : 1;
+    dm_scalar *items = dm_alloc_n(r->arena, n, sizeof *items);
+    void *cfg = dm_alloc(r->arena, p->cfg_size);
+    dm_param_value v = {y && y->kind == DM_YAML_LIST, (int32_t)n, items};
+    dm_err ignored;
+    dm_status rc;
+
+    if (!items || !cfg) {
+        r->failed = DM_ENOMEM;
+        return NULL;
+    }
+    for (size_t i = 0; y && i < n; i++) {
+        const dm_yaml *item = v.list ? y->entry[i].value : y;
+
+        if (item->kind != DM_YAML_SCALAR)
+            return NULL;
+        items[i] = (dm_scalar){item->text, item->quoted};
+    }
+    if (!y && !row->def)
+        return NULL;
+    rc = y ? dm_param_set(row, &v, y->at.source->dir, r->arena, cfg, NULL, &ignored)
+           : dm_param_set_text(row, row->def, r->e->dir, r->arena, cfg, &ignored);
+    return rc ? NULL : dm_param_print(row, cfg, r->arena);
+}
+
+/* Whether it is the default of the plugin that it was for: a run's text has every key, those that nobody said too. */
+static bool nobody_said(dm_reading *r, const dm_plugin *old, const dm_said *said)
+{
+    const dm_param *row = r->o->kept && old ? dm_param_find(old->params, said->key) : NULL;
+    const char *value = row ? taken(r, old, row, said->value) : NULL, *def = value ? taken(r, old, row, NULL) : NULL;
+
+    return def && !strcmp(value, def);
+}
+
+/* A host's row that the plugins of the section do not all read. */
+static bool host_reads(dm_section_id id, const dm_plugin *p, const char *key)
+{
+    return dm_param_find(dm_settings[id].rows, key) &&
+           (id != DM_SEC_GUIDANCE || strcmp(key, "guide") || p->guidance->uses & DM_USES(DM_OF_GUIDE));
+}
+
+typedef enum fate { STAYS, GOES, GOES_UNSAID } fate;
+
+/* What becomes of a key where another plugin takes the place of its own. */
+static fate fate_of(dm_reading *r, dm_section_id id, const dm_plugin *old, const dm_plugin *new, const dm_said *said)
+{
+    const dm_param *row = dm_param_find(new->params, said->key),
+                   *before = old ? dm_param_find(old->params, said->key) : NULL;
+
+    if (dm_param_find(dm_settings[id].rows, said->key))
+        return host_reads(id, new, said->key) || (old && !host_reads(id, old, said->key)) ? STAYS : GOES;
+    if (!strcmp(said->key, "use") || (old && !before))
+        return STAYS;
+    if (!row)
+        return GOES;
+    if (nobody_said(r, old, said))
+        return GOES_UNSAID;
+    /* What neither takes is wrong, and told at its key. */
+    return !before || taken(r, new, row, said->value) || !taken(r, old, before, said->value) ? STAYS : GOES;
+}
+
+/* Another plugin: what the former alone took goes, and a note says so; of what both take the new one's defaults hold
+ * but where something else was said. */
 static void drop_former(dm_reading *r, dm_section_id id, const dm_yaml *use)
 {
     dm_said_section *s = &r->s[id];
@@ -107,12 +172,11 @@ static void drop_former(dm_reading *r, dm_section_id id, const dm_yaml *use)
     for (size_t i = 0; i < s->n; i++) {
         const char *key = s->said[i].key;
         const size_t used = strlen(names);
-        const bool stays = !strcmp(key, "use") || dm_param_find(dm_settings[id].rows, key) ||
-                           dm_param_find(new->params, key) || (old && !dm_param_find(old->params, key));
+        const fate f = fate_of(r, id, old, new, &s->said[i]);
 
-        if (stays)
+        if (f == STAYS)
             s->said[kept++] = s->said[i];
-        else
+        else if (f == GOES)
             snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", dm_show(key).text);
     }
     s->n = kept;

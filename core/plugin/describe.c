@@ -221,7 +221,8 @@ static const char intro[] =
     "- `include: base.yaml`, or a list of files, at the top level: those first, this file's keys over them.\n"
     "- Paths are relative to the file they are in; `output`, and paths in overrides, to the current directory.\n"
     "- Overrides on the command line: `sampler.steps=25`, `schedule.use=cosine`. Where `use` changes, in an override\n"
-    "  or over an included file, the keys that only the former plugin took are dropped, and a line says which.\n"
+    "  or over an included file, the keys that only the former plugin took are dropped, and a line says which. Over a\n"
+    "  run, whose file has every key, the new plugin has its own defaults but where something else was said.\n"
     "- A section that nothing needs may be absent: an objective that diffuses requires a schedule and a sampler.\n";
 
 dm_status dm_describe_reference(FILE *to, dm_registry *r, dm_err *err)

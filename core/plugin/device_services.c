@@ -50,7 +50,7 @@ static dm_kernel *kernel(dm_ctx *c, const char *source, const char *name, const 
 }
 
 /* What a kernel reads before anything wrote it shall not look like an image; which it writes is not known. */
-static dm_status fill_unwritten(dm_device *d, const dm_arg *args, int32_t n, dm_err *err)
+static dm_status fill_unwritten(const dm_services *s, const dm_arg *args, int32_t n, dm_err *err)
 {
     dm_status rc = DM_OK;
 
@@ -58,7 +58,8 @@ static dm_status fill_unwritten(dm_device *d, const dm_arg *args, int32_t n, dm_
         dm_tensor *t = args[i].kind == DM_BUF ? args[i].t : NULL;
 
         if (t && t->unwritten) {
-            rc = dm_launch_sum(d, t->buf, (double[]){NAN}, &t->buf, 1, dm_shape_count(&t->shape), err);
+            if (!s->counting)
+                rc = dm_launch_sum(s->device, t->buf, (double[]){NAN}, &t->buf, 1, dm_shape_count(&t->shape), err);
             t->unwritten = false;
         }
     }
@@ -90,10 +91,10 @@ static dm_status launch(dm_ctx *c, dm_kernel *k, const dm_range *r, const dm_arg
         }
     }
     if (s->counting)
-        return DM_OK;
+        return fill_unwritten(s, args, n, c->err);
     if (s->recording)
         return dm_cmds_launch(s->recording->cmds, k, r, a, n, s->recording->label, s->recording->work, c->err);
-    rc = fill_unwritten(s->device, args, n, c->err);
+    rc = fill_unwritten(s, args, n, c->err);
     return rc ? rc : dm_launch(s->device, k, r, a, n, c->err);
 }
 

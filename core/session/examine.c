@@ -154,8 +154,14 @@ static void warn_of_start(const dm_session *s, dm_sampling *sampling)
                        most_share);
 }
 
+/* A run whose guide was moved is read all the same: only what draws guided images needs it, and says so. */
+static bool does_without_guide(const dm_session *s, dm_need need)
+{
+    return need == DM_NEED_NETWORK || (need == DM_NEED_ALL && s->kept);
+}
+
 /* The model that guidance names, as far as its data's facts tell. */
-static dm_status check_guide(const dm_session *s, dm_err *err)
+static dm_status check_guide(const dm_session *s, dm_need need, dm_err *err)
 {
     const char *guide = s->experiment->guidance.guide;
     dm_data_info data;
@@ -168,6 +174,11 @@ static dm_status check_guide(const dm_session *s, dm_err *err)
     if (!(rc = dm_session_source(s, guide, &f, &step, err)) && !(rc = dm_data_meta_read(f, &data, err)))
         rc = dm_session_guide_fits(s, &data, guide, err);
     dm_st_close(f);
+    if (rc == DM_ENOENT && does_without_guide(s, need)) {
+        dm_session_log(s, DM_LOG_WARNING, "guidance.guide: %s; guided images cannot be drawn", err->msg);
+        *err = (dm_err){0};
+        return DM_OK;
+    }
     if (rc)
         dm_error_prefix(err, "guide: ");
     return rc;
@@ -189,8 +200,8 @@ dm_status dm_session_guide_fits(const dm_session *s, const dm_data_info *data, c
     return DM_OK;
 }
 
-/* warn: also of what is allowed; guidance: what is wrong with that, NULL where nobody asks. */
-static dm_status check_sampler(const dm_session *s, dm_net *m, bool warn, dm_err *guidance, dm_err *err)
+/* guidance: what is wrong with that, NULL where nobody asks. */
+static dm_status check_sampler(const dm_session *s, dm_net *m, dm_need need, dm_err *guidance, dm_err *err)
 {
     const dm_sampling_setup setup = {.experiment = s->experiment,
                                      .noise = s->noise,
@@ -206,11 +217,11 @@ static dm_status check_sampler(const dm_session *s, dm_net *m, bool warn, dm_err
         return rc;
     if (guidance)
         rc = dm_sampling_check_guidance(sampling, guidance);
-    if (guidance && (rc || (rc = check_guide(s, guidance)))) {
+    if (guidance && (rc || (rc = check_guide(s, need, guidance)))) {
         dm_sampling_free(sampling);
         return DM_OK;
     }
-    if (warn) {
+    if (need >= DM_NEED_DATA) { /* also of what is allowed */
         warn_of_amplification(s, sampling);
         warn_of_start(s, sampling);
     }
@@ -220,7 +231,7 @@ static dm_status check_sampler(const dm_session *s, dm_net *m, bool warn, dm_err
 
 dm_status dm_session_warn_of_sampling(dm_session *s, dm_net *m, dm_err *err)
 {
-    return check_sampler(s, m, true, NULL, err);
+    return check_sampler(s, m, DM_NEED_DATA, NULL, err);
 }
 
 /* Gradients lie in what is stored as half, where small ones become zero. */
@@ -302,7 +313,7 @@ static dm_status examine_model(dm_session *s, dm_need need, dm_faults *f, dm_err
         return found(s, DM_SEC_GRID, &why, f, err);
     }
     rc = diffuses && sound(s, DM_SEC_SAMPLER) && !section[DM_SEC_GRID].faults &&
-                 check_sampler(s, m, need >= DM_NEED_DATA, sound(s, DM_SEC_GUIDANCE) ? &guidance : NULL, &why)
+                 check_sampler(s, m, need, sound(s, DM_SEC_GUIDANCE) ? &guidance : NULL, &why)
              ? found(s, DM_SEC_SAMPLER, &why, f, err)
              : DM_OK;
     if (!rc && guidance.code)

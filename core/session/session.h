@@ -29,6 +29,7 @@ typedef struct dm_session {
     const char *const *overrides;  /* the caller's */
     int n_overrides;
     int n_options;                 /* of these, the last, that are options of the call that opened the session */
+    bool kept;                     /* read from what a run has kept of its experiment */
     dm_callbacks callbacks;
     bool keeps_on;          /* kernels are built although it is cancelled: training, once begun, stops between steps */
     double compiling_since; /* seconds of the monotonic clock; 0 = nothing was compiled yet, below 0 = it was said */

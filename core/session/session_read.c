@@ -93,6 +93,7 @@ dm_status dm_session_read(dm_session *s, const char *experiment, const char *con
 
     if ((rc = begin(s, cb, err)))
         return rc;
+    s->kept = o.kept;
     o.override_name = override_name(s);
     o.plugin_log = (dm_plugin_log){plugin_line, s->log};
     if (!experiment)

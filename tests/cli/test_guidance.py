@@ -150,7 +150,7 @@ def batches_do_not_matter():
 
 def with_every_sampler():
     """After 50 steps no further than twice ddim is from the same guided walk at 1,000, where it has no noise of its own."""
-    samplers = "ddim", "heun", "dpmpp", "unipc", "deis", "pndm", "lms", "sa", "ddpm", "restart"
+    samplers = "ddim", "heun", "dpmpp", "unipc", "deis", "pndm", "lms", "sa", "adaptive", "ddpm", "restart"
     for use in GUIDED:
         # the momentum of apg is one of predictions, and more of them are another momentum
         o = {"momentum": 0} if use == "apg" else {}

@@ -60,14 +60,20 @@ static void print_what_can_be_asked(const dm_model_properties *p)
 
 static int run(cli_call *call)
 {
-    const dm_model_options o = {.size = sizeof o, .overrides = call->overrides, .n_overrides = call->n_overrides};
+    dm_model_options o = {.size = sizeof o, .overrides = call->overrides, .n_overrides = call->n_overrides};
     dm_model_properties p = {.size = sizeof p};
+    cli_terminal *t = cli_terminal_new(&call->common);
     dm_model *m;
     dm_err err = {0};
-    dm_status rc = dm_model_open(call->argument[0], &o, &m, &err);
+    dm_status rc;
 
-    if (rc)
+    if (!t)
+        return cli_no_memory();
+    o.callbacks = cli_callbacks(t);
+    if ((rc = dm_model_open(call->argument[0], &o, &m, &err))) {
+        cli_terminal_free(t);
         return cli_fail(&err);
+    }
     if (!(rc = dm_model_info(m, &p, &err))) {
         printf("name        %s, step %lld\n", p.name, (long long)p.step);
         printf("network     %s, %lld parameters\n", p.network, (long long)p.parameters);
@@ -78,6 +84,7 @@ static int run(cli_call *call)
         print_what_can_be_asked(&p);
     }
     dm_model_close(m);
+    cli_terminal_free(t);
     return rc ? cli_fail(&err) : 0;
 }
 
