@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/beside.h"
+#include "base/install_path.h"
 #include "base/folder.h"
 #include "comm/launch.h"
 #include "plugin/plugin_file.h"
@@ -18,7 +18,7 @@ static const char file_name[] = "mpi.so";
 static dm_status find(char path[PATH_MAX], bool *there, dm_err *err)
 {
     char beside[PATH_MAX];
-    const char *const folders[] = {getenv("DEMIST_BACKENDS"), dm_beside(DEMIST_BACKEND_DIR, beside),
+    const char *const folders[] = {getenv("DEMIST_BACKENDS"), dm_install_path(DEMIST_BACKEND_DIR, beside),
                                    DEMIST_BUILD_BACKEND_DIR};
 
     *there = false;
@@ -42,7 +42,7 @@ static dm_status missing(const dm_launch *l, dm_err *err)
 {
     const char *named = getenv("DEMIST_BACKENDS");
     char beside[PATH_MAX];
-    const char *folder = named && *named == '/' ? named : dm_beside(DEMIST_BACKEND_DIR, beside);
+    const char *folder = named && *named == '/' ? named : dm_install_path(DEMIST_BACKEND_DIR, beside);
 
     return dm_error(err, DM_EINVAL,
                     "%s started %d ranks, but demist's MPI backend is not installed: no %s in '%s'; install it, or "

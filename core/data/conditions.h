@@ -1,4 +1,4 @@
-/* What a network is told of an example besides its noise level and its class: the conditions of an experiment. */
+/* The conditions of an experiment: what the network reads of an example besides its noise level and its class. */
 #ifndef DEMIST_CORE_CONDITIONS_H
 #define DEMIST_CORE_CONDITIONS_H
 

@@ -3,7 +3,7 @@
 #include "data/data_example.h"
 
 #include "data/data.h"
-#include "data/given.h"
+#include "data/condition_reader.h"
 #include "device/ops.h"
 #include "data/prefetch.h"
 #include "data/shuffle.h"
@@ -30,12 +30,12 @@ struct dm_data {
     dm_example_scratch *scratches;
     dm_data_info about;
     int64_t size;                  /* floats of an example */
-    dm_given *given;
-    float *told;                   /* what the last batch is told, room for `told_room` examples */
-    int64_t told_room;
+    dm_condition_reader *given;
+    float *condition_values;       /* of the last batch, room for `conditions_room` examples */
+    int64_t conditions_room;
     dm_prefetch *ahead;
-    bool survey;                   /* what cannot be read is left out and told */
-    pthread_mutex_t replacing;     /* over what follows: examples that gave way to the next, each told once */
+    bool survey;                   /* what cannot be read is left out and reported */
+    pthread_mutex_t replacing;     /* over what follows: examples that gave way to the next, each reported once */
     int64_t replaced[MOST_TOLD];
     int n_replaced;
 };
@@ -207,7 +207,7 @@ static dm_status open_set(dm_data *d, const dm_experiment *e, dm_err *err)
         info.shape.dim[k] = 1;
     if ((s = check_info(d, &info, err)))
         return s;
-    if ((s = dm_given_open(&e->condition, &d->instance, d->train, &info, &d->given, err)))
+    if ((s = dm_condition_reader_open(&e->condition, &d->instance, d->train, &info, &d->given, err)))
         return s;
     d->about = info;
     if (e->data.limit && e->data.limit < info.count)
@@ -272,8 +272,8 @@ void dm_data_close(dm_data *d)
         return;
     stop_ahead(d);
     dm_example_scratch_fini(&d->scratch);
-    dm_given_close(d->given);
-    free(d->told);
+    dm_condition_reader_close(d->given);
+    free(d->condition_values);
     if (d->alive)
         dm_instance_fini(&d->instance);
     pthread_mutex_destroy(&d->replacing);
@@ -316,7 +316,7 @@ static dm_status make_example(dm_data *d, dm_example_scratch *scratch, int64_t i
         const dm_status s = dm_example_make(&d->instance, &d->rules, scratch, index, draw, x, label, &why);
 
         if (!s)
-            return dm_given_read(d->given, index, d->rules.flip && draw && draw->flip, given, err);
+            return dm_condition_reader_read(d->given, index, d->rules.flip && draw && draw->flip, given, err);
         if (s != DM_ECORRUPT || !d->about.replaces || tried == d->about.count)
             return dm_error(err, s, "%s", why.msg);
         tell_replaced(d, index, &why);
@@ -344,30 +344,33 @@ static dm_status make_ahead(void *user, int worker, uint64_t position, float *x,
     return stream(d, &d->scratches[worker], position, x, given, label_of(d, label, 0), err);
 }
 
-/* Room for what n examples are told. */
+/* Room for the conditions of n examples. */
 static dm_status make_room(dm_data *d, int64_t n, dm_err *err)
 {
-    if (n <= d->told_room || !dm_given_size(d->given))
+    if (n <= d->conditions_room || !dm_condition_reader_size(d->given))
         return DM_OK;
-    free(d->told);
-    d->told = dm_array(n, dm_given_size(d->given), sizeof *d->told);
-    d->told_room = d->told ? n : 0;
-    return d->told ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for the conditions of %lld examples",
+    free(d->condition_values);
+    d->condition_values = dm_array(n, dm_condition_reader_size(d->given), sizeof *d->condition_values);
+    d->conditions_room = d->condition_values ? n : 0;
+    return d->condition_values ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for the conditions of %lld examples",
                                       (long long)n);
 }
 
-static float *told_of(const dm_data *d, int64_t i) { return d->told ? d->told + i * dm_given_size(d->given) : NULL; }
+static float *conditions_of(const dm_data *d, int64_t i)
+{
+    return d->condition_values ? d->condition_values + i * dm_condition_reader_size(d->given) : NULL;
+}
 
-const float *dm_data_given(const dm_data *d) { return d->told; }
+const float *dm_data_conditions(const dm_data *d) { return d->condition_values; }
 
 dm_status dm_data_batch(dm_data *d, uint64_t position, int64_t n, float *x, int32_t *labels, dm_err *err)
 {
     dm_status s = make_room(d, n, err);
 
-    if (!s && d->ahead && dm_prefetch_take(d->ahead, position, n, x, d->told, labels, &s, err))
+    if (!s && d->ahead && dm_prefetch_take(d->ahead, position, n, x, d->condition_values, labels, &s, err))
         return s;
     for (int64_t i = 0; i < n && !s; i++)
-        s = stream(d, &d->scratch, position + (uint64_t)i, x + i * d->size, told_of(d, i), label_of(d, labels, i),
+        s = stream(d, &d->scratch, position + (uint64_t)i, x + i * d->size, conditions_of(d, i), label_of(d, labels, i),
                    err);
     return s;
 }
@@ -386,13 +389,13 @@ dm_status dm_data_raw_shape(const dm_data *d, int64_t index, dm_shape *shape, dm
     return dm_example_shape(&d->instance, index, &d->rules.largest, shape, err);
 }
 
-dm_status dm_data_tell(dm_data *d, int64_t index, int64_t *n, const float **told, dm_err *err)
+dm_status dm_data_read_conditions(dm_data *d, int64_t index, int64_t *n, const float **values, dm_err *err)
 {
     dm_status s = make_room(d, 1, err);
 
-    *n = dm_given_size(d->given);
-    *told = d->told;
-    return s || !*n ? s : dm_given_read(d->given, index, false, d->told, err);
+    *n = dm_condition_reader_size(d->given);
+    *values = d->condition_values;
+    return s || !*n ? s : dm_condition_reader_read(d->given, index, false, d->condition_values, err);
 }
 
 int64_t dm_data_raw_size(const dm_data *d) { return dm_shape_count(&d->rules.largest); }
@@ -406,7 +409,8 @@ dm_status dm_data_at(dm_data *d, int64_t first, int64_t n, float *x, int32_t *la
                         (long long)(first + n), d->split, (long long)d->about.count);
     s = make_room(d, n, err);
     for (int64_t i = 0; i < n && !s; i++)
-        s = make_example(d, &d->scratch, first + i, NULL, x + i * d->size, told_of(d, i), label_of(d, labels, i), err);
+        s = make_example(d, &d->scratch, first + i, NULL, x + i * d->size, conditions_of(d, i), label_of(d, labels, i),
+                         err);
     return s;
 }
 
@@ -424,5 +428,6 @@ dm_status dm_data_prefetch(dm_data *d, uint64_t position, int64_t n, int64_t str
         return dm_error(err, DM_ENOMEM, "out of memory: reading ahead");
     return dm_prefetch_new(&(dm_prefetch_setup){.make = make_ahead, .user = d, .workers = d->workers,
                                                 .position = position, .n = n, .size = d->size,
-                                                .more = dm_given_size(d->given), .stride = stride}, &d->ahead, err);
+                                                .more = dm_condition_reader_size(d->given), .stride = stride},
+                                                    &d->ahead, err);
 }

@@ -38,7 +38,7 @@ int64_t dm_data_raw_size(const dm_data *d);
 dm_status dm_data_raw_shape(const dm_data *d, int64_t index, dm_shape *shape, dm_err *err);
 
 /* What the data tell of one example, *n values, none where they tell nothing: valid as x is. */
-dm_status dm_data_tell(dm_data *d, int64_t index, int64_t *n, const float **told, dm_err *err);
+dm_status dm_data_read_conditions(dm_data *d, int64_t index, int64_t *n, const float **values, dm_err *err);
 
 /* The n examples of the endless training stream from `position`: x[n,...] and labels, NULL if not wanted,
  * 0 where the data has none.
@@ -48,9 +48,9 @@ dm_status dm_data_batch(dm_data *d, uint64_t position, int64_t n, float *x, int3
  * be read gives way to the next example where the plugin says so (dm_data_info.replaces); dm_data_try says why not. */
 dm_status dm_data_at(dm_data *d, int64_t first, int64_t n, float *x, int32_t *labels, dm_err *err);
 dm_status dm_data_try(dm_data *d, int64_t index, float *x, dm_err *err);
-/* What the data tell of the examples of the last dm_data_batch or dm_data_at (given.h), until the next; NULL only where
- * they tell nothing. */
-const float *dm_data_given(const dm_data *d);
+/* The conditions of the examples of the last dm_data_batch or dm_data_at (condition_reader.h), valid until the next;
+ * NULL without conditions. */
+const float *dm_data_conditions(const dm_data *d);
 /* From now on data.workers threads make the batches of n from `position`, and from every `stride` after it, ahead of
  * dm_data_batch, which gives the same as without. Calls for other batches still work, at their own speed. */
 dm_status dm_data_prefetch(dm_data *d, uint64_t position, int64_t n, int64_t stride, dm_err *err);

@@ -89,19 +89,19 @@ static dm_status hash_example(dm_data *d, int64_t index, SHA256_CTX *sha, dm_err
     return DM_OK;
 }
 
-/* What is told of it, the same way. */
+/* Its conditions, the same way. */
 static dm_status hash_told(dm_data *d, int64_t index, SHA256_CTX *sha, dm_err *err)
 {
     dm_err why = {0};
-    const float *told;
+    const float *values;
     int64_t n;
 
-    if (dm_data_tell(d, index, &n, &told, &why)) {
+    if (dm_data_read_conditions(d, index, &n, &values, &why)) {
         hash_int(sha, -1);
         return why.code == DM_ENOMEM || why.code == DM_EIO ? dm_error(err, why.code, "%s", why.msg) : DM_OK;
     }
     if (n)
-        SHA256Update(sha, (const uint8_t *)told, (size_t)n * sizeof *told);
+        SHA256Update(sha, (const uint8_t *)values, (size_t)n * sizeof *values);
     return DM_OK;
 }
 
@@ -122,7 +122,7 @@ static dm_status hash_examples(dm_data *d, hashing *how, bool files, int64_t siz
     return rc;
 }
 
-/* " HASH", or nothing where nothing is told. */
+/* " HASH", or nothing without conditions. */
 static dm_status add_told(dm_data *d, bool files, char *text, size_t n, dm_err *err)
 {
     char hash[SHA256_DIGEST_STRING_LENGTH];
@@ -221,7 +221,7 @@ bool dm_fingerprint_same(const dm_fingerprint *now, const char *text, const char
 
     if (dm_fingerprint_renumbered(now->classes, classes ? classes : "", what, n))
         return false;
-    /* a checkpoint of before says nothing of what is told */
+    /* a checkpoint of before says nothing of conditions */
     if (!strncmp(now->text, text, *part(text, 3) ? sizeof now->text : strlen(text)) &&
         !strcmp(now->classes, classes ? classes : ""))
         return true;

@@ -1,6 +1,6 @@
-/* What a data set is recognized by when a run goes on: its count, the names and sizes of its files, its contents, what
- * it tells of its examples besides (given.h), and the names of its classes. Names are relative to the data's folder, so
- * that it may move. */
+/* What a data set is recognized by when a run resumes: its count, the names and sizes of its files, its contents, its
+ * conditions (condition_reader.h), and the names of its classes. Names are relative to the data's folder, which may
+ * move. */
 #ifndef DEMIST_CORE_FINGERPRINT_H
 #define DEMIST_CORE_FINGERPRINT_H
 

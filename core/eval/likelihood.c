@@ -33,7 +33,7 @@ typedef struct job {
     int64_t n, example, outputs;   /* images at once; elements of an image and of the output for one */
     float *x0, *x, *F;
     int32_t *labels;
-    dm_told conditions;            /* of a batch */
+    dm_condition_batch conditions;            /* of a batch */
     double *c_in, *c_noise;
     double *terms;                 /* of a batch: [n][steps + 1], as dm_nll.each has them */
     dm_sums *sums;                 /* over images, of each of the steps + 1 terms, all of them, those between */
@@ -174,7 +174,7 @@ static dm_status host_memory(job *j, dm_err *err)
         out->each = dm_array((int64_t)count, (int64_t)columns, sizeof *out->each);
     return j->x0 && j->x && j->F && j->labels && j->c_in && j->c_noise && j->terms && j->sums && out->t && out->terms &&
                    (out->each || !j->o->each)
-               ? dm_told_init(&j->conditions, dm_net_conditions(j->s->model), j->n, err)
+               ? dm_condition_batch_init(&j->conditions, dm_net_conditions(j->s->model), j->n, err)
                : dm_error(err, DM_ENOMEM, "out of memory for the terms of %lld images in %d steps",
                           (long long)out->count, (int)out->steps);
 }
@@ -191,7 +191,7 @@ static void job_fini(job *j)
     free(j->x);
     free(j->F);
     free(j->labels);
-    dm_told_fini(&j->conditions);
+    dm_condition_batch_fini(&j->conditions);
     free(j->c_in);
     free(j->c_noise);
     free(j->terms);
@@ -222,7 +222,7 @@ static dm_status run_network(job *j, int64_t first, int32_t i, dm_err *err)
     if ((rc = dm_launch_randn(s->device, j->noise, j->n, j->example, &r, err)) ||
         (rc = dm_launch_sum(s->device, in, (double[]){p->alpha, p->sigma}, two, 2, j->n * j->example, err)) ||
         (rc = dm_forward_level(j->forward, p, &j->steps[i].affine, err)) ||
-        (rc = dm_forward_tell(j->forward, &j->conditions, (uint64_t)first + 1, err)) ||
+        (rc = dm_forward_set_conditions(j->forward, &j->conditions, (uint64_t)first + 1, err)) ||
         (rc = dm_forward_run(j->forward, j->c_in, j->c_noise, s->data.classes ? j->labels : NULL, err)) ||
         (rc = dm_buf_read(in, 0, (size_t)(j->n * j->example) * sizeof *j->x, j->x, err)))
         return rc;
@@ -280,7 +280,7 @@ static dm_status one_batch(job *j, int64_t first, dm_err *err)
     if ((rc = dm_data_at(dm_eval_data_of(j->data), first, there, j->x0, j->labels, err)) ||
         (rc = dm_buf_write(j->clean, 0, (size_t)(j->n * j->example) * sizeof *j->x0, j->x0, err)))
         return rc;
-    dm_net_derive(j->s->model, j->x0, dm_data_given(dm_eval_data_of(j->data)), there,
+    dm_net_derive(j->s->model, j->x0, dm_data_conditions(dm_eval_data_of(j->data)), there,
                   (uint64_t)j->s->experiment->run.seed, DM_STEP_OF_EVALUATION, (uint32_t)first, &j->conditions);
     for (int32_t i = 0; i < steps; i++) {
         if ((rc = one_step(j, first, there, i, err)))

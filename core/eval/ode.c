@@ -61,9 +61,9 @@ dm_status dm_ode_new(const dm_ode_setup *setup, dm_ode **out, dm_err *err)
     return DM_OK;
 }
 
-dm_status dm_ode_tell(dm_ode *o, const dm_told *told, uint64_t serial, dm_err *err)
+dm_status dm_ode_set_conditions(dm_ode *o, const dm_condition_batch *c, uint64_t serial, dm_err *err)
 {
-    return dm_forward_tell(o->forward, told, serial, err);
+    return dm_forward_set_conditions(o->forward, c, serial, err);
 }
 
 void dm_ode_free(dm_ode *o)

@@ -20,8 +20,8 @@ typedef struct dm_ode_setup {
 dm_status dm_ode_new(const dm_ode_setup *s, dm_ode **out, dm_err *err);
 void dm_ode_free(dm_ode *o);
 
-/* What the network is told of the examples that follow (dm_forward_tell). */
-dm_status dm_ode_tell(dm_ode *o, const dm_told *told, uint64_t serial, dm_err *err);
+/* The conditions of the examples that follow (dm_forward_set_conditions). */
+dm_status dm_ode_set_conditions(dm_ode *o, const dm_condition_batch *c, uint64_t serial, dm_err *err);
 
 /* Called after each of the walk's steps; anything but DM_OK ends it. */
 typedef dm_status (*dm_ode_step_fn)(void *user, int32_t done, dm_err *err);

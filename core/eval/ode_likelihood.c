@@ -30,7 +30,7 @@ typedef struct job {
     float *x0;
     double *y, *log_density;
     int32_t *labels;
-    dm_told conditions;            /* of a batch */
+    dm_condition_batch conditions;            /* of a batch */
     dm_sums bits;                  /* a dimension */
 } job;
 
@@ -105,7 +105,7 @@ static dm_status host_memory(job *j, dm_err *err)
     if (j->o->each)
         j->out->each = calloc((size_t)j->out->count, sizeof *j->out->each);
     return j->x0 && j->y && j->log_density && j->labels && (j->out->each || !j->o->each)
-               ? dm_told_init(&j->conditions, dm_net_conditions(j->s->model), j->n, err)
+               ? dm_condition_batch_init(&j->conditions, dm_net_conditions(j->s->model), j->n, err)
                : dm_error(err, DM_ENOMEM, "out of memory for %lld examples", (long long)j->out->count);
 }
 
@@ -118,7 +118,7 @@ static void job_fini(job *j)
     free(j->y);
     free(j->log_density);
     free(j->labels);
-    dm_told_fini(&j->conditions);
+    dm_condition_batch_fini(&j->conditions);
 }
 
 /* Values of a few levels become continuous: each with noise that is uniform over its level. */
@@ -169,9 +169,9 @@ static dm_status one_batch(job *j, dm_err *err)
     memset(j->x0, 0, (size_t)(j->n * j->example) * sizeof *j->x0);
     if ((rc = dm_data_at(dm_eval_data_of(j->data), j->first, there, j->x0, j->labels, err)))
         return rc;
-    dm_net_derive(j->s->model, j->x0, dm_data_given(dm_eval_data_of(j->data)), there,
+    dm_net_derive(j->s->model, j->x0, dm_data_conditions(dm_eval_data_of(j->data)), there,
                   (uint64_t)j->s->experiment->run.seed, DM_STEP_OF_EVALUATION, (uint32_t)j->first, &j->conditions);
-    if ((rc = dm_ode_tell(j->ode, &j->conditions, (uint64_t)j->first + 1, err)))
+    if ((rc = dm_ode_set_conditions(j->ode, &j->conditions, (uint64_t)j->first + 1, err)))
         return rc;
     for (int64_t i = 0; i < j->n * j->example; i++)
         j->y[i] = (double)j->x0[i];

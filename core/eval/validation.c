@@ -20,7 +20,7 @@ struct dm_validation {
     int32_t bands;
     float *x0, *loss;
     int32_t *labels;
-    dm_told conditions;
+    dm_condition_batch conditions;
     dm_point *at;
     double *u, *importance, *weight;
     dm_share mine;                 /* the images that this rank measures */
@@ -60,7 +60,7 @@ static dm_status host_memory(dm_validation *v, dm_err *err)
     v->losses = dm_array(v->count, v->bands, sizeof *v->losses);
     if (!v->x0 || !v->loss || !v->labels || !v->at || !v->u || !v->importance || !v->weight || !v->losses)
         return dm_error(err, DM_ENOMEM, "out of memory for held-out data");
-    return dm_told_init(&v->conditions, dm_net_conditions(v->s->model), v->n, err);
+    return dm_condition_batch_init(&v->conditions, dm_net_conditions(v->s->model), v->n, err);
 }
 
 dm_status dm_validation_new(dm_session *s, dm_wset *weights, int64_t count, int64_t batch, dm_validation **out,
@@ -97,7 +97,7 @@ void dm_validation_free(dm_validation *v)
     free(v->x0);
     free(v->loss);
     free(v->labels);
-    dm_told_fini(&v->conditions);
+    dm_condition_batch_fini(&v->conditions);
     free(v->at);
     free(v->u);
     free(v->importance);
@@ -148,7 +148,7 @@ static dm_status measure(dm_validation *v, double patience, dm_err *err)
         memset(v->x0, 0, (size_t)(v->n * v->example) * sizeof *v->x0);
         if ((rc = dm_data_at(dm_eval_data_of(v->data), first, there, v->x0, v->labels, err)))
             return rc;
-        dm_net_derive(v->s->model, v->x0, dm_data_given(dm_eval_data_of(v->data)), there,
+        dm_net_derive(v->s->model, v->x0, dm_data_conditions(dm_eval_data_of(v->data)), there,
                       (uint64_t)v->s->experiment->run.seed, DM_STEP_OF_EVALUATION, (uint32_t)first, &v->conditions);
         for (int32_t k = 0; k < v->bands; k++) {
             if ((rc = one_batch(v, first, there, k, err)))

@@ -105,7 +105,7 @@ dm_status dm_checkpoint_save(const dm_folder *in, const char *name, const dm_tra
     return rc;
 }
 
-enum { TOLD = 20, IN_MESSAGE = 4 }; /* misfits that are told line by line, and in the message itself */
+enum { LISTED = 20, IN_MESSAGE = 4 }; /* misfits that are listed line by line, and in the message itself */
 
 typedef struct comparing {
     const dm_st *f;
@@ -166,7 +166,7 @@ static void compare_weight(comparing *c, const char *prefix, const dm_weight *w)
     snprintf(key, sizeof key, "%s%s", prefix, w->key);
     if (!dm_st_expect(c->f, key, &w->shape, &t, &why))
         return;
-    if (c->bad < TOLD) {
+    if (c->bad < LISTED) {
         if (!*prefix && !dm_st_find(c->f, key))
             near = nearest_in_file(c, key);
         tell(c, "%s%s%s%s", why.msg, near ? "; it has '" : "", near ? near : "", near ? "'" : "");
@@ -181,7 +181,7 @@ static void compare_tensor(comparing *c, const char *name)
 
     if (dm_layout_find(c->l, name) >= 0)
         return;
-    if (c->bad < TOLD) {
+    if (c->bad < LISTED) {
         near = nearest_in_network(c, name);
         tell(c, "'%s': this network has no tensor '%s'%s%s%s", dm_st_path(c->f), name, near ? "; it lacks '" : "",
              near ? near : "", near ? "'" : "");
@@ -201,8 +201,8 @@ dm_status dm_checkpoint_compare(const dm_st *f, const char *prefix, const dm_lay
         compare_tensor(&c, dm_st_at(f, i)->name);
     if (!c.bad)
         return DM_OK;
-    snprintf(more, sizeof more, "and %lld more", (long long)(c.bad - TOLD));
-    if (line && c.bad > TOLD)
+    snprintf(more, sizeof more, "and %lld more", (long long)(c.bad - LISTED));
+    if (line && c.bad > LISTED)
         line(user, more);
     return dm_error(err, DM_ECORRUPT, "'%s' does not fit this network of %d tensors in %lld%s%s", dm_st_path(f),
                     (int)l->n, (long long)c.bad, c.first, c.bad > IN_MESSAGE ? "; ..." : "");

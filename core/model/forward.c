@@ -12,8 +12,8 @@ struct dm_forward {
     dm_val x, c_in, c_noise, labels, out;
     dm_val vector, product;        /* DM_NONE without */
     dm_net_level level;
-    dm_told_inputs told;
-    uint64_t serial;               /* of what it was told last; 0 = nothing yet */
+    dm_condition_inputs inputs;
+    uint64_t serial;               /* of the conditions set last; 0 = none yet */
     int32_t conditions;
     dm_shape shape;
     float *host; /* c_in, c_noise and the noise level as last written */
@@ -58,8 +58,8 @@ static void describe_forward(dm_forward *f, dm_net *m, const dm_graph *api, cons
         dm_net_set_level(g, &f->level);
     }
     f->labels = dm_net_label_input(m, g, f->n);
-    dm_told_inputs_add(&f->told, dm_net_conditions(m), g, f->n);
-    dm_net_set_conditions(g, &f->told);
+    dm_condition_inputs_add(&f->inputs, dm_net_conditions(m), g, f->n);
+    dm_net_set_conditions(g, &f->inputs);
     y = dm_net_build(m, g, api, x, f->c_noise, f->labels);
     results[0] = f->out = dm_graph_to_rows(g, y);
     results[1] = !product || dm_net_out_channels(m) == s.dim[1] ? y : api->slice(api, y, 1, 0, s.dim[1]);
@@ -96,17 +96,17 @@ static dm_status make(dm_net *m, dm_wset *weights, int64_t n, const dm_shape *ex
     f->conditions = dm_net_conditions(m)->n;
     if (!(rc = dm_net_graph(m, false, &f->graph, &api, err))) {
         enum { FIXED = 7 + DM_LEVELS };
-        dm_val keep[FIXED + DM_TOLD_KEPT];
+        dm_val keep[FIXED + DM_CONDITION_INPUTS_KEPT];
 
         describe_forward(f, m, api, example ? example : &dm_net_data(m)->shape, product);
         keep[0] = f->out, keep[1] = f->x, keep[2] = f->c_in, keep[3] = f->c_noise, keep[4] = f->labels;
         keep[5] = f->vector, keep[6] = f->product;
         for (int i = 0; i < DM_LEVELS; i++)
             keep[7 + i] = f->reads_level ? f->level.row[i] : DM_NONE;
-        dm_told_inputs_keep(&f->told, keep + FIXED);
+        dm_condition_inputs_keep(&f->inputs, keep + FIXED);
         rc = f->graph->err.code ? dm_error(err, f->graph->err.code, "%s", f->graph->err.msg)
-                                : dm_plan_new(dm_net_device(m), f->graph, weights, keep, FIXED + DM_TOLD_KEPT, &o,
-                                              &f->plan, err);
+                                : dm_plan_new(dm_net_device(m), f->graph, weights, keep,
+                                              FIXED + DM_CONDITION_INPUTS_KEPT, &o, &f->plan, err);
     }
     if (rc) {
         dm_forward_free(f);
@@ -188,13 +188,13 @@ dm_status dm_forward_vectors(dm_forward *f, const float *vectors, dm_err *err)
     return to ? dm_buf_write(to, 0, dm_buf_bytes(to), vectors, err) : DM_OK;
 }
 
-dm_status dm_forward_tell(dm_forward *f, const dm_told *told, uint64_t serial, dm_err *err)
+dm_status dm_forward_set_conditions(dm_forward *f, const dm_condition_batch *c, uint64_t serial, dm_err *err)
 {
     dm_status rc;
 
     if (f->serial == serial)
         return DM_OK;
-    rc = dm_told_upload(told, &f->told, f->plan, err);
+    rc = dm_condition_batch_upload(c, &f->inputs, f->plan, err);
     f->serial = rc ? 0 : serial;
     return rc;
 }

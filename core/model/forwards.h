@@ -10,7 +10,7 @@ typedef struct dm_forwards dm_forwards;
 /* Both must outlive it. */
 dm_status dm_forwards_new(dm_net *net, dm_wset *weights, dm_forwards **out, dm_err *err);
 void dm_forwards_free(dm_forwards *f);
-/* A number for what a batch is told (dm_forward_tell) that none of these passes had before. */
+/* A number for the conditions of a batch (dm_forward_set_conditions) that none of these passes had before. */
 uint64_t dm_forwards_serial(dm_forwards *f);
 /* As dm_forward_new; *out is valid until the next call. runs: how often it is expected to run. Where memory is short,
  * the others go. */

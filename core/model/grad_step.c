@@ -21,8 +21,8 @@ struct dm_grad_step {
     int32_t rows;
     dm_graph_core *graph;
     dm_plan *plan;
-    dm_val x0, noise, labels, told, state, row[MAX_ROWS], loss;
-    dm_told_inputs conditions;
+    dm_val x0, noise, labels, labels_read, state, row[MAX_ROWS], loss;
+    dm_condition_inputs conditions;
     bool writes;                   /* gradients, instead of adding to them */
     dm_buf *coef, *window[MAX_ROWS];
     float *host;
@@ -162,12 +162,12 @@ static dm_status begin(dm_grad_step *s, dm_net *m, int64_t n, bool training, con
         s->row[i] = dm_graph_input(s->graph, "coefficients", &(dm_shape){1, {n}}, DM_DT_F32, false);
     s->labels =
         dm_net_data(m)->classes ? dm_graph_input(s->graph, "labels", &(dm_shape){1, {n}}, DM_DT_I32, false) : DM_NONE;
-    s->told = s->noise = DM_NONE;
+    s->labels_read = s->noise = DM_NONE;
     if (training && dm_net_drops_labels(m)) {
-        s->told = dm_graph_input(s->graph, "labels", &(dm_shape){1, {n}}, DM_DT_I32, false);
-        dm_net_set_told(s->graph, s->labels, s->told);
+        s->labels_read = dm_graph_input(s->graph, "labels", &(dm_shape){1, {n}}, DM_DT_I32, false);
+        dm_net_set_labels_read(s->graph, s->labels, s->labels_read);
     }
-    dm_told_inputs_add(&s->conditions, dm_net_conditions(m), s->graph, n);
+    dm_condition_inputs_add(&s->conditions, dm_net_conditions(m), s->graph, n);
     dm_net_set_conditions(s->graph, &s->conditions);
     *loss_sum = !training ? DM_NONE : dm_graph_input(s->graph, "loss_sum", &(dm_shape){1, {1}}, DM_DT_F32, false);
     return DM_OK;
@@ -224,7 +224,7 @@ dm_status dm_grad_step_new(dm_net *m, dm_wset *weights, dm_buf *grads, dm_buf *l
                          .name = grads ? "grad" : "loss",
                          .choices = dm_net_choices(m),
                          .runs = dm_net_expected(m)};
-    dm_val sum, keep[6 + DM_TOLD_KEPT];
+    dm_val sum, keep[6 + DM_CONDITION_INPUTS_KEPT];
     const dm_graph *api;
     dm_status rc;
 
@@ -242,9 +242,9 @@ dm_status dm_grad_step_new(dm_net *m, dm_wset *weights, dm_buf *grads, dm_buf *l
     binds[s->rows] = (dm_bind){sum, loss_sum};
     o.n_binds = s->rows + (grads ? 1 : 0);
     keep[0] = s->loss, keep[1] = s->x0, keep[2] = s->labels, keep[3] = s->state;
-    keep[4] = s->told, keep[5] = s->noise;
-    dm_told_inputs_keep(&s->conditions, keep + 6);
-    if ((rc = dm_plan_new(s->device, s->graph, weights, keep, 6 + DM_TOLD_KEPT, &o, &s->plan, err)))
+    keep[4] = s->labels_read, keep[5] = s->noise;
+    dm_condition_inputs_keep(&s->conditions, keep + 6);
+    if ((rc = dm_plan_new(s->device, s->graph, weights, keep, 6 + DM_CONDITION_INPUTS_KEPT, &o, &s->plan, err)))
         goto failed;
     *out = s;
     return DM_OK;
@@ -325,10 +325,11 @@ dm_status dm_grad_step_run(dm_grad_step *s, const dm_grad_batch *b, dm_err *err)
     if (s->labels >= 0 && b->labels &&
         (rc = dm_buf_write(dm_plan_buffer(s->plan, s->labels), 0, (size_t)s->n * sizeof *b->labels, b->labels, err)))
         return rc;
-    if (s->told >= 0 && b->told &&
-        (rc = dm_buf_write(dm_plan_buffer(s->plan, s->told), 0, (size_t)s->n * sizeof *b->told, b->told, err)))
+    if (s->labels_read >= 0 && b->labels_read &&
+        (rc = dm_buf_write(dm_plan_buffer(s->plan, s->labels_read), 0, (size_t)s->n * sizeof *b->labels_read,
+                           b->labels_read, err)))
         return rc;
-    if (b->conditions && (rc = dm_told_upload(b->conditions, &s->conditions, s->plan, err)))
+    if (b->conditions && (rc = dm_condition_batch_upload(b->conditions, &s->conditions, s->plan, err)))
         return rc;
     if (s->state >= 0 && (rc = dm_buf_write(dm_plan_buffer(s->plan, s->state), 0, sizeof state, state, err)))
         return rc;

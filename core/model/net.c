@@ -32,8 +32,9 @@ struct dm_net {
     dm_layout *layout;
 };
 
-/* What g->network belongs to; where the network is asked about `labels`, it is told `told`. */
-typedef struct net_graph { dm_net *net; dm_net_level level; dm_told_inputs conditions; dm_val labels, told; } net_graph;
+/* What g->network belongs to; where the network is run on `labels`, it reads `labels_read`. */
+typedef struct net_graph { dm_net *net; dm_net_level level; dm_condition_inputs conditions; dm_val labels,
+    labels_read; } net_graph;
 
 const dm_layout *dm_net_layout(const dm_net *m) { return m->layout; }
 dm_instance *dm_net_objective(dm_net *m) { return &m->objective; }
@@ -128,7 +129,7 @@ static uint32_t takes(const dm_net *m)
 }
 
 void dm_net_derive(const dm_net *m, const float *x0, const float *given, int64_t n, uint64_t seed, uint32_t step,
-                   uint32_t first_index, dm_told *t)
+                   uint32_t first_index, dm_condition_batch *t)
 {
     const int64_t example = dm_shape_count(&m->data.shape), all = dm_conditions_given(&m->conditions);
 
@@ -137,7 +138,8 @@ void dm_net_derive(const dm_net *m, const float *x0, const float *given, int64_t
 
         for (int64_t i = 0; i < n; i++) {
             if (of_data) {
-                dm_told_set(t, k, i, given + i * all, t->length[k] ? (int64_t)given[i * all + t->size[k]] : 0);
+                dm_condition_batch_set(t, k, i, given + i * all,
+                                       t->length[k] ? (int64_t)given[i * all + t->size[k]] : 0);
                 continue;
             }
             dm_condition_derive(&m->experiment->condition, &m->conditions, k, &m->data.shape, x0 + i * example, seed,
@@ -148,8 +150,8 @@ void dm_net_derive(const dm_net *m, const float *x0, const float *given, int64_t
     }
 }
 
-/* All that the network is told, of the kinds that it takes. */
-static int32_t list_conditions(const dm_net *m, const dm_told_inputs *t, dm_val labels,
+/* All conditions of the network, of the kinds that it takes. */
+static int32_t list_conditions(const dm_net *m, const dm_condition_inputs *t, dm_val labels,
                                dm_condition_in list[DM_MAX_CONDITIONS])
 {
     const dm_conditions *c = &m->conditions;
@@ -224,7 +226,7 @@ static dm_val run_network(void *user, const dm_graph *api, int32_t weights, dm_v
 
     if (weights != 0)
         return dm_graph_fail(g, DM_EINVAL, "there is no weight set %d", (int)weights);
-    return dm_net_build(n->net, g, api, x, noise, labels >= 0 && labels == n->labels ? n->told : labels);
+    return dm_net_build(n->net, g, api, x, noise, labels >= 0 && labels == n->labels ? n->labels_read : labels);
 }
 
 dm_status dm_net_graph(dm_net *m, bool training, dm_graph_core **g, const dm_graph **api, dm_err *err)
@@ -241,8 +243,8 @@ dm_status dm_net_graph(dm_net *m, bool training, dm_graph_core **g, const dm_gra
     }
     user->net = m;
     dm_net_level_none(&user->level);
-    dm_told_inputs_none(&user->conditions);
-    user->labels = user->told = DM_NONE;
+    dm_condition_inputs_none(&user->conditions);
+    user->labels = user->labels_read = DM_NONE;
     (*g)->training = training;
     (*g)->network = run_network;
     (*g)->network_user = user;
@@ -251,17 +253,17 @@ dm_status dm_net_graph(dm_net *m, bool training, dm_graph_core **g, const dm_gra
 
 void dm_net_set_level(dm_graph_core *g, const dm_net_level *l) { ((net_graph *)g->network_user)->level = *l; }
 
-void dm_net_set_conditions(dm_graph_core *g, const dm_told_inputs *t)
+void dm_net_set_conditions(dm_graph_core *g, const dm_condition_inputs *t)
 {
     ((net_graph *)g->network_user)->conditions = *t;
 }
 
-void dm_net_set_told(dm_graph_core *g, dm_val labels, dm_val told)
+void dm_net_set_labels_read(dm_graph_core *g, dm_val labels, dm_val labels_read)
 {
     net_graph *n = g->network_user;
 
     n->labels = labels;
-    n->told = told;
+    n->labels_read = labels_read;
 }
 
 dm_val dm_net_label_input(const dm_net *m, dm_graph_core *g, int64_t n)
@@ -279,7 +281,7 @@ static void build_alone(dm_net *m, dm_graph_core *g, const dm_graph *api, int64_
     const dm_val x = dm_graph_to_image(g, dm_graph_input(g, "x", &s, DM_DT_F32, false));
     const dm_val noise = diffusion ? dm_graph_input(g, "noise", &(dm_shape){1, {n}}, DM_DT_F32, false) : DM_NONE;
     const dm_val labels = dm_net_label_input(m, g, n);
-    dm_told_inputs told;
+    dm_condition_inputs inputs;
     dm_net_level level;
     dm_val y;
 
@@ -287,13 +289,13 @@ static void build_alone(dm_net *m, dm_graph_core *g, const dm_graph *api, int64_
         dm_net_level_inputs(&level, g, n);
         dm_net_set_level(g, &level);
     }
-    dm_told_inputs_add(&told, &m->conditions, g, n);
-    dm_net_set_conditions(g, &told);
+    dm_condition_inputs_add(&inputs, &m->conditions, g, n);
+    dm_net_set_conditions(g, &inputs);
     if ((y = dm_net_build(m, g, api, x, noise, labels)) >= 0)
         dm_graph_mark_trained(g, y);
     m->reads_labels = labels >= 0 && dm_graph_reads(g, labels);
     for (int32_t k = 0; k < m->conditions.n && !g->err.code; k++)
-        if (!dm_graph_reads(g, told.value[k]))
+        if (!dm_graph_reads(g, inputs.value[k]))
             dm_graph_fail(g, DM_EINVAL, "network '%s' does not read condition '%s'", m->network.plugin->name,
                           m->conditions.is[k].name);
 }

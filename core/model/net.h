@@ -6,7 +6,7 @@
 #include "experiment/experiment.h"
 #include "model/guiding.h"
 #include "model/net_level.h"
-#include "model/told.h"
+#include "model/condition_batch.h"
 #include "noise/noise.h"
 #include "plan/plan.h"
 
@@ -43,14 +43,14 @@ bool dm_net_reads_labels(const dm_net *m);
 bool dm_net_drops_labels(const dm_net *m);
 /* Is the noise of training assigned to the examples by the caller (objective.coupling)? */
 bool dm_net_couples(const dm_net *m);
-/* What else it is told of each example. */
+/* What else it is conditioned on. */
 const dm_conditions *dm_net_conditions(const dm_net *m);
 /* A step of random numbers that no training reaches, for what is derived outside of it. */
 #define DM_STEP_OF_EVALUATION UINT32_C(0xfffffff0)
 /* Fills t, of n examples or more, from the images x0 f32[n,...] that they are of, and from what the data tell of them
- * (dm_data_given); index of the first in its batch. */
+ * (dm_data_conditions); index of the first in its batch. */
 void dm_net_derive(const dm_net *m, const float *x0, const float *given, int64_t n, uint64_t seed, uint32_t step,
-                   uint32_t first_index, dm_told *t);
+                   uint32_t first_index, dm_condition_batch *t);
 /* What guidance of it can have. */
 dm_guiding_facts dm_net_can_be_guided(const dm_net *m);
 /* Does the network tell the variance of a step? */
@@ -83,8 +83,8 @@ dm_status dm_forward_level(dm_forward *f, const dm_point *p, const dm_affine *a,
 /* Labels that are vectors, f32[n,label_width], for the runs that follow. */
 dm_status dm_forward_vectors(dm_forward *f, const float *vectors, dm_err *err);
 /* The conditions of all n in the runs that follow, without which those of a network that has some fail; serial: above
- * 0, and the same where it was told just this before. */
-dm_status dm_forward_tell(dm_forward *f, const dm_told *told, uint64_t serial, dm_err *err);
+ * 0, and the same where these were set just before. */
+dm_status dm_forward_set_conditions(dm_forward *f, const dm_condition_batch *c, uint64_t serial, dm_err *err);
 const dm_plan *dm_forward_plan(const dm_forward *f);
 
 /* ---- a training step --------------------------------------------------------------- */
@@ -103,8 +103,8 @@ dm_status dm_grad_step_examine(dm_net *m, dm_unreached *unreached, dm_err *err);
 typedef struct dm_grad_batch {
     const float *x0;       /* f32[n,C,H,W], host */
     const int32_t *labels; /* i32[n]; NULL where the data has none */
-    const int32_t *told;   /* the same as the network is told them, in training with dm_net_drops_labels; else NULL */
-    const dm_told *conditions; /* as the network is told them; NULL where it has none */
+    const int32_t *labels_read; /* as the network reads them, in training with dm_net_drops_labels; else NULL */
+    const dm_condition_batch *conditions; /* as the network reads them; NULL where it has none */
     const dm_point *at;    /* n points; NULL without diffusion */
     const float *noise;    /* f32[n,C,H,W], in training with dm_net_couples; else drawn on the device */
     const double *weight;  /* n: importance / batch; 0 for padding */
@@ -124,12 +124,12 @@ int32_t dm_net_draw_parts(const dm_net *m);
 /* The noise levels of a batch, from uniforms in (0,1); importance is 1 unless the objective says otherwise. */
 dm_status dm_net_draw(dm_net *m, int32_t n, const double *u, dm_point *at, double *importance, dm_err *err);
 
-/* What networks in this graph are told of noise levels; nothing unless it is set. */
+/* The noise level that networks in this graph read; none unless it is set. */
 void dm_net_set_level(dm_graph_core *g, const dm_net_level *l);
-/* What they are told of conditions; nothing unless it is set. */
-void dm_net_set_conditions(dm_graph_core *g, const dm_told_inputs *t);
-/* Where an objective runs the network on `labels`, the network is told these. */
-void dm_net_set_told(dm_graph_core *g, dm_val labels, dm_val told);
+/* The conditions that they read; none unless they are set. */
+void dm_net_set_conditions(dm_graph_core *g, const dm_condition_inputs *t);
+/* Where an objective runs the network on `labels`, it reads these instead. */
+void dm_net_set_labels_read(dm_graph_core *g, dm_val labels, dm_val labels_read);
 /* Shared by both: the network plugin on these values. */
 dm_val dm_net_build(dm_net *m, dm_graph_core *g, const dm_graph *api, dm_val x, dm_val noise, dm_val labels);
 /* Precision as the experiment has it: before the gradient of a fused graph, and after. */

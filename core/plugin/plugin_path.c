@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/beside.h"
+#include "base/install_path.h"
 #include "base/folder.h"
 
 /* The folder without links in its name; *exists is false where there is none. */
@@ -119,7 +119,8 @@ dm_status dm_plugin_path_append_defaults(dm_plugin_path *p, dm_err *err)
 
     if ((rc = dm_plugin_path_insert(p, p->n, getenv("DEMIST_PLUGIN_PATH"), "DEMIST_PLUGIN_PATH", err)) ||
         (dm_plugin_user_folder(user, sizeof user) && (rc = append_if_own(p, user, "user", err))) ||
-        ((installed = dm_beside(DEMIST_PLUGIN_DIR, beside)) && (rc = append_folder(p, installed, "installed", err))))
+        ((installed = dm_install_path(DEMIST_PLUGIN_DIR, beside)) && (rc = append_folder(p, installed, "installed",
+                                                                                         err))))
         return rc;
     return append_if_own(p, DEMIST_BUILD_PLUGIN_DIR, "build", err);
 }

@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "sample/sample_job.h"
-#include "sample/told_by_data.h"
+#include "sample/example_conditions.h"
 #include "session/examine.h"
 #include "session/session_source.h"
 #include "text/plain_text.h"
@@ -11,12 +11,12 @@
 #include <stdlib.h>
 
 /* The conditions of the test images, without a test split of the training images. */
-static dm_status tell(const dm_quality_job *j, dm_sample_job *d, dm_told_by_data *of, dm_err *err)
+static dm_status tell(const dm_quality_job *j, dm_sample_job *d, dm_example_conditions *of, dm_err *err)
 {
     const dm_eval_data *from = j->test ? j->test : j->train;
-    const dm_status rc = dm_told_by_data_new(&j->model, dm_eval_data_of(from), j->count, of, err);
+    const dm_status rc = dm_example_conditions_new(&j->model, dm_eval_data_of(from), j->count, of, err);
 
-    d->conditions = of->told.conditions ? &of->told : NULL;
+    d->conditions = of->conditions.conditions ? &of->conditions : NULL;
     if (!rc && !dm_data_get_info(dm_eval_data_of(from))->classes) { /* these have none to tell */
         free(of->labels);
         of->labels = NULL;
@@ -25,7 +25,7 @@ static dm_status tell(const dm_quality_job *j, dm_sample_job *d, dm_told_by_data
 }
 
 /* The class that each sample is asked to be of: that of the image that gives its conditions, or each in turn. */
-static dm_status ask(dm_quality_job *j, dm_sample_job *d, const dm_told_by_data *of, dm_err *err)
+static dm_status ask(dm_quality_job *j, dm_sample_job *d, const dm_example_conditions *of, dm_err *err)
 {
     if (!(j->asked = dm_array(j->count, 1, sizeof *j->asked)))
         return dm_error(err, DM_ENOMEM, "out of memory for the classes of %lld images", (long long)j->count);
@@ -67,7 +67,7 @@ static dm_status check_each(dm_quality_job *j, dm_err *err)
     return rc;
 }
 
-static dm_status prepare_samples(dm_quality_job *j, dm_wset **weights, dm_sample_job *d, dm_told_by_data *of,
+static dm_status prepare_samples(dm_quality_job *j, dm_wset **weights, dm_sample_job *d, dm_example_conditions *of,
                                  dm_err *err)
 {
     dm_status rc;
@@ -94,7 +94,7 @@ static void describe_samples(dm_quality_job *j, int32_t steps)
 dm_status dm_quality_sample(dm_quality_job *j, dm_err *err)
 {
     dm_sample_job d = {.count = j->count, .progress = true, .comm = j->model.comm};
-    dm_told_by_data of = {0};
+    dm_example_conditions of = {0};
     dm_wset *weights = NULL;
     double began;
     int32_t steps = 0;
@@ -106,6 +106,6 @@ dm_status dm_quality_sample(dm_quality_job *j, dm_err *err)
         describe_samples(j, steps);
     }
     dm_wset_free(weights);
-    dm_told_by_data_fini(&of);
+    dm_example_conditions_fini(&of);
     return rc;
 }

@@ -98,7 +98,7 @@ static dm_status for_batches_of(dm_guide *g, int64_t n, dm_err *err)
 int64_t dm_guide_out_channels(const dm_guide *g) { return dm_net_out_channels(g->s.model); }
 
 dm_status dm_guide_predict(dm_guide *g, dm_buf *x, int64_t n, const dm_point *p, const int32_t *labels,
-                           const dm_told *conditions, uint64_t serial, dm_said *said, dm_err *err)
+                           const dm_condition_batch *conditions, uint64_t serial, dm_said *said, dm_err *err)
 {
     const int64_t example = dm_shape_count(&g->s.data.shape);
     dm_forward *f;
@@ -114,7 +114,7 @@ dm_status dm_guide_predict(dm_guide *g, dm_buf *x, int64_t n, const dm_point *p,
         (rc = dm_launch_sum(g->s.device, g->x, &k, &x, 1, n * example, err)) ||
         (rc = dm_buf_copy(g->x, 0, dm_forward_input(f), 0, dm_buf_bytes(g->x), err)) ||
         (rc = dm_forward_level(f, &at, &a, err)) ||
-        (conditions->conditions && (rc = dm_forward_tell(f, conditions, serial, err))))
+        (conditions->conditions && (rc = dm_forward_set_conditions(f, conditions, serial, err))))
         return rc;
     for (int64_t i = 0; i < n; i++) {
         g->c_in[i] = a.c_in;

@@ -4,7 +4,7 @@
 #define DEMIST_CORE_GUIDE_H
 
 #include "model/guiding.h"
-#include "model/told.h"
+#include "model/condition_batch.h"
 #include "session/session.h"
 
 typedef struct dm_guide dm_guide;
@@ -15,6 +15,6 @@ void dm_guide_close(dm_guide *g);
 int64_t dm_guide_out_channels(const dm_guide *g);
 /* What it says of n examples x at p, where its own schedule has that log-SNR; said is valid until the next call. */
 dm_status dm_guide_predict(dm_guide *g, dm_buf *x, int64_t n, const dm_point *p, const int32_t *labels,
-                           const dm_told *conditions, uint64_t serial, dm_said *said, dm_err *err);
+                           const dm_condition_batch *conditions, uint64_t serial, dm_said *said, dm_err *err);
 
 #endif

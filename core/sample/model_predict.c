@@ -2,7 +2,7 @@
 #include "sample/model_handle.h"
 
 #include "model/objective.h"
-#include "sample/asked.h"
+#include "sample/condition_request.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@ static dm_status check_vectors(const dm_session *s, const dm_predict_options *o,
                     given ? "the given ones have another length" : "none are given");
 }
 
-/* The steps that the network is told of lie between those of the first and the noisiest level. */
+/* The timesteps that the network reads lie between those of the first and the noisiest level. */
 static dm_status check_steps(const dm_session *s, const double *t, int64_t n, dm_err *err)
 {
     dm_instance *obj = dm_net_objective(s->model);
@@ -62,7 +62,8 @@ static dm_status check_inputs(const dm_model *m, const dm_predict_options *o, dm
         return dm_error(err, DM_EINVAL, "x has rank %d and %lld channels; this model needs rank %d and %lld",
                         (int)o->shape.rank, o->shape.rank > 1 ? (long long)o->shape.dim[1] : 0,
                         (int)s->data.shape.rank + 1, (long long)s->data.shape.dim[0]);
-    if ((rc = check_vectors(s, o, err)) || (rc = dm_asked_count(o->conditions, o->n_conditions, &many, err)))
+    if ((rc = check_vectors(s, o, err)) || (rc = dm_condition_request_count(o->conditions, o->n_conditions, &many,
+                                                                            err)))
         return rc;
     for (int64_t i = 0, count = dm_shape_count(&o->shape); i < count && !s->experiment->run.allow_nan; i++)
         if (!isfinite(o->x[i]))
@@ -82,7 +83,7 @@ static dm_status run(dm_model *m, const dm_predict_options *o, dm_forward *f, dm
     const bool zeros = s->data.classes && !o->labels && !s->label_width;
     double *ones = malloc((size_t)n * sizeof *ones);
     int32_t *labels = zeros ? calloc((size_t)n, sizeof *labels) : NULL;
-    dm_told told = {0};
+    dm_condition_batch conditions = {0};
     dm_status rc =
         ones && (labels || !zeros) ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for %lld inputs", (long long)n);
 
@@ -90,15 +91,16 @@ static dm_status run(dm_model *m, const dm_predict_options *o, dm_forward *f, dm
         ones[i] = 1;
     if (zeros)
         dm_session_log(s, DM_LOG_DEBUG, "no labels y given: using class 0");
-    if (!rc && !(rc = dm_asked_conditions(s, o->conditions, o->n_conditions, n, &told, err)) && told.conditions)
-        rc = dm_forward_tell(f, &told, dm_forwards_serial(m->forwards), err);
+    if (!rc && !(rc = dm_condition_request_fill(s, o->conditions, o->n_conditions, n, &conditions, err)) &&
+        conditions.conditions)
+        rc = dm_forward_set_conditions(f, &conditions, dm_forwards_serial(m->forwards), err);
     if (!rc &&
         !(rc = dm_buf_write(dm_forward_input(f), 0, (size_t)dm_shape_count(&o->shape) * sizeof *o->x, o->x, err)) &&
         (!s->label_width || !(rc = dm_forward_vectors(f, o->vectors, err))))
         rc = dm_forward_run(f, ones, o->t, zeros ? labels : o->labels, err);
     free(ones);
     free(labels);
-    dm_told_fini(&told);
+    dm_condition_batch_fini(&conditions);
     return rc;
 }
 

@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "text/plain_text.h"
-#include "sample/asked.h"
+#include "sample/condition_request.h"
 #include "sample/classes.h"
 #include "sample/edit_request.h"
 #include "session/examine.h"
@@ -65,7 +65,7 @@ static dm_status check_draws(const dm_session *s, const dm_sample_options *o, in
 }
 
 /* What one call draws. */
-typedef struct request { int64_t count; int32_t *labels; dm_told conditions; dm_editing editing; } request;
+typedef struct request { int64_t count; int32_t *labels; dm_condition_batch conditions; dm_editing editing; } request;
 
 /* Of each class as many, one class after the other. */
 static dm_status ask_for_classes(const dm_session *s, const dm_sample_options *o, request *r, dm_err *err)
@@ -101,7 +101,7 @@ static dm_status count_images(const dm_model *m, const dm_sample_options *o, req
     const dm_session *s = &m->s;
     dm_status rc;
 
-    if ((rc = dm_asked_count(o->conditions, o->n_conditions, &r->count, err)) ||
+    if ((rc = dm_condition_request_count(o->conditions, o->n_conditions, &r->count, err)) ||
         (rc = dm_edit_count(o, &r->count, err)))
         return rc;
     if (o->n_classes)
@@ -135,7 +135,7 @@ static dm_status check_request(const dm_model *m, const dm_sample_options *o, bo
     if (o->first_index < 0 || o->first_index > UINT32_MAX || *count > (int64_t)UINT32_MAX + 1 - o->first_index)
         return dm_error(err, DM_EINVAL, "%lld images from %lld; indices are from 0 to %lld", (long long)*count,
                         (long long)o->first_index, (long long)UINT32_MAX);
-    if ((rc = dm_asked_conditions(s, o->conditions, o->n_conditions, *count, &r->conditions, err)) ||
+    if ((rc = dm_condition_request_fill(s, o->conditions, o->n_conditions, *count, &r->conditions, err)) ||
         (rc = dm_edit_request(s, o, *count, inverts, &r->editing, err)) ||
         (rc = dm_model_check_labels(m, o->labels, *count, err)) || (rc = check_draws(s, o, *count, err)))
         return rc;
@@ -217,7 +217,7 @@ static dm_status sample(dm_model *m, const dm_sample_options *o, bool inverts, d
     rc = m->profile ? dm_session_log_profile(s, err) : DM_OK;
 done:
     free(r.labels);
-    dm_told_fini(&r.conditions);
+    dm_condition_batch_fini(&r.conditions);
     return rc;
 }
 

@@ -18,7 +18,7 @@ struct dm_image_sampler {
     dm_buf *none;      /* what is said of no class */
     double *c_in, *c_noise; /* of two batches */
     int32_t *labels;   /* of a batch, and as many of none */
-    dm_told conditions; /* the same */
+    dm_condition_batch conditions; /* the same */
     uint64_t serial;   /* of what they are now */
     dm_editing asked_edit; /* zeroed without */
     dm_edit *edit;     /* NULL without */
@@ -39,10 +39,10 @@ static double runs(const dm_image_sampler *d, int64_t count)
 /* The conditions of a batch, once or twice. */
 static dm_status tell(dm_image_sampler *d, dm_forward *f, int64_t times, dm_err *err)
 {
-    dm_told t = d->conditions;
+    dm_condition_batch t = d->conditions;
 
     t.n = times * d->n;
-    return t.conditions ? dm_forward_tell(f, &t, d->serial, err) : DM_OK;
+    return t.conditions ? dm_forward_set_conditions(f, &t, d->serial, err) : DM_OK;
 }
 
 /* x once or twice, the second time of no class. */
@@ -74,7 +74,7 @@ static dm_status network(void *user, dm_buf *x, const dm_point *p, const dm_affi
 
 static dm_status guide(dm_image_sampler *d, dm_buf *x, const dm_point *p, dm_said *said, dm_err *err)
 {
-    dm_told t = d->conditions;
+    dm_condition_batch t = d->conditions;
 
     t.n = d->n;
     return dm_guide_predict(d->guide, x, d->n, p, d->labels, &t, d->serial, said, err);
@@ -230,7 +230,7 @@ dm_status dm_image_sampler_new(dm_session *s, dm_forwards *f, int64_t count, con
     if (!rc && what)
         rc = dm_edit_new(s->device, what, &s->data.shape, d->n, &d->edit, err);
     if (!rc)
-        rc = dm_told_init(&d->conditions, dm_net_conditions(s->model), 2 * d->n, err);
+        rc = dm_condition_batch_init(&d->conditions, dm_net_conditions(s->model), 2 * d->n, err);
     if (!rc)
         rc = prepare_guidance(d, err);
     if (rc)
@@ -250,7 +250,7 @@ void dm_image_sampler_free(dm_image_sampler *d)
     free(d->c_in);
     free(d->c_noise);
     free(d->labels);
-    dm_told_fini(&d->conditions);
+    dm_condition_batch_fini(&d->conditions);
     dm_edit_free(d->edit);
     free(d->x);
     free(d);
@@ -291,7 +291,7 @@ static dm_status batch(dm_image_sampler *d, float *x, dm_err *err)
     for (int64_t i = 0; i < d->n; i++)
         d->labels[d->n + i] = d->s->data.classes;
     if (o->conditions)
-        dm_told_take(&d->conditions, o->conditions, d->first, there);
+        dm_condition_batch_take(&d->conditions, o->conditions, d->first, there);
     d->serial = dm_forwards_serial(d->forwards);
     if (d->edit && (rc = dm_edit_batch(d->edit, o->editing, d->first, there, err)))
         return rc;

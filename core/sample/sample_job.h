@@ -12,7 +12,7 @@ typedef struct dm_sample_job {
     const float *noise, *z;        /* as dm_sample_options has them */
     int64_t draws;
     const int32_t *labels;
-    const dm_told *conditions;     /* of `count` images; NULL where the network has none */
+    const dm_condition_batch *conditions;     /* of `count` images; NULL where the network has none */
     const dm_editing *editing;     /* as the sampler was made for; NULL without */
     void (*trace)(void *user, const dm_trace_info *t);
     void *trace_user;

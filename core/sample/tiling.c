@@ -51,7 +51,7 @@ static void add_tile(const dm_tiling *t, int64_t i, const float *said, float *su
         }
 }
 
-/* Tiles from `first` on, and what is told of them. */
+/* Tiles from `first` on, and their conditions. */
 static void take_tiles(dm_tiling *t, int64_t first, int64_t there)
 {
     const int64_t size[2] = {t->tile[0] * t->factor, t->tile[1] * t->factor};
@@ -60,14 +60,15 @@ static void take_tiles(dm_tiling *t, int64_t first, int64_t there)
         int64_t at[2];
 
         place(t, first + i, at);
-        take_tile(t->image, t->channels, t->small, at, t->tile, t->told[0].value[0] + i * t->told[0].size[0]);
+        take_tile(t->image, t->channels, t->small, at, t->tile,
+                  t->conditions[0].value[0] + i * t->conditions[0].size[0]);
         at[0] *= t->factor;
         at[1] *= t->factor;
         take_tile(t->x, t->channels, whole(t), at, size, t->tiles + i * t->channels * area(size));
     }
 }
 
-/* A batch of tiles by the model itself, told the class and the image or nothing. */
+/* A batch of tiles by the model itself, with the class and the image, or without. */
 static dm_status run(dm_tiling *t, bool none, const dm_point *p, const dm_affine *a, dm_said *said, dm_err *err)
 {
     dm_forward *f;
@@ -81,7 +82,7 @@ static dm_status run(dm_tiling *t, bool none, const dm_point *p, const dm_affine
         (rc = dm_buf_write(dm_forward_input(f), 0, (size_t)(t->batch * t->channels * tile_area(t)) * sizeof *t->tiles,
                            t->tiles, err)) ||
         (rc = dm_forward_level(f, p, a, err)) ||
-        (rc = dm_forward_tell(f, &t->told[none], dm_forwards_serial(t->m->forwards), err)) ||
+        (rc = dm_forward_set_conditions(f, &t->conditions[none], dm_forwards_serial(t->m->forwards), err)) ||
         (rc = dm_forward_run(f, t->c_in, t->c_noise, t->labels[none], err)))
         return rc;
     *said = (dm_said){NULL, dm_forward_output(f), *p, *a, tile_area(t) * dm_net_out_channels(t->m->s.model)};
@@ -92,7 +93,7 @@ static dm_status run_guide(dm_tiling *t, const dm_point *p, dm_said *said, dm_er
 {
     const dm_status rc = dm_buf_write(t->guide_tiles, 0, dm_buf_bytes(t->guide_tiles), t->tiles, err);
 
-    return rc ? rc : dm_guide_predict(t->guide, t->guide_tiles, t->batch, p, t->labels[0], &t->told[0],
+    return rc ? rc : dm_guide_predict(t->guide, t->guide_tiles, t->batch, p, t->labels[0], &t->conditions[0],
                                       dm_forwards_serial(t->m->forwards), said, err);
 }
 
@@ -244,9 +245,9 @@ dm_status dm_tiling_open(dm_tiling *t, dm_err *err)
     if ((rc = fit(t, err)) || (rc = open_guide(t, err)) || (rc = allocate(t, uses, err)))
         return rc;
     for (int i = 0; i < 2 && !rc; i++)
-        rc = dm_told_init(&t->told[i], dm_net_conditions(s->model), t->batch, err);
+        rc = dm_condition_batch_init(&t->conditions[i], dm_net_conditions(s->model), t->batch, err);
     for (int64_t i = 0; i < t->batch && !rc; i++)
-        t->told[0].given[0][i] = 1; /* each tile's part of the image, written in place */
+        t->conditions[0].given[0][i] = 1; /* each tile's part of the image, written in place */
     for (int of = 0; of < DM_OF_COUNT && !rc; of++)
         if (uses & DM_USES(of))
             rc = dm_buf_new(s->device, (size_t)(t->most * area(whole(t))) * sizeof(float), "the average of tiles",
@@ -264,7 +265,7 @@ void dm_tiling_close(dm_tiling *t)
     dm_buf_free(t->guide_tiles);
     dm_buf_free(t->guide_x);
     for (int i = 0; i < 2; i++) {
-        dm_told_fini(&t->told[i]);
+        dm_condition_batch_fini(&t->conditions[i]);
         free(t->labels[i]);
     }
     free(t->x);

@@ -18,7 +18,7 @@ typedef struct dm_tiling {
 
     int64_t batch;                 /* tiles at once */
     int64_t channels, most;        /* of the image; of a network's output, at most */
-    dm_told told[2];               /* of a batch: tiles of the image, and nothing */
+    dm_condition_batch conditions[2];               /* of a batch: tiles of the image, and null */
     int32_t *labels[2];
     double *c_in, *c_noise;
     float *x, *F[DM_OF_COUNT];     /* the whole image, as it is and as each guess averages it */

@@ -269,7 +269,7 @@ static dm_status check_walk(const dm_session *s, dm_err *err)
     return rc;
 }
 
-/* What the network is not told in training it must be told at other times. */
+/* Training can only drop conditions that the network reads. */
 static dm_status examine_dropping(const dm_session *s, const dm_net *m, dm_err *err)
 {
     const dm_reals *drop = &s->experiment->train.drop_condition;

@@ -74,7 +74,7 @@ static dm_status run_costs(dm_session *s, dm_trainer *t, const report *r, dm_err
 {
     static const double slow = 5; /* seconds */
     const dm_set_train *set = &s->experiment->train;
-    const dm_run_room room = dm_estimate_room(s, dm_net_layout(s->model));
+    const dm_run_disk disk = dm_estimate_disk(s, dm_net_layout(s->model));
     char all[40], one[40], there[40];
     dm_step_time step = {0};
     dm_err why = {0};
@@ -94,11 +94,11 @@ static dm_status run_costs(dm_session *s, dm_trainer *t, const report *r, dm_err
             time_text(step.seconds * (double)set->steps, all, sizeof all), (long long)set->steps, step.seconds,
             (long long)step.steps, dm_trainer_coupling(t) > slow ? "; the assignment of noise estimated" : "",
             set->validate_every || set->sample_every ? "; held-out losses and samples not counted" : "");
-    say(r, "# disk: at most %s: %lld checkpoint%s of %s, the log%s%s%s", size_text(room.all, all, sizeof all),
-        (long long)room.checkpoints, room.checkpoints == 1 ? "" : "s", size_text(room.checkpoint, one, sizeof one),
-        set->sample_every ? ", samples" : "", room.there >= 0 ? "; free: " : "",
-        room.there >= 0 ? size_text(room.there, there, sizeof there) : "");
-    if (room.there >= 0 && room.all > room.there)
+    say(r, "# disk: at most %s: %lld checkpoint%s of %s, the log%s%s%s", size_text(disk.all, all, sizeof all),
+        (long long)disk.checkpoints, disk.checkpoints == 1 ? "" : "s", size_text(disk.checkpoint, one, sizeof one),
+        set->sample_every ? ", samples" : "", disk.available >= 0 ? "; free: " : "",
+        disk.available >= 0 ? size_text(disk.available, there, sizeof there) : "");
+    if (disk.available >= 0 && disk.all > disk.available)
         dm_session_log(s, DM_LOG_WARNING,
                        "the run may need %s, but only %s of disk space are free in its output folder; set a smaller "
                        "train.keep or another output",

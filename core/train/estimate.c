@@ -1,4 +1,4 @@
-/* Time and room of a training run; see estimate.h. */
+/* Time and disk space of a training run; see estimate.h. */
 #include "train/estimate.h"
 
 #include "base/clock.h"
@@ -61,7 +61,7 @@ dm_status dm_estimate_step(dm_session *s, dm_trainer *t, dm_step_time *out, dm_e
     return rc;
 }
 
-/* ---- room ------------------------------------------------------------------------------------ */
+/* ---- disk ------------------------------------------------------------------------------------ */
 
 /* Counts of a run may be any: what does not fit is the largest number. */
 static int64_t whole(double x) { return x < 9e18 ? (int64_t)x : INT64_MAX; }
@@ -96,7 +96,7 @@ static double of_samples(const dm_session *s)
     return t->sample_every ? 2 * (double)(t->steps / t->sample_every + 1) * (3 * pixels + 1000) : 0;
 }
 
-dm_run_room dm_estimate_room(const dm_session *s, const dm_layout *l)
+dm_run_disk dm_estimate_disk(const dm_session *s, const dm_layout *l)
 {
     enum { LINE = 150, EVENTS = 4 * 60, METADATA = 1 << 14 };
     const dm_set_train *t = &s->experiment->train;
@@ -105,11 +105,11 @@ dm_run_room dm_estimate_room(const dm_session *s, const dm_layout *l)
                  lines = (double)(t->steps / t->log_every + 1) +
                          (t->validate_every ? (double)(t->steps / t->validate_every) : 0);
     const int64_t saved = t->save_every ? t->steps / t->save_every + (t->steps % t->save_every > 0) : 1;
-    dm_run_room r;
+    dm_run_disk r;
 
     r.checkpoint = whole(one);
     r.checkpoints = (saved < t->keep ? saved : t->keep + 1) + (t->validate_every > 0);
     r.all = whole(one * (double)r.checkpoints + lines * (LINE + EVENTS) + of_samples(s));
-    r.there = s->experiment->output ? free_bytes(s->experiment->output) : -1;
+    r.available = s->experiment->output ? free_bytes(s->experiment->output) : -1;
     return r;
 }

@@ -1,4 +1,4 @@
-/* What a training run will take: time, measured by a few steps, and room on the disk. */
+/* What a training run will take: time, measured by a few steps, and disk space. */
 #ifndef DEMIST_CORE_ESTIMATE_H
 #define DEMIST_CORE_ESTIMATE_H
 
@@ -10,12 +10,12 @@ typedef struct dm_step_time { double seconds; int64_t steps; } dm_step_time; /* 
  * one at least. The trainer's weights change. DM_ECANCELLED where a stop is wanted. */
 dm_status dm_estimate_step(dm_session *s, dm_trainer *t, dm_step_time *out, dm_err *err);
 
-typedef struct dm_run_room {
+typedef struct dm_run_disk {
     int64_t checkpoint, checkpoints; /* bytes of one, and how many there are at most, that which is being written too */
     int64_t all;                   /* with the log and samples: bytes at most */
-    int64_t there;                 /* free where the run will lie; -1 = unknown */
-} dm_run_room;
+    int64_t available;                /* free where the run will lie; -1 = unknown */
+} dm_run_disk;
 
-dm_run_room dm_estimate_room(const dm_session *s, const dm_layout *l);
+dm_run_disk dm_estimate_disk(const dm_session *s, const dm_layout *l);
 
 #endif

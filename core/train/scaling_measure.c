@@ -60,7 +60,7 @@ static dm_status look(dm_session *s, bool timed, dm_scaling_facts *out, double *
     snprintf(out->device, sizeof out->device, "%d:%d '%s'", d->platform, d->device, d->name);
     out->parameters = dm_net_layout(s->model)->parameters;
     out->steps = s->experiment->train.steps;
-    out->checkpoint = dm_estimate_room(s, dm_net_layout(s->model)).checkpoint;
+    out->checkpoint = dm_estimate_disk(s, dm_net_layout(s->model)).checkpoint;
     out->model.batch = s->experiment->train.batch;
     out->model.micro = dm_trainer_micro_batch(t);
     out->model.gradients = (int64_t)(dm_net_layout(s->model)->trained *

@@ -81,7 +81,7 @@ static dm_status couple(dm_trainer *t, const float *x0, dm_err *err)
     return t->coupling ? dm_coupling_noise(t->coupling, t->state.step, x0, &stop, &t->noise, err) : DM_OK;
 }
 
-/* What the network is told of them, of which training leaves a share out. */
+/* Their conditions as the network reads them: training drops a share. */
 static void tell(dm_trainer *t, int64_t first, int64_t n, dm_grad_batch *b)
 {
     const dm_net *net = t->session->model;
@@ -91,19 +91,19 @@ static void tell(dm_trainer *t, int64_t first, int64_t n, dm_grad_batch *b)
 
     if (b->labels && dm_net_drops_labels(net)) {
         for (int64_t i = 0; i < t->micro; i++)
-            t->told[i] = dm_train_drops(b->seed, c->drop_class, step, first + i, 0) ? t->session->data.classes
+            t->labels_read[i] = dm_train_drops(b->seed, c->drop_class, step, first + i, 0) ? t->session->data.classes
                                                                                    : b->labels[i];
-        b->told = t->told;
+        b->labels_read = t->labels_read;
     }
     if (!c->n)
         return;
-    given = t->session->examples ? dm_data_given(t->session->examples) : NULL;
+    given = t->session->examples ? dm_data_conditions(t->session->examples) : NULL;
     dm_net_derive(net, b->x0, given ? given + (first - t->given.first) * dm_conditions_given(c) : NULL, n, b->seed,
                   (uint32_t)step, (uint32_t)first, &t->conditions);
     for (int32_t k = 0; k < c->n; k++)
         for (int64_t i = 0; i < t->micro; i++)
             if (i >= n || dm_train_drops(b->seed, c->drop[k], step, first + i, c->together ? 0 : k + 1))
-                dm_told_null(&t->conditions, k, i);
+                dm_condition_batch_null(&t->conditions, k, i);
     b->conditions = &t->conditions;
 }
 

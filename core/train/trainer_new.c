@@ -142,10 +142,10 @@ static dm_status host_memory(dm_trainer *t, dm_err *err)
     t->x0 = calloc(n * (size_t)t->example, sizeof *t->x0);
     t->padded_noise = calloc(n * (size_t)t->example, sizeof *t->padded_noise);
     t->labels = calloc(n, sizeof *t->labels);
-    t->told = calloc(n, sizeof *t->told);
-    if (!t->at || !t->u || !t->importance || !t->weight || !t->x0 || !t->padded_noise || !t->labels || !t->told)
+    t->labels_read = calloc(n, sizeof *t->labels_read);
+    if (!t->at || !t->u || !t->importance || !t->weight || !t->x0 || !t->padded_noise || !t->labels || !t->labels_read)
         return dm_error(err, DM_ENOMEM, "out of memory for a batch of %lld", (long long)t->micro);
-    return dm_told_init(&t->conditions, dm_net_conditions(t->session->model), t->micro, err);
+    return dm_condition_batch_init(&t->conditions, dm_net_conditions(t->session->model), t->micro, err);
 }
 
 /* What is summed and sent is one array: the same places on all ranks, whatever their devices. */
@@ -287,12 +287,12 @@ static void free_host_memory(dm_trainer *t)
     free(t->x0);
     free(t->padded_noise);
     free(t->labels);
-    free(t->told);
-    dm_told_fini(&t->conditions);
+    free(t->labels_read);
+    dm_condition_batch_fini(&t->conditions);
     t->at = NULL;
     t->u = t->importance = t->weight = NULL;
     t->x0 = t->padded_noise = NULL;
-    t->labels = t->told = NULL;
+    t->labels = t->labels_read = NULL;
 }
 
 /* What depends on the share. Nothing is in the gradients that the optimizer did not take. */

@@ -39,8 +39,8 @@ struct dm_trainer {
     dm_coupling *coupling;         /* NULL: noise is drawn on the device */
     double coupling_seconds;       /* of a step, estimated */
     const float *noise;            /* of the step at work, f32[batch,...] */
-    int32_t *labels, *told;
-    dm_told conditions;            /* of a micro-batch */
+    int32_t *labels, *labels_read;
+    dm_condition_batch conditions;            /* of a micro-batch */
     int64_t example;               /* elements of one example */
     int64_t since;                 /* steps since the numbers were last read */
     dm_buf *sum_before;            /* loss_sum before the step at work, where that has several micro-batches */

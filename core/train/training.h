@@ -10,7 +10,7 @@ double dm_train_lr(const dm_set_train *t, int64_t s);
 double dm_train_ema_rate(const dm_set_train *t, int32_t i, int64_t s);
 /* The uniform number in (0,1) from which example i of step s draws its time; batch: examples of a step. */
 double dm_train_uniform(uint64_t seed, int32_t draw, int64_t s, int64_t i, int64_t batch);
-/* Whether the network is not told condition k of example i of step s; 0 is the class, or all of them together. */
+/* Whether training drops condition k of example i of step s; 0 is the class, or all of them together. */
 bool dm_train_drops(uint64_t seed, double share, int64_t s, int64_t i, int32_t k);
 
 #endif

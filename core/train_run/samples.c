@@ -3,7 +3,7 @@
 
 #include "text/plain_text.h"
 #include "format/image.h"
-#include "sample/told_by_data.h"
+#include "sample/example_conditions.h"
 
 #include <stdlib.h>
 
@@ -42,17 +42,17 @@ dm_status dm_train_samples(dm_session *s, const dm_run *folder, dm_tb *events, c
     dm_sample_job d = {.count = s->experiment->train.sample_count, .comm = s->comm};
     const dm_shape shape = dm_net_batch_shape(&s->data.shape, d.count, s->data.shape.dim[0]);
     float *x = dm_array(dm_shape_count(&shape), 1, sizeof *x);
-    dm_told_by_data of = {0};
+    dm_example_conditions of = {0};
     dm_status rc = x ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for %lld samples", (long long)d.count);
 
-    if (!rc && !(rc = dm_told_by_data_new(s, s->examples, d.count, &of, err)) && of.told.conditions) {
-        d.conditions = &of.told;
+    if (!rc && !(rc = dm_example_conditions_new(s, s->examples, d.count, &of, err)) && of.conditions.conditions) {
+        d.conditions = &of.conditions;
         d.labels = of.labels;
     }
     if (!(rc = dm_comm_agree(s->comm, rc, NULL, err)) &&
         !(rc = dm_draw_images(s, state->n_ema ? state->ema[0] : state->model, &d, x, NULL, NULL, err)) && folder)
         rc = write(s, folder, events, state->step, wall, &shape, x, err);
     free(x);
-    dm_told_by_data_fini(&of);
+    dm_example_conditions_fini(&of);
     return rc;
 }

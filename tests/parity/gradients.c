@@ -101,12 +101,12 @@ static const dm_condition conditions[] = {
 };
 enum { CONDITIONS = sizeof conditions / sizeof conditions[0] };
 
-static void tell(dm_told *t, const dm_net *m)
+static void tell(dm_condition_batch *t, const dm_net *m)
 {
     float value[64] = {0};
     dm_err err = {0};
 
-    if (dm_told_init(t, dm_net_conditions(m), BATCH, &err))
+    if (dm_condition_batch_init(t, dm_net_conditions(m), BATCH, &err))
         fail_msg("%s", err.msg);
     for (int32_t k = 0; k < t->conditions; k++)
         for (int64_t i = 0; i < BATCH; i++) {
@@ -114,7 +114,7 @@ static void tell(dm_told *t, const dm_net *m)
 
             for (int64_t j = 0; j < t->size[k]; j++)
                 value[j] = j < there ? (float)start_value("told", (size_t)(i * t->size[k] + j)) : 0;
-            dm_told_set(t, k, i, value, i);
+            dm_condition_batch_set(t, k, i, value, i);
         }
 }
 
@@ -154,7 +154,7 @@ static void check_in(const char *precision, const network *of)
     dm_grad_step *g = NULL;
     dm_wset *w = NULL;
     dm_session s;
-    dm_told told;
+    dm_condition_batch told;
     dm_err err = {0};
     size_t bytes;
 
@@ -184,7 +184,7 @@ static void check_in(const char *precision, const network *of)
         fail_msg("%s", err.msg);
     compare(of->file, of->name, dm_net_layout(s.model), got, !strcmp(precision, "bf16"));
     free(got);
-    dm_told_fini(&told);
+    dm_condition_batch_fini(&told);
     dm_grad_step_free(g);
     dm_wset_free(w);
     dm_buf_free(grads);
@@ -223,13 +223,13 @@ static void check_output(const network *of)
     dm_forward *f = NULL;
     dm_wset *w = NULL;
     dm_session s;
-    dm_told told;
+    dm_condition_batch told;
     dm_err err = {0};
 
     open_session(&s, of, "fp32", &w);
     tell(&told, s.model);
     fill_data(x, &of->shape);
-    if (dm_forward_new(s.model, w, BATCH, NULL, &f, &err) || dm_forward_tell(f, &told, 1, &err) ||
+    if (dm_forward_new(s.model, w, BATCH, NULL, &f, &err) || dm_forward_set_conditions(f, &told, 1, &err) ||
         dm_buf_write(dm_forward_input(f), 0, (size_t)n * sizeof *x, x, &err) ||
         dm_forward_run(f, c_in, t, of->classes ? labels : NULL, &err) ||
         dm_buf_read(dm_forward_output(f), 0, (size_t)n * sizeof *got, got, &err))
@@ -239,7 +239,7 @@ static void check_output(const network *of)
         if (!(fabs((double)got[i] - want[i]) <= 1e-4 * largest_of(want, n)))
             fail_msg("%s: element %lld of the output is %.8g; PyTorch has %.8g", of->name, (long long)i,
                      (double)got[i], (double)want[i]);
-    dm_told_fini(&told);
+    dm_condition_batch_fini(&told);
     dm_forward_free(f);
     dm_wset_free(w);
     dm_session_fini(&s);

@@ -89,7 +89,7 @@ static void archive__vectors(void **state)
     (void)state;
     assert_true(a->classes == 0 && a->n_conditions == 1 && a->conditions[0].kind == DM_CONDITION_VECTOR);
     assert_status(dm_data_at(f->data, 0, 3, x, NULL, &f->err), DM_OK, &f->err);
-    assert_memory_equal(dm_data_given(f->data), want, sizeof want);
+    assert_memory_equal(dm_data_conditions(f->data), want, sizeof want);
     dataset_free(f);
 }
 

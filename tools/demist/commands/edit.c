@@ -86,7 +86,7 @@ static dm_status check_sizes(const request *r, const dm_shape *have, const char 
                     (long long)want->dim[1]);
 }
 
-/* Of a model that is told of holes: what is known, and the holes. */
+/* Of a model that is conditioned on holes: what is known, and the holes. */
 static dm_status tell_holes(request *r, dm_err *err)
 {
     const int64_t C = r->model.shape.dim[0], plane = r->model.shape.dim[1] * r->model.shape.dim[2];

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/beside.h"
+#include "base/install_path.h"
 #include "base/file.h"
 #include "terminal/message.h"
 #include "terminal/signals.h"
@@ -23,7 +23,7 @@ typedef struct job { char source[PATH_MAX], folder[PATH_MAX], object[PATH_MAX + 
 /* The folder that holds demist/plugin.h: that of the source tree where demist runs from its build folder. */
 static const char *include_folder(char beside[PATH_MAX])
 {
-    const char *folder = dm_beside(DEMIST_INCLUDE_DIR, beside);
+    const char *folder = dm_install_path(DEMIST_INCLUDE_DIR, beside);
     char header[PATH_MAX + 16];
 
     snprintf(header, sizeof header, "%s/demist/plugin.h", folder ? folder : "");

@@ -1,5 +1,5 @@
-/* Conditions of a batch; see told.h. */
-#include "model/told.h"
+/* Conditions of a batch; see condition_batch.h. */
+#include "model/condition_batch.h"
 
 #include "base/arena.h"
 #include "device/tensor.h"
@@ -8,15 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-void dm_told_inputs_none(dm_told_inputs *t)
+void dm_condition_inputs_none(dm_condition_inputs *t)
 {
     for (int k = 0; k < DM_MAX_CONDITIONS; k++)
         t->input[k] = t->value[k] = t->given[k] = t->rows[k] = DM_NONE;
 }
 
-void dm_told_inputs_add(dm_told_inputs *t, const dm_conditions *c, dm_graph_core *g, int64_t n)
+void dm_condition_inputs_add(dm_condition_inputs *t, const dm_conditions *c, dm_graph_core *g, int64_t n)
 {
-    dm_told_inputs_none(t);
+    dm_condition_inputs_none(t);
     for (int32_t k = 0; k < c->n; k++) {
         dm_shape s = {.rank = c->is[k].shape.rank + 1, .dim = {n}};
 
@@ -32,16 +32,16 @@ void dm_told_inputs_add(dm_told_inputs *t, const dm_conditions *c, dm_graph_core
     }
 }
 
-void dm_told_inputs_keep(const dm_told_inputs *t, dm_val keep[DM_TOLD_KEPT])
+void dm_condition_inputs_keep(const dm_condition_inputs *t, dm_val keep[DM_CONDITION_INPUTS_KEPT])
 {
     memcpy(keep, t->input, sizeof t->input);
     memcpy(keep + DM_MAX_CONDITIONS, t->given, sizeof t->given);
     memcpy(keep + 2 * DM_MAX_CONDITIONS, t->rows, sizeof t->rows);
 }
 
-dm_status dm_told_init(dm_told *t, const dm_conditions *c, int64_t n, dm_err *err)
+dm_status dm_condition_batch_init(dm_condition_batch *t, const dm_conditions *c, int64_t n, dm_err *err)
 {
-    *t = (dm_told){.conditions = c->n, .n = n};
+    *t = (dm_condition_batch){.conditions = c->n, .n = n};
     for (int32_t k = 0; k < c->n; k++) {
         t->size[k] = dm_shape_count(&c->is[k].shape);
         t->value[k] = dm_array(n, t->size[k], sizeof *t->value[k]);
@@ -49,7 +49,7 @@ dm_status dm_told_init(dm_told *t, const dm_conditions *c, int64_t n, dm_err *er
         t->length[k] = c->is[k].kind == DM_CONDITION_SEQUENCE ? c->is[k].shape.dim[0] : 0;
         t->rows[k] = dm_array(n, t->length[k], sizeof *t->rows[k]);
         if (!t->value[k] || !t->given[k] || !t->rows[k]) {
-            dm_told_fini(t);
+            dm_condition_batch_fini(t);
             return dm_error(err, DM_ENOMEM, "out of memory for condition '%s' of %lld examples", c->is[k].name,
                             (long long)n);
         }
@@ -58,17 +58,17 @@ dm_status dm_told_init(dm_told *t, const dm_conditions *c, int64_t n, dm_err *er
     return DM_OK;
 }
 
-void dm_told_fini(dm_told *t)
+void dm_condition_batch_fini(dm_condition_batch *t)
 {
     for (int32_t k = 0; k < t->conditions; k++) {
         free(t->value[k]);
         free(t->given[k]);
         free(t->rows[k]);
     }
-    *t = (dm_told){0};
+    *t = (dm_condition_batch){0};
 }
 
-void dm_told_set(dm_told *t, int32_t k, int64_t i, const float *value, int64_t rows)
+void dm_condition_batch_set(dm_condition_batch *t, int32_t k, int64_t i, const float *value, int64_t rows)
 {
     memcpy(t->value[k] + i * t->size[k], value, (size_t)t->size[k] * sizeof *value);
     t->given[k][i] = 1;
@@ -76,14 +76,14 @@ void dm_told_set(dm_told *t, int32_t k, int64_t i, const float *value, int64_t r
         t->rows[k][i * t->length[k] + j] = j < rows;
 }
 
-void dm_told_null(dm_told *t, int32_t k, int64_t i)
+void dm_condition_batch_null(dm_condition_batch *t, int32_t k, int64_t i)
 {
     memset(t->value[k] + i * t->size[k], 0, (size_t)t->size[k] * sizeof *t->value[k]);
     t->given[k][i] = 0;
     memset(t->rows[k] + i * t->length[k], 0, (size_t)t->length[k] * sizeof *t->rows[k]);
 }
 
-void dm_told_take(dm_told *t, const dm_told *from, int64_t first, int64_t n)
+void dm_condition_batch_take(dm_condition_batch *t, const dm_condition_batch *from, int64_t first, int64_t n)
 {
     for (int32_t k = 0; k < t->conditions; k++) {
         memcpy(t->value[k], from->value[k] + first * t->size[k], (size_t)(n * t->size[k]) * sizeof *t->value[k]);
@@ -91,11 +91,12 @@ void dm_told_take(dm_told *t, const dm_told *from, int64_t first, int64_t n)
         memcpy(t->rows[k], from->rows[k] + first * t->length[k],
                (size_t)(n * t->length[k]) * sizeof *t->rows[k]);
         for (int64_t i = n; i < t->n; i++)
-            dm_told_null(t, k, i);
+            dm_condition_batch_null(t, k, i);
     }
 }
 
-dm_status dm_told_upload(const dm_told *t, const dm_told_inputs *to, dm_plan *plan, dm_err *err)
+dm_status dm_condition_batch_upload(const dm_condition_batch *t, const dm_condition_inputs *to, dm_plan *plan,
+                                    dm_err *err)
 {
     dm_status rc = DM_OK;
 

@@ -71,7 +71,7 @@ static void table__class_and_numbers(void **state)
         assert_string_equal(dm_data_class_name(f->data, 0), "cat");
         assert_status(dm_data_at(f->data, 0, 3, x, label, &f->err), DM_OK, &f->err);
         assert_true(label[0] == 1 && label[1] == 0 && label[2] == 1);
-        assert_memory_equal(dm_data_given(f->data), some ? ages : numbers, some ? sizeof ages : sizeof numbers);
+        assert_memory_equal(dm_data_conditions(f->data), some ? ages : numbers, some ? sizeof ages : sizeof numbers);
         dataset_free(f);
     }
     assert_non_null(strstr(dataset_log, "1 of 4 rows of '"));
@@ -230,12 +230,12 @@ static void paired__by_name(void **state)
     assert_true(a->conditions[0].shape.dim[0] == 3 && a->conditions[0].shape.dim[2] == 2);
     assert_status(dm_data_at(f->data, 0, 3, x, NULL, &f->err), DM_OK, &f->err);
     for (int i = 0; i < 36; i++) /* value i % 12 of image i / 12, channels first */
-        assert_true(dm_data_given(f->data)[i] == (float)(i / 12 * 20 + i % 4 * 3 + i % 12 / 4) / 127.5f - 1);
+        assert_true(dm_data_conditions(f->data)[i] == (float)(i / 12 * 20 + i % 4 * 3 + i % 12 / 4) / 127.5f - 1);
     for (uint64_t p = 0; p < 32; p++) { /* a pair is mirrored where its image is, and only there */
         assert_status(dm_data_batch(f->data, p, 1, x, NULL, &f->err), DM_OK, &f->err);
-        const float *told = dm_data_given(f->data);
+        const float *conditions = dm_data_conditions(f->data);
 
-        assert_int_equal(told[0] > told[1], x[0] > x[1]);
+        assert_int_equal(conditions[0] > conditions[1], x[0] > x[1]);
         turned += x[0] > x[1];
     }
     assert_in_range(turned, 4, 28);
@@ -265,5 +265,5 @@ int main(void)
         cmocka_unit_test(paired__by_name),
     };
 
-    return cmocka_run_group_tests_name("image_told", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("image_conditions", tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* What lies beside the program is found wherever the program is called from. */
 #include "scratch.h"
 
-#include "base/beside.h"
+#include "base/install_path.h"
 
 static void is_beside_the_program(void **state)
 {
@@ -13,9 +13,9 @@ static void is_beside_the_program(void **state)
     here[n] = 0;
     *strrchr(here, '/') = 0;
     snprintf(want, sizeof want, "%s/../lib/x", here);
-    assert_string_equal(dm_beside("../lib/x", out), want);
+    assert_string_equal(dm_install_path("../lib/x", out), want);
     assert_int_equal(chdir("/"), 0);
-    assert_string_equal(dm_beside("../lib/x", out), want);
+    assert_string_equal(dm_install_path("../lib/x", out), want);
 }
 
 static void stays_as_it_is(void **state)
@@ -23,8 +23,8 @@ static void stays_as_it_is(void **state)
     char out[PATH_MAX];
 
     (void)state;
-    assert_string_equal(dm_beside("/usr/lib/x", out), "/usr/lib/x");
-    assert_string_equal(dm_beside("", out), "");
+    assert_string_equal(dm_install_path("/usr/lib/x", out), "/usr/lib/x");
+    assert_string_equal(dm_install_path("", out), "");
 }
 
 static void is_too_long(void **state)
@@ -34,7 +34,7 @@ static void is_too_long(void **state)
 
     (void)state;
     memset(name, 'x', sizeof name - 1);
-    assert_null(dm_beside(name, out));
+    assert_null(dm_install_path(name, out));
 }
 
 int main(void)

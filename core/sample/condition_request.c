@@ -1,12 +1,12 @@
-/* Conditions by name; see asked.h. */
-#include "sample/asked.h"
+/* Conditions by name; see condition_request.h. */
+#include "sample/condition_request.h"
 
 #include "text/suggest.h"
 
 #include <math.h>
 #include <string.h>
 
-dm_status dm_asked_count(const dm_condition_value *v, int64_t n, int64_t *count, dm_err *err)
+dm_status dm_condition_request_count(const dm_condition_value *v, int64_t n, int64_t *count, dm_err *err)
 {
     const char *of = "";
     dm_status rc;
@@ -101,11 +101,11 @@ static dm_status find(const dm_conditions *c, int32_t k, const dm_condition_valu
 }
 
 /* Image i condition k; a sequence may have fewer rows than the longest. */
-static void tell(dm_told *out, int32_t k, int64_t i, const dm_condition_value *its)
+static void tell(dm_condition_batch *out, int32_t k, int64_t i, const dm_condition_value *its)
 {
     const int64_t n = dm_shape_count(&its->shape) / its->shape.dim[0];
 
-    dm_told_null(out, k, i);
+    dm_condition_batch_null(out, k, i);
     memcpy(out->value[k] + i * out->size[k], its->x + (its->shape.dim[0] == 1 ? 0 : i) * n,
            (size_t)n * sizeof *its->x);
     out->given[k][i] = 1;
@@ -113,8 +113,8 @@ static void tell(dm_told *out, int32_t k, int64_t i, const dm_condition_value *i
         out->rows[k][i * out->length[k] + j] = 1;
 }
 
-static dm_status fill(const dm_conditions *c, const dm_condition_value *v, int64_t n, int64_t count, dm_told *out,
-                      dm_err *err)
+static dm_status fill(const dm_conditions *c, const dm_condition_value *v, int64_t n, int64_t count,
+                      dm_condition_batch *out, dm_err *err)
 {
     const dm_condition_value *its;
     dm_status rc;
@@ -132,13 +132,13 @@ static dm_status fill(const dm_conditions *c, const dm_condition_value *v, int64
     return DM_OK;
 }
 
-dm_status dm_asked_conditions(const dm_session *s, const dm_condition_value *v, int64_t n, int64_t count, dm_told *out,
-                              dm_err *err)
+dm_status dm_condition_request_fill(const dm_session *s, const dm_condition_value *v, int64_t n, int64_t count,
+                                    dm_condition_batch *out, dm_err *err)
 {
     const dm_conditions *c = dm_net_conditions(s->model);
     dm_status rc;
 
-    *out = (dm_told){0};
+    *out = (dm_condition_batch){0};
     for (int64_t i = 0; i < n; i++) {
         bool known = false;
 
@@ -149,7 +149,7 @@ dm_status dm_asked_conditions(const dm_session *s, const dm_condition_value *v, 
     }
     if (!c->n)
         return DM_OK;
-    if (!(rc = dm_told_init(out, c, count, err)) && (rc = fill(c, v, n, count, out, err)))
-        dm_told_fini(out);
+    if (!(rc = dm_condition_batch_init(out, c, count, err)) && (rc = fill(c, v, n, count, out, err)))
+        dm_condition_batch_fini(out);
     return rc;
 }

@@ -1,5 +1,5 @@
-/* Conditions that the data give; see given.h. */
-#include "data/given.h"
+/* Conditions that the data give; see condition_reader.h. */
+#include "data/condition_reader.h"
 
 #include "data/conditions.h"
 #include "data/data_example.h"
@@ -15,7 +15,7 @@ static const int64_t max_values = (int64_t)1 << 30; /* of one example */
 /* A condition of the data set's own where values is NULL. */
 typedef struct source { dm_array_file *values, *rows; } source;
 
-struct dm_given {
+struct dm_condition_reader {
     const dm_instance *data;
     int64_t size;
     int32_t n;
@@ -52,7 +52,7 @@ static const char *fault_of(const dm_data_info *info, int32_t k)
     return NULL;
 }
 
-static dm_status add_own(dm_given *g, const dm_data_info *info, dm_err *err)
+static dm_status add_own(dm_condition_reader *g, const dm_data_info *info, dm_err *err)
 {
     const dm_dataset *set = g->data->plugin->dataset;
 
@@ -72,8 +72,8 @@ static dm_status add_own(dm_given *g, const dm_data_info *info, dm_err *err)
     return DM_OK;
 }
 
-static dm_status check_file(const dm_given *g, const char *key, const char *file, const dm_shape *s, int32_t rank,
-                            int64_t count, dm_err *err)
+static dm_status check_file(const dm_condition_reader *g, const char *key, const char *file, const dm_shape *s,
+                            int32_t rank, int64_t count, dm_err *err)
 {
     if (g->n == DM_MAX_CONDITIONS)
         return dm_error(err, DM_EINVAL, "condition.%s exceeds the %d conditions that an experiment can have",
@@ -108,8 +108,8 @@ static dm_status open_rows(source *from, const char *file, int64_t count, dm_err
     return DM_OK;
 }
 
-static dm_status add_file(dm_given *g, const char *key, const char *file, dm_condition_kind kind, int64_t count,
-                          dm_err *err)
+static dm_status add_file(dm_condition_reader *g, const char *key, const char *file, dm_condition_kind kind,
+                          int64_t count, dm_err *err)
 {
     source *from = &g->from[g->n < DM_MAX_CONDITIONS ? g->n : 0];
     dm_array_file *values;
@@ -143,7 +143,8 @@ static dm_status of_split(const char *key, const char *train, const char *test, 
     return DM_OK;
 }
 
-static dm_status open_all(dm_given *g, const dm_set_condition *set, bool train, const dm_data_info *info, dm_err *err)
+static dm_status open_all(dm_condition_reader *g, const dm_set_condition *set, bool train, const dm_data_info *info,
+                          dm_err *err)
 {
     const char *vector, *sequence;
     dm_status rc;
@@ -159,17 +160,17 @@ static dm_status open_all(dm_given *g, const dm_set_condition *set, bool train, 
     return DM_OK;
 }
 
-dm_status dm_given_open(const dm_set_condition *set, const dm_instance *data, bool train, dm_data_info *info,
-                        dm_given **out, dm_err *err)
+dm_status dm_condition_reader_open(const dm_set_condition *set, const dm_instance *data, bool train, dm_data_info *info,
+                        dm_condition_reader **out, dm_err *err)
 {
-    dm_given *g = calloc(1, sizeof *g);
+    dm_condition_reader *g = calloc(1, sizeof *g);
     dm_status rc;
 
     if (!g)
         return dm_error(err, DM_ENOMEM, "out of memory for conditions");
     g->data = data;
     if ((rc = open_all(g, set, train, info, err))) {
-        dm_given_close(g);
+        dm_condition_reader_close(g);
         return rc;
     }
     info->n_conditions = g->n;
@@ -178,7 +179,7 @@ dm_status dm_given_open(const dm_set_condition *set, const dm_instance *data, bo
     return DM_OK;
 }
 
-void dm_given_close(dm_given *g)
+void dm_condition_reader_close(dm_condition_reader *g)
 {
     if (!g)
         return;
@@ -189,9 +190,9 @@ void dm_given_close(dm_given *g)
     free(g);
 }
 
-int64_t dm_given_size(const dm_given *g) { return g->size; }
+int64_t dm_condition_reader_size(const dm_condition_reader *g) { return g->size; }
 
-static dm_status read_own(const dm_given *g, int64_t index, int32_t k, float *to, int64_t *rows, dm_err *err)
+static dm_status read_own(const dm_condition_reader *g, int64_t index, int32_t k, float *to, int64_t *rows, dm_err *err)
 {
     dm_err why = {DM_OK, ""};
     dm_ctx c = dm_instance_ctx(g->data, &why);
@@ -212,7 +213,7 @@ static dm_status read_file(const source *from, int64_t index, int64_t n, float *
     return DM_OK;
 }
 
-dm_status dm_given_read(const dm_given *g, int64_t index, bool mirrored, float *to, dm_err *err)
+dm_status dm_condition_reader_read(const dm_condition_reader *g, int64_t index, bool mirrored, float *to, dm_err *err)
 {
     dm_status rc;
 

@@ -1,6 +1,6 @@
-"""Calls that fail while something is looked for, or locked, are told as what they are: not as there being nothing, nor as
-another process being there.
-  test_io_told.py IOFAULT.so"""
+"""Calls that fail while something is looked for, or locked, are reported as what they are: not as a missing file, nor as
+another process.
+  test_io_reported.py IOFAULT.so"""
 import os
 import shutil
 import sys

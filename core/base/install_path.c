@@ -1,6 +1,6 @@
-/* Where this code was loaded from; see beside.h. */
+/* Where this code was loaded from; see install_path.h. */
 #define _GNU_SOURCE /* dl_iterate_phdr */
-#include "base/beside.h"
+#include "base/install_path.h"
 
 #include <link.h>
 #include <stdbool.h>
@@ -31,9 +31,9 @@ static int look(struct dl_phdr_info *o, size_t size, void *user)
     return 0;
 }
 
-const char *dm_beside(const char *path, char out[PATH_MAX])
+const char *dm_install_path(const char *path, char out[PATH_MAX])
 {
-    search s = {.address = (uintptr_t)dm_beside, .program = true};
+    search s = {.address = (uintptr_t)dm_install_path, .program = true};
     char real[PATH_MAX];
     char *slash;
 
