@@ -107,7 +107,6 @@ for predict, target in PREDICT:
                         f"sampler.corrector={'false' if off else 'true'}", predict, at, last_only=not off)
             s = DEISMultistepScheduler(**COMMON, prediction_type=target, solver_order=order)
             add(walk(prepare(s, at), at), f"sampler.use=deis sampler.order={order}", predict, at)
-        # k-diffusion's samplers have x / alpha
         if predict == "x0":
             continue
         # These have x / alpha for x.

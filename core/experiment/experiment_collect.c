@@ -190,7 +190,7 @@ static void collect_section(dm_reading *r, dm_section_id id, const dm_layer *l)
     const dm_yaml_entry *e = dm_yaml_find(l->root, dm_settings[id].name), *map = find_map(l, id);
     dm_said_section *s = &r->s[id];
 
-    if (!e)
+    if (!e || (id == DM_SEC_GUIDANCE && dm_yaml_is_null(e->value))) /* without it is a way to be */
         return;
     if (!s->present)
         s->at = e->at;

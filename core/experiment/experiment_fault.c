@@ -1,6 +1,7 @@
 /* Faults that are found in an experiment later, shown at their keys; see experiment.h. */
 #include "experiment/experiment_impl.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Whether a message is about this key: it begins with "key" or "section.key". */
@@ -43,6 +44,16 @@ static int32_t find_row(const dm_experiment *e, dm_section_id id, const char *me
     return -1;
 }
 
+/* The mark of a row's value, or of the character in it that a message names: "KEY: column N: ". */
+static dm_mark place_of(dm_mark value, const char *message)
+{
+    const char *after = strstr(message, ": column ");
+    unsigned n;
+
+    return after && memchr(message, ':', (size_t)(after - message)) == NULL && sscanf(after, ": column %u:", &n) == 1
+               ? dm_mark_within(value, n) : value;
+}
+
 /* The message without the "plugin 'NAME': " that callers who know no places put before it. */
 static const char *own_words(const dm_section *s, const char *message)
 {
@@ -71,7 +82,7 @@ void dm_experiment_fault(const dm_experiment *e, dm_section_id id, const dm_err 
     const bool named = n && !strncmp(message, section, n) && message[n] == '.'; /* it says its section itself */
     const dm_status code = why->code == DM_ENOENT ? DM_EINVAL : why->code; /* a name in the experiment */
     const int32_t row = s->marks ? find_row(e, id, message, &key) : -1;
-    const dm_mark at = row < 0 ? s->use_at : s->marks[row];
+    const dm_mark at = row < 0 ? s->use_at : place_of(s->marks[row], message);
 
     if (named || (row >= 0 && is_about(message, section, key)))
         dm_fault(f, code, at, "%s%s%s", named ? "" : section, n && !named ? "." : "", message);

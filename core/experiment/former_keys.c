@@ -179,7 +179,10 @@ static void as_uniform(dm_reading *r, const former *f, bool whole, bool kept, pa
         add_entry(m, "spacing", f->said[SPACING]);
     else if (!p && whole)
         add_text(r, m, "spacing", keys[SPACING].def);
-    if (!p && f->said[OFFSET])
+    /* Beside another spacing it was read and had no effect. */
+    if (!p && f->said[OFFSET] &&
+        !(kept && f->said[SPACING] && f->said[SPACING]->value->kind == DM_YAML_SCALAR &&
+          strcmp(f->said[SPACING]->value->text, "leading")))
         add_entry(m, "offset", f->said[OFFSET]);
     if (f->said[LAST])
         add_entry(m, "last", f->said[LAST]);

@@ -185,10 +185,14 @@ static dm_status find_unreached(const dm_grad_step *s, dm_unreached *u, dm_err *
         const int32_t k = dm_layout_find(l, w->key);
 
         reached += w->reached;
-        if (w->reached || (k >= 0 && l->weights[k].frozen))
+        if (w->reached)
             continue;
-        if (!u->n++)
+        if (k >= 0 && l->weights[k].frozen) {
+            if (!u->n_frozen++)
+                snprintf(u->frozen, sizeof u->frozen, "%s", w->key);
+        } else if (!u->n++) {
             snprintf(u->first, sizeof u->first, "%s", w->key);
+        }
     }
     return reached ? DM_OK
                    : dm_error(err, DM_EINVAL,

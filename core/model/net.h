@@ -17,8 +17,9 @@ typedef struct dm_net dm_net;
  * noise may be NULL where the objective needs none. experiment, noise and device must outlive it. */
 dm_status dm_net_new(const dm_experiment *e, const dm_noise *noise, dm_device *d, const dm_data_info *data,
                        int64_t label_width, dm_net **out, dm_err *err);
-/* The weights that the loss does not train, but those that the network itself freezes by stop_gradient. */
-typedef struct dm_unreached { int32_t n; char first[DM_KEY_MAX + 1]; } dm_unreached;
+/* The weights that the loss does not train, and those that only stop_gradient keeps from it, which is how a network
+ * freezes weights: how many, and the first. */
+typedef struct dm_unreached { int32_t n, n_frozen; char first[DM_KEY_MAX + 1], frozen[DM_KEY_MAX + 1]; } dm_unreached;
 /* The same without a device, for what its parts have to say: also the loss and its gradient are built. *at is the
  * section at fault. */
 dm_status dm_net_examine(const dm_experiment *e, const dm_noise *noise, const dm_data_info *data, int64_t label_width,

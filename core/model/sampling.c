@@ -234,10 +234,18 @@ static dm_status allocate(dm_sampling *s, dm_err *err)
 static dm_status check(dm_sampling *s, dm_err *err)
 {
     const dm_sampler *p = s->sampler.plugin->sampler;
+    const dm_plugin_log log = s->services.log;
     dm_step step = s->step;
+    dm_status rc;
 
+    if (!p->check)
+        return DM_OK;
     step.x = NULL;
-    return p->check ? DM_CALL(&s->sampler, DM_CB_CHECK, err, p->check(&s->sampler.ctx, &step)) : DM_OK;
+    if (!s->setup.says)
+        s->services.log = (dm_plugin_log){NULL, NULL};
+    rc = DM_CALL(&s->sampler, DM_CB_CHECK, err, p->check(&s->sampler.ctx, &step));
+    s->services.log = log;
+    return rc;
 }
 
 /* What the experiment's guidance needs, if it has any. */

@@ -30,6 +30,7 @@ typedef struct dm_sampling_setup {
     dm_guesses_fn guesses;         /* NULL: without guidance, whatever the experiment says */
     dm_guiding_facts can;          /* what it may ask of that */
     void *user;
+    bool says;                     /* what the sampler's check() writes to the log is wanted: once for a sampler */
 } dm_sampling_setup;
 
 typedef struct dm_sampling dm_sampling;

@@ -1,6 +1,9 @@
 /* What holds for one call on a model; see model_handle.h. */
 #include "sample/model_handle.h"
 
+#include "base/arena.h"
+#include "settings/param.h"
+
 #include "text/plain_text.h"
 
 #include "session/session_read.h"
@@ -107,6 +110,46 @@ dm_status dm_model_check_sampled(const dm_model *m, dm_err *err)
     return why ? dm_error(err, DM_EINVAL, "'%s' cannot be sampled: %s", m->run, why) : DM_OK;
 }
 
+/* " SECTION.KEY=VALUE" of a plugin's values that are not its defaults, and of this key whatever it is; what finds no
+ * room in text[n], or is long, is left out. */
+static void add_values(const char *section, const dm_section *s, const char *always, char *text, size_t n)
+{
+    const dm_plugin *p = s->plugin;
+    dm_arena *a = dm_arena_new();
+    void *def = p && p->cfg_size ? calloc(1, p->cfg_size) : NULL;
+
+    for (const dm_param *row = def && a ? p->params : NULL; row && row->type != DM_T_END; row++) {
+        const char *is = dm_param_print(row, s->cfg, a), *was;
+        const size_t used = strlen(text), longest = 40;
+
+        if (row->type == DM_T_PATH || !row->def || !is || strlen(is) > longest ||
+            dm_param_set_text(row, row->def, "", a, def, NULL) || !(was = dm_param_print(row, def, a)) ||
+            (!strcmp(is, was) && strcmp(row->name, always)))
+            continue;
+        if (used + strlen(section) + strlen(row->name) + strlen(is) + 4 < n)
+            snprintf(text + used, n - used, " %s.%s=%s", section, row->name, is);
+    }
+    free(def);
+    dm_arena_free(a);
+}
+
+/* The plugins of a sampling and what was set of them: without the grid and the guidance that nobody chose. */
+static void add_plugins(const dm_experiment *e, char *text, size_t n)
+{
+    static const struct { dm_section_id id; const char *name, *usual, *always; } parts[] = {
+        {DM_SEC_SAMPLER, "sampler", NULL, ""}, {DM_SEC_GRID, "grid", "uniform", ""},
+        {DM_SEC_GUIDANCE, "guidance", "none", "scale"}};
+
+    for (size_t k = 0; k < sizeof parts / sizeof parts[0]; k++) {
+        const dm_section *s = &e->section[parts[k].id];
+        const size_t used = strlen(text);
+
+        if (s->plugin && parts[k].usual && strcmp(s->plugin->name, parts[k].usual) && used < n)
+            snprintf(text + used, n - used, " %s=%s", parts[k].name, s->plugin->name);
+        add_values(parts[k].name, s, parts[k].always, text, n);
+    }
+}
+
 void dm_model_describe(const dm_model *m, dm_images *out)
 {
     const dm_experiment *e = m->s.experiment;
@@ -114,5 +157,6 @@ void dm_model_describe(const dm_model *m, dm_images *out)
     snprintf(out->about, sizeof out->about, "demist %s name=%s sampler=%s steps=%d seed=%lld checkpoint=%s",
              dm_version(), e->run.name, e->section[DM_SEC_SAMPLER].plugin->name, (int)out->steps,
              (long long)e->run.seed, dm_st_meta(m->s.checkpoint, "step"));
+    add_plugins(e, out->about, sizeof out->about);
     dm_plain_text(out->about);
 }

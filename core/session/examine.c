@@ -209,7 +209,8 @@ static dm_status check_sampler(const dm_session *s, dm_net *m, dm_need need, dm_
                                      .data = &s->data,
                                      .n = 1,
                                      .out_channels = dm_net_out_channels(m),
-                                     .can = dm_net_can_be_guided(m)};
+                                     .can = dm_net_can_be_guided(m),
+                                     .says = need >= DM_NEED_DATA};
     dm_sampling *sampling;
     dm_status rc;
 
@@ -303,6 +304,10 @@ static dm_status examine_model(dm_session *s, dm_need need, dm_faults *f, dm_err
     if (unreached.n && need >= DM_NEED_DATA)
         dm_session_log(s, DM_LOG_WARNING, "no gradient reaches weight '%s'%s: training does not change it",
                        unreached.first, unreached.n > 1 ? " and others" : "");
+    if (unreached.n_frozen && need >= DM_NEED_DATA)
+        dm_session_log(s, DM_LOG_INFO, "stop_gradient in the network freezes %d weight%s, '%s'%s: training does not "
+                       "change %s", (int)unreached.n_frozen, unreached.n_frozen > 1 ? "s" : "", unreached.frozen,
+                       unreached.n_frozen > 1 ? " and others" : "", unreached.n_frozen > 1 ? "them" : "it");
     if (need >= DM_NEED_DATA && examine_dropping(s, m, &why)) {
         dm_net_free(m);
         return found(s, DM_SEC_TRAIN, &why, f, err);

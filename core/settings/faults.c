@@ -79,6 +79,30 @@ static bool find_line(const dm_origin *s, uint32_t line, const char **start, siz
     return true;
 }
 
+dm_mark dm_mark_within(dm_mark at, uint32_t n)
+{
+    const dm_mark whole = at;
+    const char *line;
+    size_t length, from;
+
+    if (!at.column || !n || !find_line(at.source, at.line, &line, &length))
+        return whole;
+    from = prefix(line, length, at.column - 1);
+    if (from < length && strchr("|>&*!", line[from]))
+        return whole;
+    if (from < length && (line[from] == '"' || line[from] == '\'')) {
+        const char quote = line[from++], *end = memchr(line + from, quote, length - from);
+        const size_t inside = end ? (size_t)(end - line) - from : 0;
+
+        if (!end || memchr(line + from, '\\', inside) || (end + 1 < line + length && end[1] == quote))
+            return whole;
+        length = from + inside;
+        at.column++;
+    }
+    at.column += n - 1;
+    return from + n - 1 <= length ? at : whole;
+}
+
 /* "  <line>\n  <spaces>^\n", a window of a long line. */
 static void append_excerpt(dm_faults *f, dm_mark at)
 {

@@ -21,6 +21,10 @@ typedef struct dm_mark { const dm_origin *source; uint32_t line, column; } dm_ma
 /* "file:line:col", or an override's place; on the arena, NULL when memory is exhausted. */
 const char *dm_mark_text(dm_arena *a, dm_mark at);
 
+/* Where the n-th character, from 1, of the value at a mark is, one behind its last among them; the mark itself where
+ * the source has the value otherwise than it is: with escapes, or over several lines. */
+dm_mark dm_mark_within(dm_mark at, uint32_t n);
+
 /* text: all that is wrong, one line each, "file:line:col: error: key: message", followed by the line
  * itself, indented. notes: what was dropped by an override, what the plugins' search warned of; one line
  * each. Both NULL where there are none. */

@@ -17,7 +17,8 @@ static void put_sampler(dm_config *c, int kind, int64_t T, FILE *to)
     /* DDPM's pipeline takes all steps, DDIM's 50; an offset, which leading alone has, leaves no room for all. */
     const bool all = kind == DDPM && (!offset || spacing);
 
-    fprintf(to, "grid:\n  use: uniform\n  spacing: %s\n  offset: %lld\n", spacings[spacing], (long long)offset);
+    fprintf(to, "grid:\n  use: uniform\n  spacing: %s\n  offset: %lld\n", spacings[spacing],
+            (long long)(spacing ? 0 : offset));
     if (kind == DDIM)
         fprintf(to, "  last: %s\n", dm_config_bool(c, "set_alpha_to_one", true) ? "data" : "first");
     fprintf(to, "sampler:\n  use: %s\n  steps: %lld\n", kind == DDIM ? "ddim" : "ddpm",

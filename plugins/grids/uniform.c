@@ -55,6 +55,8 @@ static dm_status fill(dm_ctx *c, const dm_span *s, int32_t n, bool *log_snr, dou
                        s->T ? "continuous schedules" : "the levels of a discrete schedule");
     if (p->one_more && p->spacing == TRAILING)
         return dm_fail(c, DM_EINVAL, "one_more: spacing trailing begins at the noisiest level anyway");
+    if (p->offset && p->spacing != LEADING)
+        return dm_fail(c, DM_EINVAL, "offset: is for spacing: leading, whose timesteps it moves; set offset: 0");
     if (!p->whole && p->spacing != LINSPACE)
         return dm_fail(c, DM_EINVAL, "whole: false is for spacing: linspace");
     if (p->until > 0 && p->last != DATA)

@@ -58,6 +58,28 @@ static dm_status check_lengths(dm_ctx *c)
     return c->err->code;
 }
 
+/* What an interval asks for in vain is said: restarts from above the schedule, or from where the walk does not go. */
+static dm_status tell_unused(dm_ctx *c, const dm_step *s, int k)
+{
+    const cfg *p = c->cfg;
+    const double low = ratio(&s->grid[end_of(p, s, k)]);
+    dm_span span = {.size = sizeof span};
+    const dm_status rc = c->host->span(c, &span);
+    double most;
+
+    if (rc)
+        return rc;
+    most = ratio(&span.most);
+    if (p->s_max.v[k] > most)
+        c->host->log(c, "warning: s_max: %g is above the schedule's noisiest level, sigma / alpha = %.4g, where these "
+                     "restarts begin; set a smaller s_max", p->s_max.v[k], most);
+    if (!(fmin(p->s_max.v[k], most) > low))
+        c->host->log(c, "warning: no restarts from %g to %g: the steps go to no point of the grid in this interval, "
+                     "the nearest has sigma / alpha = %.4g; set an s_max above that, or another grid or more steps",
+                     p->s_min.v[k], p->s_max.v[k], low);
+    return DM_OK;
+}
+
 static dm_status check(dm_ctx *c, const dm_step *s)
 {
     const cfg *p = c->cfg;
@@ -76,6 +98,8 @@ static dm_status check(dm_ctx *c, const dm_step *s)
             draws += end_of(p, s, j) == end_of(p, s, k) ? p->restarts.v[j] : 0;
         if (draws > 16)
             return dm_fail(c, DM_EINVAL, "restarts: %d at one point of the grid; at most 16", (int)draws);
+        if (tell_unused(c, s, k))
+            return c->err->code;
     }
     return DM_OK;
 }

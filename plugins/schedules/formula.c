@@ -1,6 +1,7 @@
 /* formula: a schedule without a compiler: alpha_bar, log_snr or beta as an expression of u = t / T, read by muParser.
  * The betas are those between neighbours, as cosine makes them. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <muParserDLL.h>
@@ -23,15 +24,48 @@ static const dm_param params[] = {
 /* muParser's state and the value it read u into. */
 typedef struct { muParserHandle_t parser; double u, T; } reader;
 
+/* muParser's message without the position at its end, which counts from 0, and the full stop that some have. */
+static void shorten(char *why)
+{
+    static const char *const places[] = {" found at position ", " at expression position ", " at position "};
+    const size_t n = strlen(why);
+
+    if (n && why[n - 1] == '.')
+        why[n - 1] = 0;
+    for (size_t k = 0; k < sizeof places / sizeof places[0]; k++) {
+        char *at = strstr(why, places[k]);
+
+        if (at && !at[strlen(places[k]) + strspn(at + strlen(places[k]), "0123456789")])
+            *at = 0;
+    }
+}
+
+/* The column, from 1, of what muParser has at this position: one too far where something is missing at the end, for a
+ * colon, and for the parenthesis of a function that was given nothing. */
+static int column_of(const char *formula, const char *why, int at)
+{
+    const int end = (int)strlen(formula);
+
+    if (at > end)
+        at = end;
+    if (at > 0 && (!strncmp(why, "Misplaced colon", 15) ||
+                   (!strncmp(why, "Too few parameters", 18) && formula[at] != ')' && formula[at - 1] == ')')))
+        at--;
+    return at + 1;
+}
+
 static dm_status mistake(dm_ctx *c, const reader *r, double u)
 {
-    const char *why = mupGetErrorMsg(r->parser);
-    const int at = mupGetErrorPos(r->parser), n = (int)strcspn(why, "."); /* it ends with a full stop, or with none */
+    const int at = mupGetErrorPos(r->parser);
+    char why[512];
 
+    snprintf(why, sizeof why, "%s", mupGetErrorMsg(r->parser));
     if (!strncmp(why, "Internal error", 14)) /* what muParser makes of C++'s bad_alloc */
         return dm_fail(c, DM_ENOMEM, "out of memory for the formula");
-    return at >= 0 ? dm_fail(c, DM_EINVAL, "formula: column %d: %.*s", at + 1, n, why)
-                   : dm_fail(c, DM_EINVAL, "formula: at u = %g: %.*s", u, n, why);
+    shorten(why);
+    return at >= 0 ? dm_fail(c, DM_EINVAL, "formula: column %d: %s",
+                             column_of(((const cfg *)c->cfg)->formula, why, at), why)
+                   : dm_fail(c, DM_EINVAL, "formula: at u = %g: %s", u, why);
 }
 
 /* muParser puts its messages, and the formula's text in them, into 2,048 bytes, whatever their length. */

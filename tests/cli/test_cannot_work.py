@@ -51,7 +51,7 @@ CASES = [
     (["schedule.use=formula", "schedule.formula=1-0.5*u-0.2*sin(40*u)"], r"schedule\.formula: .* at u = 0\.0\d+"),
     (["schedule.use=formula", "schedule.of=beta", "schedule.formula=2*u"], r"schedule\.formula: beta is 1\.002 at u = 0\.501; it must lie in \(0, 1\]"),
     (["schedule.use=formula", "schedule.of=beta", "schedule.formula=0.01-0.02*u"], r"schedule\.formula: beta is 0 at u = 0\.5; it must lie in \(0, 1\]"),
-    (["schedule.use=formula", "schedule.formula=1-(u"], r"schedule\.formula: column 6: Missing parenthesis"),
+    (["schedule.use=formula", "schedule.formula=1-(u"], r"schedule\.formula: column 5: Missing parenthesis"),
     (["schedule.use=formula", "schedule.formula=1" + "!" * 3000], r"schedule\.formula: it has 3001 characters; 1000 are the most"),
     (["schedule.use=formula", "schedule.formula=1-\u00fc"], r"schedule\.formula: column 3: character 0xc3; formulas are printable ASCII"),
     # no tolerance; no bound of data without levels; no variance

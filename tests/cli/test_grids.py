@@ -2,7 +2,7 @@
 have. (Reading itself: tests/unit/former_keys.c.)"""
 import re
 
-from cli import demist, moons, path, run_tests
+from cli import config, demist, moons, path, run_tests
 
 SAMPLE = ["--count", "4", "--force"]
 
@@ -36,4 +36,32 @@ def both_ways_are_the_same():
         assert open(path("old.png"), "rb").read() == open(path("new.png"), "rb").read(), old
 
 
-run_tests([a_run_keeps_its_grid, both_ways_are_the_same])
+def samples_say_how_they_were_made():
+    def said(*more):
+        demist("sample", path("run"), *SAMPLE, *more, "--out", path("said.png"))
+        return re.search(rb"demist [ -~]* checkpoint=[ -~]*", open(path("said.png"), "rb").read())[0].decode()
+
+    assert said("grid.use=uniform").endswith("checkpoint=6"), said("grid.use=uniform")
+    text = said("sampler.eta=1", "grid.use=karras", "grid.rho=5")
+    assert text.endswith("checkpoint=6 sampler.eta=1 grid=karras grid.rho=5"), text
+
+
+def a_null_section_is_absent():
+    text = open(config("moons.yaml")).read()
+    open(path("null.yaml"), "w").write(text + "guidance: null\ngrid: null\n")
+    out = [demist("schedule", file, "--json")[0] for file in (path("null.yaml"), config("moons.yaml"))]
+    assert out[0] == out[1]
+
+
+def keys_of_no_use_are_refused_or_told():
+    for more in (["grid.offset=5"], ["grid.offset=5", "grid.spacing=linspace"]):
+        err = demist("check", *moons("no", *more), code=2)[1]
+        assert "error: grid.offset: is for spacing: leading" in err, err
+    said = lambda *more: demist("check", *moons("told", "sampler.use=restart", *more))[1]
+    assert "restart: warning: s_max: 500 is above the schedule's noisiest level" in said("sampler.s_max=[500]")
+    assert "restart: warning: no restarts from 0.001 to 0.002" in said("sampler.s_min=[0.001]", "sampler.s_max=[0.002]")
+    assert "restart:" not in said()
+
+
+run_tests([a_run_keeps_its_grid, both_ways_are_the_same, samples_say_how_they_were_made, a_null_section_is_absent,
+           keys_of_no_use_are_refused_or_told])

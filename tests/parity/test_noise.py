@@ -85,7 +85,10 @@ def formulas():
                  (("formula", ["schedule.of=beta", "schedule.formula=1e-4 + (u * T - 1) / (T - 1) * 0.0199"]), ("linear", [])))
     for a, b in zip(s["beta"], linear["beta"]):
         assert close(a, b, 1e-12), (a, b)
-    for formula, own, says in (("cos(u", [], "column 7: Missing parenthesis"), ("u + foo", [], "column 5: Unexpected token"),
+    for formula, own, says in (("cos(u", [], "column 6: Missing parenthesis"), ("u + foo", [], "column 5: Unexpected token \"foo\"\n"),
+                               ("u : 2", [], "column 3: Misplaced colon\n"), ("min()", [], "column 5: Too few parameters for function \"min\"\n"),
+                               ("1..2", [], "column 3: Unexpected value \".2\"\n"),
+                               ("1 - 0.99 * u ^", [], "column 15: Unexpected end of expression\n"),
                                ("", [], "Expression is empty"), ("1 - 2 * u", [], "alpha_bar is -0.002 at u = 0.501"),
                                ("u", [], "alpha_bar is 0 at u = 0"), ("1 + u", [], "alpha_bar is 1.001 at u = 0.001"),
                                ("1", [], "alpha_bar does not fall: 1 at u = 0.001"), ("sqrt(0.5 - u)", [], "at u = 0.501"),
@@ -94,6 +97,19 @@ def formulas():
                                ("ln(-u)", ["schedule.of=log_snr"], "not a number at u = 0.001")):
         _, err = demist("check", config("moons.yaml"), "schedule.use=formula", f"schedule.formula={formula}", *own, code=2)
         assert "schedule.formula: " in err and says in err, (formula, err)
+        if "column" in says:  # of the formula, and the caret there
+            said = err.split("\n")
+            line, caret = said[next(i for i, text in enumerate(said) if " error: " in text) + 1:][:2]
+            assert len(caret) - 1 == line.index(formula) + int(says.split()[1][:-1]) - 1, err
+    # In a file too, whose own column is that of the character.
+    text = open(config("moons.yaml")).read()
+    start = text.index("schedule:")
+    for written, column in (("1 - foo * u", 0), ('"1 - foo * u"', 1), ("'1 - foo * u'", 1)):
+        line = f"schedule: {{use: formula, formula: {written}}}"
+        open(path("formula.yaml"), "w").write(text[:start] + line + text[text.index("\n", start):])
+        err = demist("check", path("formula.yaml"), code=2)[1]
+        at = line.index(written) + column + 5
+        assert f":{at}: error: schedule.formula: column 5: Unexpected token" in err and "\n  " + " " * (at - 1) + "^" in err, err
 
 
 def linear_ratio(t):

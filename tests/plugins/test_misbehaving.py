@@ -268,7 +268,7 @@ def every_behaviour_is_run():
     here = os.path.join(os.environ["DEMIST_SOURCE"], "tests/plugins/misbehaving")
     table = {(c[0], c[1]) for c in HOST + TRAIN} | {(p, c[0]) for p, cases in SAMPLING.items() for c in cases}
     table |= {(p, "logs") for p in SECTIONS} | {(c[0], c[1]) for c in CRASHES + LATE_CRASHES}
-    table |= {("network", "unused"), ("network", "patient"), ("betas", "loops"), ("data", "loops")}
+    table |= {("network", "unused"), ("network", "patient"), ("network", "frozen"), ("betas", "loops"), ("data", "loops")}
     for plugin in SECTIONS:
         for name in re.findall(r"\bX\((\w+)\)", open(os.path.join(here, f"wrong_{plugin}.c")).read()):
             assert name == "X" or (plugin, name) in table, f"wrong_{plugin}.c: no test of {name}"
@@ -317,6 +317,10 @@ def log_lines_arrive():
 def weights_that_no_gradient_reaches():
     _, err = demist("train", experiment("network", "unused"), "--overwrite", "--progress", "none")
     assert "warning: no gradient reaches weight 'forgotten': training does not change it" in err, err
+    # Behind stop_gradient they are meant to be, and named.
+    _, err = demist("train", experiment("network", "frozen"), "--overwrite", "--progress", "none")
+    assert "stop_gradient in the network freezes 2 weights, 'in.weight' and others: training does not change them" in err, err
+    assert "no gradient reaches" not in err, err
 
 
 def crashes_are_named():

@@ -5,7 +5,7 @@
         X(batch_name) X(batch_count) X(absent_input) X(garbage_input) X(labels_as_numbers) X(misfit) X(reshape_null) \
             X(recursive) X(channels) X(unused) X(logs) X(sums) X(nan_scale) X(overflows) X(deep_scope)               \
                 X(null_scope) X(negative_dropout) X(nan_dropout) X(whole_dropout) X(nan_weight) X(infinite_weight)   \
-                    X(nan_constant) X(failed_after_all) X(patient)
+                    X(nan_constant) X(failed_after_all) X(patient) X(frozen)
 #include <time.h>
 
 #include "wrong.h"
@@ -60,6 +60,8 @@ static dm_val hidden(dm_ctx *c, const dm_graph *g, const dm_net_in *in)
     case misfit: return g->add(g, g->linear(g, "in", in->x, 8, 0), g->linear(g, "other", in->x, 5, 0));
     case reshape_null: return g->reshape(g, in->x, NULL);
     case recursive: return g->network(g, 0, in->x, in->noise, in->labels);
+    case frozen:
+        return g->add(g, g->stop_gradient(g, g->linear(g, "in", in->x, 8, 0)), g->linear(g, "other", in->x, 8, 0));
     case nan_scale: return g->scale(g, g->linear(g, "in", in->x, 8, 0), NAN, 0);
     default: return g->linear(g, "in", in->x, 8, 0);
     }

@@ -177,9 +177,13 @@ static dm_status invert(request *r, dm_model *m, const float *from, const dm_sha
     o.noise = noise->x;
     o.noise_shape = noise->shape;
     o.count = noise->shape.dim[0];
-    if (!(rc = dm_model_sample(m, &o, &back, err)))
-        fprintf(stderr, "back from its noise: root mean square error %.4g of a range of %g\n",
-                distance(back.x, from, dm_shape_count(shape)), r->model.high - r->model.low);
+    if (!(rc = dm_model_sample(m, &o, &back, err))) {
+        fprintf(stderr, "back from its noise: root mean square error %.4g",
+                distance(back.x, from, dm_shape_count(shape)));
+        if (r->model.high > r->model.low) /* else the data have no range of their own */
+            fprintf(stderr, " of a range of %g", r->model.high - r->model.low);
+        fputc('\n', stderr);
+    }
     dm_images_free(&back);
     return rc;
 }

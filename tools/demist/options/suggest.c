@@ -93,6 +93,7 @@ static void try_options(const cli_option *rows, dm_nearest *near)
 
 void cli_nearest_option(const cli_command *c, const char *given, const char *next, char *text, size_t n)
 {
+    static const size_t too_short = 3; /* a letter off makes another word of them */
     char name[160], key[160];
     const char *equals = strchr(given, '='), *value = equals ? equals + 1 : next;
     dm_nearest near;
@@ -120,6 +121,8 @@ void cli_nearest_option(const cli_command *c, const char *given, const char *nex
             at += (size_t)snprintf(text + at, n - at, "%s %s=%s", i == s.n - 1 ? " or" : ",", s.exact[i], value);
         if (at < n)
             snprintf(text + at, n - at, "?");
+    } else if (strlen(name) <= too_short) {
+        return;
     } else if (near.best) {
         snprintf(text, n, "; did you mean --%s?", near.best);
     } else if (*s.best) {

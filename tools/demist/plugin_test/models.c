@@ -32,6 +32,10 @@ static void check_batches(plugin_test *t, dm_session *s, const char *data)
     if (unreached.n)
         plugin_test_fail(t, "%s: no gradient reaches weight '%s'%s; training cannot change what the result does not "
                          "depend on", data, unreached.first, unreached.n > 1 ? " and others" : "");
+    if (unreached.n_frozen)
+        plugin_test_note(t, "%s: stop_gradient freezes %d weight%s, '%s'%s: training does not change %s", data,
+                         (int)unreached.n_frozen, unreached.n_frozen > 1 ? "s" : "", unreached.frozen,
+                         unreached.n_frozen > 1 ? " and others" : "", unreached.n_frozen > 1 ? "them" : "it");
     for (size_t k = 0; k < sizeof batches / sizeof batches[0] && !t->failed; k++)
         if (dm_net_find_weights(m, batches[k], &err))
             plugin_test_fail(t, "%s, a batch of %lld: %s", data, (long long)batches[k], err.msg);
