@@ -52,7 +52,7 @@ def the_newest_run():
     demist("resume", path("home/runs/none"), code=2)
     # Not from the beginning in another folder; not a checkpoint, behind which others may be.
     err = demist("resume", older, f"output={path('elsewhere')}", "train.steps=5", code=2)[1]
-    assert "goes on in its own folder" in err and not os.path.exists(path("elsewhere")), err
+    assert "resumes in its own folder" in err and not os.path.exists(path("elsewhere")), err
     assert "is a file; give the run's folder" in demist("resume", os.path.join(older, "checkpoints/step-00000002.safetensors"), code=2)[1]
 
 

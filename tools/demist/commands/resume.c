@@ -57,7 +57,7 @@ static dm_status check_given(const cli_call *call, dm_err *err)
 
     for (int i = 0; i < call->n_overrides; i++)
         if (!strncmp(call->overrides[i], "output=", 7))
-            return dm_error(err, DM_EINVAL, "a run resumes in its own folder, but output is '%s'; copy the run, or "
+            return dm_error(err, DM_EINVAL, "a run resumes in its own folder, without '%s'; copy the run, or "
                                             "begin a new one with train.from", call->overrides[i]);
     if (given && (rc = dm_path_look(given, &kind, err)))
         return rc;
