@@ -120,7 +120,8 @@ static void check_continuous(dm_reading *r, const dm_plugin *schedule)
               schedule->name);
 }
 
-/* Whether steps were said beside the points that tell them, or after them. */
+/* Whether steps were said beside the points that tell them, or after them; a run's text of before there were grids has
+ * steps that nothing read. */
 static bool said_steps(const dm_reading *r)
 {
     const dm_said *steps = dm_said_find(&r->s[DM_SEC_SAMPLER], "steps");
@@ -129,7 +130,7 @@ static bool said_steps(const dm_reading *r)
     for (size_t i = 0; steps && i < grid->n; i++)
         if (grid->said[i].group > steps->group)
             return false;
-    return steps && !r->steps_follow;
+    return steps && !(r->steps_follow && !steps->value->at.source->argument);
 }
 
 /* A grid that has its own count of steps says it. */

@@ -25,7 +25,7 @@ typedef struct dm_reading {
     const char *cwd;               /* absolute; "" = not known */
     dm_layers layers;
     dm_said_section s[DM_SEC_COUNT];
-    bool steps_follow;             /* the points of the grid tell how many, whatever sampler.steps says */
+    bool steps_follow;             /* a run's points tell how many, whatever its text says of sampler.steps */
     dm_status failed;              /* of memory; then the rest need not make sense */
 } dm_reading;
 

@@ -143,7 +143,7 @@ static const dm_yaml *points(dm_reading *r, const former *f, bool first)
     return entry[n].value ? make(r, DM_YAML_LIST, at->at, NULL, entry, n + 1) : at;
 }
 
-static void as_list(dm_reading *r, const former *f, pairs *m)
+static void as_list(dm_reading *r, const former *f, bool kept, pairs *m)
 {
     const dm_yaml_entry *at = f->said[AT], *last = f->said[LAST];
     const bool first = last && last->value->kind == DM_YAML_SCALAR && !strcmp(last->value->text, "first");
@@ -160,7 +160,7 @@ static void as_list(dm_reading *r, const former *f, pairs *m)
         add_text(r, m, "last", "least");
     else if (last)
         add_entry(m, "last", last);
-    r->steps_follow = true;
+    r->steps_follow = r->steps_follow || kept;
 }
 
 /* What a continuous schedule never used is refused where it has another value than its default, but for a run that was
@@ -219,7 +219,7 @@ static void rewrite(dm_reading *r, size_t from, size_t end, former *so_far, bool
             m.at = own.said[k] && !m.at.source ? own.said[k]->at : m.at;
         }
         if (differs(so_far, AT))
-            as_list(r, so_far, &m);
+            as_list(r, so_far, kept, &m);
         else
             as_uniform(r, so_far, !*over, kept, &m);
         put_grid(r, last, &m);

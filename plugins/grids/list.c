@@ -30,6 +30,28 @@ static dm_status steps(dm_ctx *c, int32_t *n)
                                       "give 2 or more, or last: data", p->sigmas.n ? "sigmas" : "timesteps");
 }
 
+/* In the user's own units: that each is reached, and that the noise falls. The last may stay, as in other programs. */
+static dm_status check(dm_ctx *c, const cfg *p, const dm_span *s)
+{
+    const dm_reals *v = points(p);
+    const char *key = p->sigmas.n ? "sigmas" : "timesteps";
+    const double most = p->sigmas.n ? s->most.sigma / s->most.alpha * 1.000001 /* but for rounding */
+                        : s->T      ? s->T - 1
+                                    : INFINITY;
+
+    for (int32_t i = 0; i < v->n; i++) {
+        const bool stays = i && p->last == LEAST && i == v->n - 1 && v->v[i] == v->v[i - 1];
+
+        if (v->v[i] > most)
+            return dm_fail(c, DM_EINVAL, "%s: the schedule does not reach %.10g; its noisiest is %.6g", key, v->v[i],
+                           most);
+        if (i && !(v->v[i] < v->v[i - 1]) && !stays)
+            return dm_fail(c, DM_EINVAL, "%s: %.10g comes after %.10g; the noise must fall from point to point",
+                           key, v->v[i], v->v[i - 1]);
+    }
+    return DM_OK;
+}
+
 static dm_status fill(dm_ctx *c, const dm_span *s, int32_t n, bool *log_snr, double *at)
 {
     const cfg *p = c->cfg;
@@ -38,6 +60,8 @@ static dm_status fill(dm_ctx *c, const dm_span *s, int32_t n, bool *log_snr, dou
     if (n != v->n - (p->last == LEAST))
         return dm_fail(c, DM_EINVAL, "%s: has %d steps, not %d", p->sigmas.n ? "sigmas" : "timesteps",
                        (int)v->n - (p->last == LEAST), (int)n);
+    if (check(c, p, s))
+        return c->err->code;
     *log_snr = p->sigmas.n > 0;
     for (int32_t i = 0; i < v->n; i++)
         at[i] = *log_snr ? -2 * log(v->v[i]) : v->v[i] + (s->T > 0);

@@ -1,5 +1,6 @@
 /* lms: linear multistep method of order 1 to 4 in s = sigma / alpha (Karras et al. 2022's ODE, as in k-diffusion):
- * x' / alpha' = x / alpha + int_s^s' eps(s) ds, eps a polynomial in s through the predictions so far. */
+ * x' / alpha' = x / alpha + int_s^s' eps(s) ds, eps a polynomial in s through the predictions so far. To invert, the
+ * order is the highest that is stable. */
 #include <math.h>
 #include <demist/plugin.h>
 #include "history.h"
@@ -48,6 +49,19 @@ static double weight(const double *s, int n, int k, double to)
     return sum * (to - s[0]);
 }
 
+/* The highest order up to `most` that is stable over a step that s grows by. Where the model finds the same x0 from all
+ * around, x / alpha goes away from it in proportion to s, and errors must not grow faster: over steps of one ratio, the
+ * largest root of (s' / s) z^n = z^(n - 1) + the sum of weight_k z^(n - 1 - k) leaves 1 at 3, 1.79 and 1.36 for orders
+ * 2, 3 and 4. Between the limits and these, errors fade too slowly. Falling s is stable at any ratio. */
+static int stable_order(double growth, int most)
+{
+    static const double limits[MOST] = {INFINITY, 1.75, 1.4, 1.2};
+
+    while (most > 1 && growth > limits[most - 1])
+        most--;
+    return most;
+}
+
 static dm_status step(dm_ctx *c, const dm_step *s)
 {
     const cfg *p = c->cfg;
@@ -58,7 +72,7 @@ static dm_status step(dm_ctx *c, const dm_step *s)
     dm_status rc;
 
     history_push(&st->h, at->sigma / at->alpha);
-    order = st->h.have < p->order ? st->h.have : (int)p->order;
+    order = stable_order(to->sigma / to->alpha / st->h.at[0], st->h.have < p->order ? st->h.have : (int)p->order);
     if ((rc = c->host->predict(c, s->x, at, &(dm_pred){.x0 = st->x0, .eps = st->h.m[0]})))
         return rc;
     k[0] = to->sigma;

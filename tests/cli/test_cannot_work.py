@@ -17,8 +17,9 @@ CLASSES = ["data.labels=true", "network.use=exact_gaussians", "network.classes=t
 CASES = [
     # a grid that the schedule does not reach
     (["grid.use=karras", "grid.s_max=1000"], r"grid\.use: karras: .*point 0 has log-SNR -13\.8155, which schedule 'linear' does not reach"),
-    (["grid.use=list", "grid.timesteps=[2000, 5]"], r"grid\.use: list: .*point 0 has t 2001, which schedule 'linear' does not reach"),
-    (["grid.use=list", "grid.timesteps=[5, 500]"], r"grid\.use: list: .*point 1 of 2 has t 501 after 6; the noise must fall"),
+    (["grid.use=list", "grid.timesteps=[2000, 5]"], r"grid\.timesteps: the schedule does not reach 2000; its noisiest is 999"),
+    (["grid.use=list", "grid.sigmas=[500, 6]"], r"grid\.sigmas: the schedule does not reach 500; its noisiest is 157\."),
+    (["grid.use=list", "grid.timesteps=[5, 500]"], r"grid\.timesteps: 500 comes after 5; the noise must fall"),
     # a grid that is not there, with which the sampler finds no fault too
     (["grid.use=nosuch"], r"grid\.use: there is no grid 'nosuch'; available: ays, "),
     # a grid that lists too few points, and lists that go together

@@ -133,6 +133,32 @@ def there_and_back():
     assert shape == [51, 5, 1, SIDE, SIDE], "the strip shows how the five images were drawn"
 
 
+def wide_steps_invert():
+    """lms, whose higher orders would blow up over steps that widen, stays near the walk of many steps."""
+    with open(path("exact.yaml"), "w") as f:
+        f.write(f"""name: exact
+device: {DEVICE}
+tune: off
+data: {{use: toy2d, shape: moons}}
+schedule: {{use: linear, timesteps: 1000}}
+network: {{use: exact_gaussians, means: [-1, 0, 1, 0], deviations: [0.3, 0.3]}}
+objective: {{use: simple, predict: eps}}
+sampler: {{use: ddim, clip: off}}
+train: {{steps: 1, batch: 8, ema: []}}
+""")
+    tensor("points.safetensors", [4, 2], [1.1, 0.2, -0.8, -0.3, -1.2, 0.1, 0.7, 0.4])
+    for schedule in "linear", "cosine":
+        demist("train", path("exact.yaml"), f"output={path(schedule)}", f"schedule.use={schedule}")
+
+        def noise(*more):
+            return [v for x in edited(schedule, "--in", path("points.safetensors"), "--invert", *more)[0] for v in x]
+
+        truth = noise("sampler.steps=500")
+        for grid, steps in ("uniform", 10), ("uniform", 40), ("log_snr", 10), ("log_snr", 20), ("karras", 20):
+            off = [distance(noise(f"grid.use={grid}", f"sampler.steps={steps}", f"sampler.use={s}"), truth) for s in ("ddim", "lms")]
+            assert off[1] < 2 * off[0] + 0.01, (schedule, grid, steps, off)
+
+
 def seams(image, h, w, factor, tile, overlap):
     """The mean step between neighbouring pixels of a row where a tile begins or ends, and one pixel beside."""
     count = 1 + -(-(w // factor - tile) // (tile - overlap))
@@ -254,4 +280,4 @@ def refuses():
 
 
 run_tests([strength_says_how_much, images_do_not_depend_on_their_batch, what_a_mask_leaves_stays, jumps_bring_both_parts_together,
-           there_and_back, larger_images_have_no_seams, pictures_in_and_out, refuses])
+           there_and_back, wide_steps_invert, larger_images_have_no_seams, pictures_in_and_out, refuses])

@@ -39,6 +39,13 @@ static const trial trials[] = {
     {"linear", "at: 9", .grid = LIST("[9]", "data"), .steps = 1},
     {"linear", "steps: 50, at: [9, 5], last: first", .kept = true, .grid = LIST("[9, 5, 0]", "least"), .steps = 2},
     {"linear", "at: [9, 0], last: first", .grid = LIST("[9, 0, 0]", "least"), .steps = 2},
+    {"linear", "at: [9, 5]", .overrides = {"sampler.steps=2"}, .grid = LIST("[9, 5]", "data"), .steps = 2},
+    {"linear", "steps: 7", .overrides = {"sampler.at=[9, 5]"}, .grid = LIST("[9, 5]", "data"), .steps = 2},
+    {"linear", "steps: 7, at: [9, 5]", .fault = "a.yaml:2:29: error: sampler.steps: 7, but grid 'list' has 2"},
+    {"linear", "steps: 20", .overrides = {"sampler.at=[9, 5]", "sampler.steps=7"}, .kept = true,
+     .fault = "command line: argument 2: error: sampler.steps: 7, but grid 'list' has 2"},
+    {"linear", "steps: 50, at: [9, 5]", .overrides = {"sampler.steps=7"}, .kept = true,
+     .fault = "command line: argument 1: error: sampler.steps: 7, but grid 'list' has 2"},
     /* layers: over keys of the same kind as these were, over a section grid as what they are now */
     {"linear", "spacing: linspace", .overrides = {"sampler.last=first"}, .grid = UNIFORM("linspace", "0", "first")},
     {"linear", "at: [9, 5]", .overrides = {"sampler.spacing=trailing"}, .grid = LIST("[9, 5]", "data")},
