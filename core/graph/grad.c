@@ -25,8 +25,7 @@ static void backward(dm_tape *t, size_t n_nodes)
     }
 }
 
-/* What y is made of; with gradients: what a gradient of y reaches. */
-static void reach(const dm_graph_core *g, dm_val y, bool gradients, bool *reached)
+void dm_graph_reach(const dm_graph_core *g, dm_val y, bool gradients, bool *reached)
 {
     reached[dm_graph_root(g, y)] = !gradients || g->values[y].needs_grad;
     for (size_t i = g->n_nodes; i-- > 0;) {
@@ -47,8 +46,8 @@ void dm_graph_mark_trained(dm_graph_core *g, dm_val y)
     bool *used = calloc(g->n_values ? g->n_values : 1, sizeof *used);
 
     if (trained && used) {
-        reach(g, y, true, trained);
-        reach(g, y, false, used);
+        dm_graph_reach(g, y, true, trained);
+        dm_graph_reach(g, y, false, used);
         for (size_t i = 0; i < g->n_weights; i++) {
             g->weights[i].trained = trained[g->weights[i].value];
             g->weights[i].frozen = used[g->weights[i].value] && !g->weights[i].trained;

@@ -149,6 +149,9 @@ dm_status dm_graph_differentiate(dm_graph_core *g, dm_val y, dm_val seed, const 
 /* Where each gradient by a weight is made by one op that can write it instead of adding to it: from now on all of them
  * are written, and true. Else nothing is changed. For a batch that is one micro-batch. */
 bool dm_graph_write_gradients(dm_graph_core *g);
+/* Sets reached[] of the values that y is made of, or, with gradients, that a gradient of y reaches; it has one for each
+ * value, all false. */
+void dm_graph_reach(const dm_graph_core *g, dm_val y, bool gradients, bool *reached);
 /* Marks the weights that a gradient of y reaches, and those that only stop_gradient keeps from it. */
 void dm_graph_mark_trained(dm_graph_core *g, dm_val y);
 /* Does any node read v? */

@@ -73,8 +73,10 @@ static void describe(dm_grad_step *s, const dm_graph *api, dm_val loss_sum)
     if (!dm_graph_returned(g, obj, "loss()", s->loss))
         return;
     if (g->values[s->loss].shape.rank != 1 || g->values[s->loss].shape.dim[0] != s->n) {
-        dm_graph_fail(g, DM_EINVAL, "objective '%s' returns a loss of rank %d; it must be f32[N]", obj->plugin->name,
-                      (int)g->values[s->loss].shape.rank);
+        dm_graph_fail(g, DM_EINVAL, "objective '%s' returns a loss f32[%s]; it must be f32[N], one for each of the "
+                      "%lld examples", obj->plugin->name,
+                      g->values[s->loss].shape.rank ? dm_shape_show(&g->values[s->loss].shape).text : "",
+                      (long long)s->n);
         return;
     }
     if (loss_sum < 0) /* the losses alone are wanted */

@@ -12,12 +12,24 @@ static const dm_param params[] = {
     DM_END,
 };
 
+/* Pure noise and the data have no log-SNR: sigma / alpha 1e4 and 1e-4 stand for them, and for ends beyond these, but of
+ * a schedule that has hardly more than that. */
+static double end(double own, double other)
+{
+    const double stand_in = copysign(2 * log(1e4), own);
+
+    if (fabs(own) <= fabs(stand_in))
+        return own;
+    if ((stand_in - other) * copysign(1, own) >= 1)
+        return stand_in;
+    return isfinite(own) ? own : other + copysign(1, own);
+}
+
 static dm_status fill(dm_ctx *c, const dm_span *s, int32_t n, bool *log_snr, double *at)
 {
     const cfg *p = c->cfg;
     const int32_t parts = p->last == DATA ? n - 1 : n;
-    /* Pure noise and the data have no log-SNR: sigma / alpha from 1e4 to 1e-4 stands for them. */
-    const double from = fmax(s->most.log_snr, -2 * log(1e4)), to = fmin(s->least.log_snr, -2 * log(1e-4));
+    const double from = end(s->most.log_snr, s->least.log_snr), to = end(s->least.log_snr, s->most.log_snr);
 
     *log_snr = true;
     for (int32_t i = 0; i < n; i++)

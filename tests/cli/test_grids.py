@@ -66,5 +66,12 @@ def keys_of_no_use_are_refused_or_told():
     assert "restart:" not in said()
 
 
+def log_snr_reaches_what_the_schedule_has():
+    """Also of one that begins and ends beyond the log-SNRs that stand for pure noise and for the data."""
+    for mu in ("-20", "-18.5", "18.5", "20"):
+        out, _ = demist("schedule", *moons("unused", "schedule={use: laplace, mu: %s, cut: 0.2}" % mu, "grid.use=log_snr"))
+        assert re.search(r"^timesteps: 1000( \d+(\.\d+)?)+$", out, re.M), (mu, out)
+
+
 run_tests([a_run_keeps_its_grid, both_ways_are_the_same, samples_say_how_they_were_made, a_null_section_is_absent,
-           keys_of_no_use_are_refused_or_told])
+           keys_of_no_use_are_refused_or_told, log_snr_reaches_what_the_schedule_has])

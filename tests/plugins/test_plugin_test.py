@@ -87,6 +87,9 @@ def device_ones_pass():
     whole_ones_pass(DEVICES)
     out, _ = check("sampler", "good", "order", 1, "--order", "2")
     assert re.search(r"wrong: .* order (0\.9|1\.0)\d where 2 is expected", out), out
+    for plugin, says in (("ddpm", "that adds noise"), ("adaptive", "that chooses its own steps")):
+        out, _ = demist("plugin", "test", f"{PLUGINS}/samplers/{plugin}.so", "--order", "2", "--check", "order", "--device", DEVICE, code=1)
+        assert f"--order 2 was said of a sampler {says}" in out, out
 
 
 def found_without_a_device():
@@ -116,7 +119,9 @@ def refusals():
     _, err = demist("plugin", "test", path("none.so"), code=2)
     assert "none.so" in err
     _, err = demist("plugin", "test", "quiet.c", code=2)
-    assert "is not a shared object" in err, err
+    assert "unable to open 'quiet.c'" in err, err
+    _, err = demist("plugin", "test", "quiet.cpp", code=2)
+    assert "'quiet.cpp' is not a plugin: neither FILE.c nor FILE.so, nor the NAME" in err, err
     _, err = demist("plugin", "test", f"{QUIET}/quiet_betas.so", "--check", "nonsense", code=2)
     assert "there is no check 'nonsense'" in err, err
     _, err = demist("plugin", "test", f"{QUIET}/quiet_betas.so", "--check", "grid", code=2)
@@ -125,6 +130,20 @@ def refusals():
     assert "--order is 'much'" in err, err
     out, _ = demist("plugin", "test", f"{PLUGINS}/datasets/npy.so", "--check", "defaults", code=1)
     assert "parameter 'file' has no default: say file=VALUE" in out, out
+    out, _ = demist("plugin", "test", f"{QUIET}/quiet_betas.so", "--check", "table", "--order", "2", code=1)
+    assert "--order is for samplers, not for plugins of kind schedule" in out, out
+
+
+def given_data_are_used():
+    """What a network refuses each kind of data for is said, and data that are given are those it is tried with."""
+    out, _ = demist("plugin", "test", f"{PLUGINS}/networks/unet.so", "groups=7", "--check", "network", code=1)
+    assert re.search(r"wrong: .*\(points f32\[2\]: .*; images f32\[1,16,16\]: .*groups", out), out
+    given = [f"{PLUGINS}/networks/mlp.so", "--check", "network", "data.use=npy"]
+    out, _ = demist("plugin", "test", *given, f"data.file={DATA}/points.npy")
+    assert re.findall("^note: .*", out, re.M) and "data that were given, f32[" in out and "images" not in out, out
+    out, _ = demist("plugin", "test", f"{PLUGINS}/networks/mlp.so", "--check", "network", "data.nonsense=3", code=1)
+    assert "the data that were given: data.nonsense: unknown key" in out, out
+    _, err = demist("plugin", "test", f"{QUIET}/quiet_betas.so", "data.nonsense=3", "--check", "schedule", code=1)
 
 
 def stops():
@@ -236,6 +255,15 @@ def builds():
     _, err = demist("plugin", "build", write("flat.c", source("flat", " beta = nonsense;")), env=env, code=1)
     assert re.search(r"flat\.c:6:\d+: .*nonsense", err), err
     assert open(object, "rb").read() == before and os.listdir(os.path.dirname(object)) == ["flat.so"]
+    for name in ("flat", "flat.so", write("flat.c", source("flat"))):
+        demist("plugin", "test", name, "--check", "schedule", env=env)
+    assert not os.path.exists(path("flat.so")) and os.listdir(os.path.dirname(object)) == ["flat.so"]
+    _, err = demist("plugin", "test", path("flat.so"), env=env, code=2)
+    assert f"but '{object}' in your folder of plugins" in err, err
+    _, err = demist("plugin", "test", "round", env=env, code=2)
+    assert f"there is no 'round' here, nor in '{os.path.dirname(object)}'" in err, err
+    _, err = demist("plugin", "build", write("Flat.c", source("Flat")), env=env, code=2)
+    assert "would be a plugin called 'Flat', which no demist loads" in err, err
     _, err = demist("plugin", "build", path("flat.c"), env={**env, "CC": "no-such-compiler"}, code=1)
     assert "unable to run 'no-such-compiler'" in err, err
     demist("plugin", "build", write("flat.c", source("flat")), "--folder", path("elsewhere"), env=env)
@@ -313,7 +341,8 @@ def runs_know_their_plugins():
     assert err.count("differs from the one") == 1, err
 
 
-TESTS = {"host": [every_behaviour_is_run, found_without_a_device, host_ones_pass, refusals, builds, watches,
+TESTS = {"host": [every_behaviour_is_run, found_without_a_device, host_ones_pass, refusals, given_data_are_used, builds,
+                  watches,
                   written_ones_build,
                   hidden_ones_are_said, refused_ones_end_with_3],
          "device": [found_on_a_device, device_ones_pass, crashes_and_hangs, stops, one_of_our_own_passes,

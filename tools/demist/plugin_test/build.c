@@ -14,6 +14,7 @@
 
 #include "base/install_path.h"
 #include "base/file.h"
+#include "settings/param.h"
 #include "terminal/message.h"
 #include "terminal/signals.h"
 
@@ -79,6 +80,7 @@ static dm_status prepare(const plugin_test_build *q, job *j, dm_err *err)
 {
     const size_t n = strlen(q->file);
     const char *slash, *name;
+    char plugin[68];
     dm_path_kind kind;
     dm_status rc;
 
@@ -90,6 +92,10 @@ static dm_status prepare(const plugin_test_build *q, job *j, dm_err *err)
         return rc;
     if (kind != DM_PATH_FILE || n < 3 || strcmp(q->file + n - 2, ".c") || strlen(name) > 66)
         return dm_error(err, DM_EINVAL, "'%s' is not a C file, NAME.c, of a plugin called NAME", q->file);
+    snprintf(plugin, sizeof plugin, "%.*s", (int)(strlen(name) - 2), name);
+    if (!dm_name_ok(plugin))
+        return dm_error(err, DM_EINVAL, "'%s' would be a plugin called '%s', which no demist loads; name the file with "
+                        "a-z, 0-9 and _", q->file, plugin);
     if (q->folder && strlen(q->folder) + 80 > sizeof j->folder)
         return dm_error(err, DM_EINVAL, "'%.60s...' is too long for a folder's name", q->folder);
     if (q->folder)
@@ -103,7 +109,7 @@ static dm_status prepare(const plugin_test_build *q, job *j, dm_err *err)
 }
 
 /* A plugin that is there already stays until there is a new one. */
-static int build_once(const job *j)
+static int build_once(const job *j, bool quiet)
 {
     dm_err err = {0};
     int code = compile(j, &err);
@@ -118,7 +124,8 @@ static int build_once(const job *j)
         unlink(j->temporary);
         return code == 127 ? 1 : code;
     }
-    cli_print_path(j->object);
+    if (!quiet)
+        cli_print_path(j->object);
     fflush(stdout);
     return 0;
 }
@@ -153,7 +160,7 @@ int plugin_test_build_file(const plugin_test_build *q)
     for (;;) {
         const struct timespec was = changed(j.source);
 
-        if ((code = build_once(&j)) == 0 && q->watch)
+        if ((code = build_once(&j, q->quiet)) == 0 && q->watch)
             test_it(q, &j);
         if (!q->watch)
             return code;

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "plugin_test/settings.h"
+
 enum {
     ALL = (UINT32_C(1) << DM_KIND_COUNT) - 1,
     SCHEDULE = PLUGIN_TEST_OF(DM_KIND_SCHEDULE),
@@ -92,7 +94,7 @@ bool plugin_test_run_check(plugin_test *t, const plugin_test_check *c, dm_err *e
     } else if (!(c->kinds & PLUGIN_TEST_OF(t->kind))) {
         dm_error(err, DM_EINVAL, "check '%s' is not for plugins of kind %s", c->name, dm_kind_name(t->kind));
         t->failed++;
-    } else {
+    } else if (plugin_test_list(t)) {
         c->run(t);
     }
     if (t->folder)

@@ -16,6 +16,8 @@ void plugin_test_table(plugin_test *t)
     printf("kind: %s\n", dm_kind_name(t->kind));
     plugin_test_note(t, "%s '%s', version %s, %s: %s", dm_kind_name(t->kind), t->plugin->name, t->plugin->version,
                      t->plugin->license, t->plugin->doc);
+    if (t->order > 0 && t->kind != DM_KIND_SAMPLER)
+        plugin_test_fail(t, "--order is for samplers, not for plugins of kind %s", dm_kind_name(t->kind));
     for (const dm_param *p = t->plugin->params; p && p->type != DM_T_END; p++)
         if (!p->doc || !*p->doc)
             plugin_test_fail(t, "parameter '%s' has no documentation; give its row one sentence", p->name);

@@ -46,9 +46,10 @@ static void check_batches(plugin_test *t, dm_session *s, const char *data)
 
 void plugin_test_network(plugin_test *t)
 {
+    const char *reasons = "";
     int taken = 0;
 
-    for (const plugin_test_data *d = plugin_test_datas; d->name && !t->failed; d++) {
+    for (const plugin_test_data *d = plugin_test_list(t); d && d->name && reasons && !t->failed; d++) {
         const dm_data_info data = plugin_test_info(d);
         const char *text;
         dm_session s = {0};
@@ -61,12 +62,14 @@ void plugin_test_network(plugin_test *t)
         else if (!*text && ++taken)
             check_batches(t, &s, d->name);
         else
-            plugin_test_note(t, "%s: refused", d->name);
+            reasons = plugin_test_add_reason(t, reasons, d, plugin_test_reason(t, text));
         dm_session_fini(&s);
     }
-    if (!taken && !t->failed)
-        plugin_test_fail(t, "it takes none of the data that were tried; parameters of it, or data.use=NAME and the "
-                         "like, may be given behind the file's name");
+    if (taken && reasons && *reasons)
+        plugin_test_note(t, "refused: %s", reasons);
+    else if (!taken && !t->failed)
+        plugin_test_fail(t, "it takes none of the data that were tried (%s); parameters of it, or data.use=NAME and "
+                         "the like, may be given behind the file's name", reasons ? reasons : "out of memory");
 }
 
 /* ---- objectives ------------------------------------------------------------------------------------------- */

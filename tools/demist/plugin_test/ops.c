@@ -158,7 +158,7 @@ static dm_status run_network(bench *b, const plugin_test_data *d, dm_err *err)
 }
 
 /* The values of node n's inputs, as an op sees them. */
-static dm_status gather(const bench *b, const dm_gnode *n, plugin_test_op *op, dm_err *err)
+static dm_status gather(const bench *b, const dm_gnode *n, const bool *used, plugin_test_op *op, dm_err *err)
 {
     dm_status rc = DM_OK;
 
@@ -173,15 +173,20 @@ static dm_status gather(const bench *b, const dm_gnode *n, plugin_test_op *op, d
                             : dm_error(err, DM_ENOMEM, "out of memory");
     }
     for (int k = 0; k < n->custom->n_out; k++)
-        op->out[k] = (plugin_test_array){.shape = b->graph->values[n->out[k]].shape};
+        op->out[k] = (plugin_test_array){.shape = b->graph->values[n->out[k]].shape, .used = used[n->out[k]]};
     return rc;
 }
 
 static void check_ops(plugin_test *t, const bench *b)
 {
+    bool *used = calloc(b->graph->n_values ? b->graph->n_values : 1, sizeof *used);
     int found = 0;
 
-    for (size_t i = 0; i < b->graph->n_nodes && t->failed < 3; i++) {
+    if (used)
+        dm_graph_reach(b->graph, b->out, true, used);
+    else
+        plugin_test_fail(t, "out of memory");
+    for (size_t i = 0; used && i < b->graph->n_nodes && t->failed < 3; i++) {
         const dm_gnode *n = &b->graph->nodes[i];
         plugin_test_op op;
         dm_err err = {0};
@@ -189,7 +194,7 @@ static void check_ops(plugin_test *t, const bench *b)
         if (!n->custom)
             continue;
         found++;
-        if (gather(b, n, &op, &err))
+        if (gather(b, n, used, &op, &err))
             plugin_test_fail(t, "op '%s': %s", n->custom->name, err.msg);
         else
             plugin_test_op_alone(t, &op);

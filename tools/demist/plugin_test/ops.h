@@ -6,7 +6,11 @@
 #include "plugin_test/plugin_test.h"
 
 /* A value of it, row-major; host: its values, f32 or i32; NULL for an output. */
-typedef struct plugin_test_array { dm_shape shape; bool integers, wants_gradient; void *host; } plugin_test_array;
+typedef struct plugin_test_array {
+    dm_shape shape;
+    bool integers, wants_gradient, used;  /* used: of an output; one that the network leaves alone gets no gradient */
+    void *host;
+} plugin_test_array;
 typedef struct plugin_test_op {
     const dm_op *op;
     dm_instance *owner;

@@ -21,6 +21,7 @@ typedef struct plugin_test {
     const dm_plugin *plugin;
     dm_kind kind;
     const char *folder;            /* for files of this check; gone after it */
+    const struct plugin_test_data *datas; /* of plugin_test_list, where data were given */
     int failed;
 } plugin_test;
 
@@ -55,6 +56,9 @@ void plugin_test_note(plugin_test *t, const char *fmt, ...) DM_PRINTF(2, 3);
 const char *plugin_test_experiment(plugin_test *t);
 typedef struct plugin_test_overrides { const char **item; int n; } plugin_test_overrides;
 plugin_test_overrides plugin_test_change(plugin_test *t, const char *const *changes);
+/* "change 4" in a message as what it is: "network.width=4". */
+void plugin_test_name_change(const plugin_test_overrides *o, dm_err *err);
+extern const dm_callbacks plugin_test_callbacks;
 #define PLUGIN_TEST_CHANGES(...) (const char *const[]){__VA_ARGS__, NULL}
 #define PLUGIN_TEST_AS_IT_IS ((const char *const[]){NULL})
 /* The mixture in double precision: E[x0 | x0 + s eps = y] of one of the two axes' common coordinates. */
@@ -119,6 +123,7 @@ int plugin_test_all(const plugin_test_request *q);
 
 typedef struct plugin_test_build {
     const char *file, *folder;     /* NAME.c; NULL: the user's folder of plugins */
+    bool quiet;                    /* where it is is not said */
     bool watch;                    /* again at each change, and tested, until a signal comes */
     const char *const *given;      /* for the tests */
     int n_given;

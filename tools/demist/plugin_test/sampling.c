@@ -179,13 +179,19 @@ void plugin_test_order(plugin_test *t)
         plugin_test_fail(t, "%s", err.msg);
         return;
     }
-    if (t->plugin->sampler->adaptive) {
+    if (t->plugin->sampler->adaptive && t->order > 0) {
+        plugin_test_fail(t, "--order %g was said of a sampler that chooses its own steps; its order is "
+                         "not measured", t->order);
+    } else if (t->plugin->sampler->adaptive) {
         if (error_of(t, m, 2000, x, ends, &error) && !(error < 0.05))
             plugin_test_fail(t, "the error at its end is %.2g", error);
         else if (!t->failed)
             plugin_test_note(t, "the error at its end is %.2g", error);
     } else if (draws(t, m, x, &noisy)) {
-        if (noisy)
+        if (noisy && t->order > 0)
+            plugin_test_fail(t, "--order %g was said of a sampler that adds noise, whose order is not measured; leave "
+                             "it out, or give the parameter that takes the noise away", t->order);
+        else if (noisy)
             check_moments(t, m);
         else
             check_slope(t, m, x, ends);

@@ -63,21 +63,68 @@ static dm_status examine(plugin_test *t, const char *const *changes, const dm_da
     return rc;
 }
 
+static bool gives_data(const plugin_test *t)
+{
+    bool given = false;
+
+    for (int i = 0; i < t->n_given; i++)
+        given |= !strncmp(t->given[i], "data.", 5);
+    return given && t->kind != DM_KIND_DATASET;
+}
+
+const plugin_test_data *plugin_test_list(plugin_test *t)
+{
+    plugin_test_data *own;
+    const char *text;
+    dm_session s;
+    dm_err err = {0};
+
+    if (!gives_data(t))
+        return plugin_test_datas;
+    if (t->datas)
+        return t->datas;
+    if (!(own = dm_alloc_n(t->arena, 2, sizeof *own))) {
+        plugin_test_fail(t, "out of memory");
+        return NULL;
+    }
+    if (plugin_test_examine(t, PLUGIN_TEST_AS_IT_IS, NULL, &s, &text, &err) || s.data.shape.rank < 1)
+        plugin_test_fail(t, "the data that were given: %s", err.code ? err.msg : plugin_test_reason(t, text));
+    else if ((own->name = dm_sprintf(t->arena, "the data that were given, f32[%s]",
+                                     dm_shape_show(&s.data.shape).text)) != NULL) {
+        own->shape = s.data.shape;
+        own->classes = s.data.classes;
+        own->levels = s.data.levels;
+        t->datas = own;
+    }
+    dm_session_fini(&s);
+    return t->datas;
+}
+
+const char *plugin_test_add_reason(plugin_test *t, const char *said, const plugin_test_data *d, const char *why)
+{
+    return strstr(said, why) ? said : dm_sprintf(t->arena, "%s%s%s: %s", said, *said ? "; " : "", d->name, why);
+}
+
 const plugin_test_data *plugin_test_taken(plugin_test *t, const char *const *changes, const char **why, dm_err *err)
 {
-    const char *said = NULL;
+    const plugin_test_data *d = plugin_test_list(t);
+    const char *said = "";
 
-    for (const plugin_test_data *d = plugin_test_datas; d->name; d++) {
+    *why = "its data cannot be read";
+    for (; d && d->name; d++) {
         const dm_data_info data = plugin_test_info(d);
 
         if (examine(t, changes, &data, why, err))
             return NULL;
         if (!**why)
             return d;
-        if (!said || strstr(*why, "gave no reason"))
-            said = *why;
+        if (!(said = plugin_test_add_reason(t, said, d, *why))) {
+            dm_error(err, DM_ENOMEM, "out of memory");
+            return NULL;
+        }
     }
-    *why = said;
+    if (*said)
+        *why = said;
     return NULL;
 }
 
@@ -195,13 +242,18 @@ static const char *const *idx_of(plugin_test *t, const plugin_test_data *d, dm_e
 
 const char *const *plugin_test_data_of(plugin_test *t)
 {
+    static const char *const nothing[] = {NULL};
     const char *file = dm_sprintf(t->arena, "%s/data.npy", t->folder), *why = "out of memory";
     const char **changes = dm_alloc_n(t->arena, 8, sizeof *changes);
     const plugin_test_data *d = NULL;
     const char *const *images;
     dm_err err = {0};
-    const bool found = file && changes && (d = plugin_test_taken(t, PLUGIN_TEST_AS_IT_IS, &why, &err)) != NULL;
 
+    bool found;
+
+    if (gives_data(t))
+        return nothing;
+    found = file && changes && (d = plugin_test_taken(t, PLUGIN_TEST_AS_IT_IS, &why, &err)) != NULL;
     if (found && d->classes && d->shape.rank == 3 && (images = idx_of(t, d, &err)))
         return images;
     if (!found || err.code || write_npy(file, d, &err)) {

@@ -21,6 +21,10 @@ typedef struct plugin_test_data {
     int32_t classes, levels;
 } plugin_test_data;
 extern const plugin_test_data plugin_test_datas[];
+/* These, or, where data.* was given, what that says alone; NULL was said. */
+const plugin_test_data *plugin_test_list(plugin_test *t);
+/* More of why nothing is taken: each reason once, with the first kind of data that it is of; NULL: no memory. */
+const char *plugin_test_add_reason(plugin_test *t, const char *said, const plugin_test_data *d, const char *why);
 dm_data_info plugin_test_info(const plugin_test_data *d);
 /* The changes, one behind the other. */
 const char *const *plugin_test_both(plugin_test *t, const char *const *a, const char *const *b);

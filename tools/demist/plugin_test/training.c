@@ -39,12 +39,14 @@ static dm_status train_once(plugin_test *t, const char *const *changes, double l
 {
     const plugin_test_overrides o = plugin_test_change(t, changes);
     const dm_train_options options = {.size = sizeof options, .n_overrides = o.n, .overrides = o.item,
-                                      .overwrite = true};
+                                      .overwrite = true, .callbacks = &plugin_test_callbacks};
     dm_training *run;
     dm_status rc = dm_training_open(plugin_test_experiment(t), &options, &run, err);
 
-    if (rc)
+    if (rc) {
+        plugin_test_name_change(&o, err);
         return rc;
+    }
     for (int i = 0; i < STEPS && !rc; i++) {
         dm_training_state now = {.size = sizeof now};
 

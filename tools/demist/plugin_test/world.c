@@ -97,6 +97,22 @@ plugin_test_overrides plugin_test_change(plugin_test *t, const char *const *chan
     return o;
 }
 
+const dm_callbacks plugin_test_callbacks = {.size = sizeof plugin_test_callbacks, .override_name = "change"};
+
+void plugin_test_name_change(const plugin_test_overrides *o, dm_err *err)
+{
+    char text[sizeof err->msg], *rest;
+    long number;
+
+    if (strncmp(err->msg, "change ", 7))
+        return;
+    number = strtol(err->msg + 7, &rest, 10);
+    if (number < 1 || number > o->n)
+        return;
+    snprintf(text, sizeof text, "%s%s", o->item[number - 1], rest);
+    snprintf(err->msg, sizeof err->msg, "%s", text);
+}
+
 static dm_status keep(plugin_test *t, dm_faults *f, const dm_err *why, const char **text, dm_err *err)
 {
     if (f->lost || why->code == DM_ENOMEM)
@@ -143,11 +159,14 @@ dm_status plugin_test_examine(plugin_test *t, const char *const *changes, const 
 dm_status plugin_test_train(plugin_test *t, const char *const *changes, dm_model **out, dm_err *err)
 {
     const plugin_test_overrides o = plugin_test_change(t, changes);
-    const dm_train_options train = {.size = sizeof train, .n_overrides = o.n, .overrides = o.item, .overwrite = true};
+    const dm_train_options train = {.size = sizeof train, .n_overrides = o.n, .overrides = o.item, .overwrite = true,
+                                    .callbacks = &plugin_test_callbacks};
     const dm_model_options model = {.size = sizeof model, .device = t->device};
     const char *run = dm_sprintf(t->arena, "%s/run", t->folder);
     const dm_status rc = dm_train(plugin_test_experiment(t), &train, err);
 
+    if (rc)
+        plugin_test_name_change(&o, err);
     return rc ? rc : dm_model_open(run, &model, out, err);
 }
 
@@ -155,7 +174,8 @@ dm_status plugin_test_sample(dm_model *m, const plugin_test_draw *d, float **x, 
 {
     dm_model_properties about = {.size = sizeof about};
     dm_sample_options o = {.size = sizeof o, .count = d->n, .first_index = d->first, .overrides = d->changes,
-                           .seed = d->seed ? &d->seed : NULL, .noise = d->noise, .labels = d->labels};
+                           .seed = d->seed ? &d->seed : NULL, .noise = d->noise, .labels = d->labels,
+                           .callbacks = &plugin_test_callbacks};
     dm_images im = {.size = sizeof im};
     dm_status rc;
 
@@ -167,8 +187,10 @@ dm_status plugin_test_sample(dm_model *m, const plugin_test_draw *d, float **x, 
         o.noise_shape = (dm_shape){about.shape.rank + 1, {d->n}};
         memcpy(o.noise_shape.dim + 1, about.shape.dim, sizeof o.noise_shape.dim - sizeof o.noise_shape.dim[0]);
     }
-    if ((rc = dm_model_sample(m, &o, &im, err)))
+    if ((rc = dm_model_sample(m, &o, &im, err))) {
+        plugin_test_name_change(&(plugin_test_overrides){(const char **)(uintptr_t)d->changes, o.n_overrides}, err);
         return rc;
+    }
     *x = im.x;
     *count = 1;
     for (int32_t i = 0; i < im.shape.rank; i++)
