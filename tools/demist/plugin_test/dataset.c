@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "device/tensor.h"
 
 /* A split as the plugin itself has it, without what the host makes of it. */
@@ -16,9 +17,13 @@ typedef struct split {
     dm_instance i;
     dm_data_info about;
     bool open;
+    /* Of the examples that are read twice: a hash of all, of the first, and whether the others have that too. */
+    uint64_t hash, first;
+    bool alike;
 } split;
 
 enum { LOOKED_AT = 200, MOST_VALUES = 1 << 26 };
+static const double longest = 10;  /* seconds for the examples that are read once */
 
 static dm_status open_split(plugin_test *t, const char *name, split *s, dm_err *err)
 {
@@ -116,6 +121,75 @@ static void check_values(split *s, const char *name, int64_t index, const float 
                          (int)s->about.classes);
 }
 
+static uint64_t hash_of(const void *of, size_t n)
+{
+    const unsigned char *c = of;
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ c[i]) * UINT64_C(0x100000001b3);
+    return h;
+}
+
+static void *copy_of(const void *x, size_t n)
+{
+    void *copy = x && n ? malloc(n) : NULL;
+
+    return copy ? memcpy(copy, x, n) : NULL;
+}
+
+static void remember(split *s, const float *x, int64_t n)
+{
+    const uint64_t h = hash_of(x, (size_t)n * sizeof *x);
+
+    s->alike = s->hash ? s->alike && h == s->first : true;
+    s->first = s->hash ? s->first : h;
+    s->hash = s->hash * 31 + h + 1;
+}
+
+/* `self` as it was before a read(); false was said. */
+static bool self_intact(split *s, const void *before)
+{
+    if (!before || !memcmp(s->i.ctx.self, before, s->t->plugin->self_size))
+        return true;
+    plugin_test_fail(s->t, "read() writes to self, which other threads read at the same time; it may write to x and "
+                     "*label alone");
+    return false;
+}
+
+static int64_t common_factor(int64_t a, int64_t b) { return b ? common_factor(b, a % b) : a; }
+
+/* All, as far as there is time, each far from those before it; how many. */
+static int64_t read_rest(split *s, const char *name, float *x, int64_t most)
+{
+    const double end = dm_seconds() + longest;
+    const int64_t count = s->about.count;
+    int64_t stride = (int64_t)(0.6180339887 * (double)count), done = 0;
+
+    for (stride = stride < 1 ? 1 : stride; common_factor(stride, count) != 1; stride++)
+        continue;
+    for (int64_t at = 0; done < count && !s->t->failed && dm_seconds() < end; done++) {
+        int32_t label = INT32_MIN;
+        int64_t n = most;
+        dm_err err = {0};
+        dm_status rc;
+
+        at = at >= count - stride ? at - (count - stride) : at + stride;
+        for (int64_t i = 0; i < most; i++)
+            x[i] = NAN;
+        if (!shape_of(s, name, at, &n))
+            break;
+        rc = read_one(s, at, x, &label, &err);
+        if (rc == DM_ECORRUPT && s->about.replaces)
+            continue;
+        if (rc)
+            plugin_test_fail(s->t, "read() of example %lld of the %s split: %s", (long long)at, name, err.msg);
+        else if (plugin_test_intact_f32(s->t, x, most, "read()", "x"))
+            check_values(s, name, at, x, n, label);
+    }
+    return done;
+}
+
 /* Twice, into memory of `most` values each. */
 static void check_example(split *s, const char *name, int64_t index, float *x, float *again, int64_t most)
 {
@@ -123,14 +197,19 @@ static void check_example(split *s, const char *name, int64_t index, float *x, f
     int32_t label = INT32_MIN, label_again = INT32_MIN;
     dm_err err = {0};
     int64_t n = most;
+    void *before;
+    bool same;
     dm_status rc;
 
     for (int64_t i = 0; i < most; i++)
         x[i] = again[i] = NAN;
     if (!shape_of(s, name, index, &n))
         return;
+    before = copy_of(s->i.ctx.self, t->plugin->self_size);
     rc = read_one(s, index, x, &label, &err);
-    if (rc == DM_ECORRUPT && s->about.replaces)
+    same = self_intact(s, before);
+    free(before);
+    if (!same || (rc == DM_ECORRUPT && s->about.replaces))
         return;
     if (rc)
         plugin_test_fail(t, "read() of example %lld of the %s split: %s", (long long)index, name, err.msg);
@@ -138,18 +217,21 @@ static void check_example(split *s, const char *name, int64_t index, float *x, f
         check_values(s, name, index, x, n, label);
     if (t->failed)
         return;
+    remember(s, x, n);
     rc = read_one(s, index, again, &label_again, &err);
     if (rc || memcmp(x, again, (size_t)n * sizeof *x) || label != label_again)
         plugin_test_fail(t, "read() of example %lld gives something else the second time; it may depend on the index "
                          "alone", (long long)index);
 }
 
-static void check_split(plugin_test *t, const char *name, bool needed)
+/* A hash of the examples that were read twice, 0 where there are none. */
+static uint64_t check_split(plugin_test *t, const char *name, bool needed)
 {
     split s;
     dm_err err = {0};
     float *x = NULL, *again = NULL;
-    int64_t n = 0;
+    int64_t n = 0, done;
+    uint64_t hash = 0;
     const dm_status rc = open_split(t, name, &s, &err);
 
     if (rc == DM_ENOENT && !needed) {
@@ -163,21 +245,31 @@ static void check_split(plugin_test *t, const char *name, bool needed)
         const int64_t looked = s.about.count < LOOKED_AT ? s.about.count : LOOKED_AT;
 
         for (int64_t i = 0; i < looked && !t->failed; i++)
-            check_example(&s, name, (int64_t)((double)(s.about.count - 1) * (double)i / (double)looked), x, again, n);
-        plugin_test_note(t, "the %s split has %lld examples of %lld values, %d classes; %lld were read", name,
-                         (long long)s.about.count, (long long)n, (int)s.about.classes, (long long)looked);
+            check_example(&s, name, looked > 1 ? (int64_t)((double)(s.about.count - 1) * (double)i / (double)(looked - 1))
+                                               : 0, x, again, n);
+        done = t->failed ? 0 : read_rest(&s, name, x, n);
+        plugin_test_note(t, "the %s split has %lld examples of %lld values, %d classes; %lld were read, %lld of them "
+                         "twice", name, (long long)s.about.count, (long long)n, (int)s.about.classes,
+                         (long long)(done > looked ? done : looked), (long long)looked);
+        if (looked > 1 && s.alike)
+            plugin_test_note(t, "all examples of the %s split that were read twice are the same", name);
+        hash = s.hash;
     } else {
         plugin_test_fail(t, "out of memory for an example of %lld values", (long long)n);
     }
     plugin_test_unguard_f32(x);
     plugin_test_unguard_f32(again);
     close_split(&s);
+    return hash;
 }
 
 void plugin_test_dataset(plugin_test *t)
 {
-    check_split(t, "train", true);
-    check_split(t, "test", false);
+    const uint64_t train = check_split(t, "train", true), test = check_split(t, "test", false);
+
+    if (train && train == test)
+        plugin_test_note(t, "the test split has the examples of the train split: what is measured on it says nothing of "
+                         "new ones");
 }
 
 /* ---- threads ------------------------------------------------------------------------------------------------ */

@@ -177,7 +177,7 @@ static dm_status gather(const bench *b, const dm_gnode *n, const bool *used, plu
     return rc;
 }
 
-static void check_ops(plugin_test *t, const bench *b)
+static void check_ops(plugin_test *t, const bench *b, const char *data)
 {
     bool *used = calloc(b->graph->n_values ? b->graph->n_values : 1, sizeof *used);
     int found = 0;
@@ -195,42 +195,56 @@ static void check_ops(plugin_test *t, const bench *b)
             continue;
         found++;
         if (gather(b, n, used, &op, &err))
-            plugin_test_fail(t, "op '%s': %s", n->custom->name, err.msg);
+            plugin_test_fail(t, "%s: op '%s': %s", data, n->custom->name, err.msg);
         else
             plugin_test_op_alone(t, &op);
         for (int k = 0; k < DM_MAX_IN; k++)
             free(op.in[k].host);
     }
     if (found)
-        plugin_test_note(t, "%d uses of its own ops were checked", found);
+        plugin_test_note(t, "%s: %d uses of its own ops were checked", data, found);
     else
         plugin_test_note(t, "it has no ops of its own");
 }
 
-void plugin_test_ops(plugin_test *t)
+/* False where it was said why not. */
+static bool check_with(plugin_test *t, const plugin_test_data *d)
 {
-    const plugin_test_data *d;
-    const char *text = "";
     const dm_device_options options = {0};
+    const dm_data_info data = plugin_test_info(d);
+    const char *text = "";
     bench b = {.net = NULL};
     dm_err err = {0};
-    dm_data_info data;
 
-    if (!(d = plugin_test_taken(t, PLUGIN_TEST_AS_IT_IS, &text, &err))) {
-        plugin_test_fail(t, "%s", err.code ? err.msg : text);
-        return;
-    }
-    data = plugin_test_info(d);
     if (plugin_test_examine(t, PLUGIN_TEST_AS_IT_IS, &data, &b.s, &text, &err) ||
         dm_device_open(t->device, &options, &b.s.device, &err) ||
         dm_net_new(b.s.experiment, b.s.noise, b.s.device, &data, 0, &b.net, &err) ||
         dm_wset_new(b.s.device, dm_net_layout(b.net), &b.weights, &err) || run_network(&b, d, &err))
-        plugin_test_fail(t, "%s", err.msg);
+        plugin_test_fail(t, "%s: %s", d->name, err.msg);
     else
-        check_ops(t, &b);
+        check_ops(t, &b, d->name);
     dm_plan_free(b.plan);
     dm_graph_free(b.graph);
     dm_wset_free(b.weights);
     dm_net_free(b.net);
     dm_session_fini(&b.s);
+    return !t->failed;
+}
+
+/* With the first data that it takes, and with images of sides that are not even and not alike. */
+void plugin_test_ops(plugin_test *t)
+{
+    const plugin_test_data *first, *d;
+    const char *text = "", *why;
+    dm_err err = {0};
+
+    if (!(first = plugin_test_taken(t, PLUGIN_TEST_AS_IT_IS, &text, &err))) {
+        plugin_test_fail(t, "%s", err.code ? err.msg : text);
+        return;
+    }
+    if (!check_with(t, first))
+        return;
+    for (d = first + 1; d->name && !t->failed; d++)
+        if (d->shape.dim[1] != d->shape.dim[2] && !plugin_test_refused(t, d, &why, &err) && !check_with(t, d))
+            return;
 }

@@ -16,6 +16,8 @@ const plugin_test_data plugin_test_datas[] = {
     {"images f32[1,16,16]", {3, {1, 16, 16, 1, 1, 1, 1, 1}}, 0, 0},
     {"images f32[3,32,32]", {3, {3, 32, 32, 1, 1, 1, 1, 1}}, 0, 0},
     {"images of 2 classes", {3, {1, 16, 16, 1, 1, 1, 1, 1}}, 2, 256},
+    {"images f32[2,12,20]", {3, {2, 12, 20, 1, 1, 1, 1, 1}}, 0, 0},
+    {"images f32[1,11,7]", {3, {1, 11, 7, 1, 1, 1, 1, 1}}, 0, 0},
     {NULL, {0, {0}}, 0, 0}};
 
 dm_data_info plugin_test_info(const plugin_test_data *d)
@@ -126,6 +128,13 @@ const plugin_test_data *plugin_test_taken(plugin_test *t, const char *const *cha
     if (*said)
         *why = said;
     return NULL;
+}
+
+bool plugin_test_refused(plugin_test *t, const plugin_test_data *d, const char **why, dm_err *err)
+{
+    const dm_data_info data = plugin_test_info(d);
+
+    return examine(t, PLUGIN_TEST_AS_IT_IS, &data, why, err) || **why;
 }
 
 /* With a network for points, or else one for images. */

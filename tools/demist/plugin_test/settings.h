@@ -30,6 +30,8 @@ dm_data_info plugin_test_info(const plugin_test_data *d);
 const char *const *plugin_test_both(plugin_test *t, const char *const *a, const char *const *b);
 /* The first kind of data that the plugin takes, with these changes; NULL where there is none: *why. */
 const plugin_test_data *plugin_test_taken(plugin_test *t, const char *const *changes, const char **why, dm_err *err);
+/* Whether it does not take these: *why. */
+bool plugin_test_refused(plugin_test *t, const plugin_test_data *d, const char **why, dm_err *err);
 /* Files of data that the plugin takes, and the changes by which an experiment reads them; ends with NULL. NULL was
  * said. */
 const char *const *plugin_test_data_of(plugin_test *t);
