@@ -91,8 +91,8 @@ static int find_file(const cli_call *call, char file[PATH_MAX], const char *fold
     if (ends(said, ".so") && realpath(said, file))
         return 0;
     if (!ends(said, ".so") && !(dm_name_ok(said) && !slash))
-        return cli_usage(call->command, "'%s' is not a plugin: neither FILE.c nor FILE.so, nor the NAME of one that demist "
-                         "plugin build made", said);
+        return cli_usage(call->command, "'%s' is not a plugin: neither FILE.c nor FILE.so, nor the NAME of one that "
+                         "demist plugin build made", said);
     if (find_built(name, file, own)) {
         if (!slash)
             return 0;

@@ -224,6 +224,12 @@ static void check_example(split *s, const char *name, int64_t index, float *x, f
                          "alone", (long long)index);
 }
 
+/* Number i of `looked` examples, from the first to the last. */
+static int64_t spread(int64_t count, int64_t i, int64_t looked)
+{
+    return looked > 1 ? (int64_t)((double)(count - 1) * (double)i / (double)(looked - 1)) : 0;
+}
+
 /* A hash of the examples that were read twice, 0 where there are none. */
 static uint64_t check_split(plugin_test *t, const char *name, bool needed)
 {
@@ -245,8 +251,7 @@ static uint64_t check_split(plugin_test *t, const char *name, bool needed)
         const int64_t looked = s.about.count < LOOKED_AT ? s.about.count : LOOKED_AT;
 
         for (int64_t i = 0; i < looked && !t->failed; i++)
-            check_example(&s, name, looked > 1 ? (int64_t)((double)(s.about.count - 1) * (double)i / (double)(looked - 1))
-                                               : 0, x, again, n);
+            check_example(&s, name, spread(s.about.count, i, looked), x, again, n);
         done = t->failed ? 0 : read_rest(&s, name, x, n);
         plugin_test_note(t, "the %s split has %lld examples of %lld values, %d classes; %lld were read, %lld of them "
                          "twice", name, (long long)s.about.count, (long long)n, (int)s.about.classes,
@@ -268,8 +273,8 @@ void plugin_test_dataset(plugin_test *t)
     const uint64_t train = check_split(t, "train", true), test = check_split(t, "test", false);
 
     if (train && train == test)
-        plugin_test_note(t, "the test split has the examples of the train split: what is measured on it says nothing of "
-                         "new ones");
+        plugin_test_note(t, "the test split has the examples of the train split: what is measured on it says "
+                         "nothing of new ones");
 }
 
 /* ---- threads ------------------------------------------------------------------------------------------------ */
