@@ -1,5 +1,5 @@
 /* A sampler of first order that works but for what the host cannot see. */
-#define BEHAVIOURS(X) X(coefficient) X(keeps_history) X(mixes) X(noisier)
+#define BEHAVIOURS(X) X(coefficient) X(keeps_history) X(mixes) X(noisier) X(stops_short) X(one_way) X(divides)
 #include "wrong.h"
 
 typedef struct { dm_tensor *x0, *eps, *kept; bool have; int calls; } state;
@@ -33,11 +33,16 @@ static dm_status step(dm_ctx *c, const dm_step *s)
 {
     const dm_point *at = &s->grid[s->i], *to = at + 1;
     state *st = c->self;
+    const double left = to->sigma > 0 || wrong(c) != stops_short ? to->sigma : 0.05;
     const double more = wrong(c) == coefficient ? 1.02 : wrong(c) == keeps_history ? 1 + 1e-3 * st->calls++ : 1;
     dm_status rc = c->host->predict(c, s->x, at, &(dm_pred){.x0 = st->x0, .eps = st->eps});
 
-    if (rc || (rc = c->host->sum(c, s->x, DM_SUM({to->alpha, st->x0}, {more * to->sigma, st->eps}))))
+    if (rc || (rc = c->host->sum(c, s->x, DM_SUM({to->alpha, st->x0}, {more * left, st->eps}))))
         return rc;
+    if (wrong(c) == one_way && to->log_snr < at->log_snr) /* as if it went to the data */
+        return c->host->sum(c, s->x, DM_SUM({1, s->x}, {0.05, st->eps}));
+    if (wrong(c) == divides && at->alpha == 0)
+        return c->host->sum(c, s->x, DM_SUM({to->alpha / at->alpha, s->x}));
     if (wrong(c) == mixes)
         return mix(c, s->x);
     if (wrong(c) != noisier || to->sigma <= 0)
@@ -48,4 +53,4 @@ static dm_status step(dm_ctx *c, const dm_step *s)
 }
 
 PLUGIN("quiet_sampler", .self_size = sizeof(state),
-       .sampler = &(const dm_sampler){.size = sizeof(dm_sampler), .begin = begin, .step = step});
+       .sampler = &(const dm_sampler){.size = sizeof(dm_sampler), .inverts = true, .begin = begin, .step = step});

@@ -34,6 +34,7 @@ const plugin_test_check plugin_test_checks[] = {
     {"leaks", ALL, false, plugin_test_leaks, "it closes what it opens: memory, files, threads"},
     {"ops", NETWORK, true, plugin_test_ops, "each op of its own writes all of its outputs, nothing else, "
                                                         "and has the gradient of its forward pass"},
+    {"loss", OBJECTIVE, true, plugin_test_loss, "its loss is least where the network's output is right"},
     {"training", NETWORK | OBJECTIVE | DATASET | SCHEDULE, true, plugin_test_training,
      "it trains, and twice from one seed gives the same numbers"},
     {"outputs", NETWORK, true, plugin_test_outputs, "its output for an example does not depend on the others"},

@@ -101,6 +101,7 @@ void plugin_test_grid(plugin_test *t);
 void plugin_test_dataset(plugin_test *t);
 void plugin_test_readers(plugin_test *t);
 void plugin_test_objective(plugin_test *t);
+void plugin_test_loss(plugin_test *t);
 void plugin_test_training(plugin_test *t);
 void plugin_test_network(plugin_test *t);
 void plugin_test_outputs(plugin_test *t);

@@ -137,10 +137,29 @@ static void check_slope(plugin_test *t, dm_model *m, const float *x, const doubl
                          FIRST, 2 * FIRST, e[0], e[1], e[2], e[3], e[4]);
 }
 
-/* Samples by a sampler with noise have the data's mean and variance. */
+/* Mean square distance of a coordinate from the mean of the nearer component. */
+static double spread_of(const float *x, int64_t count)
+{
+    double sum = 0;
+
+    for (int64_t i = 0; i < count; i += D) {
+        double square[2] = {0, 0};
+
+        for (int k = 0; k < 2; k++)
+            for (int d = 0; d < D; d++)
+                square[k] += pow((double)x[i + d] - (k ? 0.7 : -0.5), 2);
+        sum += fmin(square[0], square[1]);
+    }
+    return sum / (double)count;
+}
+
+/* Samples by a sampler with noise have the data's mean and variance, and the variance of the parts of the mixture,
+ * which tells of noise at the end. */
 static void check_moments(plugin_test *t, dm_model *m)
 {
-    enum { SAMPLES = 4096 };
+    enum { SAMPLES = 16384 };
+    const double spread = 0.4 * 0.3 * 0.3 + 0.6 * 0.2 * 0.2;
+    double found;
     float *x = NULL;
     int64_t count;
     double mean = 0, variance = 0;
@@ -155,14 +174,90 @@ static void check_moments(plugin_test *t, dm_model *m)
         mean += (double)x[i] / (double)count;
     for (int64_t i = 0; i < count; i++)
         variance += pow((double)x[i] - mean, 2) / (double)count;
+    found = spread_of(x, count);
     free(x);
-    if (!(fabs(mean - PLUGIN_TEST_MEAN) <= 0.08) || !(fabs(variance / PLUGIN_TEST_VARIANCE - 1) <= 0.15))
+    if (!(fabs(found / spread - 1) <= 0.1))
+        plugin_test_fail(t, "%d samples of 250 steps lie around the means of the mixture's parts with variance %.4f, "
+                         "the data with %.4f; look at how much noise a step adds", SAMPLES, found, spread);
+    else if (!(fabs(mean - PLUGIN_TEST_MEAN) <= 0.08) || !(fabs(variance / PLUGIN_TEST_VARIANCE - 1) <= 0.15))
         plugin_test_fail(t, "%d samples of 250 steps have mean %.3f and variance %.3f, the data %.3f and %.3f; look at "
                          "the step's mean and at how much noise it adds", SAMPLES, mean, variance, PLUGIN_TEST_MEAN,
                          PLUGIN_TEST_VARIANCE);
     else
         plugin_test_note(t, "%d samples of 250 steps have mean %.3f and variance %.3f, the data %.3f and %.3f", SAMPLES,
                          mean, variance, PLUGIN_TEST_MEAN, PLUGIN_TEST_VARIANCE);
+}
+
+/* One step from the noisiest point to the data goes to the denoised value, whatever the method. */
+static void check_last(plugin_test *t, dm_model *m, const float *x)
+{
+    const plugin_test_draw draw = {.n = STARTS, .noise = x,
+                                   .changes = PLUGIN_TEST_CHANGES("sampler.steps=1", "grid.use=uniform",
+                                                                  "grid.last=data")};
+    dm_data_info data = plugin_test_info(plugin_test_datas);
+    const char *text;
+    dm_session s;
+    dm_span span;
+    float *got = NULL;
+    int64_t count = 0;
+    double worst = 0;
+    dm_err err = {0};
+
+    if (plugin_test_examine(t, PLUGIN_TEST_AS_IT_IS, &data, &s, &text, &err) || !s.noise) {
+        plugin_test_fail(t, "%s", err.code ? err.msg : text);
+    } else if (plugin_test_sample(m, &draw, &got, &count, &err)) {
+        plugin_test_note(t, "one step to the data: refused: %s", plugin_test_reason(t, err.msg));
+    } else {
+        dm_noise_span(s.noise, &span);
+        for (int i = 0; i < STARTS; i++) {
+            double y[D], x0[D];
+
+            for (int d = 0; d < D; d++)
+                y[d] = (double)x[i * D + d] / span.most.alpha;
+            plugin_test_denoised(y, span.most.sigma / span.most.alpha, x0);
+            for (int d = 0; d < D; d++)
+                worst = fmax(worst, fabs((double)got[i * D + d] - x0[d]));
+        }
+        if (!(worst <= 5e-3))
+            plugin_test_fail(t, "one step from the noisiest point to the data ends %.3g from the denoised value; there "
+                             "sigma is 0, and nothing of the noise may stay", worst);
+    }
+    free(got);
+    dm_session_fini(&s);
+}
+
+/* From data to noise and back. */
+static void check_inversion(plugin_test *t, dm_model *m)
+{
+    const char *const changes[] = {"sampler.steps=160"};
+    dm_model_properties about = {.size = sizeof about};
+    float data[STARTS * D], *back = NULL;
+    dm_sample_options o = {.size = sizeof o, .count = STARTS, .n_overrides = 1, .overrides = changes, .start = data,
+                           .start_shape = {2, {STARTS, D}}};
+    dm_images noise = {.size = sizeof noise};
+    double worst = 0;
+    int64_t count = 0;
+    dm_err err = {0};
+
+    for (int i = 0; i < STARTS * D; i++)
+        data[i] = (float)((i / D % 2 ? 0.7 : -0.5) + 0.2 * sin(1.7 * i));
+    if (dm_model_invert(m, &o, &noise, &err)) {
+        if (err.code == DM_EINVAL && t->plugin->sampler->check) /* a setting may not go both ways */
+            plugin_test_note(t, "from data to noise: refused: %s", plugin_test_reason(t, err.msg));
+        else
+            plugin_test_fail(t, "from data to noise: %s", err.msg);
+        return;
+    }
+    if (plugin_test_sample(m, &(plugin_test_draw){.changes = PLUGIN_TEST_CHANGES("sampler.steps=160"), .n = STARTS,
+                                                  .noise = noise.x}, &back, &count, &err))
+        plugin_test_fail(t, "back from the noise of data: %s", err.msg);
+    for (int64_t i = 0; back && i < count; i++)
+        worst = fmax(worst, fabs((double)back[i] - (double)data[i]));
+    if (back && !(worst <= 0.1))
+        plugin_test_fail(t, "from data to noise and back in 160 steps ends %.3g from the data; a sampler that inverts "
+                         "takes grids in both directions, and adds no noise in that from the data", worst);
+    free(back);
+    dm_images_free(&noise);
 }
 
 void plugin_test_order(plugin_test *t)
@@ -195,6 +290,10 @@ void plugin_test_order(plugin_test *t)
             check_moments(t, m);
         else
             check_slope(t, m, x, ends);
+        if (!t->failed)
+            check_last(t, m, x);
+        if (!t->failed && t->plugin->sampler->inverts)
+            check_inversion(t, m);
     }
     dm_model_close(m);
 }
@@ -203,6 +302,9 @@ void plugin_test_order(plugin_test *t)
 
 static const int32_t two_classes[] = {0, 1, 0, 1, 0, 1};
 enum { FEW = PLUGIN_TEST_FEW };
+
+/* A schedule that ends in noise alone: alpha is 0 there. */
+static const char *const no_signal[] = {"schedule.zero_terminal_snr=true", NULL};
 
 static void check_samples(plugin_test *t, const char *const *data, const char *const *changes)
 {
@@ -216,10 +318,12 @@ static void check_samples(plugin_test *t, const char *const *data, const char *c
     if ((all ? plugin_test_train(t, all, &m, &err) : dm_error(&err, DM_ENOMEM, "out of memory")) ||
         plugin_test_sample(m, &draw, &x, &count, &err) ||
         plugin_test_sample(m, &draw, &again, &count, &err)) {
-        if (err.code == DM_EDIVERGED && *changes) /* a value may be as large as its row allows */
+        const bool divides = changes == no_signal && strstr(err.msg, "has the factor"); /* by what is 0 */
+
+        if (err.code == DM_EDIVERGED && *changes && changes != no_signal) /* a value may be as large as its row says */
             plugin_test_note(t, "with %s: %s; a narrower range would refuse such values",
                              plugin_test_show(t, changes), plugin_test_reason(t, err.msg));
-        else if (err.code != DM_EINVAL || !*changes || strstr(err.msg, "gave no reason"))
+        else if (err.code != DM_EINVAL || divides || !*changes || strstr(err.msg, "gave no reason"))
             plugin_test_fail(t, "with %s: %s", plugin_test_show(t, changes), err.msg);
         else
             plugin_test_note(t, "with %s: refused: %s", plugin_test_show(t, changes), plugin_test_reason(t, err.msg));
@@ -247,6 +351,8 @@ void plugin_test_samples(plugin_test *t)
     if (t->kind == DM_KIND_OBJECTIVE && !(data = plugin_test_data_of(t)))
         return;
     check_samples(t, data, PLUGIN_TEST_AS_IT_IS);
+    if (t->kind == DM_KIND_SAMPLER || t->kind == DM_KIND_GUIDANCE)
+        check_samples(t, data, no_signal);
     for (uint32_t i = 0; i < TRIES && !t->failed && dm_param_count(t->plugin->params); i++) {
         const char *const *changes = plugin_test_random(t, i);
 
