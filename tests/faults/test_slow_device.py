@@ -31,6 +31,12 @@ def stop(p, wait):
     return time.monotonic() - since, p.returncode, err
 
 
+# What follows measures time: its kernels are compiled before.
+def kernels_are_there():
+    for more in [], ["train.batch=256", "train.micro_batch=8"]:
+        subprocess.run([DEMIST, "train", *moons(path(f"warm{len(more)}"), "tune=off", "train.steps=1", *more), "-q"], check=True)
+
+
 # A step of some tenths of a second, hundreds of which fit into the queue.
 def between_steps():
     took, code, err = stop(start("steps", 2, "train.steps=100000"), 6)
@@ -88,4 +94,4 @@ def check_measures_what_is_done():
     assert not os.path.exists(path("unused"))
 
 
-run_tests([between_steps, within_a_step, speed_is_of_work_done, time_left_is_what_it_takes, check_measures_what_is_done])
+run_tests([kernels_are_there, between_steps, within_a_step, speed_is_of_work_done, time_left_is_what_it_takes, check_measures_what_is_done])
