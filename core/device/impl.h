@@ -1,6 +1,6 @@
 /* Implementations of ops: which device and shapes one supports, and how it is put into a plan as
  * recorded launches. What core has to know of one stands in its row. They live in backends/ops/, one family a
- * file, listed in backends/ops/all.c; the portable one of each op supports every device and shape. */
+ * folder, listed in backends/ops/all.c; the portable one of each op supports every device and shape. */
 #ifndef DEMIST_CORE_IMPL_H
 #define DEMIST_CORE_IMPL_H
 

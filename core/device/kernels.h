@@ -1,5 +1,5 @@
 /* Device work that is no op of a graph: the optimizer, and what samplers and predictions need. Implemented in
- * backends/ops/optimizer.c and sampling.c. */
+ * backends/ops/optim/ and backends/ops/sampling/. */
 #ifndef DEMIST_CORE_KERNELS_H
 #define DEMIST_CORE_KERNELS_H
 
