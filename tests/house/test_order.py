@@ -148,7 +148,7 @@ def upward(uses, order, interface, public):
             theirs = folder_of(other, order)
             if not mine or order[mine] is None or theirs in order[mine]:
                 continue
-            allowed = interface if theirs == "backends" else public if mine.startswith("tools") else set()
+            allowed = interface if theirs.startswith("backends") else public if mine.startswith("tools") else set()
             if not used[other] <= allowed:
                 yield f"{file}: uses {', '.join(sorted(used[other]))} of {other}, which {mine} may not use"
 
