@@ -5,7 +5,7 @@ steps, its samples, and in expected.safetensors the losses and weights of resumi
 
 EARLIER_DEMIST is the program as built from commit 9acce3d, the last before folders, names and the library changed. The
 kept files are not to be made again with a later one: what they show is that runs of that time are still read. With
-another OUT the same can be made with any build, to compare two of them bit by bit."""
+DEMIST_DEVICE and another OUT the same is made on another device, to compare bits (docs/reliability.md)."""
 import json
 import os
 import shutil

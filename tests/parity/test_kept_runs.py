@@ -1,5 +1,6 @@
 """Runs of an earlier version, kept in data/kept_runs (tools/make_kept_run_fixtures.py): they are read, sampled and
-resumed, with the results that the version that trained them had. On another processor or device the last bits differ."""
+resumed, with the results that the version that trained them had. On another processor or device the last bits differ;
+how many tensors have the same bits is printed. DEMIST_KEPT_RUNS names others, made on this device."""
 import array
 import os
 import shutil
@@ -8,7 +9,7 @@ import sys
 sys.path.insert(0, os.path.join(os.environ["DEMIST_SOURCE"], "tests/cli"))
 from cli import DEVICE, SOURCE, demist, floats, log_lines, path, read_safetensors, run_tests  # noqa: E402
 
-KEPT = os.path.join(SOURCE, "tests/parity/data/kept_runs")
+KEPT = os.environ.get("DEMIST_KEPT_RUNS") or os.path.join(SOURCE, "tests/parity/data/kept_runs")
 MADE_IN = "/tmp/demist-kept-runs"  # the absolute path in their resolved.yaml
 SAMPLES, TRAINED = 1e-5, 1e-4  # of the range of samples; of a loss, and of the largest weight of a tensor
 RUNS = ("points", "images")
@@ -45,6 +46,7 @@ def they_are_sampled():
             demist("sample", what, "--count", 4, "--tensors", path("x.safetensors"), "--force", f"device={DEVICE}")
             want, got = floats(expected["samples"]), floats(read_safetensors(path("x.safetensors"))[0]["x"])
             assert differ(want, got) <= SAMPLES * (max(want) - min(want)), (what, differ(want, got))
+        print(f"{name}: samples {'equal' if want == got else 'differ'}")
 
 
 def they_are_resumed():
@@ -61,6 +63,7 @@ def they_are_resumed():
         for k, tensor in expected.items():
             w = floats(tensor)
             assert differ(w, floats(got[k])) <= TRAINED * max(map(abs, w)) + 1e-6, (name, k)
+        print(f"{name}: {sum(t == got[k] for k, t in expected.items())} of {len(expected)} weights equal")
 
 
 run_tests([they_are_read, they_are_sampled, they_are_resumed])
