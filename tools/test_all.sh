@@ -1,6 +1,9 @@
 # Sourced by tools/test: what takes long, a function a step. Uses tests, step, count, build_in of tools/test and tools/setup.sh.
 . tools/rusticl.sh
-steps="allocations compared oclgrind killed apart compiled sanitized raced pretended offline forced held rusticl fuzzed folders io package bundle report opened plugins"
+# Steps that keep all cores busy, and those that keep one: these run one after another beside the former.
+wide="compared killed compiled sanitized raced forced held rusticl fuzzed report"
+narrow="allocations oclgrind pretended offline io folders package bundle apart opened plugins"
+steps="$wide $narrow"
 
 # Each compiler that Debian has, each level of optimisation; and what a packager builds.
 compiled() {
@@ -12,15 +15,16 @@ release_build() {
   meson setup build-release -Dbuildtype=release -Db_lto=true -Dwerror=true -Dtests=false && ninja -C build-release
 }
 
-# The tests again under AddressSanitizer and UBSan, on the first platform: both watch what the host does, which is the same on
-# each. Only what the OpenCL runtimes leak is suppressed, by module. Warnings are no errors there: gcc's sanitizers bring
-# false ones. (The runtimes' compiler gives threads signal stacks of its own, which AddressSanitizer cannot take back.)
+# The tests again under AddressSanitizer and UBSan, on the first platform: both watch what the host does, which is the
+# same on each, so ops are tried at their smallest shapes. Only what the OpenCL runtimes leak is suppressed, by module.
+# Warnings are no errors there: gcc's sanitizers bring false ones. (The runtimes' compiler gives threads signal stacks of
+# its own, which AddressSanitizer cannot take back.)
 sanitized() {
   build_in build-sanitize -Db_sanitize=address,undefined -Db_lundef=false || { failed=$((failed + 1)); return; }
   export ASAN_OPTIONS=detect_leaks=1:handle_segv=1:allocator_may_return_null=1:use_sigaltstack=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
   export LSAN_OPTIONS=suppressions=$root/tests/lsan.supp:print_suppressions=0
   tests sanitize-host build-sanitize host --no-suite memory_limits --timeout-multiplier 6
-  DEMIST_DEVICE=$first tests sanitize-device build-sanitize device --no-suite long --no-suite memory_limits --timeout-multiplier 8
+  DEMIST_TEST_SMALL=1 DEMIST_DEVICE=$first tests sanitize-device build-sanitize device --no-suite long --no-suite memory_limits --timeout-multiplier 8
   unset ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS
 }
 
@@ -59,11 +63,11 @@ offline() {
   step roofline tools/gpu-roofline --device "$first" --keep build/gpu-programs
 }
 
-# Ops and gradients with each implementation forced where it serves.
+# Gradients, and ops in graphs, with each implementation forced where it serves.
 forced() {
   local impl
   for impl in $(build/demist devices --implementations); do
-    DEMIST_IMPL=$impl DEMIST_DEVICE=$first tests "forced-$impl" build kernels --timeout-multiplier 20
+    DEMIST_IMPL=$impl DEMIST_DEVICE=$first tests "forced-$impl" build planned --timeout-multiplier 20
   done
 }
 
@@ -105,13 +109,11 @@ fuzzed() {
     tests fuzz build-fuzz guided --timeout-multiplier 60
 }
 
-# Every allocation of each command fails once, 20 minutes at most. It needs one core, so it runs beside the steps that follow.
+# Every allocation of each command fails once, 20 minutes at most.
 allocations() {
   DEMIST=$root/build/demist DEMIST_SOURCE=$root DEMIST_DEVICE=$first \
-    python3 tests/faults/sweep_allocations.py build/tests/faults/allocfault.so >"$logs/sweep_allocations.log" 2>&1 </dev/null &
-  sweep=$!
+    step allocations python3 tests/faults/sweep_allocations.py build/tests/faults/allocfault.so
 }
-end_allocations() { wait "$sweep"; local rc=$?; cat "$logs/sweep_allocations.log"; return $rc; }
 
 # Each call for a file fails once in each command, for ten minutes.
 io() {
@@ -170,10 +172,30 @@ compared() {
   done <<<"$platforms"
 }
 
+# in_lane NAME...: these of the wanted steps, in a shell of their own; what they counted is in lane.counts.
+in_lane() {
+  local name
+  passed=0 failed=0 skipped=0
+  for name in "$@"; do $name; done
+  echo "$passed $failed $skipped" >"$logs/lane.counts"
+}
+
 # run_steps NAME...: the first platform is the one that steps of one platform run on.
 run_steps() {
-  local name sweep=
+  local name beside=() others=()
   first=$(awk '{print $1; exit}' <<<"$platforms")
-  for name in "$@"; do $name; done
-  [ -z "$sweep" ] || step allocations end_allocations
+  for name in "$@"; do
+    if grep -qw -e "$name" <<<"$narrow"; then beside+=("$name"); else others+=("$name"); fi
+  done
+  rm -f "$logs/lane.counts"
+  [ ${#beside[@]} -eq 0 ] || in_lane "${beside[@]}" &
+  for name in "${others[@]}"; do $name; done
+  wait
+  [ ${#beside[@]} -eq 0 ] || add_lane
+}
+
+add_lane() {
+  local p f s
+  read -r p f s <"$logs/lane.counts" || { say "error: the steps beside the others ended early"; failed=$((failed + 1)); return; }
+  passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 }
