@@ -112,10 +112,10 @@ dm_status dm_call_leave(dm_status rc, dm_err *err)
         unlink_mine();
     atomic_store_explicit(&mine.since, 0, memory_order_relaxed); /* an outer call waits for the host */
     pthread_mutex_unlock(&all.lock);
+    if (c.why->code && c.why->msg[0]) /* dm_fail is a failure, whatever is returned then */
+        return dm_error(err, c.why->code, "plugin '%s': %.960s", c.instance->plugin->name, c.why->msg);
     if (rc == DM_OK)
         return DM_OK;
-    if (c.why->code && c.why->msg[0])
-        return dm_error(err, c.why->code, "plugin '%s': %.960s", c.instance->plugin->name, c.why->msg);
     if (strcmp(dm_status_name(rc), "unknown status"))
         return dm_error(err, rc, "plugin '%s': %s failed (%s) and gave no reason; `return dm_fail(...)` gives one",
                         c.instance->plugin->name, names[c.which], dm_status_name(rc));

@@ -25,6 +25,7 @@ HOST = [
     ("betas", "zero", 2, r"beta of step 1 of 20 is 0"),
     ("betas", "above_1", 2, r"beta of step 1 of 20 is 1\.5"),
     ("betas", "point", 2, r"point_at_t may be called in the callbacks of samplers, networks and objectives, a grid's fill\(\), .* alone, not in fill\(\)"),
+    ("betas", "went_on", 2, r"wrong_betas'?: said, but went on"),
     ("curve", "silent", 1, r"wrong_curve: at\(\) failed \(DM_EIO\) and " + NO_REASON),
     ("curve", "nan_alpha", 2, r"at t = 10[.0-9]* it gives alpha -?nan"),
     ("curve", "negative", 2, r"it gives alpha -0\.\d+ and sigma"),

@@ -1,6 +1,7 @@
 /* A discrete schedule that goes wrong. */
 #define BEHAVIOURS(X) \
-    X(silent) X(no_status) X(unwritten) X(half) X(nan_beta) X(zero) X(above_1) X(point) X(logs) X(crashes) X(loops)
+    X(silent) X(no_status) X(unwritten) X(half) X(nan_beta) X(zero) X(above_1) X(point) X(went_on) X(logs) \
+    X(crashes) X(loops)
 #include "wrong.h"
 
 static dm_status fill(dm_ctx *c, int32_t T, double *beta)
@@ -13,6 +14,7 @@ static dm_status fill(dm_ctx *c, int32_t T, double *beta)
     case silent: return DM_EINVAL;
     case no_status: return (dm_status)42;
     case point: return c->host->point_at_t(c, 1, &p);
+    case went_on: dm_fail(c, DM_EINVAL, "said, but went on"); return DM_OK;
     case crashes: *(volatile int *)NULL = 1; return DM_OK;
     case loops:
         for (volatile int i = 1; i;)
