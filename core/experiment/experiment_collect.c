@@ -146,10 +146,10 @@ static fate fate_of(dm_reading *r, dm_section_id id, const dm_plugin *old, const
         return host_reads(id, new, said->key) || (old && !host_reads(id, old, said->key)) ? STAYS : GOES;
     if (!strcmp(said->key, "use") || (old && !before))
         return STAYS;
-    if (!row)
-        return GOES;
     if (nobody_said(r, old, said))
         return GOES_UNSAID;
+    if (!row)
+        return GOES;
     /* What neither takes is wrong, and told at its key. */
     return !before || taken(r, new, row, said->value) || !taken(r, old, before, said->value) ? STAYS : GOES;
 }

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "files/output.h"
+#include "files/source.h"
 #include "options/command.h"
 #include "session/session.h"
 #include "session/session_read.h"
@@ -21,9 +22,11 @@ static dm_status report(const char *experiment, const char *const *overrides, in
 {
     dm_walk g = {0};
     dm_session s;
-    dm_status rc;
+    bool model;
+    dm_status rc = source_is_model(experiment, &model, err);
 
-    if ((rc = dm_session_read(&s, experiment, overrides, n, DM_NEED_NETWORK, cli_callbacks(t), err)))
+    if (rc || (rc = model ? dm_session_read_run(&s, experiment, overrides, n, cli_callbacks(t), err)
+                          : dm_session_read(&s, experiment, overrides, n, DM_NEED_NETWORK, cli_callbacks(t), err)))
         return rc;
     if (!s.noise)
         rc = dm_error(err, DM_EINVAL, "'%s' has no schedule", experiment);
@@ -61,11 +64,13 @@ static int run(cli_call *call)
 const cli_command cmd_schedule = {
     .name = "schedule",
     .summary = "print a noise schedule and the sampler's timesteps",
-    .arguments = (const cli_argument[]){{CLI_T_FILE, "EXP.yaml", ".yaml|.yml", "give an experiment", false},
+    .arguments = (const cli_argument[]){{CLI_T_FILE, "EXP.yaml|RUN", ".yaml|.yml|.safetensors",
+                                         "give an experiment or a run", false},
                                         {CLI_T_OVERRIDES, "key=value", NULL, NULL, true}, {0}},
     .options = options,
     .size = sizeof(request),
-    .examples = "  demist schedule configs/moons.yaml schedule.use=cosine sampler.steps=25 --json cosine.json\n",
+    .examples = "  demist schedule configs/moons.yaml schedule.use=cosine sampler.steps=25 --json cosine.json\n"
+                "  demist schedule runs/moons grid.use=karras\n",
     .details = "For every t in double precision: beta, alpha_bar, log_snr and posterior_variance; and timesteps, "
                "0-based, those that the sampler will visit, noisiest first.\n",
     .run = run};

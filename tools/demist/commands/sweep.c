@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "text/plain_text.h"
 #include "files/output.h"
+#include "files/source.h"
 #include "options/command.h"
 #include "report/report.h"
 #include "run/run_folder.h"
@@ -80,16 +81,6 @@ DM_PRINTF(2, 3) static void say(const dm_callbacks *cb, const char *fmt, ...)
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     cb->log(cb->user, DM_LOG_INFO, text);
-}
-
-/* A folder or a file of weights is a run, all else an experiment's file. */
-static dm_status is_run(const char *base, bool *run, dm_err *err)
-{
-    dm_path_kind kind;
-    const dm_status rc = dm_path_look(base, &kind, err);
-
-    *run = !rc && (kind == DM_PATH_FOLDER || output_ends_in(base, ".safetensors"));
-    return rc;
 }
 
 static dm_status read_run(sweep *s, dm_err *err)
@@ -350,7 +341,7 @@ static int begin_by(sweep *s, const cli_call *call)
         return cli_usage(call->command, "give --over KEY=A,B,...");
     if ((!q->dry || q->eval.metric) && (code = eval_usage(call->command, &s->request, s->metric)))
         return code;
-    if (is_run(s->base, &s->is_run, &err))
+    if (source_is_model(s->base, &s->is_run, &err))
         return cli_fail(&err);
     for (int i = 0; i < q->over.n; i++)
         if (sweep_add_axis(s, q->over.item[i], &err))
