@@ -11,7 +11,7 @@
 
 enum { DEFAULT_COUNT = 10000 };
 
-/* Does the features' network, if it is a classifier, know the classes that are asked for? */
+/* Does the features' network, if it is a classifier, know the wanted classes? */
 static bool knows_classes(const dm_quality_job *j)
 {
     const char *names = dm_st_meta(j->net.checkpoint, DM_CLASS_NAMES),
@@ -88,7 +88,7 @@ static dm_status check_images(dm_quality_job *j, const char *run, dm_err *err)
     }
     if ((j->o->images || j->o->data) && j->o->count) {
         if (j->o->count > j->count)
-            return dm_error(err, DM_EINVAL, "%lld images are asked for; %lld are given", (long long)j->o->count,
+            return dm_error(err, DM_EINVAL, "cannot measure %lld images; only %lld are given", (long long)j->o->count,
                             (long long)j->count);
         j->count = j->o->count;
     }

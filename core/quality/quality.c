@@ -133,9 +133,10 @@ static dm_status check_counts(const dm_quality_options *o, dm_err *err)
     dm_status rc;
 
     if (o->count < 0)
-        return dm_error(err, DM_EINVAL, "%lld images are asked for; 0 means the usual number", (long long)o->count);
+        return dm_error(err, DM_EINVAL, "cannot measure %lld images; give a positive number, or 0 for the default",
+                        (long long)o->count);
     if (o->count > UINT32_MAX) /* noise is told apart by an image's index in 32 bits */
-        return dm_error(err, DM_EINVAL, "%lld images are asked for; at most %lld", (long long)o->count,
+        return dm_error(err, DM_EINVAL, "cannot measure %lld images; at most %lld", (long long)o->count,
                         (long long)UINT32_MAX);
     if ((rc = dm_session_check_overrides(o->data, o->n_data, err)))
         return dm_error_prefix(err, "data: ");
@@ -171,7 +172,7 @@ dm_status dm_eval_quality(const char *run, const dm_quality_options *options, dm
     if (!o.features)
         return dm_error(err, DM_EINVAL, "quality needs a network for its features; none is given");
     if (o.by_class && !DM_HAS(dm_quality, out, by_class))
-        return dm_error(err, DM_EINVAL, "quality by class is asked for, and the result has no room for it");
+        return dm_error(err, DM_EINVAL, "dm_quality is too small for by_class; set its size with sizeof");
     q.subsets = o.subsets ? o.subsets : 100;
     q.neighbours = o.neighbours ? o.neighbours : 3;
     if ((rc = check_counts(&o, err)) || (rc = dm_session_quiet(o.callbacks, &j.quiet, err)))

@@ -340,7 +340,7 @@ def refuses():
             (("eval", path("model"), "--metric", "quality", "--features", path("nowhere")), 2, "nowhere"),
             (("eval", *q, "--layer", "levels.1.con"), 2, "did you mean 'levels.1.conv'"),
             (("eval", *q, "--images", path("gone.npy")), 2, "gone.npy"),
-            (("eval", *q, "--images", path("drawn.safetensors"), "--count", "41"), 2, "41 images are asked for; 40"),
+            (("eval", *q, "--images", path("drawn.safetensors"), "--count", "41"), 2, "cannot measure 41 images; only 40"),
             (("eval", *q, "--count", "3"), 2, "--count"),
             (("eval", *q, "data.train_images=/nowhere"), 2, "/nowhere"),
             (("eval", path("kinds"), "--metric", "accuracy", "data.test_images="), 2, "test"),

@@ -379,13 +379,13 @@ static void eval__counts(void **state)
     static const float x[1] = {0};
     static const char *const list[2] = {"data.use=toy2d"};
     const struct { dm_quality_options o; const char *says; } qualities[] = {
-        {{.count = -1}, "-1 images are asked for"},
+        {{.count = -1}, "cannot measure -1 images"},
         {{.subsets = INT64_MAX, .subset_size = INT64_MAX}, "at most 1000000 of either"},
         {{.neighbours = INT32_MAX}, "2147483647 neighbours; at most 1000"},
         {{.images = x, .images_shape = {2, {INT64_MAX, 2}}}, "more elements than memory can hold"},
         {{.images = x, .images_shape = {0}}, "rank 0"},
-        {{.count = INT64_MAX}, "9223372036854775807 images are asked for; at most 4294967295"},
-        {{.count = INT64_C(1) << 62}, "4611686018427387904 images are asked for; at most 4294967295"},
+        {{.count = INT64_MAX}, "cannot measure 9223372036854775807 images; at most 4294967295"},
+        {{.count = INT64_C(1) << 62}, "cannot measure 4611686018427387904 images; at most 4294967295"},
         {{.n_data = 3}, "data: 3 overrides, but the array is NULL"},
         {{.n_data = INT32_MAX}, "data: 2147483647 overrides, but the array is NULL"},
         {{.data = list, .n_data = -1}, "data: -1 overrides: the number must be 0 or above"},
