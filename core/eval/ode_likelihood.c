@@ -46,7 +46,8 @@ static dm_status open_walk(job *j, dm_err *err)
 
     if (j->o->steps < 0 || j->o->steps > 1000000)
         return dm_error(err, DM_EINVAL, "%d steps; it must be 1 to 1000000", (int)j->o->steps);
-    if ((rc = dm_noise_walk(noise, j->o->steps ? j->o->steps : e->sampler.steps, &e->section[DM_SEC_GRID], w, err)))
+    if ((rc = dm_noise_walk(noise, j->o->steps ? j->o->steps : dm_noise_steps(noise, e), &e->section[DM_SEC_GRID], w,
+                            err)))
         return rc;
     last = &w->points[w->n];
     dm_noise_at(noise, dm_noise_discrete(noise) ? 1 : 0, &least);

@@ -35,6 +35,7 @@ typedef struct dm_experiment {
     const char *dir;               /* absolute folder of the file; relative paths in it start there */
     const char *output;            /* absolute run folder */
     dm_plugin_log plugin_log;      /* of its plugins */
+    int32_t listed;                /* steps that the grid itself has; 0: as many as it is asked for */
 } dm_experiment;
 
 typedef struct dm_experiment_options {

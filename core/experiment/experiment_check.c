@@ -133,7 +133,15 @@ static bool said_steps(const dm_reading *r)
     return steps && !(r->steps_follow && !steps->value->at.source->argument);
 }
 
-/* A grid that has its own count of steps says it. */
+static bool chooses_steps(const dm_reading *r)
+{
+    const dm_plugin *p = r->e->section[DM_SEC_SAMPLER].plugin;
+
+    return p && p->sampler->adaptive;
+}
+
+/* A grid that has its own count of steps says it; a sampler that chooses its own takes the ends, and sampler.steps
+ * stays the most that it may take. */
 static void check_grid(dm_reading *r)
 {
     const dm_section *s = &r->e->section[DM_SEC_GRID];
@@ -155,7 +163,12 @@ static void check_grid(dm_reading *r)
     if (rc) {
         r->e->section[DM_SEC_GRID].faults++; /* whose points are not asked for then */
         dm_experiment_fault(r->e, DM_SEC_GRID, &err, r->faults);
-    } else if (said_steps(r) && before != n)
+        return;
+    }
+    r->e->listed = n;
+    if (chooses_steps(r))
+        return;
+    if (said_steps(r) && before != n)
         FAULT(r, DM_SEC_SAMPLER, "steps", "sampler.steps: %lld, but grid '%s' has %d", (long long)before,
               s->plugin->name, (int)n);
     else

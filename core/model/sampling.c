@@ -318,7 +318,7 @@ dm_status dm_sampling_new(const dm_sampling_setup *setup, dm_sampling **out, dm_
     s->services.work.randn = randn;
     s->services.work.predict = predict;
     if ((rc = dm_sampling_clip(&setup->experiment->sampler, setup->data, &s->limit, &s->dynamic, err)) ||
-        (rc = dm_noise_walk(setup->noise, setup->experiment->sampler.steps,
+        (rc = dm_noise_walk(setup->noise, dm_noise_steps(setup->noise, setup->experiment),
                             &setup->experiment->section[DM_SEC_GRID], &s->grid, err)) ||
         (rc = part_of_walk(s, section->plugin, err)) ||
         (rc = dm_instance_init(&s->sampler, section->plugin, section->cfg, &s->services, err)))
@@ -479,10 +479,10 @@ dm_status dm_sampling_run(dm_sampling *s, const dm_sampling_run_options *o, floa
     if (s->evaluations == before)
         return dm_error(err, DM_EINVAL,
                         "sampler '%s' took %d steps without a prediction of the model, so its result is not a sample",
-                        s->sampler.plugin->name, (int)s->grid.n);
+                        s->sampler.plugin->name, (int)s->made);
     if ((bad = dm_sampling_not_finite(s, x)) < 0)
         return DM_OK;
     return dm_error(err, DM_EDIVERGED, "image %lld is not finite after %d steps of '%s' (guidance: %s)",
-                    (long long)(o->first_index + bad), (int)s->grid.n, s->sampler.plugin->name,
+                    (long long)(o->first_index + bad), (int)s->made, s->sampler.plugin->name,
                     dm_sampling_guidance(s));
 }

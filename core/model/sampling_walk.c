@@ -87,6 +87,14 @@ const char *dm_sampling_guidance(const dm_sampling *s)
     return s->guiding ? dm_guiding_plugin(s->guiding)->name : "none";
 }
 
+/* Of one walk. */
+static int32_t most_steps(const dm_sampling *s)
+{
+    const int64_t steps = s->setup.experiment->sampler.steps;
+
+    return s->step.next && steps ? (int32_t)steps : s->grid.n;
+}
+
 static dm_status check_x(dm_sampling *s, int32_t i, dm_err *err)
 {
     dm_status rc = dm_buf_read(s->x.buf, 0, (size_t)(s->setup.n * s->inner) * sizeof *s->host, s->host, err);
@@ -95,7 +103,7 @@ static dm_status check_x(dm_sampling *s, int32_t i, dm_err *err)
     if (rc || (bad = dm_sampling_not_finite(s, s->host)) < 0)
         return rc;
     return dm_error(err, DM_EDIVERGED, "image %lld is not finite after step %d of %d of '%s' (guidance: %s), at t = %g",
-                    (long long)(s->run.first_index + bad), (int)i + 1, (int)s->grid.n, s->sampler.plugin->name,
+                    (long long)(s->run.first_index + bad), (int)i + 1, (int)most_steps(s), s->sampler.plugin->name,
                     dm_sampling_guidance(s), s->step.at->t);
 }
 
@@ -103,8 +111,10 @@ const dm_point *dm_sampling_at(const dm_sampling *s) { return s->step.next ? &s-
 
 int32_t dm_sampling_all_steps(const dm_sampling *s)
 {
-    return s->grid.n * (s->setup.jumps.length ? s->setup.jumps.times : 1);
+    return most_steps(s) * (s->setup.jumps.length ? s->setup.jumps.times : 1);
 }
+
+bool dm_sampling_chooses(const dm_sampling *s) { return s->sampler.plugin->sampler->adaptive; }
 
 double dm_sampling_progress(const dm_sampling *s)
 {
@@ -199,11 +209,11 @@ dm_status dm_sampling_take_steps(dm_sampling *s, dm_err *err)
     dm_status rc = DM_OK;
 
     while (!rc && !at_end(s)) {
-        if (s->taken == s->grid.n)
+        if (s->taken == most_steps(s))
             return dm_error(err, DM_EINVAL,
-                            "sampler '%s' took all of its %d steps (sampler.steps) and got to t = %g; it needs more "
-                            "steps, or a larger tolerance",
-                            s->sampler.plugin->name, (int)s->grid.n, s->at.t);
+                            "sampler '%s' took all of its %d steps (sampler.steps) and got to t = %g; it needs "
+                            "more steps, or a larger tolerance",
+                            s->sampler.plugin->name, (int)s->taken, s->at.t);
         if ((rc = take_step(s, err)) || (o->check_steps && (rc = check_x(s, s->taken - 1, err))))
             return rc;
         if (o->step)

@@ -80,6 +80,16 @@ static dm_status name_timesteps(const dm_noise *n, dm_walk *g, dm_err *err)
     return DM_OK;
 }
 
+int64_t dm_noise_steps(const dm_noise *n, const dm_experiment *e)
+{
+    const dm_plugin *sampler = e->section[DM_SEC_SAMPLER].plugin;
+    const int64_t steps = e->sampler.steps;
+
+    if (!sampler || !sampler->sampler->adaptive)
+        return steps;
+    return e->listed ? e->listed : n->T && steps > n->T ? n->T : steps;
+}
+
 dm_status dm_noise_walk(const dm_noise *n, int64_t steps, const dm_section *grid, dm_walk *g, dm_err *err)
 {
     double *at;

@@ -106,14 +106,22 @@ static int columns(const dm_progress *p)
     return ioctl(fileno(p->s.to), TIOCGWINSZ, &w) == 0 && w.ws_col ? w.ws_col : 80;
 }
 
+/* "step 30/50", or "step 60%"; numbers of `digits` at least */
+static int print_count(const dm_progress *p, int digits, char *to, size_t n)
+{
+    return p->s.percent ? snprintf(to, n, "%s %*lld%%", p->s.what, digits, (long long)p->done)
+                        : snprintf(to, n, "%s %*lld/%lld", p->s.what, digits, (long long)p->done,
+                                   (long long)p->s.total);
+}
+
 static void draw_bar(dm_progress *p, const char *state)
 {
     const bool colour = p->s.mode == DM_PROGRESS_COLOUR;
     char count[80], bar[WIDEST_BAR + 1];
-    const int most = columns(p) - 1, digits = snprintf(NULL, 0, "%lld", (long long)p->s.total);
-    int n, fits, wide;
+    const int most = columns(p) - 1, n = print_count(p, snprintf(NULL, 0, "%lld", (long long)p->s.total), count,
+                                                     sizeof count);
+    int fits, wide;
 
-    n = snprintf(count, sizeof count, "%s %*lld/%lld", p->s.what, digits, (long long)p->done, (long long)p->s.total);
     /* Of one width whatever the numbers are, but where they leave no room for it. */
     wide = most - n - 4 - STATE_ROOM;
     wide = wide > WIDEST_BAR ? WIDEST_BAR : wide < NARROWEST_BAR ? NARROWEST_BAR : wide;
@@ -140,6 +148,8 @@ static void draw_json(const dm_progress *p)
 
     fprintf(p->s.to, "{\"what\": \"%s\", \"step\": %lld, \"steps\": %lld", p->s.what, (long long)p->done,
             (long long)p->s.total);
+    if (p->s.percent)
+        fputs(", \"percent\": true", p->s.to);
     if (isfinite(p->loss))
         fprintf(p->s.to, ", \"loss\": %s", dm_number_write(p->loss, number));
     if (p->rate > 0)
@@ -150,7 +160,7 @@ static void draw_json(const dm_progress *p)
 
 static void draw(dm_progress *p, double t)
 {
-    char state[160];
+    char state[160], count[80];
 
     p->drawn = t;
     p->drawn_step = p->done;
@@ -158,7 +168,8 @@ static void draw(dm_progress *p, double t)
     if (p->s.mode == DM_PROGRESS_JSON) {
         draw_json(p);
     } else if (p->s.mode == DM_PROGRESS_PLAIN) {
-        fprintf(p->s.to, "%s %lld/%lld%s\n", p->s.what, (long long)p->done, (long long)p->s.total, state);
+        print_count(p, 0, count, sizeof count);
+        fprintf(p->s.to, "%s%s\n", count, state);
         fflush(p->s.to);
     } else {
         draw_bar(p, state);

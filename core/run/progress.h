@@ -21,6 +21,7 @@ typedef struct dm_progress_setup {
     const char *unit;              /* "images/s" */
     double per_step;               /* units in one step */
     int64_t first, total;          /* steps already done, steps in all */
+    bool percent;                  /* steps are hundredths of the work, and shown as such */
     double (*clock)(void *user);   /* seconds from any start; NULL: the system's */
     void *user;
     int width;                     /* columns of the terminal; 0: asks it */

@@ -100,13 +100,30 @@ static dm_status guesses(void *user, dm_buf *x, const dm_point *p, const dm_affi
                                        : DM_OK;
 }
 
+/* Of a walk of n steps in the step's count, of one whose steps are not known beforehand in hundredths of the whole. */
+static void report(const dm_image_sampler *d, int32_t n)
+{
+    const dm_callbacks *cb = &d->s->callbacks;
+    const bool percent = dm_sampling_chooses(d->sampling);
+    const int64_t batches = (d->mine.n + d->n - 1) / d->n, batch = (d->first - d->mine.first) / d->n,
+                  steps = percent ? 100 : batches * n;
+    const double share = ((double)batch + dm_sampling_progress(d->sampling)) / (double)batches;
+
+    cb->progress(cb->user, &(dm_progress_info){.size = sizeof(dm_progress_info),
+                                               .what = "sample",
+                                               .step = (int64_t)(share * (double)steps + 1e-6),
+                                               .steps = steps,
+                                               .per_step = (double)(batches * d->n) / (double)steps,
+                                               .loss = NAN,
+                                               .percent = percent});
+}
+
 static dm_status after_step(void *user, int32_t i, int32_t n, dm_buf *x, dm_err *err)
 {
     dm_image_sampler *d = user;
     const dm_callbacks *cb = &d->s->callbacks;
-    const int64_t left = d->mine.first + d->mine.n - d->first, there = left < d->n ? left : d->n,
-                  batches = (d->mine.n + d->n - 1) / d->n;
-    dm_status rc;
+    const int64_t left = d->mine.first + d->mine.n - d->first, there = left < d->n ? left : d->n;
+    dm_status rc = DM_OK;
 
     if (d->edit && (rc = dm_edit_step(d->edit, dm_sampling_at(d->sampling), i,
                                       (uint64_t)d->experiment->run.seed, (uint32_t)(d->job->first_index + d->first), x,
@@ -125,18 +142,11 @@ static dm_status after_step(void *user, int32_t i, int32_t n, dm_buf *x, dm_err 
                                                            .x = d->x,
                                                            .log_snr = dm_sampling_at(d->sampling)->log_snr});
     }
-    if (d->job->progress && cb->progress) {
-        /* The device is let finish, so that the bar tells of work done, not of work queued. */
-        if ((rc = dm_device_finish(d->s->device, err)))
-            return rc;
-        cb->progress(cb->user, &(dm_progress_info){.size = sizeof(dm_progress_info),
-                                                   .what = "sample",
-                                                   .step = (d->first - d->mine.first) / d->n * n +
-                                                           (int64_t)(dm_sampling_progress(d->sampling) * n + 1e-6),
-                                                   .steps = batches * n,
-                                                   .per_step = (double)d->n / n,
-                                                   .loss = NAN});
-    }
+    /* The device is let finish, so that the bar tells of work done, not of work queued. */
+    if (d->job->progress && cb->progress && !(rc = dm_device_finish(d->s->device, err)))
+        report(d, n);
+    if (rc)
+        return rc;
     if (cb->cancelled && cb->cancelled(cb->user))
         return dm_error(err, DM_ECANCELLED, "stopped at step %d of %d", (int)i, (int)n);
     return DM_OK;

@@ -36,7 +36,7 @@ class Err(Structure):
 
 class ProgressInfo(Sized):
     _fields_ = [("size", c_uint32), ("what", c_char_p), ("step", c_int64), ("steps", c_int64), ("per_step", c_double),
-                ("loss", c_double)]
+                ("loss", c_double), ("percent", c_int64)]
 
 
 LOG = CFUNCTYPE(None, c_void_p, c_int, c_char_p)

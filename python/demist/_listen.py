@@ -22,13 +22,15 @@ Overrides = Union[Mapping[str, Any], Sequence[str], None]
 
 @dataclass(frozen=True)
 class Progress:
-    """What is done: step of steps; per_step images each; loss is NaN where there is none."""
+    """What is done: step of steps; per_step images each; loss is NaN where there is none. percent: steps are hundredths
+    of the work, where a sampler chooses its own."""
 
     what: str
     step: int
     steps: int
     per_step: float
     loss: float
+    percent: bool = False
 
 
 OnProgress = Optional[Callable[[Progress], Any]]
@@ -59,7 +61,7 @@ class Listener:
         try:
             p = info.contents
             if self.progress and not self.failure:
-                self.progress(Progress(p.what.decode(), p.step, p.steps, p.per_step, p.loss))
+                self.progress(Progress(p.what.decode(), p.step, p.steps, p.per_step, p.loss, bool(p.percent)))
         except BaseException as e:  # noqa: B902
             self.failure = self.failure or e
 

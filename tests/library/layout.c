@@ -26,7 +26,8 @@ int main(void)
     SIZE(dm_progress_info);
     FIELD(dm_progress_info, size); FIELD(dm_progress_info, what); FIELD(dm_progress_info, step);
     FIELD(dm_progress_info, steps); FIELD(dm_progress_info, per_step); FIELD(dm_progress_info, loss);
-    LAST(dm_progress_info, loss, loss);
+    LATER(dm_progress_info, percent);
+    LAST(dm_progress_info, loss, percent);
     SIZE(dm_callbacks);
     FIELD(dm_callbacks, size); FIELD(dm_callbacks, user); FIELD(dm_callbacks, log); FIELD(dm_callbacks, progress);
     FIELD(dm_callbacks, cancelled); LATER(dm_callbacks, override_name);

@@ -93,6 +93,35 @@ static void adaptive__reaches_both_ends(void **state)
     }
 }
 
+/* Of a list too: how many points there are between does not matter, nor is their number the most steps. */
+static void adaptive__takes_the_ends_of_a_list(void **state)
+{
+    static const char *const lists[] = {"[14, 0.05]", "[14, 7, 3, 0.5, 0.05]"};
+    const dm_data_info data = {.size = sizeof data, .shape = {1, {1, 1, 1, 1, 1, 1, 1, 1}}};
+    float x[2][EXACT_N];
+    int32_t steps[2];
+
+    for (int k = 0; k < 2; k++) {
+        char text[512];
+        exact_bench b;
+        dm_err err = {0};
+
+        snprintf(text, sizeof text,
+                 "data: {use: toy2d}\nschedule: {use: linear}\nnetwork: {use: exact_gaussians, means: [-0.5, 0.7], "
+                 "deviations: [0.3, 0.2]}\nobjective: {use: simple, predict: v}\nsampler: {use: adaptive, rtol: 1e-3, "
+                 "atol: 1e-3, steps: 100}\ngrid: {use: list, sigmas: %s, last: least}\n", lists[k]);
+        exact_build(*state, &b, text, &data, EXACT_N);
+        if (exact_sampling(*state, &b, &err))
+            fail_msg("%s: %s", lists[k], err.msg);
+        exact_run(&b, NULL, x[k]);
+        steps[k] = dm_sampling_steps(b.s);
+        printf("%s: %d steps\n", lists[k], (int)steps[k]);
+        exact_close(&b);
+    }
+    assert_true(steps[0] == steps[1] && steps[0] > 4);
+    assert_memory_equal(x[0], x[1], sizeof x[0]);
+}
+
 static void adaptive__says_what_is_wrong(void **state)
 {
     static const struct { const char *sampler, *says; int steps; } cases[] = {
@@ -110,8 +139,8 @@ static void adaptive__says_what_is_wrong(void **state)
 
         snprintf(text, sizeof text,
                  "data: {use: toy2d}\nschedule: {use: linear}\nnetwork: {use: exact_gaussians, means: "
-                 "[-0.5, 0.7], deviations: [0.3, 0.2]}\nobjective: {use: simple, predict: v}\nsampler: {%s, steps: "
-                 "%d}\n"
+                 "[-0.5, 0.7], deviations: [0.3, 0.2]}\nobjective: {use: simple, predict: v}\nsampler: {%s, "
+                 "steps: %d}\n"
                  "grid: {use: log_snr}\n",
                  cases[k].sampler, cases[k].steps);
         exact_build(*state, &b, text, &data, EXACT_N);
@@ -128,6 +157,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(adaptive__has_its_order),
                                        cmocka_unit_test(adaptive__reaches_both_ends),
+                                       cmocka_unit_test(adaptive__takes_the_ends_of_a_list),
                                        cmocka_unit_test(adaptive__says_what_is_wrong)};
 
     return cmocka_run_group_tests(tests, exact_open_world, exact_close_world);

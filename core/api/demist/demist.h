@@ -43,6 +43,7 @@ typedef struct dm_progress_info {
     int64_t step, steps;           /* done, total; the first report counts steps done before the call */
     double per_step;               /* images per step */
     double loss;                   /* NaN if there is none */
+    int64_t percent;               /* 1: steps are hundredths of the work, where a sampler chooses its own; else 0 */
 } dm_progress_info;
 
 /* Callbacks for log lines, progress and cancellation. Any member may be NULL. The struct is copied; what it points

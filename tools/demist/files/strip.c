@@ -12,28 +12,48 @@
 static void begin(strip *s, const dm_trace_info *now)
 {
     s->rows = now->count < s->rows ? (int)now->count : s->rows;
-    s->stride = now->n / STRIP_FRAMES + 1;
+    for (int row = 0; row < s->rows; row++)
+        s->stride[row] = 1;
     s->example = now->example;
     s->x = dm_array((int64_t)s->rows * STRIP_FRAMES, s->example, sizeof *s->x);
     s->failed = !s->x;
 }
 
+static float *frame_of(const strip *s, int64_t row, int frame)
+{
+    return s->x + (row * STRIP_FRAMES + frame) * s->example;
+}
+
+/* Room for those behind: every second is left. */
+static void thin(strip *s, int64_t row)
+{
+    for (int k = 1; k < STRIP_FRAMES / 2; k++) {
+        s->signal[row][k] = s->signal[row][2 * k];
+        memcpy(frame_of(s, row, k), frame_of(s, row, 2 * k), (size_t)s->example * sizeof *s->x);
+    }
+    s->stride[row] *= 2;
+}
+
+/* How many steps there will be is not known of a sampler that chooses its own. */
 void strip_put(void *user, const dm_trace_info *now)
 {
     strip *s = user;
     const double signal = 1 / sqrt(1 + exp(-now->log_snr));
-    const int frame = s->stride ? now->i / s->stride : 0;
 
     if (!s->x && !s->failed)
         begin(s, now);
     for (int64_t row = now->first; row < now->first + now->n_images && row < s->rows && !s->failed; row++) {
+        int frame;
+
         s->last[row] = now->i;
-        if (now->i % s->stride || frame >= STRIP_FRAMES)
+        if (now->i % s->stride[row])
             continue;
+        if (now->i / s->stride[row] == STRIP_FRAMES)
+            thin(s, row);
+        frame = now->i / s->stride[row];
         s->signal[row][frame] = signal;
         s->kept[row] = frame + 1;
-        memcpy(s->x + (row * STRIP_FRAMES + frame) * s->example, now->x + (row - now->first) * s->example,
-               (size_t)s->example * sizeof *s->x);
+        memcpy(frame_of(s, row, frame), now->x + (row - now->first) * s->example, (size_t)s->example * sizeof *s->x);
     }
 }
 
@@ -58,7 +78,7 @@ static int before_image(const strip *s, int row)
 {
     const int n = s->kept[row];
 
-    return n && (n - 1) * s->stride == s->last[row] ? n - 1 : n;
+    return n && (n - 1) * s->stride[row] == s->last[row] ? n - 1 : n;
 }
 
 static void fill_row(const strip *s, const dm_images *im, int row, int columns, float *x)
@@ -73,7 +93,7 @@ static void fill_row(const strip *s, const dm_images *im, int row, int columns, 
     for (int k = 0; k < columns; k++) {
         const int frame = k < shown ? chosen[k] : before;
         const float *from = frame == before ? im->x + row * s->example
-                                            : s->x + ((int64_t)row * STRIP_FRAMES + frame) * s->example;
+                                            : frame_of(s, row, frame);
 
         memcpy(x + k * s->example, from, (size_t)s->example * sizeof *x);
     }

@@ -11,7 +11,7 @@ enum { STRIP_ROWS = 8, STRIP_COLUMNS = 12, STRIP_FRAMES = 64 };
 /* Zeroed; `rows`: how many images, at most STRIP_ROWS. */
 typedef struct strip {
     int rows;
-    int32_t stride;                /* each so many steps are kept, STRIP_FRAMES of an image at most */
+    int32_t stride[STRIP_ROWS];    /* each so many steps are kept, STRIP_FRAMES of an image at most */
     int64_t example;
     float *x;                      /* [rows][STRIP_FRAMES][example] */
     double signal[STRIP_ROWS][STRIP_FRAMES]; /* share of the image in x, 0 to 1 */

@@ -9,6 +9,26 @@
 #include "device/tensor.h"
 #include "files/output.h"
 
+enum { FEW = 64 }; /* steps that there is room for at first */
+
+/* Room for step i of n: a sampler that chooses its own steps seldom takes as many as it may. */
+static bool reach(walk_steps *t, int64_t i, int64_t n)
+{
+    const int64_t more = t->room ? 2 * t->room : FEW, room = more <= n ? more : n + 1;
+    float *x;
+
+    if (i < t->room)
+        return true;
+    if (!(x = dm_array(room * t->n, t->example, sizeof *x)))
+        return false;
+    if (t->x)
+        memcpy(x, t->x, (size_t)(t->room * t->n * t->example) * sizeof *x);
+    free(t->x);
+    t->x = x;
+    t->room = room;
+    return true;
+}
+
 static void put(void *user, const dm_trace_info *now)
 {
     walk_steps *t = user;
@@ -16,10 +36,10 @@ static void put(void *user, const dm_trace_info *now)
     if (!t->x && !t->failed) {
         t->n = now->count;
         t->example = now->example;
-        t->x = dm_array((now->n + 1) * t->n, t->example, sizeof *t->x);
         t->last = calloc((size_t)t->n, sizeof *t->last);
-        t->failed = !t->x || !t->last;
+        t->failed = !t->last;
     }
+    t->failed = t->failed || !reach(t, now->i, now->n);
     t->steps = now->i > t->steps ? now->i : t->steps;
     for (int64_t i = now->first; i < now->first + now->n_images && !t->failed; i++)
         t->last[i] = now->i;

@@ -8,7 +8,8 @@
 typedef struct walk_steps {
     int32_t steps;                 /* of the images with the most */
     int64_t n, example;            /* images, elements of one */
-    float *x;                      /* [the most steps that there may be + 1][n][example] */
+    float *x;                      /* [room][n][example] */
+    int64_t room;                  /* steps, from 0 on */
     int32_t *last;                 /* steps of each image, of adaptive samplers fewer than the most */
     bool failed;
 } walk_steps;

@@ -99,7 +99,7 @@ static dm_status use_once(const plugin_test *t, dm_session *s, dm_err *err)
             dm_noise_free(n);
         return rc;
     case DM_KIND_GRID:
-        if (!(rc = dm_noise_walk(s->noise, s->experiment->sampler.steps, grid, &w, err)))
+        if (!(rc = dm_noise_walk(s->noise, dm_noise_steps(s->noise, s->experiment), grid, &w, err)))
             dm_walk_fini(&w);
         return rc;
     case DM_KIND_GUIDANCE:

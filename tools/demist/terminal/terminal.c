@@ -99,7 +99,8 @@ static void on_progress(void *user, const dm_progress_info *p)
                                                       .unit = "images/s",
                                                       .per_step = p->per_step,
                                                       .first = p->step,
-                                                      .total = p->steps});
+                                                      .total = p->steps,
+                                                      .percent = p->percent});
     }
     dm_progress_step(t->bar, p->step, p->loss);
     if (p->step >= p->steps)
