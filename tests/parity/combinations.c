@@ -19,7 +19,8 @@
 
 #include "exact.h"
 
-enum { STEPS = 50, MANY = 1024 }; /* MANY: points of samplers with noise, EXACT_N of others */
+/* MANY: points of samplers with noise, EXACT_N of others; ENOUGH: most steps of one that chooses its own */
+enum { STEPS = 50, MANY = 1024, ENOUGH = 200 };
 static int steps = STEPS;
 
 static const char *const schedules[] = {
@@ -142,8 +143,8 @@ static const char *grid_of(const char *grid, char *text, size_t n)
 
 static dm_status text_of(char *text, size_t n, int s, int p, const char *sampler, const char *grid)
 {
-    /* An adaptive one has as many as it needs, and lists are of points that it does not visit. */
-    const int n_steps = !strcmp(sampler, "use: adaptive") && strcmp(grid, "use: list") ? 1000 : steps;
+    /* An adaptive one has as many as it needs. */
+    const int n_steps = strcmp(sampler, "use: adaptive") ? steps : ENOUGH;
     char listed[4096];
 
     return snprintf(text, n,
