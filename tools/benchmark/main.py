@@ -7,6 +7,7 @@
 WORK: NETWORK-forward-PRECISION or NETWORK-train-PRECISION (networks ddpm-cifar10 and fashion; fp32, bf16, and highest, which
 is fp32 with matmul_precision=highest), drawn (not begun for more networks after --seconds),
 sample-fp32, sample-bf16, first-use, memory, ops (--only PART of an op's name and extents), growth (--plots FOLDER; --only PART of what grows),
+guided (sampling with classifier-free guidance beside sampling without),
 ranks (training over MPI on this machine; --only PART of a network's name);
 or a part of such a name (all that have it). Without one, all.
 Turns of about --turn seconds go round --rounds times; the best time of each counts.
@@ -23,6 +24,7 @@ import time
 
 import drawn
 import growth
+import guided
 import ops
 import processes
 import ranks
@@ -35,6 +37,7 @@ GOALS = {"ddpm-cifar10-forward-fp32": 2, "ddpm-cifar10-train-fp32": 2.5, "ddpm-c
          "ddpm-cifar10-forward-highest": 1.5, "ddpm-cifar10-train-highest": 1.5}
 MEMORY_GOALS = {8: 0.7, 32: 0.5}
 FIRST_LAUNCH_GOAL = 0.15
+OWN_WORDS = ("ops", "growth", "guided", "ranks")   # works that show what they measure as it comes
 
 
 def works():
@@ -48,6 +51,7 @@ def works():
     yield "memory", processes.memory
     yield "ops", ops.measure
     yield "growth", growth.measure
+    yield "guided", guided.measure
     yield "ranks", ranks.measure
     yield "drawn", None   # many
 
@@ -119,7 +123,7 @@ def verdict(o, ratio, goal):
 
 
 def show(o, r):
-    if r["work"] in ("ops", "growth", "ranks"):   # shown as they came
+    if r["work"] in OWN_WORDS:
         return
     held = os.environ.get("DEMIST_CPU")
     print(f"\n{r['work']}" + (f", batch {r['batch']}" if "batch" in r else "") + (f", held to {held}" if held else ""))
@@ -151,7 +155,7 @@ def table(results):
     """As docs/performance.md has it."""
     print("\n| work | demist | PyTorch | torch.compile | OpenVINO | ratio to the best | goal |\n| --- | --- | --- | --- | --- | --- | --- |")
     for r in results:
-        if r["work"] in ("memory", "ops", "growth", "ranks"):
+        if r["work"] in ("memory", *OWN_WORDS):
             continue
         unit = "rate" if "rate" in (r["rows"] or [{}])[0] else "best"
         pick = max if unit == "rate" else min
@@ -173,7 +177,7 @@ def main():
     results = []
     for name, work in works():
         if name in o.chosen:
-            print(f"\n{name}") if name in ("ops", "growth", "ranks") else None
+            print(f"\n{name}") if name in OWN_WORDS else None
             def keep(o, result):
                 results.append(result)
                 show(o, result)
