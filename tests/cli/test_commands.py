@@ -111,4 +111,16 @@ def a_part_fails():
         assert "error" in p.stderr + p.stdout and says in p.stderr, (args, p.stderr)
 
 
-run_tests([every_command_is_here, standard_output_is_full, a_part_fails])
+def what_reads_an_experiment_reads_a_run():
+    trained()
+    assert demist("inspect", path("run"), "data.count=50")[0] == "train split: 50 points in 2 dimensions\n"
+    assert demist("schedule", path("run"))[0] == demist("schedule", os.path.join(path("run"), "resolved.yaml"))[0]
+
+
+def without_a_folder_of_runs():
+    p = subprocess.run([DEMIST, "runs"], capture_output=True, text=True, cwd=trained())
+    assert p.returncode == 2 and "no folder 'runs' here; give the folder that holds the runs" in p.stderr, p
+
+
+run_tests([every_command_is_here, standard_output_is_full, a_part_fails, what_reads_an_experiment_reads_a_run,
+           without_a_folder_of_runs])

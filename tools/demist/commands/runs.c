@@ -67,6 +67,8 @@ static int run(cli_call *call)
         run_state_fini(&s[i]);
     free(s);
     runs_list_free(&l);
+    if (rc == DM_ENOENT && !call->argument[0])
+        rc = dm_error(&err, rc, "there is no folder 'runs' here; give the folder that holds the runs");
     return rc ? cli_fail(&err) : 0;
 }
 
