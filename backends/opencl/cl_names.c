@@ -1,5 +1,5 @@
 /* Codes of OpenCL and CLBlast by name, and the one place that turns a failed call into a message. */
-#include "opencl.h"
+#include "opencl/opencl.h"
 
 static const struct { cl_int code; const char *name; } codes[] = {
     {0, "CL_SUCCESS"},

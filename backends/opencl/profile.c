@@ -1,6 +1,6 @@
 /* Times of launches, summed by label. Events are kept for a while and read in batches, since
  * reading one makes the host wait. */
-#include "opencl.h"
+#include "opencl/opencl.h"
 
 #include <stdlib.h>
 #include <string.h>

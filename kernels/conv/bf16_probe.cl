@@ -1,5 +1,5 @@
 /* What the tiles of bf16_tiles.clh are on a device, for one that may not have them: out f32[32][32] = 2 A B, of
- * a bf16[32][32] and b bf16[2][16][16][2] in. Launch: one item. Oracle: backends/opencl/probe.c. */
+ * a bf16[32][32] and b bf16[2][16][16][2] in. Launch: one item. Oracle: backends/opencl/opened/probe.c. */
 #include "conv/bf16_tiles.clh"
 
 TILES_OF(global, global)

@@ -1,7 +1,7 @@
 /* CLBlast without memory: each of its allocations fails once, as it is given parameters and multiplies. That is being
  * out of memory, not a fault of the device, and a product after it is right. */
 #define _GNU_SOURCE
-#include "../../backends/opencl/gemm_parameters.h"
+#include "opencl/gemm/gemm_parameters.h"
 
 #include <dlfcn.h>
 

@@ -1,5 +1,5 @@
 /* CLBlast's parameters as demist tune keeps them: they come back on the same device, and nothing else does. */
-#include "../../backends/opencl/gemm_parameters.h"
+#include "opencl/gemm/gemm_parameters.h"
 
 #include "scratch.h"
 

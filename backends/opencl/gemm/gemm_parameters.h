@@ -2,7 +2,7 @@
 #ifndef DEMIST_OPENCL_GEMM_PARAMETERS_H
 #define DEMIST_OPENCL_GEMM_PARAMETERS_H
 
-#include "opencl.h"
+#include "opencl/opencl.h"
 
 enum { OCL_MAX_PARAMETERS = 16 };
 /* Of one of CLBlast's kernels; n 0 = CLBlast's own choice. */

@@ -1,5 +1,5 @@
 /* CLBlast's parameters on disk; see gemm_parameters.h. One file a device, compared whole with what it depends on. */
-#include "gemm_parameters.h"
+#include "opencl/gemm/gemm_parameters.h"
 
 #include "base/json.h"
 

@@ -1,5 +1,5 @@
 /* Which OpenCL devices there are, what each can do, and which of them a name means. */
-#include "opencl.h"
+#include "opencl/opencl.h"
 
 #include <pthread.h>
 #include <stdlib.h>

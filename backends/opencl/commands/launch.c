@@ -1,5 +1,5 @@
 /* Ranges, arguments and enqueueing of kernels; the kernel that zeroes memory. */
-#include "opencl.h"
+#include "opencl/opencl.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* Recorded lists of commands. Each launch has a kernel object of its own with its arguments set, so
  * that running the list is enqueueing and nothing else: one by one, or by stretches (replay.c). */
-#include "opencl.h"
+#include "opencl/opencl.h"
 
 #include <stdlib.h>
 

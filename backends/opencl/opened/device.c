@@ -1,5 +1,5 @@
 /* One device at work: its context, its in-order queue, and the life of both. */
-#include "opencl.h"
+#include "opencl/opencl.h"
 
 #include <stdlib.h>
 #include <string.h>

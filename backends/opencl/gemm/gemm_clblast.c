@@ -1,5 +1,5 @@
 /* Matrix products by CLBlast. Its errors are codes of its own beside OpenCL's. */
-#include "gemm_parameters.h"
+#include "opencl/gemm/gemm_parameters.h"
 
 #ifdef DEMIST_CLBLAST
 #include <clblast_c.h>
