@@ -9,13 +9,11 @@
 #include <CL/cl_ext.h>
 
 #include "base/arena.h"
-#include "base/findings.h"
 #include "backends/capabilities.h"
 #include "device/device.h"
 
 enum {
     OCL_MAX_ARGS = 64,     /* of one kernel */
-    OCL_PATH = 4096,       /* bytes of a path, the 0 included */
     OCL_UPLOADS = 8,       /* host copies of writes in flight */
     OCL_PROFILE_BATCH = 512 /* events that are kept before their times are read */
 };
@@ -114,139 +112,6 @@ const char *ocl_code_name(cl_int code);
 dm_status ocl_status(cl_int code);
 /* d may be NULL. subject: what it was about ("kernel 'x' of 'f.cl'"), or NULL. */
 dm_status ocl_error(const dm_device *d, cl_int code, const char *call, const char *subject, dm_err *err);
-
-/* ---- device_list.c ------------------------------------------------------- */
-
-/* Why platforms that are there may offer no device, and what to do; "" where there is no platform. */
-const char *ocl_empty_platforms(void);
-/* Asks a device for all that is told of it: 1, 0 where it is not to be used, -1 when memory ran out. */
-int ocl_device_ask(int pi, cl_platform_id p, int di, cl_device_id d, dm_device_info *o);
-/* The ids behind info's i:j. */
-dm_status ocl_device_ids(const dm_device_info *info, cl_platform_id *p, cl_device_id *d, dm_err *err);
-
-/* ---- driver_files.c ------------------------------------------------------ */
-
-enum { OCL_DRIVERS = 64 };         /* at most */
-typedef struct ocl_driver_file { char file[OCL_PATH], library[OCL_PATH]; } ocl_driver_file;
-/* Where the loader looks for .icd files: a folder or one of them; NULL: another loader is told in its own way. */
-const char *ocl_driver_folder(void);
-/* What it finds there, n of OCL_DRIVERS; NULL where memory ran out. *fault: errno of a folder that is there and cannot
- * be read, 0 otherwise. */
-ocl_driver_file *ocl_driver_files(const char *where, int *n, int *fault);
-int ocl_driver_count(void);
-
-/* ---- drivers.c ----------------------------------------------------------- */
-
-/* Asks each by itself; a line for each that is at fault. False where this process must not ask them, since one crashes
- * or hangs. To be called before the first call of OpenCL. */
-bool ocl_drivers_check(dm_findings *r);
-
-/* ---- host_cpu.c, probe.c -------------------------------------------------- */
-
-/* Fills in the width of vectors, and what inline assembly may use, on a device that is this machine itself. */
-void ocl_host_cpu(dm_device_info *o);
-/* What dm_cpu_hold was given; "": nothing. */
-const char *ocl_held_cpu(void);
-/* Takes from d's info what does not build or compute there. DM_ECANCELLED alone. */
-dm_status ocl_probe(dm_device *d, const dm_device_options *o, dm_err *err);
-
-/* ---- files.c ------------------------------------------------------------- */
-
-/* A text or byte string that grows; s always ends in 0 when it is not NULL. */
-typedef struct ocl_text { char *s; size_t n, cap; } ocl_text;
-
-bool ocl_text_add(ocl_text *t, const void *p, size_t n);
-bool ocl_text_print(ocl_text *t, const char *fmt, ...) DM_PRINTF(2, 3);
-void ocl_text_fini(ocl_text *t);
-/* dir/rest; false when it does not fit. */
-bool ocl_path(char path[OCL_PATH], const char *dir, const char *rest);
-/* Makes it and the folders above; false when it is not there in the end or may not be written. */
-bool ocl_folder(const char *path);
-/* The whole file; DM_ENOENT untold (err untouched) where there is none. limit: most bytes that are read. */
-dm_status ocl_file_read(const char *path, size_t limit, ocl_text *out, dm_err *err);
-/* An entry of the cache, as dm_cache_read takes it. */
-bool ocl_cache_read(const char *path, size_t limit, ocl_text *out);
-/* By a temporary file and a rename; false when it did not work. */
-bool ocl_file_write(const char *path, const void *p, size_t n);
-uint64_t ocl_hash(uint64_t seed, const void *p, size_t n);
-/* Where cached things go: asked for, or from the environment; "" = nowhere. */
-void ocl_cache_dir(const char *asked, char path[OCL_PATH]);
-
-/* ---- source.c ------------------------------------------------------------ */
-
-/* The source that file `id` is a part of: small.cl where that includes it, else itself. */
-const char *ocl_source_home(const char *id);
-/* The full text of a program: common.clh, then the file (text NULL) or the text, includes expanded. */
-dm_status ocl_source(const dm_device *d, const char *id, const char *text, ocl_text *out, dm_err *err);
-
-/* ---- cache.c: program binaries ------------------------------------------- */
-
-/* Sets cl and signatures; false: not there, broken or of another device. */
-bool ocl_cache_load(const dm_device *d, const char *options, const ocl_text *source, ocl_program *out);
-/* A failure is no error: the next run builds again. */
-void ocl_cache_store(const dm_device *d, const char *options, const ocl_text *source, cl_program p);
-
-/* ---- program.c ----------------------------------------------------------- */
-
-void ocl_programs_free(dm_device *d);
-/* A kernel object of its own. */
-dm_status ocl_kernel_new(const dm_kernel *k, cl_kernel *out, dm_err *err);
-/* "kernel 'x' of 'f.cl'" */
-void ocl_kernel_subject(const dm_kernel *k, char *s, size_t n);
-
-/* ---- signature.c --------------------------------------------------------- */
-
-/* Fills in what k's arguments are and which group it demands. */
-dm_status ocl_kernel_describe(dm_kernel *k, dm_err *err);
-/* Of all kernels of a built program, as text: drivers forget the arguments of a program from a binary. */
-bool ocl_signatures(cl_program p, ocl_text *out);
-
-/* ---- launch.c ------------------------------------------------------------ */
-
-/* driver: it chooses local. */
-typedef struct ocl_range { cl_uint dim; bool driver; size_t global[3], local[3]; } ocl_range;
-
-dm_status ocl_range_make(const dm_kernel *k, const dm_range *r, ocl_range *out, dm_err *err);
-dm_status ocl_args_set(const dm_kernel *k, cl_kernel cl, const dm_karg *args, int n, dm_err *err);
-dm_status ocl_enqueue(const dm_kernel *k, cl_kernel cl, const ocl_range *r, int row, const dm_work *work, dm_err *err);
-/* What can be made zero: words inside of b, one at least. */
-dm_status ocl_zero_check(const dm_buf *b, size_t offset, size_t bytes, dm_err *err);
-/* The fill kernel and its range for checked bytes of b; the arguments are set on a kernel object of its own. */
-dm_status ocl_zero_make(dm_buf *b, size_t offset, size_t bytes, dm_kernel **k, cl_kernel *cl, ocl_range *r,
-                        dm_err *err);
-
-/* ---- replay.c ------------------------------------------------------------ */
-
-typedef struct ocl_launch { cl_kernel cl; const ocl_range *range; } ocl_launch;
-/* Commands [from, to) of a list; buffer NULL: they are enqueued one by one. */
-typedef struct ocl_stretch { int from, to; cl_command_buffer_khr buffer; } ocl_stretch;
-
-/* Whether this device replays; DM_EINVAL where the environment asks for what there is not. */
-dm_status ocl_replay_open(dm_device *d, dm_err *err);
-/* False where it is not worth it or the driver refuses. */
-bool ocl_replay_record(dm_device *d, const ocl_launch *list, int n, ocl_stretch *s);
-dm_status ocl_replay_run(dm_device *d, const ocl_stretch *s, dm_err *err);
-void ocl_replay_free(const dm_device *d, ocl_stretch *s);
-
-/* ---- buffer.c ------------------------------------------------------------ */
-
-/* What of a buffer lies in one allocation. */
-typedef struct ocl_part { dm_buf *b; size_t offset, bytes; } ocl_part;
-/* The next part of bytes at offset, both of which go on behind it; false at the end. */
-bool ocl_part_next(dm_buf *b, size_t *offset, size_t *bytes, ocl_part *out);
-/* Of a copy: parts of the same size. */
-bool ocl_parts_next(dm_buf *from, size_t *from_offset, dm_buf *to, size_t *to_offset, size_t *bytes, ocl_part *source,
-                    ocl_part *target);
-/* offset and bytes inside of b. */
-dm_status ocl_buf_check(const dm_buf *b, size_t offset, size_t bytes, const char *what, dm_err *err);
-dm_status ocl_copy(dm_buf *from, size_t from_offset, dm_buf *to, size_t to_offset, size_t bytes, int row, dm_err *err);
-
-/* ---- gemm_clblast.c ------------------------------------------------------ */
-
-dm_status ocl_gemm_check(const dm_device *d, const dm_gemm *g, dm_err *err);
-dm_status ocl_gemm_run(dm_device *d, const dm_gemm *g, int row, const dm_work *work, dm_err *err);
-/* Frees what CLBlast kept for this device. */
-void ocl_gemm_forget(void);
 
 /* ---- profile.c ----------------------------------------------------------- */
 

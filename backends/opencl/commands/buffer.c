@@ -2,7 +2,7 @@
  *
  * A write copies into one of a few host blocks and returns; the block is used again when the
  * device has read it, so that a host that runs ahead waits here and nowhere else. */
-#include "opencl/opencl.h"
+#include "opencl/commands/commands.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,8 @@
 /* Recorded lists of commands. Each launch has a kernel object of its own with its arguments set, so
  * that running the list is enqueueing and nothing else: one by one, or by stretches (replay.c). */
-#include "opencl/opencl.h"
+#include "opencl/commands/commands.h"
+#include "opencl/gemm/gemm_clblast.h"
+#include "opencl/programs/programs.h"
 
 #include <stdlib.h>
 

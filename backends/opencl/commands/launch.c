@@ -1,5 +1,6 @@
 /* Ranges, arguments and enqueueing of kernels; the kernel that zeroes memory. */
-#include "opencl/opencl.h"
+#include "opencl/commands/commands.h"
+#include "opencl/programs/programs.h"
 
 #include <string.h>
 

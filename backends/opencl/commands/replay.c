@@ -1,7 +1,7 @@
 /* Stretches of recorded launches as command buffers (cl_khr_command_buffer), each enqueued by one call. Used on GPUs
  * that have them, since a launch costs CPU devices no less so; DEMIST_REPLAY says otherwise. What a driver refuses is
  * enqueued launch by launch. Copies stay outside: the extension, not final yet, gave their call another form. */
-#include "opencl/opencl.h"
+#include "opencl/commands/commands.h"
 
 #include <stdlib.h>
 #include <string.h>

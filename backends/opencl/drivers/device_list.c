@@ -1,5 +1,5 @@
 /* Which OpenCL devices there are, what each can do, and which of them a name means. */
-#include "opencl/opencl.h"
+#include "opencl/drivers/drivers.h"
 
 #include <pthread.h>
 #include <stdlib.h>

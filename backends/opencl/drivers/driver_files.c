@@ -1,6 +1,6 @@
 /* The files that tell the loader of drivers, and the libraries that they name. */
 #define _GNU_SOURCE /* scandir, alphasort */
-#include "opencl/opencl.h"
+#include "opencl/drivers/drivers.h"
 
 #include <dirent.h>
 #include <errno.h>

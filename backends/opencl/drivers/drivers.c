@@ -1,7 +1,7 @@
 /* The drivers that the loader is told of (driver_files.c), each asked by itself in a process of its own: one whose
  * library is missing, or that crashes, hangs or ends the program when it is asked, is named with the file at fault. */
 #define _GNU_SOURCE /* MAP_ANONYMOUS */
-#include "opencl/opencl.h"
+#include "opencl/drivers/drivers.h"
 
 #include <dlfcn.h>
 #include <signal.h>

@@ -1,4 +1,5 @@
 /* Matrix products by CLBlast. Its errors are codes of its own beside OpenCL's. */
+#include "opencl/gemm/gemm_clblast.h"
 #include "opencl/gemm/gemm_parameters.h"
 
 #ifdef DEMIST_CLBLAST

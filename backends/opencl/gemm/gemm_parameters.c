@@ -1,5 +1,6 @@
 /* CLBlast's parameters on disk; see gemm_parameters.h. One file a device, compared whole with what it depends on. */
 #include "opencl/gemm/gemm_parameters.h"
+#include "opencl/host/host.h"
 
 #include "base/json.h"
 

@@ -1,6 +1,6 @@
 /* What demist keeps in its cache folder, counted and removed: programs and what was measured of implementations. Only
  * files with names that demist gives are touched. */
-#include "opencl/opencl.h"
+#include "opencl/host/host.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* Texts that grow, files read whole and written at once, the folder of cached things. */
-#include "opencl/opencl.h"
+#include "opencl/host/host.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -2,7 +2,8 @@
  * process is held to less. Tile registers must be asked for before they are used, for the whole process: done once,
  * before the first context. */
 #define _DEFAULT_SOURCE /* syscall */
-#include "opencl/opencl.h"
+#include "backends/capabilities.h"
+#include "opencl/host/host.h"
 
 #include <pthread.h>
 #include <stdlib.h>

@@ -1,5 +1,9 @@
 /* One device at work: its context, its in-order queue, and the life of both. */
-#include "opencl/opencl.h"
+#include "opencl/opened/probe.h"
+#include "opencl/commands/commands.h"
+#include "opencl/drivers/drivers.h"
+#include "opencl/gemm/gemm_clblast.h"
+#include "opencl/programs/programs.h"
 
 #include <stdlib.h>
 #include <string.h>

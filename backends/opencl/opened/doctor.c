@@ -1,5 +1,5 @@
 /* What works on this machine and what to install: loader, drivers, devices, CLBlast, cache. */
-#include "opencl/opencl.h"
+#include "opencl/drivers/drivers.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,8 @@
 /* Whether inline assembly that the processor or the GPU has also goes through this device's compiler and gives what it
  * should: products of bf16, compared with whole numbers. What fails is taken from the device's description, so that
  * every op has its next implementation. */
-#include "opencl/opencl.h"
+#include "opencl/opened/probe.h"
+#include "opencl/host/host.h"
 
 #include <stdlib.h>
 #include <string.h>

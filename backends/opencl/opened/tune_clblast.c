@@ -1,5 +1,6 @@
 /* demist tune: a search over CLBlast's parameters on one device. Each set is first given a product with tails, whose
  * result must be right (drivers and some sets are not), then timed; what is best is kept. */
+#include "opencl/gemm/gemm_clblast.h"
 #include "opencl/gemm/gemm_parameters.h"
 
 #ifdef DEMIST_CLBLAST

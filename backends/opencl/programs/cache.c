@@ -1,6 +1,6 @@
 /* Binaries of programs on disk, for drivers that keep none themselves. An entry holds the whole key
  * (device, driver, options, source) and a checksum; what does not match to the last byte is rebuilt. */
-#include "opencl/opencl.h"
+#include "opencl/programs/programs.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Programs and their kernels: built once a (source, options), kept with the device. */
 #define _XOPEN_SOURCE 700 /* P_tmpdir */
-#include "opencl/opencl.h"
+#include "opencl/programs/programs.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* What the arguments of a kernel take, from the driver or, for a program that came from the cache,
  * from the text that was kept with it: a line a kernel, "name", then for each argument a tab, a
  * letter for its kind and its type. */
-#include "opencl/opencl.h"
+#include "opencl/programs/programs.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,6 @@
 /* The text of a program: the embedded file or the one that overrides it, with common.clh before it
  * and `#include "x.clh"` lines replaced by that file, each file once. Names are below kernels/. */
+#include "opencl/programs/programs.h"
 #include "opencl/gemm/gemm_parameters.h"
 
 #include <string.h>
