@@ -140,15 +140,17 @@ def words_of(headers):
 
 
 def upward(uses, order, interface, public):
-    """What a file uses of a folder that its own may not use. What backends define is used where the interface to them,
-    the words of core/device's headers, has it; what the library exports, words of the public header, by every tool."""
+    """What a file uses of a folder that its own may not use. What a backend defines is used from outside it where the
+    interface, the words of core/device's headers, has it; what the library exports, words of the public header, by every
+    tool."""
     for file, used in uses.items():
         mine = folder_of(file, order)
         for other in sorted(used):
             theirs = folder_of(other, order)
             if not mine or order[mine] is None or theirs in order[mine]:
                 continue
-            allowed = interface if theirs.startswith("backends") else public if mine.startswith("tools") else set()
+            other_backend = theirs.startswith("backends") and theirs.split("/")[:2] != mine.split("/")[:2]
+            allowed = interface if other_backend else public if mine.startswith("tools") else set()
             if not used[other] <= allowed:
                 yield f"{file}: uses {', '.join(sorted(used[other]))} of {other}, which {mine} may not use"
 
@@ -186,12 +188,15 @@ def main():
     test_breaking_it()
     assert circles({"a": {"b"}, "b": {"a"}, "c": {"a"}}) == [["a", "b"]]
     faults, seen = faults_of(root)
-    order = {"core/base": {"core/base"}, "core/graph": {"core/base", "core/graph"}, "backends": {"core/base"}}
+    order = {"core/base": {"core/base"}, "core/graph": {"core/base", "core/graph"}, "backends": {"core/base"},
+             "backends/x/low": set(), "backends/x/high": set()}
     assert list(upward({"core/base/a.c": {"core/graph/ops/b.c": {"b"}},
                         "core/graph/c.c": {"core/base/a.c": {"a"}, "backends/o.c": {"o"}},
-                        "core/graph/d.c": {"backends/o.c": {"o", "hidden"}}}, order, {"o"}, {"b"})) == \
+                        "core/graph/d.c": {"backends/o.c": {"o", "hidden"}},
+                        "backends/x/low/e.c": {"backends/x/high/f.c": {"o"}}}, order, {"o"}, {"b"})) == \
         ["core/base/a.c: uses b of core/graph/ops/b.c, which core/base may not use",
-         "core/graph/d.c: uses hidden, o of backends/o.c, which core/graph may not use"]
+         "core/graph/d.c: uses hidden, o of backends/o.c, which core/graph may not use",
+         "backends/x/low/e.c: uses o of backends/x/high/f.c, which backends/x/low may not use"]
     build = os.environ.get("DEMIST_BUILD")
     if build:
         uses = calls(root, build)
