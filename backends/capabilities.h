@@ -15,6 +15,8 @@ enum {
      * registers to each. */
     DM_CAP_LANES_8 = 32,
     DM_CAP_LANES_16 = 64,
+    /* Dot products of bf16 pairs take no longer than multiply-adds of f32, so that they do twice as much. */
+    DM_CAP_FAST_PAIRS = 128,
 };
 
 #endif

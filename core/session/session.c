@@ -93,8 +93,9 @@ static dm_status open_device(dm_session *s, bool profile, dm_err *err)
                         d->platform, d->device, d->name, d->platform_name);
     if (s->experiment->run.precision == DM_PRECISION_BF16 && !dm_multiplies_bf16(d))
         dm_session_log(s, DM_LOG_WARNING,
-                       "precision: bf16 saves memory but no time here: device %d:%d '%s' has no products of bf16 and "
-                       "multiplies in fp32, with casts; fp32 is as fast or faster", d->platform, d->device, d->name);
+                       "precision: bf16 saves memory but no time here: device %d:%d '%s' has no fast products of bf16 "
+                       "and multiplies in fp32, with casts; fp32 is as fast or faster",
+                       d->platform, d->device, d->name);
     return DM_OK;
 }
 

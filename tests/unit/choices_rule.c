@@ -102,7 +102,12 @@ static void choices__no_products_of_bf16(void **state)
     dev.capabilities |= DM_CAP_AMX_BF16;
     must(dm_choose(&dev, &n, NULL, NULL, &impl, &forced, &err), &err);
     assert_string_equal(impl->name, "amx");
-    dev.capabilities &= ~(uint64_t)(DM_CAP_AMX_BF16 | DM_CAP_AVX512_BF16);
+    dev.capabilities = DM_CAP_AVX512_BF16 | DM_CAP_FAST_PAIRS;
+    must(dm_choose(&dev, &n, NULL, NULL, &impl, &forced, &err), &err);
+    assert_string_equal(impl->name, "avx512_bf16");
+    dev.capabilities = DM_CAP_AVX512_BF16; /* which has them, and is faster without */
+    assert_int_equal(dm_choose(&dev, &n, NULL, NULL, &impl, &forced, &err), DM_EDEVICE);
+    dev.capabilities = 0;
     assert_int_equal(dm_choose(&dev, &n, NULL, NULL, &impl, &forced, &err), DM_EDEVICE);
     must(dm_choose(&dev, &n, NULL, "conv2d=bf16", &impl, &forced, &err), &err);
     assert_string_equal(impl->name, "bf16");
@@ -165,7 +170,7 @@ static void choices__deterministic_for_any_batch(void **state)
     (void)state;
     for (int i = 0; i < OPS; i++)
         for (int way = 0; way < WAYS; way++) {
-            const uint64_t bf16 = DM_CAP_AMX_BF16 | DM_CAP_AVX512_BF16 | DM_CAP_X86;
+            const uint64_t bf16 = DM_CAP_AMX_BF16 | DM_CAP_AVX512_BF16 | DM_CAP_FAST_PAIRS | DM_CAP_X86;
             const dm_device_info dev = {.cpu = true, .native_float = 16, .compute_units = 2, .max_alloc = 1 << 30,
                                         .capabilities = way & 2 ? bf16 : 0};
             const dm_choices_options o = {.high = way & 1, .deterministic = true};

@@ -26,7 +26,7 @@ const char *ocl_held_cpu(void) { return held ? held->name : ""; }
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static bool amx, pairs;
+static bool amx, pairs, fast_pairs;
 static uint32_t lanes;
 static char brand[49];
 
@@ -80,6 +80,7 @@ static void look(void)
         return;
     if (__get_cpuid_count(7, 1, &a, &b, &c, &d))
         pairs = (a & 1u << 5) && (states & 0xe0) == 0xe0;
+    fast_pairs = !__builtin_cpu_is("intel"); /* where one unit has them, and two have multiply-adds */
     if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) /* AMX-TILE and AMX-BF16 */
         amx = (d & 1u << 24) && (d & 1u << 22) && (states & 0x60000) == 0x60000 && tiles_allowed();
 }
@@ -106,7 +107,7 @@ void ocl_host_cpu(dm_device_info *o)
         o->capabilities |= DM_CAP_X86;
     /* Intel's compiler takes no vectors as operands of assembly. */
     if (pairs && pocl)
-        o->capabilities |= DM_CAP_AVX512_BF16;
+        o->capabilities |= DM_CAP_AVX512_BF16 | (fast_pairs ? DM_CAP_FAST_PAIRS : 0);
 }
 #else
 static bool processor_has(uint32_t width)

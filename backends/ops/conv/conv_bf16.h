@@ -31,7 +31,8 @@ size_t dm_bf16_dw_scratch(const dm_device_info *dev, dm_bf16_unit unit, const dm
 dm_status dm_bf16_dw(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, dm_buf *x, dm_buf *dy);
 
 /* The three implementations of an op; the last one is what others are compared with, and slower than casts to f32 and
- * its own implementations: no device prefers it. From its supports(dev, unit, node) and emit(e, unit). */
+ * its own implementations: no device prefers it, and where pairs are slow none prefers these. From its supports(dev,
+ * unit, node) and emit(e, unit). */
 #define DM_BF16_UNITS(supports, emit)                                            \
     static bool supports##_tiles(const dm_device_info *d, const dm_opnode *n)    \
     {                                                                            \
@@ -53,7 +54,8 @@ dm_status dm_bf16_dw(dm_emit *e, dm_bf16_unit unit, const dm_conv_args *g, dm_bu
      .types = DM_TYPE(DM_DT_BF16)
 #define DM_BF16_IMPLS_OF(op, predicate, bytes, run)                                \
     DM_BF16_IMPL("amx", op, predicate##_tiles, bytes, run##_tiles)},               \
-    DM_BF16_IMPL("avx512_bf16", op, predicate##_pairs, bytes, run##_pairs)},       \
+    DM_BF16_IMPL("avx512_bf16", op, predicate##_pairs, bytes, run##_pairs),        \
+     .needs = DM_CAP_FAST_PAIRS},                                                  \
     DM_BF16_IMPL("bf16", op, predicate##_plain, bytes, run##_plain), .reference = true, \
      .devices = DM_ON_NONE}
 #define DM_BF16_IMPLS(kind, scratch) DM_BF16_IMPLS_OF(kind, supports, scratch, emit)
