@@ -11,8 +11,8 @@ what is measured: the same command continues what was interrupted, without measu
     demist train configs/features-fashion-mnist.yaml train.steps=2500
     tools/sampler_quality.py runs/small runs/features-fashion-mnist runs/sampler-quality
 An estimate of the whole, not run yet: 12 million evaluations of an image for the grids and 22 million for the table,
-at 1,480 a second (that network, sampler.batch=250, PoCL on two cores of a Skylake-type Xeon, alone) 6.4 hours, to which
-come the features of 1.6 million images, at 60,000 in 29 s a quarter of an hour, and the distances."""
+at 1,300 to 1,500 a second (that network, sampler.batch=250, PoCL on two busy cores of a Xeon with AVX-512) 6 to 7
+hours; features of the data, the count of evaluations of each setting, and the distances come to that."""
 import argparse
 import csv
 import io
@@ -22,6 +22,7 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 
 SAMPLERS = {  # the sampler's keys, and evaluations a step to begin the search for the number of steps with
     "ddim": 1, "ddim, eta: 1": 1, "ddpm": 1, "heun": 2, "heun, churn: 10": 2,
@@ -195,10 +196,11 @@ def measure(a, name, settings, seeds, count):
     to.mkdir(parents=True, exist_ok=True)
     for grids, texts in grouped(settings).items():
         print(f"{name}: {len(texts)} settings on {', '.join(grids)}", flush=True)
+        # A process keeps the features of the data for one seed, so seeds come first.
         done = subprocess.run([a.demist, "sweep", a.run, f"device={a.device}", "--over",
-                               "grid=" + ",".join(map(of_grid, grids)), "--over", "sampler=" + ",".join(texts),
-                               "--over", "seed=" + ",".join(map(str, seeds)), "--metric", "quality",
-                               "--features", a.features, "--count", str(count), "--samples", "0", "--out", str(to)],
+                               "seed=" + ",".join(map(str, seeds)), "--over", "grid=" + ",".join(map(of_grid, grids)),
+                               "--over", "sampler=" + ",".join(texts), "--metric", "quality", "--features", a.features,
+                               "--count", str(count), "--samples", "0", "--out", str(to)],
                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         if done.returncode not in (0, 7):  # 7: images that are not finite, in some cell
             raise SystemExit(f"demist sweep ended with {done.returncode}; the same command continues it")
@@ -254,7 +256,8 @@ def describe_run(resolved, steps, run):
 
 def page(about, columns, samplers, best, distances):
     """about: what HEAD names."""
-    out = HEAD.format(columns=", ".join(map(str, columns)), **about)
+    head = HEAD.format(columns=", ".join(map(str, columns)), **about)
+    out = "\n\n".join(p if p[:1] in "# " else textwrap.fill(p, 116) for p in head.split("\n\n"))
     out += "| sampler | " + " | ".join(map(str, columns)) + " |\n" + "| --- " * (len(columns) + 1) + "|\n"
     for sampler in samplers:
         cells = []
