@@ -46,8 +46,8 @@ static dm_status open_walk(job *j, dm_err *err)
 
     if (j->o->steps < 0 || j->o->steps > 1000000)
         return dm_error(err, DM_EINVAL, "%d steps; it must be 1 to 1000000", (int)j->o->steps);
-    if ((rc = dm_noise_walk(noise, j->o->steps ? j->o->steps : dm_noise_steps(noise, e), &e->section[DM_SEC_GRID], w,
-                            err)))
+    if ((rc = j->o->steps ? dm_noise_walk(noise, j->o->steps, &e->section[DM_SEC_GRID], w, err)
+                          : dm_noise_walk_of(noise, e, w, err)))
         return rc;
     last = &w->points[w->n];
     dm_noise_at(noise, dm_noise_discrete(noise) ? 1 : 0, &least);

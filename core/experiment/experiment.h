@@ -78,6 +78,9 @@ void dm_experiment_differences(const dm_experiment *a, const dm_experiment *b, d
  * message begins with ("channels: ...", "data.size ..."), at the path that it quotes, or else at the plugin's name. */
 void dm_experiment_fault(const dm_experiment *e, dm_section_id id, const dm_err *why, dm_faults *f);
 
+/* Does its sampler choose its own steps? Then nobody knows how many there will be, and sampler.steps is the most. */
+bool dm_experiment_chooses_steps(const dm_experiment *e);
+
 /* The fully resolved YAML, defaults included, which parses to the same experiment; on the heap.
  * comments: each line says where its value came from. NULL when memory is exhausted. */
 char *dm_experiment_print(const dm_experiment *e, bool comments);

@@ -133,9 +133,9 @@ static bool said_steps(const dm_reading *r)
     return steps && !(r->steps_follow && !steps->value->at.source->argument);
 }
 
-static bool chooses_steps(const dm_reading *r)
+bool dm_experiment_chooses_steps(const dm_experiment *e)
 {
-    const dm_plugin *p = r->e->section[DM_SEC_SAMPLER].plugin;
+    const dm_plugin *p = e->section[DM_SEC_SAMPLER].plugin;
 
     return p && p->sampler->adaptive;
 }
@@ -166,7 +166,7 @@ static void check_grid(dm_reading *r)
         return;
     }
     r->e->listed = n;
-    if (chooses_steps(r))
+    if (dm_experiment_chooses_steps(r->e))
         return;
     if (said_steps(r) && before != n)
         FAULT(r, DM_SEC_SAMPLER, "steps", "sampler.steps: %lld, but grid '%s' has %d", (long long)before,

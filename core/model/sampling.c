@@ -318,8 +318,7 @@ dm_status dm_sampling_new(const dm_sampling_setup *setup, dm_sampling **out, dm_
     s->services.work.randn = randn;
     s->services.work.predict = predict;
     if ((rc = dm_sampling_clip(&setup->experiment->sampler, setup->data, &s->limit, &s->dynamic, err)) ||
-        (rc = dm_noise_walk(setup->noise, dm_noise_steps(setup->noise, setup->experiment),
-                            &setup->experiment->section[DM_SEC_GRID], &s->grid, err)) ||
+        (rc = dm_noise_walk_of(setup->noise, setup->experiment, &s->grid, err)) ||
         (rc = part_of_walk(s, section->plugin, err)) ||
         (rc = dm_instance_init(&s->sampler, section->plugin, section->cfg, &s->services, err)))
         goto failed;

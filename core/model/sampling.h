@@ -47,8 +47,6 @@ const dm_point *dm_sampling_at(const dm_sampling *s);
 int64_t dm_sampling_evaluations(const dm_sampling *s);
 /* Steps that the last run took, each as often as it did: those of the walk, unless the sampler chooses its own. */
 int32_t dm_sampling_steps(const dm_sampling *s);
-/* Whether it chooses its own steps, so that nobody knows how many there will be. */
-bool dm_sampling_chooses(const dm_sampling *s);
 /* How much of the run at work is done, 0 to 1. */
 double dm_sampling_progress(const dm_sampling *s);
 /* How many times an error of the network's output grows in the first prediction of x0; 0 where x0 is clipped. */

@@ -114,8 +114,6 @@ int32_t dm_sampling_all_steps(const dm_sampling *s)
     return most_steps(s) * (s->setup.jumps.length ? s->setup.jumps.times : 1);
 }
 
-bool dm_sampling_chooses(const dm_sampling *s) { return s->sampler.plugin->sampler->adaptive; }
-
 double dm_sampling_progress(const dm_sampling *s)
 {
     const dm_point *first = s->grid.points, *end = first + s->grid.n;

@@ -35,10 +35,10 @@ dm_status dm_noise_posterior(const dm_noise *n, const dm_point *at, const dm_poi
 /* The points of a sampling run: n + 1, noisiest first, the last mostly the data. timesteps: n of them, 0-based, NULL
  * where they are not all whole ones of a discrete schedule. steps 0: T of them. grid: its section. */
 typedef struct dm_walk { int32_t n; dm_point *points; int32_t *timesteps; } dm_walk;
-/* The steps that an experiment asks for: of a sampler that chooses its own as many as there can be, since it takes the
- * ends alone. */
-int64_t dm_noise_steps(const dm_noise *n, const dm_experiment *e);
 dm_status dm_noise_walk(const dm_noise *n, int64_t steps, const dm_section *grid, dm_walk *walk, dm_err *err);
+/* The one that an experiment asks for, for a sampler that chooses its own steps with as many as there can be: it takes
+ * the ends alone. */
+dm_status dm_noise_walk_of(const dm_noise *n, const dm_experiment *e, dm_walk *walk, dm_err *err);
 /* Only what follows the point nearest to t, at least one step. */
 void dm_walk_begin_at(dm_walk *g, double t);
 /* The other way: from the least noise above 0 to the most. DM_EINVAL where that is no step. */

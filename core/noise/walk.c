@@ -80,16 +80,6 @@ static dm_status name_timesteps(const dm_noise *n, dm_walk *g, dm_err *err)
     return DM_OK;
 }
 
-int64_t dm_noise_steps(const dm_noise *n, const dm_experiment *e)
-{
-    const dm_plugin *sampler = e->section[DM_SEC_SAMPLER].plugin;
-    const int64_t steps = e->sampler.steps;
-
-    if (!sampler || !sampler->sampler->adaptive)
-        return steps;
-    return e->listed ? e->listed : n->T && steps > n->T ? n->T : steps;
-}
-
 dm_status dm_noise_walk(const dm_noise *n, int64_t steps, const dm_section *grid, dm_walk *g, dm_err *err)
 {
     double *at;
@@ -115,6 +105,15 @@ dm_status dm_noise_walk(const dm_noise *n, int64_t steps, const dm_section *grid
     if (rc)
         dm_walk_fini(g);
     return rc;
+}
+
+dm_status dm_noise_walk_of(const dm_noise *n, const dm_experiment *e, dm_walk *g, dm_err *err)
+{
+    int64_t steps = e->sampler.steps;
+
+    if (dm_experiment_chooses_steps(e))
+        steps = e->listed ? e->listed : n->T && steps > n->T ? n->T : steps;
+    return dm_noise_walk(n, steps, &e->section[DM_SEC_GRID], g, err);
 }
 
 void dm_walk_fini(dm_walk *g)

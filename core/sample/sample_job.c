@@ -104,7 +104,7 @@ static dm_status guesses(void *user, dm_buf *x, const dm_point *p, const dm_affi
 static void report(const dm_image_sampler *d, int32_t n)
 {
     const dm_callbacks *cb = &d->s->callbacks;
-    const bool percent = dm_sampling_chooses(d->sampling);
+    const bool percent = dm_experiment_chooses_steps(d->experiment);
     const int64_t batches = (d->mine.n + d->n - 1) / d->n, batch = (d->first - d->mine.first) / d->n,
                   steps = percent ? 100 : batches * n;
     const double share = ((double)batch + dm_sampling_progress(d->sampling)) / (double)batches;
@@ -155,8 +155,7 @@ static dm_status after_step(void *user, int32_t i, int32_t n, dm_buf *x, dm_err 
 /* Steps of an adaptive sampler are those of its whole batch. */
 static int64_t batch_of(const dm_experiment *e, int64_t count)
 {
-    const dm_plugin *p = e->section[DM_SEC_SAMPLER].plugin;
-    const bool alone = e->run.deterministic && p && p->sampler->adaptive;
+    const bool alone = e->run.deterministic && dm_experiment_chooses_steps(e);
     const int64_t most = alone ? 1 : e->sampler.batch ? e->sampler.batch : 64;
 
     return count < most ? count : most;

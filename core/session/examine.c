@@ -262,9 +262,8 @@ static void warn_of_warmup(const dm_session *s)
 /* The grid by itself, so that its faults are shown at its keys. */
 static dm_status check_walk(const dm_session *s, dm_err *err)
 {
-    const dm_experiment *e = s->experiment;
     dm_walk walk = {0};
-    const dm_status rc = dm_noise_walk(s->noise, dm_noise_steps(s->noise, e), &e->section[DM_SEC_GRID], &walk, err);
+    const dm_status rc = dm_noise_walk_of(s->noise, s->experiment, &walk, err);
 
     dm_walk_fini(&walk);
     return rc;

@@ -30,8 +30,7 @@ static dm_status report(const char *experiment, const char *const *overrides, in
         return rc;
     if (!s.noise)
         rc = dm_error(err, DM_EINVAL, "'%s' has no schedule", experiment);
-    else if (!(rc = dm_noise_walk(s.noise, dm_noise_steps(s.noise, s.experiment),
-                                  &s.experiment->section[DM_SEC_GRID], &g, err))) {
+    else if (!(rc = dm_noise_walk_of(s.noise, s.experiment, &g, err))) {
         if (!json && !plot)
             dm_schedule_table(s.noise, &g, stdout);
         if (json)

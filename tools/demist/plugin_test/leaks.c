@@ -86,7 +86,6 @@ static dm_status use_net(const plugin_test *t, dm_session *s, dm_err *err)
 static dm_status use_once(const plugin_test *t, dm_session *s, dm_err *err)
 {
     const dm_shape shape = {2, {1, 2, 1, 1, 1, 1, 1, 1}};
-    const dm_section *grid = &s->experiment->section[DM_SEC_GRID];
     dm_services services;
     dm_noise *n;
     dm_guiding *g;
@@ -99,7 +98,7 @@ static dm_status use_once(const plugin_test *t, dm_session *s, dm_err *err)
             dm_noise_free(n);
         return rc;
     case DM_KIND_GRID:
-        if (!(rc = dm_noise_walk(s->noise, dm_noise_steps(s->noise, s->experiment), grid, &w, err)))
+        if (!(rc = dm_noise_walk_of(s->noise, s->experiment, &w, err)))
             dm_walk_fini(&w);
         return rc;
     case DM_KIND_GUIDANCE:
