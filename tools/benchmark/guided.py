@@ -5,6 +5,7 @@ import os
 import statistics
 import subprocess
 
+import processes
 import workers
 
 BATCH, STEPS = 8, 20
@@ -44,20 +45,20 @@ def verdict(met):
 
 
 def measure(o):
-    rows, absent = [], {}
+    rows, absent, folder = [], {}, None
     for device in o.device:
         try:
-            plain, guided = turns(o, make(o), device)
+            folder = folder or make(o)
+            plain, guided = turns(o, folder, device)
         except workers.NotAvailable as e:
             absent[f"demist {device}"] = str(e)
             print(f"  demist {device}: not available: {e}")
             continue
         for w, name in (plain, "plain"), (guided, "guided"):
-            best, middle = min(w.seconds), statistics.median(w.seconds)
-            rows.append({"who": f"{w.name} {name}", "best": best, "median": middle, "spread": (middle - best) / best,
-                         "repeats": len(w.seconds), "host": statistics.median(w.host) / middle})
-            print(f"  {rows[-1]['who']:20} {1e3 * best / STEPS:8.3f} ms a step of {BATCH}, "
-                  f"median +{100 * rows[-1]['spread']:.0f} %, host {100 * rows[-1]['host']:.2f} %")
+            r = processes.row(f"{w.name} {name}", w.seconds)
+            rows.append(dict(r, host=statistics.median(w.host) / r["median"]))
+            print(f"  {r['who']:20} {1e3 * r['best'] / STEPS:8.3f} ms a step of {BATCH}, "
+                  f"median +{100 * r['spread']:.0f} %, host {100 * rows[-1]['host']:.2f} %")
         ratio, host = min(guided.seconds) / min(plain.seconds), rows[-1]["host"]
         print(f"  {ratio:.3f} times a plain step, goal {RATIO_GOAL}: {verdict(ratio <= RATIO_GOAL)}; host: "
               + (OWN_THREAD if host > 0.5 else f"goal {100 * HOST_GOAL:.0f} %: {verdict(host <= HOST_GOAL)}"),
