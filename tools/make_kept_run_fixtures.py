@@ -13,6 +13,9 @@ import struct
 import subprocess
 import sys
 
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
 OUT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests/parity/data/kept_runs")
 KEPT = ("resolved.yaml", "choices.json", "log.jsonl", "checkpoints", "tb")
 POINTS = """\
@@ -45,25 +48,6 @@ def write_images(file):
         f.write(bytes((i * i * 37 + i * 11 + (i >> 6) * 53) % 251 for i in range(32 * 64)))
 
 
-def read_safetensors(file):
-    data = open(file, "rb").read()
-    n = struct.unpack("<Q", data[:8])[0]
-    header = json.loads(data[8:8 + n])
-    header.pop("__metadata__", None)
-    return {k: (v["dtype"], v["shape"], data[8 + n:][slice(*v["data_offsets"])]) for k, v in header.items()}
-
-
-def write_safetensors(file, tensors):
-    header, at = {}, 0
-    for k, (dtype, shape, b) in tensors.items():
-        header[k] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + len(b)]}
-        at += len(b)
-    h = json.dumps(header).encode()
-    h += b" " * (-len(h) % 8)
-    with open(file, "wb") as f:
-        f.write(struct.pack("<Q", len(h)) + h + b"".join(t[2] for t in tensors.values()))
-
-
 def make(program, out, name, text, ema):
     def run(*args):
         subprocess.run([program, *args, f"device={DEVICE}"], cwd=WORK, check=True, stdin=subprocess.DEVNULL)
@@ -80,11 +64,11 @@ def make(program, out, name, text, ema):
     with open(f"{WORK}/{name}/log.jsonl") as f:
         steps = [json.loads(line) for line in f]
     losses = [s["loss"] for s in steps if s.get("step", 0) > 4 and "loss" in s]
-    weights = read_safetensors(f"{WORK}/{name}/checkpoints/step-00000008.safetensors")
-    expected = {k: t for k, t in weights.items() if t[0] == "F32" and k.startswith("model.")}
-    expected["losses"] = ("F64", [len(losses)], struct.pack(f"<{len(losses)}d", *losses))
-    expected["samples"] = read_safetensors(f"{WORK}/samples.safetensors")["x"]
-    write_safetensors(f"{out}/{name}-expected.safetensors", expected)
+    weights = load_file(f"{WORK}/{name}/checkpoints/step-00000008.safetensors")
+    expected = {k: w for k, w in weights.items() if w.dtype == np.float32 and k.startswith("model.")}
+    expected["losses"] = np.array(losses, np.float64)
+    expected["samples"] = load_file(f"{WORK}/samples.safetensors")["x"]
+    save_file(expected, f"{out}/{name}-expected.safetensors")
 
 
 def main():
