@@ -112,51 +112,62 @@ dm_status dm_model_check_sampled(const dm_model *m, dm_err *err)
 
 /* " SECTION.KEY=VALUE" of a plugin's values that are not its defaults, and of this key whatever it is; what finds no
  * room in text[n], or is long, is left out. */
-static void add_values(const char *section, const dm_section *s, const char *always, char *text, size_t n)
+static dm_status add_values(const char *section, const dm_section *s, const char *always, char *text, size_t n,
+                            dm_err *err)
 {
     const dm_plugin *p = s->plugin;
     dm_arena *a = dm_arena_new();
-    void *def = p && p->cfg_size ? calloc(1, p->cfg_size) : NULL;
+    void *def = calloc(1, p && p->cfg_size ? p->cfg_size : 1);
+    dm_status rc = a && def ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for the description of a sampling");
 
-    for (const dm_param *row = def && a ? p->params : NULL; row && row->type != DM_T_END; row++) {
-        const char *is = dm_param_print(row, s->cfg, a), *was;
+    for (const dm_param *row = p ? p->params : NULL; row && row->type != DM_T_END && !rc; row++) {
         const size_t used = strlen(text), longest = 40;
+        const char *is, *was = NULL;
 
-        if (row->type == DM_T_PATH || !row->def || !is || strlen(is) > longest ||
-            dm_param_set_text(row, row->def, "", a, def, NULL) || !(was = dm_param_print(row, def, a)) ||
-            (!strcmp(is, was) && strcmp(row->name, always)))
+        if (row->type == DM_T_PATH || !row->def)
             continue;
-        if (used + strlen(section) + strlen(row->name) + strlen(is) + 4 < n)
+        is = dm_param_print(row, s->cfg, a);
+        if (!(rc = dm_param_set_text(row, row->def, "", a, def, err)))
+            was = dm_param_print(row, def, a);
+        if (!rc && (!is || !was))
+            rc = dm_error(err, DM_ENOMEM, "out of memory for the value of %s.%s", section, row->name);
+        if (!rc && strlen(is) <= longest && (strcmp(is, was) || !strcmp(row->name, always)) &&
+            used + strlen(section) + strlen(row->name) + strlen(is) + 4 < n)
             snprintf(text + used, n - used, " %s.%s=%s", section, row->name, is);
     }
     free(def);
     dm_arena_free(a);
+    return rc;
 }
 
 /* The plugins of a sampling and what was set of them: without the grid and the guidance that nobody chose. */
-static void add_plugins(const dm_experiment *e, char *text, size_t n)
+static dm_status add_plugins(const dm_experiment *e, char *text, size_t n, dm_err *err)
 {
     static const struct { dm_section_id id; const char *name, *usual, *always; } parts[] = {
         {DM_SEC_SAMPLER, "sampler", NULL, ""}, {DM_SEC_GRID, "grid", "uniform", ""},
         {DM_SEC_GUIDANCE, "guidance", "none", "scale"}};
+    dm_status rc = DM_OK;
 
-    for (size_t k = 0; k < sizeof parts / sizeof parts[0]; k++) {
+    for (size_t k = 0; k < sizeof parts / sizeof parts[0] && !rc; k++) {
         const dm_section *s = &e->section[parts[k].id];
         const size_t used = strlen(text);
 
         if (s->plugin && parts[k].usual && strcmp(s->plugin->name, parts[k].usual) && used < n)
             snprintf(text + used, n - used, " %s=%s", parts[k].name, s->plugin->name);
-        add_values(parts[k].name, s, parts[k].always, text, n);
+        rc = add_values(parts[k].name, s, parts[k].always, text, n, err);
     }
+    return rc;
 }
 
-void dm_model_describe(const dm_model *m, dm_images *out)
+dm_status dm_model_describe(const dm_model *m, dm_images *out, dm_err *err)
 {
     const dm_experiment *e = m->s.experiment;
+    dm_status rc;
 
     snprintf(out->about, sizeof out->about, "demist %s name=%s sampler=%s steps=%d seed=%lld checkpoint=%s",
              dm_version(), e->run.name, e->section[DM_SEC_SAMPLER].plugin->name, (int)out->steps,
              (long long)e->run.seed, dm_st_meta(m->s.checkpoint, "step"));
-    add_plugins(e, out->about, sizeof out->about);
+    rc = add_plugins(e, out->about, sizeof out->about, err);
     dm_plain_text(out->about);
+    return rc;
 }

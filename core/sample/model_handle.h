@@ -39,8 +39,8 @@ void dm_model_call_end(dm_model *m, const dm_model_call *call);
 
 /* Can images be drawn from it? */
 dm_status dm_model_check_sampled(const dm_model *m, dm_err *err);
-/* How they were, to out->about. */
-void dm_model_describe(const dm_model *m, dm_images *out);
+/* How they were, to out->about. DM_ENOMEM. */
+dm_status dm_model_describe(const dm_model *m, dm_images *out, dm_err *err);
 
 /* Classes are 0..classes - 1, and one more stands for none. */
 dm_status dm_model_check_labels(const dm_model *m, const int32_t *labels, int64_t n, dm_err *err);

@@ -142,14 +142,15 @@ static dm_status check_request(const dm_model *m, const dm_sample_options *o, bo
     return o->noise ? check_noise(s, o, *count, err) : DM_OK;
 }
 
-static void describe(const dm_model *m, const dm_sample_options *o, dm_images *out)
+static dm_status describe(const dm_model *m, const dm_sample_options *o, dm_images *out, dm_err *err)
 {
+    const dm_status rc = dm_model_describe(m, out, err);
     size_t n;
 
-    dm_model_describe(m, out);
     for (int64_t i = 0; i < o->n_classes && (n = strlen(out->about)) < sizeof out->about - 1; i++)
         snprintf(out->about + n, sizeof out->about - n, "%s%s", i ? "," : " class=", o->classes[i]);
     dm_plain_text(out->about);
+    return rc;
 }
 
 /* The sampler of the last call, if it is the same. */
@@ -213,8 +214,8 @@ static dm_status sample(dm_model *m, const dm_sample_options *o, bool inverts, d
                             : copy_images(what, d.count, dm_shape_count(&s->data.shape), out)))
         goto done;
     out->seconds = dm_seconds() - began;
-    describe(m, o, out);
-    rc = m->profile ? dm_session_log_profile(s, err) : DM_OK;
+    if (!(rc = describe(m, o, out, err)) && m->profile)
+        rc = dm_session_log_profile(s, err);
 done:
     free(r.labels);
     dm_condition_batch_fini(&r.conditions);

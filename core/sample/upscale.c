@@ -172,7 +172,7 @@ static dm_status upscale(dm_model *m, const dm_upscale_options *o, dm_images *ou
         !(rc = find_class(&u, err)) && !(rc = dm_session_warn_of_sampling(&m->s, m->s.model, err)) &&
         !(rc = open_sampling(&u, err)) && !(rc = dm_tiling_open(&u.t, err)) && !(rc = draw(&u, out, err))) {
         out->seconds = dm_seconds() - began;
-        dm_model_describe(m, out);
+        rc = dm_model_describe(m, out, err);
     }
     dm_sampling_free(u.sampling);
     dm_tiling_close(&u.t);
