@@ -23,9 +23,10 @@ sanitized() {
   build_in build-sanitize -Db_sanitize=address,undefined -Db_lundef=false || { failed=$((failed + 1)); return; }
   export ASAN_OPTIONS=detect_leaks=1:handle_segv=1:allocator_may_return_null=1:use_sigaltstack=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
   export LSAN_OPTIONS=suppressions=$root/tests/lsan.supp:print_suppressions=0
-  tests sanitize-host build-sanitize host --no-suite memory_limits --timeout-multiplier 6 --wrapper "$root/tools/once_more"
+  local wrapper=$root/tools/once_more
+  tests sanitize-host build-sanitize host --no-suite memory_limits --timeout-multiplier 6
   DEMIST_TEST_SMALL=1 DEMIST_DEVICE=$first tests sanitize-device build-sanitize device --no-suite long \
-    --no-suite memory_limits --timeout-multiplier 8 --wrapper "$root/tools/once_more"
+    --no-suite memory_limits --timeout-multiplier 8
   unset ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS
 }
 
