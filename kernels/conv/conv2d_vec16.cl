@@ -14,6 +14,7 @@
 #define TILES 4 /* tiles of a work-item */
 #endif
 #define WIDE (16 * NV)
+#include "first_lanes.clh"
 
 /* Adds one tap: MR rows of x at p, C weights at w. */
 #if NV == 2
@@ -33,32 +34,6 @@
         _Pragma("unroll") for (int i = 0; i < MR; i++) acc[i][0] = fma((float16)((p)[i][c]), w0, acc[i][0]);           \
     }
 #endif
-
-/* 16 values at p, of which `left` are there. */
-static float16 load_some(global const float *p, int left)
-{
-    float v[16];
-
-    if (left >= 16)
-        return vload16(0, p);
-    for (int j = 0; j < 16; j++)
-        v[j] = j < left ? p[j] : 0.0f;
-    return vload16(0, v);
-}
-
-static void store_some(float16 v, global float *p, int left)
-{
-    float s[16];
-
-    if (left >= 16) {
-        vstore16(v, 0, p);
-        return;
-    }
-    vstore16(v, 0, s);
-    for (int j = 0; j < 16; j++)
-        if (j < left)
-            p[j] = s[j];
-}
 
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void conv2d(global const float *x, global const float *w,
                                                                   global const float *b, global const float *temb,
