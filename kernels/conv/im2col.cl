@@ -1,6 +1,6 @@
 /* What surrounds a matrix product to make it a convolution, for any device. cols f32[images,OH,OW,k k,C] lies in
  * scratch from element `at` on; w as a matrix is [O,k k,C] or [C,k k,O], f32 or with -DBF16 or -DF16 rounded to that.
- * One work-item an element. Oracle: tests/ops/conv2d.c. */
+ * One work-item an element, if no other is said. Oracle: tests/ops/conv2d.c. */
 #include "bf16_one.clh"
 #ifdef BF16
 #define WEIGHT ushort
@@ -41,13 +41,13 @@ kernel void col2im(global const float *cols, global float *dx, int H, int W, int
     dx[(long)n0 * H * W * C + id] = sum;
 }
 
-/* w f32[O,C,k k] -> [O,k k,C]. */
+/* w f32[O,C,k k] -> [O,k k,C]. An item: the taps of a channel, neighbours of neighbours. */
 kernel void by_taps(global const float *w, global WEIGHT *matrix, int C, int taps)
 {
-    const long id = (long)get_global_id(0);
-    const int c = (int)(id % C), tap = (int)(id / C % taps);
+    const uint id = get_global_id(0), o = id / C, c = id % C;
 
-    PUT_WEIGHT(w[((id / ((long)C * taps)) * C + c) * taps + tap], id, matrix);
+    for (int tap = 0; tap < taps; tap++)
+        PUT_WEIGHT(w[(size_t)id * taps + tap], ((size_t)o * taps + tap) * C + c, matrix);
 }
 
 /* dw f32[O,C,k k] (+)= matrix f32[O,k k,C], from element `at` on. */
@@ -76,13 +76,13 @@ kernel void begin(global const float *b, global const float *temb, global const 
     y[id] = v;
 }
 
-/* w f32[O,C,k k] -> [C,k k,O]. */
+/* w f32[O,C,k k] -> [C,k k,O]. An item as in by_taps. */
 kernel void by_inputs(global const float *w, global WEIGHT *matrix, int O, int C, int taps)
 {
-    const long id = (long)get_global_id(0);
-    const int o = (int)(id % O), tap = (int)(id / O % taps);
+    const uint id = get_global_id(0), c = id / O, o = id % O;
 
-    PUT_WEIGHT(w[((long)o * C + id / ((long)O * taps)) * taps + tap], id, matrix);
+    for (int tap = 0; tap < taps; tap++)
+        PUT_WEIGHT(w[((size_t)o * C + c) * taps + tap], ((size_t)c * taps + tap) * O + o, matrix);
 }
 
 /* dw f32[O,C,k k] (+)= the sum of parts f32[slices,O,k k,C], in their order. */

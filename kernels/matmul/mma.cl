@@ -115,7 +115,7 @@ product(global const ushort *a, global const ushort *b, global const float *bias
     const int item = get_local_id(0), warp = item / 32, row = item % 32 / 4, pair = item % 4;
     const int m0 = get_group_id(1) * TM, n0 = get_group_id(0) * TN, layer = get_group_id(2);
     const int am = warp / 2 * 16 * MI, bn = warp % 2 * 8 * NI; /* of this warp in the tile */
-    const image g = {H, W, C, OH, OW, O, k, stride, pad};
+    const image g = image_of(H, W, C, OH, OW, O, k, stride, pad);
     const int first = OP == WEIGHTS ? layer * slice : 0;
     const extents e = {M, N, OP == WEIGHTS ? min(K, first + slice) : K};
     uint4 next_a[EACH_A], next_b[EACH_B];

@@ -90,10 +90,10 @@ product(global const value *a, global const value *b, global const float *bias, 
         global const OUT *res, global OUT *y, int M, int N, int K, int a_at, int y_at, int a_step, int b_step,
         int accum, int H, int W, int C, int OH, int OW, int O, int k, int stride, int pad)
 {
-    local value as[TK * (TM + PAD)], bs[TK * (TN + PAD)];
+    local value as[TK * (TM + PAD)] __attribute__((aligned(16))), bs[TK * (TN + PAD)] __attribute__((aligned(16)));
     const int tx = get_local_id(0), ty = get_local_id(1), item = ty * 16 + tx;
     const int m0 = get_group_id(1) * TM, n0 = get_group_id(0) * TN, layer = get_group_id(2);
-    const image g = {H, W, C, OH, OW, O, k, stride, pad};
+    const image g = image_of(H, W, C, OH, OW, O, k, stride, pad);
 #if OP == WEIGHTS
     const int first = layer * a_step; /* pixels of a slice */
     const extents e = {M, N, min(K, first + a_step)};

@@ -87,7 +87,7 @@ static size_t scratch(const dm_device_info *dev, const dm_opnode *n)
 
 static dm_status weights(dm_emit *e, const dm_conv_args *g, dm_buf **w)
 {
-    const dm_range r = items(g->O * row_of(g));
+    const dm_range r = items(g->O * g->C);
     dm_cmds *refresh;
     dm_status rc;
 

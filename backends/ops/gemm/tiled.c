@@ -41,6 +41,14 @@ static int rows_of(const dm_device_info *dev, const product *p)
     return groups >= 2 * (int64_t)(dev->compute_units ? dev->compute_units : 1) ? 128 : 64;
 }
 
+/* Whether indices that a kernel divides may be too large for gather.clh's quick way. */
+static const char *far(const product *p)
+{
+    const int64_t most = 1 << 20;
+
+    return p->op != MATMUL && (p->M >= most || p->N >= most || p->K >= most) ? " -DFAR" : "";
+}
+
 static dm_status launch_mma(dm_emit *e, const product *p, const dm_conv_args *g, int rows, dm_buf *a, dm_buf *b,
                             dm_buf *const more[3], dm_buf *y)
 {
@@ -51,8 +59,9 @@ static dm_status launch_mma(dm_emit *e, const product *p, const dm_conv_args *g,
     const bool rounded = p->op != WEIGHTS && e->node->out[0].type == DM_DT_BF16;
     char options[96];
 
-    snprintf(options, sizeof options, "-DOP=%d -DMI=%d -DVEC_A=%d -DVEC_B=%d%s%s", p->op, rows / 32, p->vec_a, p->vec_b,
-             rounded ? " -DBF16" : "", dm_device_get_info(e->dev)->capabilities & DM_CAP_MMA_BF16 ? " -DPTX" : "");
+    snprintf(options, sizeof options, "-DOP=%d -DMI=%d -DVEC_A=%d -DVEC_B=%d%s%s%s", p->op, rows / 32, p->vec_a,
+             p->vec_b, far(p), rounded ? " -DBF16" : "",
+             dm_device_get_info(e->dev)->capabilities & DM_CAP_MMA_BF16 ? " -DPTX" : "");
     return dm_emit_launch(e, e->cmds, "matmul/mma.cl", "product", options, &r,
                           DM_KARGS(DM_KB(a), DM_KB(b), DM_KB(more[0]), DM_KB(more[1]), DM_KB(more[2]), DM_KB(y),
                                    DM_KI(p->M), DM_KI(p->N), DM_KI(p->K), DM_KI(p->a_step), DM_KI(g->H), DM_KI(g->W),
@@ -75,8 +84,8 @@ static dm_status launch(dm_emit *e, const product *p, const dm_conv_args *g, dm_
 
     if (dm_op_bf16(e->node))
         return launch_mma(e, p, g, rows, a, b, more, y);
-    snprintf(options, sizeof options, "-DOP=%d -DWM=%d -DTA=%d -DTB=%d -DVEC_A=%d -DVEC_B=%d%s", p->op, rows / 16,
-             p->ta, p->tb, p->vec_a, p->vec_b, type);
+    snprintf(options, sizeof options, "-DOP=%d -DWM=%d -DTA=%d -DTB=%d -DVEC_A=%d -DVEC_B=%d%s%s", p->op, rows / 16,
+             p->ta, p->tb, p->vec_a, p->vec_b, far(p), type);
     return dm_emit_launch(e, e->cmds, "matmul/tiled.cl", "product", options, &r,
                           DM_KARGS(DM_KB(a), DM_KB(b), DM_KB(more[0]), DM_KB(more[1]), DM_KB(more[2]), DM_KB(y),
                                    DM_KI(p->M), DM_KI(p->N), DM_KI(p->K), DM_KI(p->a_at), DM_KI(p->y_at),
@@ -157,7 +166,7 @@ static dm_status weights(dm_emit *e, const dm_conv_args *g, bool by_inputs, dm_b
     const dm_dtype type = dm_op_16bit_type(e->node);
     const char *options = options_of[type];
     const int64_t count = g->O * g->C * g->k * g->k;
-    const dm_range r = {.dim = 1, .global = {(size_t)count}};
+    const dm_range r = {.dim = 1, .global = {(size_t)(g->O * g->C)}};
     char key[32];
     dm_cmds *refresh;
     dm_status rc;
