@@ -48,6 +48,10 @@ static inline void gaussians(uint4 state, global float *y, int N, int P, int C, 
             const uint e = 4 * (b + i);
             uint c = e / P, p = e % P;
 
+            if (C == 1 && e + 4 <= P) {
+                vstore4((float4)(t[0][i], t[1][i], t[2][i], t[3][i]), 0, y + e);
+                continue;
+            }
             for (int k = 0; k < 4 && c < C; k++) {
                 y[(size_t)p * C + c] = t[k][i];
                 if (++p == P) {
