@@ -46,12 +46,14 @@ static inline void gaussians(uint4 state, global float *y, int N, int P, int C, 
             VSTORE(z[k], t[k]);
         for (uint i = 0; i < W && b + i < to; i++) {
             const uint e = 4 * (b + i);
-            uint c = e / P, p = e % P;
+            uint c, p;
 
             if (C == 1 && e + 4 <= P) {
                 vstore4((float4)(t[0][i], t[1][i], t[2][i], t[3][i]), 0, y + e);
                 continue;
             }
+            c = e / P;
+            p = e % P;
             for (int k = 0; k < 4 && c < C; k++) {
                 y[(size_t)p * C + c] = t[k][i];
                 if (++p == P) {
