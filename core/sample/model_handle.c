@@ -116,11 +116,15 @@ static dm_status add_values(const char *section, const dm_section *s, const char
                             dm_err *err)
 {
     const dm_plugin *p = s->plugin;
-    dm_arena *a = dm_arena_new();
-    void *def = calloc(1, p && p->cfg_size ? p->cfg_size : 1);
-    dm_status rc = a && def ? DM_OK : dm_error(err, DM_ENOMEM, "out of memory for the description of a sampling");
+    dm_arena *a;
+    void *def;
+    dm_status rc = DM_OK;
 
-    for (const dm_param *row = p ? p->params : NULL; row && row->type != DM_T_END && !rc; row++) {
+    if (!p || !p->params)
+        return DM_OK;
+    if (!(a = dm_arena_new()) || !(def = dm_alloc(a, p->cfg_size)))
+        rc = dm_error(err, DM_ENOMEM, "out of memory for the description of a sampling");
+    for (const dm_param *row = p->params; row->type != DM_T_END && !rc; row++) {
         const size_t used = strlen(text), longest = 40;
         const char *is, *was = NULL;
 
@@ -135,7 +139,6 @@ static dm_status add_values(const char *section, const dm_section *s, const char
             used + strlen(section) + strlen(row->name) + strlen(is) + 4 < n)
             snprintf(text + used, n - used, " %s.%s=%s", section, row->name, is);
     }
-    free(def);
     dm_arena_free(a);
     return rc;
 }
